@@ -1,0 +1,1 @@
+"""The ``cpt`` command line."""

@@ -1,0 +1,1 @@
+"""The accelerator in Amaranth; ``hw.contract`` describes it as plain data."""

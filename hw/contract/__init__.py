@@ -1,0 +1,45 @@
+"""The one description of the machine: array shape, instruction words, registers, layouts.
+
+Standard library only. RTL, driver, simulators, generated documentation and the sample
+hardware handoff are all derived from this package, so that no two of them can disagree.
+"""
+
+from hw.contract.config import PRESETS, ArrayConfig, ContractError, preset
+from hw.contract.isa import FORMATS, Format, Instruction, InstructionField, Opcode, decode, encode
+from hw.contract.layout import OperandLayout, ResultLayout, k_log2, result_bytes
+from hw.contract.regs import (
+    CONTRACT_HASH,
+    REGISTERS,
+    Counter,
+    Error,
+    Register,
+    RegisterField,
+    register,
+    slot_offset,
+)
+
+__all__ = [
+    "CONTRACT_HASH",
+    "FORMATS",
+    "PRESETS",
+    "REGISTERS",
+    "ArrayConfig",
+    "ContractError",
+    "Counter",
+    "Error",
+    "Format",
+    "Instruction",
+    "InstructionField",
+    "Opcode",
+    "OperandLayout",
+    "Register",
+    "RegisterField",
+    "ResultLayout",
+    "decode",
+    "encode",
+    "k_log2",
+    "preset",
+    "register",
+    "result_bytes",
+    "slot_offset",
+]

@@ -1,0 +1,123 @@
+"""Shape of one accelerator: a frozen, validated record and its named presets."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+MAX_BITS = 16
+"""Widest operand code, in bits."""
+BEAT_BYTES = 8
+"""Bytes in one AXI data beat (64-bit ports)."""
+BURST_BEATS = 16
+"""Longest burst the Zynq HP ports (AXI3) accept; bursts also end at multiples of its size."""
+SLOTS = 256
+"""Number of precision slots."""
+ACC_BITS = 48
+"""Accumulator width, in bits."""
+
+
+class ContractError(ValueError):
+    """A value outside what the contract allows; the message is one line naming all three."""
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise `ContractError` with ``message`` unless ``condition`` holds."""
+    if not condition:
+        raise ContractError(message)
+
+
+@dataclass(frozen=True)
+class ArrayConfig:
+    """Shape of the bit-serial array and its buffers.
+
+    Every cycle the array ANDs ``rows`` words of operand A with ``cols`` words of operand B,
+    ``word_bits`` bits each, and adds the ``rows * cols`` popcounts to their accumulators.
+
+    Raises `ContractError` if the shape breaks a rule named in the message.
+    """
+
+    name: str
+    rows: int
+    """Array rows; one row tile of operand A."""
+    word_bits: int
+    """Bits of K consumed per step by each dot-product unit."""
+    cols: int
+    """Array columns; one column tile of operand B."""
+    a_depth_words: int
+    """Words per row in the A buffer, both halves together."""
+    b_depth_words: int
+    """Words per column in the B buffer, both halves together."""
+    clock_mhz: float = 200.0
+    """Fabric clock that simulated times are stated at."""
+
+    def __post_init__(self) -> None:
+        for field in ("rows", "word_bits", "cols", "a_depth_words", "b_depth_words"):
+            value = getattr(self, field)
+            require(
+                isinstance(value, int) and value > 0,
+                f"{field} is {value!r}; allowed: a positive integer",
+            )
+        require(self.word_bits % 8 == 0, f"word_bits is {self.word_bits}; allowed: multiples of 8")
+        require(self.cols % 8 == 0, f"cols is {self.cols}; allowed: multiples of 8")
+        require(
+            self.rows <= self.cols,
+            f"rows is {self.rows}; allowed: at most cols ({self.cols}), row sums leave as one row",
+        )
+        for side, lanes in (("rows", self.rows), ("cols", self.cols)):
+            require(
+                lanes * self.word_bits % (8 * BEAT_BYTES) == 0,
+                f"{side} * word_bits is {lanes * self.word_bits}; allowed: multiples of 64",
+            )
+        for field in ("a_depth_words", "b_depth_words"):
+            depth = getattr(self, field)
+            require(
+                depth >= 2 * MAX_BITS and depth & (depth - 1) == 0 and depth <= 1024,
+                f"{field} is {depth}; allowed: powers of two from {2 * MAX_BITS} to 1024",
+            )
+        require(self.clock_mhz > 0, f"clock_mhz is {self.clock_mhz}; allowed: above 0")
+
+    @property
+    def binary_macs(self) -> int:
+        """Binary multiply-accumulates per cycle."""
+        return self.rows * self.word_bits * self.cols
+
+    def lanes(self, operand: str) -> int:
+        """Rows (``operand="a"``) or columns (``"b"``) of the array."""
+        return {"a": self.rows, "b": self.cols}[operand]
+
+    def half_words(self, operand: str) -> int:
+        """Words per lane in one half of the double-buffered operand memory."""
+        return {"a": self.a_depth_words, "b": self.b_depth_words}[operand] // 2
+
+    def group_bytes(self, operand: str) -> int:
+        """Bytes of one K step of one bit plane of one tile: a word for each lane."""
+        return self.lanes(operand) * self.word_bits // 8
+
+    def as_dict(self) -> dict[str, int | float | str]:
+        """All fields by name, for artefacts."""
+        return dataclasses.asdict(self)
+
+
+PRESETS: dict[str, ArrayConfig] = {
+    config.name: config
+    for config in (
+        ArrayConfig("zc706", rows=16, word_bits=144, cols=32, a_depth_words=1024, b_depth_words=1024),
+        ArrayConfig(
+            "z7020",
+            rows=8,
+            word_bits=72,
+            cols=16,
+            a_depth_words=1024,
+            b_depth_words=1024,
+            clock_mhz=100.0,
+        ),
+        ArrayConfig("tiny", rows=4, word_bits=48, cols=8, a_depth_words=256, b_depth_words=256),
+    )
+}
+
+
+def preset(name: str) -> ArrayConfig:
+    """The preset called ``name``; raises `ContractError` naming the known ones."""
+    require(name in PRESETS, f"preset is {name!r}; allowed: {', '.join(PRESETS)}")
+    return PRESETS[name]

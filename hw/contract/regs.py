@@ -1,0 +1,250 @@
+"""The AXI4-Lite register map as data, and the hash that ties a bitstream to this description."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import json
+from dataclasses import dataclass
+
+from hw.contract.config import ACC_BITS, BEAT_BYTES, BURST_BEATS, MAX_BITS, SLOTS, require
+from hw.contract.isa import FORMATS, INSTRUCTION_BYTES
+
+MAGIC = 0x43505431
+"""``"CPT1"``, the first thing a driver reads."""
+ADDRESS_BITS = 12
+"""Bytes of register space, as a power of two."""
+SLOT_BASE = 0x400
+RING_LOG2_MAX = 16
+
+
+class Error(enum.IntEnum):
+    """Bit position of each sticky error."""
+
+    ILLEGAL_OPCODE = 0
+    BAD_SLOT = 1
+    OPERAND_OVERFLOW = 2
+    RESULT_WIDTH = 3
+    AXI_READ = 4
+    AXI_WRITE = 5
+    WATCHDOG = 6
+    BUSY_WRITE = 7
+
+
+ERROR_DOCS = {
+    Error.ILLEGAL_OPCODE: "an instruction word has no known opcode, or a count field below its minimum",
+    Error.BAD_SLOT: f"an instruction names a precision slot whose bits are not 1..{MAX_BITS}",
+    Error.OPERAND_OVERFLOW: "a block does not fit in half of its operand buffer",
+    Error.RESULT_WIDTH: f"bits_a + bits_b + k_log2 exceeds {ACC_BITS}",
+    Error.AXI_READ: "a read returned an error response",
+    Error.AXI_WRITE: "a write returned an error response",
+    Error.WATCHDOG: "no progress for WATCHDOG cycles while busy",
+    Error.BUSY_WRITE: "a precision slot or ring register was written while busy; the write was ignored",
+}
+
+
+class Counter(enum.IntEnum):
+    """Index of each 64-bit performance counter."""
+
+    TOTAL = 0
+    EXEC_BUSY = 1
+    EXEC_WAIT_FETCH = 2
+    EXEC_WAIT_DRAIN = 3
+    BYTES_READ = 4
+    BYTES_WRITTEN = 5
+    READ_STALL = 6
+    WRITE_STALL = 7
+
+
+COUNTER_DOCS = {
+    Counter.TOTAL: "cycles from the doorbell until the ring is empty and every result is in memory",
+    Counter.EXEC_BUSY: "cycles in which the array took a step: the sum of bits_a * bits_b * ksteps over tiles",
+    Counter.EXEC_WAIT_FETCH: "cycles EXEC waited for an operand block",
+    Counter.EXEC_WAIT_DRAIN: "cycles EXEC waited for the result path",
+    Counter.BYTES_READ: "bytes received on all read ports, instructions included",
+    Counter.BYTES_WRITTEN: "bytes sent on the write port",
+    Counter.READ_STALL: "cycles a read address waited for the memory, summed over the ports",
+    Counter.WRITE_STALL: "cycles a write address or write data waited for the memory",
+}
+
+
+@dataclass(frozen=True)
+class RegisterField:
+    """One bit field of a register."""
+
+    name: str
+    offset: int
+    width: int
+    doc: str
+
+
+@dataclass(frozen=True)
+class Register:
+    """One 32-bit register.
+
+    ``access``: ``ro`` read only, ``rw`` read and write, ``w1c`` write one to clear, ``w1s`` write one
+    to trigger (reads as zero). Fields cover what is implemented; other bits read as zero.
+    """
+
+    name: str
+    offset: int
+    access: str
+    doc: str
+    fields: tuple[RegisterField, ...] = ()
+    reset: int = 0
+
+    @property
+    def mask(self) -> int:
+        """Implemented bits."""
+        if not self.fields:
+            return 0xFFFF_FFFF
+        return sum(((1 << item.width) - 1) << item.offset for item in self.fields)
+
+    def field(self, name: str) -> RegisterField:
+        """The field called ``name``."""
+        for item in self.fields:
+            if item.name == name:
+                return item
+        raise KeyError(f"{self.name} has no field {name}")
+
+
+def _flags(names: dict[str, str]) -> tuple[RegisterField, ...]:
+    return tuple(RegisterField(name, bit, 1, doc) for bit, (name, doc) in enumerate(names.items()))
+
+
+_ERROR_FIELDS = tuple(
+    RegisterField(error.name.lower(), int(error), 1, ERROR_DOCS[error].capitalize() + ".") for error in Error
+)
+_IRQ_FIELDS = _flags({"done": "An END instruction completed.", "error": "A sticky error was set."})
+
+_SINGLE = (
+    Register("MAGIC", 0x000, "ro", "Identifies the accelerator.", reset=MAGIC),
+    Register("CONTRACT_LO", 0x004, "ro", "Low half of the contract hash."),
+    Register("CONTRACT_HI", 0x008, "ro", "High half of the contract hash."),
+    Register("BUILD_ID", 0x00C, "ro", "Number given when the hardware was generated."),
+    Register(
+        "SHAPE",
+        0x010,
+        "ro",
+        "Array shape.",
+        (
+            RegisterField("rows", 0, 8, "Array rows."),
+            RegisterField("cols", 8, 8, "Array columns."),
+            RegisterField("word_bits", 16, 16, "Bits of K per step."),
+        ),
+    ),
+    Register(
+        "DEPTH",
+        0x014,
+        "ro",
+        "Operand buffer depths, both halves together.",
+        (
+            RegisterField("a_depth_words", 0, 16, "Words per array row."),
+            RegisterField("b_depth_words", 16, 16, "Words per array column."),
+        ),
+    ),
+    Register(
+        "CONTROL",
+        0x020,
+        "w1s",
+        "Commands.",
+        _flags(
+            {
+                "soft_reset": "Stop, let outstanding transfers finish, forget everything but slots and ring base.",
+                "clear_counters": "Set all performance counters to zero.",
+            }
+        ),
+    ),
+    Register(
+        "STATUS",
+        0x024,
+        "ro",
+        "State of the machine.",
+        _flags(
+            {
+                "busy": "Instructions are pending, running or writing results.",
+                "halted": "A sticky error stopped the machine; soft_reset starts it again.",
+            }
+        ),
+    ),
+    Register("ERROR", 0x028, "w1c", "Sticky errors; any but ``busy_write`` halts the machine.", _ERROR_FIELDS),
+    Register("ERROR_INDEX", 0x02C, "ro", "Ring index of the last instruction dispatched before the halt."),
+    Register("IRQ_ENABLE", 0x030, "rw", "Which events drive the interrupt line.", _IRQ_FIELDS),
+    Register("IRQ_STATUS", 0x034, "w1c", "Which events have happened.", _IRQ_FIELDS),
+    Register("RING_BASE", 0x040, "rw", "Byte address of the command ring; a multiple of 4096."),
+    Register(
+        "RING_LOG2",
+        0x044,
+        "rw",
+        "log2 of the ring's number of instructions.",
+        (RegisterField("value", 0, 5, f"0..{RING_LOG2_MAX}."),),
+    ),
+    Register("RING_HEAD", 0x048, "ro", "Instructions fetched since reset, modulo 2**32."),
+    Register(
+        "RING_TAIL",
+        0x04C,
+        "rw",
+        "Doorbell: instructions placed in the ring since reset, modulo 2**32. The machine runs until head equals "
+        "tail. The only ring register that may be written while busy.",
+    ),
+    Register("DONE_TAG", 0x050, "ro", "Tag of the last END completed."),
+    Register("WATCHDOG", 0x054, "rw", "Cycles without progress that raise the watchdog error; 0 turns it off."),
+)
+
+_COUNTERS = tuple(
+    Register(
+        f"{counter.name}_{half}",
+        0x080 + 8 * counter + 4 * index,
+        "ro",
+        f"{'Low' if half == 'LO' else 'High'} half of: {COUNTER_DOCS[counter]}.",
+    )
+    for counter in Counter
+    for index, half in enumerate(("LO", "HI"))
+)
+
+SLOT_FIELDS = (
+    RegisterField("bits", 0, 5, f"Bits per code, 1..{MAX_BITS}; 0 marks an unset slot."),
+    RegisterField("signed", 8, 1, "Codes are two's complement."),
+)
+
+_SLOTS = tuple(
+    Register(f"SLOT_{index}", SLOT_BASE + 4 * index, "rw", f"Precision slot {index}.", SLOT_FIELDS)
+    for index in range(SLOTS)
+)
+
+REGISTERS: tuple[Register, ...] = _SINGLE + _COUNTERS + _SLOTS
+_BY_NAME = {item.name: item for item in REGISTERS}
+
+
+def register(name: str) -> Register:
+    """The register called ``name``; raises `ContractError` if there is none."""
+    require(name in _BY_NAME, f"register is {name!r}; allowed: a name from the register map")
+    return _BY_NAME[name]
+
+
+def slot_offset(index: int) -> int:
+    """Byte offset of precision slot ``index``."""
+    require(0 <= index < SLOTS, f"slot is {index}; allowed: 0..{SLOTS - 1}")
+    return SLOT_BASE + 4 * index
+
+
+def _canonical() -> str:
+    """What hardware and software must agree on, without its wording."""
+    return json.dumps(
+        {
+            "limits": [MAX_BITS, ACC_BITS, BEAT_BYTES, BURST_BEATS, SLOTS, INSTRUCTION_BYTES, MAGIC],
+            "instructions": [
+                [form.opcode.name, int(form.opcode), [[f.name, f.offset, f.width, f.minimum] for f in form.fields]]
+                for form in FORMATS.values()
+            ],
+            "registers": [
+                [r.name, r.offset, r.access, [[f.name, f.offset, f.width] for f in r.fields]] for r in REGISTERS
+            ],
+            "layout": "operand [tile][plane][kstep][lane][bit]; result [row][byte][col]; rows, col sums, row sums",
+        },
+        separators=(",", ":"),
+    )
+
+
+CONTRACT_HASH: int = int.from_bytes(hashlib.sha256(_canonical().encode()).digest()[:8], "little")
+"""64 bits that change whenever an instruction, a register or a layout does."""

@@ -1,0 +1,1 @@
+"""The method: golden integer functions and schedules (numpy only), and the torch library."""

@@ -1,0 +1,1 @@
+"""Simulated devices: the compiled RTL and the fast exact model behind one pynq device."""
