@@ -1,7 +1,5 @@
 """Shape of one accelerator: a frozen, validated record and its named presets."""
 
-from __future__ import annotations
-
 import dataclasses
 from dataclasses import dataclass
 

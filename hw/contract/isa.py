@@ -11,8 +11,6 @@ words per lane. ``bits`` comes from the precision slot, never from the instructi
 program stays as it is when the precision changes.
 """
 
-from __future__ import annotations
-
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -162,7 +160,12 @@ FORMATS: dict[Opcode, Format] = {
                     ("slot_b", _SLOT_BITS, "Precision slot of operand B.", 0),
                     ("k_log2", 5, "ceil(log2(K)); with the slots it gives the result width.", 0),
                     ("col_sums", 1, "Append the sums of B's columns over K to the first tile of a block.", 0),
-                    ("row_sums", 1, "Append the sums of A's rows over K to every tile of the first block.", 0),
+                    (
+                        "row_sums",
+                        1,
+                        "Append the sums of A's rows over K to every tile of the first block.",
+                        0,
+                    ),
                 )
                 + _word(1, ("tiles", 10, "Tiles per block.", 1))
                 + _word(2, ("base", 32, "Byte address of the first tile; a multiple of 8.", 0))

@@ -11,8 +11,6 @@ lower precision reads fewer planes of the same layout.
 A result tile is ``[row][byte plane][column]``, see ``DRAIN`` in `hw.contract.isa`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from hw.contract.config import ACC_BITS, MAX_BITS, ArrayConfig, require

@@ -1,7 +1,5 @@
 """The AXI4-Lite register map as data, and the hash that ties a bitstream to this description."""
 
-from __future__ import annotations
-
 import enum
 import hashlib
 import json
@@ -167,7 +165,9 @@ _SINGLE = (
             }
         ),
     ),
-    Register("ERROR", 0x028, "w1c", "Sticky errors; any but ``busy_write`` halts the machine.", _ERROR_FIELDS),
+    Register(
+        "ERROR", 0x028, "w1c", "Sticky errors; any but ``busy_write`` halts the machine.", _ERROR_FIELDS
+    ),
     Register("ERROR_INDEX", 0x02C, "ro", "Ring index of the last instruction dispatched before the halt."),
     Register("IRQ_ENABLE", 0x030, "rw", "Which events drive the interrupt line.", _IRQ_FIELDS),
     Register("IRQ_STATUS", 0x034, "w1c", "Which events have happened.", _IRQ_FIELDS),
@@ -188,7 +188,9 @@ _SINGLE = (
         "tail. The only ring register that may be written while busy.",
     ),
     Register("DONE_TAG", 0x050, "ro", "Tag of the last END completed."),
-    Register("WATCHDOG", 0x054, "rw", "Cycles without progress that raise the watchdog error; 0 turns it off."),
+    Register(
+        "WATCHDOG", 0x054, "rw", "Cycles without progress that raise the watchdog error; 0 turns it off."
+    ),
 )
 
 _COUNTERS = tuple(
@@ -234,11 +236,16 @@ def _canonical() -> str:
         {
             "limits": [MAX_BITS, ACC_BITS, BEAT_BYTES, BURST_BEATS, SLOTS, INSTRUCTION_BYTES, MAGIC],
             "instructions": [
-                [form.opcode.name, int(form.opcode), [[f.name, f.offset, f.width, f.minimum] for f in form.fields]]
+                [
+                    form.opcode.name,
+                    int(form.opcode),
+                    [[f.name, f.offset, f.width, f.minimum] for f in form.fields],
+                ]
                 for form in FORMATS.values()
             ],
             "registers": [
-                [r.name, r.offset, r.access, [[f.name, f.offset, f.width] for f in r.fields]] for r in REGISTERS
+                [r.name, r.offset, r.access, [[f.name, f.offset, f.width] for f in r.fields]]
+                for r in REGISTERS
             ],
             "layout": "operand [tile][plane][kstep][lane][bit]; result [row][byte][col]; rows, col sums, row sums",
         },
