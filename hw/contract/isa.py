@@ -148,8 +148,8 @@ FORMATS: dict[Opcode, Format] = {
         ),
         Format(
             Opcode.DRAIN,
-            "Write ``blocks * tiles`` result tiles to memory, in the order EXEC completes them. Tile ``t`` of "
-            "block ``i`` is one contiguous run at ``base + i*block_stride + t*tile_stride``: its rows, then "
+            "Write ``blocks * tiles`` result tiles to memory, in the order EXEC completes them. Tile ``t`` "
+            "of block ``i`` is one contiguous run at ``base + i*block_stride + t*tile_stride``: rows, then "
             "the column sums of B if asked for and ``t`` is 0, then the row sums of A if asked for and ``i`` "
             "is 0. A row is ``result_bytes`` byte planes (least significant first) of one byte per column.",
             tuple(

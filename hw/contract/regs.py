@@ -56,7 +56,7 @@ class Counter(enum.IntEnum):
 
 COUNTER_DOCS = {
     Counter.TOTAL: "cycles from the doorbell until the ring is empty and every result is in memory",
-    Counter.EXEC_BUSY: "cycles in which the array took a step: the sum of bits_a * bits_b * ksteps over tiles",
+    Counter.EXEC_BUSY: "cycles the array took a step: the sum of bits_a * bits_b * ksteps over tiles",
     Counter.EXEC_WAIT_FETCH: "cycles EXEC waited for an operand block",
     Counter.EXEC_WAIT_DRAIN: "cycles EXEC waited for the result path",
     Counter.BYTES_READ: "bytes received on all read ports, instructions included",
@@ -148,7 +148,7 @@ _SINGLE = (
         "Commands.",
         _flags(
             {
-                "soft_reset": "Stop, let outstanding transfers finish, forget everything but slots and ring base.",
+                "soft_reset": "Stop, let outstanding transfers finish, forget all but slots and ring base.",
                 "clear_counters": "Set all performance counters to zero.",
             }
         ),
@@ -184,8 +184,8 @@ _SINGLE = (
         "RING_TAIL",
         0x04C,
         "rw",
-        "Doorbell: instructions placed in the ring since reset, modulo 2**32. The machine runs until head equals "
-        "tail. The only ring register that may be written while busy.",
+        "Doorbell: instructions placed in the ring since reset, modulo 2**32. The machine runs until head "
+        "equals tail. The only ring register that may be written while busy.",
     ),
     Register("DONE_TAG", 0x050, "ro", "Tag of the last END completed."),
     Register(
@@ -247,7 +247,7 @@ def _canonical() -> str:
                 [r.name, r.offset, r.access, [[f.name, f.offset, f.width] for f in r.fields]]
                 for r in REGISTERS
             ],
-            "layout": "operand [tile][plane][kstep][lane][bit]; result [row][byte][col]; rows, col sums, row sums",
+            "layout": "operand [tile][plane][kstep][lane][bit]; result [row, col sums, row sums][byte][col]",
         },
         separators=(",", ":"),
     )
