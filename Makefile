@@ -1,0 +1,43 @@
+# Verbs only; `make` lists them. The environment is .venv/, everything built is cached in build/.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help train test sim compare rtl lint docs bitstream clean
+
+help: ## list the verbs
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+train: .venv/installed ## train the digits network with cyclic precision on the simulated accelerator
+	$(BIN)/cpt train --run-name digits $(ARGS)
+
+test: .venv/installed lint ## lint, types, unit tests and a seeded sample of the slow suites
+	$(BIN)/python -m pytest $(ARGS)
+
+sim: .venv/installed ## full regression: every precision, random shapes and stalls, all cocotb benches
+	$(BIN)/python -m sim.regression --full $(ARGS)
+
+compare: .venv/installed ## cycles of a training step: RTL beside fast model, per program
+	$(BIN)/cpt compare $(ARGS)
+
+rtl: .venv/installed ## write the accelerator's Verilog to build/verilog/
+	$(BIN)/python -m hw.export --preset zc706 -o build/verilog/zc706 $(ARGS)
+
+lint: .venv/installed ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: .venv/installed ## regenerate the register and instruction reference
+	$(BIN)/python -m hw.contract.render
+
+bitstream: ## build the bitstream (needs Vivado)
+	@command -v vivado >/dev/null || { echo "bitstream: vivado is not on PATH; allowed: a Vivado installation with a licence for the XC7Z045" >&2; exit 2; }
+
+clean: ## delete the environment, everything built and all runs
+	rm -rf .venv build runs
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[model,hw,sim,dev]'
+	touch $@
