@@ -1,0 +1,156 @@
+"""Bit-plane packing and result unpacking against the layouts spelled out bit by bit."""
+
+import numpy as np
+import pytest
+
+from host.packing import pack_operand, unpack_operand, unpack_result
+from hw.contract import ContractError, OperandLayout, ResultLayout, k_log2, preset, result_bytes
+
+SHAPES = ((1, 1), (4, 48), (5, 49), (9, 100), (17, 7), (33, 150))
+
+
+def random_codes(rng, shape, bits, signed):
+    low = -(1 << bits - 1) if signed else 0
+    return rng.integers(low, low + (1 << bits), shape)
+
+
+def packed_bit_by_bit(codes, layout, bits):
+    """The layout's definition, written as loops over every bit."""
+    out = np.zeros(layout.nbytes, np.uint8)
+    word_bits = layout.config.word_bits
+    for row in range(layout.count):
+        tile, lane = divmod(row, layout.lanes)
+        for column in range(layout.k):
+            step, bit = divmod(column, word_bits)
+            for plane in range(bits):
+                if int(codes[row, column]) >> plane & 1:
+                    base = tile * layout.tile_stride + plane * layout.plane_stride + step * layout.group_bytes
+                    at = base + lane * word_bits // 8 + bit // 8
+                    out[at] |= 1 << bit % 8
+    return out
+
+
+@pytest.mark.parametrize("operand", ["a", "b"])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("bits", "signed"), [(1, False), (3, False), (8, True), (11, False), (16, True)])
+def test_planes_lie_where_the_contract_says(operand, shape, bits, signed):
+    codes = random_codes(np.random.default_rng(1), shape, bits, signed)
+    layout = OperandLayout(preset("tiny"), operand, *shape, max_bits=16)
+    out = np.zeros(layout.nbytes, np.uint8)
+    pack_operand(codes, layout, bits, out, signed=signed)
+    np.testing.assert_array_equal(out, packed_bit_by_bit(codes, layout, bits))
+
+
+@pytest.mark.parametrize("bits", range(1, 17))
+@pytest.mark.parametrize("signed", [False, True])
+def test_codes_survive_packing_and_unpacking(bits, signed):
+    rng = np.random.default_rng(bits)
+    codes = random_codes(rng, (37, 301), bits, signed)
+    layout = OperandLayout(preset("zc706"), "b", *codes.shape, max_bits=16)
+    out = rng.integers(0, 256, layout.nbytes + 5, dtype=np.uint8)  # leftovers of an earlier step
+    pack_operand(codes, layout, bits, out, signed=signed)
+    np.testing.assert_array_equal(unpack_operand(out, layout, bits, signed=signed), codes)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int64])
+def test_every_integer_type_packs_alike(dtype):
+    codes = np.random.default_rng(2).integers(0, 128, (9, 60))
+    layout = OperandLayout(preset("tiny"), "a", *codes.shape, max_bits=8)
+    expected, out = np.zeros((2, layout.nbytes), np.uint8)
+    pack_operand(codes, layout, 7, expected)
+    pack_operand(np.asfortranarray(codes.astype(dtype)), layout, 7, out)
+    np.testing.assert_array_equal(out, expected)
+
+
+def test_planes_above_the_bits_in_use_stay_untouched():
+    layout = OperandLayout(preset("tiny"), "a", 4, 48, max_bits=8)
+    out = np.full(layout.nbytes, 0xA5, np.uint8)
+    pack_operand(np.zeros((4, 48), np.uint8), layout, 3, out)
+    assert not out[: 3 * layout.plane_stride].any()
+    assert (out[3 * layout.plane_stride :] == 0xA5).all()
+
+
+def test_many_tiles_are_packed_in_blocks_without_a_seam():
+    codes = np.random.default_rng(3).integers(0, 256, (2100, 290)).astype(np.uint8)  # several blocks
+    layout = OperandLayout(preset("zc706"), "b", *codes.shape, max_bits=8)
+    out = np.full(layout.nbytes, 0xFF, np.uint8)
+    pack_operand(codes, layout, 8, out)
+    np.testing.assert_array_equal(unpack_operand(out, layout, 8), codes)
+
+
+def result_tiles(values, row_sums, col_sums, layout, depth):
+    """Result memory as DRAIN describes it, byte by byte."""
+    config = layout.config
+    memory = np.full(layout.nbytes, 0xEE, np.uint8)
+    padded = np.full((layout.row_tiles * config.rows, layout.col_tiles * config.cols), 77, np.int64)
+    padded[: layout.m, : layout.n] = values
+    for col_tile in range(layout.col_tiles):
+        for row_tile in range(layout.row_tiles):
+            tile = padded[row_tile * config.rows :, col_tile * config.cols :]
+            rows = list(tile[: config.rows, : config.cols])
+            if col_sums is not None and row_tile == 0:
+                line = np.zeros(config.cols, np.int64)
+                part = col_sums[col_tile * config.cols :][: config.cols]
+                line[: len(part)] = part
+                rows.append(line)
+            if row_sums is not None and col_tile == 0:
+                line = np.zeros(config.cols, np.int64)
+                part = row_sums[row_tile * config.rows :][: config.rows]
+                line[: len(part)] = part
+                rows.append(line)
+            at = col_tile * layout.block_stride + row_tile * layout.tile_stride
+            for row in rows:
+                for byte in range(depth):
+                    memory[at : at + config.cols] = row >> 8 * byte & 0xFF
+                    at += config.cols
+    return memory
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize(
+    ("bits_a", "bits_b", "k"), [(1, 1, 1), (3, 8, 144), (8, 8, 576), (8, 8, 65536), (16, 16, 65536)]
+)
+@pytest.mark.parametrize(
+    ("row_sums", "col_sums"), [(False, False), (True, False), (False, True), (True, True)]
+)
+def test_results_and_sums_come_back_exactly(signed, bits_a, bits_b, k, row_sums, col_sums):
+    rng = np.random.default_rng([bits_a, bits_b, k])
+    bits = bits_a + bits_b + k_log2(k)
+    low, high = (-(1 << bits - 1), 1 << bits - 1) if signed else (0, 1 << bits)
+    m, n = 10, 21
+    layout = ResultLayout(preset("tiny"), m, n, k)
+    values = rng.integers(low, high, (m, n))
+    values[0, 0], values[-1, -1] = low, high - 1
+    by_row = rng.integers(low, high, m) if row_sums else None
+    by_col = rng.integers(low, high, n) if col_sums else None
+    memory = result_tiles(values, by_row, by_col, layout, result_bytes(bits_a, bits_b, k_log2(k)))
+    product = unpack_result(
+        memory, layout, bits_a, bits_b, signed=signed, row_sums=row_sums, col_sums=col_sums
+    )
+    np.testing.assert_array_equal(product.values, values)
+    np.testing.assert_array_equal(product.row_sums, by_row)
+    np.testing.assert_array_equal(product.col_sums, by_col)
+    assert product.values.dtype == (np.int32 if bits + (not signed) <= 32 else np.int64)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"bits": 0}, "bits is 0; allowed: 1..8"),
+        ({"bits": 9}, "bits is 9; allowed: 1..8"),
+        ({"codes": np.full((4, 48), 8)}, r"codes span 8..8; allowed at 3 bits: 0..7"),
+        ({"codes": np.full((4, 48), -1)}, r"codes span -1..-1; allowed at 3 bits: 0..7"),
+        ({"codes": np.full((4, 48), 4), "signed": True}, r"allowed at 3 signed bits: -4..3"),
+        ({"codes": np.zeros((4, 47), int)}, r"codes have shape \(4, 47\); allowed: \(4, 48\)"),
+        ({"codes": np.zeros((4, 48))}, "codes have type float64; allowed: integers"),
+        ({"out": np.zeros(10, np.uint8)}, "buffer has 10 bytes; allowed: at least 192"),
+        ({"out": np.zeros(400, np.uint8)[::2]}, "allowed: contiguous uint8"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(change, message):
+    layout = OperandLayout(preset("tiny"), "a", 4, 48, max_bits=8)
+    good = {"codes": np.zeros((4, 48), int), "bits": 3, "out": np.zeros(layout.nbytes, np.uint8)}
+    arguments = good | change
+    with pytest.raises(ContractError, match=message) as caught:
+        pack_operand(arguments.pop("codes"), layout, arguments.pop("bits"), **arguments)
+    assert "\n" not in str(caught.value)
