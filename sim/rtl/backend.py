@@ -1,0 +1,67 @@
+"""The compiled RTL as a `sim.backend.Backend`."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw.contract import ArrayConfig, register
+from sim.backend import MEMORY_BASE
+from sim.memory import MemoryModel, Stalls
+from sim.rtl.build import build_library
+from sim.rtl.library import BusEvent, Simulation
+
+_STATUS = register("STATUS")
+_BUSY = 1 << _STATUS.field("busy").offset
+_HALTED = 1 << _STATUS.field("halted").offset
+POLL_CYCLES = 20_000
+"""Most cycles that one read of STATUS advances a busy machine."""
+
+
+class RtlBackend:
+    """One accelerator as exported from ``hw``, cycle by cycle.
+
+    ``memory_model`` gives the timing of the AXI ports, ``stalls`` adds random stalls to every AXI channel.
+    The first use of a configuration compiles it. Raises `sim.rtl.RtlError` when the RTL breaks a bus rule.
+    """
+
+    def __init__(
+        self,
+        config: ArrayConfig,
+        memory_model: MemoryModel,
+        memory_bytes: int,
+        memory_base: int = MEMORY_BASE,
+        stalls: Stalls | None = None,
+    ) -> None:
+        self.config = config
+        self.memory_base = memory_base
+        self.memory: NDArray[np.uint8] = np.zeros(memory_bytes, dtype=np.uint8)
+        self.simulation = Simulation(
+            build_library(config), self.memory, memory_base, memory_model, stalls or Stalls()
+        )
+
+    def read_register(self, offset: int) -> int:
+        """Read a register; STATUS while busy first advances up to `POLL_CYCLES`."""
+        if offset == _STATUS.offset:
+            self.wait(POLL_CYCLES)
+        return self.simulation.read(offset)
+
+    def write_register(self, offset: int, value: int) -> None:
+        """Write a register."""
+        self.simulation.write(offset, value)
+
+    def wait(self, max_cycles: int) -> bool:
+        """Advance until the machine is idle or halted, at most ``max_cycles``; True if it no longer runs."""
+        return self.simulation.wait(max_cycles, _STATUS.offset, _BUSY, _HALTED)
+
+    def trace(self, on: bool) -> None:
+        """Start or stop recording register writes and AXI bursts."""
+        self.simulation.trace(on)
+
+    def take_events(self) -> list[BusEvent]:
+        """Bus events since the last call."""
+        return self.simulation.take_events()
+
+    def close(self) -> None:
+        """Free the simulation."""
+        self.simulation.close()

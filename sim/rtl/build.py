@@ -1,0 +1,94 @@
+"""Export the accelerator's Verilog and compile it with the C++ harness into a shared library."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from hw.contract import ArrayConfig
+from sim.verilator import cached_build, run_tool, sources_key, verilator_environment, verilator_root
+
+HERE = Path(__file__).resolve().parent
+TOP = "cpt_accelerator"
+LIBRARY = "libcpt.so"
+VERILATE_DEADLINE_S = 600.0
+COMPILE_DEADLINE_S = 900.0
+# Yosys netlists run several times faster without Verilator's dataflow pass; the rest is two-state speed.
+VERILATOR_FLAGS = [
+    "--cc",
+    *("--prefix", "Vcpt"),
+    "-O3",
+    "-fno-dfg",
+    *("--x-assign", "fast"),
+    *("--x-initial", "fast"),
+    "--no-assert",
+    "--no-timing",
+    *("--output-split", "20000"),
+    "-Wno-fatal",
+    "-Wno-lint",
+    "-Wno-style",
+]
+# Several such libraries live in one process, so none may share its symbols.
+CXX_FLAGS = ["-std=c++17", "-O3", "-fPIC", "-fno-plt", "-fno-gnu-unique", "-w"]
+
+
+def build_library(config: ArrayConfig) -> Path:
+    """Path of the shared library that simulates ``config``, built if its sources have changed.
+
+    Raises `sim.verilator.BuildError` with the tool's output if a step fails.
+    """
+    import hw
+
+    hardware = Path(hw.__file__).resolve().parent
+    files = [*hardware.rglob("*.py"), *HERE.glob("*.?pp"), Path(__file__)]
+    key = sources_key(files, config.as_dict(), CXX_FLAGS)
+    return cached_build(f"rtl/{config.name}", key, lambda folder: _build(config, folder)) / LIBRARY
+
+
+def _build(config: ArrayConfig, folder: Path) -> None:
+    from hw.export import export
+
+    verilog = folder / "verilog"
+    verilog.mkdir()
+    export(config, verilog)
+    compile_verilog(sorted(verilog.glob("*.v")), folder)
+
+
+def compile_verilog(verilog: list[Path], folder: Path) -> None:
+    """Turn the files that hold module ``cpt_accelerator`` into ``folder/libcpt.so``."""
+    generated = folder / "generated"
+    run_tool(
+        ["verilator", *VERILATOR_FLAGS, "--top-module", TOP, "--Mdir", str(generated), *map(str, verilog)],
+        folder,
+        VERILATE_DEADLINE_S,
+        verilator_environment(),
+    )
+    include = verilator_root() / "include"
+    sources = [
+        *sorted(generated.glob("*.cpp")),
+        include / "verilated.cpp",
+        include / "verilated_threads.cpp",
+        HERE / "harness.cpp",
+    ]
+    flags = [*CXX_FLAGS, f"-I{generated}", f"-I{HERE}", f"-I{include}", f"-I{include / 'vltstd'}"]
+    objects = [generated / f"{index}-{source.stem}.o" for index, source in enumerate(sources)]
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        jobs = [
+            pool.submit(
+                run_tool,
+                ["g++", *flags, "-c", str(source), "-o", str(target)],
+                folder,
+                COMPILE_DEADLINE_S,
+            )
+            for source, target in zip(sources, objects, strict=True)
+        ]
+        for job in jobs:
+            job.result()
+    run_tool(
+        ["g++", "-shared", "-pthread", "-Wl,-Bsymbolic", "-o", str(folder / LIBRARY), *map(str, objects)],
+        folder,
+        COMPILE_DEADLINE_S,
+    )
+    for path in objects:
+        path.unlink()

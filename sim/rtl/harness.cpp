@@ -1,0 +1,263 @@
+// The compiled accelerator with its memory and register master, behind a C interface for ctypes.
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include "Vcpt.h"
+#include "axi_lite.hpp"
+#include "memory.hpp"
+#include "verilated.h"
+
+namespace cpt {
+
+enum EventKind : uint32_t { kRegisterWrite = 0, kReadBurst = 1, kWriteBurst = 2 };
+
+struct Event {
+    uint64_t cycle;
+    uint32_t kind, port, address, value;
+};
+
+constexpr uint64_t kAnswerCycles = 10000;
+
+class Simulation {
+  public:
+    Simulation(uint8_t* bytes, uint64_t base, uint64_t size, const MemoryModel& model, double stall, uint64_t seed)
+        : model_(model), dram_{bytes, base, size}, top_(new Vcpt{&context_}), m0_("m0 AR", model_, dram_, stall, seed, 0),
+          m1_("m1 AR", model_, dram_, stall, seed, 2), write_(model_, dram_, stall, seed, 4), host_(stall, seed, 7) {
+        top_->clk = 0;
+        reset();
+    }
+
+    ~Simulation() { top_->final(); }
+
+    void reset() {
+        m0_.reset();
+        m1_.reset();
+        write_.reset();
+        top_->rst = 1;
+        for (int i = 0; i < 4; i++) {
+            drive_idle();
+            top_->clk = 0;
+            top_->eval();
+            top_->clk = 1;
+            top_->eval();
+        }
+        top_->rst = 0;
+    }
+
+    // One clock cycle: drive the inputs, let them settle, sample the transfers, clock.
+    void step() {
+        const bool arvalid0 = top_->m0_axi_arvalid, arvalid1 = top_->m1_axi_arvalid;
+        const bool awvalid = top_->m0_axi_awvalid, wvalid = top_->m0_axi_wvalid;
+        const bool arready0 = m0_.address_ready(), arready1 = m1_.address_ready(), awready = write_.address_ready();
+        const bool wready = share_slots(wvalid);
+        write_.offer_response(cycle_);
+        host_.drive();
+        drive(arready0, arready1, awready, wready);
+        top_->clk = 0;
+        top_->eval();
+        if (arvalid0 != top_->m0_axi_arvalid || arvalid1 != top_->m1_axi_arvalid || awvalid != top_->m0_axi_awvalid ||
+            wvalid != top_->m0_axi_wvalid)
+            fail("m0/m1: a valid depends on an input of the same cycle at cycle %llu", (unsigned long long)cycle_);
+        sample(arvalid0, arready0, arvalid1, arready1, awvalid, awready, wvalid, wready);
+        top_->clk = 1;
+        top_->eval();
+        cycle_++;
+    }
+
+    uint32_t access(bool is_write, uint32_t offset, uint32_t value, uint8_t* response) {
+        if (is_write) host_.start_write(offset, value);
+        else host_.start_read(offset);
+        const uint64_t start = cycle_;
+        while (!host_.idle()) {
+            if (cycle_ - start > kAnswerCycles)
+                fail("s_axil: %s of 0x%03x not answered within %llu cycles", is_write ? "write" : "read", offset,
+                     (unsigned long long)kAnswerCycles);
+            step();
+        }
+        if (is_write && tracing) events.push_back(Event{start, kRegisterWrite, 0, offset, value});
+        *response = host_.response;
+        return host_.data;
+    }
+
+    // Polls the register at `offset` until no bit of `busy` or any of `halted` is set; false after max_cycles.
+    bool wait(uint64_t max_cycles, uint32_t offset, uint32_t busy, uint32_t halted) {
+        const uint64_t end = cycle_ + max_cycles;
+        uint8_t response;
+        while (true) {
+            const uint32_t value = access(false, offset, 0, &response);
+            if (!(value & busy) || (value & halted)) return true;
+            if (cycle_ >= end) return false;
+        }
+    }
+
+    uint64_t cycle() const { return cycle_; }
+    bool irq() const { return top_->irq; }
+    size_t open_bursts() const { return m0_.open() + m1_.open() + write_.open(); }
+
+    bool tracing = false;
+    std::vector<Event> events;
+
+  private:
+    bool share_slots(bool wvalid) {
+        const auto before = [this](uint64_t cycle) {
+            return static_cast<int64_t>(static_cast<unsigned __int128>(cycle) * model_.slots_num / model_.slots_den);
+        };
+        int64_t slots = before(cycle_ + 1) - before(cycle_);
+        const bool wants[3] = {m0_.wants_slot(cycle_), m1_.wants_slot(cycle_), write_.wants_slot(wvalid)};
+        bool wready = false;
+        for (unsigned i = 0, channel = unsigned(cycle_ % 3); i < 3; i++, channel = (channel + 1) % 3) {
+            if (!wants[channel] || slots == 0) continue;
+            slots--;
+            if (channel == 0) m0_.grant();
+            else if (channel == 1) m1_.grant();
+            else wready = true;
+        }
+        return wready;
+    }
+
+    void drive_idle() {
+        top_->m0_axi_arready = top_->m1_axi_arready = top_->m0_axi_awready = top_->m0_axi_wready = 0;
+        top_->m0_axi_rvalid = top_->m1_axi_rvalid = top_->m0_axi_bvalid = 0;
+        top_->m0_axi_rid = top_->m1_axi_rid = top_->m0_axi_bid = 0;
+        top_->s_axil_awvalid = top_->s_axil_wvalid = top_->s_axil_arvalid = 0;
+        top_->s_axil_awprot = top_->s_axil_arprot = 0;
+        top_->s_axil_wstrb = 0xF;
+    }
+
+    void drive(bool arready0, bool arready1, bool awready, bool wready) {
+        top_->m0_axi_arready = arready0;
+        top_->m1_axi_arready = arready1;
+        top_->m0_axi_awready = awready;
+        top_->m0_axi_wready = wready;
+        top_->m0_axi_rvalid = m0_.offer.valid;
+        top_->m0_axi_rdata = m0_.offer.data;
+        top_->m0_axi_rlast = m0_.offer.last;
+        top_->m0_axi_rresp = m0_.offer.resp;
+        top_->m1_axi_rvalid = m1_.offer.valid;
+        top_->m1_axi_rdata = m1_.offer.data;
+        top_->m1_axi_rlast = m1_.offer.last;
+        top_->m1_axi_rresp = m1_.offer.resp;
+        top_->m0_axi_bvalid = write_.response_valid;
+        top_->m0_axi_bresp = write_.response;
+        top_->s_axil_awvalid = host_.awvalid;
+        top_->s_axil_wvalid = host_.wvalid;
+        top_->s_axil_arvalid = host_.arvalid;
+        top_->s_axil_bready = host_.bready;
+        top_->s_axil_rready = host_.rready;
+        top_->s_axil_awaddr = top_->s_axil_araddr = host_.address;
+        top_->s_axil_wdata = host_.data;
+    }
+
+    void sample(bool arvalid0, bool arready0, bool arvalid1, bool arready1, bool awvalid, bool awready, bool wvalid,
+                bool wready) {
+        const Address ar0{top_->m0_axi_araddr, top_->m0_axi_arlen, top_->m0_axi_arsize, top_->m0_axi_arburst,
+                          top_->m0_axi_arid};
+        const Address ar1{top_->m1_axi_araddr, top_->m1_axi_arlen, top_->m1_axi_arsize, top_->m1_axi_arburst,
+                          top_->m1_axi_arid};
+        const Address aw{top_->m0_axi_awaddr, top_->m0_axi_awlen, top_->m0_axi_awsize, top_->m0_axi_awburst,
+                         top_->m0_axi_awid};
+        const WritePort::Beat beat{top_->m0_axi_wdata, top_->m0_axi_wstrb, top_->m0_axi_wlast};
+        const bool read0 = m0_.edge(cycle_, arvalid0, arready0, ar0, top_->m0_axi_rready);
+        const bool read1 = m1_.edge(cycle_, arvalid1, arready1, ar1, top_->m1_axi_rready);
+        const bool write =
+            write_.edge(cycle_, awvalid, awready, aw, wvalid, wready, beat, top_->m0_axi_bready);
+        if (tracing) {
+            if (read0) events.push_back(Event{cycle_, kReadBurst, 0, ar0.address, ar0.len + 1u});
+            if (read1) events.push_back(Event{cycle_, kReadBurst, 1, ar1.address, ar1.len + 1u});
+            if (write) events.push_back(Event{cycle_, kWriteBurst, 0, aw.address, aw.len + 1u});
+        }
+        host_.edge(cycle_, top_->s_axil_awready, top_->s_axil_wready, top_->s_axil_bvalid, top_->s_axil_bresp,
+                   top_->s_axil_arready, top_->s_axil_rvalid, top_->s_axil_rdata, top_->s_axil_rresp);
+    }
+
+    MemoryModel model_;
+    Dram dram_;
+    VerilatedContext context_;
+    std::unique_ptr<Vcpt> top_;
+    ReadPort m0_, m1_;
+    WritePort write_;
+    RegisterMaster host_;
+    uint64_t cycle_ = 0;
+};
+
+struct Handle {
+    std::unique_ptr<Simulation> simulation;
+    std::string error;
+};
+
+// Runs `action`; on an error keeps its message and returns -1.
+template <typename Action>
+int guarded(void* handle, Action action) {
+    Handle& self = *static_cast<Handle*>(handle);
+    try {
+        return action(*self.simulation);
+    } catch (const std::exception& error) {
+        self.error = error.what();
+        return -1;
+    }
+}
+
+}  // namespace cpt
+
+extern "C" {
+
+void* cpt_create(uint8_t* bytes, uint64_t base, uint64_t size, const int64_t* model, double stall, uint64_t seed) {
+    const cpt::MemoryModel numbers{model[0], model[1], model[2], model[3], model[4]};
+    auto* handle = new cpt::Handle;
+    handle->simulation.reset(new cpt::Simulation(bytes, base, size, numbers, stall, seed));
+    return handle;
+}
+
+void cpt_destroy(void* handle) { delete static_cast<cpt::Handle*>(handle); }
+
+const char* cpt_error(void* handle) { return static_cast<cpt::Handle*>(handle)->error.c_str(); }
+
+// The access functions return the AXI response (0 = OKAY), or -1 with cpt_error set.
+int cpt_write(void* handle, uint32_t offset, uint32_t value) {
+    return cpt::guarded(handle, [&](cpt::Simulation& simulation) {
+        uint8_t response;
+        simulation.access(true, offset, value, &response);
+        return int(response);
+    });
+}
+
+int cpt_read(void* handle, uint32_t offset, uint32_t* value) {
+    return cpt::guarded(handle, [&](cpt::Simulation& simulation) {
+        uint8_t response;
+        *value = simulation.access(false, offset, 0, &response);
+        return int(response);
+    });
+}
+
+int cpt_wait(void* handle, uint64_t max_cycles, uint32_t offset, uint32_t busy, uint32_t halted) {
+    return cpt::guarded(
+        handle, [&](cpt::Simulation& simulation) { return int(simulation.wait(max_cycles, offset, busy, halted)); });
+}
+
+int cpt_run(void* handle, uint64_t cycles) {
+    return cpt::guarded(handle, [&](cpt::Simulation& simulation) {
+        for (uint64_t i = 0; i < cycles; i++) simulation.step();
+        return 0;
+    });
+}
+
+uint64_t cpt_cycle(void* handle) { return static_cast<cpt::Handle*>(handle)->simulation->cycle(); }
+
+int cpt_irq(void* handle) { return static_cast<cpt::Handle*>(handle)->simulation->irq(); }
+
+uint64_t cpt_open_bursts(void* handle) { return static_cast<cpt::Handle*>(handle)->simulation->open_bursts(); }
+
+void cpt_trace(void* handle, int on) { static_cast<cpt::Handle*>(handle)->simulation->tracing = on; }
+
+// Copies the events out and forgets them if `room` suffices; returns how many there were.
+uint64_t cpt_take_events(void* handle, cpt::Event* out, uint64_t room) {
+    auto& events = static_cast<cpt::Handle*>(handle)->simulation->events;
+    const uint64_t count = events.size();
+    if (room >= count) {
+        std::copy(events.begin(), events.end(), out);
+        events.clear();
+    }
+    return count;
+}
+}

