@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 FLOAT32_EXACT = 2**24
@@ -23,7 +25,7 @@ def int_matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     largest = max(_largest(a) * _largest(b), 1)
     single = FLOAT32_EXACT // largest >= min(k, _SHORTEST_CHUNK)
     chunk = (FLOAT32_EXACT if single else FLOAT64_EXACT) // largest
-    dtype = np.dtype(np.float32 if single else np.float64)
+    dtype: type[np.floating[Any]] = np.float32 if single else np.float64
     out = np.zeros((a.shape[0], b.shape[0]), np.int64)
     for start in range(0, k, chunk):
         part = a[:, start : start + chunk].astype(dtype) @ b[:, start : start + chunk].astype(dtype).T

@@ -1,0 +1,17 @@
+"""Networks as data: shared by bit counting, the torch library and the accelerator's trainer."""
+
+from model.architecture.layers import Conv, Layer, Linear, Norm
+from model.architecture.mobilenet import mobilenet_v2
+from model.architecture.resnet import Block, ResNet, cifar_resnet, imagenet_resnet
+
+__all__ = [
+    "Block",
+    "Conv",
+    "Layer",
+    "Linear",
+    "Norm",
+    "ResNet",
+    "cifar_resnet",
+    "imagenet_resnet",
+    "mobilenet_v2",
+]

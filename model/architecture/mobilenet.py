@@ -1,0 +1,41 @@
+"""CIFAR's MobileNetV2 as a list of layers."""
+
+from __future__ import annotations
+
+from model.architecture.layers import Layer, Linear, conv_norm
+
+INVERTED_RESIDUALS = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 1),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+"""(expansion, output channels, blocks, stride of the first), NUMERICS section 8."""
+STEM_CHANNELS = 32
+HEAD_CHANNELS = 1280
+
+
+def mobilenet_v2(classes: int = 10, image_size: int = 32, image_channels: int = 3) -> tuple[Layer, ...]:
+    """Layers in order: stem of stride 1, inverted residuals, 1x1 head, classifier.
+
+    A block of stride 1 whose widths differ has a projection shortcut. Everything but the classifier is
+    quantised, depth-wise layers included.
+    """
+    layers: list[Layer] = [*conv_norm("stem", image_channels, STEM_CHANNELS, image_size)]
+    size, channels = image_size, STEM_CHANNELS
+    for stage, (expansion, out_channels, count, first_stride) in enumerate(INVERTED_RESIDUALS):
+        for index in range(count):
+            stride = first_stride if index == 0 else 1
+            name, inner = f"stage{stage}.{index}", channels * expansion
+            layers.extend(conv_norm(f"{name}.expand", channels, inner, size, kernel=1))
+            layers.extend(conv_norm(f"{name}.depthwise", inner, inner, size, stride=stride, groups=inner))
+            if stride == 1 and channels != out_channels:
+                layers.extend(conv_norm(f"{name}.shortcut", channels, out_channels, size, kernel=1))
+            size = (size - 1) // stride + 1
+            layers.extend(conv_norm(f"{name}.project", inner, out_channels, size, kernel=1))
+            channels = out_channels
+    layers.extend(conv_norm("head", channels, HEAD_CHANNELS, size, kernel=1))
+    return (*layers, Linear("classifier", HEAD_CHANNELS, classes, quantised=False))
