@@ -1,0 +1,180 @@
+"""The four engines without their timing: what a sequence of instructions leaves in memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw.contract import ArrayConfig, Error, Instruction, Opcode
+from hw.contract.config import ACC_BITS, MAX_BITS
+from hw.contract.layout import result_bytes
+from sim.fast.dram import BusError, Dram
+from sim.fast.operands import BlockQueue, Blocks, arrange, codes
+from sim.fast.product import Precision, exact_product, product_dtype
+from sim.fast.results import TileQueue, Tiles, byte_planes
+
+HALVES = 2
+"""Halves of an operand buffer, and tiles of the result buffer."""
+
+
+class MachineError(Exception):
+    """A sticky error that halts the machine."""
+
+    def __init__(self, error: Error) -> None:
+        super().__init__(error.name)
+        self.error = error
+
+
+class Machine:
+    """Engines, buffers and memory; executes instructions in program order.
+
+    An EXEC or DRAIN that lacks blocks or tiles waits for later instructions, as it would in its queue.
+    """
+
+    def __init__(self, config: ArrayConfig, memory: NDArray[np.uint8], memory_base: int) -> None:
+        self.config = config
+        self.dram = Dram(memory, memory_base)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything but memory."""
+        self._blocks = {"a": BlockQueue(), "b": BlockQueue()}
+        self._block_a: Blocks | None = None
+        self._open: Tiles | None = None
+        self._results = TileQueue()
+        self._executes: deque[Instruction] = deque()
+        self._drains: deque[Instruction] = deque()
+
+    def step(self, instruction: Instruction, slots: Sequence[Precision]) -> None:
+        """Dispatch one instruction and run every engine as far as it gets; raises `MachineError`."""
+        opcode = instruction.opcode
+        if opcode in (Opcode.LOAD_A, Opcode.LOAD_B):
+            self._load(instruction, "a" if opcode == Opcode.LOAD_A else "b", slots)
+        elif opcode == Opcode.EXEC:
+            self._executes.append(instruction)
+        elif opcode == Opcode.DRAIN:
+            self._drains.append(instruction)
+        while (self._executes and self._execute(self._executes[0], slots)) or (
+            self._drains and self._drain(self._drains[0], slots)
+        ):
+            pass
+
+    @property
+    def stuck(self) -> bool:
+        """Whether an engine waits for something no instruction so far provides."""
+        held_a = self._blocks["a"].count + (self._block_a is not None)
+        return bool(
+            self._executes
+            or self._drains
+            or held_a > HALVES
+            or self._blocks["b"].count > HALVES
+            or self._results.count > HALVES
+        )
+
+    def _load(self, load: Instruction, operand: str, slots: Sequence[Precision]) -> None:
+        bits = _checked(slots[load.slot]).bits
+        if load.tiles * bits * load.ksteps > self.config.half_words(operand):
+            raise MachineError(Error.OPERAND_OVERFLOW)
+        try:
+            runs = self.dram.read(
+                load.base,
+                (load.block_stride, load.tile_stride, load.plane_stride),
+                (load.blocks, load.tiles, bits),
+                load.ksteps * self.config.group_bytes(operand),
+            )
+        except BusError:
+            raise MachineError(Error.AXI_READ) from None
+        self._blocks[operand].push(arrange(self.config, operand, runs, load.ksteps))
+
+    def _execute(self, execute: Instruction, slots: Sequence[Precision]) -> bool:
+        """Run one EXEC; False while its blocks are not all there."""
+        a, b = _checked(slots[execute.slot_a]), _checked(slots[execute.slot_b])
+        if self._block_a is None and self._blocks["a"].count:
+            (self._block_a,) = self._blocks["a"].pop(1)
+        if self._block_a is None or self._blocks["b"].count < execute.blocks:
+            return False
+        self._executes.popleft()
+        for blocks in self._blocks["b"].pop(execute.blocks):
+            product = self._multiply(execute, self._block_a, blocks, a, b)
+            if not execute.first and self._open is not None:
+                product = self._open.plus(product)
+            self._open = None if execute.last else product
+            if execute.last:
+                self._results.push(product)
+        if execute.release_a:
+            self._block_a = None
+        return True
+
+    def _multiply(
+        self, execute: Instruction, block_a: Blocks, blocks_b: Blocks, a: Precision, b: Precision
+    ) -> Tiles:
+        """Every tile of ``block_a`` with each block of ``blocks_b``."""
+        rows, cols, tiles = self.config.rows, self.config.cols, execute.tiles
+        dtype = product_dtype(a, b)
+        # The extra lane of A is all ones: its products are the column sums.
+        codes_a = codes(block_a, a, tiles, execute.ksteps, dtype, extra_lanes=1)
+        codes_a[-1] = 1
+        codes_b = codes(blocks_b, b, 1, execute.ksteps, dtype)
+        product = exact_product(codes_a, codes_b, a.magnitude * b.magnitude)
+        ones = np.ones((1, codes_a.shape[1]), dtype)
+        row_sums = exact_product(codes_a[:-1], ones, a.magnitude)
+        values = product[:-1].reshape(tiles, rows, blocks_b.count, cols).transpose(2, 0, 1, 3)
+        return Tiles(values, product[-1].reshape(blocks_b.count, cols), row_sums.reshape(tiles, rows))
+
+    def _drain(self, drain: Instruction, slots: Sequence[Precision]) -> bool:
+        """Run one DRAIN; False while its tiles are not all there."""
+        a, b = _checked(slots[drain.slot_a]), _checked(slots[drain.slot_b])
+        if a.bits + b.bits + drain.k_log2 > ACC_BITS:
+            raise MachineError(Error.RESULT_WIDTH)
+        if self._results.count < drain.blocks * drain.tiles:
+            return False
+        self._drains.popleft()
+        width = result_bytes(a.bits, b.bits, drain.k_log2)
+        first = 0
+        try:
+            for tiles in self._results.pop(drain.blocks, drain.tiles):
+                self._write(drain, tiles, first, width)
+                first += tiles.blocks
+        except BusError:
+            raise MachineError(Error.AXI_WRITE) from None
+        return True
+
+    def _write(self, drain: Instruction, tiles: Tiles, first: int, width: int) -> None:
+        """Write blocks from number ``first`` of a DRAIN, in three parts by which sums a tile carries."""
+        data = byte_planes(tiles.values, width)
+        col_sums = byte_planes(tiles.col_sums[:, None, :], width) if drain.col_sums else None
+        with_rows = 0
+        if drain.row_sums and first == 0:
+            with_rows = 1
+            rows = np.zeros((tiles.tiles, 1, self.config.cols), tiles.row_sums.dtype)
+            rows[:, 0, : self.config.rows] = tiles.row_sums
+            row_sums = byte_planes(rows, width)
+            for tile in range(tiles.tiles):
+                parts = [data[0, tile], row_sums[tile]]
+                if col_sums is not None and tile == 0:
+                    parts.insert(1, col_sums[0])
+                self._put(drain, 0, tile, np.concatenate(parts)[None, None])
+        rest = data[with_rows:]
+        if not len(rest):
+            return
+        if col_sums is None:
+            self._put(drain, first + with_rows, 0, rest)
+            return
+        with_sums = np.concatenate([rest[:, 0], col_sums[with_rows:]], axis=1)
+        self._put(drain, first + with_rows, 0, with_sums[:, None])
+        if tiles.tiles > 1:
+            self._put(drain, first + with_rows, 1, rest[:, 1:])
+
+    def _put(self, drain: Instruction, block: int, tile: int, data: NDArray[np.uint8]) -> None:
+        address = drain.base + block * drain.block_stride + tile * drain.tile_stride
+        self.dram.write(address, (drain.block_stride, drain.tile_stride), data)
+
+
+def _checked(precision: Precision) -> Precision:
+    """The precision of a slot; raises `MachineError` if it is unset or out of range."""
+    if not 1 <= precision.bits <= MAX_BITS:
+        raise MachineError(Error.BAD_SLOT)
+    return precision
