@@ -1,0 +1,133 @@
+"""Labelled images as plain arrays: splitting, scaling, batches; where they come from is the caller's."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from hw.contract import ContractError
+from model.noise import noise_key, uniform
+
+_ORDER_STREAM, _SHIFT_STREAM, _SPLIT_STREAM = 0xFFFF_FFFF, 0xFFFF_FFFE, 0xFFFF_FFFD
+"""Noise streams beside those of the layers, which count from 0."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images (N, H, W, C) float32 and their labels (N,) int64, 0 .. classes-1."""
+
+    pixels: np.ndarray
+    labels: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.pixels.ndim != 4 or self.labels.shape != self.pixels.shape[:1]:
+            raise ContractError(
+                f"images have shape {self.pixels.shape} and labels {self.labels.shape}; "
+                "allowed: (N, H, W, C) and (N,)"
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, index: np.ndarray) -> Images:
+        """The images at ``index``."""
+        return Images(self.pixels[index], self.labels[index])
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A training and a test set of the same shape."""
+
+    name: str
+    train: Images
+    test: Images
+    classes: int
+
+    def sha256(self) -> str:
+        """Hash of all pixels and labels: what a run was trained and tested on."""
+        digest = hashlib.sha256()
+        for part in (self.train, self.test):
+            digest.update(np.ascontiguousarray(part.pixels, "<f4").tobytes())
+            digest.update(np.ascontiguousarray(part.labels, "<i8").tobytes())
+        return digest.hexdigest()
+
+
+def split(name: str, images: Images, *, test_fraction: float = 0.2, seed: int = 0) -> Dataset:
+    """Hold out ``test_fraction`` of each class for testing, chosen by ``seed``; both parts are standardised.
+
+    Mean and deviation are those of the training pixels. Raises `ContractError` for a fraction that leaves a
+    class without training or test images.
+    """
+    order = shuffled(len(images), seed, 0, _SPLIT_STREAM)
+    held_out = np.zeros(len(images), bool)
+    classes = int(images.labels.max()) + 1
+    for label in range(classes):
+        members = order[images.labels[order] == label]
+        count = round(len(members) * test_fraction)
+        if not 0 < count < len(members):
+            raise ContractError(
+                f"test fraction is {test_fraction}; allowed: one that leaves each of {classes} classes "
+                "images for training and testing"
+            )
+        held_out[members[:count]] = True
+    train, test = images.take(np.flatnonzero(~held_out)), images.take(np.flatnonzero(held_out))
+    mean, deviation = np.float32(train.pixels.mean()), np.float32(train.pixels.std())
+    return Dataset(
+        name,
+        Images((train.pixels - mean) / deviation, train.labels),
+        Images((test.pixels - mean) / deviation, test.labels),
+        classes,
+    )
+
+
+def shuffled(count: int, seed: int, epoch: int, stream: int = _ORDER_STREAM) -> np.ndarray:
+    """A permutation of ``count`` indices, a pure function of its arguments."""
+    return np.argsort(uniform(noise_key(seed, epoch, stream), count), kind="stable")
+
+
+def training_batches(
+    images: Images, batch: int, *, seed: int, epoch: int, max_shift: int = 0, skip: int = 0
+) -> Iterator[Images]:
+    """Shuffled whole batches of one epoch from number ``skip`` on; a partial last batch is dropped.
+
+    ``max_shift``: each image moves by up to that many pixels along each axis, at random; what enters has
+    the value of the nearest border pixel.
+    """
+    order = shuffled(len(images), seed, epoch)
+    for start in range(skip * batch, len(images) - batch + 1, batch):
+        index = order[start : start + batch]
+        chosen = images.take(index)
+        if max_shift:
+            key = noise_key(seed, epoch, _SHIFT_STREAM)
+            chosen = Images(
+                _shift(chosen.pixels, max_shift, uniform(key, 2 * batch, 2 * start)), chosen.labels
+            )
+        yield chosen
+
+
+def evaluation_batches(images: Images, batch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """All images in order: pixels (batch, H, W, C) and the labels of those that count.
+
+    The last batch is filled up with zeros, so that every batch runs the same programs.
+    """
+    for start in range(0, len(images), batch):
+        pixels, labels = images.pixels[start : start + batch], images.labels[start : start + batch]
+        missing = batch - len(labels)
+        if missing:
+            pixels = np.concatenate([pixels, np.zeros((missing, *pixels.shape[1:]), pixels.dtype)])
+        yield pixels, labels
+
+
+def _shift(pixels: np.ndarray, most: int, noise: np.ndarray) -> np.ndarray:
+    """Each image (H, W, C) moved by two whole numbers from -most to most, drawn from ``noise`` (2*N,)."""
+    batch, height, width, _ = pixels.shape
+    offsets = (
+        np.floor((noise + np.float32(0.5)) * np.float32(2 * most + 1)).astype(np.int64).reshape(batch, 2)
+    )
+    padded = np.pad(pixels, ((0, 0), (most, most), (most, most), (0, 0)), mode="edge")
+    rows = offsets[:, :1] + np.arange(height)
+    cols = offsets[:, 1:] + np.arange(width)
+    return padded[np.arange(batch)[:, None, None], rows[:, :, None], cols[:, None, :]]

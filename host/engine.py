@@ -1,0 +1,144 @@
+"""Matrix products of quantised codes on the accelerator: programs built once, buffers allocated once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from host.packing import Product, pack_operand, unpack_result
+from host.precision import PrecisionSlots
+from host.program import Gemm, Program
+
+if TYPE_CHECKING:
+    from host.driver import Accelerator, Counters
+
+
+@dataclass(frozen=True)
+class GemmShape:
+    """``C (m, n) = A (m, k) . B (n, k)^T`` with the precision slot of each operand."""
+
+    m: int
+    n: int
+    k: int
+    slot_a: int
+    slot_b: int
+    row_sums: bool = False
+    col_sums: bool = False
+
+    @property
+    def name(self) -> str:
+        """Short and unique: what programs and reports are called."""
+        sums = "".join(letter for letter, on in (("r", self.row_sums), ("c", self.col_sums)) if on)
+        return f"{self.m}x{self.n}x{self.k}/s{self.slot_a}s{self.slot_b}{sums and '+' + sums}"
+
+
+@dataclass(frozen=True)
+class GemmRun:
+    """One product that was run: what it was for, its shape and bits, and what the hardware counted."""
+
+    label: str
+    shape: GemmShape
+    bits_a: int
+    bits_b: int
+    counters: Counters
+
+    @property
+    def binary_macs(self) -> int:
+        """Useful binary multiply-accumulates: padding of rows, columns and K not included."""
+        return self.shape.m * self.shape.n * self.shape.k * self.bits_a * self.bits_b
+
+
+@dataclass(frozen=True)
+class _Planned:
+    gemm: Gemm
+    program: Program
+
+
+class GemmEngine:
+    """Runs products on one accelerator out of three shared buffers (A, B and C).
+
+    Layers `reserve` their shapes first; the first `run` sizes the buffers for the largest and builds one
+    program per distinct shape. Layers of equal shape share a program. Every run is reported to
+    ``listeners`` as a `GemmRun`.
+    """
+
+    def __init__(self, accelerator: Accelerator, slots: PrecisionSlots) -> None:
+        self.accelerator = accelerator
+        self.slots = slots
+        self.listeners: list[Callable[[GemmRun], None]] = []
+        self._shapes: dict[GemmShape, None] = {}
+        self._planned: dict[GemmShape, _Planned] = {}
+        self._buffers: tuple[np.ndarray, ...] = ()
+
+    def reserve(self, shape: GemmShape) -> None:
+        """Announce a shape; all must be known before the first `run`."""
+        if self._planned and shape not in self._planned:
+            raise RuntimeError(f"{shape.name} was reserved after the first run")
+        self._shapes[shape] = None
+
+    def programs(self) -> list[Program]:
+        """The program of every reserved shape."""
+        self._prepare()
+        return [planned.program for planned in self._planned.values()]
+
+    def run(
+        self, shape: GemmShape, codes_a: NDArray[np.integer], codes_b: NDArray[np.integer], label: str
+    ) -> Product:
+        """Multiply ``codes_a`` (m, k) by ``codes_b`` (n, k), unsigned codes of their slots' bits.
+
+        Returns the exact product and the sums asked for; ``label`` says what it was for.
+        """
+        self._prepare()
+        planned = self._planned[shape]
+        gemm = planned.gemm
+        bits_a, bits_b = self.slots[shape.slot_a], self.slots[shape.slot_b]
+        a, b, c = self._buffers
+        pack_operand(codes_a, gemm.layout_a, bits_a, a)
+        pack_operand(codes_b, gemm.layout_b, bits_b, b)
+        a[: gemm.layout_a.nbytes].flush()  # type: ignore[attr-defined]
+        b[: gemm.layout_b.nbytes].flush()  # type: ignore[attr-defined]
+        counters = self.accelerator.run(planned.program)
+        c[: gemm.layout_c.nbytes].invalidate()  # type: ignore[attr-defined]
+        product = unpack_result(
+            c, gemm.layout_c, bits_a, bits_b, row_sums=shape.row_sums, col_sums=shape.col_sums
+        )
+        run = GemmRun(label, shape, bits_a, bits_b, counters)
+        for listener in self.listeners:
+            listener(run)
+        return product
+
+    def _prepare(self) -> None:
+        if self._planned:
+            return
+        gemms = {shape: self._gemm(shape, 0, 0, 0) for shape in self._shapes}
+        sizes = [
+            max(getattr(gemm, name).nbytes for gemm in gemms.values())
+            for name in ("layout_a", "layout_b", "layout_c")
+        ]
+        self._buffers = tuple(self.accelerator.allocate((size,), np.uint8) for size in sizes)
+        a, b, c = (int(buffer.device_address) for buffer in self._buffers)  # type: ignore[attr-defined]
+        for shape in gemms:
+            gemm = self._gemm(shape, a, b, c)
+            self._planned[shape] = _Planned(gemm, gemm.program(shape.name))
+
+    def _gemm(self, shape: GemmShape, addr_a: int, addr_b: int, addr_c: int) -> Gemm:
+        most = self.slots.max_bits
+        return Gemm(
+            self.accelerator.config,
+            shape.m,
+            shape.n,
+            shape.k,
+            shape.slot_a,
+            shape.slot_b,
+            addr_a,
+            addr_b,
+            addr_c,
+            most[shape.slot_a],
+            most[shape.slot_b],
+            shape.row_sums,
+            shape.col_sums,
+        )

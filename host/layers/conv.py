@@ -1,0 +1,193 @@
+"""Quantised convolution: three passes, each one integer matrix product on the accelerator."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from host.engine import GemmShape
+from host.layers.layer import Layer, Parameter, Shape, StepContext
+from host.layers.range import RunningRange
+from host.precision import BACKWARD_SLOT, FORWARD_SLOT
+from model.golden import (
+    ConvGeometry,
+    Quantised,
+    combine,
+    error_columns,
+    im2col,
+    int_matmul,
+    quantise,
+    valid_error_taps,
+    valid_taps,
+)
+from model.noise import noise_key, uniform
+
+if TYPE_CHECKING:
+    from host.engine import GemmEngine
+
+
+class QuantConv2d(Layer):
+    """Convolution without bias whose three products run on the accelerator (`model.golden.conv`).
+
+    The bits come from the precision slots: ``slot_forward`` for weights and activations, ``slot_backward``
+    for gradients. Weights are quantised per row of the product they enter (output channel forward, input
+    channel for dX), activations per tensor, gradients per tensor, stochastically and once for both uses.
+    Operands' sums over K come from the hardware where every K counts; at borders the host adds up the
+    weights of the taps inside the image, a table of one image's size.
+
+    Args:
+        in_channels, out_channels, kernel, stride: shape; padding is ``kernel // 2``.
+        index: number of the layer in its network; keys the stochastic rounding.
+        rng: source of the initial weights, N(0, 2 / (kernel**2 * out_channels)).
+        needs_input_grad: False for the first layer, which then has no dX pass.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        kernel: int = 3,
+        stride: int = 1,
+        index: int,
+        rng: np.random.Generator,
+        needs_input_grad: bool = True,
+        slot_forward: int = FORWARD_SLOT,
+        slot_backward: int = BACKWARD_SLOT,
+    ) -> None:
+        super().__init__()
+        self.kernel, self.stride, self.index = kernel, stride, index
+        self.needs_input_grad = needs_input_grad
+        self.slot_forward, self.slot_backward = slot_forward, slot_backward
+        deviation = np.sqrt(2 / (kernel * kernel * out_channels))
+        weight = rng.standard_normal((out_channels, kernel, kernel, in_channels)) * deviation
+        self.parameters = {"weight": Parameter(weight.astype(np.float32))}
+        self.range = RunningRange()
+        self.buffers = {"range": self.range.state}
+        self._input: Quantised | None = None
+
+    def plan(self, shape: Shape, engine: GemmEngine) -> Shape:
+        """Reserve the three products for inputs (N, H, W, C)."""
+        self.engine = engine
+        batch, height, width, _ = shape
+        out_channels, _, _, in_channels = self.parameters["weight"].value.shape
+        g = ConvGeometry(
+            batch,
+            height,
+            width,
+            in_channels,
+            out_channels,
+            kernel=self.kernel,
+            stride=self.stride,
+            padding=self.kernel // 2,
+        )
+        self.geometry = g
+        forward, backward = self.slot_forward, self.slot_backward
+        pixels = batch * g.out_height * g.out_width
+        inputs = g.taps * in_channels
+        self.shape_forward = GemmShape(out_channels, pixels, inputs, forward, forward, col_sums=True)
+        self.shape_dw = GemmShape(out_channels, inputs, pixels, backward, forward, col_sums=True)
+        self.shape_dx = GemmShape(
+            in_channels, batch * height * width, g.taps * out_channels, forward, backward, col_sums=True
+        )
+        for gemm in (self.shape_forward, self.shape_dw) + (self.shape_dx,) * self.needs_input_grad:
+            engine.reserve(gemm)
+        self._mask = valid_taps(g)
+        self._error_mask = valid_error_taps(g) if self.needs_input_grad else self._mask
+        return batch, g.out_height, g.out_width, out_channels
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one pass over the planned batch."""
+        return self.geometry.macs
+
+    def forward(self, x: np.ndarray, context: StepContext) -> np.ndarray:
+        """(N, H, W, C) -> (N, OH, OW, O), float32."""
+        g, bits = self.geometry, self.engine.slots[self.slot_forward]
+        low, high = self.range.observe(x) if context.training else self.range.average()
+        image = quantise(x, bits, lo=low, hi=high)
+        weight = quantise(self.parameters["weight"].value, bits, axis=0)
+        if context.training:
+            self._input = image
+        rows = weight.codes.reshape(g.out_channels, -1)
+        tap_sums = weight.codes.sum(3, dtype=np.int64).reshape(g.out_channels, g.taps)
+        y = self._windows(
+            self.shape_forward, rows, tap_sums, weight, im2col(image.codes, g), image, self._mask, "forward"
+        )
+        return y.reshape(g.batch, g.out_height, g.out_width, g.out_channels)
+
+    def backward(self, grad: np.ndarray, context: StepContext) -> np.ndarray:
+        """(N, OH, OW, O) -> (N, H, W, C), float32; an empty array if no input gradient is needed."""
+        image, self._input = self._input, None
+        if image is None:
+            raise RuntimeError(f"convolution {self.index}: backward without a training forward before it")
+        g, slots = self.geometry, self.engine.slots
+        noise = uniform(noise_key(context.seed, context.step, self.index), grad.size)
+        error = quantise(grad, slots[self.slot_backward], noise=noise)
+        self.parameters["weight"].grad = self._weight_grad(error, image)
+        if not self.needs_input_grad:
+            return np.empty(0, np.float32)
+        weight = quantise(self.parameters["weight"].value, slots[self.slot_forward], axis=3)
+        by_input = weight.codes.reshape(g.out_channels, g.taps, g.in_channels).transpose(2, 1, 0)
+        rows = by_input.reshape(g.in_channels, -1)
+        dx = self._windows(
+            self.shape_dx,
+            rows,
+            by_input.sum(2, dtype=np.int64),
+            weight,
+            error_columns(error.codes, g),
+            error,
+            self._error_mask,
+            "dX",
+        )
+        return dx.reshape(g.batch, g.height, g.width, g.in_channels)
+
+    def _windows(
+        self,
+        shape: GemmShape,
+        rows: np.ndarray,
+        tap_sums: np.ndarray,
+        weight: Quantised,
+        columns: np.ndarray,
+        image: Quantised,
+        mask: np.ndarray,
+        label: str,
+    ) -> np.ndarray:
+        """Forward or dX: weights ``rows`` (M, K) times windows ``columns`` (pixels, K) -> (pixels, M).
+
+        ``tap_sums`` (M, taps): the weights' codes summed per tap. ``mask`` (pixels of one image, taps).
+        """
+        batch = self.geometry.batch
+        channels = shape.k // self.geometry.taps
+        product = self.engine.run(shape, rows, columns, f"{self.index} {label}")
+        values = combine(
+            product.values,
+            np.tile(int_matmul(tap_sums, mask), batch),
+            product.col_sums,
+            np.tile(mask.sum(1, dtype=np.int64) * channels, batch),
+            weight.scale,
+            weight.zero,
+            image.scale,
+            image.zero,
+        )
+        return np.ascontiguousarray(values.T)
+
+    def _weight_grad(self, error: Quantised, image: Quantised) -> np.ndarray:
+        """dW (O, kernel, kernel, C): errors by channel times inputs by (tap, channel), K = pixels."""
+        g = self.geometry
+        by_channel = np.ascontiguousarray(error.codes.reshape(-1, g.out_channels).T)
+        columns = np.ascontiguousarray(im2col(image.codes, g).T)
+        product = self.engine.run(self.shape_dw, by_channel, columns, f"{self.index} dW")
+        per_pixel = error.codes.reshape(g.batch, -1, g.out_channels).sum(0, dtype=np.int64)
+        values = combine(
+            product.values,
+            np.repeat(int_matmul(per_pixel.T, self._mask.T), g.in_channels, axis=1),
+            product.col_sums,
+            np.repeat(self._mask.sum(0, dtype=np.int64) * g.batch, g.in_channels),
+            error.scale,
+            error.zero,
+            image.scale,
+            image.zero,
+        )
+        return values.reshape(g.out_channels, g.kernel, g.kernel, g.in_channels)

@@ -1,0 +1,50 @@
+"""Quantised fully connected layer: a 1x1 convolution on 1x1 images, plus a float bias."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from host.layers.conv import QuantConv2d
+from host.layers.layer import Layer, Parameter, Shape, StepContext
+
+if TYPE_CHECKING:
+    from host.engine import GemmEngine
+
+
+class QuantLinear(Layer):
+    """``x @ weight.T + bias`` for ``x`` (N, inputs), quantised like `QuantConv2d`; the bias is float32."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        index: int,
+        rng: np.random.Generator,
+        needs_input_grad: bool = True,
+    ) -> None:
+        super().__init__()
+        product = QuantConv2d(
+            inputs, outputs, kernel=1, index=index, rng=rng, needs_input_grad=needs_input_grad
+        )
+        self.product = product
+        self.children = {"product": product}
+        self.parameters = {"bias": Parameter(np.zeros(outputs, np.float32))}
+
+    def plan(self, shape: Shape, engine: GemmEngine) -> Shape:
+        """(N, inputs) -> (N, outputs)."""
+        batch, inputs = shape
+        return batch, self.product.plan((batch, 1, 1, inputs), engine)[-1]
+
+    def forward(self, x: np.ndarray, context: StepContext) -> np.ndarray:
+        """(N, inputs) -> (N, outputs), float32."""
+        y = self.product.forward(x[:, None, None, :], context)
+        return y[:, 0, 0, :] + self.parameters["bias"].value
+
+    def backward(self, grad: np.ndarray, context: StepContext) -> np.ndarray:
+        """(N, outputs) -> (N, inputs), float32."""
+        self.parameters["bias"].grad = grad.sum(axis=0)
+        d_x = self.product.backward(grad[:, None, None, :], context)
+        return d_x.reshape(grad.shape[0], -1)

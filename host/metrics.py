@@ -1,0 +1,60 @@
+"""What a run cost on the accelerator: cycles, busy cycles, bytes, useful work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+
+from host.engine import GemmRun
+from hw.contract import ArrayConfig
+
+
+@dataclass
+class Tally:
+    """Sums over products run on the accelerator; `add` is a listener of `host.engine.GemmEngine`."""
+
+    products: int = 0
+    total_cycles: int = 0
+    busy_cycles: int = 0
+    bytes_read: int = 0
+    bytes_written: int = 0
+    binary_macs: int = 0
+    """Useful ones: m * n * k * bits_a * bits_b of every product."""
+
+    def add(self, run: GemmRun) -> None:
+        """Count one product."""
+        self.products += 1
+        self.total_cycles += run.counters.total
+        self.busy_cycles += run.counters.exec_busy
+        self.bytes_read += run.counters.bytes_read
+        self.bytes_written += run.counters.bytes_written
+        self.binary_macs += run.binary_macs
+
+    def seconds(self, config: ArrayConfig) -> float:
+        """Accelerator time at the stated clock; the host's own work is not in it."""
+        return self.total_cycles / (config.clock_mhz * 1e6)
+
+    def array_utilisation(self, config: ArrayConfig) -> float:
+        """Useful binary multiply-accumulates over what the array could have done in ``total_cycles``.
+
+        Counts against it: waiting for memory, filling and draining, and rows, columns and K bits of
+        partly filled tiles.
+        """
+        return self.binary_macs / max(config.binary_macs * self.total_cycles, 1)
+
+    def array_busy(self) -> float:
+        """Share of the cycles in which the array took a step."""
+        return self.busy_cycles / max(self.total_cycles, 1)
+
+    def as_dict(self) -> dict[str, int]:
+        """All sums by name."""
+        return asdict(self)
+
+    def load(self, values: Mapping[str, int]) -> None:
+        """Take over sums written by `as_dict`."""
+        for field in fields(self):
+            setattr(self, field.name, int(values[field.name]))
+
+    def __sub__(self, other: Tally) -> Tally:
+        """What was added since ``other`` was copied."""
+        return Tally(**{f.name: getattr(self, f.name) - getattr(other, f.name) for f in fields(self)})
