@@ -8,6 +8,7 @@ import numpy as np
 
 MOMENTUM = 0.9
 """Share of the old average kept at each update (the public CPT code's)."""
+_ZERO = np.float32(0)
 
 
 @dataclass
@@ -19,9 +20,9 @@ class RunningRange:
     the first steps: after one step to a tenth.
     """
 
-    lo: np.float32 = np.float32(0)
-    hi: np.float32 = np.float32(0)
-    weight: np.float32 = np.float32(0)
+    lo: np.float32 = _ZERO
+    hi: np.float32 = _ZERO
+    weight: np.float32 = _ZERO
 
     def update(self, lo: float, hi: float) -> None:
         """Take in the range of a training batch."""

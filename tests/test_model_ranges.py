@@ -28,5 +28,5 @@ def test_later_ranges_weigh_more_by_the_momentum():
 
 
 def test_evaluation_before_any_training_is_refused():
-    with pytest.raises(ValueError, match="^running range has 0 updates; allowed"):
+    with pytest.raises(ValueError, match=r"^running range has 0 updates; allowed"):
         RunningRange().value()
