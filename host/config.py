@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from host.network import WIDTHS, resnet_depth
+from host.network import resnet_depth
 from host.optimiser import learning_rate
 from host.precision import check_bits
 from hw.contract.config import require
@@ -24,7 +24,8 @@ class TrainConfig:
     """
 
     model: str = "resnet8"
-    widths: tuple[int, int, int] = WIDTHS
+    width: int = 16
+    """Channels of the first stage; the later ones have twice and four times as many."""
     fw: tuple[int, int] = (3, 8)
     """Lowest and highest bits of weights and activations; equal ones make the run static."""
     bw: int = 8
@@ -49,10 +50,6 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         resnet_depth(self.model)
-        require(
-            len(self.widths) == 3 and all(isinstance(w, int) and w > 0 for w in self.widths),
-            f"widths are {self.widths}; allowed: three positive integers",
-        )
         lo, hi = self.fw
         check_bits("fw", lo)
         check_bits("fw", hi)
@@ -61,7 +58,7 @@ class TrainConfig:
         if self.eval_bits:
             check_bits("eval-bits", self.eval_bits)
         require(self.per in GRANULARITIES, f"per is {self.per!r}; allowed: {', '.join(GRANULARITIES)}")
-        for name in ("cycles", "epochs", "batch_size"):
+        for name in ("width", "cycles", "epochs", "batch_size"):
             value = getattr(self, name)
             require(value >= 1, f"{name.replace('_', '-')} is {value}; allowed: at least 1")
         for name in ("steps", "max_shift", "seed"):

@@ -21,12 +21,10 @@ from host.layers import (
 )
 from host.layers.layer import Shape
 from hw.contract import ContractError
+from model.architecture import ResNet as Description
 
 if TYPE_CHECKING:
     from host.engine import GemmEngine
-
-WIDTHS = (16, 32, 64)
-"""Channels of the three stages (He et al. 2016, section 4.2)."""
 
 
 def resnet_depth(name: str) -> int:
@@ -39,34 +37,28 @@ def resnet_depth(name: str) -> int:
 
 
 class ResNet(Layer):
-    """Convolution, three stages of `BasicBlock` (the later two halve the image), pooling, classifier.
+    """The network that a `model.architecture.ResNet` describes, layer by layer.
 
-    First convolution and shortcuts are quantised, the classifier is float32 (NUMERICS section 2).
-
-    Args:
-        depth: 6n+2.
-        in_channels, classes: shape of the task.
-        widths: channels of the stages.
-        seed: of the initial weights.
+    Everything but the classifier is quantised and runs on the accelerator (NUMERICS section 2). ``seed``
+    decides the initial weights.
     """
 
-    def __init__(
-        self, depth: int, *, in_channels: int, classes: int, widths: tuple[int, ...] = WIDTHS, seed: int = 0
-    ) -> None:
+    def __init__(self, description: Description, seed: int = 0) -> None:
         super().__init__()
+        self.description = description
         rng = np.random.Generator(np.random.PCG64(seed))
-        self.children["conv"] = QuantConv2d(in_channels, widths[0], index=0, rng=rng, needs_input_grad=False)
-        self.children["bn"] = BatchNorm(widths[0])
+        stem, _ = description.stem
+        self.children["stem"] = QuantConv2d(stem, index=0, rng=rng, needs_input_grad=False)
+        self.children["stem_norm"] = BatchNorm(stem.out_channels)
         self.children["relu"] = ReLU()
-        index, channels = 1, widths[0]
-        for stage, width in enumerate(widths, 1):
-            for number in range((depth - 2) // 6):
-                stride = 2 if stage > 1 and number == 0 else 1
-                block = BasicBlock(channels, width, stride=stride, index=index, rng=rng)
-                self.children[f"stage{stage}.block{number}"] = block
-                index, channels = index + block.convolutions, width
+        index = 1
+        for block in description.blocks:
+            layer = BasicBlock(block, index=index, rng=rng)
+            self.children[block.name] = layer
+            index += layer.convolutions
         self.children["pool"] = GlobalAveragePool()
-        self.children["classifier"] = FloatLinear(channels, classes, rng)
+        classifier = description.classifier
+        self.children["classifier"] = FloatLinear(classifier.in_features, classifier.out_features, rng)
 
     def plan(self, shape: Shape, engine: GemmEngine) -> Shape:
         """(N, H, W, C) -> (N, classes)."""

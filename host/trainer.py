@@ -18,6 +18,7 @@ from host.network import ResNet, copy_arrays, resnet_depth
 from host.optimiser import Sgd, learning_rate
 from host.precision import BACKWARD_SLOT, FORWARD_SLOT, PrecisionSlots
 from hw.contract.config import require
+from model.architecture import cifar_resnet
 
 if TYPE_CHECKING:
     from host.driver import Accelerator
@@ -62,13 +63,9 @@ class Trainer:
         self.engine = GemmEngine(accelerator, self.slots)
         self.engine.listeners.append(self._count)
         shape = data.train.pixels.shape[1:]
-        self.network = ResNet(
-            resnet_depth(config.model),
-            in_channels=shape[-1],
-            classes=data.classes,
-            widths=config.widths,
-            seed=config.seed,
-        )
+        require(shape[0] == shape[1], f"images are {shape[0]} x {shape[1]}; allowed: square ones")
+        description = cifar_resnet(resnet_depth(config.model), data.classes, shape[0], shape[2], config.width)
+        self.network = ResNet(description, config.seed)
         self.network.plan((config.batch_size, *shape), self.engine)
         self.optimiser = Sgd(
             dict(self.network.named_parameters()),

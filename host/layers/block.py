@@ -10,37 +10,36 @@ from host.layers.batch_norm import BatchNorm
 from host.layers.conv import QuantConv2d
 from host.layers.layer import Layer, Shape, StepContext
 from host.layers.simple import ReLU
+from model.architecture import Block
 
 if TYPE_CHECKING:
     from host.engine import GemmEngine
 
 
 class BasicBlock(Layer):
-    """``relu(bn(conv(relu(bn(conv(x))))) + shortcut(x))``.
+    """``relu(norm(conv(relu(norm(conv(x))))) + shortcut(x))`` as described.
 
-    The shortcut is the identity, or a 1x1 convolution and batch norm where the shape changes. Layer numbers
-    run from ``index``; `convolutions` of them are used.
+    The shortcut is the identity, or a 1x1 convolution and batch norm where the shape changes. The layers are
+    numbered from ``index`` on; `convolutions` says how many numbers are used.
     """
 
-    def __init__(
-        self, in_channels: int, out_channels: int, *, stride: int, index: int, rng: np.random.Generator
-    ) -> None:
+    def __init__(self, description: Block, *, index: int, rng: np.random.Generator) -> None:
         super().__init__()
+        (conv1, _), (conv2, _) = description.main
         self.children = {
-            "conv1": QuantConv2d(in_channels, out_channels, stride=stride, index=index, rng=rng),
-            "bn1": BatchNorm(out_channels),
+            "conv1": QuantConv2d(conv1, index=index, rng=rng),
+            "norm1": BatchNorm(conv1.out_channels),
             "relu1": ReLU(),
-            "conv2": QuantConv2d(out_channels, out_channels, index=index + 1, rng=rng),
-            "bn2": BatchNorm(out_channels),
+            "conv2": QuantConv2d(conv2, index=index + 1, rng=rng),
+            "norm2": BatchNorm(conv2.out_channels),
         }
         self._main = list(self.children.values())
         self._side: list[Layer] = []
-        if stride != 1 or in_channels != out_channels:
-            self.children["shortcut"] = QuantConv2d(
-                in_channels, out_channels, kernel=1, stride=stride, index=index + 2, rng=rng
-            )
-            self.children["shortcut_bn"] = BatchNorm(out_channels)
-            self._side = [self.children["shortcut"], self.children["shortcut_bn"]]
+        if description.shortcut:
+            conv, _ = description.shortcut
+            self.children["shortcut"] = QuantConv2d(conv, index=index + 2, rng=rng)
+            self.children["shortcut_norm"] = BatchNorm(conv.out_channels)
+            self._side = [self.children["shortcut"], self.children["shortcut_norm"]]
         self._out = self.children["relu2"] = ReLU()
 
     @property

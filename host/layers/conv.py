@@ -10,6 +10,7 @@ from host.engine import GemmShape
 from host.layers.layer import Layer, Parameter, Shape, StepContext
 from host.layers.range import RunningRange
 from host.precision import BACKWARD_SLOT, FORWARD_SLOT
+from model.architecture import Conv
 from model.golden import (
     ConvGeometry,
     Quantised,
@@ -37,7 +38,7 @@ class QuantConv2d(Layer):
     weights of the taps inside the image, a table of one image's size.
 
     Args:
-        in_channels, out_channels, kernel, stride: shape; padding is ``kernel // 2``.
+        description: shape of the layer; the image size comes from `plan`.
         index: number of the layer in its network; keys the stochastic rounding.
         rng: source of the initial weights, N(0, 2 / (kernel**2 * out_channels)).
         needs_input_grad: False for the first layer, which then has no dX pass.
@@ -45,11 +46,8 @@ class QuantConv2d(Layer):
 
     def __init__(
         self,
-        in_channels: int,
-        out_channels: int,
+        description: Conv,
         *,
-        kernel: int = 3,
-        stride: int = 1,
         index: int,
         rng: np.random.Generator,
         needs_input_grad: bool = True,
@@ -57,11 +55,12 @@ class QuantConv2d(Layer):
         slot_backward: int = BACKWARD_SLOT,
     ) -> None:
         super().__init__()
-        self.kernel, self.stride, self.index = kernel, stride, index
+        self.description, self.index = description, index
         self.needs_input_grad = needs_input_grad
         self.slot_forward, self.slot_backward = slot_forward, slot_backward
-        deviation = np.sqrt(2 / (kernel * kernel * out_channels))
-        weight = rng.standard_normal((out_channels, kernel, kernel, in_channels)) * deviation
+        kernel, outputs = description.kernel, description.out_channels
+        weight = rng.standard_normal((outputs, kernel, kernel, description.in_channels))
+        weight *= np.sqrt(2 / (kernel * kernel * outputs))
         self.parameters = {"weight": Parameter(weight.astype(np.float32))}
         self.range = RunningRange()
         self.buffers = {"range": self.range.state}
@@ -70,17 +69,11 @@ class QuantConv2d(Layer):
     def plan(self, shape: Shape, engine: GemmEngine) -> Shape:
         """Reserve the three products for inputs (N, H, W, C)."""
         self.engine = engine
-        batch, height, width, _ = shape
-        out_channels, _, _, in_channels = self.parameters["weight"].value.shape
+        batch, height, width, in_channels = shape
+        layer = self.description
+        out_channels = layer.out_channels
         g = ConvGeometry(
-            batch,
-            height,
-            width,
-            in_channels,
-            out_channels,
-            kernel=self.kernel,
-            stride=self.stride,
-            padding=self.kernel // 2,
+            batch, height, width, in_channels, out_channels, layer.kernel, layer.stride, layer.padding
         )
         self.geometry = g
         forward, backward = self.slot_forward, self.slot_backward
@@ -96,11 +89,6 @@ class QuantConv2d(Layer):
         self._mask = valid_taps(g)
         self._error_mask = valid_error_taps(g) if self.needs_input_grad else self._mask
         return batch, g.out_height, g.out_width, out_channels
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates of one pass over the planned batch."""
-        return self.geometry.macs
 
     def forward(self, x: np.ndarray, context: StepContext) -> np.ndarray:
         """(N, H, W, C) -> (N, OH, OW, O), float32."""

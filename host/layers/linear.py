@@ -8,6 +8,7 @@ import numpy as np
 
 from host.layers.conv import QuantConv2d
 from host.layers.layer import Layer, Parameter, Shape, StepContext
+from model.architecture import Conv
 
 if TYPE_CHECKING:
     from host.engine import GemmEngine
@@ -26,9 +27,8 @@ class QuantLinear(Layer):
         needs_input_grad: bool = True,
     ) -> None:
         super().__init__()
-        product = QuantConv2d(
-            inputs, outputs, kernel=1, index=index, rng=rng, needs_input_grad=needs_input_grad
-        )
+        shape = Conv("product", inputs, outputs, kernel=1, stride=1, padding=0, height=1, width=1)
+        product = QuantConv2d(shape, index=index, rng=rng, needs_input_grad=needs_input_grad)
         self.product = product
         self.children = {"product": product}
         self.parameters = {"bias": Parameter(np.zeros(outputs, np.float32))}
