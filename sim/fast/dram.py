@@ -35,7 +35,7 @@ class Dram:
         """A view ``(*counts, run_bytes)``, or None where runs wrap or leave the memory."""
         steps = [stride if count > 1 else 0 for stride, count in zip(strides, counts, strict=True)]
         start = (address & _ADDRESS_MASK) - self.base
-        last = start + sum(step * (count - 1) for step, count in zip(steps, counts))
+        last = start + sum(step * (count - 1) for step, count in zip(steps, counts, strict=True))
         if start < 0 or last + run_bytes > self.memory.size:
             return None
         if any(step % BEAT_BYTES for step in steps):
