@@ -1,0 +1,197 @@
+"""Seeded random matrix products on the compiled RTL, the fast model and the golden functions.
+
+``python -m sim.regression`` runs a short sample; ``--full`` runs every case of `sim.stimulus` on the
+``tiny`` preset, a sample on the larger ones, and all cocotb benches. Results, operand sums and the whole
+memory must be equal bit for bit, and the execute-busy counter must equal ``bits_a * bits_b * ksteps``
+summed over tiles. A failure prints the command that replays it and exits with status 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+
+from host.packing import unpack_result
+from hw.contract import ArrayConfig, ContractError, Counter, preset
+from model.golden import int_matmul
+from sim.backend import MEMORY_BASE, Backend
+from sim.bare import BareMachine, MachineFault
+from sim.fast import FastBackend
+from sim.memory import Stalls, memory_model
+from sim.rtl import RtlBackend, RtlError
+from sim.scoreboard import Mismatch, Scoreboard
+from sim.stimulus import Case, Placement, case_count, make_case
+
+DEFAULT_SEED = 1
+SAMPLE_CASES = 40
+LARGE_PRESETS = ("z7020", "zc706")
+LARGE_CASES = 12
+EXACT_COUNTERS = (Counter.EXEC_BUSY, Counter.BYTES_READ, Counter.BYTES_WRITTEN)
+"""Counters that no timing changes."""
+
+
+@dataclass
+class Tally:
+    """What a regression has covered so far."""
+
+    runs: int = 0
+    stalled: int = 0
+    precisions: set[object] = field(default_factory=set)
+    shapes: set[tuple[int, int, int]] = field(default_factory=set)
+    values: int = 0
+    worst_cycle_error: float = 0.0
+    """Largest |fast - RTL| / RTL of the total-cycle counter over runs without stalls."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.runs} runs, {self.stalled} of them stalled, {len(self.precisions)} precisions, "
+            f"{len(self.shapes)} shapes, {self.values} values equal, "
+            f"worst cycle error {100 * self.worst_cycle_error:.2f} %"
+        )
+
+
+def run_case(config: ArrayConfig, case: Case, tally: Tally) -> None:
+    """Run one case on both simulators; raises what the first difference or fault raises."""
+    placement = Placement.of(case, config, MEMORY_BASE)
+    model = memory_model(case.memory, config.clock_mhz)
+    stalls = Stalls(case.stall_probability, case.seed + case.number)
+    rtl = RtlBackend(config, model, placement.memory_bytes, stalls=stalls)
+    fast = FastBackend(config, model, placement.memory_bytes)
+    board = Scoreboard()
+    try:
+        machines = [_machine(rtl, placement), _machine(fast, placement)]
+        for run in range(len(case.precisions)):
+            counters = [_run(machine, placement, case, run, board) for machine in machines]
+            board.equal("memory after the run, RTL against fast model,", rtl.memory, fast.memory)
+            board.equal("bursts still open", rtl.simulation.open_bursts, 0)
+            for counter in EXACT_COUNTERS:
+                board.equal(f"counter {counter.name}", counters[0][counter], counters[1][counter])
+            if not case.stall_probability:
+                total = counters[0][Counter.TOTAL]
+                error = abs(counters[1][Counter.TOTAL] - total) / total
+                tally.worst_cycle_error = max(tally.worst_cycle_error, error)
+    finally:
+        rtl.close()
+        fast.close()
+    tally.runs += len(case.precisions)
+    tally.stalled += len(case.precisions) * (case.stall_probability > 0)
+    tally.precisions.update(case.precisions)
+    tally.shapes.add((case.m, case.n, case.k))
+    tally.values += board.finish()
+
+
+def _machine(backend: Backend, placement: Placement) -> BareMachine:
+    return BareMachine(backend, placement.ring_log2)
+
+
+def _run(
+    machine: BareMachine, placement: Placement, case: Case, run: int, board: Scoreboard
+) -> dict[Counter, int]:
+    """One run of a case on one machine, compared with the golden product."""
+    precision, gemm, memory = case.precisions[run], placement.gemm, machine.backend.memory
+    machine.set_slot(gemm.slot_a, precision.bits_a, precision.signed_a)
+    machine.set_slot(gemm.slot_b, precision.bits_b, precision.signed_b)
+    codes_a, codes_b = placement.fill(memory, machine.backend.memory_base, case, run)
+    start, size = gemm.addr_c - machine.backend.memory_base, gemm.layout_c.nbytes
+    bits = {gemm.slot_a: precision.bits_a, gemm.slot_b: precision.bits_b}
+    busy = placement.program.exec_cycles(bits)
+    # Room for the memory at its slowest: every transfer stalled, one burst at a time.
+    limit = 20_000 + 50 * (busy + placement.memory_bytes)
+    before = memory.copy()
+    counters = dict(machine.run(placement.program, limit))
+    who = type(machine.backend).__name__
+    for name, part in (("before", slice(machine.ring_bytes, start)), ("behind", slice(start + size, None))):
+        board.equal(f"{who} memory {name} the result", memory[part], before[part])
+    product = unpack_result(
+        memory[start : start + size],
+        gemm.layout_c,
+        precision.bits_a,
+        precision.bits_b,
+        signed=precision.signed,
+        row_sums=case.row_sums,
+        col_sums=case.col_sums,
+    )
+    board.equal(f"{who} product", product.values, int_matmul(codes_a, codes_b))
+    if product.row_sums is not None:
+        board.equal(f"{who} row sums", product.row_sums, codes_a.sum(axis=1))
+    if product.col_sums is not None:
+        board.equal(f"{who} column sums", product.col_sums, codes_b.sum(axis=1))
+    board.equal(f"{who} exec_busy", counters[Counter.EXEC_BUSY], busy)
+    return counters
+
+
+def run_cases(config: ArrayConfig, seed: int, numbers: Iterable[int]) -> Tally:
+    """Run the given cases; raises `RegressionError` at the first that fails."""
+    tally = Tally()
+    for number in numbers:
+        case = make_case(config, seed, number)
+        try:
+            run_case(config, case, tally)
+        except (Mismatch, MachineFault, RtlError) as error:
+            raise RegressionError(config, case, error) from error
+    return tally
+
+
+class RegressionError(AssertionError):
+    """A case failed; the message names the difference and the command that replays it."""
+
+    def __init__(self, config: ArrayConfig, case: Case, cause: Exception) -> None:
+        replay = f"python -m sim.regression --preset {config.name} --case {case.number} --seed {case.seed}"
+        super().__init__(f"{case}: {cause}\nreplay: {replay}")
+
+
+def sample(config: ArrayConfig, seed: int, count: int) -> list[int]:
+    """``count`` case numbers, spread over the whole list."""
+    rng = np.random.default_rng(seed)
+    edges = np.linspace(0, case_count(config), count + 1).astype(int)
+    return [int(rng.integers(low, high)) for low, high in pairwise(edges)]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m sim.regression", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--preset", default="tiny", help="array configuration (default: tiny)")
+    parser.add_argument("--seed", type=int, default=DEFAULT_SEED, help="seed of every case (default: 1)")
+    parser.add_argument("--case", type=int, help="replay this case alone")
+    parser.add_argument("--full", action="store_true", help="every case, large presets, cocotb benches")
+    options = parser.parse_args(arguments)
+    try:
+        config = preset(options.preset)
+        if options.case is not None and not 0 <= options.case < case_count(config):
+            raise ContractError(f"case is {options.case}; allowed: 0..{case_count(config) - 1}")
+        work = _plan(config, options)
+    except ContractError as error:
+        print(error, file=sys.stderr)
+        return 2
+    try:
+        for chosen, numbers in work:
+            started = time.monotonic()
+            tally = run_cases(chosen, options.seed, numbers)
+            seconds = time.monotonic() - started
+            print(f"regression {chosen.name}, seed {options.seed}: {tally}, {seconds:.0f} s", flush=True)
+    except RegressionError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _plan(config: ArrayConfig, options: argparse.Namespace) -> list[tuple[ArrayConfig, list[int]]]:
+    """Which cases to run on which configuration."""
+    if options.case is not None:
+        return [(config, [options.case])]
+    if not options.full:
+        return [(config, sample(config, options.seed, SAMPLE_CASES))]
+    work = [(config, list(range(case_count(config))))]
+    for name in LARGE_PRESETS:
+        work.append((preset(name), sample(preset(name), options.seed, LARGE_CASES)))
+    return work
+
+
+if __name__ == "__main__":
+    sys.exit(main())
