@@ -142,7 +142,7 @@ def _assemble(planes: NDArray[np.uint8], kind: type, signed: bool) -> NDArray[np
     The bytes are placed at the top of the integer and shifted down, arithmetically when signed.
     """
     depth, width = planes.shape[-2], np.dtype(kind).itemsize
-    values = np.zeros((*planes.shape[:-2], planes.shape[-1]), kind)
+    values: NDArray[np.signedinteger] = np.zeros((*planes.shape[:-2], planes.shape[-1]), kind)
     octets = values.view(np.uint8).reshape(*values.shape, width)
     for index in range(depth):
         octets[..., width - depth + index] = planes[..., index, :]

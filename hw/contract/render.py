@@ -79,9 +79,9 @@ def instructions_page() -> str:
         "",
         _NOTE,
         f"One instruction is {INSTRUCTION_BYTES} bytes, little-endian; bits that no field names are zero. "
-        f"Codes have 1 to {MAX_BITS} bits, accumulators {ACC_BITS}, bursts at most {BURST_BEATS} beats of 64 bits. "
-        "How operands and results lie in memory is described in `hw/contract/layout.py`, the order of things "
-        "in [machine.md](machine.md).",
+        f"Codes have 1 to {MAX_BITS} bits, accumulators {ACC_BITS}, bursts at most {BURST_BEATS} "
+        "beats of 64 bits. How operands and results lie in memory is described in `hw/contract/layout.py`, "
+        "the order of things in [machine.md](machine.md).",
         "",
     ]
     for form in FORMATS.values():

@@ -1,0 +1,319 @@
+"""The accelerator through pynq: the one file of the runtime that imports it.
+
+The same calls (`Overlay`, `DefaultIP`, `MMIO`, `allocate`) drive the board and the simulated devices.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pynq
+from pynq import Clocks, DefaultIP, Overlay
+
+from host.counters import Counters
+from host.errors import ContractMismatch, DeviceError, DeviceTimeout, OutOfDeviceMemory
+from host.program import Program
+from host.ring import CommandRing
+from hw.contract import CONTRACT_HASH, PRESETS, ArrayConfig, ContractError, Counter, Error, decode, register
+from hw.contract.config import MAX_BITS
+from hw.contract.handoff import CRYSTAL_MHZ, VLNVS
+from hw.contract.isa import INSTRUCTION_BYTES
+from hw.contract.regs import ERROR_DOCS, MAGIC, SLOT_FIELDS, slot_offset
+
+RING_LOG2 = 12
+"""log2 of the instructions the command ring holds (128 KiB)."""
+DEADLINE_S = 60.0
+"""Longest a program may take unless told otherwise."""
+WATCHDOG_CYCLES = 1 << 20
+"""Cycles without progress after which the hardware gives up: 5 ms at 200 MHz."""
+_RESET_DEADLINE_S = 5.0
+_SPINS, _PAUSE_S = 200, 50e-6
+"""Status reads before the poll starts to pause between them, and for how long."""
+_STATUS = register("STATUS")
+_BUSY = 1 << _STATUS.field("busy").offset
+_HALTED = 1 << _STATUS.field("halted").offset
+_BOARD_MARKS = (Path("/sys/class/fpga_manager/fpga0"), Path("/proc/device-tree/chosen/pynq_board"))
+
+
+class AcceleratorIP(DefaultIP):
+    """The accelerator's registers by name; pynq binds it to the identities in the handoff."""
+
+    bindto = list(VLNVS)  # noqa: RUF012 - pynq wants a list here
+
+    def __init__(self, description: dict[str, Any]) -> None:
+        super().__init__(description=description)
+        self.last_read = "no register read yet"
+        """Name and value of the register read last, for error messages."""
+
+    def read(self, name: str) -> int:
+        """The value of register ``name``."""
+        value = int(self.mmio.read(register(name).offset))
+        self.last_read = f"{name} = {value:#x}"
+        return value
+
+    def write(self, name: str, value: int) -> None:
+        """Write ``value`` to register ``name``."""
+        self.mmio.write(register(name).offset, int(value))  # MMIO refuses numpy integers
+
+
+class Accelerator:
+    """One opened accelerator; a context manager that frees everything it allocated.
+
+    Args:
+        bitfile: path of the bitstream, with its ``.hwh`` beside it.
+        device: the pynq device to load it on; the board's own by default.
+        ring_log2: log2 of the instructions the command ring holds.
+        deadline_s: longest a program may take, unless `run` is told otherwise.
+
+    Raises:
+        DeviceError: there is no accelerator behind the bitstream, or it does not answer.
+        ContractMismatch: it was generated from another contract than this software.
+    """
+
+    def __init__(
+        self,
+        bitfile: str,
+        device: Any = None,
+        *,
+        ring_log2: int = RING_LOG2,
+        deadline_s: float = DEADLINE_S,
+    ) -> None:
+        self.deadline_s = deadline_s
+        self._buffers: list[Any] = []
+        self._slots: dict[int, tuple[int, bool]] = {}
+        self._tag = 0
+        self.overlay = _load(bitfile, device)
+        self.device = self.overlay.device
+        self.ip = _find(self.overlay, bitfile)
+        self.config = _identify(self.ip, _fabric_clock_mhz(self.overlay))
+        self.ring = CommandRing(self.allocate((INSTRUCTION_BYTES << ring_log2,), "u1"))
+        self.soft_reset()
+
+    def __enter__(self) -> Accelerator:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def clock_mhz(self) -> float:
+        """Fabric clock."""
+        return self.config.clock_mhz
+
+    def close(self) -> None:
+        """Stop the machine if it still runs, and free every buffer allocated here."""
+        try:
+            if self.ip.read("STATUS") & (_BUSY | _HALTED):
+                self.soft_reset()
+        finally:
+            while self._buffers:
+                self._buffers.pop().freebuffer()
+
+    def allocate(self, shape: tuple[int, ...], dtype: Any = "u1") -> Any:
+        """A contiguous buffer (`pynq.PynqBuffer`), freed with the accelerator or by `free`.
+
+        Raises `OutOfDeviceMemory` if there is no room.
+        """
+        try:
+            buffer = pynq.allocate(shape, dtype, target=self.device, cacheable=1)
+        except (MemoryError, OSError, RuntimeError) as error:
+            raise OutOfDeviceMemory(f"no contiguous memory for a buffer of shape {shape}: {error}") from error
+        self._buffers.append(buffer)
+        return buffer
+
+    def free(self, buffer: Any) -> None:
+        """Free one buffer before the accelerator is closed."""
+        self._buffers = [item for item in self._buffers if item is not buffer]
+        buffer.freebuffer()
+
+    def set_slot(self, index: int, bits: int, signed: bool = False) -> None:
+        """Set one precision slot; see `set_slots`."""
+        self.set_slots({index: (bits, signed)})
+
+    def set_slots(self, slots: Mapping[int, tuple[int, bool]]) -> None:
+        """Set precision slots to ``(bits, signed)``; only those that change are written.
+
+        Raises `ContractError` for a value out of range, `DeviceError` while a program runs.
+        """
+        for index, (bits, _) in slots.items():
+            slot_offset(index)
+            if not 1 <= bits <= MAX_BITS:
+                raise ContractError(f"bits of slot {index} is {bits}; allowed: 1..{MAX_BITS}")
+        wanted = {index: (int(bits), bool(signed)) for index, (bits, signed) in slots.items()}
+        changed = {index: value for index, value in wanted.items() if self._slots.get(index) != value}
+        if changed and self.ip.read("STATUS") & _BUSY:
+            raise DeviceError("precision slots set while the accelerator is busy; allowed: when idle")
+        for index, value in changed.items():
+            word = sum(int(part) << item.offset for part, item in zip(value, SLOT_FIELDS, strict=True))
+            self.ip.write(f"SLOT_{index}", word)
+            self._slots[index] = value
+
+    def run(self, program: Program, deadline_s: float | None = None) -> Counters:
+        """Run ``program`` to its end and return what the hardware counted meanwhile.
+
+        After any failure, Ctrl-C included, the machine is reset and ready for the next program.
+
+        Raises:
+            DeviceTimeout: not finished after ``deadline_s`` (the accelerator's by default).
+            DeviceError: the machine stopped with a sticky error.
+        """
+        self._tag = (self._tag + 1) & 0xFFFF_FFFF
+        limit_s = self.deadline_s if deadline_s is None else deadline_s
+        first = self.ring.tail
+        try:
+            self._command("clear_counters")
+            self._feed(program, time.monotonic() + limit_s, limit_s)
+            self._check_done(program, first)
+            return self._counters()
+        except BaseException as error:
+            self._recover(error)
+            raise
+
+    def soft_reset(self) -> None:
+        """Stop whatever runs and start the ring afresh; precision slots keep their values.
+
+        Raises `DeviceTimeout` if the machine stays busy: then only loading the bitstream again helps.
+        """
+        self._command("soft_reset")
+        end = time.monotonic() + _RESET_DEADLINE_S
+        while self.ip.read("STATUS") & _BUSY:
+            if time.monotonic() > end:
+                raise DeviceTimeout(
+                    f"still busy {_RESET_DEADLINE_S:g} s after a soft reset ({self.ip.last_read}); "
+                    "load the bitstream again"
+                )
+        self.ip.write("ERROR", register("ERROR").mask)
+        self.ip.write("RING_BASE", self.ring.buffer.device_address)  # type: ignore[attr-defined]
+        self.ip.write("RING_LOG2", self.ring.log2)
+        self.ip.write("WATCHDOG", WATCHDOG_CYCLES)
+        self.ring.reset()
+
+    def _command(self, name: str) -> None:
+        self.ip.write("CONTROL", 1 << register("CONTROL").field(name).offset)
+
+    def _feed(self, program: Program, end: float, limit_s: float) -> None:
+        """Hand the program over, as much at a time as the ring takes, and wait until the machine rests."""
+        words = memoryview(program.tagged(self._tag))
+        polls = 0
+        while True:
+            if words:
+                room = self.ring.free(self.ip.read("RING_HEAD")) * INSTRUCTION_BYTES
+                if room:
+                    self.ring.place(bytes(words[:room]))
+                    words = words[room:]
+                    self.ip.write("RING_TAIL", self.ring.tail)
+            status = self.ip.read("STATUS")
+            if status & _HALTED or not (words or status & _BUSY):
+                return
+            polls += 1
+            if time.monotonic() > end:
+                last = self.ip.last_read
+                fetched = len(program) - (self.ring.tail - self.ip.read("RING_HEAD")) % (1 << 32)
+                raise DeviceTimeout(
+                    f"program {program.name} not finished after {limit_s:g} s: register read last {last}, "
+                    f"{fetched - len(words) // INSTRUCTION_BYTES} of {len(program)} instructions fetched"
+                )
+            if polls > _SPINS:
+                time.sleep(_PAUSE_S)
+
+    def _check_done(self, program: Program, first: int) -> None:
+        """Raise unless the program's own END completed without an error."""
+        errors = self.ip.read("ERROR")
+        if errors:
+            named = [item for item in Error if errors >> item & 1]
+            index = (self.ip.read("ERROR_INDEX") - first) % self.ring.slots
+            where = ""
+            if index < len(program):
+                word = program.words[index * INSTRUCTION_BYTES : (index + 1) * INSTRUCTION_BYTES]
+                where = f" ({decode(word).opcode.name})"
+            raise DeviceError(
+                f"program {program.name} stopped at instruction {index}{where}, ERROR = {errors:#x}: "
+                + "; ".join(f"{item.name.lower()}: {ERROR_DOCS[item]}" for item in named)
+            )
+        done = self.ip.read("DONE_TAG")
+        if done != self._tag:
+            raise DeviceError(
+                f"program {program.name} ended with {self.ip.last_read}; expected tag {self._tag:#x}"
+            )
+
+    def _counters(self) -> Counters:
+        return Counters(
+            **{
+                item.name.lower(): self.ip.read(f"{item.name}_LO") | self.ip.read(f"{item.name}_HI") << 32
+                for item in Counter
+            }
+        )
+
+    def _recover(self, error: BaseException) -> None:
+        """Reset after ``error``; a reset that fails too is added to its message, not put in its place."""
+        try:
+            self.soft_reset()
+        except DeviceError as second:
+            if isinstance(error, DeviceError):
+                error.args = (f"{error}; {second}",)
+
+
+def open_board(bitfile: str | None, **options: Any) -> Accelerator:
+    """The accelerator on this machine's own FPGA; `DeviceError` if this is no board or has no bitstream.
+
+    ``options`` are those of `Accelerator`.
+    """
+    if not all(mark.exists() for mark in _BOARD_MARKS):
+        raise DeviceError("no board: this machine has no FPGA that pynq knows; allowed devices: model, rtl")
+    if bitfile is None or not Path(bitfile).is_file():
+        raise DeviceError(f"bitstream is {bitfile}; allowed: path of a .bit file with its .hwh beside it")
+    return Accelerator(bitfile, **options)
+
+
+def _load(bitfile: str, device: Any) -> Overlay:
+    try:
+        return Overlay(bitfile, device=device)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise DeviceError(f"bitstream {bitfile} could not be loaded: {error}") from error
+
+
+def _find(overlay: Overlay, bitfile: str) -> AcceleratorIP:
+    for name, entry in overlay.ip_dict.items():
+        if entry["type"] in VLNVS:
+            driver = overlay
+            for part in name.split("/"):
+                driver = getattr(driver, part)
+            return driver
+    raise DeviceError(f"bitstream {bitfile} holds no accelerator; allowed: one IP of {' or '.join(VLNVS)}")
+
+
+def _identify(ip: AcceleratorIP, clock_mhz: float) -> ArrayConfig:
+    """Check who answers, and read the shape of its array."""
+    if ip.read("MAGIC") != MAGIC:
+        raise DeviceError(f"no accelerator answers: {ip.last_read}; expected {MAGIC:#x}")
+    found = ip.read("CONTRACT_LO") | ip.read("CONTRACT_HI") << 32
+    if found != CONTRACT_HASH:
+        raise ContractMismatch(
+            f"bitstream has contract {found:016x}, this software {CONTRACT_HASH:016x}; "
+            "generate the bitstream again or install the matching software"
+        )
+    shape = {
+        item.name: value >> item.offset & (1 << item.width) - 1
+        for source in (register("SHAPE"), register("DEPTH"))
+        for value in (ip.read(source.name),)
+        for item in source.fields
+    }
+    known = (name for name, item in PRESETS.items() if all(getattr(item, key) == shape[key] for key in shape))
+    return ArrayConfig(next(known, "custom"), **shape, clock_mhz=clock_mhz)
+
+
+def _fabric_clock_mhz(overlay: Overlay) -> float:
+    """FCLK0, with pynq's assumed 50 MHz reference replaced by the crystal the handoff names."""
+    processor = next(
+        entry for entry in overlay.ip_dict.values() if ":processing_system7:" in entry.get("type", "")
+    )
+    crystal = float(processor["parameters"].get("PCW_CRYSTAL_PERIPHERAL_FREQMHZ", CRYSTAL_MHZ))
+    clocks = Clocks._instance
+    clocks._ref_clk_mhz = round(3 * crystal) / 3  # the handoff rounds 100/3 to six digits
+    return float(clocks.get_pl_clk(0))
