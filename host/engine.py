@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from host.packing import Product, pack_operand, unpack_result
+from host.packing import pack_operand, unpack_result
 from host.precision import PrecisionSlots
 from host.program import Gemm, Program
 
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GemmShape:
-    """``C (m, n) = A (m, k) . B (n, k)^T`` with the precision slot of each operand."""
+    """``C (m, n) = A (m, k) . B (n, k)^T`` with the precision slot of each operand.
+
+    The sums of B's codes over K always come with it, those of A's with ``row_sums``.
+    """
 
     m: int
     n: int
@@ -27,13 +30,23 @@ class GemmShape:
     slot_a: int
     slot_b: int
     row_sums: bool = False
-    col_sums: bool = False
 
     @property
     def name(self) -> str:
         """Short and unique: what programs and reports are called."""
-        sums = "".join(letter for letter, on in (("r", self.row_sums), ("c", self.col_sums)) if on)
-        return f"{self.m}x{self.n}x{self.k}/s{self.slot_a}s{self.slot_b}{sums and '+' + sums}"
+        return f"{self.m}x{self.n}x{self.k}/s{self.slot_a}s{self.slot_b}{'+rows' * self.row_sums}"
+
+
+@dataclass(frozen=True)
+class OperandProduct:
+    """Exact integers: the product and its operands' sums over K."""
+
+    values: NDArray[np.integer]
+    """(m, n)."""
+    col_sums: NDArray[np.integer]
+    """(n,): B's codes."""
+    row_sums: NDArray[np.integer] | None
+    """(m,): A's codes, if the shape asked for them."""
 
 
 @dataclass(frozen=True)
@@ -87,10 +100,10 @@ class GemmEngine:
 
     def run(
         self, shape: GemmShape, codes_a: NDArray[np.integer], codes_b: NDArray[np.integer], label: str
-    ) -> Product:
+    ) -> OperandProduct:
         """Multiply ``codes_a`` (m, k) by ``codes_b`` (n, k), unsigned codes of their slots' bits.
 
-        Returns the exact product and the sums asked for; ``label`` says what it was for.
+        ``label`` says what it is for.
         """
         self._prepare()
         planned = self._planned[shape]
@@ -103,13 +116,14 @@ class GemmEngine:
         b[: gemm.layout_b.nbytes].flush()  # type: ignore[attr-defined]
         counters = self.accelerator.run(planned.program)
         c[: gemm.layout_c.nbytes].invalidate()  # type: ignore[attr-defined]
-        product = unpack_result(
-            c, gemm.layout_c, bits_a, bits_b, row_sums=shape.row_sums, col_sums=shape.col_sums
+        values, row_sums, col_sums = unpack_result(
+            c, gemm.layout_c, bits_a, bits_b, row_sums=shape.row_sums, col_sums=True
         )
+        assert col_sums is not None
         run = GemmRun(label, shape, bits_a, bits_b, counters)
         for listener in self.listeners:
             listener(run)
-        return product
+        return OperandProduct(values, col_sums, row_sums)
 
     def _prepare(self) -> None:
         if self._planned:
@@ -140,5 +154,5 @@ class GemmEngine:
             most[shape.slot_a],
             most[shape.slot_b],
             shape.row_sums,
-            shape.col_sums,
+            True,
         )

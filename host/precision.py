@@ -24,7 +24,7 @@ class PrecisionSlots:
     """Bits of each precision slot in use; all codes are unsigned.
 
     ``max_bits`` fixes, per slot, the widest codes that programs and buffers are built for. Changing the
-    precision is `set`, which calls ``write(slot, bits)`` only for slots whose bits change.
+    precision is `set`, which hands slot and bits to ``write`` (the driver's ``set_slot``).
     """
 
     def __init__(self, max_bits: Mapping[int, int], write: Callable[[int, int], None]) -> None:
@@ -38,9 +38,8 @@ class PrecisionSlots:
             allowed = ", ".join(str(known) for known in self.max_bits)
             raise ContractError(f"slot is {slot}; allowed: {allowed}")
         check_bits(f"slot {slot}", bits, self.max_bits[slot])
-        if self._bits.get(slot) != bits:
-            self._write(slot, bits)
-            self._bits[slot] = bits
+        self._write(slot, bits)
+        self._bits[slot] = bits
 
     def __getitem__(self, slot: int) -> int:
         """Bits in use."""

@@ -8,7 +8,6 @@ import numpy as np
 
 from host.engine import GemmShape
 from host.layers.layer import Layer, Parameter, Shape, StepContext
-from host.layers.range import RunningRange
 from host.precision import BACKWARD_SLOT, FORWARD_SLOT
 from model.architecture import Conv
 from model.golden import (
@@ -21,8 +20,10 @@ from model.golden import (
     quantise,
     valid_error_taps,
     valid_taps,
+    value_range,
 )
 from model.noise import noise_key, uniform
+from model.ranges import RunningRange
 
 if TYPE_CHECKING:
     from host.engine import GemmEngine
@@ -34,8 +35,8 @@ class QuantConv2d(Layer):
     The bits come from the precision slots: ``slot_forward`` for weights and activations, ``slot_backward``
     for gradients. Weights are quantised per row of the product they enter (output channel forward, input
     channel for dX), activations per tensor, gradients per tensor, stochastically and once for both uses.
-    Operands' sums over K come from the hardware where every K counts; at borders the host adds up the
-    weights of the taps inside the image, a table of one image's size.
+    The sums that correct for zero points come from the hardware; only where taps fall outside the image the
+    host adds up A's codes over those inside, a table of one image's size.
 
     Args:
         description: shape of the layer; the image size comes from `plan`.
@@ -62,8 +63,7 @@ class QuantConv2d(Layer):
         weight = rng.standard_normal((outputs, kernel, kernel, description.in_channels))
         weight *= np.sqrt(2 / (kernel * kernel * outputs))
         self.parameters = {"weight": Parameter(weight.astype(np.float32))}
-        self.range = RunningRange()
-        self.buffers = {"range": self.range.state}
+        self.buffers = {"range": np.zeros(3, np.float32)}  # fields of RunningRange
         self._input: Quantised | None = None
 
     def plan(self, shape: Shape, engine: GemmEngine) -> Shape:
@@ -77,31 +77,31 @@ class QuantConv2d(Layer):
         )
         self.geometry = g
         forward, backward = self.slot_forward, self.slot_backward
-        pixels = batch * g.out_height * g.out_width
+        pixels, in_pixels = batch * g.out_height * g.out_width, batch * height * width
         inputs = g.taps * in_channels
-        self.shape_forward = GemmShape(out_channels, pixels, inputs, forward, forward, col_sums=True)
-        self.shape_dw = GemmShape(out_channels, inputs, pixels, backward, forward, col_sums=True)
+        self._mask, self._error_mask = valid_taps(g), valid_error_taps(g)
+        # Sums of A's rows over all of K are of use only where no tap falls outside the image.
+        whole, whole_error = bool(self._mask.all()), bool(self._error_mask.all())
+        self.shape_forward = GemmShape(out_channels, pixels, inputs, forward, forward, whole)
+        self.shape_dw = GemmShape(out_channels, inputs, pixels, backward, forward, whole)
         self.shape_dx = GemmShape(
-            in_channels, batch * height * width, g.taps * out_channels, forward, backward, col_sums=True
+            in_channels, in_pixels, g.taps * out_channels, forward, backward, whole_error
         )
         for gemm in (self.shape_forward, self.shape_dw) + (self.shape_dx,) * self.needs_input_grad:
             engine.reserve(gemm)
-        self._mask = valid_taps(g)
-        self._error_mask = valid_error_taps(g) if self.needs_input_grad else self._mask
         return batch, g.out_height, g.out_width, out_channels
 
     def forward(self, x: np.ndarray, context: StepContext) -> np.ndarray:
         """(N, H, W, C) -> (N, OH, OW, O), float32."""
         g, bits = self.geometry, self.engine.slots[self.slot_forward]
-        low, high = self.range.observe(x) if context.training else self.range.average()
+        low, high = self._range(x, context.training)
         image = quantise(x, bits, lo=low, hi=high)
         weight = quantise(self.parameters["weight"].value, bits, axis=0)
         if context.training:
             self._input = image
         rows = weight.codes.reshape(g.out_channels, -1)
-        tap_sums = weight.codes.sum(3, dtype=np.int64).reshape(g.out_channels, g.taps)
         y = self._windows(
-            self.shape_forward, rows, tap_sums, weight, im2col(image.codes, g), image, self._mask, "forward"
+            self.shape_forward, rows, weight, im2col(image.codes, g), image, self._mask, "forward"
         )
         return y.reshape(g.batch, g.out_height, g.out_width, g.out_channels)
 
@@ -120,38 +120,45 @@ class QuantConv2d(Layer):
         by_input = weight.codes.reshape(g.out_channels, g.taps, g.in_channels).transpose(2, 1, 0)
         rows = by_input.reshape(g.in_channels, -1)
         dx = self._windows(
-            self.shape_dx,
-            rows,
-            by_input.sum(2, dtype=np.int64),
-            weight,
-            error_columns(error.codes, g),
-            error,
-            self._error_mask,
-            "dX",
+            self.shape_dx, rows, weight, error_columns(error.codes, g), error, self._error_mask, "dX"
         )
         return dx.reshape(g.batch, g.height, g.width, g.in_channels)
+
+    def _range(self, x: np.ndarray, training: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Range to quantise the input with: the batch's, which moves the average, or the average."""
+        running = RunningRange(*self.buffers["range"])
+        if not training:
+            low, high = running.value()
+            return np.asarray(low), np.asarray(high)
+        found = value_range(x)
+        running.update(float(found[0]), float(found[1]))
+        self.buffers["range"][:] = running.lo, running.hi, running.weight
+        return found
 
     def _windows(
         self,
         shape: GemmShape,
         rows: np.ndarray,
-        tap_sums: np.ndarray,
         weight: Quantised,
         columns: np.ndarray,
         image: Quantised,
         mask: np.ndarray,
-        label: str,
+        name: str,
     ) -> np.ndarray:
         """Forward or dX: weights ``rows`` (M, K) times windows ``columns`` (pixels, K) -> (pixels, M).
 
-        ``tap_sums`` (M, taps): the weights' codes summed per tap. ``mask`` (pixels of one image, taps).
+        ``mask``: which taps count, (pixels of one image, taps).
         """
-        batch = self.geometry.batch
-        channels = shape.k // self.geometry.taps
-        product = self.engine.run(shape, rows, columns, f"{self.index} {label}")
+        batch, channels = self.geometry.batch, shape.k // self.geometry.taps
+        product = self.engine.run(shape, rows, columns, f"{self.description.name} {name}")
+        if product.row_sums is not None:
+            sum_rows = product.row_sums[:, None]
+        else:
+            tap_sums = rows.reshape(shape.m, -1, channels).sum(2, dtype=np.int64)
+            sum_rows = np.tile(int_matmul(tap_sums, mask), batch)
         values = combine(
             product.values,
-            np.tile(int_matmul(tap_sums, mask), batch),
+            sum_rows,
             product.col_sums,
             np.tile(mask.sum(1, dtype=np.int64) * channels, batch),
             weight.scale,
@@ -166,11 +173,15 @@ class QuantConv2d(Layer):
         g = self.geometry
         by_channel = np.ascontiguousarray(error.codes.reshape(-1, g.out_channels).T)
         columns = np.ascontiguousarray(im2col(image.codes, g).T)
-        product = self.engine.run(self.shape_dw, by_channel, columns, f"{self.index} dW")
-        per_pixel = error.codes.reshape(g.batch, -1, g.out_channels).sum(0, dtype=np.int64)
+        product = self.engine.run(self.shape_dw, by_channel, columns, f"{self.description.name} dW")
+        if product.row_sums is not None:
+            sum_rows = product.row_sums[:, None]
+        else:
+            per_pixel = error.codes.reshape(g.batch, -1, g.out_channels).sum(0, dtype=np.int64)
+            sum_rows = np.repeat(int_matmul(per_pixel.T, self._mask.T), g.in_channels, axis=1)
         values = combine(
             product.values,
-            np.repeat(int_matmul(per_pixel.T, self._mask.T), g.in_channels, axis=1),
+            sum_rows,
             product.col_sums,
             np.repeat(self._mask.sum(0, dtype=np.int64) * g.batch, g.in_channels),
             error.scale,
