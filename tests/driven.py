@@ -1,0 +1,101 @@
+"""Opening simulated accelerators and multiplying on them, for the tests of driver and device."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from host.driver import Accelerator
+from host.packing import Product, pack_operand, unpack_result
+from host.program import Gemm
+from hw.contract import preset
+from sim.device import SimulatedDevice
+from sim.fast import FastBackend
+from sim.memory import memory_model
+
+MEMORY_BYTES = 1 << 22
+
+
+def fast_backend(name: str = "tiny", kind: type = FastBackend, memory_bytes: int = MEMORY_BYTES):
+    """A fast model of preset ``name`` with ideal memory; ``kind`` may be a subclass."""
+    config = preset(name)
+    return kind(config, memory_model("ideal", config.clock_mhz), memory_bytes)
+
+
+@contextmanager
+def opened(backend=None, **options) -> Iterator[Accelerator]:
+    """An accelerator on ``backend`` (a tiny fast model by default)."""
+    device = SimulatedDevice(backend if backend is not None else fast_backend())
+    try:
+        with Accelerator(device.bitfile, device, **options) as accelerator:
+            yield accelerator
+    finally:
+        device.close()
+
+
+class Multiplication:
+    """One product on an accelerator, step by step, so that tests can leave a step out."""
+
+    def __init__(
+        self, accelerator, a, b, bits=(4, 4), signed=(False, False), max_bits=(8, 8), sums=(True, True)
+    ) -> None:
+        self.accelerator, self.a, self.b = accelerator, np.asarray(a), np.asarray(b)
+        self.bits, self.signed, self.sums = bits, signed, sums
+        shape = (accelerator.config, len(a), len(b), self.a.shape[1], 0, 1)
+        sizes = Gemm(*shape, 0, 0, 0, *max_bits)
+        self.buffers = [
+            accelerator.allocate((layout.nbytes,), np.uint8)
+            for layout in (sizes.layout_a, sizes.layout_b, sizes.layout_c)
+        ]
+        self.gemm = Gemm(*shape, *(item.device_address for item in self.buffers), *max_bits, *sums)
+        self.program = self.gemm.program()
+
+    def pack(self) -> None:
+        layouts = (self.gemm.layout_a, self.gemm.layout_b)
+        for codes, layout, bits, out, signed in zip(
+            (self.a, self.b), layouts, self.bits, self.buffers, self.signed, strict=False
+        ):
+            pack_operand(codes, layout, bits, out, signed=signed)
+
+    def flush(self) -> None:
+        for buffer in self.buffers[:2]:
+            buffer.flush()
+
+    def set_slots(self) -> None:
+        self.accelerator.set_slots(dict(enumerate(zip(self.bits, self.signed, strict=True))))
+
+    def unpack(self) -> Product:
+        row_sums, col_sums = self.sums
+        return unpack_result(
+            self.buffers[2],
+            self.gemm.layout_c,
+            *self.bits,
+            signed=any(self.signed),
+            row_sums=row_sums,
+            col_sums=col_sums,
+        )
+
+    def product(self) -> Product:
+        """All steps."""
+        self.set_slots()
+        self.pack()
+        self.flush()
+        self.counters = self.accelerator.run(self.program)
+        self.buffers[2].invalidate()
+        return self.unpack()
+
+    def check(self) -> None:
+        """Raise unless values and sums are exact."""
+        product = self.product()
+        a, b = self.a.astype(np.int64), self.b.astype(np.int64)
+        np.testing.assert_array_equal(product.values, a @ b.T)
+        if self.sums[0]:
+            np.testing.assert_array_equal(product.row_sums, a.sum(axis=1))
+        if self.sums[1]:
+            np.testing.assert_array_equal(product.col_sums, b.sum(axis=1))
+
+
+def codes(rng, count, k, bits, signed=False):
+    """Random codes ``(count, k)`` of ``bits`` bits."""
+    low = -(1 << bits - 1) if signed else 0
+    return rng.integers(low, low + (1 << bits), (count, k))
