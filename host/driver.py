@@ -15,14 +15,16 @@ import pynq
 from pynq import Clocks, DefaultIP, Overlay
 
 from host.counters import Counters
-from host.errors import ContractMismatch, DeviceError, DeviceTimeout, OutOfDeviceMemory
+from host.diagnosis import explain
+from host.errors import DeviceError, DeviceTimeout, OutOfDeviceMemory
+from host.identity import identify
 from host.program import Program
 from host.ring import CommandRing
-from hw.contract import CONTRACT_HASH, PRESETS, ArrayConfig, ContractError, Counter, Error, decode, register
+from hw.contract import ContractError, Counter, register
 from hw.contract.config import MAX_BITS
 from hw.contract.handoff import CRYSTAL_MHZ, VLNVS
 from hw.contract.isa import INSTRUCTION_BYTES
-from hw.contract.regs import ERROR_DOCS, MAGIC, SLOT_FIELDS, slot_offset
+from hw.contract.regs import SLOT_FIELDS, slot_offset
 
 RING_LOG2 = 12
 """log2 of the instructions the command ring holds (128 KiB)."""
@@ -89,7 +91,7 @@ class Accelerator:
         self.overlay = _load(bitfile, device)
         self.device = self.overlay.device
         self.ip = _find(self.overlay, bitfile)
-        self.config = _identify(self.ip, _fabric_clock_mhz(self.overlay))
+        self.config = identify(self.ip, _fabric_clock_mhz(self.overlay))
         self.ring = CommandRing(self.allocate((INSTRUCTION_BYTES << ring_log2,), "u1"))
         self.soft_reset()
 
@@ -226,16 +228,8 @@ class Accelerator:
         """Raise unless the program's own END completed without an error."""
         errors = self.ip.read("ERROR")
         if errors:
-            named = [item for item in Error if errors >> item & 1]
             index = (self.ip.read("ERROR_INDEX") - first) % self.ring.slots
-            where = ""
-            if index < len(program):
-                word = program.words[index * INSTRUCTION_BYTES : (index + 1) * INSTRUCTION_BYTES]
-                where = f" ({decode(word).opcode.name})"
-            raise DeviceError(
-                f"program {program.name} stopped at instruction {index}{where}, ERROR = {errors:#x}: "
-                + "; ".join(f"{item.name.lower()}: {ERROR_DOCS[item]}" for item in named)
-            )
+            raise DeviceError(explain(program, errors, index))
         done = self.ip.read("DONE_TAG")
         if done != self._tag:
             raise DeviceError(
@@ -286,26 +280,6 @@ def _find(overlay: Overlay, bitfile: str) -> AcceleratorIP:
                 driver = getattr(driver, part)
             return driver
     raise DeviceError(f"bitstream {bitfile} holds no accelerator; allowed: one IP of {' or '.join(VLNVS)}")
-
-
-def _identify(ip: AcceleratorIP, clock_mhz: float) -> ArrayConfig:
-    """Check who answers, and read the shape of its array."""
-    if ip.read("MAGIC") != MAGIC:
-        raise DeviceError(f"no accelerator answers: {ip.last_read}; expected {MAGIC:#x}")
-    found = ip.read("CONTRACT_LO") | ip.read("CONTRACT_HI") << 32
-    if found != CONTRACT_HASH:
-        raise ContractMismatch(
-            f"bitstream has contract {found:016x}, this software {CONTRACT_HASH:016x}; "
-            "generate the bitstream again or install the matching software"
-        )
-    shape = {
-        item.name: value >> item.offset & (1 << item.width) - 1
-        for source in (register("SHAPE"), register("DEPTH"))
-        for value in (ip.read(source.name),)
-        for item in source.fields
-    }
-    known = (name for name, item in PRESETS.items() if all(getattr(item, key) == shape[key] for key in shape))
-    return ArrayConfig(next(known, "custom"), **shape, clock_mhz=clock_mhz)
 
 
 def _fabric_clock_mhz(overlay: Overlay) -> float:

@@ -1,0 +1,43 @@
+"""Who answers behind a bitstream: magic, contract, shape of the array."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from host.errors import ContractMismatch, DeviceError
+from hw.contract import CONTRACT_HASH, PRESETS, ArrayConfig, register
+from hw.contract.regs import MAGIC
+
+
+class Registers(Protocol):
+    """Registers that can be read by name."""
+
+    last_read: str
+
+    def read(self, name: str) -> int:
+        """The value of register ``name``."""
+        ...
+
+
+def identify(registers: Registers, clock_mhz: float) -> ArrayConfig:
+    """The shape of the array that answers, named like the preset it equals or ``custom``.
+
+    Raises:
+        DeviceError: what answers is no accelerator.
+        ContractMismatch: it was generated from another contract than this software.
+    """
+    if registers.read("MAGIC") != MAGIC:
+        raise DeviceError(f"no accelerator answers: {registers.last_read}; expected {MAGIC:#x}")
+    found = registers.read("CONTRACT_LO") | registers.read("CONTRACT_HI") << 32
+    if found != CONTRACT_HASH:
+        raise ContractMismatch(
+            f"bitstream has contract {found:016x}, this software {CONTRACT_HASH:016x}; "
+            "generate the bitstream again or install the matching software"
+        )
+    shape: dict[str, int] = {}
+    for name in ("SHAPE", "DEPTH"):
+        value = registers.read(name)
+        for item in register(name).fields:
+            shape[item.name] = value >> item.offset & ((1 << item.width) - 1)
+    alike = (name for name, item in PRESETS.items() if all(getattr(item, key) == shape[key] for key in shape))
+    return ArrayConfig(next(alike, "custom"), **shape, clock_mhz=clock_mhz)
