@@ -1,0 +1,193 @@
+"""The compiled RTL repeats single training steps: same weights bit for bit, same cycles within the tolerance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from cpt.devices import open_accelerator
+from host.config import TrainConfig
+from host.data import Dataset, Images
+from host.engine import GemmRun
+from host.errors import HostError
+from host.trainer import Trainer
+
+TOLERANCE = 0.02
+"""Largest allowed difference of a program's cycles, fast model against RTL, relative to the RTL."""
+PRESET = "tiny"
+"""Array of the repeated steps: the numbers do not depend on it, the simulation's speed does."""
+
+
+@dataclass(frozen=True)
+class CheckedStep:
+    """Outcome of one repeated step."""
+
+    step: int
+    fw: int
+    bw: int
+    differing: tuple[str, ...]
+    """Arrays (weights, momentum, statistics) that are not the same bit for bit; empty if all are."""
+    programs: int
+    rtl_cycles: int
+    model_cycles: int
+    worst_error: float
+    """Largest relative difference of a program's cycles."""
+    busy_equal: bool
+    """Whether every program's execute-busy cycles are the same."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything agreed."""
+        return not self.differing and self.busy_equal and self.worst_error <= TOLERANCE
+
+
+@dataclass(frozen=True)
+class _Snapshot:
+    """A trainer's state around one step, and the step's batch."""
+
+    batch: Images
+    arrays: dict[str, np.ndarray]
+    counters: dict[str, Any]
+    after: dict[str, np.ndarray]
+
+
+class _Recorded:
+    """A trainer on a simulated device, with the products of its last step."""
+
+    def __init__(
+        self, stack: ExitStack, device: str, memory: str, config: TrainConfig, data: Dataset
+    ) -> None:
+        accelerator = stack.enter_context(open_accelerator(device, PRESET, memory))
+        self.trainer = Trainer(config, data, accelerator)
+        self.runs: list[GemmRun] = []
+        self.trainer.engine.listeners.append(self.runs.append)
+
+    def repeat(self, snapshot: _Snapshot) -> dict[str, np.ndarray]:
+        """All arrays after the snapshot's step."""
+        self.runs.clear()
+        self.trainer.load_state(snapshot.arrays, snapshot.counters)
+        self.trainer.train_step(snapshot.batch)
+        return self.trainer.state()[0]
+
+
+class RtlCheck:
+    """Repeats the first step of several epochs of a run on the compiled RTL, beside the run.
+
+    One epoch for each of up to three precisions, from the lowest to the highest the plan visits. The work is
+    done in a thread of its own; simulators run without the interpreter's lock. A context manager:
+    call `before_step` and `after_step` around every step of the run, then `results`.
+    """
+
+    def __init__(self, config: TrainConfig, data: Dataset, memory: str) -> None:
+        self._config, self._data, self._memory = config, data, memory
+        self._before: tuple[Images, dict[str, np.ndarray], dict[str, Any]] | None = None
+        self._pool = ThreadPoolExecutor(1, "rtl-check")
+        self._stack = ExitStack()
+        self._machines: tuple[_Recorded, _Recorded] | None = None
+        self._futures: list[Future[CheckedStep]] = []
+        self._stopped = False
+
+    def __enter__(self) -> RtlCheck:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped = True
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._stack.close()
+
+    def before_step(self, trainer: Trainer, batch: Images) -> None:
+        """Keep the state if the coming step is one to repeat."""
+        if trainer.step in _chosen_steps(trainer):
+            self._before = (batch, *trainer.state())
+
+    def after_step(self, trainer: Trainer) -> None:
+        """Hand a kept step over to be repeated."""
+        if self._before:
+            batch, arrays, counters = self._before
+            snapshot = _Snapshot(batch, arrays, counters, trainer.state()[0])
+            self._futures.append(self._pool.submit(self._repeat, snapshot))
+            self._before = None
+
+    def results(self) -> list[CheckedStep]:
+        """Outcomes of all repeated steps, waiting for them; raises what a repetition raised."""
+        return [future.result() for future in self._futures]
+
+    def _machine(self, device: str) -> _Recorded:
+        recorded = _Recorded(self._stack, device, self._memory, self._config, self._data)
+        recorded.trainer.engine.listeners.append(self._stop)
+        return recorded
+
+    def _stop(self, run: GemmRun) -> None:
+        """End a repetition that nobody waits for any more."""
+        if self._stopped:
+            raise HostError(f"RTL check stopped at {run.label}")
+
+    def _repeat(self, snapshot: _Snapshot) -> CheckedStep:
+        if self._machines is None:
+            self._machines = self._machine("rtl"), self._machine("model")
+        rtl, model = self._machines
+        after = rtl.repeat(snapshot)
+        model.repeat(snapshot)
+        pairs = [(r.counters, m.counters) for r, m in zip(rtl.runs, model.runs, strict=True)]
+        fw, bw = rtl.runs[0].bits_a, rtl.trainer.config.bw
+        return CheckedStep(
+            step=int(snapshot.counters["step"]),
+            fw=fw,
+            bw=bw,
+            differing=differing(after, snapshot.after),
+            programs=len(pairs),
+            rtl_cycles=sum(r.total for r, _ in pairs),
+            model_cycles=sum(m.total for _, m in pairs),
+            worst_error=max(abs(m.total - r.total) / r.total for r, m in pairs),
+            busy_equal=all(r.exec_busy == m.exec_busy for r, m in pairs),
+        )
+
+
+def differing(left: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+    """Names of arrays that are not the same bit for bit."""
+    return tuple(name for name in left if left[name].tobytes() != right[name].tobytes())
+
+
+def verdict(steps: list[CheckedStep]) -> str:
+    """The outcome as a line."""
+    bits = ", ".join(f"FW{step.fw}/BW{step.bw}" for step in steps)
+    failed = next((step for step in steps if not step.passed), None)
+    if failed is None:
+        worst = max(step.worst_error for step in steps)
+        return (
+            f"RTL check ({PRESET}): {len(steps)} steps repeated ({bits}): all weights identical, "
+            f"cycles of {sum(step.programs for step in steps)} programs within {100 * worst:.2f} %"
+        )
+    return (
+        f"RTL check ({PRESET}): FAILED at step {failed.step} (FW{failed.fw}/BW{failed.bw}): "
+        f"{len(failed.differing)} arrays differ ({', '.join(failed.differing[:3]) or 'none'}), "
+        f"worst cycle error {100 * failed.worst_error:.2f} % (allowed: {100 * TOLERANCE:g} %), "
+        f"busy cycles {'equal' if failed.busy_equal else 'differ'}"
+    )
+
+
+def as_json(steps: list[CheckedStep]) -> dict[str, Any]:
+    """The outcome as JSON-like values."""
+    return {
+        "preset": PRESET,
+        "tolerance": TOLERANCE,
+        "passed": all(step.passed for step in steps),
+        "steps": [asdict(step) for step in steps],
+    }
+
+
+def _chosen_steps(trainer: Trainer) -> set[int]:
+    """First step of the first epoch at the lowest, the middle and the highest precision of the plan."""
+    first: dict[int, int] = {}
+    epochs = range(-(-trainer.total_steps // trainer.steps_per_epoch))
+    for epoch in epochs:
+        step = epoch * trainer.steps_per_epoch
+        fw, _ = trainer.plan.bits(epoch if trainer.config.per_epoch() else step)
+        first.setdefault(fw, step)
+    bits = sorted(first)
+    return {first[bits[0]], first[bits[len(bits) // 2]], first[bits[-1]]}

@@ -1,0 +1,65 @@
+"""Opening the accelerator a command names: fast model, compiled RTL or board."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from hw.contract import ContractError
+
+if TYPE_CHECKING:
+    from host.driver import Accelerator
+
+DEVICES = ("model", "rtl", "board")
+TORCH_DEVICES = ("cpu", "cuda")
+"""Names kept for training in torch."""
+RTL_DEADLINE_S = 1800.0
+"""Longest one program may take on the compiled RTL."""
+
+
+def check_device(name: str) -> None:
+    """Raise `ContractError` unless ``name`` is a device this version trains on."""
+    if name in TORCH_DEVICES:
+        raise ContractError(
+            f"device is {name!r}, and training in torch is not in this version; allowed: {', '.join(DEVICES)}"
+        )
+    if name not in DEVICES:
+        raise ContractError(f"device is {name!r}; allowed: {', '.join(DEVICES)}")
+
+
+@contextmanager
+def open_accelerator(
+    name: str, preset: str, memory: str, bitfile: str | None = None
+) -> Iterator[Accelerator]:
+    """The accelerator ``name``, closed at the end.
+
+    Args:
+        name: one of `DEVICES`.
+        preset, memory: array shape and memory model of a simulated one.
+        bitfile: the board's bitstream.
+
+    Raises `ContractError` or `host.errors.DeviceError` in one line.
+    """
+    from host.driver import Accelerator, open_board
+    from host.errors import DeviceError
+
+    check_device(name)
+    if name == "board":
+        with open_board(bitfile) as accelerator:
+            yield accelerator
+        return
+    from sim.device import open_simulated
+    from sim.verilator import BuildError
+
+    try:
+        device = open_simulated(name, preset, memory)
+    except (BuildError, ImportError) as error:
+        lines = str(error).splitlines()
+        raise DeviceError(f"device {name!r} cannot be built: {lines[0]}") from None
+    try:
+        deadline = {"deadline_s": RTL_DEADLINE_S} if name == "rtl" else {}
+        with Accelerator(device.bitfile, device, **deadline) as accelerator:
+            yield accelerator
+    finally:
+        device.close()

@@ -1,0 +1,61 @@
+"""Entry point of ``cpt``: finds the command, and turns every user error into one line and exit status 2."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from host.errors import HostError
+from hw.contract import ContractError
+
+COMMANDS = {
+    "train": "train a network on the accelerator, with cyclic and with static precision",
+    "compare": "cycles of every program of a training step: compiled RTL beside the fast model",
+}
+"""Commands and what they do; each is a module ``cpt.<name>`` with ``add_arguments`` and ``run``."""
+USER_ERROR = 2
+INTERRUPTED = 130
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print ``message`` and exit with status 2."""
+        self.exit(USER_ERROR, f"{self.prog}: {message}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``cpt`` with ``arguments`` (the process's own by default); returns the exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help"):
+        print("usage: cpt COMMAND [options]      (cpt COMMAND --help lists them)\n")
+        for name, text in COMMANDS.items():
+            print(f"  {name:10} {text}")
+        return 0 if words else USER_ERROR
+    name = words[0]
+    if name not in COMMANDS:
+        print(f"cpt: command is {name!r}; allowed: {', '.join(COMMANDS)}", file=sys.stderr)
+        return USER_ERROR
+    module = importlib.import_module(f"cpt.{name}")
+    parser = OneLineParser(prog=f"cpt {name}", description=module.__doc__)
+    module.add_arguments(parser)
+    try:
+        return int(module.run(parser.parse_args(words[1:])) or 0)
+    except (ContractError, HostError) as error:
+        text = str(error)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        text = f"{place}{error.strerror or error}"
+    except KeyboardInterrupt:
+        print(f"cpt {name}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    print(f"cpt {name}: {' '.join(text.split())}", file=sys.stderr)
+    return USER_ERROR
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""Command line options as a table: one row each, defaults taken from the record they fill."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from host.config import GRANULARITIES, TrainConfig
+from host.optimiser import LR_SCHEDULES
+from hw.contract import ContractError
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option: the `TrainConfig` field it sets, its type, and what it means."""
+
+    field: str
+    kind: type
+    text: str
+    values: str | None = None
+    count: str | None = None
+    """``nargs`` of argparse."""
+
+    @property
+    def flag(self) -> str:
+        """As typed."""
+        return "--" + self.field.replace("_", "-")
+
+
+TRAINING = (
+    Option("model", str, "network, resnetD with D = 6n+2", "RESNET"),
+    Option("width", int, "channels of the first stage", "N"),
+    Option("fw", int, "lowest and highest bits of weights and activations; one number: static", "BITS", "+"),
+    Option("bw", int, "bits of gradients", "BITS"),
+    Option("cycles", int, "precision cycles in the run", "N"),
+    Option("per", str, f"what moves the precision: {' or '.join(GRANULARITIES)}", "WHAT"),
+    Option("eval_bits", int, "forward bits of evaluation; 0: the upper bound", "BITS"),
+    Option("epochs", int, "length of the run", "N"),
+    Option("steps", int, "length in steps instead; the precision then moves per step", "N"),
+    Option("batch_size", int, "images per step", "N"),
+    Option("lr", float, "learning rate at the start", "RATE"),
+    Option("lr_schedule", str, f"its course: {', '.join(LR_SCHEDULES)}", "NAME"),
+    Option("momentum", float, "of SGD", "SHARE"),
+    Option("weight_decay", float, "of SGD", "RATE"),
+    Option("max_shift", int, "pixels by which training images are moved at random", "N"),
+    Option("seed", int, "of weights, order and rounding", "N"),
+)
+
+
+def add_options(parser: argparse._ActionsContainer, options: Sequence[Option]) -> None:
+    """Add ``options`` to ``parser``; help shows the defaults of `TrainConfig`."""
+    defaults = {field.name: field.default for field in dataclasses.fields(TrainConfig)}
+    for option in options:
+        default = defaults[option.field]
+        shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
+        parser.add_argument(
+            option.flag,
+            dest=option.field,
+            type=option.kind,
+            nargs=option.count,
+            metavar=option.values,
+            default=default,
+            help=f"{option.text} (default: {shown})",
+        )
+
+
+def train_config(arguments: argparse.Namespace) -> TrainConfig:
+    """The `TrainConfig` of parsed arguments; raises `ContractError` in one line."""
+    values: dict[str, Any] = {option.field: getattr(arguments, option.field) for option in TRAINING}
+    fw = tuple(values["fw"])
+    if len(fw) > 2:
+        raise ContractError(f"fw is {' '.join(map(str, fw))}; allowed: one or two bit-widths")
+    values["fw"] = (fw[0], fw[-1])
+    return TrainConfig(**values)

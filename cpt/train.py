@@ -1,0 +1,137 @@
+"""Train a network on the accelerator with cyclic precision, and beside it at the static upper bound."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from cpt.check import RtlCheck, as_json, verdict
+from cpt.devices import DEVICES, check_device, open_accelerator
+from cpt.digits import load_digits
+from cpt.options import TRAINING, add_options, train_config
+from cpt.progress import Progress
+from cpt.table import render
+from host.config import TrainConfig
+from host.data import Dataset, Images
+from host.run import SUMMARY, TrainingRun, write_json
+from host.trainer import StepReport, Trainer
+from hw.contract import PRESETS, ContractError, preset
+
+CHECK_FAILED = 1
+MAIN, STATIC = "cpt", "static"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of ``cpt train``."""
+    machine = parser.add_argument_group("machine")
+    machine.add_argument(
+        "--device", default="model", metavar="NAME", help=f"{', '.join(DEVICES)} (default: model)"
+    )
+    machine.add_argument(
+        "--preset", default="zc706", metavar="NAME", help=f"array: {', '.join(PRESETS)} (default: zc706)"
+    )
+    machine.add_argument(
+        "--memory", default="ps-ddr", metavar="NAME", help="memory model of a simulation (default: ps-ddr)"
+    )
+    machine.add_argument("--bitfile", metavar="PATH", help="bitstream of the board, .hwh beside it")
+    add_options(parser.add_argument_group("training"), TRAINING)
+    run = parser.add_argument_group("run")
+    run.add_argument("--run-name", default="digits", metavar="NAME", help="folder below --out")
+    run.add_argument("--out", default="runs", type=Path, metavar="DIR", help="where runs go (default: runs)")
+    run.add_argument("--resume", action="store_true", help="go on from the run's checkpoint")
+    run.add_argument(
+        "--compare",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="also train at the static upper bound (default: unless --steps is given)",
+    )
+    run.add_argument(
+        "--check-rtl",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="repeat some steps on the compiled RTL (default: for whole runs on the model)",
+    )
+    run.add_argument("--json", action="store_true", help="the summary as one line on standard output")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train, print the table and the summary; returns the exit status."""
+    check_device(arguments.device)
+    preset(arguments.preset)
+    if not re.fullmatch(r"[\w.-]*\w[\w.-]*", arguments.run_name):
+        raise ContractError(f"run-name is {arguments.run_name!r}; allowed: letters, digits, '.', '_', '-'")
+    config = train_config(arguments)
+    data = load_digits()
+    session = _Session(arguments, config, data)
+    with contextlib.redirect_stdout(sys.stderr if arguments.json else sys.stdout):
+        summary, status = session.train()
+    if arguments.json:
+        print(json.dumps(summary, sort_keys=True))
+    return status
+
+
+class _Session:
+    """The runs of one command: cyclic, static, and the RTL's check."""
+
+    def __init__(self, arguments: argparse.Namespace, config: TrainConfig, data: Dataset) -> None:
+        self.arguments, self.config, self.data = arguments, config, data
+        self.folder = Path(arguments.out) / arguments.run_name
+        cyclic = config.fw[0] < config.fw[1]
+        self.compare = not config.steps if arguments.compare is None else arguments.compare
+        self.compare = self.compare and cyclic
+        self.check = arguments.check_rtl
+        if self.check is None:
+            self.check = arguments.device == "model" and not config.steps and not arguments.resume
+
+    def train(self) -> tuple[dict[str, Any], int]:
+        """Train everything and print the table; the summary of all, and the exit status."""
+        with RtlCheck(self.config, self.data, self.arguments.memory) as check:
+            summary = self._one(MAIN, self.config, self.folder, check if self.check else None)
+            if self.compare:
+                static = self._one(STATIC, self.config.static(), self.folder / STATIC, None)
+                summary["static"] = static
+                summary["saving"] = {
+                    name: 1 - summary[name] / static[name] for name in ("gbitops", "simulated_seconds")
+                }
+            steps = check.results()
+        print(render(summary))
+        if steps:
+            summary["rtl_check"] = as_json(steps)
+            print(verdict(steps))
+        write_json(self.folder / SUMMARY, summary)
+        print(f"weights sha256: {summary['weights_sha256']}")
+        print(f"files: {self.folder}")
+        return summary, 0 if all(step.passed for step in steps) else CHECK_FAILED
+
+    def _one(self, name: str, config: TrainConfig, folder: Path, check: RtlCheck | None) -> dict[str, Any]:
+        """Train one run and give its summary."""
+        arguments = self.arguments
+        machine = {"device": arguments.device, "preset": arguments.preset, "memory_model": arguments.memory}
+        if arguments.device == "board":
+            machine |= {"preset": "bitstream", "memory_model": "board"}
+        with open_accelerator(
+            arguments.device, arguments.preset, arguments.memory, arguments.bitfile
+        ) as accelerator:
+            trainer = Trainer(config, self.data, accelerator)
+            training = TrainingRun(name, trainer, folder, machine)
+            if arguments.resume:
+                training.resume()
+            else:
+                training.start()
+            with Progress(training) as bar:
+
+                def before(batch: Images) -> None:
+                    if check:
+                        check.before_step(trainer, batch)
+
+                def after(report: StepReport) -> None:
+                    bar.step(report)
+                    if check:
+                        check.after_step(trainer)
+
+                return training.train(after, bar.epoch, before)
