@@ -1,0 +1,45 @@
+"""Whether the machine runs: errors, halt, soft reset, busy."""
+
+from amaranth import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.contract import Error
+
+
+class Control(wiring.Component):
+    """Collects errors and decides when engines stop and restart.
+
+    Any error but ``busy_write`` halts. A halt, and a soft reset that waits, stop every engine; transfers in
+    flight finish. The soft reset takes effect once nothing is in flight.
+
+    Members: ``errors``: one bit per `hw.contract.Error`, now; ``soft_reset``: asked for now; ``working``: some engine has work;
+    ``quiet``: nothing is in flight on any AXI port; ``stop``: issue nothing new; ``halted``; ``busy``; ``reset``: restart
+    everything now.
+    """
+
+    errors: In(len(Error))
+    soft_reset: In(1)
+    working: In(1)
+    quiet: In(1)
+    stop: Out(1)
+    halted: Out(1)
+    busy: Out(1)
+    reset: Out(1)
+
+    def elaborate(self, platform):
+        m = Module()
+        pending = Signal()
+        harmless = 1 << Error.BUSY_WRITE
+        m.d.comb += [
+            self.stop.eq(self.halted | pending),
+            self.reset.eq(pending & self.quiet),
+            self.busy.eq((self.working & ~self.halted) | ~self.quiet | pending),
+        ]
+        with m.If((self.errors & ~harmless).any()):
+            m.d.sync += self.halted.eq(1)
+        with m.If(self.soft_reset):
+            m.d.sync += pending.eq(1)
+        with m.If(self.reset):
+            m.d.sync += [pending.eq(0), self.halted.eq(0)]
+        return m

@@ -1,0 +1,70 @@
+"""Verilog: ``python -m hw.export --preset tiny -o DIR``."""
+
+import argparse
+import json
+from pathlib import Path
+
+from amaranth.back import verilog
+
+from hw.accelerator import Accelerator
+from hw.contract import CONTRACT_HASH, PRESETS, ArrayConfig, ContractError, preset
+from hw.dot_product import MODULE_NAME, DotProductUnit
+
+TOP = "cpt_accelerator"
+PREFIXES = {"s_axil": "s_axil_", "m0": "m0_axi_", "m0_write": "m0_axi_", "m1": "m1_axi_", "irq": "irq"}
+
+
+def _ports(component, prefixes=None) -> dict:
+    """Clean port names: ``prefix + member``; nested members joined by underscores."""
+    ports = {}
+    for path, member, value in component.signature.flatten(component):
+        head, *rest = (str(part) for part in path)
+        stem = (prefixes or {}).get(head, head if not rest else head + "_")
+        ports[stem + "_".join(rest)] = (getattr(value, "as_value", lambda v=value: v)(), None)
+    return ports
+
+
+def dot_product_verilog(config: ArrayConfig) -> str:
+    """The unit, once; everything else instantiates it."""
+    unit = DotProductUnit(config.word_bits)
+    return verilog.convert(unit, name=MODULE_NAME, ports=_ports(unit), strip_internal_attrs=True)
+
+
+def accelerator_verilog(config: ArrayConfig, *, build_id: int = 0) -> str:
+    """The whole design as one Verilog source; top module ``cpt_accelerator``, ports in ``docs/machine.md``."""
+    top = Accelerator(config, build_id=build_id)
+    text = verilog.convert(top, name=TOP, ports=_ports(top, PREFIXES), strip_internal_attrs=True)
+    return dot_product_verilog(config) + text
+
+
+def export(config: ArrayConfig, path: Path | str, *, build_id: int = 0) -> Path:
+    """Write ``cpt_accelerator.v`` and ``manifest.json`` into directory ``path``; returns the Verilog file."""
+    path = Path(path)
+    path.mkdir(parents=True, exist_ok=True)
+    target = path / f"{TOP}.v"
+    target.write_text(accelerator_verilog(config, build_id=build_id))
+    manifest = {
+        "top": TOP,
+        "config": config.as_dict(),
+        "contract_hash": f"{CONTRACT_HASH:016x}",
+        "build_id": build_id,
+    }
+    (path / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
+    return target
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m hw.export", description=__doc__)
+    parser.add_argument("--preset", default="zc706", help=f"array shape: {', '.join(PRESETS)}")
+    parser.add_argument("--build-id", type=int, default=0, help="what register BUILD_ID reads")
+    parser.add_argument("-o", "--output", required=True, type=Path, help="directory to write into")
+    options = parser.parse_args()
+    try:
+        config = preset(options.preset)
+    except ContractError as error:
+        parser.error(str(error))
+    print(export(config, options.output, build_id=options.build_id))
+
+
+if __name__ == "__main__":
+    main()

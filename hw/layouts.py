@@ -1,0 +1,110 @@
+"""Amaranth layouts of everything that travels between blocks, derived from the contract.
+
+No bit position is written here: instruction fields come from `hw.contract.isa.FORMATS`.
+"""
+
+from amaranth import unsigned
+from amaranth.lib import data
+from amaranth.utils import bits_for
+
+from hw.contract import FORMATS, ArrayConfig, Opcode
+from hw.contract.config import ACC_BITS, MAX_BITS
+from hw.contract.isa import INSTRUCTION_BYTES
+from hw.contract.layout import SUM_ROWS
+
+INSTRUCTION_BITS = 8 * INSTRUCTION_BYTES
+BITS_WIDTH = bits_for(MAX_BITS)
+"""Width of a bits-per-code value, 1..16."""
+RUN_BEATS_WIDTH = 20
+"""Width of the length of a contiguous run, in beats."""
+
+SLOT = data.StructLayout({"bits": BITS_WIDTH, "signed": 1})
+"""What a precision slot holds."""
+
+ADDRESS = data.StructLayout({"addr": 32, "len": 8})
+"""AXI read or write address: byte address and beats - 1."""
+READ_BEAT = data.StructLayout({"data": 64, "resp": 2, "last": 1})
+"""AXI read data."""
+WRITE_BEAT = data.StructLayout({"data": 64, "last": 1})
+"""AXI write data; every byte lane is always written."""
+RUN = data.StructLayout({"addr": 32, "beats": RUN_BEATS_WIDTH})
+"""A contiguous piece of memory: byte address (a multiple of 8) and number of beats, at least 1."""
+
+
+def instruction_layout(opcode: Opcode) -> data.FlexibleLayout:
+    """The fields of an instruction word as they lie in its 256 bits."""
+    return data.FlexibleLayout(
+        INSTRUCTION_BITS,
+        {item.name: data.Field(unsigned(item.width), item.offset) for item in FORMATS[opcode].fields},
+    )
+
+
+def _widths(opcode: Opcode, *names: str) -> dict[str, int]:
+    width = {item.name: item.width for item in FORMATS[opcode].fields}
+    return {name: width[name] for name in names}
+
+
+def load_command(config: ArrayConfig, operand: str) -> data.StructLayout:
+    """A decoded LOAD: its fields, the slot's bits and the words per lane of a block."""
+    opcode = {"a": Opcode.LOAD_A, "b": Opcode.LOAD_B}[operand]
+    strides = ("base", "block_stride", "tile_stride", "plane_stride")
+    return data.StructLayout(
+        {
+            "bits": BITS_WIDTH,
+            **_widths(opcode, "tiles", "ksteps", "blocks", *strides),
+            "block_words": bits_for(config.half_words(operand)),
+        }
+    )
+
+
+def exec_command(config: ArrayConfig) -> data.StructLayout:
+    """A decoded EXEC: its fields, both slots, and word offsets of the top planes within a tile."""
+    a_words, b_words = bits_for(config.half_words("a")), bits_for(config.half_words("b"))
+    return data.StructLayout(
+        {
+            "a": SLOT,
+            "b": SLOT,
+            **_widths(Opcode.EXEC, "ksteps", "tiles", "blocks", "first", "last", "release_a"),
+            "a_top_words": a_words,
+            "b_top_words": b_words,
+            "a_tile_words": a_words,
+        }
+    )
+
+
+def drain_command() -> data.StructLayout:
+    """A decoded DRAIN: its fields and the bytes per result element, 1..6."""
+    fields = ("col_sums", "row_sums", "tiles", "blocks", "base", "block_stride", "tile_stride")
+    return data.StructLayout({"bytes": bits_for(ACC_BITS // 8), **_widths(Opcode.DRAIN, *fields)})
+
+
+COLLECT = data.StructLayout({"tile": 1, "first": 1, "last": 1})
+"""What the collector does with a captured tile: which result tile, overwrite it or add, complete after it."""
+
+
+def step_layout(config: ArrayConfig) -> data.StructLayout:
+    """One step of the array: buffer words to multiply and what the accumulators do with them."""
+    return data.StructLayout(
+        {
+            "a_addr": (config.a_depth_words - 1).bit_length(),
+            "b_addr": (config.b_depth_words - 1).bit_length(),
+            "clear": 1,
+            "double": 1,
+            "a_negative": 1,
+            "b_negative": 1,
+            "a_lowest": 1,
+            "b_lowest": 1,
+            "capture": 1,
+            "collect": COLLECT,
+        }
+    )
+
+
+def result_rows(config: ArrayConfig) -> int:
+    """Rows of a result tile: array rows, column sums, row sums."""
+    return config.rows + SUM_ROWS
+
+
+def result_row(config: ArrayConfig) -> data.ArrayLayout:
+    """One row of a result tile."""
+    return data.ArrayLayout(unsigned(ACC_BITS), config.cols)

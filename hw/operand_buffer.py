@@ -1,0 +1,44 @@
+"""On-chip memory of one operand: two halves, a word for each lane at every address."""
+
+from amaranth import Module, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+
+class OperandBuffer(wiring.Component):
+    """One memory per lane, all at the same address.
+
+    Parameters: ``lanes``, ``word_bits``, ``depth_words`` (both halves).
+    Members: ``write_en``, ``write_addr``, ``write_words``; ``read_addr``, ``read_words``.
+    Read latency two cycles: the memory and its output register.
+    """
+
+    latency_cycles = 2
+
+    def __init__(self, lanes: int, word_bits: int, depth_words: int):
+        self.lanes, self.word_bits, self.depth_words = lanes, word_bits, depth_words
+        super().__init__(
+            {
+                "write_en": In(1),
+                "write_addr": In(range(depth_words)),
+                "write_words": In(word_bits).array(lanes),
+                "read_addr": In(range(depth_words)),
+                "read_words": Out(word_bits).array(lanes),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        for lane in range(self.lanes):
+            memory = Memory(shape=unsigned(self.word_bits), depth=self.depth_words, init=[])
+            m.submodules[f"lane_{lane}"] = memory
+            write, read = memory.write_port(), memory.read_port()
+            m.d.comb += [
+                write.en.eq(self.write_en),
+                write.addr.eq(self.write_addr),
+                write.data.eq(self.write_words[lane]),
+                read.addr.eq(self.read_addr),
+            ]
+            m.d.sync += self.read_words[lane].eq(read.data)
+        return m

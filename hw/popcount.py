@@ -1,0 +1,69 @@
+"""Number of ones in a word, by a pipelined tree of full adders."""
+
+from amaranth import Cat, Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for
+
+LEVELS_PER_STAGE = 3
+"""Full-adder levels between registers; about 3 LUTs deep, for 200 MHz."""
+
+
+def tree_levels(word_bits: int) -> int:
+    """Full-adder levels until at most two bits of every weight are left."""
+    heights, levels = [word_bits], 0
+    while max(heights) > 2:
+        carries = [height // 3 for height in heights]
+        heights = [h - 2 * c + below for h, c, below in zip([*heights, 0], [*carries, 0], [0, *carries], strict=True)]
+        levels += 1
+    return levels
+
+
+def popcount_latency_cycles(word_bits: int) -> int:
+    """Cycles from a word to its count."""
+    return tree_levels(word_bits) // LEVELS_PER_STAGE + 1
+
+
+class Popcount(wiring.Component):
+    """Counts the ones of ``a & b``.
+
+    Bits of equal weight are kept as one vector and reduced three to two, a whole vector at a time: the
+    widths never grow, and a simulator handles many adders with one operation.
+
+    Parameters: ``word_bits``.
+    Members: ``a``, ``b`` (``word_bits``), ``count``.
+    Latency `latency_cycles`, one result per cycle.
+    """
+
+    def __init__(self, word_bits: int):
+        self.word_bits = word_bits
+        self.levels = tree_levels(word_bits)
+        self.latency_cycles = popcount_latency_cycles(word_bits)
+        super().__init__({"a": In(word_bits), "b": In(word_bits), "count": Out(bits_for(word_bits))})
+
+    def elaborate(self, platform):
+        m = Module()
+        weights = [self.a & self.b]
+        for level in range(self.levels):
+            reduced = [[] for _ in range(len(weights) + 1)]
+            for weight, bits in enumerate(weights):
+                adders = len(bits) // 3
+                if adders:
+                    x, y, z = (bits[n * adders : (n + 1) * adders] for n in range(3))
+                    reduced[weight].append(x ^ y ^ z)
+                    reduced[weight + 1].append((x & y) | (z & (x ^ y)))
+                reduced[weight].append(bits[3 * adders :])
+            registered = (level + 1) % LEVELS_PER_STAGE == 0
+            weights = []
+            for weight, parts in enumerate(reduced):
+                bits = Cat(parts)
+                if len(bits):
+                    kept = Signal(len(bits), name=f"level{level}_weight{weight}", reset_less=True)
+                    (m.d.sync if registered else m.d.comb).__iadd__(kept.eq(bits))
+                    weights.append(kept)
+        first = Cat(bits[0] for bits in weights)
+        second = Cat(bits[1] if len(bits) > 1 else 0 for bits in weights)
+        count = Signal.like(self.count, reset_less=True)
+        m.d.sync += count.eq(first + second)
+        m.d.comb += self.count.eq(count)
+        return m

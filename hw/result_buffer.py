@@ -1,0 +1,54 @@
+"""Two result tiles between collector and drain."""
+
+from amaranth import Module
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from hw.contract import ArrayConfig
+from hw.layouts import result_row, result_rows
+
+TILES = 2
+
+
+class ResultBuffer(wiring.Component):
+    """Memory of whole rows: one write port, a read port for the collector and one for the drain.
+
+    Addresses are ``tile * (rows + 2) + row``. Read latency one cycle; a read port holds its data while its
+    ``en`` is low.
+    """
+
+    latency_cycles = 1
+
+    def __init__(self, config: ArrayConfig):
+        self.config = config
+        self.depth_rows = TILES * result_rows(config)
+        address, row = range(self.depth_rows), result_row(config)
+        super().__init__(
+            {
+                "write_en": In(1),
+                "write_addr": In(address),
+                "write_row": In(row),
+                "old_addr": In(address),
+                "old_row": Out(row),
+                "drain_en": In(1),
+                "drain_addr": In(address),
+                "drain_row": Out(row),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.memory = memory = Memory(shape=result_row(self.config), depth=self.depth_rows, init=[])
+        write, old, drain = memory.write_port(), memory.read_port(), memory.read_port()
+        m.d.comb += [
+            write.en.eq(self.write_en),
+            write.addr.eq(self.write_addr),
+            write.data.eq(self.write_row),
+            old.addr.eq(self.old_addr),
+            self.old_row.eq(old.data),
+            drain.en.eq(self.drain_en),
+            drain.addr.eq(self.drain_addr),
+            self.drain_row.eq(drain.data),
+        ]
+        return m
