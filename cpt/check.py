@@ -1,4 +1,4 @@
-"""The compiled RTL repeats single training steps: same weights bit for bit, same cycles within the tolerance."""
+"""The compiled RTL repeats single training steps: same weights bit for bit, same cycles within tolerance."""
 
 from __future__ import annotations
 
@@ -59,13 +59,10 @@ class _Snapshot:
 class _Recorded:
     """A trainer on a simulated device, with the products of its last step."""
 
-    def __init__(
-        self, stack: ExitStack, device: str, memory: str, config: TrainConfig, data: Dataset
-    ) -> None:
-        accelerator = stack.enter_context(open_accelerator(device, PRESET, memory))
-        self.trainer = Trainer(config, data, accelerator)
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
         self.runs: list[GemmRun] = []
-        self.trainer.engine.listeners.append(self.runs.append)
+        trainer.engine.listeners.append(self.runs.append)
 
     def repeat(self, snapshot: _Snapshot) -> dict[str, np.ndarray]:
         """All arrays after the snapshot's step."""
@@ -118,9 +115,10 @@ class RtlCheck:
         return [future.result() for future in self._futures]
 
     def _machine(self, device: str) -> _Recorded:
-        recorded = _Recorded(self._stack, device, self._memory, self._config, self._data)
-        recorded.trainer.engine.listeners.append(self._stop)
-        return recorded
+        accelerator = self._stack.enter_context(open_accelerator(device, PRESET, self._memory))
+        trainer = Trainer(self._config, self._data, accelerator)
+        trainer.engine.listeners.append(self._stop)
+        return _Recorded(trainer)
 
     def _stop(self, run: GemmRun) -> None:
         """End a repetition that nobody waits for any more."""

@@ -41,7 +41,7 @@ def open_accelerator(
 
     Raises `ContractError` or `host.errors.DeviceError` in one line.
     """
-    from host.driver import Accelerator, open_board
+    from host.driver import DEADLINE_S, Accelerator, open_board
     from host.errors import DeviceError
 
     check_device(name)
@@ -58,8 +58,8 @@ def open_accelerator(
         lines = str(error).splitlines()
         raise DeviceError(f"device {name!r} cannot be built: {lines[0]}") from None
     try:
-        deadline = {"deadline_s": RTL_DEADLINE_S} if name == "rtl" else {}
-        with Accelerator(device.bitfile, device, **deadline) as accelerator:
+        deadline_s = RTL_DEADLINE_S if name == "rtl" else DEADLINE_S
+        with Accelerator(device.bitfile, device, deadline_s=deadline_s) as accelerator:
             yield accelerator
     finally:
         device.close()

@@ -14,7 +14,10 @@ _TERMINAL_INTERVAL_S, _FILE_INTERVAL_S = 0.1, 10.0
 
 
 class Progress:
-    """A bar over the steps of ``run``: epoch, bits, loss, test accuracy, simulated time. A context manager."""
+    """A bar over the steps of ``run``: epoch, bits, loss, test accuracy, simulated time.
+
+    A context manager.
+    """
 
     def __init__(self, run: TrainingRun) -> None:
         self.run = run

@@ -27,8 +27,8 @@ def render(summary: dict[str, Any]) -> str:
         )
     config = summary["config"]
     return (
-        f"\n{config['model']} on {summary['dataset']}, {summary['steps']} steps of {config['batch_size']} images, "
-        f"seed {config['seed']}\n"
+        f"\n{config['model']} on {summary['dataset']}, seed {config['seed']}, "
+        f"{summary['steps']} steps of {config['batch_size']} images\n"
         f"{summary['device']}: {summary['array']['name']} array at {summary['clock_mhz']:g} MHz, "
         f"memory {summary['memory_model']}; times are the accelerator's for all training steps\n\n"
         + align(rows)
