@@ -6,6 +6,7 @@ simulated devices, with every address, interrupt and register taken from the con
 
 import xml.etree.ElementTree as ElementTree
 
+from hw.contract.board import BOARDS, Board
 from hw.contract.config import ArrayConfig
 from hw.contract.regs import ADDRESS_BITS, REGISTERS, Register
 
@@ -17,32 +18,37 @@ VLNVS = ("cpt-fpga:ip:cpt_accelerator:1.0", "xilinx.com:module_ref:cpt_accelerat
 REGISTER_BASE = 0x43C0_0000
 """Bus address of the registers in the block design (M_AXI_GP0)."""
 REGISTER_BYTES = 1 << max(ADDRESS_BITS, 12)
-CRYSTAL_MHZ = 100 / 3
-"""Reference of the ZC706's processor clocks; pynq assumes 50 MHz."""
-PLL_FEEDBACK = 30
-"""PLL multiplier, so that the PLLs run at 1 GHz."""
-DDR_BYTES = 1 << 30
+SIMULATED = BOARDS["zc706"]
+"""Board whose clocks and memory the simulated devices have."""
+CRYSTAL_MHZ = SIMULATED.crystal_mhz
+PLL_FEEDBACK = SIMULATED.pll_feedback
 
 _ACCESS = {"ro": "read-only", "rw": "read-write", "w1c": "read-write", "w1s": "write-only"}
 
 
-def clock_divisor(clock_mhz: float) -> int:
-    """Divisor of the 1 GHz PLL whose output is nearest to ``clock_mhz`` (1..63)."""
-    return min(63, max(1, round(CRYSTAL_MHZ * PLL_FEEDBACK / clock_mhz)))
+def clock_divisor(clock_mhz: float, board: Board = SIMULATED) -> int:
+    """Divisor of the board's PLL whose output is nearest to ``clock_mhz`` (1..63)."""
+    return min(63, max(1, round(board.pll_mhz / clock_mhz)))
 
 
-def hwh(config: ArrayConfig, vlnv: str = VLNVS[0]) -> str:
-    """The handoff of a design with one accelerator of shape ``config``, as XML text."""
+def hwh(config: ArrayConfig, vlnv: str = VLNVS[0], board: Board = SIMULATED) -> str:
+    """The handoff of a design with one accelerator of shape ``config`` on ``board``, as XML text."""
     root = ElementTree.Element("EDKSYSTEM", EDWVERSION="1.2")
     ElementTree.SubElement(
-        root, "SYSTEMINFO", ARCH="zynq", DEVICE="7z045", NAME="design_1", PACKAGE="ffg900", SPEEDGRADE="-2"
+        root,
+        "SYSTEMINFO",
+        ARCH="zynq",
+        DEVICE=board.device,
+        NAME="design_1",
+        PACKAGE=board.package,
+        SPEEDGRADE=board.speed,
     )
     ports = ElementTree.SubElement(root, "EXTERNALPORTS")
     ElementTree.SubElement(ports, "PORT", DIR="IO", NAME="DDR_cas_n", SIGIS="undef", SIGNAME=f"{PS_NAME}_DDR")
     ElementTree.SubElement(root, "EXTERNALINTERFACES")
     modules = ElementTree.SubElement(root, "MODULES")
-    _processor(modules, config)
-    _accelerator(modules, config, vlnv)
+    _processor(modules, config, board)
+    _accelerator(modules, config, vlnv, board)
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
@@ -130,12 +136,12 @@ def _memory_map(module: ElementTree.Element, ranges: list[tuple[str, str, str, i
         )
 
 
-def _processor(modules: ElementTree.Element, config: ArrayConfig) -> None:
-    parameters: dict[str, object] = {"PCW_CRYSTAL_PERIPHERAL_FREQMHZ": f"{CRYSTAL_MHZ:.6f}"}
+def _processor(modules: ElementTree.Element, config: ArrayConfig, board: Board) -> None:
+    parameters: dict[str, object] = {"PCW_CRYSTAL_PERIPHERAL_FREQMHZ": f"{board.crystal_mhz:.6f}"}
     for clock in range(4):
         parameters[f"PCW_FPGA_FCLK{clock}_ENABLE"] = int(clock == 0)
         parameters[f"PCW_FCLK{clock}_PERIPHERAL_CLKSRC"] = "IO PLL"
-        parameters[f"PCW_FCLK{clock}_PERIPHERAL_DIVISOR0"] = clock_divisor(config.clock_mhz)
+        parameters[f"PCW_FCLK{clock}_PERIPHERAL_DIVISOR0"] = clock_divisor(config.clock_mhz, board)
         parameters[f"PCW_FCLK{clock}_PERIPHERAL_DIVISOR1"] = 1
     module = _module(modules, PS_NAME, "xilinx.com:ip:processing_system7:5.5", parameters)
     _connect(
@@ -149,7 +155,7 @@ def _processor(modules: ElementTree.Element, config: ArrayConfig) -> None:
     _memory_map(module, [("M_AXI_GP0", IP_NAME, "s_axil", REGISTER_BASE, REGISTER_BYTES, "REGISTER")])
 
 
-def _accelerator(modules: ElementTree.Element, config: ArrayConfig, vlnv: str) -> None:
+def _accelerator(modules: ElementTree.Element, config: ArrayConfig, vlnv: str, board: Board) -> None:
     module = _module(
         modules, IP_NAME, vlnv, {f"C_{key.upper()}": value for key, value in config.as_dict().items()}
     )
@@ -177,8 +183,8 @@ def _accelerator(modules: ElementTree.Element, config: ArrayConfig, vlnv: str) -
     _memory_map(
         module,
         [
-            ("m0_axi", PS_NAME, "S_AXI_HP0", 0, DDR_BYTES, "MEMORY"),
-            ("m1_axi", PS_NAME, "S_AXI_HP2", 0, DDR_BYTES, "MEMORY"),
+            ("m0_axi", PS_NAME, "S_AXI_HP0", 0, board.ddr_bytes, "MEMORY"),
+            ("m1_axi", PS_NAME, "S_AXI_HP2", 0, board.ddr_bytes, "MEMORY"),
         ],
     )
 
