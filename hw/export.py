@@ -9,6 +9,7 @@ from amaranth.back import verilog
 from hw.accelerator import Accelerator
 from hw.contract import CONTRACT_HASH, PRESETS, ArrayConfig, ContractError, preset
 from hw.dot_product import MODULE_NAME, DotProductUnit
+from hw.interfaces import annotate
 
 TOP = "cpt_accelerator"
 PREFIXES = {"s_axil": "s_axil_", "m0": "m0_axi_", "m0_write": "m0_axi_", "m1": "m1_axi_", "irq": "irq"}
@@ -34,7 +35,7 @@ def accelerator_verilog(config: ArrayConfig, *, build_id: int = 0) -> str:
     """The whole design as one Verilog source; top module ``cpt_accelerator``, ports in ``docs/machine.md``."""
     top = Accelerator(config, build_id=build_id)
     text = verilog.convert(top, name=TOP, ports=_ports(top, PREFIXES), strip_internal_attrs=True)
-    return dot_product_verilog(config) + text
+    return annotate(dot_product_verilog(config) + text)
 
 
 def export(config: ArrayConfig, path: Path | str, *, build_id: int = 0) -> Path:
