@@ -57,6 +57,8 @@ def open_accelerator(
     except (BuildError, ImportError) as error:
         lines = str(error).splitlines()
         raise DeviceError(f"device {name!r} cannot be built: {lines[0]}") from None
+    except OSError as error:
+        raise DeviceError(f"device {name!r} cannot write its files: {error.strerror or error}") from None
     try:
         deadline_s = RTL_DEADLINE_S if name == "rtl" else DEADLINE_S
         with Accelerator(device.bitfile, device, deadline_s=deadline_s) as accelerator:

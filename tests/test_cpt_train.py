@@ -1,0 +1,135 @@
+"""``cpt train`` from the command line: outputs, equality of devices, and one line for every wrong input."""
+
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cpt.main import main
+from host.run import CHECKPOINT, METRICS, SUMMARY
+
+ROOT = Path(__file__).parent.parent
+QUICK = ["--preset", "tiny", "--width", "4", "--steps", "3", "--batch-size", "16", "--seed", "1"]
+REQUIRED = {
+    "weights_sha256",
+    "accuracy",
+    "gbitops",
+    "simulated_seconds",
+    "clock_mhz",
+    "memory_model",
+    "array_utilisation",
+}
+
+
+def train(*options, out):
+    return main(["train", *QUICK, *options, "--out", str(out)])
+
+
+def test_json_is_the_last_line_and_equals_the_summary_file(tmp_path, capsys):
+    assert train("--json", out=tmp_path) == 0
+    printed = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert printed == json.loads((tmp_path / "digits" / SUMMARY).read_text())
+    assert set(printed) >= REQUIRED
+    assert printed["memory_model"] == "ps-ddr"
+    assert printed["clock_mhz"] == 200
+
+
+def test_the_table_names_precision_clock_and_memory(tmp_path, capsys):
+    assert train("--compare", "--run-name", "both", out=tmp_path) == 0
+    text = capsys.readouterr().out
+    for expected in ("FW(3,8)/BW8", "FW8/BW8", "saving", "200 MHz", "ps-ddr", "weights sha256: "):
+        assert expected in text
+    summary = json.loads((tmp_path / "both" / SUMMARY).read_text())
+    assert 0 < summary["saving"]["gbitops"] < 1
+    assert summary["saving"]["simulated_seconds"] > 0
+    static = json.loads((tmp_path / "both" / "static" / SUMMARY).read_text())
+    assert static == summary["static"]
+    assert static["config"]["fw"] == [8, 8]
+
+
+def test_resume_ends_with_the_same_weights(tmp_path, capsys):
+    assert train("--json", out=tmp_path) == 0
+    assert train("--json", "--resume", out=tmp_path) == 0
+    first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert first == second
+
+
+WRONG = [
+    (["--preset", "huge"], "preset is 'huge'; allowed: zc706, z7020, tiny"),
+    (["--fw", "0", "8"], "fw is 0 bits; allowed: 1..16"),
+    (["--fw", "3", "17"], "fw is 17 bits; allowed: 1..16"),
+    (["--fw", "8", "3"], "fw is 8 3; allowed: the lower bound first, at most the upper one"),
+    (["--fw", "3", "5", "8"], "fw is 3 5 8; allowed: one or two bit-widths"),
+    (["--bw", "17"], "bw is 17 bits; allowed: 1..16"),
+    (["--memory", "sram"], "memory model is 'sram'; allowed: ideal, ps-ddr, pl-ddr"),
+    (["--device", "gpu"], "device is 'gpu'; allowed: model, rtl, board"),
+    (["--device", "cpu"], "device is 'cpu', and training in torch is not in this version; allowed:"),
+    (["--device", "board"], "no board: this machine has no FPGA"),
+    (["--model", "resnet10"], "model is 'resnet10'; allowed: resnetD"),
+    (["--batch-size", "5000"], "batch-size is 5000; allowed: 1..1438 (training images)"),
+    (["--run-name", "../up"], "run-name is '../up'; allowed: letters, digits"),
+    (["--resume", "--run-name", "never"], "checkpoint.npz does not exist"),
+    (["--epochs", "many"], "argument --epochs: invalid int value: 'many'"),
+    (["--colour"], "unrecognized arguments: --colour"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), WRONG, ids=[" ".join(options) for options, _ in WRONG])
+def test_wrong_input_gives_one_line_and_status_2(tmp_path, capsys, options, message):
+    try:
+        status = train(*options, out=tmp_path)
+    except SystemExit as ended:
+        status = ended.code
+    captured = capsys.readouterr()
+    assert status == 2
+    assert captured.err.count("\n") == 1
+    assert captured.err.startswith("cpt train: ")
+    assert message in captured.err
+    assert not list(tmp_path.rglob("*.*"))
+
+
+def test_a_damaged_checkpoint_gives_one_line_and_stays_as_it_is(tmp_path, capsys):
+    assert train(out=tmp_path) == 0
+    path = tmp_path / "digits" / CHECKPOINT
+    path.write_bytes(path.read_bytes()[:-100])
+    damaged = path.read_bytes()
+    capsys.readouterr()
+    assert train("--resume", out=tmp_path) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert f"checkpoint {path} is damaged" in error
+    assert path.read_bytes() == damaged
+
+
+def test_unknown_commands_are_named(capsys):
+    assert main(["trian"]) == 2
+    assert "command is 'trian'; allowed: train" in capsys.readouterr().err
+
+
+def test_help_lists_the_commands(capsys):
+    assert main(["--help"]) == 0
+    assert "train" in capsys.readouterr().out
+
+
+def test_a_disk_that_fills_up_gives_one_line_and_keeps_the_last_good_files(tmp_path):
+    """The kernel lets no file grow beyond a limit that fits everything but a checkpoint."""
+    limit = 40_000
+    done = subprocess.run(
+        [sys.executable, "-m", "cpt.main", "train", *QUICK, "--out", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    assert done.returncode == 2, done.stderr
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith("cpt train: cannot write ")
+    assert "Traceback" not in done.stderr
+    names = {path.name: path.stat().st_size for path in (tmp_path / "digits").iterdir()}
+    assert set(names) == {METRICS}
+    lines = (tmp_path / "digits" / METRICS).read_text().splitlines()
+    assert all(json.loads(text)["run"] == "cpt" for text in lines)

@@ -1,0 +1,86 @@
+"""Splits, order and batches are pure functions of their seeds."""
+
+import numpy as np
+import pytest
+
+from host.data import Images, evaluation_batches, shuffled, split, training_batches
+from hw.contract import ContractError
+
+
+def numbered(count=50, classes=5):
+    """Images whose every pixel is their number."""
+    pixels = np.arange(count, dtype=np.float32)[:, None, None, None] * np.ones((1, 4, 4, 1), np.float32)
+    return Images(pixels, (np.arange(count) % classes).astype(np.int64))
+
+
+def numbers(batches):
+    return [batch.pixels[:, 0, 0, 0].astype(int).tolist() for batch in batches]
+
+
+def test_split_holds_out_the_same_share_of_each_class():
+    data = split("numbers", numbered(), test_fraction=0.2, seed=3)
+    assert np.bincount(data.test.labels).tolist() == [2] * 5
+    assert np.bincount(data.train.labels).tolist() == [8] * 5
+    assert not set(data.test.pixels[:, 0, 0, 0]) & set(data.train.pixels[:, 0, 0, 0])
+
+
+def test_split_standardises_by_the_training_part_alone():
+    data = split("numbers", numbered(), seed=3)
+    assert data.train.pixels.mean() == pytest.approx(0, abs=1e-6)
+    assert data.train.pixels.std() == pytest.approx(1, abs=1e-6)
+    assert abs(data.test.pixels.mean()) > 1e-4
+
+
+def test_split_depends_on_its_seed_only():
+    first, again, other = (split("numbers", numbered(), seed=seed) for seed in (1, 1, 2))
+    assert first.sha256() == again.sha256()
+    assert first.sha256() != other.sha256()
+
+
+def test_split_refuses_a_share_that_empties_a_class():
+    with pytest.raises(ContractError, match=r"test fraction is 0\.01; allowed"):
+        split("numbers", numbered(), test_fraction=0.01)
+
+
+def test_every_epoch_is_another_permutation():
+    orders = [shuffled(100, seed=1, epoch=epoch).tolist() for epoch in range(3)]
+    assert all(sorted(order) == list(range(100)) for order in orders)
+    assert orders[0] != orders[1] != orders[2]
+    assert orders[0] == shuffled(100, seed=1, epoch=0).tolist()
+
+
+def test_training_batches_are_whole_and_disjoint():
+    batches = numbers(training_batches(numbered(50), 16, seed=0, epoch=0))
+    assert [len(batch) for batch in batches] == [16, 16, 16]
+    assert len({number for batch in batches for number in batch}) == 48
+
+
+def test_skipping_goes_on_where_an_epoch_stopped():
+    def pixels(skip):
+        return [b.pixels for b in training_batches(numbered(), 16, seed=0, epoch=4, max_shift=1, skip=skip)]
+
+    for whole, resumed in zip(pixels(0)[1:], pixels(1), strict=True):
+        np.testing.assert_array_equal(whole, resumed)
+
+
+def test_shift_moves_images_by_at_most_the_given_pixels():
+    ramp = np.arange(64, dtype=np.float32).reshape(1, 8, 8, 1)
+    images = Images(np.repeat(ramp, 200, 0), np.zeros(200, np.int64))
+    (batch,) = training_batches(images, 200, seed=0, epoch=0, max_shift=2)
+    inner = batch.pixels[:, 3, 3, 0] - ramp[0, 3, 3, 0]
+    seen = {(round(value / 8), int(value - 8 * round(value / 8))) for value in inner}
+    assert seen == {(row, col) for row in range(-2, 3) for col in range(-2, 3)}
+    shifted = next(image for image, value in zip(batch.pixels, inner, strict=True) if value == 8 + 1)
+    np.testing.assert_array_equal(shifted[:-1, :-1], ramp[0, 1:, 1:])
+
+
+def test_evaluation_batches_cover_all_images_and_fill_the_last_with_zeros():
+    batches = list(evaluation_batches(numbered(20), 16))
+    assert [pixels.shape[0] for pixels, _ in batches] == [16, 16]
+    assert [len(labels) for _, labels in batches] == [16, 4]
+    assert not batches[1][0][4:].any()
+
+
+def test_images_and_labels_must_match():
+    with pytest.raises(ContractError, match=r"labels \(3,\); allowed"):
+        Images(np.zeros((2, 4, 4, 1), np.float32), np.zeros(3, np.int64))
