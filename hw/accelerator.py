@@ -28,9 +28,9 @@ from hw.watchdog import Watchdog
 class Accelerator(wiring.Component):
     """Top level; see ``docs/machine.md``.
 
-    Parameters: ``config``; ``build_id``: what BUILD_ID reads; ``inline``: build the dot-product units in place (for
-    Amaranth's simulator) instead of instantiating their module.
-    Members: ``s_axil`` (registers), ``m0`` and ``m0_write`` (instructions, operand A, results), ``m1`` (operand B), ``irq``.
+    Parameters: ``config``; ``build_id``: what BUILD_ID reads; ``inline``: build the dot-product units in
+    place (for Amaranth's simulator) instead of instantiating their module. Members: ``s_axil`` (registers),
+    ``m0`` and ``m0_write`` (instructions, operand A, results), ``m1`` (operand B), ``irq``.
     """
 
     def __init__(self, config: ArrayConfig, *, build_id: int = 0, inline: bool = False):

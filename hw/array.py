@@ -17,9 +17,9 @@ class Array(wiring.Component):
     is all ones while ``a_lowest``; each has only its own operand's sign.
 
     Parameters: ``config``; ``inline``: build the units in place instead of instantiating their module.
-    Members: ``valid``, ``step``: flags of a step; ``a_words``, ``b_words``: its words, `OPERAND_LATENCY` cycles
-    later; ``captured``, ``collect``: a tile's results stand still from the next cycle on until the next capture;
-    ``row_index``, ``row``: one row of the captured results, combinational.
+    Members: ``valid``, ``step``: flags of a step; ``a_words``, ``b_words``: its words, `OPERAND_LATENCY`
+    cycles later; ``captured``, ``collect``: a tile's results stand still from the next cycle on until the
+    next capture; ``row_index``, ``row``: one row of the captured results, combinational.
     """
 
     OPERAND_LATENCY = 2

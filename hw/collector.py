@@ -13,8 +13,8 @@ class Collector(wiring.Component):
 
     A new tile may be captured every ``rows + 2`` cycles.
 
-    Members: ``captured``, ``collect``, ``row_index``, ``row``: the array's results; ``old_*``, ``write_*``: the
-    result buffer; ``done``: the last row is being written; ``complete``: and DRAIN may have the tile.
+    Members: ``captured``, ``collect``, ``row_index``, ``row``: the array's results; ``old_*``, ``write_*``:
+    the result buffer; ``done``: the last row is being written; ``complete``: and DRAIN may have the tile.
     Latency `latency_cycles` from ``captured`` to ``done``.
     """
 

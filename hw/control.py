@@ -13,9 +13,9 @@ class Control(wiring.Component):
     Any error but ``busy_write`` halts. A halt, and a soft reset that waits, stop every engine; transfers in
     flight finish. The soft reset takes effect once nothing is in flight.
 
-    Members: ``errors``: one bit per `hw.contract.Error`, now; ``soft_reset``: asked for now; ``working``: some engine has work;
-    ``quiet``: nothing is in flight on any AXI port; ``stop``: issue nothing new; ``halted``; ``busy``; ``reset``: restart
-    everything now.
+    Members: ``errors``: one bit per `hw.contract.Error`, now; ``soft_reset``: asked for now; ``working``:
+    some engine has work; ``quiet``: nothing is in flight on any AXI port; ``stop``: issue nothing new;
+    ``halted``; ``busy``; ``reset``: restart everything now.
     """
 
     errors: In(len(Error))

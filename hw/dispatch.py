@@ -29,10 +29,11 @@ class Dispatch(wiring.Component):
     Slots are read here, so an engine gets bits and signs, never slot numbers, and a faulty instruction
     reaches no engine.
 
-    Members: ``instructions`` (in); ``slot_a_addr``, ``slot_b_addr`` and, a cycle later, ``slot_a``, ``slot_b``; ``load_a``,
-    ``load_b``, ``execute``, ``drain`` (out); ``engines_idle``: no engine or AXI port has anything to do; ``done``: an END
-    completed with ``tag``; ``faults``: why the instruction is refused; ``dispatched``: an instruction left or was refused;
-    ``stop``; ``idle``: no instruction here or in the queues.
+    Members: ``instructions`` (in); ``slot_a_addr``, ``slot_b_addr`` and, a cycle later, ``slot_a``,
+    ``slot_b``; ``load_a``, ``load_b``, ``execute``, ``drain`` (out); ``engines_idle``: no engine or AXI port
+    has anything to do; ``done``: an END completed with ``tag``; ``faults``: why the instruction is refused;
+    ``dispatched``: an instruction left or was refused; ``stop``; ``idle``: no instruction here or in the
+    queues.
     """
 
     cycles_per_instruction = 6
@@ -64,7 +65,9 @@ class Dispatch(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        words = {opcode: data.View(instruction_layout(opcode), self.instructions.payload) for opcode in Opcode}
+        words = {
+            opcode: data.View(instruction_layout(opcode), self.instructions.payload) for opcode in Opcode
+        }
         load, execute, drain, end = (
             words[op] for op in (Opcode.LOAD_A, Opcode.EXEC, Opcode.DRAIN, Opcode.END)
         )
@@ -175,16 +178,15 @@ class Dispatch(wiring.Component):
             with m.State("PUSH"), m.If(~self.stop):
                 with m.If(found.as_value().any()):
                     m.d.comb += [self.faults.eq(found), self.dispatched.eq(1)]
-                with m.Else():
-                    with m.Switch(opcode):
-                        for op, queue in queues.items():
-                            with m.Case(op):
-                                m.d.comb += [queue.i.valid.eq(1), self.dispatched.eq(queue.i.ready)]
-                        with m.Case(Opcode.END):
-                            m.d.comb += [
-                                self.dispatched.eq(self.engines_idle & all_empty),
-                                self.done.eq(self.dispatched),
-                            ]
+                with m.Else(), m.Switch(opcode):
+                    for op, queue in queues.items():
+                        with m.Case(op):
+                            m.d.comb += [queue.i.valid.eq(1), self.dispatched.eq(queue.i.ready)]
+                    with m.Case(Opcode.END):
+                        m.d.comb += [
+                            self.dispatched.eq(self.engines_idle & all_empty),
+                            self.done.eq(self.dispatched),
+                        ]
                 with m.If(self.dispatched):
                     m.next = "WAIT"
         return m

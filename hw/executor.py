@@ -21,7 +21,8 @@ class Executor(wiring.Component):
     Members: ``commands`` (in); ``valid``, ``step`` (out, registered): the step for buffers and array;
     ``a_loaded``, ``b_loaded``: a block is in its buffer; ``a_release``, ``b_release``: a block is done with;
     ``collected``: the collector has finished a tile; ``tile_free``: DRAIN has sent a result tile; ``busy``,
-    ``wait_fetch``, ``wait_drain``: what this cycle was spent on; ``stop``; ``idle``: nothing to do, nothing in flight.
+    ``wait_fetch``, ``wait_drain``: what this cycle was spent on; ``stop``; ``idle``: nothing to do, nothing
+    in flight.
     Latency one cycle from token to step.
     """
 

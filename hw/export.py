@@ -4,9 +4,11 @@ import argparse
 import json
 from pathlib import Path
 
+from amaranth import ClockDomain, Module, Value
 from amaranth.back import verilog
 
 from hw.accelerator import Accelerator
+from hw.blocks import build_block
 from hw.contract import CONTRACT_HASH, PRESETS, ArrayConfig, ContractError, preset
 from hw.dot_product import MODULE_NAME, DotProductUnit
 from hw.interfaces import annotate
@@ -15,24 +17,26 @@ TOP = "cpt_accelerator"
 PREFIXES = {"s_axil": "s_axil_", "m0": "m0_axi_", "m0_write": "m0_axi_", "m1": "m1_axi_", "irq": "irq"}
 
 
-def _ports(component, prefixes=None) -> dict:
-    """Clean port names: ``prefix + member``; nested members joined by underscores."""
+def _ports(component, prefixes: dict[str, str]) -> dict:
+    """Ports of the top: the interface's prefix and the member's name; inner members keep Amaranth's names."""
     ports = {}
-    for path, member, value in component.signature.flatten(component):
+    for path, _, value in component.signature.flatten(component):
         head, *rest = (str(part) for part in path)
-        stem = (prefixes or {}).get(head, head if not rest else head + "_")
-        ports[stem + "_".join(rest)] = (getattr(value, "as_value", lambda v=value: v)(), None)
+        ports[prefixes.get(head, head) + "__" * bool(rest and head not in prefixes) + "__".join(rest)] = (
+            Value.cast(value),
+            None,
+        )
     return ports
 
 
 def dot_product_verilog(config: ArrayConfig) -> str:
     """The unit, once; everything else instantiates it."""
     unit = DotProductUnit(config.word_bits)
-    return verilog.convert(unit, name=MODULE_NAME, ports=_ports(unit), strip_internal_attrs=True)
+    return verilog.convert(unit, name=MODULE_NAME, ports=_ports(unit, {}), strip_internal_attrs=True)
 
 
 def accelerator_verilog(config: ArrayConfig, *, build_id: int = 0) -> str:
-    """The whole design as one Verilog source; top module ``cpt_accelerator``, ports in ``docs/machine.md``."""
+    """The whole design as one Verilog source; top module ``cpt_accelerator``, see ``docs/machine.md``."""
     top = Accelerator(config, build_id=build_id)
     text = verilog.convert(top, name=TOP, ports=_ports(top, PREFIXES), strip_internal_attrs=True)
     return annotate(dot_product_verilog(config) + text)
@@ -52,6 +56,26 @@ def export(config: ArrayConfig, path: Path | str, *, build_id: int = 0) -> Path:
     }
     (path / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
     return target
+
+
+def export_block(name: str, config: ArrayConfig, path: Path | str) -> str:
+    """Write the block ``name`` of `hw.blocks` as ``NAME.v`` into directory ``path``; returns its module name.
+
+    Every block has ports ``clk`` and ``rst``; interface members are joined by two underscores. Raises
+    `ContractError` for an unknown name.
+    """
+    block, top = build_block(name, config), f"cpt_{name}"
+    m = Module()
+    m.domains.sync = domain = ClockDomain("sync")
+    m.submodules.block = block
+    ports = {"clk": (domain.clk, None), "rst": (domain.rst, None), **_ports(block, {})}
+    text = verilog.convert(m, name=top, ports=ports, strip_internal_attrs=True)
+    if MODULE_NAME in text:
+        text = dot_product_verilog(config) + text
+    path = Path(path)
+    path.mkdir(parents=True, exist_ok=True)
+    (path / f"{name}.v").write_text(text)
+    return top
 
 
 def main() -> None:

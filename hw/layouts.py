@@ -78,6 +78,9 @@ def drain_command() -> data.StructLayout:
     return data.StructLayout({"bytes": bits_for(ACC_BITS // 8), **_widths(Opcode.DRAIN, *fields)})
 
 
+RESULT_TILE = data.StructLayout({"bytes": bits_for(ACC_BITS // 8), "col_sums": 1, "row_sums": 1})
+"""What a result tile looks like in memory: bytes per element, and which sums follow its rows."""
+
 COLLECT = data.StructLayout({"tile": 1, "first": 1, "last": 1})
 """What the collector does with a captured tile: which result tile, overwrite it or add, complete after it."""
 

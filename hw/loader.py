@@ -22,8 +22,8 @@ class Loader(wiring.Component):
 
     Parameters: ``config``, ``operand`` (``"a"`` or ``"b"``).
     Members: ``commands`` (in); ``ar``, ``r`` (AXI); ``write_*`` to the operand buffer; ``loaded``: the last
-    word of a block is being written; ``release``: EXEC has finished with a block; ``stop``, ``error``, ``idle``,
-    ``quiet`` as in `ReadMaster`.
+    word of a block is being written; ``release``: EXEC has finished with a block; ``stop``, ``error``,
+    ``idle``, ``quiet`` as in `ReadMaster`.
     """
 
     def __init__(self, config: ArrayConfig, operand: str):

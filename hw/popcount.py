@@ -14,7 +14,9 @@ def tree_levels(word_bits: int) -> int:
     heights, levels = [word_bits], 0
     while max(heights) > 2:
         carries = [height // 3 for height in heights]
-        heights = [h - 2 * c + below for h, c, below in zip([*heights, 0], [*carries, 0], [0, *carries], strict=True)]
+        heights = [
+            h - 2 * c + below for h, c, below in zip([*heights, 0], [*carries, 0], [0, *carries], strict=True)
+        ]
         levels += 1
     return levels
 

@@ -60,7 +60,9 @@ class ReadArbiter(wiring.Component):
             self.r1.payload.eq(self.r.payload),
             self.r0.valid.eq(self.r.valid & tags.o.valid & ~to_second),
             self.r1.valid.eq(self.r.valid & tags.o.valid & to_second),
-            self.r.ready.eq((self.r0.ready & tags.o.valid & ~to_second) | (self.r1.ready & tags.o.valid & to_second)),
+            self.r.ready.eq(
+                (self.r0.ready & tags.o.valid & ~to_second) | (self.r1.ready & tags.o.valid & to_second)
+            ),
             tags.o.ready.eq(self.r.valid & self.r.ready & self.r.payload.last),
         ]
         return m

@@ -17,8 +17,9 @@ class ReadMaster(wiring.Component):
     The consumer must take every beat at once, so it may only ask for what it has room for.
 
     Parameters: ``max_outstanding`` bursts in flight.
-    Members: ``runs`` (in); ``ar``, ``r`` (AXI); ``beat_valid``, ``beat`` (64 bits): received data;
-    ``stop``: issue nothing new; ``error``: a beat came with an error response; ``idle``: no run is held and nothing is in flight; ``quiet``: nothing is in flight.
+    Members: ``runs`` (in); ``ar``, ``r`` (AXI); ``beat_valid``, ``beat`` (64 bits): received data; ``stop``:
+    issue nothing new; ``error``: a beat came with an error response; ``idle``: no run is held and nothing is
+    in flight; ``quiet``: nothing is in flight.
     """
 
     def __init__(self, max_outstanding: int = MAX_OUTSTANDING):

@@ -21,11 +21,11 @@ KEPT = ("RING_BASE", "RING_LOG2")
 class RegisterFile(wiring.Component):
     """The register map.
 
-    Members: ``bus`` (AXI4-Lite slave); ``values``: by register name in lower case, what ``ro`` registers read;
-    ``events``: bits that set a ``w1c`` register; ``state``: contents of ``rw`` and ``w1c`` registers; ``commands``: bits
-    written to ``w1s`` registers, for one cycle; ``busy``: slots and ring registers are locked;
-    ``busy_write``: such a write was refused; ``soft_reset``: everything but slots and ring geometry returns to its reset value;
-    ``slot_a_addr`` and, a cycle later, ``slot_a``; the same for b.
+    Members: ``bus`` (AXI4-Lite slave); ``values``: by register name in lower case, what ``ro`` registers
+    read; ``events``: bits that set a ``w1c`` register; ``state``: contents of ``rw`` and ``w1c`` registers;
+    ``commands``: bits written to ``w1s`` registers, for one cycle; ``busy``: slots and ring registers are
+    locked; ``busy_write``: such a write was refused; ``soft_reset``: everything but slots and ring geometry
+    returns to its reset value; ``slot_a_addr`` and, a cycle later, ``slot_a``; the same for b.
     A write is answered in the cycle after address and data are there, a read two cycles after its address.
     """
 
@@ -63,6 +63,8 @@ class RegisterFile(wiring.Component):
             bus.awready.eq(write),
             bus.wready.eq(write),
             write_word.eq(bus.awaddr[2:]),
+            bus.bresp.eq(0),
+            bus.rresp.eq(0),
         ]
         with m.If(bus.bready):
             m.d.sync += bus.bvalid.eq(0)
@@ -80,7 +82,9 @@ class RegisterFile(wiring.Component):
                 state = Signal(32, name=name, init=item.reset)
                 m.d.comb += getattr(self.state, name).eq(state)
                 if item.access == "w1c":
-                    m.d.sync += state.eq((state & ~Mux(selected, written, 0)) | (getattr(self.events, name) & item.mask))
+                    m.d.sync += state.eq(
+                        (state & ~Mux(selected, written, 0)) | (getattr(self.events, name) & item.mask)
+                    )
                 elif item.name in LOCKED:
                     with m.If(selected & ~self.busy):
                         m.d.sync += state.eq(((state & ~strobe) | written) & item.mask)
@@ -136,10 +140,9 @@ class RegisterFile(wiring.Component):
                         m.d.comb += value.eq(getattr(self.values, item.name.lower()) & item.mask)
                     elif item.access != "w1s":
                         m.d.comb += value.eq(getattr(self.state, item.name.lower()))
-            with m.Default():
-                with m.If(read_word[slot_bits:] == slot_base_word >> slot_bits):
-                    for field in SLOT_FIELDS:
-                        m.d.comb += value[field.offset : field.offset + field.width].eq(read_slot[field.name])
+            with m.Default(), m.If(read_word[slot_bits:] == slot_base_word >> slot_bits):
+                for field in SLOT_FIELDS:
+                    m.d.comb += value[field.offset : field.offset + field.width].eq(read_slot[field.name])
         with m.If(bus.rready):
             m.d.sync += bus.rvalid.eq(0)
         with m.If(looked_up):

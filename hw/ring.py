@@ -20,8 +20,9 @@ PREFETCH_INSTRUCTIONS = 2 * FETCH_INSTRUCTIONS
 class Ring(wiring.Component):
     """Reads instructions while ``tail`` is ahead and there is room for a whole burst.
 
-    Members: ``base``, ``log2``, ``tail``: the ring registers; ``head``: instructions fetched; ``instructions`` (out); ``mask``: ring
-    size - 1; ``ar``, ``r`` (AXI); ``stop``, ``error``, ``quiet`` as in `ReadMaster`; ``idle``: everything up to ``tail`` was handed on.
+    Members: ``base``, ``log2``, ``tail``: the ring registers; ``head``: instructions fetched;
+    ``instructions`` (out); ``mask``: ring size - 1; ``ar``, ``r`` (AXI); ``stop``, ``error``, ``quiet`` as in
+    `ReadMaster`; ``idle``: everything up to ``tail`` was handed on.
     """
 
     def __init__(self):
@@ -53,7 +54,11 @@ class Ring(wiring.Component):
         requested = Signal(32)
         held = Signal(range(PREFETCH_INSTRUCTIONS + 1))
         """Requested and not yet handed on."""
-        available, aligned, count = Signal(32), Signal(range(FETCH_INSTRUCTIONS + 1)), Signal(range(FETCH_INSTRUCTIONS + 1))
+        available, aligned, count = (
+            Signal(32),
+            Signal(range(FETCH_INSTRUCTIONS + 1)),
+            Signal(range(FETCH_INSTRUCTIONS + 1)),
+        )
         burst_mask = Signal(range(FETCH_INSTRUCTIONS))
         request = Signal()
         m.d.comb += [
@@ -63,7 +68,9 @@ class Ring(wiring.Component):
             aligned.eq(burst_mask + 1 - (requested & burst_mask)),
             count.eq(Mux(available < aligned, available, aligned)),
             master.runs.valid.eq((available != 0) & (held <= PREFETCH_INSTRUCTIONS - FETCH_INSTRUCTIONS)),
-            master.runs.payload.addr.eq(self.base + ((requested & self.mask) << (INSTRUCTION_BYTES - 1).bit_length())),
+            master.runs.payload.addr.eq(
+                self.base + ((requested & self.mask) << (INSTRUCTION_BYTES - 1).bit_length())
+            ),
             master.runs.payload.beats.eq(count * INSTRUCTION_BEATS),
             request.eq(master.runs.valid & master.runs.ready),
             master.stop.eq(self.stop),

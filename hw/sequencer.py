@@ -11,14 +11,15 @@ from hw.layouts import exec_command, step_layout
 class Sequencer(wiring.Component):
     """Position within an EXEC command; moves on by one step whenever ``issue`` is high.
 
-    For ``s`` from ``bits_a + bits_b - 2`` down to 0 it visits the pairs ``i + j = s`` by rising ``i``, and for each
-    pair the words along K. The first step of a tile clears the accumulators, the first of each later ``s``
-    doubles them.
+    For ``s`` from ``bits_a + bits_b - 2`` down to 0 it visits the pairs ``i + j = s`` by rising ``i``, and
+    for each pair the words along K. The first step of a tile clears the accumulators, the first of each later
+    ``s`` doubles them.
 
     Parameters: ``config``.
-    Members: ``commands`` (in); ``active``: a command is held; ``step``: its current step (buffer halves and result
-    tile left zero); ``tile_last``, ``block_last``, ``command_last``: it is the last of its kind; ``first``, ``release_a``: of
-    the command; ``issue``: take the step. The next command follows without a gap.
+    Members: ``commands`` (in); ``active``: a command is held; ``step``: its current step (buffer halves and
+    result tile left zero); ``tile_last``, ``block_last``, ``command_last``: it is the last of its kind;
+    ``first``, ``release_a``: of the command; ``issue``: take the step. The next command follows without a
+    gap.
     """
 
     def __init__(self, config: ArrayConfig):
@@ -107,19 +108,11 @@ class Sequencer(wiring.Component):
                         word_b.eq(start_word_b),
                     ]
                     with m.If(start_plane_a != 0):
-                        m.d.sync += [
-                            reg.eq(start_plane_a - 1) for reg in (plane_a, start_plane_a)
-                        ]
-                        m.d.sync += [
-                            reg.eq(start_word_a - command.ksteps) for reg in (word_a, start_word_a)
-                        ]
+                        m.d.sync += [reg.eq(start_plane_a - 1) for reg in (plane_a, start_plane_a)]
+                        m.d.sync += [reg.eq(start_word_a - command.ksteps) for reg in (word_a, start_word_a)]
                     with m.Else():
-                        m.d.sync += [
-                            reg.eq(start_plane_b - 1) for reg in (plane_b, start_plane_b)
-                        ]
-                        m.d.sync += [
-                            reg.eq(start_word_b - command.ksteps) for reg in (word_b, start_word_b)
-                        ]
+                        m.d.sync += [reg.eq(start_plane_b - 1) for reg in (plane_b, start_plane_b)]
+                        m.d.sync += [reg.eq(start_word_b - command.ksteps) for reg in (word_b, start_word_b)]
                 with m.Else():
                     m.d.sync += tiles_left.eq(tiles_left - 1)
                     m.d.sync += begin_tile(command, tile_top_a + command.a_tile_words)
