@@ -20,6 +20,10 @@ FRACTION_BITS = 24
 _MASK = 0xFFFF_FFFF
 _BLOCK = 1 << 15
 """Elements per pass, so that the scratch stays in the first-level caches."""
+_SHIFT_WORDS = tuple(np.uint32(shift) for shift in SHIFTS)
+_MULTIPLIER_WORDS = (*(np.uint32(multiplier) for multiplier in MULTIPLIERS), np.uint32(1))
+_LOW_BITS = np.uint32(32 - FRACTION_BITS)
+_FRACTION, _HALF = np.float32(2.0**-FRACTION_BITS), np.float32(0.5)
 _WEYL = (np.arange(_BLOCK, dtype=np.uint64) * GOLDEN & _MASK).astype(np.uint32)
 
 
@@ -45,22 +49,31 @@ def noise_key(seed: int, step: int, layer: int) -> int:
 def uniform(key: int, count: int, offset: int = 0) -> np.ndarray:
     """Noise of elements ``offset`` .. ``offset + count - 1``: float32 in [-0.5, 0.5), multiples of 2**-24."""
     out = np.empty(count, np.float32)
-    first, second = (np.uint32(m) for m in MULTIPLIERS)
-    left, middle, right = (np.uint32(s) for s in SHIFTS)
-    low_bits = np.uint32(32 - FRACTION_BITS)
-    step, half = np.float32(2.0**-FRACTION_BITS), np.float32(0.5)
-    values = np.empty(min(count, _BLOCK), np.uint32)
-    scratch = np.empty_like(values)
+    scratch = np.empty((2, min(count, _BLOCK)), np.uint32)
     for start in range(0, count, _BLOCK):
-        block = out[start : start + _BLOCK]
-        x, t = values[: len(block)], scratch[: len(block)]
-        np.add(_WEYL[: len(block)], np.uint32(((start + offset) * GOLDEN + key) & _MASK), out=x)
-        np.bitwise_xor(x, np.right_shift(x, left, out=t), out=x)
-        np.multiply(x, first, out=x)
-        np.bitwise_xor(x, np.right_shift(x, middle, out=t), out=x)
-        np.multiply(x, second, out=x)
-        np.bitwise_xor(x, np.right_shift(x, right, out=t), out=x)
-        np.right_shift(x, low_bits, out=x)
-        np.multiply(x, step, out=block, dtype=np.float32, casting="unsafe")
-        np.subtract(block, half, out=block)
+        _fill(out[start : start + _BLOCK], key, start + offset, scratch)
     return out
+
+
+def add_uniform(values: np.ndarray, key: int, offset: int = 0) -> None:
+    """Add `uniform` to ``values`` (float32, flat) in place, without a tensor of noise in between."""
+    scratch = np.empty((2, min(values.size, _BLOCK)), np.uint32)
+    noise = np.empty(min(values.size, _BLOCK), np.float32)
+    for start in range(0, values.size, _BLOCK):
+        block = values[start : start + _BLOCK]
+        _fill(noise[: block.size], key, start + offset, scratch)
+        np.add(block, noise[: block.size], out=block)
+
+
+def _fill(out: np.ndarray, key: int, first: int, scratch: np.ndarray) -> None:
+    """Noise of at most `_BLOCK` elements from ``first`` on; every pass stays in the cache."""
+    x, t = scratch[0, : out.size], scratch[1, : out.size]
+    np.add(_WEYL[: out.size], np.uint32((first * GOLDEN + key) & _MASK), out=x)
+    for shift, multiplier in zip(_SHIFT_WORDS, _MULTIPLIER_WORDS, strict=True):
+        np.bitwise_xor(x, np.right_shift(x, shift, out=t), out=x)
+        if multiplier != 1:
+            np.multiply(x, multiplier, out=x)
+    np.right_shift(x, _LOW_BITS, out=x)
+    np.copyto(out, x.view(np.int32), casting="unsafe")
+    np.multiply(out, _FRACTION, out=out)
+    np.subtract(out, _HALF, out=out)

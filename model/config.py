@@ -1,0 +1,48 @@
+"""How a model is quantised: one frozen, validated record."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from model.golden import SAFE_FLOOR
+from model.schedule import check_bits
+
+QUANTISERS = ("sbm", "dorefa", "wageubn")
+DX_WEIGHTS = ("input_channel", "forward")
+
+
+@dataclass(frozen=True)
+class QuantConfig:
+    """Raises `ValueError` naming field, value and what is allowed."""
+
+    quantiser: str = "sbm"
+    """``sbm`` (the default of CPT), ``dorefa`` or ``wageubn``."""
+    fw: int = 8
+    """Bits of weights and activations to begin with; 0 is full precision."""
+    bw: int = 8
+    """Bits of gradients to begin with; 0 is full precision."""
+    seed: int = 0
+    """Seed of the stochastic rounding."""
+    quantise_bias: bool = False
+    """Quantise biases like weights, one range for the vector."""
+    dx_weights: str = "input_channel"
+    """SBM's weights in dX: a range per ``input_channel``, as on the accelerator, or the ``forward`` ones."""
+    floor: float = SAFE_FLOOR
+    """SBM's smallest scale; `model.golden.REFERENCE_FLOOR` is the public CPT code's."""
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("quantiser", QUANTISERS), ("dx_weights", DX_WEIGHTS)):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; allowed: {', '.join(allowed)}")
+        check_bits("fw", self.fw, full_precision=True)
+        check_bits("bw", self.bw, full_precision=True)
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed is {self.seed}; allowed: 0..{2**32 - 1}")
+        if not self.floor > 0:
+            raise ValueError(f"floor is {self.floor}; allowed: above 0")
+
+    def as_dict(self) -> dict[str, Any]:
+        """All fields by name, for artefacts."""
+        return dataclasses.asdict(self)

@@ -1,0 +1,128 @@
+"""Autograd functions: what gradients do at a quantiser and at a product with its own dX weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from model.functional import Noise, Range, fake_quantise, levels, scale_of
+
+GradientRule = Callable[[Tensor, Tensor, "Noise | None"], Tensor]
+"""(gradient, bits, noise) to the quantised gradient."""
+
+
+class StraightThrough(Function):
+    """Quantise in forward, identity in backward, no clip mask (NUMERICS section 2).
+
+    ``soft_bits`` is None, or the real-valued bits that ``bits`` was rounded from: it then gets the gradient
+    through the step size, ``d(s*round((x - z)/s) + z)/ds = round(v) - v`` (LDP).
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        bits: Tensor,
+        lo: Tensor,
+        hi: Tensor,
+        soft_bits: Tensor | None,
+        floor: float,
+        inside: bool,
+    ) -> Tensor:
+        out = fake_quantise(x, bits, Range(lo, hi), floor=floor, inside=inside)
+        if soft_bits is not None:
+            ctx.save_for_backward(x, out, bits, lo, hi)
+            ctx.floor = floor
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (grad,) = grads
+        bits_grad = None
+        if ctx.needs_input_grad[4]:
+            x, out, bits, lo, hi = ctx.saved_tensors
+            scale = scale_of(Range(lo, hi), bits, ctx.floor)
+            top = levels(bits)
+            step_per_bit = -(hi - lo) * math.log(2) * (top + 1) / (top * top)
+            bits_grad = (grad * (out - x) / scale * step_per_bit).sum()
+        return grad, None, None, None, bits_grad, None, None
+
+
+class QuantiseGradient(Function):
+    """Identity in forward; in backward ``rule(grad, bits, noise)`` quantises the gradient, once.
+
+    ``noise`` belongs to ``key``; None without a key.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, y: Tensor, bits: Tensor, key: Tensor | int | None, channels_first: bool, rule: GradientRule
+    ) -> Tensor:
+        ctx.save_for_backward(bits, *((key,) if isinstance(key, Tensor) else ()))
+        ctx.key = None if isinstance(key, Tensor) else key
+        ctx.channels_first, ctx.rule = channels_first, rule
+        return y.view_as(y)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (grad,) = grads
+        bits, *saved = ctx.saved_tensors
+        key = saved[0] if saved else ctx.key
+        noise = None if key is None else Noise(key, ctx.channels_first)
+        return ctx.rule(grad, bits, noise), None, None, None, None
+
+
+class Conv2dTwoWeights(Function):
+    """Convolution with ``weight`` in forward and ``weight_dx`` in dX; dW is that of ``weight``."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        weight_dx: Tensor,
+        stride: tuple[int, int],
+        padding: tuple[int, int],
+        dilation: tuple[int, int],
+        groups: int,
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight_dx)
+        ctx.args = stride, padding, dilation, groups
+        return torch.nn.functional.conv2d(x, weight, None, stride, padding, dilation, groups)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight_dx = ctx.saved_tensors
+        stride, padding, dilation, groups = ctx.args
+        needed = [ctx.needs_input_grad[0], ctx.needs_input_grad[1], False]
+        dx, dw, _ = torch.ops.aten.convolution_backward(
+            grads[0], x, weight_dx, None, stride, padding, dilation, False, (0, 0), groups, needed
+        )
+        return dx, dw, None, None, None, None, None
+
+
+class LinearTwoWeights(Function):
+    """``x @ weight.T`` in forward; dX with ``weight_dx``, dW that of ``weight``."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, weight_dx: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight_dx)
+        return x @ weight.t()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (grad,) = grads
+        x, weight_dx = ctx.saved_tensors
+        dx = grad @ weight_dx if ctx.needs_input_grad[0] else None
+        dw = grad.flatten(0, -2).t() @ x.flatten(0, -2) if ctx.needs_input_grad[1] else None
+        return dx, dw, None

@@ -1,0 +1,153 @@
+"""The quantisers' arithmetic in torch: plain functions without gradients, bit-identical to `model.golden`.
+
+Bit-widths are 0-dimensional integer tensors, so that a compiled model needs no new code when they change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from model.golden import SAFE_FLOOR
+from model.noise import FRACTION_BITS, GOLDEN, MULTIPLIERS, SHIFTS, add_uniform
+from model.noise import noise_key as python_noise_key
+from model.noise import uniform as numpy_uniform
+
+
+class Range(NamedTuple):
+    """Smallest and largest value: float32, 0-dimensional or broadcastable against the tensor."""
+
+    lo: Tensor
+    hi: Tensor
+
+
+class Noise(NamedTuple):
+    """Noise of one tensor: its key, and how its elements are numbered (see `noise_like`)."""
+
+    key: Tensor | int
+    channels_first: bool
+    offset: int = 0
+
+
+def levels(bits: Tensor) -> Tensor:
+    """``2**bits - 1`` as float32."""
+    return ((1 << bits) - 1).to(torch.float32)
+
+
+def dense(x: Tensor) -> Tensor:
+    """``x`` in memory order where that is channels-last: reductions there are several times faster."""
+    if x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last):
+        return x.permute(0, 2, 3, 1)
+    return x
+
+
+def tensor_range(x: Tensor) -> Range:
+    """Range of the whole tensor, in one pass."""
+    return Range(*torch.aminmax(dense(x)))
+
+
+def slice_range(x: Tensor, keep: Sequence[int]) -> Range:
+    """Range of each slice along the axes ``keep``, broadcastable against ``x``."""
+    axes = [axis for axis in range(x.dim()) if axis not in keep]
+    return Range(x.amin(axes, keepdim=True), x.amax(axes, keepdim=True))
+
+
+def scale_of(found: Range, bits: Tensor, floor: float = SAFE_FLOOR) -> Tensor:
+    """Step between neighbouring codes."""
+    return ((found.hi - found.lo) / levels(bits)).clamp_min(floor)
+
+
+def codes(
+    x: Tensor,
+    bits: Tensor,
+    found: Range,
+    noise: Noise | None = None,
+    floor: float = SAFE_FLOOR,
+    inside: bool = False,
+) -> Tensor:
+    """Codes 0 .. 2**bits - 1 as float32, shaped and laid out like ``x``.
+
+    ``noise``: for stochastic rounding; else nearest, half to even. ``inside``: the range is that of ``x``
+    itself, so that nothing needs cutting off without noise.
+    """
+    q = x.sub(found.lo).div_(scale_of(found, bits, floor))
+    if noise is not None:
+        add_noise_(q, noise)
+    if noise is not None or not inside:
+        q.clamp_min_(0).clamp_max_(levels(bits))
+    return q.round_()
+
+
+def fake_quantise(
+    x: Tensor,
+    bits: Tensor,
+    found: Range,
+    noise: Noise | None = None,
+    floor: float = SAFE_FLOOR,
+    inside: bool = False,
+) -> Tensor:
+    """The real values of `codes`: a new tensor like ``x``."""
+    return codes(x, bits, found, noise, floor, inside).mul_(scale_of(found, bits, floor)).add_(found.lo)
+
+
+def uniform(key: Tensor | int, count: int, device: torch.device | str = "cpu", offset: int = 0) -> Tensor:
+    """Noise of elements ``offset`` .. ``offset + count - 1``, the numbers of `model.noise.uniform`."""
+    if not torch.compiler.is_compiling() and torch.device(device).type == "cpu":
+        return torch.from_numpy(numpy_uniform(int(key) % 2**32, count, offset))
+    start = torch.as_tensor(_signed(offset * GOLDEN), dtype=torch.int32, device=device)
+    key = key if isinstance(key, Tensor) else torch.as_tensor(_signed(key), dtype=torch.int32, device=device)
+    index = torch.arange(count, dtype=torch.int32, device=device)
+    hashed = mix(index * _signed(GOLDEN) + (start + key.to(torch.int32)))
+    return _shift(hashed, 32 - FRACTION_BITS).to(torch.float32).mul_(2.0**-FRACTION_BITS).sub_(0.5)
+
+
+def noise_like(x: Tensor, noise: Noise) -> Tensor:
+    """Noise for ``x``, numbered in C order with channels last: images (N, C, H, W) count as (N, H, W, C)."""
+    flat = uniform(noise.key, x.numel(), x.device, noise.offset)
+    if not _is_image(x, noise):
+        return flat.view(x.shape)
+    return flat.view(x.movedim(1, -1).shape).movedim(-1, 1)
+
+
+def add_noise_(x: Tensor, noise: Noise) -> None:
+    """Add `noise_like` in place; on the CPU block by block, without a tensor of noise in between."""
+    order = x.movedim(1, -1) if _is_image(x, noise) else x
+    if x.device.type == "cpu" and order.is_contiguous() and not torch.compiler.is_compiling():
+        add_uniform(order.view(-1).numpy(), int(noise.key) % 2**32, noise.offset)
+    else:
+        x.add_(noise_like(x, noise))
+
+
+def _is_image(x: Tensor, noise: Noise) -> bool:
+    """Whether the elements are numbered in another order than that of the axes."""
+    return noise.channels_first and x.dim() > 2
+
+
+def noise_key(seed: int, step: Tensor, layer: int) -> Tensor | int:
+    """Key of one tensor: `model.noise.noise_key` for a counter that lives in a tensor."""
+    if not torch.compiler.is_compiling() and step.device.type == "cpu":
+        return python_noise_key(seed, int(step), layer)
+    key = torch.zeros((), dtype=torch.int32, device=step.device)
+    for part in (_signed(seed), step.to(torch.int32), _signed(layer)):
+        key = mix(key + part + _signed(GOLDEN))
+    return key
+
+
+def mix(x: Tensor) -> Tensor:
+    """`model.noise.mix` on int32, whose arithmetic wraps like that of 32-bit words."""
+    for shift, multiplier in zip(SHIFTS, (*MULTIPLIERS, 1), strict=True):
+        x = (x ^ _shift(x, shift)) * _signed(multiplier)
+    return x
+
+
+def _shift(x: Tensor, count: int) -> Tensor:
+    """Logical right shift of int32."""
+    return (x >> count) & ((1 << (32 - count)) - 1)
+
+
+def _signed(word: int) -> int:
+    """A 32-bit word as the int32 of the same bits."""
+    return (word + 2**31) % 2**32 - 2**31

@@ -1,0 +1,7 @@
+"""Layers that quantise what enters them, their weights and the gradient of what leaves them."""
+
+from model.layers.conv import QuantConv2d
+from model.layers.linear import QuantLinear
+from model.layers.precision import LayerPrecision
+
+__all__ = ["LayerPrecision", "QuantConv2d", "QuantLinear"]

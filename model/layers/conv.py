@@ -1,0 +1,52 @@
+"""Quantised two-dimensional convolution."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from model.config import QuantConfig
+from model.estimators import Conv2dTwoWeights
+from model.layers.precision import LayerPrecision
+
+
+class QuantConv2d(nn.Conv2d):
+    """`torch.nn.Conv2d` with quantised input, weights and output gradient; any stride, padding and groups."""
+
+    precision: LayerPrecision
+
+    @classmethod
+    def from_float(cls, conv: nn.Conv2d, config: QuantConfig, layer: int) -> QuantConv2d:
+        """A quantised layer that shares the parameters of ``conv``."""
+        if isinstance(conv.padding, str):
+            raise ValueError(f"padding is {conv.padding!r}; allowed: numbers")
+        new = cls(
+            conv.in_channels,
+            conv.out_channels,
+            conv.kernel_size,  # type: ignore[arg-type]
+            conv.stride,  # type: ignore[arg-type]
+            conv.padding,  # type: ignore[arg-type]
+            conv.dilation,  # type: ignore[arg-type]
+            conv.groups,
+            conv.bias is not None,
+            conv.padding_mode,
+            device="meta",
+        )
+        new.weight, new.bias = conv.weight, conv.bias
+        new.precision = LayerPrecision(config, layer, conv.weight.device)
+        return new.train(conv.training)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, O, OH, OW)."""
+        x, padding = self.precision.activation(input), self.padding
+        if self.padding_mode != "zeros":
+            x = nn.functional.pad(x, self._reversed_padding_repeated_twice, mode=self.padding_mode)
+            padding = (0, 0)
+        w, w_dx = self.precision.weights(self.weight, self.groups)
+        if w_dx is None:
+            y = nn.functional.conv2d(x, w, None, self.stride, padding, self.dilation, self.groups)
+        else:
+            y = Conv2dTwoWeights.apply(x, w, w_dx, self.stride, padding, self.dilation, self.groups)
+        bias = self.precision.bias(self.bias)
+        if bias is not None:
+            y = y + bias.view(-1, 1, 1)
+        return self.precision.gradient(y, channels_first=True)

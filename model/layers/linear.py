@@ -1,0 +1,36 @@
+"""Quantised fully connected layer."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from model.config import QuantConfig
+from model.estimators import LinearTwoWeights
+from model.layers.precision import LayerPrecision
+
+
+def quantised_linear(precision: LayerPrecision, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """``x`` (..., in) times ``weight`` (out, in), all of it at the layer's precision: (..., out)."""
+    x = precision.activation(x)
+    w, w_dx = precision.weights(weight)
+    y = nn.functional.linear(x, w) if w_dx is None else LinearTwoWeights.apply(x, w, w_dx)
+    bias = precision.bias(bias)
+    return precision.gradient(y if bias is None else y + bias)
+
+
+class QuantLinear(nn.Linear):
+    """`torch.nn.Linear` with quantised input, weights and output gradient."""
+
+    precision: LayerPrecision
+
+    @classmethod
+    def from_float(cls, linear: nn.Linear, config: QuantConfig, layer: int) -> QuantLinear:
+        """A quantised layer that shares the parameters of ``linear``."""
+        new = cls(linear.in_features, linear.out_features, linear.bias is not None, device="meta")
+        new.weight, new.bias = linear.weight, linear.bias
+        new.precision = LayerPrecision(config, layer, linear.weight.device)
+        return new.train(linear.training)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(..., in) -> (..., out)."""
+        return quantised_linear(self.precision, input, self.weight, self.bias)

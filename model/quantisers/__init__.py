@@ -1,0 +1,16 @@
+"""The quantisers: how weights, activations and gradients become few bits."""
+
+from model.config import QuantConfig
+from model.quantisers.base import Quantiser
+from model.quantisers.dorefa import DoReFa
+from model.quantisers.sbm import Sbm
+from model.quantisers.wageubn import Wageubn
+
+__all__ = ["DoReFa", "Quantiser", "Sbm", "Wageubn", "make_quantiser"]
+
+
+def make_quantiser(config: QuantConfig) -> Quantiser:
+    """The quantiser that ``config`` names."""
+    if config.quantiser == "sbm":
+        return Sbm(floor=config.floor, forward_weights_in_dx=config.dx_weights == "forward")
+    return {"dorefa": DoReFa, "wageubn": Wageubn}[config.quantiser]()

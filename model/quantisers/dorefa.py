@@ -1,0 +1,40 @@
+"""DoReFa-Net (Zhou et al. 2016), in the form CPT compares with (NUMERICS section 2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from model.estimators import QuantiseGradient, StraightThrough
+from model.functional import Noise, Range, fake_quantise
+from model.golden import SAFE_FLOOR
+from model.quantisers.base import Quantiser
+
+
+class DoReFa(Quantiser):
+    """Weights through tanh, activations cut to 0..1, gradients per sample and stochastic."""
+
+    def weight(self, w: Tensor, bits: Tensor, soft_bits: Tensor | None = None) -> Tensor:
+        squashed = torch.tanh(w)
+        half = squashed / (2 * squashed.detach().abs().amax().clamp_min(SAFE_FLOOR)) + 0.5
+        return 2 * self._unit(half, bits, soft_bits) - 1
+
+    def activation(
+        self, x: Tensor, bits: Tensor, found: Range | None, inside: bool, soft_bits: Tensor | None = None
+    ) -> Tensor:
+        return self._unit(x.clamp(0, 1), bits, soft_bits)
+
+    def gradient(self, y: Tensor, bits: Tensor, key: Tensor | int, channels_first: bool) -> Tensor:
+        return QuantiseGradient.apply(y, bits, key, channels_first, _per_sample)
+
+    @staticmethod
+    def _unit(x: Tensor, bits: Tensor, soft_bits: Tensor | None) -> Tensor:
+        """``x`` in 0..1 to the nearest multiple of 1/(2**bits - 1)."""
+        zero, one = x.new_zeros(()), x.new_ones(())
+        return StraightThrough.apply(x, bits, zero, one, soft_bits, SAFE_FLOOR, True)
+
+
+def _per_sample(grad: Tensor, bits: Tensor, noise: Noise | None) -> Tensor:
+    """``2m*(quant(g/(2m) + 1/2 + noise/levels) - 1/2)``, m the largest magnitude of each sample."""
+    m = grad.abs().amax(tuple(range(1, grad.dim())), keepdim=True)
+    return fake_quantise(grad, bits, Range(-m, m), noise)

@@ -1,0 +1,89 @@
+"""Turning a model into a quantised one, and changing its precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from torch import nn
+
+from model.config import QuantConfig
+from model.layers import LayerPrecision, QuantConv2d, QuantLinear
+
+Filter = Callable[[str, nn.Module], bool]
+"""(dotted name, module) to whether the module is quantised."""
+
+QUANTISABLE: dict[type[nn.Module], Callable[..., nn.Module]] = {
+    nn.Conv2d: QuantConv2d.from_float,
+    nn.Linear: QuantLinear.from_float,
+}
+"""Exact types that `quantize_` replaces, and by what."""
+
+
+def default_filter(model: nn.Module) -> Filter:
+    """Everything but the layers that ``model.full_precision_layers`` (names) keeps out, if it has any."""
+    kept: frozenset[str] = getattr(model, "full_precision_layers", frozenset())
+    return lambda name, module: name not in kept
+
+
+def quantize_(
+    model: nn.Module, config: QuantConfig | None = None, filter_fn: Filter | None = None
+) -> nn.Module:
+    """Replace the model's convolutions, linear and recurrent layers by quantised ones, in place.
+
+    Parameters are shared with the layers replaced, so optimisers stay valid. Layers are numbered in the order
+    of ``named_modules``. Returns ``model`` (or its replacement, if the model itself is such a layer). Raises
+    `ValueError` if nothing is left to quantise.
+    """
+    config = config or QuantConfig()
+    keep = filter_fn or default_filter(model)
+    chosen = [
+        (name, module)
+        for name, module in model.named_modules()
+        if type(module) in QUANTISABLE and keep(name, module)
+    ]
+    if not chosen:
+        kinds = ", ".join(kind.__name__ for kind in QUANTISABLE)
+        raise ValueError(f"model has 0 layers to quantise; allowed: at least 1 of {kinds}")
+    for index, (name, module) in enumerate(chosen):
+        new = QUANTISABLE[type(module)](module, config, index)
+        if not name:
+            return new
+        parent, _, attribute = name.rpartition(".")
+        setattr(model.get_submodule(parent), attribute, new)
+    return model
+
+
+def precisions(model: nn.Module) -> dict[str, LayerPrecision]:
+    """The precision of every quantised layer, by the layer's name."""
+    return {
+        name.rpartition(".")[0]: module
+        for name, module in model.named_modules()
+        if isinstance(module, LayerPrecision)
+    }
+
+
+def set_precision(
+    model: nn.Module, fw: int | None = None, bw: int | None = None, filter_fn: Filter | None = None
+) -> None:
+    """Set bits (0: full precision) of every quantised layer, or of those that ``filter_fn`` takes."""
+    for name, item in precisions(model).items():
+        if filter_fn is None or filter_fn(name, model.get_submodule(name)):
+            item.set_bits(fw, bw)
+
+
+@contextmanager
+def precision(model: nn.Module, fw: int | None = None, bw: int | None = None) -> Iterator[nn.Module]:
+    """``with precision(model, fw=8): evaluate()`` sets bits for a while; learned bits are overruled too."""
+    items = list(precisions(model).values())
+    before = [(item, int(item.fw_bits), int(item.bw_bits), item.soft_bits) for item in items]
+    try:
+        for item in items:
+            item.set_bits(fw, bw)
+            if fw is not None:
+                item.soft_bits = None
+        yield model
+    finally:
+        for item, old_fw, old_bw, soft in before:
+            item.set_bits(old_fw, old_bw)
+            item.soft_bits = soft
