@@ -88,9 +88,8 @@ class Accelerator:
         self._buffers: list[Any] = []
         self._slots: dict[int, tuple[int, bool]] = {}
         self._tag = 0
-        self.overlay = _load(bitfile, device)
+        self.overlay, self.ip = _load(bitfile, device)
         self.device = self.overlay.device
-        self.ip = _find(self.overlay, bitfile)
         self.config = identify(self.ip, _fabric_clock_mhz(self.overlay))
         self.ring = CommandRing(self.allocate((INSTRUCTION_BYTES << ring_log2,), "u1"))
         self.soft_reset()
@@ -125,7 +124,9 @@ class Accelerator:
         try:
             buffer = pynq.allocate(shape, dtype, target=self.device, cacheable=1)
         except (MemoryError, OSError, RuntimeError) as error:
-            raise OutOfDeviceMemory(f"no contiguous memory for a buffer of shape {shape}: {error}") from error
+            raise OutOfDeviceMemory(
+                f"no contiguous memory for a buffer of shape {shape}: {_first_line(error)}"
+            ) from error
         self._buffers.append(buffer)
         return buffer
 
@@ -248,9 +249,8 @@ class Accelerator:
         """Reset after ``error``; a reset that fails too is added to its message, not put in its place."""
         try:
             self.soft_reset()
-        except DeviceError as second:
-            if isinstance(error, DeviceError):
-                error.args = (f"{error}; {second}",)
+        except Exception as second:
+            error.args = (f"{error}; {_first_line(second)}",)
 
 
 def open_board(bitfile: str | None, **options: Any) -> Accelerator:
@@ -265,21 +265,25 @@ def open_board(bitfile: str | None, **options: Any) -> Accelerator:
     return Accelerator(bitfile, **options)
 
 
-def _load(bitfile: str, device: Any) -> Overlay:
+def _load(bitfile: str, device: Any) -> tuple[Overlay, AcceleratorIP]:
+    """Load the bitstream and find the accelerator's driver in it."""
     try:
-        return Overlay(bitfile, device=device)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise DeviceError(f"bitstream {bitfile} could not be loaded: {error}") from error
-
-
-def _find(overlay: Overlay, bitfile: str) -> AcceleratorIP:
-    for name, entry in overlay.ip_dict.items():
-        if entry["type"] in VLNVS:
-            driver = overlay
-            for part in name.split("/"):
-                driver = getattr(driver, part)
-            return driver
+        overlay = Overlay(bitfile, device=device)
+        for name, entry in overlay.ip_dict.items():
+            if entry["type"] in VLNVS:
+                driver = overlay
+                for part in name.split("/"):
+                    driver = getattr(driver, part)
+                return overlay, driver
+    except (
+        Exception
+    ) as error:  # whatever pynq and its parsers raise for files that are not what they should be
+        raise DeviceError(f"bitstream {bitfile} could not be loaded: {_first_line(error)}") from error
     raise DeviceError(f"bitstream {bitfile} holds no accelerator; allowed: one IP of {' or '.join(VLNVS)}")
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _fabric_clock_mhz(overlay: Overlay) -> float:

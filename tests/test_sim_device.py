@@ -110,6 +110,19 @@ def test_a_design_without_the_accelerator_is_refused(tmp_path):
     device.close()
 
 
+@pytest.mark.parametrize("text", [None, "", "not XML", "<EDKSYSTEM/>", hwh(preset("tiny"))[:20_000]])
+def test_a_missing_or_damaged_handoff_is_one_line(text, tmp_path):
+    device = SimulatedDevice(fast_backend())
+    bitfile = tmp_path / "damaged.bit"
+    bitfile.write_bytes(b"")
+    if text is not None:
+        bitfile.with_suffix(".hwh").write_text(text)
+    with pytest.raises(DeviceError, match=r"damaged.bit could not be loaded: .") as caught:
+        Accelerator(str(bitfile), device)
+    assert "\n" not in str(caught.value)
+    device.close()
+
+
 def test_two_devices_live_side_by_side():
     with opened(fast_backend("tiny")) as one, opened(fast_backend("z7020")) as other:
         for _ in range(2):
