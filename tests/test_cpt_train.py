@@ -116,9 +116,9 @@ def test_help_lists_the_commands(capsys):
 
 def test_a_disk_that_fills_up_gives_one_line_and_keeps_the_last_good_files(tmp_path):
     """The kernel lets no file grow beyond a limit that fits everything but a checkpoint."""
-    limit = 40_000
+    limit = 500_000
     done = subprocess.run(
-        [sys.executable, "-m", "cpt.main", "train", *QUICK, "--out", str(tmp_path)],
+        [sys.executable, "-m", "cpt.main", "train", *QUICK, "--width", "16", "--out", str(tmp_path)],
         cwd=ROOT,
         capture_output=True,
         text=True,
