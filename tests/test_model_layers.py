@@ -11,6 +11,7 @@ from model.layers import QuantConv2d, QuantLinear
 from model.noise import noise_key, uniform
 from model.ranges import RunningRange
 
+torch.set_num_threads(1)
 SEED, LAYER = 11, 5
 
 

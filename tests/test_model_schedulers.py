@@ -1,0 +1,115 @@
+"""Precision schedulers on a model."""
+
+import pytest
+import torch
+from torch import nn
+
+from model.quantize import precisions, quantize_
+from model.schedulers import (
+    CyclicPrecision,
+    ProgressivePrecision,
+    RandomPrecision,
+    StaticPrecision,
+    set_blockwise,
+)
+
+
+def model():
+    return quantize_(nn.Sequential(nn.Linear(3, 4), nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))))
+
+
+def bits(net):
+    return [item.get_bits() for item in precisions(net).values()]
+
+
+def test_cyclic_precision_sets_the_bits_of_every_layer_from_the_start():
+    net = model()
+    schedule = CyclicPrecision(net, (3, 8), cycles=2, total_steps=10)
+    seen = [bits(net)]
+    for _ in range(9):
+        assert schedule.step() == schedule.get_last_bits()
+        seen.append(bits(net))
+    assert [layers[0] for layers in seen] == [(3, 8), (3, 8), (5, 8), (6, 8), (8, 8)] * 2
+    assert all(len(set(layers)) == 1 for layers in seen)
+
+
+def test_a_resumed_schedule_goes_on_where_it_was():
+    first, second = model(), model()
+    schedule = CyclicPrecision(first, (3, 8), cycles=2, total_steps=10)
+    for _ in range(4):
+        schedule.step()
+    resumed = CyclicPrecision(second, (3, 8), cycles=2, total_steps=10)
+    resumed.load_state_dict(schedule.state_dict())
+    assert bits(second) == bits(first) == [(8, 8)] * 3
+    assert resumed.step() == schedule.step() == (3, 8)
+
+
+def test_gradients_may_cycle_and_the_start_may_wait():
+    net = model()
+    schedule = CyclicPrecision(net, (3, 8), cycles=1, total_steps=6, bw=(6, 16), start=3)
+    found = [schedule.get_last_bits()] + [schedule.step() for _ in range(5)]
+    assert [fw for fw, _ in found] == [3, 3, 3, 3, 7, 8]
+    assert found[0][1] == 6
+    assert found[-1][1] == 16
+
+
+def test_other_schedules_reach_their_end():
+    for schedule, last in (
+        (StaticPrecision(model(), 6), (6, 8)),
+        (ProgressivePrecision(model(), (3, 8), 6), (8, 8)),
+        (ProgressivePrecision(model(), (3, 4, 6, 8), 8, bw=(6, 6, 8, 8), linear=False), (8, 8)),
+        (RandomPrecision(model(), (3, 8), every=2, total_steps=8), (8, 8)),
+        (CyclicPrecision(model(), (3, 8), 2, 8, shape="triangular"), (8, 8)),
+        (CyclicPrecision(model(), (3, 8), 2, 8, shape="cosine_anneal"), (8, 8)),
+    ):
+        for _ in range(7):
+            schedule.step()
+        assert bits(schedule.model) == [last] * 3
+
+
+def test_several_schedulers_share_a_model_block_by_block():
+    net = model()
+    StaticPrecision(net, 8)
+    inner = CyclicPrecision(net, (3, 5), 1, 4, filter_fn=lambda name, module: name.startswith("1"))
+    inner.step()
+    assert bits(net)[0] == (8, 8)
+    assert bits(net)[1] == bits(net)[2] == inner.get_last_bits()
+
+
+def test_blocks_get_bits_by_hand_and_the_longest_prefix_wins():
+    net = model()
+    set_blockwise(net, {"0": 3, "1": 4, "1.1": 6}, bw=7)
+    assert bits(net) == [(3, 7), (4, 7), (6, 7)]
+    with pytest.raises(ValueError, match=r"^block is 'x'; allowed: a prefix of 0, 1\.0, 1\.1$"):
+        set_blockwise(net, {"x": 3})
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: CyclicPrecision(model(), (8, 3), 1, 4), r"lo is 8; allowed: at most hi \(3\)"),
+        (
+            lambda: CyclicPrecision(model(), (3, 8), 1, 4, unit="day"),
+            "unit is 'day'; allowed: epoch, iteration",
+        ),
+        (lambda: CyclicPrecision(model(), (3, 8), 1, 4, shape="x"), "shape is 'x'; allowed: cosine, triang"),
+        (lambda: CyclicPrecision(nn.Linear(2, 2), (3, 8), 1, 4), "model has 0 quantised layers; allowed"),
+    ],
+)
+def test_a_wrong_schedule_is_refused_in_one_line(make, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        make()
+
+
+def test_precision_of_a_training_loop_reads_like_torch():
+    net = model()
+    optimiser = torch.optim.SGD(net.parameters(), 0.1)
+    schedule = CyclicPrecision(net, (3, 8), cycles=1, total_steps=3)
+    used = []
+    for _ in range(3):
+        used.append(schedule.get_last_bits()[0])
+        optimiser.zero_grad()
+        net(torch.randn(5, 3)).square().mean().backward()
+        optimiser.step()
+        schedule.step()
+    assert used == [3, 4, 8]
