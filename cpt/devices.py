@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ TORCH_DEVICES = ("cpu", "cuda")
 """Names kept for training in torch."""
 RTL_DEADLINE_S = 1800.0
 """Longest one program may take on the compiled RTL."""
+_OPENING = threading.Lock()
+"""pynq keeps global state while an overlay is loaded, so devices are opened one at a time."""
 
 
 def check_device(name: str) -> None:
@@ -53,7 +56,8 @@ def open_accelerator(
     from sim.verilator import BuildError
 
     try:
-        device = open_simulated(name, preset, memory)
+        with _OPENING:
+            device = open_simulated(name, preset, memory)
     except (BuildError, ImportError) as error:
         lines = str(error).splitlines()
         raise DeviceError(f"device {name!r} cannot be built: {lines[0]}") from None
@@ -61,7 +65,9 @@ def open_accelerator(
         raise DeviceError(f"device {name!r} cannot write its files: {error.strerror or error}") from None
     try:
         deadline_s = RTL_DEADLINE_S if name == "rtl" else DEADLINE_S
-        with Accelerator(device.bitfile, device, deadline_s=deadline_s) as accelerator:
+        with _OPENING:
+            accelerator = Accelerator(device.bitfile, device, deadline_s=deadline_s)
+        with accelerator:
             yield accelerator
     finally:
         device.close()

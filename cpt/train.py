@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from cpt.check import RtlCheck, as_json, verdict
+from cpt.data import DIGITS, load_dataset
 from cpt.devices import DEVICES, check_device, open_accelerator
-from cpt.digits import load_digits
 from cpt.options import TRAINING, add_options, train_config
 from cpt.progress import Progress
 from cpt.table import render
@@ -39,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--memory", default="ps-ddr", metavar="NAME", help="memory model of a simulation (default: ps-ddr)"
     )
     machine.add_argument("--bitfile", metavar="PATH", help="bitstream of the board, .hwh beside it")
+    parser.add_argument(
+        "--data", default=DIGITS, metavar="NAME", help=f"{DIGITS}, or an .npz of pixels and labels"
+    )
     add_options(parser.add_argument_group("training"), TRAINING)
     run = parser.add_argument_group("run")
     run.add_argument("--run-name", default="digits", metavar="NAME", help="folder below --out")
@@ -66,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not re.fullmatch(r"[\w.-]*\w[\w.-]*", arguments.run_name):
         raise ContractError(f"run-name is {arguments.run_name!r}; allowed: letters, digits, '.', '_', '-'")
     config = train_config(arguments)
-    data = load_digits()
+    data = load_dataset(arguments.data)
     session = _Session(arguments, config, data)
     with contextlib.redirect_stdout(sys.stderr if arguments.json else sys.stdout):
         summary, status = session.train()

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from host.errors import HostError
+from host.files import write_atomically
 from hw.contract import ContractError
 from model.noise import noise_key, uniform
 
@@ -53,6 +58,38 @@ class Dataset:
             digest.update(np.ascontiguousarray(part.pixels, "<f4").tobytes())
             digest.update(np.ascontiguousarray(part.labels, "<i8").tobytes())
         return digest.hexdigest()
+
+
+def save_images(path: Path, images: Images) -> None:
+    """Write ``images`` to an ``.npz`` file that `load_images` reads."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, pixels=images.pixels, labels=images.labels)
+    write_atomically(path, buffer.getvalue())
+
+
+def load_images(path: Path) -> Images:
+    """Images from an ``.npz`` with ``pixels`` (N, H, W, C) and integer ``labels`` (N,), 0 .. classes-1.
+
+    Raises `HostError` naming the file if it is missing or something else.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            pixels, labels = file["pixels"], file["labels"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise HostError(
+            f"images {path} cannot be read ({reason}); allowed: an .npz of pixels, labels"
+        ) from None
+    if (
+        labels.dtype.kind not in "iu"
+        or labels.size == 0
+        or labels.min() < 0
+        or pixels.dtype.kind not in "fiu"
+    ):
+        raise HostError(
+            f"images {path} hold {pixels.dtype} and {labels.dtype}; allowed: numbers, labels from 0"
+        )
+    return Images(pixels.astype(np.float32), labels.astype(np.int64))
 
 
 def split(name: str, images: Images, *, test_fraction: float = 0.2, seed: int = 0) -> Dataset:

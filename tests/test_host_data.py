@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from host.data import Images, evaluation_batches, shuffled, split, training_batches
+from host.data import (
+    Images,
+    evaluation_batches,
+    load_images,
+    save_images,
+    shuffled,
+    split,
+    training_batches,
+)
+from host.errors import HostError
 from hw.contract import ContractError
 
 
@@ -79,6 +88,28 @@ def test_evaluation_batches_cover_all_images_and_fill_the_last_with_zeros():
     assert [pixels.shape[0] for pixels, _ in batches] == [16, 16]
     assert [len(labels) for _, labels in batches] == [16, 4]
     assert not batches[1][0][4:].any()
+
+
+def test_saved_images_come_back(tmp_path):
+    save_images(tmp_path / "numbers.npz", numbered())
+    images = load_images(tmp_path / "numbers.npz")
+    np.testing.assert_array_equal(images.pixels, numbered().pixels)
+    np.testing.assert_array_equal(images.labels, numbered().labels)
+
+
+@pytest.mark.parametrize(
+    ("entries", "reason"),
+    [
+        ({"pixels": np.zeros((2, 4, 4, 1))}, "labels is not a file in the archive"),
+        ({"pixels": np.zeros((2, 4, 4, 1)), "labels": np.array([0.5, 1])}, "hold float64 and float64"),
+        ({"pixels": np.zeros((2, 4, 4, 1)), "labels": np.array([-1, 1])}, "hold float64 and int64"),
+    ],
+    ids=["missing", "fractions", "negative"],
+)
+def test_files_without_images_are_refused(tmp_path, entries, reason):
+    np.savez(tmp_path / "odd.npz", **entries)
+    with pytest.raises(HostError, match=reason):
+        load_images(tmp_path / "odd.npz")
 
 
 def test_images_and_labels_must_match():

@@ -7,6 +7,7 @@ from driven import fast_backend, opened
 
 from host.engine import GemmEngine
 from host.layers import QuantConv2d, QuantLinear, StepContext
+from host.layers.layer import Diverged
 from host.precision import BACKWARD_SLOT, FORWARD_SLOT, PrecisionSlots
 from hw.contract import ContractError
 from model.architecture import Conv
@@ -146,6 +147,17 @@ def test_stochastic_rounding_is_replayed_by_seed_and_step_and_differs_otherwise(
     np.testing.assert_array_equal(first, weight_grad(TRAINING))
     for other in (StepContext(True, 5, 7), StepContext(True, 6, 6)):
         assert not np.array_equal(first, weight_grad(other))
+
+
+def test_values_that_are_not_finite_are_named_with_layer_and_step(engine):
+    layer, x, _ = convolution(engine, (3, 4, 3, 1, 1, 6), 3, 8)
+    y = layer.forward(x, TRAINING)
+    y[0, 0, 0, 0] = np.nan
+    with pytest.raises(Diverged, match="diverged at step 6: gradient of conv: range is nan"):
+        layer.backward(y, TRAINING)
+    x[0, 0, 0, 0] = np.inf
+    with pytest.raises(Diverged, match=r"input of conv: range is .*inf; allowed: finite"):
+        layer.forward(x, TRAINING)
 
 
 def test_linear_layer_matches_float_arithmetic_at_many_bits(engine):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from host.engine import GemmShape
-from host.layers.layer import Layer, Parameter, Shape, StepContext
+from host.layers.layer import Diverged, Layer, Parameter, Shape, StepContext
 from host.precision import BACKWARD_SLOT, FORWARD_SLOT
 from model.architecture import Conv
 from model.golden import (
@@ -95,8 +95,8 @@ class QuantConv2d(Layer):
         """(N, H, W, C) -> (N, OH, OW, O), float32."""
         g, bits = self.geometry, self.engine.slots[self.slot_forward]
         low, high = self._range(x, context.training)
-        image = quantise(x, bits, lo=low, hi=high)
-        weight = quantise(self.parameters["weight"].value, bits, axis=0)
+        image = self._quantise("input", context, x, bits, lo=low, hi=high)
+        weight = self._quantise("weight", context, self.parameters["weight"].value, bits, axis=0)
         if context.training:
             self._input = image
         rows = weight.codes.reshape(g.out_channels, -1)
@@ -112,7 +112,7 @@ class QuantConv2d(Layer):
             raise RuntimeError(f"convolution {self.index}: backward without a training forward before it")
         g, slots = self.geometry, self.engine.slots
         noise = uniform(noise_key(context.seed, context.step, self.index), grad.size)
-        error = quantise(grad, slots[self.slot_backward], noise=noise)
+        error = self._quantise("gradient", context, grad, slots[self.slot_backward], noise=noise)
         self.parameters["weight"].grad = self._weight_grad(error, image)
         if not self.needs_input_grad:
             return np.empty(0, np.float32)
@@ -123,6 +123,16 @@ class QuantConv2d(Layer):
             self.shape_dx, rows, weight, error_columns(error.codes, g), error, self._error_mask, "dX"
         )
         return dx.reshape(g.batch, g.height, g.width, g.in_channels)
+
+    def _quantise(
+        self, what: str, context: StepContext, x: np.ndarray, bits: int, **options: Any
+    ) -> Quantised:
+        try:
+            return quantise(x, bits, **options)
+        except ValueError as error:
+            raise Diverged(
+                f"training diverged at step {context.step}: {what} of {self.description.name}: {error}"
+            ) from None
 
     def _range(self, x: np.ndarray, training: bool) -> tuple[np.ndarray, np.ndarray]:
         """Range to quantise the input with: the batch's, which moves the average, or the average."""

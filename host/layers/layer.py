@@ -8,10 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from host.errors import HostError
+
 if TYPE_CHECKING:
     from host.engine import GemmEngine
 
 Shape = tuple[int, ...]
+
+
+class Diverged(HostError):
+    """A value in training is not finite any more; the message names layer, step and value."""
 
 
 @dataclass
