@@ -92,7 +92,11 @@ class Accelerator:
         self.device = self.overlay.device
         self.config = identify(self.ip, _fabric_clock_mhz(self.overlay))
         self.ring = CommandRing(self.allocate((INSTRUCTION_BYTES << ring_log2,), "u1"))
-        self.soft_reset()
+        try:
+            self.soft_reset()
+        except BaseException:
+            self._free_all()
+            raise
 
     def __enter__(self) -> Accelerator:
         return self
@@ -113,8 +117,7 @@ class Accelerator:
             if self.ip.read("STATUS") & (_BUSY | _HALTED):
                 self.soft_reset()
         finally:
-            while self._buffers:
-                self._buffers.pop().freebuffer()
+            self._free_all()
 
     def allocate(self, shape: tuple[int, ...], dtype: Any = "u1") -> Any:
         """A contiguous buffer (`pynq.PynqBuffer`), freed with the accelerator or by `free`.
@@ -197,6 +200,10 @@ class Accelerator:
         self.ip.write("WATCHDOG", WATCHDOG_CYCLES)
         self.ring.reset()
 
+    def _free_all(self) -> None:
+        while self._buffers:
+            self._buffers.pop().freebuffer()
+
     def _command(self, name: str) -> None:
         self.ip.write("CONTROL", 1 << register("CONTROL").field(name).offset)
 
@@ -275,9 +282,7 @@ def _load(bitfile: str, device: Any) -> tuple[Overlay, AcceleratorIP]:
                 for part in name.split("/"):
                     driver = getattr(driver, part)
                 return overlay, driver
-    except (
-        Exception
-    ) as error:  # whatever pynq and its parsers raise for files that are not what they should be
+    except Exception as error:  # pynq and its parsers raise anything for files that are not right
         raise DeviceError(f"bitstream {bitfile} could not be loaded: {_first_line(error)}") from error
     raise DeviceError(f"bitstream {bitfile} holds no accelerator; allowed: one IP of {' or '.join(VLNVS)}")
 

@@ -223,6 +223,18 @@ def test_a_machine_that_ignores_the_reset_says_so(monkeypatch):
     device.close()
 
 
+def test_a_machine_that_never_rests_cannot_be_opened(monkeypatch):
+    monkeypatch.setattr("host.driver._RESET_DEADLINE_S", 0.05)
+    backend = fast_backend(kind=NeverReset)
+    backend.hanging = True
+    device = SimulatedDevice(backend)
+    with pytest.raises(DeviceTimeout, match=r"still busy 0.05 s after a soft reset") as caught:
+        Accelerator(device.bitfile, device)
+    one_line(caught)
+    assert device.default_memory.regions.taken_bytes == 0
+    device.close()
+
+
 def test_sticky_errors_are_named_and_the_next_program_runs():
     with opened() as accelerator:
         work = multiplication(accelerator)
