@@ -106,19 +106,23 @@ class Dispatch(wiring.Component):
             return (slot.bits == 0) | (slot.bits > MAX_BITS)
 
         half_a, half_b = config.half_words("a"), config.half_words("b")
+        # What follows from bits is only looked at when the bits are allowed.
         found = Signal(FAULTS)
+        overflow, width = Signal(), Signal()
         m.d.comb += [
             found.illegal_opcode.eq(~known | ~counts_valid),
             found.bad_slot.eq((any_slot & bad(slot_a)) | (two_slots & bad(slot_b))),
-            found.result_width.eq((opcode == Opcode.DRAIN) & (result_bits > ACC_BITS)),
+            found.operand_overflow.eq(overflow & ~found.bad_slot),
+            found.result_width.eq(width & ~found.bad_slot),
+            width.eq((opcode == Opcode.DRAIN) & (result_bits > ACC_BITS)),
         ]
         with m.Switch(opcode):
             with m.Case(Opcode.LOAD_A):
-                m.d.comb += found.operand_overflow.eq(block_words > half_a)
+                m.d.comb += overflow.eq(block_words > half_a)
             with m.Case(Opcode.LOAD_B):
-                m.d.comb += found.operand_overflow.eq(block_words > half_b)
+                m.d.comb += overflow.eq(block_words > half_b)
             with m.Case(Opcode.EXEC):
-                m.d.comb += found.operand_overflow.eq((block_words > half_a) | (words_b > half_b))
+                m.d.comb += overflow.eq((block_words > half_a) | (words_b > half_b))
 
         queues = {}
         for op, port in (

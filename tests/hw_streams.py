@@ -64,14 +64,18 @@ def simulate(block: Any, *benches: Callable[[Any], Any], watch: Sequence[Any] = 
 
     Fails after `DEADLINE_CYCLES`.
     """
-    finished: list[Callable[[Any], Any]] = []
+    running = [bench.__name__ for bench in benches]
 
     def until_end(bench: Callable[[Any], Any]) -> Callable[[Any], Any]:
         async def run(ctx: Any) -> None:
             await bench(ctx)
-            finished.append(bench)
+            running.remove(bench.__name__)
 
         return run
+
+    async def deadline(ctx: Any) -> None:
+        await ctx.tick().repeat(DEADLINE_CYCLES)
+        raise AssertionError(f"{', '.join(running)} did not end within {DEADLINE_CYCLES} cycles")
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnusedElaboratable)
@@ -79,8 +83,7 @@ def simulate(block: Any, *benches: Callable[[Any], Any], watch: Sequence[Any] = 
         simulator.add_clock(PERIOD_S)
         for bench in benches:
             simulator.add_testbench(until_end(bench))
+        simulator.add_testbench(deadline, background=True)
         for stream in watch:
             simulator.add_process(stream_rules(stream))
-        simulator.run_until(DEADLINE_CYCLES * PERIOD_S)
-    late = [bench.__name__ for bench in benches if bench not in finished]
-    assert not late, f"{', '.join(late)} did not end within {DEADLINE_CYCLES} cycles"
+        simulator.run()
