@@ -22,6 +22,9 @@ _TORCH_NAMES = {
     "ProgressivePrecision": "model.schedulers",
     "RandomPrecision": "model.schedulers",
     "set_blockwise": "model.schedulers",
+    "LearnedPrecision": "model.ldp",
+    "ProgressiveFractional": "model.pfq",
+    "RangeTest": "model.range_test",
 }
 
 __all__ = sorted(_TORCH_NAMES)

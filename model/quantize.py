@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from torch import nn
 
 from model.config import QuantConfig
-from model.layers import LayerPrecision, QuantConv2d, QuantLinear
+from model.layers import LayerPrecision, QuantConv2d, QuantLinear, QuantLSTM, QuantMultiheadAttention
 
 Filter = Callable[[str, nn.Module], bool]
 """(dotted name, module) to whether the module is quantised."""
@@ -16,6 +16,8 @@ Filter = Callable[[str, nn.Module], bool]
 QUANTISABLE: dict[type[nn.Module], Callable[..., nn.Module]] = {
     nn.Conv2d: QuantConv2d.from_float,
     nn.Linear: QuantLinear.from_float,
+    nn.LSTM: QuantLSTM.from_float,
+    nn.MultiheadAttention: QuantMultiheadAttention.from_float,
 }
 """Exact types that `quantize_` replaces, and by what."""
 
@@ -29,7 +31,7 @@ def default_filter(model: nn.Module) -> Filter:
 def quantize_(
     model: nn.Module, config: QuantConfig | None = None, filter_fn: Filter | None = None
 ) -> nn.Module:
-    """Replace the model's convolutions, linear and recurrent layers by quantised ones, in place.
+    """Replace the model's `Conv2d`, `Linear`, `LSTM` and `MultiheadAttention` by quantised ones, in place.
 
     Parameters are shared with the layers replaced, so optimisers stay valid. Layers are numbered in the order
     of ``named_modules``. Returns ``model`` (or its replacement, if the model itself is such a layer). Raises
@@ -45,19 +47,32 @@ def quantize_(
     if not chosen:
         kinds = ", ".join(kind.__name__ for kind in QUANTISABLE)
         raise ValueError(f"model has 0 layers to quantise; allowed: at least 1 of {kinds}")
-    for index, (name, module) in enumerate(chosen):
-        new = QUANTISABLE[type(module)](module, config, index)
+    layer = 0
+    for name, module in chosen:
+        new = QUANTISABLE[type(module)](module, config, layer)
+        layer += len(precisions(new))
         if not name:
             return new
         parent, _, attribute = name.rpartition(".")
         setattr(model.get_submodule(parent), attribute, new)
+    _forbid_fused_encoders(model)
     return model
 
 
+def _forbid_fused_encoders(model: nn.Module) -> None:
+    """Keep torch's fused Transformer encoder, which reads the float weights past the layers, from running."""
+    for module in model.modules():
+        if isinstance(module, nn.TransformerEncoderLayer):
+            module.activation_relu_or_gelu = 0
+
+
 def precisions(model: nn.Module) -> dict[str, LayerPrecision]:
-    """The precision of every quantised layer, by the layer's name."""
+    """The precision of every quantised layer, by the layer's name.
+
+    Layers with several products have several: ``lstm.precision_hh_l0``.
+    """
     return {
-        name.rpartition(".")[0]: module
+        name.removesuffix("precision").removesuffix("."): module
         for name, module in model.named_modules()
         if isinstance(module, LayerPrecision)
     }

@@ -86,8 +86,8 @@ class ModelSummary:
 def summary(model: nn.Module, *example: Tensor) -> ModelSummary:
     """Count the work of a forward pass on ``example`` (any batch size); the model stays as it was.
 
-    Quantised or not, every `Conv2d`, `Linear`, `LSTM` and batch norm counts. Attention products have no
-    weights and are not quantised; they do not count, as in the papers.
+    Quantised or not, every `Conv2d`, `Linear`, `LSTM`, `MultiheadAttention` and batch norm counts. Attention
+    products have no weights and are not quantised; they do not count, as in the papers.
     """
     found: list[LayerSummary] = []
     elements = 0
@@ -99,14 +99,14 @@ def summary(model: nn.Module, *example: Tensor) -> ModelSummary:
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 elements += output.numel() // batch
                 return
-            item = getattr(module, "precision", None)
-            fw, bw = item.get_bits() if isinstance(item, LayerPrecision) else (0, 0)
+            item = next((part for part in module.modules() if isinstance(part, LayerPrecision)), None)
+            fw, bw = item.get_bits() if item is not None else (0, 0)
             kind = type(module).__name__.removeprefix("Quant")
             found.append(LayerSummary(name, kind, fw, bw, _macs(module, inputs, output) // batch))
 
         return hook
 
-    counted = (nn.Conv2d, nn.Linear, nn.LSTM, nn.modules.batchnorm._BatchNorm)
+    counted = (nn.Conv2d, nn.Linear, nn.LSTM, nn.MultiheadAttention, nn.modules.batchnorm._BatchNorm)
     handles = [
         module.register_forward_hook(count(name))
         for name, module in model.named_modules()
@@ -135,4 +135,6 @@ def _macs(module: nn.Module, inputs: Any, output: Any) -> int:
     if isinstance(module, nn.LSTM):
         weights = sum(p.numel() for name, p in module.named_parameters() if name.startswith("weight_"))
         return inputs[0].shape[0] * inputs[0].shape[1] * weights
+    if isinstance(module, nn.MultiheadAttention):
+        return sum(x.numel() for x in (*inputs, output[0])) * module.embed_dim
     raise TypeError(f"{type(module).__name__} has no count")

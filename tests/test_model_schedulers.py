@@ -48,7 +48,7 @@ def test_gradients_may_cycle_and_the_start_may_wait():
     net = model()
     schedule = CyclicPrecision(net, (3, 8), cycles=1, total_steps=6, bw=(6, 16), start=3)
     found = [schedule.get_last_bits()] + [schedule.step() for _ in range(5)]
-    assert [fw for fw, _ in found] == [3, 3, 3, 3, 7, 8]
+    assert [fw for fw, _ in found] == [3, 3, 3, 3, 4, 8]
     assert found[0][1] == 6
     assert found[-1][1] == 16
 

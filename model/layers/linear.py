@@ -11,8 +11,15 @@ from model.layers.precision import LayerPrecision
 
 def quantised_linear(precision: LayerPrecision, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """``x`` (..., in) times ``weight`` (out, in), all of it at the layer's precision: (..., out)."""
+    return project(precision, x, precision.weights(weight), bias)
+
+
+def project(
+    precision: LayerPrecision, x: Tensor, weights: tuple[Tensor, Tensor | None], bias: Tensor | None
+) -> Tensor:
+    """`quantised_linear` with weights that are quantised already."""
     x = precision.activation(x)
-    w, w_dx = precision.weights(weight)
+    w, w_dx = weights
     y = nn.functional.linear(x, w) if w_dx is None else LinearTwoWeights.apply(x, w, w_dx)
     bias = precision.bias(bias)
     return precision.gradient(y if bias is None else y + bias)

@@ -117,6 +117,13 @@ class LayerPrecision(nn.Module):
         return f"{self.config.quantiser}, layer={self.layer}, fw={fw}, bw={bw}"
 
 
+def part_precision(module: nn.Module, part: str) -> LayerPrecision:
+    """The precision of one product of a layer that has several."""
+    item = module.get_submodule(f"precision_{part}")
+    assert isinstance(item, LayerPrecision)
+    return item
+
+
 class LearnedBits(nn.Module):
     """Bits of one layer from a learnable ``beta`` in 0..1: ``beta*(hi - lo) + lo`` (LDP)."""
 

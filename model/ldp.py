@@ -1,0 +1,133 @@
+"""LDP: the precision of every layer is learned (LDP, tinyML 2022; NUMERICS section 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from model.layers.precision import LayerPrecision, LearnedBits
+from model.quantize import precisions
+from model.schedule import check_bits
+
+COSTS = ("forward", "training")
+_EPS = 1e-12
+
+
+class LearnedPrecision:
+    """One learnable beta per layer for its weights and activations, with an optimiser and a cost target.
+
+    ``macs``: multiply-accumulates of each layer by name, as `model.summary.summary` counts them. While the
+    cost at the learned bits is above ``target`` times that at the highest bits, a cost gradient is added:
+    ``G = G_task + alpha * G_cost * mean|G_task| / (mean|G_cost| + eps)``. ``cost``: ``forward`` (the paper's
+    Eq. 4, MACs * B**2) or ``training`` (all three passes). The betas have plain SGD of their own; leave them
+    out of the weights' optimiser (`weights`).
+
+    Call `step` after ``backward`` and before the gradients are cleared.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        bits: tuple[int, int],
+        macs: Mapping[str, int],
+        bw: int = 8,
+        target: float = 0.6,
+        alpha: float = 1.0,
+        lr: float = 0.1,
+        initial_beta: float = 1.0,
+        cost: str = "forward",
+    ) -> None:
+        lo, hi = bits
+        check_bits("lo", lo)
+        check_bits("hi", hi)
+        check_bits("bw", bw)
+        if lo >= hi:
+            raise ValueError(f"lo is {lo}; allowed: below hi ({hi})")
+        if cost not in COSTS:
+            raise ValueError(f"cost is {cost!r}; allowed: {', '.join(COSTS)}")
+        if not 0 < target <= 1:
+            raise ValueError(f"target is {target}; allowed: above 0, at most 1")
+        self.layers: dict[str, LayerPrecision] = precisions(model)
+        missing = [name for name in self.layers if name not in macs]
+        if missing:
+            raise ValueError(f"macs has no {missing[0]!r}; allowed: a count for every quantised layer")
+        for item in self.layers.values():
+            if not item.quantiser.learnable_precision:
+                raise ValueError(f"quantiser is {item.config.quantiser!r}; allowed: sbm, dorefa")
+            item.set_bits(hi, bw)
+            item.soft_bits = LearnedBits(lo, hi, initial_beta, item.fw_bits.device)
+        self.model, self.hi, self.bw = model, hi, bw
+        self.target, self.alpha, self.lr, self.cost_kind = target, alpha, lr, cost
+        self.macs = [macs[name] for name in self.layers]
+        self.history: list[list[int]] = []
+
+    @property
+    def betas(self) -> list[nn.Parameter]:
+        """One per layer, in the order of `layers`."""
+        return [self._learned(item).beta for item in self.layers.values()]
+
+    def weights(self) -> list[nn.Parameter]:
+        """All other parameters of the model: what the weights' optimiser is for."""
+        own = {id(beta) for beta in self.betas}
+        return [parameter for parameter in self.model.parameters() if id(parameter) not in own]
+
+    def cost(self) -> Tensor:
+        """Cost of the bits in force relative to the highest bits everywhere; differentiable in the betas."""
+        total = sum(
+            count * self._work(_rounded(self._learned(item)))
+            for count, item in zip(self.macs, self.layers.values(), strict=True)
+        )
+        return torch.as_tensor(total / (sum(self.macs) * self._work(self.hi)))
+
+    def step(self) -> None:
+        """Update the betas from the gradients of the task, and of the cost while it is above the target."""
+        betas = self.betas
+        task = [torch.zeros_like(beta) if beta.grad is None else beta.grad for beta in betas]
+        cost = self.cost()
+        if cost > self.target:
+            by_cost = torch.autograd.grad(cost, betas)
+            balance = self.alpha * _mean_size(task) / (_mean_size(by_cost) + _EPS)
+            task = [own + balance * other for own, other in zip(task, by_cost, strict=True)]
+        with torch.no_grad():
+            for beta, grad in zip(betas, task, strict=True):
+                beta.sub_(self.lr * grad).clamp_(0, 1)
+                beta.grad = None
+
+    def bits(self) -> dict[str, int]:
+        """Bits in force, by layer."""
+        return {name: item.get_bits()[0] for name, item in self.layers.items()}
+
+    def record(self) -> list[int]:
+        """Append the bits in force to `history` (a row per call, a column per layer) and give them."""
+        self.history.append(list(self.bits().values()))
+        return self.history[-1]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The history; the betas are in the model's state dict."""
+        return {"history": self.history}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over a saved history."""
+        self.history = [list(row) for row in state["history"]]
+
+    def _work(self, bits: Any) -> Any:
+        """Bit operations of one multiply-accumulate."""
+        return bits * bits if self.cost_kind == "forward" else bits * bits + 2 * self.bw * bits
+
+    @staticmethod
+    def _learned(item: LayerPrecision) -> LearnedBits:
+        assert item.soft_bits is not None
+        return item.soft_bits
+
+
+def _rounded(learned: LearnedBits) -> Tensor:
+    """Bits in force, with the gradient of the real-valued ones."""
+    soft = learned()
+    return soft + (learned.hard() - soft).detach()
+
+
+def _mean_size(gradients: Any) -> Tensor:
+    return torch.stack([gradient.abs().mean() for gradient in gradients]).mean()
