@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 from numpy.typing import NDArray
 
-from hw.contract import FORMATS, ArrayConfig, ContractError, Counter, Error, Instruction, Opcode, decode
+from hw.contract import ArrayConfig, Error, Instruction, Opcode
 from hw.contract.isa import INSTRUCTION_BYTES
 from sim.backend import MEMORY_BASE
+from sim.fast.checks import decoded, faults
 from sim.fast.machine import Machine, MachineError
 from sim.fast.product import Precision
 from sim.fast.registers import RegisterFile
+from sim.fast.timing import Timekeeper
 from sim.memory import MemoryModel
 
 _COUNT = 1 << 32
-_BUSY_WRITABLE = {"RING_TAIL", "CONTROL", "ERROR", "IRQ_ENABLE", "IRQ_STATUS", "WATCHDOG"}
-
-
-@lru_cache(maxsize=1 << 14)
-def _decoded(word: bytes) -> Instruction | None:
-    """The instruction, or None where the dispatcher calls it illegal."""
-    try:
-        instruction = decode(word)
-    except ContractError:
-        return None
-    fields = FORMATS[instruction.opcode].fields[1:]
-    return instruction if all(instruction.values[f.name] >= f.minimum for f in fields) else None
+_LOCKED = ("RING_BASE", "RING_LOG2")
+"""Registers that, like the slots, may not be written while busy."""
 
 
 class FastBackend:
@@ -56,7 +46,9 @@ class FastBackend:
         self.memory_base = memory_base
         self._registers = RegisterFile(config)
         self._machine = Machine(config, self.memory, memory_base)
+        self._timekeeper = Timekeeper(config, memory_model)
         self._stuck = False
+        self._halted = False
 
     @property
     def irq(self) -> bool:
@@ -76,8 +68,8 @@ class FastBackend:
         name = registers.name(offset)
         if name == "CONTROL":
             self._command(value)
-        elif self._running and (name.startswith("SLOT_") or name in ("RING_BASE", "RING_LOG2")):
-            self._raise(Error.BUSY_WRITE)
+        elif self._running and (name.startswith("SLOT_") or name in _LOCKED):
+            self._stop([Error.BUSY_WRITE])
         else:
             registers.write(offset, value)
 
@@ -88,10 +80,6 @@ class FastBackend:
 
     def close(self) -> None:
         """Nothing to free."""
-
-    @property
-    def _halted(self) -> bool:
-        return bool(self._registers["ERROR"] & ~(1 << Error.BUSY_WRITE))
 
     @property
     def _running(self) -> bool:
@@ -107,54 +95,64 @@ class FastBackend:
         registers = self._registers
         if value & registers.flag("CONTROL", "soft_reset"):
             self._machine.reset()
-            self._stuck = False
-            for name in ("ERROR", "ERROR_INDEX", "IRQ_STATUS", "RING_HEAD", "RING_TAIL", "DONE_TAG"):
-                registers[name] = 0
+            self._stuck = self._halted = False
+            registers.soft_reset()
         if value & registers.flag("CONTROL", "clear_counters"):
             registers.clear_counters()
 
-    def _raise(self, error: Error) -> None:
-        self._registers["ERROR"] |= 1 << error
-        self._registers["IRQ_STATUS"] |= self._registers.flag("IRQ_STATUS", "error")
-
-    def _ring_words(self, count: int) -> list[bytes]:
-        """The next ``count`` instruction words; raises `MachineError` outside the memory."""
-        size = 1 << self._registers["RING_LOG2"]
+    def _ring_words(self, head: int, count: int, size: int) -> NDArray[np.uint8]:
+        """The ``(count, 32)`` bytes of the next instructions; raises `MachineError` outside the memory."""
         base = self._registers["RING_BASE"] - self.memory_base
-        words = []
-        for index in range(count):
-            start = base + (self._registers["RING_HEAD"] + index) % size * INSTRUCTION_BYTES
-            if start < 0 or start + INSTRUCTION_BYTES > self.memory.size:
-                raise MachineError(Error.AXI_READ)
-            words.append(self.memory[start : start + INSTRUCTION_BYTES].tobytes())
-        return words
+        places = base + (head + np.arange(count)) % size * INSTRUCTION_BYTES
+        if base < 0 or places.max() + INSTRUCTION_BYTES > self.memory.size:
+            raise MachineError([Error.AXI_READ])
+        return self.memory[places[:, None] + np.arange(INSTRUCTION_BYTES)]
 
     def _advance(self) -> None:
         """Run every instruction between head and tail."""
         registers = self._registers
-        if not self._running:
+        if not self._running or self._stuck:
             return
-        slots = registers.slots()
+        slots, head, size = registers.slots(), registers["RING_HEAD"], 1 << registers["RING_LOG2"]
         try:
-            for word in self._ring_words((registers["RING_TAIL"] - registers["RING_HEAD"]) % _COUNT):
-                registers["ERROR_INDEX"] = registers["RING_HEAD"] % (1 << registers["RING_LOG2"])
-                registers["RING_HEAD"] = (registers["RING_HEAD"] + 1) % _COUNT
-                self._dispatch(word, slots)
-                if self._stuck:
-                    return
+            words = self._ring_words(head, (registers["RING_TAIL"] - head) % _COUNT, size)
+            self._run(words, slots, head, size)
         except MachineError as stop:
-            self._raise(stop.error)
+            self._stop(stop.errors)
 
-    def _dispatch(self, word: bytes, slots: tuple[Precision, ...]) -> None:
-        instruction = _decoded(word)
-        if instruction is None:
-            raise MachineError(Error.ILLEGAL_OPCODE)
+    def _run(self, words: NDArray[np.uint8], slots: tuple[Precision, ...], head: int, size: int) -> None:
+        """Time and execute instructions up to the first faulty one; raises `MachineError` at that."""
         registers = self._registers
-        registers.add(Counter.BYTES_READ, INSTRUCTION_BYTES)
-        if instruction.opcode != Opcode.END:
-            self._machine.step(instruction, slots)
-        elif self._machine.stuck:
-            self._stuck = True
-        else:
-            registers["DONE_TAG"] = instruction.tag
-            registers["IRQ_STATUS"] |= registers.flag("IRQ_STATUS", "done")
+        good: list[Instruction] = []
+        errors: list[Error] = []
+        for word in words:
+            instruction = decoded(word.tobytes())
+            errors = (
+                [Error.ILLEGAL_OPCODE] if instruction is None else faults(instruction, slots, self.config)
+            )
+            if instruction is None or errors:
+                break
+            good.append(instruction)
+        registers["RING_HEAD"] = head + len(good) + bool(errors)
+        registers["ERROR_INDEX"] = (registers["RING_HEAD"] - 1) % size
+        timing = self._timekeeper.time(words[: len(good)], good, slots, head, size, self._machine.residue)
+        for counter, amount in timing.counters.items():
+            registers.add(counter, amount)
+        self._stuck = not timing.ends and not errors
+        for instruction in good:
+            if instruction.opcode != Opcode.END:
+                self._machine.step(instruction, slots)
+            elif not self._stuck:
+                registers["DONE_TAG"] = instruction.tag
+                registers["IRQ_STATUS"] |= registers.flag("IRQ_STATUS", "done")
+        if errors:
+            raise MachineError(errors)
+        if self._stuck and registers["WATCHDOG"]:
+            raise MachineError([Error.WATCHDOG])
+
+    def _stop(self, errors: list[Error]) -> None:
+        """Set sticky errors; all but ``busy_write`` halt the machine."""
+        self._halted = self._halted or any(error != Error.BUSY_WRITE for error in errors)
+        for error in errors:
+            self._registers["ERROR"] |= 1 << error
+        self._registers["IRQ_STATUS"] |= self._registers.flag("IRQ_STATUS", "error")

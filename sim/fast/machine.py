@@ -4,34 +4,47 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hw.contract import ArrayConfig, Error, Instruction, Opcode
-from hw.contract.config import ACC_BITS, MAX_BITS
 from hw.contract.layout import result_bytes
 from sim.fast.dram import BusError, Dram
 from sim.fast.operands import BlockQueue, Blocks, arrange, codes
 from sim.fast.product import Precision, exact_product, product_dtype
 from sim.fast.results import TileQueue, Tiles, byte_planes
 
-HALVES = 2
-"""Halves of an operand buffer, and tiles of the result buffer."""
-
 
 class MachineError(Exception):
-    """A sticky error that halts the machine."""
+    """Sticky errors."""
 
-    def __init__(self, error: Error) -> None:
-        super().__init__(error.name)
-        self.error = error
+    def __init__(self, errors: list[Error]) -> None:
+        super().__init__(", ".join(error.name for error in errors))
+        self.errors = errors
+
+
+@dataclass(frozen=True)
+class Residue:
+    """What the buffers hold when a program starts; all empty for a sane program."""
+
+    held_a: bool = False
+    """An A block that EXEC has not released."""
+    blocks_a: int = 0
+    blocks_b: int = 0
+    """Blocks loaded and not taken by EXEC."""
+    tiles: int = 0
+    """Complete result tiles, not sent."""
+    accumulating: bool = False
+    """A result tile that waits for its last EXEC."""
 
 
 class Machine:
     """Engines, buffers and memory; executes instructions in program order.
 
-    An EXEC or DRAIN that lacks blocks or tiles waits for later instructions, as it would in its queue.
+    Instructions have passed `sim.fast.checks`. An EXEC or DRAIN that lacks blocks or tiles waits for later
+    instructions, as it would in its queue.
     """
 
     def __init__(self, config: ArrayConfig, memory: NDArray[np.uint8], memory_base: int) -> None:
@@ -43,7 +56,8 @@ class Machine:
         """Forget everything but memory."""
         self._blocks = {"a": BlockQueue(), "b": BlockQueue()}
         self._block_a: Blocks | None = None
-        self._open: Tiles | None = None
+        self._last: Tiles | None = None
+        self._accumulating = False
         self._results = TileQueue()
         self._executes: deque[Instruction] = deque()
         self._drains: deque[Instruction] = deque()
@@ -63,21 +77,18 @@ class Machine:
             pass
 
     @property
-    def stuck(self) -> bool:
-        """Whether an engine waits for something no instruction so far provides."""
-        held_a = self._blocks["a"].count + (self._block_a is not None)
-        return bool(
-            self._executes
-            or self._drains
-            or held_a > HALVES
-            or self._blocks["b"].count > HALVES
-            or self._results.count > HALVES
+    def residue(self) -> Residue:
+        """What is in the buffers between programs."""
+        return Residue(
+            self._block_a is not None,
+            self._blocks["a"].count,
+            self._blocks["b"].count,
+            self._results.count,
+            self._accumulating,
         )
 
     def _load(self, load: Instruction, operand: str, slots: Sequence[Precision]) -> None:
-        bits = _checked(slots[load.slot]).bits
-        if load.tiles * bits * load.ksteps > self.config.half_words(operand):
-            raise MachineError(Error.OPERAND_OVERFLOW)
+        bits = slots[load.slot].bits
         try:
             runs = self.dram.read(
                 load.base,
@@ -86,12 +97,12 @@ class Machine:
                 load.ksteps * self.config.group_bytes(operand),
             )
         except BusError:
-            raise MachineError(Error.AXI_READ) from None
+            raise MachineError([Error.AXI_READ]) from None
         self._blocks[operand].push(arrange(self.config, operand, runs, load.ksteps))
 
     def _execute(self, execute: Instruction, slots: Sequence[Precision]) -> bool:
         """Run one EXEC; False while its blocks are not all there."""
-        a, b = _checked(slots[execute.slot_a]), _checked(slots[execute.slot_b])
+        a, b = slots[execute.slot_a], slots[execute.slot_b]
         if self._block_a is None and self._blocks["a"].count:
             (self._block_a,) = self._blocks["a"].pop(1)
         if self._block_a is None or self._blocks["b"].count < execute.blocks:
@@ -99,9 +110,11 @@ class Machine:
         self._executes.popleft()
         for blocks in self._blocks["b"].pop(execute.blocks):
             product = self._multiply(execute, self._block_a, blocks, a, b)
-            if not execute.first and self._open is not None:
-                product = self._open.plus(product)
-            self._open = None if execute.last else product
+            if not execute.first and self._last is not None:
+                # Adds to the tile that was opened last, even if that one is complete.
+                product = self._last.plus(product)
+            self._last = product.last_tile()
+            self._accumulating = not execute.last
             if execute.last:
                 self._results.push(product)
         if execute.release_a:
@@ -126,9 +139,7 @@ class Machine:
 
     def _drain(self, drain: Instruction, slots: Sequence[Precision]) -> bool:
         """Run one DRAIN; False while its tiles are not all there."""
-        a, b = _checked(slots[drain.slot_a]), _checked(slots[drain.slot_b])
-        if a.bits + b.bits + drain.k_log2 > ACC_BITS:
-            raise MachineError(Error.RESULT_WIDTH)
+        a, b = slots[drain.slot_a], slots[drain.slot_b]
         if self._results.count < drain.blocks * drain.tiles:
             return False
         self._drains.popleft()
@@ -139,7 +150,7 @@ class Machine:
                 self._write(drain, tiles, first, width)
                 first += tiles.blocks
         except BusError:
-            raise MachineError(Error.AXI_WRITE) from None
+            raise MachineError([Error.AXI_WRITE]) from None
         return True
 
     def _write(self, drain: Instruction, tiles: Tiles, first: int, width: int) -> None:
@@ -171,10 +182,3 @@ class Machine:
     def _put(self, drain: Instruction, block: int, tile: int, data: NDArray[np.uint8]) -> None:
         address = drain.base + block * drain.block_stride + tile * drain.tile_stride
         self.dram.write(address, (drain.block_stride, drain.tile_stride), data)
-
-
-def _checked(precision: Precision) -> Precision:
-    """The precision of a slot; raises `MachineError` if it is unset or out of range."""
-    if not 1 <= precision.bits <= MAX_BITS:
-        raise MachineError(Error.BAD_SLOT)
-    return precision

@@ -8,6 +8,7 @@ from hw.contract.regs import slot_offset
 from sim.fast.product import Precision
 
 _BY_OFFSET = {item.offset: item for item in REGISTERS}
+_KEPT = ("MAGIC", "CONTRACT_LO", "CONTRACT_HI", "BUILD_ID", "SHAPE", "DEPTH", "RING_BASE", "RING_LOG2")
 _MASK_32 = 0xFFFF_FFFF
 _MASK_64 = 0xFFFF_FFFF_FFFF_FFFF
 
@@ -80,6 +81,12 @@ class RegisterFile:
         value = (self.counter(which) + amount) & _MASK_64
         self[f"{which.name}_LO"] = value
         self[f"{which.name}_HI"] = value >> 32
+
+    def soft_reset(self) -> None:
+        """Reset what CONTROL.soft_reset resets: everything but slots, ring geometry and identification."""
+        for item in REGISTERS:
+            if item.name not in _KEPT and not item.name.startswith("SLOT_"):
+                self._values[item.name] = item.reset
 
     def clear_counters(self) -> None:
         """Set all performance counters to zero."""

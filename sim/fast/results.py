@@ -48,8 +48,12 @@ class Tiles:
             for tile in range(self.tiles)
         ]
 
+    def last_tile(self) -> Tiles:
+        """The last tile of the last block."""
+        return Tiles(self.values[-1:, -1:], self.col_sums[-1:], self.row_sums[-1:])
+
     def plus(self, other: Tiles) -> Tiles:
-        """Tile by tile sum, as 64-bit integers."""
+        """Tile by tile sum, as 64-bit integers; one of the two may be a single tile."""
         return Tiles(
             self.values.astype(np.int64) + other.values.astype(np.int64),
             self.col_sums.astype(np.int64) + other.col_sums.astype(np.int64),

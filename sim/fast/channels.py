@@ -1,0 +1,213 @@
+"""Data channels of the memory: bursts in order, sharing its slots by the rules of `sim.memory`."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import lcm
+from typing import Protocol
+
+from sim.fast.bursts import OUTSTANDING_BURSTS
+from sim.memory import CHANNELS, MemoryModel
+
+READ_0, READ_1, WRITE_0 = range(CHANNELS)
+_NEVER = 1 << 62
+
+
+class Owner(Protocol):
+    """Who wants to know that its transfer is complete."""
+
+    def finished(self, cycle: int, last: bool) -> None:
+        """The last beat moved in ``cycle``; ``last``: it was the last one of its block or tile."""
+
+
+@dataclass
+class Transfer:
+    """One burst, or bursts behind each other that nothing keeps from streaming."""
+
+    address_cycle: int
+    """Cycle the first address is transferred in; the others follow one per cycle."""
+    ready: int
+    """First cycle a beat may move in."""
+    ends: tuple[int, ...]
+    """Beats up to the end of each burst."""
+    owner: Owner
+    last: bool
+    gap: int = 0
+    """Idle cycles after the transfer before."""
+    moved: int = 0
+    """Beats before the first one of this transfer, in the count of ``ends``, and those it has moved."""
+    stop: int = 0
+    """Beats after which it is complete; all of them unless given."""
+
+    def __post_init__(self) -> None:
+        self.stop = self.stop or self.ends[-1]
+
+    @property
+    def first_open(self) -> int:
+        """Index of the first burst that is not complete."""
+        return bisect_right(self.ends, self.moved)
+
+    @property
+    def open_bursts(self) -> int:
+        """Bursts that are not complete."""
+        return bisect_left(self.ends, self.stop) + 1 - self.first_open
+
+    def split(self, bursts: int) -> Transfer:
+        """Keep the next ``bursts`` and return the rest as a transfer of its own."""
+        stop = self.ends[self.first_open + bursts - 1]
+        address = self.address_cycle + bursts
+        rest = Transfer(address, self.ready, self.ends, self.owner, self.last, 0, stop, self.stop)
+        self.stop, self.owner, self.last = stop, _NOBODY, False
+        return rest
+
+
+class _Share:
+    """Which of the active channels moves a beat, for one set of active channels."""
+
+    def __init__(self, model: MemoryModel, active: Sequence[int]) -> None:
+        self.period = lcm(CHANNELS, model.slots_den)
+        self.positions: dict[int, list[int]] = {channel: [] for channel in active}
+        for cycle in range(self.period):
+            order = [(cycle + turn) % CHANNELS for turn in range(CHANNELS)]
+            wanting = [channel for channel in order if channel in self.positions]
+            for channel in wanting[: model.slots(cycle)]:
+                self.positions[channel].append(cycle)
+        self.before = {
+            channel: [sum(position < phase for position in positions) for phase in range(self.period + 1)]
+            for channel, positions in self.positions.items()
+        }
+
+    def _granted(self, channel: int, cycle: int) -> int:
+        """Beats of ``channel`` in cycles ``0 .. cycle-1``."""
+        rounds, phase = divmod(cycle, self.period)
+        return rounds * len(self.positions[channel]) + self.before[channel][phase]
+
+    def beats(self, channel: int, start: int, end: int) -> int:
+        """Beats of ``channel`` in cycles ``start .. end-1``."""
+        return self._granted(channel, end) - self._granted(channel, start)
+
+    def finish(self, channel: int, start: int, beats: int) -> int:
+        """Cycle of the last of ``beats`` beats when all stay active from ``start`` on."""
+        positions = self.positions[channel]
+        if not positions:
+            return _NEVER
+        rounds, index = divmod(self._granted(channel, start) + beats - 1, len(positions))
+        return rounds * self.period + positions[index]
+
+
+class Channels:
+    """The three data channels in time order.
+
+    A transfer that starts late never makes one before it later, so completions are final when they are
+    reported; what owners push in response lies in the future.
+    """
+
+    def __init__(self, model: MemoryModel) -> None:
+        self._queues: tuple[deque[Transfer], ...] = tuple(deque() for _ in range(CHANNELS))
+        self._free_until = [0] * CHANNELS
+        self._now = 0
+        self._shares = [
+            _Share(model, [channel for channel in range(CHANNELS) if mask >> channel & 1])
+            for mask in range(1 << CHANNELS)
+        ]
+        fewest = model.slots_num // model.slots_den
+        self._contended = [bin(mask).count("1") > fewest for mask in range(1 << CHANNELS)]
+
+    def push(self, channel: int, transfer: Transfer) -> None:
+        """Append a transfer to a channel."""
+        queue = self._queues[channel]
+        if not queue:
+            transfer.ready = max(transfer.ready, self._free_until[channel] + transfer.gap)
+        queue.append(transfer)
+
+    def insert(self, channel: int, transfer: Transfer) -> None:
+        """Add a burst of another master: behind the bursts whose addresses went out before its own.
+
+        Of the others' bursts at most `OUTSTANDING_BURSTS` are out.
+        """
+        queue = self._queues[channel]
+        cycle, allowed = transfer.address_cycle, OUTSTANDING_BURSTS
+        for index, other in enumerate(queue):
+            if other.owner.__class__ is transfer.owner.__class__:
+                continue
+            bursts = other.open_bursts
+            out = min(bursts, allowed)
+            if other.first_open == 0:
+                out = min(out, cycle - other.address_cycle)
+            if out <= 0:
+                queue.insert(index, transfer)
+                return
+            if out < bursts:
+                queue.insert(index + 1, other.split(out))
+                queue.insert(index + 1, transfer)
+                return
+            allowed -= bursts
+        self.push(channel, transfer)
+
+    def step(self) -> bool:
+        """Move time to the next completion and report it; False if there is nothing to move."""
+        queues = self._queues
+        while True:
+            now, upcoming, mask = self._now, _NEVER, 0
+            for channel in range(CHANNELS):
+                if queues[channel]:
+                    ready = queues[channel][0].ready
+                    if ready <= now:
+                        mask |= 1 << channel
+                    elif ready < upcoming:
+                        upcoming = ready
+            if mask == 0:
+                if upcoming == _NEVER:
+                    return False
+                self._now = upcoming
+                continue
+            if self._advance(mask, upcoming):
+                return True
+
+    def _advance(self, mask: int, until: int) -> bool:
+        """Move the active channels to the first completion or ``until``; True if something completed."""
+        now = self._now
+        active = [channel for channel in range(CHANNELS) if mask >> channel & 1]
+        if self._contended[mask]:
+            share = self._shares[mask]
+            ends = [share.finish(channel, now, self._left(channel)) + 1 for channel in active]
+            end = min(until, *ends)
+            moved = [share.beats(channel, now, end) for channel in active]
+        else:
+            end = min([until, *(now + self._left(channel) for channel in active)])
+            moved = [end - now] * len(active)
+        self._now = end
+        done = []
+        for channel, beats in zip(active, moved, strict=True):
+            transfer = self._queues[channel][0]
+            transfer.moved += beats
+            if transfer.moved == transfer.stop:
+                done.append(self._pop(channel, end))
+        for transfer in done:
+            transfer.owner.finished(end - 1, transfer.last)
+        return bool(done)
+
+    def _left(self, channel: int) -> int:
+        transfer = self._queues[channel][0]
+        return transfer.stop - transfer.moved
+
+    def _pop(self, channel: int, end: int) -> Transfer:
+        queue = self._queues[channel]
+        transfer = queue.popleft()
+        self._free_until[channel] = end
+        if queue:
+            queue[0].ready = max(queue[0].ready, end + queue[0].gap)
+        return transfer
+
+
+class _Nobody:
+    """Owner of the first part of a divided transfer."""
+
+    def finished(self, cycle: int, last: bool) -> None:
+        """Nothing to do: the rest is still to come."""
+
+
+_NOBODY = _Nobody()

@@ -1,0 +1,151 @@
+"""Command ring and dispatcher: when each instruction reaches its engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from hw.contract import ArrayConfig, Opcode
+from hw.contract.config import BEAT_BYTES
+from hw.contract.isa import INSTRUCTION_BYTES
+from sim.fast.channels import READ_0, READ_1, Channels, Transfer
+from sim.fast.engines import DrainEngine, Engine, ExecEngine, LoadEngine
+from sim.fast.machine import Residue
+from sim.fast.pipeline import (
+    ADDRESS_CYCLES,
+    DISPATCH_CYCLES,
+    FETCH_INSTRUCTIONS,
+    M0_ADDRESS_CYCLES,
+    PREFETCH_INSTRUCTIONS,
+    QUEUE_INSTRUCTIONS,
+)
+from sim.fast.work import Work
+from sim.memory import MemoryModel
+
+_BEATS = INSTRUCTION_BYTES // BEAT_BYTES
+
+
+class _Fetch:
+    """One burst of instructions on its way."""
+
+    def __init__(self, count: int, arrived: Callable[[int, int], None]) -> None:
+        self._count, self._arrived = count, arrived
+
+    def finished(self, cycle: int, last: bool) -> None:
+        """The burst is complete."""
+        self._arrived(self._count, cycle)
+
+
+class Dispatcher:
+    """Runs a program on the engines; see `sim.fast.timing`.
+
+    Args:
+        program: opcode and work of every instruction.
+        start: ring index of the first one, ``size``: instructions in the ring.
+        residue: what the buffers hold at the start.
+    """
+
+    def __init__(
+        self,
+        config: ArrayConfig,
+        model: MemoryModel,
+        program: Sequence[tuple[Opcode, Work]],
+        start: int,
+        size: int,
+        residue: Residue,
+    ) -> None:
+        self._program = program
+        self._position, self._align = start, min(FETCH_INSTRUCTIONS, size)
+        self._channels = Channels(model)
+        self._data_cycles = M0_ADDRESS_CYCLES + model.read_latency_cycles
+        self._available: list[int] = []
+        self._dispatched: list[int] = []
+        self._requested, self._request_ready = 0, 0
+        self._dirty = False
+        loader = partial(LoadEngine, self._channels, model=model, on_accept=self._wake)
+        self.load_a = loader(READ_0, M0_ADDRESS_CYCLES, residue.blocks_a, int(residue.held_a))
+        self.load_b = loader(READ_1, ADDRESS_CYCLES, residue.blocks_b, 0)
+        open_tiles = residue.tiles + residue.accumulating
+        self.executor = ExecEngine(config, self.load_a, self.load_b, residue.held_a, open_tiles, self._wake)
+        self.drain = DrainEngine(self._channels, model, self.executor, residue.tiles, self._wake)
+        self.load_a.on_loaded = self.load_b.on_loaded = self.executor.wake
+        self.executor.on_complete = self.drain.complete
+        self._engines: dict[Opcode, Engine] = {
+            Opcode.LOAD_A: self.load_a,
+            Opcode.LOAD_B: self.load_b,
+            Opcode.EXEC: self.executor,
+            Opcode.DRAIN: self.drain,
+        }
+
+    def run(self) -> int | None:
+        """Cycle after which nothing happens any more; None if the program never ends."""
+        process = self._run()
+        while True:
+            self._fetch()
+            next(process, None)
+            if self._dirty:
+                self._dirty = False
+            elif not self._channels.step():
+                break
+        if len(self._dispatched) < len(self._program) or any(e.pending for e in self._engines.values()):
+            return None
+        dispatched = self._dispatched[-1] + 1 if self._dispatched else 0
+        return max(dispatched, self._engines_idle())
+
+    def _wake(self) -> None:
+        self._dirty = True
+
+    def _engines_idle(self) -> int:
+        return max(engine.idle for engine in self._engines.values())
+
+    def _fetch(self) -> None:
+        """Request instructions while there is room for a whole burst of them."""
+        while self._requested < len(self._program):
+            needed = self._requested - (PREFETCH_INSTRUCTIONS - FETCH_INSTRUCTIONS)
+            if needed > len(self._dispatched):
+                return
+            request = self._request_ready
+            if needed > 0:
+                request = max(request, self._dispatched[needed - 1] + 1)
+            count = min(self._align - self._position % self._align, len(self._program) - self._requested)
+            address = request + 1 + M0_ADDRESS_CYCLES
+            self._channels.insert(
+                READ_0,
+                Transfer(
+                    address,
+                    request + 1 + self._data_cycles,
+                    (count * _BEATS,),
+                    _Fetch(count, self._arrived),
+                    True,
+                ),
+            )
+            self._requested += count
+            self._position += count
+            self._request_ready = request + 1
+
+    def _arrived(self, count: int, cycle: int) -> None:
+        """A burst of ``count`` instructions ended in ``cycle``."""
+        self._available += [cycle - _BEATS * (count - 1 - index) + 1 for index in range(count)]
+
+    def _run(self) -> Iterator[None]:
+        ready = 0
+        for index, (opcode, work) in enumerate(self._program):
+            while len(self._available) <= index:
+                yield
+            push = max(ready, self._available[index]) + DISPATCH_CYCLES
+            if opcode == Opcode.END:
+                while any(engine.pending for engine in self._engines.values()):
+                    yield
+                push = max(push, self._engines_idle())
+            else:
+                engine = self._engines[opcode]
+                oldest = engine.pushed - QUEUE_INSTRUCTIONS
+                while oldest >= len(engine.accepted):
+                    yield
+                if oldest >= 0:
+                    push = max(push, engine.accepted[oldest] + 1)
+            ready = push + 1
+            self._dispatched.append(push)
+            if opcode != Opcode.END:
+                self._engines[opcode].push(push, work)
+            self._dirty = True

@@ -1,0 +1,293 @@
+"""When the engines of one accelerator do what: every wait is a maximum of earlier events.
+
+An engine is a generator that goes as far as what it knows allows and yields for more; events carry the
+cycle they happen in, so an engine may be ahead of another. `Channels` alone orders what ports move.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from hw.contract import ArrayConfig
+from sim.fast.bursts import OUTSTANDING_BURSTS, BlockPlan
+from sim.fast.channels import WRITE_0, Channels, Transfer
+from sim.fast.pipeline import (
+    ADDRESS_CYCLES,
+    HALVES,
+    LOADED_CYCLES,
+    SERIALISE_CYCLES,
+    WRITE_DATA_CYCLES,
+    collect_cycles,
+    result_rows,
+)
+from sim.memory import MemoryModel
+
+_LONG_AGO = -(1 << 30)
+
+
+class Engine:
+    """One engine: a queue of instructions and a process that works on them."""
+
+    def __init__(self, on_accept: Callable[[], None]) -> None:
+        self._waiting: deque[tuple[int, Any]] = deque()
+        self._on_accept = on_accept
+        self.accepted: list[int] = []
+        """Cycle each instruction left the queue in."""
+        self.pushed = 0
+        self.pending = 0
+        """Pieces of work pushed and not finished."""
+        self.idle = 0
+        """First cycle with nothing to do, once nothing is pending."""
+        self._process = self._run()
+        next(self._process)
+
+    def push(self, cycle: int, work: Any) -> None:
+        """An instruction that enters the queue in ``cycle``."""
+        self._waiting.append((cycle + 1, work))
+        self.pushed += 1
+        self.pending += self._pieces(work)
+        self.wake()
+
+    def wake(self) -> None:
+        """Go on as far as possible."""
+        next(self._process)
+
+    def _take(self, ready: int) -> tuple[int, Any]:
+        """The next instruction and the cycle it is taken in; the engine is ready from ``ready`` on."""
+        arrival, work = self._waiting.popleft()
+        cycle = max(arrival, ready)
+        self.accepted.append(cycle)
+        self._on_accept()
+        return cycle, work
+
+    def _pieces(self, work: Any) -> int:
+        raise NotImplementedError
+
+    def _run(self) -> Iterator[None]:
+        raise NotImplementedError
+
+
+class LoadEngine(Engine):
+    """Walker, burst generator and data side of one operand's loader."""
+
+    def __init__(
+        self,
+        channels: Channels,
+        channel: int,
+        address_cycles: int,
+        loaded: int,
+        held: int,
+        *,
+        model: MemoryModel,
+        on_accept: Callable[[], None],
+    ) -> None:
+        self._channels, self._channel = channels, channel
+        self._address_cycles = address_cycles
+        self._data_cycles = address_cycles + model.read_latency_cycles
+        self._free = deque([_LONG_AGO] * (HALVES - loaded - held))
+        self._credits = deque([_LONG_AGO] * OUTSTANDING_BURSTS)
+        self.loaded: deque[int] = deque([_LONG_AGO] * loaded)
+        """Cycle EXEC sees each loaded block in."""
+        self.on_loaded: Callable[[], None] = lambda: None
+        super().__init__(on_accept)
+
+    def release(self, cycle: int) -> None:
+        """EXEC gives a half back."""
+        self._free.append(cycle)
+
+    def finished(self, cycle: int, last: bool) -> None:
+        """A transfer is complete."""
+        self._credits.append(cycle + 1)
+        if last:
+            self.pending -= 1
+            self.idle = cycle + LOADED_CYCLES
+            self.loaded.append(cycle + LOADED_CYCLES)
+            self.on_loaded()
+        self.wake()
+
+    def _pieces(self, work: Any) -> int:
+        return work.blocks
+
+    def _run(self) -> Iterator[None]:
+        walker_ready, generator_ready, issue = 0, 0, 0
+        while True:
+            while not self._waiting:
+                yield
+            cycle, work = self._take(walker_ready)
+            walker_ready = cycle + 1
+            for block in range(work.blocks):
+                while not self._free:
+                    yield
+                held = max(walker_ready, self._free.popleft() + 1) + 1
+                accept = max(held, generator_ready)
+                plan: BlockPlan = work.plans[block % len(work.plans)]
+                issue = max(accept + 1, issue)
+                # The walker is done with a block when the generator takes its last run.
+                before_last = len(plan.lengths) - plan.last_run_bursts - 1
+                handed_over = accept
+                if plan.streams:
+                    self._push(issue, plan.ends, True)
+                    if not plan.single_run:
+                        handed_over = issue + before_last
+                    issue += len(plan.lengths)
+                else:
+                    for index, beats in enumerate(plan.lengths):
+                        while not self._credits:
+                            yield
+                        issue = max(issue, self._credits.popleft())
+                        self._push(issue, (beats,), index == len(plan.lengths) - 1)
+                        if index == before_last:
+                            handed_over = issue
+                        issue += 1
+                generator_ready = issue - 1
+                walker_ready = handed_over + 1
+
+    def _push(self, issue: int, ends: tuple[int, ...], last: bool) -> None:
+        address = issue + self._address_cycles
+        self._channels.push(self._channel, Transfer(address, issue + self._data_cycles, ends, self, last))
+
+
+class ExecEngine(Engine):
+    """Executor, array and collector."""
+
+    def __init__(
+        self,
+        config: ArrayConfig,
+        load_a: LoadEngine,
+        load_b: LoadEngine,
+        held_a: bool,
+        open_tiles: int,
+        on_accept: Callable[[], None],
+    ) -> None:
+        self._loads = (load_a, load_b)
+        self._result_rows = result_rows(config)
+        self._collect_cycles = collect_cycles(config)
+        self._ready_a = _LONG_AGO if held_a else None
+        self._free_tiles = deque([_LONG_AGO] * (HALVES - open_tiles))
+        self.on_complete: Callable[[int], None] = lambda cycle: None
+        self.busy = self.wait_fetch = self.wait_drain = 0
+        super().__init__(on_accept)
+
+    def tile_free(self, cycle: int) -> None:
+        """DRAIN has sent a tile; its place may be taken from ``cycle`` on."""
+        self._free_tiles.append(cycle)
+        self.wake()
+
+    def _pieces(self, work: Any) -> int:
+        return 1
+
+    def _run(self) -> Iterator[None]:
+        load_a, load_b = self._loads
+        last, collected = -1, _LONG_AGO
+        ready_a = self._ready_a
+        while True:
+            while not self._waiting:
+                yield
+            cycle, work = self._take(last)
+            start = cycle + 1
+            while ready_a is None:
+                if load_a.loaded:
+                    ready_a = load_a.loaded.popleft()
+                else:
+                    yield
+            for _ in range(work.blocks):
+                while not load_b.loaded:
+                    yield
+                ready = max(ready_a, load_b.loaded.popleft())
+                if ready > start:
+                    self.wait_fetch += ready - start
+                    start = ready
+                for _ in range(work.tiles):
+                    earliest = collected
+                    if work.first:
+                        while not self._free_tiles:
+                            yield
+                        earliest = max(earliest, self._free_tiles.popleft())
+                    end = start + work.steps - 1
+                    last = max(end, earliest)
+                    self.wait_drain += last - end
+                    self.busy += work.steps
+                    collected = last + self._result_rows
+                    start = last + 1
+                    if work.last:
+                        self.on_complete(last + self._collect_cycles)
+                load_b.release(last)
+                load_b.wake()
+            if work.release_a:
+                ready_a = None
+                load_a.release(last)
+                load_a.wake()
+            self.pending -= 1
+            self.idle = last + self._collect_cycles
+
+
+class DrainEngine(Engine):
+    """Tile walker, serialiser and write master."""
+
+    def __init__(
+        self,
+        channels: Channels,
+        model: MemoryModel,
+        executor: ExecEngine,
+        complete: int,
+        on_accept: Callable[[], None],
+    ) -> None:
+        self._channels = channels
+        self._executor = executor
+        self._response_cycles = model.write_latency_cycles + 1
+        self._complete: deque[int] = deque([_LONG_AGO] * complete)
+        self._credits = deque([_LONG_AGO] * OUTSTANDING_BURSTS)
+        super().__init__(on_accept)
+
+    def complete(self, cycle: int) -> None:
+        """A result tile may be sent from ``cycle`` on."""
+        self._complete.append(cycle)
+        self.wake()
+
+    def finished(self, cycle: int, last: bool) -> None:
+        """A transfer is complete."""
+        self._credits.append(cycle + self._response_cycles)
+        self.idle = cycle + self._response_cycles
+        if last:
+            self.pending -= 1
+            self._executor.tile_free(cycle)
+        self.wake()
+
+    def _pieces(self, work: Any) -> int:
+        return work.drain.blocks * work.drain.tiles
+
+    def _run(self) -> Iterator[None]:
+        walker_ready, generator_ready, issue = 0, 0, 0
+        while True:
+            while not self._waiting:
+                yield
+            cycle, work = self._take(walker_ready)
+            walker_ready = cycle + 1
+            for block in range(work.drain.blocks):
+                for tile in range(work.drain.tiles):
+                    while not self._complete:
+                        yield
+                    accept = max(walker_ready, self._complete.popleft(), generator_ready)
+                    walker_ready = accept + 1
+                    plan = work.plan(block, tile)
+                    issue = max(accept + 1, issue)
+                    data = accept + SERIALISE_CYCLES
+                    if plan.streams:
+                        self._push(issue, data, plan.ends, True, True)
+                        issue += len(plan.lengths)
+                    else:
+                        for index, beats in enumerate(plan.lengths):
+                            while not self._credits:
+                                yield
+                            issue = max(issue, self._credits.popleft())
+                            self._push(issue, data, (beats,), index == 0, index == len(plan.lengths) - 1)
+                            issue += 1
+                    generator_ready = issue - 1
+
+    def _push(self, issue: int, data: int, ends: tuple[int, ...], first: bool, last: bool) -> None:
+        address = issue + ADDRESS_CYCLES
+        ready = max(address + WRITE_DATA_CYCLES, data)
+        # The serialiser needs a cycle between tiles.
+        self._channels.push(WRITE_0, Transfer(address, ready, ends, self, last, gap=int(first)))

@@ -1,0 +1,121 @@
+"""What each instruction asks of its engine, in beats and steps: all that timing depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import gcd
+
+from hw.contract import ArrayConfig, Instruction, Opcode
+from hw.contract.config import BEAT_BYTES
+from hw.contract.layout import result_bytes
+from sim.fast.bursts import BURST_BYTES, BlockPlan, block_plan
+from sim.fast.product import Precision
+from sim.memory import MemoryModel
+
+
+@dataclass(frozen=True)
+class LoadWork:
+    """A LOAD."""
+
+    plans: tuple[BlockPlan, ...]
+    """Bursts of block ``i``: ``plans[i % len(plans)]``."""
+    blocks: int
+
+
+@dataclass(frozen=True)
+class ExecWork:
+    """An EXEC."""
+
+    steps: int
+    """Cycles per tile."""
+    tiles: int
+    blocks: int
+    first: bool
+    last: bool
+    release_a: bool
+
+
+@dataclass
+class DrainWork:
+    """A DRAIN."""
+
+    config: ArrayConfig
+    drain: Instruction
+    row_beats: int
+    """Beats of one row of a tile."""
+    round_trip: int
+    _plans: dict[tuple[int, int], BlockPlan] = field(default_factory=dict)
+
+    @property
+    def beats(self) -> int:
+        """Beats of all tiles."""
+        drain = self.drain
+        rows = drain.blocks * drain.tiles * self.config.rows
+        rows += drain.col_sums * drain.blocks + drain.row_sums * drain.tiles
+        return rows * self.row_beats
+
+    def plan(self, block: int, tile: int) -> BlockPlan:
+        """Bursts of one tile."""
+        drain = self.drain
+        residue = (drain.base + block * drain.block_stride + tile * drain.tile_stride) % BURST_BYTES
+        rows = self.config.rows + (drain.col_sums and tile == 0) + (drain.row_sums and block == 0)
+        plan = self._plans.get((residue, rows))
+        if plan is None:
+            plan = block_plan(residue, (0, 0), (1, 1), rows * self.row_beats, self.round_trip)
+            self._plans[residue, rows] = plan
+        return plan
+
+
+@dataclass(frozen=True)
+class EndWork:
+    """An END."""
+
+
+Work = LoadWork | ExecWork | DrainWork | EndWork
+
+
+def work_of(
+    instruction: Instruction, slots: Sequence[Precision], config: ArrayConfig, model: MemoryModel
+) -> Work:
+    """The work of one valid instruction under the precisions in ``slots``."""
+    opcode = instruction.opcode
+    if opcode in (Opcode.LOAD_A, Opcode.LOAD_B):
+        return _load_work(instruction, slots[instruction.slot].bits, config, model)
+    if opcode == Opcode.EXEC:
+        return ExecWork(
+            slots[instruction.slot_a].bits * slots[instruction.slot_b].bits * instruction.ksteps,
+            instruction.tiles,
+            instruction.blocks,
+            bool(instruction.first),
+            bool(instruction.last),
+            bool(instruction.release_a),
+        )
+    if opcode == Opcode.DRAIN:
+        width = result_bytes(
+            slots[instruction.slot_a].bits, slots[instruction.slot_b].bits, instruction.k_log2
+        )
+        # A burst's place is free when its response is in; its address and first beat follow.
+        return DrainWork(
+            config, instruction, width * config.cols // BEAT_BYTES, model.write_latency_cycles + 3
+        )
+    return EndWork()
+
+
+def _load_work(load: Instruction, bits: int, config: ArrayConfig, model: MemoryModel) -> LoadWork:
+    operand = "a" if load.opcode == Opcode.LOAD_A else "b"
+    beats = load.ksteps * config.group_bytes(operand) // BEAT_BYTES
+    strides = (load.tile_stride % BURST_BYTES, load.plane_stride % BURST_BYTES)
+    step = load.block_stride % BURST_BYTES
+    different = min(load.blocks, BURST_BYTES // gcd(step, BURST_BYTES))
+    plans = tuple(
+        block_plan(
+            (load.base + index * step) % BURST_BYTES,
+            strides,
+            (load.tiles, bits),
+            beats,
+            model.read_latency_cycles + 2,
+        )
+        for index in range(different)
+    )
+    return LoadWork(plans, load.blocks)
