@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from importlib import metadata, util
 from pathlib import Path
 
+from hw.contract import ArrayConfig
+
 BUILD_ROOT = Path(__file__).resolve().parents[1] / "build"
 """Everything built lands here; safe to delete."""
 KEPT_BUILDS = 4
@@ -73,7 +75,7 @@ def sources_key(files: Iterable[Path], *extra: object) -> str:
     return digest.hexdigest()[:16]
 
 
-def cached_build(name: str, key: str, build: Callable[[Path], None]) -> Path:
+def cached_build(name: str, key: str, build: Callable[[Path], object]) -> Path:
     """Folder ``build/<name>-<key>``, filled by ``build(folder)`` the first time.
 
     Two processes never build the same thing at once, and a failed or interrupted build leaves nothing.
@@ -92,6 +94,17 @@ def cached_build(name: str, key: str, build: Callable[[Path], None]) -> Path:
                 shutil.rmtree(scratch, ignore_errors=True)
             _forget_old(target, f"{Path(name).name}-{'?' * len(key)}")
     return target
+
+
+def exported(name: str, config: ArrayConfig, export: Callable[[ArrayConfig, Path], object]) -> list[Path]:
+    """The Verilog files that ``export(config, folder)`` writes, exported again if ``hw`` has changed.
+
+    Builds are keyed by this text, so editing what does not change it costs an export and no build.
+    """
+    hardware = BUILD_ROOT.parent / "hw"
+    files = [*hardware.glob("*.py"), *(hardware / "contract").glob("*.py")]
+    folder = cached_build(name, sources_key(files, config.as_dict()), lambda target: export(config, target))
+    return sorted(folder.glob("*.v"))
 
 
 @contextmanager

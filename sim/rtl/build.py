@@ -7,7 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from hw.contract import ArrayConfig
-from sim.verilator import cached_build, run_tool, sources_key, verilator_environment, verilator_root
+from sim.verilator import (
+    cached_build,
+    exported,
+    run_tool,
+    sources_key,
+    verilator_environment,
+    verilator_root,
+)
 
 HERE = Path(__file__).resolve().parent
 TOP = "cpt_accelerator"
@@ -34,25 +41,19 @@ CXX_FLAGS = ["-std=c++17", "-O3", "-fPIC", "-fno-plt", "-fno-gnu-unique", "-w"]
 
 
 def build_library(config: ArrayConfig) -> Path:
-    """Path of the shared library that simulates ``config``, built if its sources have changed.
+    """Path of the shared library that simulates ``config``, built if its Verilog has changed.
 
     Raises `sim.verilator.BuildError` with the tool's output if a step fails.
     """
-    import hw
-
-    hardware = Path(hw.__file__).resolve().parent
-    files = [*hardware.rglob("*.py"), *HERE.glob("*.?pp"), Path(__file__)]
-    key = sources_key(files, config.as_dict(), CXX_FLAGS)
-    return cached_build(f"rtl/{config.name}", key, lambda folder: _build(config, folder)) / LIBRARY
+    verilog = exported(f"verilog/{config.name}", config, _export)
+    key = sources_key([*verilog, *HERE.glob("*.?pp"), Path(__file__)], CXX_FLAGS)
+    return cached_build(f"rtl/{config.name}", key, lambda folder: compile_verilog(verilog, folder)) / LIBRARY
 
 
-def _build(config: ArrayConfig, folder: Path) -> None:
+def _export(config: ArrayConfig, folder: Path) -> None:
     from hw.export import export
 
-    verilog = folder / "verilog"
-    verilog.mkdir()
-    export(config, verilog)
-    compile_verilog(sorted(verilog.glob("*.v")), folder)
+    export(config, folder)
 
 
 def compile_verilog(verilog: list[Path], folder: Path) -> None:

