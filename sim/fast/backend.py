@@ -127,9 +127,7 @@ class FastBackend:
         errors: list[Error] = []
         for word in words:
             instruction = decoded(word.tobytes())
-            errors = (
-                [Error.ILLEGAL_OPCODE] if instruction is None else faults(instruction, slots, self.config)
-            )
+            errors = faults(instruction, slots, self.config)
             if instruction is None or errors:
                 break
             good.append(instruction)
