@@ -48,9 +48,10 @@ def stream_rules(stream: Any) -> Callable[[Any], Any]:
 
     async def check(ctx: Any) -> None:
         waiting = None
-        async for _, reset, valid, ready, payload in ctx.tick().sample(
-            stream.valid, stream.ready, stream.payload
-        ):
+        while True:
+            _, reset, valid, ready, payload = await ctx.tick().sample(
+                stream.valid, stream.ready, stream.payload
+            )
             if waiting is not None and not reset:
                 assert valid, "valid was withdrawn before the transfer"
                 assert payload == waiting, f"payload changed from {waiting} to {payload} while waiting"
@@ -74,7 +75,10 @@ def simulate(block: Any, *benches: Callable[[Any], Any], watch: Sequence[Any] = 
         return run
 
     async def deadline(ctx: Any) -> None:
-        await ctx.tick().repeat(DEADLINE_CYCLES)
+        for _ in range(DEADLINE_CYCLES):
+            if not running:
+                return
+            await ctx.tick()
         raise AssertionError(f"{', '.join(running)} did not end within {DEADLINE_CYCLES} cycles")
 
     with warnings.catch_warnings():
@@ -83,7 +87,7 @@ def simulate(block: Any, *benches: Callable[[Any], Any], watch: Sequence[Any] = 
         simulator.add_clock(PERIOD_S)
         for bench in benches:
             simulator.add_testbench(until_end(bench))
-        simulator.add_testbench(deadline, background=True)
+        simulator.add_testbench(deadline)
         for stream in watch:
             simulator.add_process(stream_rules(stream))
         simulator.run()
