@@ -23,7 +23,7 @@ SIMULATED = BOARDS["zc706"]
 CRYSTAL_MHZ = SIMULATED.crystal_mhz
 PLL_FEEDBACK = SIMULATED.pll_feedback
 
-_ACCESS = {"ro": "read-only", "rw": "read-write", "w1c": "read-write", "w1s": "write-only"}
+ACCESS = {"ro": "read-only", "rw": "read-write", "w1c": "read-write", "w1s": "write-only"}
 
 
 def clock_divisor(clock_mhz: float, board: Board = SIMULATED) -> int:
@@ -191,7 +191,7 @@ def _accelerator(modules: ElementTree.Element, config: ArrayConfig, vlnv: str, b
 
 def _register(parent: ElementTree.Element, register: Register) -> None:
     def describe(element: ElementTree.Element, doc: str, **values: object) -> None:
-        for key, value in {"DESCRIPTION": doc, "ACCESS": _ACCESS[register.access], **values}.items():
+        for key, value in {"DESCRIPTION": doc, "ACCESS": ACCESS[register.access], **values}.items():
             ElementTree.SubElement(element, "PROPERTY", NAME=key, VALUE=str(value))
 
     element = ElementTree.SubElement(parent, "REGISTER", NAME=register.name)

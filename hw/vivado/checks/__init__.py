@@ -1,0 +1,1 @@
+"""Checks of a build; each returns its problems, one line each."""

@@ -1,0 +1,17 @@
+"""The generated reference pages say what the contract says."""
+
+from pathlib import Path
+
+from hw.contract.render import PAGES
+
+
+def document_problems(docs: Path) -> list[str]:
+    """Pages below ``docs`` that no longer match the contract."""
+    found = []
+    for name, page in PAGES.items():
+        path = docs / name
+        if not path.is_file():
+            found.append(f"{path} is missing; run make docs")
+        elif path.read_text(encoding="utf-8") != page():
+            found.append(f"{path} is stale: the contract's registers or instructions changed; run make docs")
+    return found

@@ -1,0 +1,41 @@
+"""Verilator's lint of the exported design; every warning is an error but the ones named here."""
+
+import subprocess
+import tempfile
+from pathlib import Path
+
+from hw.contract.ports import TOP
+from sim.verilator import verilator_environment
+
+WAIVERS = (
+    ("DECLFILENAME", "*", "the dot-product unit and the rest share one file"),
+    ("PROCASSINIT", "*", "Yosys writes power-up values as initialisers; the FPGA loads them"),
+    ("CASEINCOMPLETE", "*", "Yosys assigns the default before the case statement"),
+    ("UNUSEDSIGNAL", "*", "Amaranth names every intermediate and every field of a struct"),
+    ("PINMISSING", "*missing pin: 'rst'*", "the dot-product unit has a reset port but no register uses it"),
+    ("SYMRSVDWORD", "*", "names that only matter in C++"),
+    ("WIDTHEXPAND", "*", "Yosys leaves zero extension to the language"),
+    ("WIDTHTRUNC", "*LOGNOT expects 1 bit*", "Yosys writes `!x` for `x == 0`"),
+)
+"""Rule, pattern of the message, and why it may stand: habits of the generator, not of the design."""
+DEADLINE_S = 300.0
+
+
+def lint_problems(verilog: Path) -> list[str]:
+    """What Verilator reports of the design beyond the waivers, at most ten lines."""
+    rules = [f'lint_off -rule {rule} -file "*" -match "{pattern}"' for rule, pattern, _ in WAIVERS]
+    with tempfile.TemporaryDirectory(prefix="cpt-lint-") as name:
+        waivers = Path(name) / "waivers.vlt"
+        waivers.write_text("\n".join(["`verilator_config", *rules, ""]))
+        command = ["verilator", "--lint-only", "-Wall", "--top-module", TOP, str(waivers)]
+        done = subprocess.run(
+            [*command, str(verilog.resolve())],
+            cwd=name,
+            env=verilator_environment(),
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+            check=False,
+        )
+    lines = [line for line in done.stderr.splitlines() if line.startswith("%")]
+    return lines[:10] if done.returncode else []

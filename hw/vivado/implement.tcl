@@ -1,0 +1,33 @@
+# Synthesis, implementation and reports.
+
+proc cpt::implement {} {
+    variable jobs
+
+    set_property strategy Flow_PerfOptimized_high [get_runs synth_1]
+    set_property strategy Performance_ExplorePostRoutePhysOpt [get_runs impl_1]
+    launch_runs synth_1 -jobs $jobs
+    cpt::await synth_1
+    launch_runs impl_1 -to_step write_bitstream -jobs $jobs
+    cpt::await impl_1
+    open_run impl_1
+    cpt::report
+}
+
+proc cpt::await {name} {
+    wait_on_run $name
+    set run [get_runs $name]
+    if {[get_property PROGRESS $run] ne "100%"} {
+        error "run $name ended with [get_property STATUS $run]; see [get_property DIRECTORY $run]/runme.log"
+    }
+}
+
+proc cpt::report {} {
+    variable output
+
+    report_utilization -file [file join $output utilization.rpt]
+    report_utilization -hierarchical -hierarchical_depth 4 -file [file join $output hierarchy.rpt]
+    report_timing_summary -delay_type min_max -report_unconstrained -check_timing_verbose -max_paths 10 \
+        -file [file join $output timing.rpt]
+    report_drc -file [file join $output drc.rpt]
+    report_power -file [file join $output power.rpt]
+}

@@ -1,0 +1,10 @@
+"""A stand-in for Vivado: it knows the commands and properties the scripts use and refuses all others.
+
+It checks control flow, names, connections, addresses and the gate, not what Vivado makes of them.
+"""
+
+from hw.vivado.standin.interpreter import ScriptError, run_script
+from hw.vivado.standin.scenario import Scenario
+from hw.vivado.standin.session import Session
+
+__all__ = ["Scenario", "ScriptError", "Session", "run_script"]

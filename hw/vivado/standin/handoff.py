@@ -1,0 +1,43 @@
+"""The handoff Vivado would write for the block design at hand: the contract's, with the design's values."""
+
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hw.contract.handoff import IP_NAME, PS_NAME, hwh
+
+if TYPE_CHECKING:
+    from hw.vivado.standin.diagram import Diagram
+
+_CLOCK = "CONFIG.PCW_ACT_FPGA0_PERIPHERAL_FREQMHZ"
+
+
+def write_handoff(diagram: "Diagram", path: Path) -> None:
+    """Write the handoff of ``diagram``: its identities, clock, addresses and interrupt."""
+    build = diagram.session.build
+    root = ElementTree.fromstring(hwh(build.config, board=build.board))
+    modules = {item.get("INSTANCE"): item for item in root.iter("MODULE")}
+    for name in (IP_NAME, PS_NAME):
+        modules[name].set("VLNV", diagram.cells[name][0])
+    _set_clock(modules[PS_NAME], build.board.pll_mhz / float(diagram.properties(PS_NAME)[_CLOCK]))
+    for segment in diagram.segments:
+        _place(modules, segment)
+    if diagram.driver.get(f"{PS_NAME}/IRQ_F2P") != f"{IP_NAME}/irq":
+        for connection in root.findall(".//PORT[@NAME='irq']/CONNECTIONS/*"):
+            connection.set("INSTANCE", "")
+    ElementTree.ElementTree(root).write(path, encoding="unicode", xml_declaration=True)
+
+
+def _set_clock(processor: ElementTree.Element, ratio: float) -> None:
+    for parameter in processor.iter("PARAMETER"):
+        if parameter.get("NAME") == "PCW_FCLK0_PERIPHERAL_DIVISOR0":
+            parameter.set("VALUE", str(round(ratio)))
+
+
+def _place(modules: dict, segment: object) -> None:
+    """Copy an assigned segment into the memory map of its master."""
+    space, target = segment.space.split("/"), segment.target.split("/")  # type: ignore[attr-defined]
+    for entry in modules[space[0]].iter("MEMRANGE"):
+        if (entry.get("INSTANCE"), entry.get("SLAVEBUSINTERFACE")) == tuple(target[:2]):
+            entry.set("BASEVALUE", f"0x{segment.base:08X}")  # type: ignore[attr-defined]
+            entry.set("HIGHVALUE", f"0x{segment.base + segment.size - 1:08X}")  # type: ignore[attr-defined]
