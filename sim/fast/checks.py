@@ -24,23 +24,24 @@ def decoded(word: bytes) -> Instruction | None:
     return instruction if all(instruction.values[f.name] >= f.minimum for f in fields) else None
 
 
-def faults(instruction: Instruction, slots: Sequence[Precision], config: ArrayConfig) -> list[Error]:
-    """Every error that a decoded instruction raises at dispatch; empty for a good one."""
+def faults(instruction: Instruction | None, slots: Sequence[Precision], config: ArrayConfig) -> list[Error]:
+    """Every error that an instruction (None: an illegal one) raises at dispatch; empty for a good one."""
+    if instruction is None:
+        return [Error.ILLEGAL_OPCODE]
     opcode = instruction.opcode
     if opcode == Opcode.END:
         return []
+    overflow = False
     if opcode in (Opcode.LOAD_A, Opcode.LOAD_B):
         used = [slots[instruction.slot].bits]
         half = config.half_words("a" if opcode == Opcode.LOAD_A else "b")
         overflow = (used[0] or _UNSET_BITS) * instruction.ksteps * instruction.tiles > half
     else:
         used = [slots[instruction.slot_a].bits, slots[instruction.slot_b].bits]
-        overflow = False
-        if opcode == Opcode.EXEC:
-            words_a, words_b = ((bits or _UNSET_BITS) * instruction.ksteps for bits in used)
-            overflow = words_a * instruction.tiles > config.half_words("a") or words_b > config.half_words(
-                "b"
-            )
+    if opcode == Opcode.EXEC:
+        words_a, words_b = ((bits or _UNSET_BITS) * instruction.ksteps for bits in used)
+        words_a *= instruction.tiles
+        overflow = words_a > config.half_words("a") or words_b > config.half_words("b")
     found = []
     if not all(1 <= bits <= MAX_BITS for bits in used):
         found.append(Error.BAD_SLOT)
