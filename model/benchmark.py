@@ -54,7 +54,7 @@ def benchmark_step(
     threads: int = 1,
     compiled: bool = False,
 ) -> StepTimes:
-    """Time a step (forward, backward, SGD) of a CIFAR ResNet in float32, with nearest and stochastic rounding.
+    """Time a step (forward, backward, SGD) of a CIFAR ResNet: float32, nearest, stochastic gradients.
 
     All three are channels-last and take turns, so that what else the machine does hits them alike.
     """
