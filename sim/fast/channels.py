@@ -108,6 +108,7 @@ class Channels:
     def __init__(self, model: MemoryModel) -> None:
         self._queues: tuple[deque[Transfer], ...] = tuple(deque() for _ in range(CHANNELS))
         self._free_until = [0] * CHANNELS
+        self._later: deque[Transfer] = deque()
         self._now = 0
         self._shares = [
             _Share(model, [channel for channel in range(CHANNELS) if mask >> channel & 1])
@@ -123,12 +124,16 @@ class Channels:
             transfer.ready = max(transfer.ready, self._free_until[channel] + transfer.gap)
         queue.append(transfer)
 
-    def insert(self, channel: int, transfer: Transfer) -> None:
-        """Add a burst of another master: behind the bursts whose addresses went out before its own.
+    def share(self, transfer: Transfer) -> None:
+        """Add a burst of another master to the first read channel, in the order of addresses.
 
-        Of the others' bursts at most `OUTSTANDING_BURSTS` are out.
+        It takes its place when its address goes out: behind the bursts that are out by then, of which the
+        channel's own master has at most `OUTSTANDING_BURSTS`.
         """
-        queue = self._queues[channel]
+        self._later.append(transfer)
+
+    def _insert(self, transfer: Transfer) -> None:
+        queue = self._queues[READ_0]
         cycle, allowed = transfer.address_cycle, OUTSTANDING_BURSTS
         for index, other in enumerate(queue):
             if other.owner.__class__ is transfer.owner.__class__:
@@ -145,13 +150,18 @@ class Channels:
                 queue.insert(index + 1, transfer)
                 return
             allowed -= bursts
-        self.push(channel, transfer)
+        self.push(READ_0, transfer)
 
     def step(self) -> bool:
         """Move time to the next completion and report it; False if there is nothing to move."""
         queues = self._queues
         while True:
             now, upcoming, mask = self._now, _NEVER, 0
+            if self._later:
+                if self._later[0].address_cycle <= now:
+                    self._insert(self._later.popleft())
+                    continue
+                upcoming = self._later[0].address_cycle
             for channel in range(CHANNELS):
                 if queues[channel]:
                     ready = queues[channel][0].ready

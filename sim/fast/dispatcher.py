@@ -109,8 +109,7 @@ class Dispatcher:
                 request = max(request, self._dispatched[needed - 1] + 1)
             count = min(self._align - self._position % self._align, len(self._program) - self._requested)
             address = request + 1 + M0_ADDRESS_CYCLES
-            self._channels.insert(
-                READ_0,
+            self._channels.share(
                 Transfer(
                     address,
                     request + 1 + self._data_cycles,
