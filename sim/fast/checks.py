@@ -9,8 +9,8 @@ from hw.contract import FORMATS, ArrayConfig, ContractError, Error, Instruction,
 from hw.contract.config import ACC_BITS, MAX_BITS
 from sim.fast.product import Precision
 
-_UNSET_BITS = 32
-"""What the dispatcher multiplies with for a slot of 0 bits; the slot is refused anyway."""
+SLOT_FIELDS = ("slot", "slot_a", "slot_b")
+"""Instruction fields that name a precision slot."""
 
 
 @lru_cache(maxsize=1 << 14)
@@ -29,24 +29,18 @@ def faults(instruction: Instruction | None, slots: Sequence[Precision], config: 
     if instruction is None:
         return [Error.ILLEGAL_OPCODE]
     opcode = instruction.opcode
-    if opcode == Opcode.END:
-        return []
-    overflow = False
-    if opcode in (Opcode.LOAD_A, Opcode.LOAD_B):
-        used = [slots[instruction.slot].bits]
-        half = config.half_words("a" if opcode == Opcode.LOAD_A else "b")
-        overflow = (used[0] or _UNSET_BITS) * instruction.ksteps * instruction.tiles > half
-    else:
-        used = [slots[instruction.slot_a].bits, slots[instruction.slot_b].bits]
+    bits = [slots[value].bits for name, value in instruction.values.items() if name in SLOT_FIELDS]
+    if not all(1 <= width <= MAX_BITS for width in bits):
+        return [Error.BAD_SLOT]
+    if opcode == Opcode.DRAIN and sum(bits) + instruction.k_log2 > ACC_BITS:
+        return [Error.RESULT_WIDTH]
     if opcode == Opcode.EXEC:
-        words_a, words_b = ((bits or _UNSET_BITS) * instruction.ksteps for bits in used)
-        words_a *= instruction.tiles
-        overflow = words_a > config.half_words("a") or words_b > config.half_words("b")
-    found = []
-    if not all(1 <= bits <= MAX_BITS for bits in used):
-        found.append(Error.BAD_SLOT)
-    if overflow:
-        found.append(Error.OPERAND_OVERFLOW)
-    if opcode == Opcode.DRAIN and sum(used) + instruction.k_log2 > ACC_BITS:
-        found.append(Error.RESULT_WIDTH)
-    return found
+        words = {"a": bits[0] * instruction.ksteps * instruction.tiles, "b": bits[1] * instruction.ksteps}
+    elif opcode in (Opcode.LOAD_A, Opcode.LOAD_B):
+        operand = "a" if opcode == Opcode.LOAD_A else "b"
+        words = {operand: bits[0] * instruction.ksteps * instruction.tiles}
+    else:
+        words = {}
+    if any(count > config.half_words(operand) for operand, count in words.items()):
+        return [Error.OPERAND_OVERFLOW]
+    return []

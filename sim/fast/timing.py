@@ -17,6 +17,7 @@ from hw.contract import FORMATS, ArrayConfig, Counter, Instruction
 from hw.contract.config import BEAT_BYTES
 from hw.contract.isa import INSTRUCTION_BYTES
 from sim.fast.bursts import BURST_BYTES
+from sim.fast.checks import SLOT_FIELDS
 from sim.fast.dispatcher import Dispatcher
 from sim.fast.machine import Residue
 from sim.fast.pipeline import FETCH_INSTRUCTIONS
@@ -82,7 +83,6 @@ def _masks() -> NDArray[np.uint32]:
 
 
 _MASKS = _masks()
-_SLOT_FIELDS = ("slot", "slot_a", "slot_b")
 
 
 class Timekeeper:
@@ -109,7 +109,7 @@ class Timekeeper:
         """Timing of ``instructions``, decoded from ``words`` ``(count, 32)``."""
         fields = words.view(np.uint32)
         masked = fields & _MASKS[fields[:, 0] & 0xF]
-        named = {slot for item in instructions for name, slot in item.values.items() if name in _SLOT_FIELDS}
+        named = {slot for item in instructions for name, slot in item.values.items() if name in SLOT_FIELDS}
         bits = tuple(slots[slot].bits for slot in sorted(named))
         align = min(FETCH_INSTRUCTIONS, ring_size)
         key = (masked.tobytes(), bits, ring_index % align, align, residue)
