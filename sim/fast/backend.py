@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -113,14 +115,14 @@ class FastBackend:
         registers = self._registers
         if not self._running or self._stuck:
             return
-        slots, head, size = registers.slots(), registers["RING_HEAD"], 1 << registers["RING_LOG2"]
+        slots, head, size = registers.slots, registers["RING_HEAD"], 1 << registers["RING_LOG2"]
         try:
             words = self._ring_words(head, (registers["RING_TAIL"] - head) % _COUNT, size)
             self._run(words, slots, head, size)
         except MachineError as stop:
             self._stop(stop.errors)
 
-    def _run(self, words: NDArray[np.uint8], slots: tuple[Precision, ...], head: int, size: int) -> None:
+    def _run(self, words: NDArray[np.uint8], slots: Sequence[Precision], head: int, size: int) -> None:
         """Time and execute instructions up to the first faulty one; raises `MachineError` at that."""
         registers = self._registers
         good: list[Instruction] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hw.contract import CONTRACT_HASH, REGISTERS, ArrayConfig, Counter, register
 from hw.contract.config import SLOTS
-from hw.contract.regs import slot_offset
+from hw.contract.regs import SLOT_BASE
 from sim.fast.product import Precision
 
 _BY_OFFSET = {item.offset: item for item in REGISTERS}
@@ -22,6 +22,8 @@ class RegisterFile:
 
     def __init__(self, config: ArrayConfig) -> None:
         self._values = {item.name: item.reset for item in REGISTERS}
+        self.slots = [Precision(0, False)] * SLOTS
+        """All precision slots."""
         self["CONTRACT_LO"] = CONTRACT_HASH & _MASK_32
         self["CONTRACT_HI"] = CONTRACT_HASH >> 32
         self["SHAPE"] = self._pack("SHAPE", config)
@@ -54,6 +56,8 @@ class RegisterFile:
             return ""
         if item.access == "rw":
             self._values[item.name] = value & item.mask
+            if item.name.startswith("SLOT_"):
+                self.slots[(offset - SLOT_BASE) // 4] = Precision(value & 0x1F, bool(value >> 8 & 1))
         elif item.access == "w1c":
             self._values[item.name] &= ~value & _MASK_32
         return item.name
@@ -66,11 +70,6 @@ class RegisterFile:
     def flag(self, name: str, field: str) -> int:
         """Mask of the one-bit ``field`` of register ``name``."""
         return 1 << register(name).field(field).offset
-
-    def slots(self) -> tuple[Precision, ...]:
-        """All precision slots."""
-        values = (self._values[_BY_OFFSET[slot_offset(index)].name] for index in range(SLOTS))
-        return tuple(Precision(value & 0x1F, bool(value >> 8 & 1)) for value in values)
 
     def counter(self, which: Counter) -> int:
         """The 64-bit performance counter ``which``."""
