@@ -255,13 +255,22 @@ def test_an_illegal_instruction_is_named_by_its_place():
         multiplication(accelerator).check()
 
 
-def test_a_program_that_waits_for_ever_ends_at_the_deadline():
+def test_a_program_that_waits_for_ever_is_stopped_by_the_watchdog():
     """EXEC without operands: the machine itself stays busy."""
     words = multiplication_words_without_loads()
     with opened() as accelerator:
         accelerator.set_slots({0: (4, False), 1: (4, False)})
+        with pytest.raises(DeviceError, match=r"program stuck stopped at instruction .*watchdog"):
+            accelerator.run(Program("stuck", words), deadline_s=30)
+        multiplication(accelerator).check()
+
+
+def test_without_the_watchdog_it_meets_the_deadline():
+    with opened() as accelerator:
+        accelerator.set_slots({0: (4, False), 1: (4, False)})
+        accelerator.ip.write("WATCHDOG", 0)
         with pytest.raises(DeviceTimeout, match="STATUS = 0x1"):
-            accelerator.run(Program("stuck", words), deadline_s=0.05)
+            accelerator.run(Program("stuck", multiplication_words_without_loads()), deadline_s=0.05)
         multiplication(accelerator).check()
 
 
