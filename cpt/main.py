@@ -14,6 +14,8 @@ from hw.contract import ContractError
 COMMANDS = {
     "train": "train a network on the accelerator, with cyclic and with static precision",
     "compare": "cycles of every program of a training step: compiled RTL beside the fast model",
+    "bits": "show a precision schedule and what it saves",
+    "bitops": "count bit operations; with --paper, beside the published numbers",
 }
 """Commands and what they do; each is a module ``cpt.<name>`` with ``add_arguments`` and ``run``."""
 USER_ERROR = 2

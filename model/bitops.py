@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -46,7 +47,8 @@ def counted_macs(layers: Iterable[Layer]) -> int:
 
 def mean_cost(plan: Plan, steps: int) -> float:
     """Mean of ``fw*fw + 2*fw*bw`` over the first ``steps`` steps of the plan."""
-    return sum(pass_bitops(1, *plan.bits(step)).total for step in range(steps)) / steps
+    counts = Counter(plan.bits(step) for step in range(steps))
+    return sum(pass_bitops(1, *bits).total * count for bits, count in counts.items()) / steps
 
 
 def run_gbitops(layers: Iterable[Layer], plan: Plan, steps: int, samples: int = PAPER_SAMPLES) -> float:

@@ -1,0 +1,159 @@
+"""Count bit operations: per layer and per run, or the papers' tables with the published numbers beside."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from cpt.table import align
+from hw.contract import ContractError
+from model.architecture import cifar_resnet, imagenet_resnet, mobilenet_v2
+from model.architecture.layers import Layer, Norm
+from model.architecture.resnet import IMAGENET_DEPTHS
+from model.bitops import PAPER_ITERATIONS, PAPER_SAMPLES, mean_cost, pass_bitops, run_gbitops
+from model.reproduce import Comparison, compare_all
+from model.schedule import Curve, CyclicCosine, Plan, Static
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        "model", nargs="?", default="resnet74", help="resnetN or mobilenetv2 (default: resnet74)"
+    )
+    parser.add_argument(
+        "--fw", type=int, nargs="+", default=[3, 8], metavar="BITS", help="lowest and highest"
+    )
+    parser.add_argument("--bw", type=int, default=8, metavar="BITS", help="bits of gradients (default: 8)")
+    parser.add_argument("--cycles", type=int, default=32, metavar="N", help="precision cycles (default: 32)")
+    parser.add_argument(
+        "--total", type=int, default=PAPER_ITERATIONS, metavar="N", help="schedule steps (default: 64000)"
+    )
+    parser.add_argument(
+        "--samples", type=int, default=PAPER_SAMPLES, metavar="N", help="training images (default: 64000*128)"
+    )
+    parser.add_argument("--layers", action="store_true", help="a row per layer, at the highest precision")
+    parser.add_argument("--paper", action="store_true", help="the papers' tables, computed beside published")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the counts."""
+    try:
+        return _paper(arguments.json) if arguments.paper else _model(arguments)
+    except ContractError:
+        raise
+    except ValueError as error:
+        raise ContractError(str(error)) from None
+
+
+def _network(name: str) -> Sequence[Layer]:
+    """Layers of the network called ``name``."""
+    match = re.fullmatch(r"resnet(\d+)", name)
+    if match:
+        depth = int(match[1])
+        return imagenet_resnet(depth).layers if depth in IMAGENET_DEPTHS else cifar_resnet(depth).layers
+    if name == "mobilenetv2":
+        return mobilenet_v2()
+    imagenet = ", ".join(map(str, IMAGENET_DEPTHS))
+    raise ContractError(
+        f"model is {name!r}; allowed: mobilenetv2, resnetN with N = {imagenet} (ImageNet) or 6n+2 (CIFAR)"
+    )
+
+
+def _model(arguments: argparse.Namespace) -> int:
+    """One network at one schedule."""
+    layers = _network(arguments.model)
+    if not 1 <= len(arguments.fw) <= 2:
+        raise ContractError(f"fw is {' '.join(map(str, arguments.fw))}; allowed: one or two bit-widths")
+    for name in ("samples", "total"):
+        if getattr(arguments, name) < 1:
+            raise ContractError(f"{name} is {getattr(arguments, name)}; allowed: at least 1")
+    top = arguments.fw[-1]
+    fw: Curve = Static(top)
+    if len(arguments.fw) == 2:
+        fw = CyclicCosine(arguments.fw[0], top, arguments.total, arguments.cycles)
+    plan, static = Plan(fw, Static(arguments.bw)), Plan(Static(top), Static(arguments.bw))
+    saved = 1 - mean_cost(plan, arguments.total) / mean_cost(static, 1)
+    result: dict[str, Any] = {
+        "model": arguments.model,
+        "fw": arguments.fw,
+        "bw": arguments.bw,
+        "samples": arguments.samples,
+        "gbitops": run_gbitops(layers, plan, arguments.total, arguments.samples),
+        "static_gbitops": run_gbitops(layers, static, 1, arguments.samples),
+        "saving": saved,
+        "layers": [_layer(layer, top, arguments.bw) for layer in layers if not isinstance(layer, Norm)],
+    }
+    if arguments.json:
+        print(json.dumps(result))
+        return 0
+    if arguments.layers:
+        names = ("layer", "MACs", "forward", "dX", "dW")
+        rows = [
+            (row["name"], str(row["macs"]), *(f"{row[key] / 1e6:.1f}" for key in ("forward", "dx", "dw")))
+            for row in result["layers"]
+        ]
+        print(f"million bit operations per image at FW{top}/BW{arguments.bw}\n\n{align([names, *rows])}")
+    print(f"{arguments.model}, {arguments.samples} images, schedule of {arguments.total} steps")
+    print(f"FW({','.join(map(str, arguments.fw))})/BW{arguments.bw}: {result['gbitops']:.4g} GBitOPs")
+    if len(arguments.fw) == 2:
+        print(f"FW{top}/BW{arguments.bw}: {result['static_gbitops']:.4g} GBitOPs; saved: {100 * saved:.1f} %")
+    return 0
+
+
+def _layer(layer: Any, fw: int, bw: int) -> dict[str, Any]:
+    """One layer's work per image; layers kept in full precision count like the others, as in the papers."""
+    work = pass_bitops(layer.macs, fw, bw)
+    return {
+        "name": layer.name,
+        "macs": layer.macs,
+        "quantised": layer.quantised,
+        "forward": work.forward,
+        "dx": work.dx,
+        "dw": work.dw,
+    }
+
+
+def _paper(as_json: bool) -> int:
+    """Every published row beside what is computed."""
+    rows = compare_all()
+    if as_json:
+        print(json.dumps([row.as_dict() for row in rows]))
+        return 0
+    names = (
+        "table",
+        "model",
+        "method",
+        "FW",
+        "BW",
+        "published",
+        "computed",
+        "off",
+        "saves",
+        "computed",
+        "note",
+    )
+    print(align([names, *map(_cells, rows)]))
+    return 0
+
+
+def _cells(row: Comparison) -> tuple[str, ...]:
+    def percent(value: float | None, form: str = ".1f") -> str:
+        return "" if value is None else f"{100 * value:{form}} %"
+
+    return (
+        row.table,
+        row.model,
+        row.method,
+        "-".join(map(str, row.fw)),
+        "-".join(map(str, row.bw)),
+        f"{row.published:.3g}",
+        "" if row.computed is None else f"{row.computed:.3g}",
+        percent(row.difference, "+.2f"),
+        percent(row.published_saving),
+        percent(row.computed_saving),
+        "" if row.reproducible else f"not reproducible: {row.reason}",
+    )

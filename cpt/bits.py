@@ -1,0 +1,132 @@
+"""Show a precision schedule: bits at every step, their mean, and what they save."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+from hw.contract import ContractError
+from model.bitops import mean_cost
+from model.schedule import (
+    CosineAnnealing,
+    Curve,
+    CyclicCosine,
+    Delayed,
+    Plan,
+    Progressive,
+    RandomEvery,
+    Static,
+    Triangular,
+)
+
+CYCLIC = {"cosine": CyclicCosine, "triangular": Triangular, "cosine-anneal": CosineAnnealing}
+SHAPES = (*CYCLIC, "progressive", "random")
+_WIDTH = 64
+"""Characters of the drawing."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        "--fw", type=int, nargs="+", default=[3, 8], metavar="BITS", help="lowest and highest"
+    )
+    parser.add_argument(
+        "--bw", type=int, nargs="+", default=[8], metavar="BITS", help="the same for gradients"
+    )
+    parser.add_argument("--cycles", type=int, default=32, metavar="N", help="cycles in the run (default: 32)")
+    parser.add_argument("--total", type=int, default=160, metavar="N", help="steps in the run (default: 160)")
+    parser.add_argument("--shape", default="cosine", help=f"{', '.join(SHAPES)} (default: cosine)")
+    parser.add_argument(
+        "--start", type=int, default=0, metavar="STEP", help="cycles begin here; lowest before"
+    )
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="random: steps between changes")
+    parser.add_argument("--seed", type=int, default=0, help="random: which schedule")
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="draw it (needs matplotlib)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the schedule."""
+    try:
+        plan = Plan(_curve("fw", arguments.fw, arguments), _curve("bw", arguments.bw, arguments))
+        rows = [plan.bits(step) for step in range(arguments.total)]
+    except ContractError:
+        raise
+    except ValueError as error:
+        raise ContractError(str(error)) from None
+    cost = mean_cost(plan, arguments.total)
+    static = mean_cost(Plan(Static(plan.fw.highest), Static(plan.bw.highest)), 1)
+    result: dict[str, Any] = {
+        "fw": [fw for fw, _ in rows],
+        "bw": [bw for _, bw in rows],
+        "evaluation_bits": plan.evaluation_bits,
+        "mean_bitops_per_mac": cost,
+        "saving": 1 - cost / static,
+    }
+    if arguments.figure:
+        _draw(arguments.figure, rows)
+    if arguments.json:
+        print(json.dumps(result))
+        return 0
+    for name, column in (("fw", result["fw"]), ("bw", result["bw"])):
+        if len(set(column)) > 1:
+            print(_picture(name, column))
+        else:
+            print(f"{name}: {column[0]} throughout")
+    print(f"\nevaluation at {plan.evaluation_bits} bits")
+    print(f"bit operations per multiply-accumulate, three passes: {cost:.1f}")
+    print(f"saved against the upper bound throughout: {100 * result['saving']:.1f} %")
+    return 0
+
+
+def _curve(name: str, bits: list[int], arguments: argparse.Namespace) -> Curve:
+    """The curve that the options ask for."""
+    if arguments.shape not in SHAPES:
+        raise ContractError(f"shape is {arguments.shape!r}; allowed: {', '.join(SHAPES)}")
+    if not 1 <= len(bits) <= 2:
+        raise ContractError(f"{name} is {' '.join(map(str, bits))}; allowed: one or two bit-widths")
+    if len(bits) == 1:
+        return Static(bits[0])
+    low, high = bits
+    length = arguments.total - arguments.start
+    curve: Curve
+    if arguments.shape == "progressive":
+        curve = Progressive(low, high, length)
+    elif arguments.shape == "random":
+        curve = RandomEvery(low, high, length, arguments.every, arguments.seed)
+    else:
+        curve = CYCLIC[arguments.shape](low, high, length, arguments.cycles)
+    return Delayed(low, arguments.start, curve) if arguments.start else curve
+
+
+def _picture(name: str, column: list[int]) -> str:
+    """One line per precision, one character per step (or per group of steps), and the runs of equal bits."""
+    group = -(-len(column) // _WIDTH)
+    shown = [column[index] for index in range(0, len(column), group)]
+    lines = [f"{name}: {len(column)} steps" + (f", one in {group} shown" if group > 1 else "")]
+    for bits in range(max(column), min(column) - 1, -1):
+        lines.append(f"{bits:3} " + "".join("#" if value == bits else " " for value in shown).rstrip())
+    runs = [f"{bits}x{len(list(same))}" for bits, same in itertools.groupby(column)]
+    lines.append("bits x steps: " + " ".join(runs[:12]) + (" ..." if len(runs) > 12 else ""))
+    return "\n".join(lines)
+
+
+def _draw(path: Path, rows: list[tuple[int, int]]) -> None:
+    """The schedule as a figure (CPT Fig. 9)."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ContractError("figure needs matplotlib; allowed: pip install 'cpt-fpga[model]'") from None
+    figure = Figure(figsize=(7, 2.6), layout="constrained")
+    axes = figure.add_subplot()
+    for index, (name, style) in enumerate((("weights, activations", "-"), ("gradients", "--"))):
+        axes.step(range(len(rows)), [row[index] for row in rows], style, where="post", label=name)
+    axes.set(xlabel="step", ylabel="bits")
+    axes.legend()
+    try:
+        figure.savefig(path)
+    except ValueError as error:
+        raise ContractError(f"figure is {str(path)!r}; allowed: {error}") from None
