@@ -26,6 +26,8 @@ CYCLIC = {"cosine": CyclicCosine, "triangular": Triangular, "cosine-anneal": Cos
 SHAPES = (*CYCLIC, "progressive", "random")
 _WIDTH = 64
 """Characters of the drawing."""
+_RUNS = 12
+"""Runs of equal bits that are drawn and listed."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -103,14 +105,18 @@ def _curve(name: str, bits: list[int], arguments: argparse.Namespace) -> Curve:
 
 
 def _picture(name: str, column: list[int]) -> str:
-    """One line per precision, one character per step (or per group of steps), and the runs of equal bits."""
-    group = -(-len(column) // _WIDTH)
-    shown = [column[index] for index in range(0, len(column), group)]
-    lines = [f"{name}: {len(column)} steps" + (f", one in {group} shown" if group > 1 else "")]
+    """A line per precision, a character per step or group of steps, then the runs of equal bits."""
+    runs = [(bits, len(list(same))) for bits, same in itertools.groupby(column)]
+    span = len(column)
+    if span > _WIDTH:
+        span = min(span, max(_WIDTH, sum(count for _, count in runs[:_RUNS])))
+    group = -(-span // _WIDTH)
+    shown = column[:span:group]
+    lines = [f"{name}: {len(column)} steps" + (f", the first {span} drawn" if span < len(column) else "")]
     for bits in range(max(column), min(column) - 1, -1):
         lines.append(f"{bits:3} " + "".join("#" if value == bits else " " for value in shown).rstrip())
-    runs = [f"{bits}x{len(list(same))}" for bits, same in itertools.groupby(column)]
-    lines.append("bits x steps: " + " ".join(runs[:12]) + (" ..." if len(runs) > 12 else ""))
+    words = [f"{bits}x{count}" for bits, count in runs[:_RUNS]]
+    lines.append("bits x steps: " + " ".join(words) + (" ..." if len(runs) > _RUNS else ""))
     return "\n".join(lines)
 
 
