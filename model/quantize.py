@@ -8,7 +8,14 @@ from contextlib import contextmanager
 from torch import nn
 
 from model.config import QuantConfig
-from model.layers import LayerPrecision, QuantConv2d, QuantLinear, QuantLSTM, QuantMultiheadAttention
+from model.layers import (
+    FixedPointBatchNorm2d,
+    LayerPrecision,
+    QuantConv2d,
+    QuantLinear,
+    QuantLSTM,
+    QuantMultiheadAttention,
+)
 
 Filter = Callable[[str, nn.Module], bool]
 """(dotted name, module) to whether the module is quantised."""
@@ -34,8 +41,8 @@ def quantize_(
     """Replace the model's `Conv2d`, `Linear`, `LSTM` and `MultiheadAttention` by quantised ones, in place.
 
     Parameters are shared with the layers replaced, so optimisers stay valid. Layers are numbered in the order
-    of ``named_modules``. Returns ``model`` (or its replacement, if the model itself is such a layer). Raises
-    `ValueError` if nothing is left to quantise.
+    of ``named_modules``. With WAGEUBN, `BatchNorm2d` is replaced too. Returns ``model`` (or its replacement,
+    if the model itself is such a layer). Raises `ValueError` if nothing is left to quantise.
     """
     config = config or QuantConfig()
     keep = filter_fn or default_filter(model)
@@ -55,8 +62,18 @@ def quantize_(
             return new
         parent, _, attribute = name.rpartition(".")
         setattr(model.get_submodule(parent), attribute, new)
+    if config.quantiser == "wageubn":
+        _fix_batch_norms(model)
     _forbid_fused_encoders(model)
     return model
+
+
+def _fix_batch_norms(model: nn.Module) -> None:
+    """WAGEUBN's batch norm in place of every `BatchNorm2d`."""
+    for name, module in list(model.named_modules()):
+        if type(module) is nn.BatchNorm2d:
+            parent, _, attribute = name.rpartition(".")
+            setattr(model.get_submodule(parent), attribute, FixedPointBatchNorm2d.from_float(module))
 
 
 def _forbid_fused_encoders(model: nn.Module) -> None:

@@ -13,13 +13,11 @@ from model.functional import Noise, Range
 from model.golden import SAFE_FLOOR
 from model.quantisers.base import Quantiser
 
-UPDATE_BITS = 15
-"""Bits of the weights' gradient and of the update."""
-
 
 class Wageubn(Quantiser):
-    """Fixed-point weights and activations; errors scaled by a power of two, weight gradients stochastic.
+    """Fixed-point weights and activations, errors scaled by a power of two.
 
+    Batch norm is `model.layers.FixedPointBatchNorm2d`, the update `model.optimiser.FixedPointSGD`.
     ``flagged_errors``: errors in the paper's second format, which keeps small values by a flag bit.
     """
 
@@ -31,12 +29,12 @@ class Wageubn(Quantiser):
 
     def weight(self, w: Tensor, bits: Tensor, soft_bits: Tensor | None = None) -> Tensor:
         limit = 1 - 2 / _steps(bits) / 2
-        return _RoundThrough.apply(w, _steps(bits)).clamp(-limit, limit)
+        return RoundThrough.apply(w, _steps(bits)).clamp(-limit, limit)
 
     def activation(
         self, x: Tensor, bits: Tensor, found: Range | None, inside: bool, soft_bits: Tensor | None = None
     ) -> Tensor:
-        return _RoundThrough.apply(x, _steps(bits))
+        return RoundThrough.apply(x, _steps(bits))
 
     def gradient(self, y: Tensor, bits: Tensor, key: Tensor | int, channels_first: bool) -> Tensor:
         rule = flagged_error if self.flagged_errors else error
@@ -73,7 +71,7 @@ def flagged_error(grad: Tensor, bits: Tensor, noise: Noise | None = None) -> Ten
     return torch.where(scaled.abs() < 1, fixed_point(scaled, _steps(bits)), coarse) * step
 
 
-class _RoundThrough(Function):
+class RoundThrough(Function):
     """`fixed_point` with an identity gradient."""
 
     @staticmethod

@@ -1,0 +1,51 @@
+"""WAGEUBN's batch norm: every operand in fixed point (NUMERICS section 2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from model.quantisers.wageubn import RoundThrough
+
+VALUE_BITS = 8
+"""Of scale, shift and normalised values."""
+MOMENT_BITS = 16
+"""Of mean and standard deviation."""
+
+
+class FixedPointBatchNorm2d(nn.BatchNorm2d):
+    """`torch.nn.BatchNorm2d` with mean and deviation at 16 bits, scale, shift and normalised values at 8."""
+
+    @classmethod
+    def from_float(cls, norm: nn.BatchNorm2d) -> FixedPointBatchNorm2d:
+        """A layer that shares the parameters and buffers of ``norm``."""
+        if norm.momentum is None or not norm.affine or not norm.track_running_stats:
+            raise ValueError("batch norm has no momentum, affine or running statistics; allowed: all of them")
+        new = cls(norm.num_features, norm.eps, norm.momentum, device="meta")
+        new.weight, new.bias = norm.weight, norm.bias
+        new.running_mean, new.running_var = norm.running_mean, norm.running_var
+        new.num_batches_tracked = norm.num_batches_tracked
+        return new.train(norm.training)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)."""
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        if self.training:
+            var, mean = torch.var_mean(input, (0, 2, 3), correction=0)
+            with torch.no_grad():
+                share, count = self.momentum or 0.0, input.numel() // input.shape[1]
+                self.running_mean.lerp_(mean, share)
+                self.running_var.lerp_(var * count / max(1, count - 1), share)
+        else:
+            mean, var = self.running_mean, self.running_var
+        mean, deviation = _fixed(mean, MOMENT_BITS), _fixed((var + self.eps).sqrt(), MOMENT_BITS)
+        column = (-1, 1, 1)
+        normal = _fixed((input - mean.view(column)) / deviation.view(column), VALUE_BITS)
+        scale, offset = _fixed(self.weight, VALUE_BITS), _fixed(self.bias, VALUE_BITS)
+        return normal * scale.view(column) + offset.view(column)
+
+
+def _fixed(x: Tensor, bits: int) -> Tensor:
+    """The nearest multiple of 2**(1 - bits), with an identity gradient."""
+    return RoundThrough.apply(x, x.new_tensor(2.0 ** (bits - 1)))
