@@ -15,7 +15,7 @@ _TORCH_NAMES = {
     "precision": "model.quantize",
     "set_precision": "model.quantize",
     "precisions": "model.quantize",
-    "summary": "model.summary",
+    "summary": "model.layer_summary",
     "PrecisionScheduler": "model.schedulers",
     "CyclicPrecision": "model.schedulers",
     "StaticPrecision": "model.schedulers",

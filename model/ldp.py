@@ -19,7 +19,7 @@ _EPS = 1e-12
 class LearnedPrecision:
     """One learnable beta per layer for its weights and activations, with an optimiser and a cost target.
 
-    ``macs``: multiply-accumulates of each layer by name, as `model.summary.summary` counts them. While the
+    ``macs``: multiply-accumulates of each layer by name, as `summary` counts them. While the
     cost at the learned bits is above ``target`` times that at the highest bits, a cost gradient is added:
     ``G = G_task + alpha * G_cost * mean|G_task| / (mean|G_cost| + eps)``. ``cost``: ``forward`` (the paper's
     Eq. 4, MACs * B**2) or ``training`` (all three passes). The betas have plain SGD of their own; leave them

@@ -8,11 +8,11 @@ from torch import nn
 
 from model import networks
 from model.config import QuantConfig
+from model.layer_summary import summary
 from model.ldp import LearnedPrecision
 from model.pfq import ProgressiveFractional
 from model.quantize import precisions, quantize_
 from model.schedulers import CyclicPrecision, RandomPrecision, StaticPrecision
-from model.summary import summary
 
 torch.set_num_threads(1)
 

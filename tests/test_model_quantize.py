@@ -10,8 +10,8 @@ from torch import nn
 import cpt
 from model import architecture, bitops, networks
 from model.config import QuantConfig
+from model.layer_summary import summary
 from model.quantize import precision, precisions, quantize_, set_precision
-from model.summary import summary
 
 torch.set_num_threads(1)
 

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from model.config import QuantConfig
+from model.layer_summary import summary
 from model.quantize import precision, precisions, quantize_
-from model.summary import summary
 
 torch.set_num_threads(1)
 FULL = QuantConfig(fw=0, bw=0)
