@@ -1,12 +1,13 @@
 # Verbs only; `make` lists them. The environment is .venv/, everything built is cached in build/.
 PYTHON ?= python3
 BIN := .venv/bin
+BOARD ?= zc706
 
 .DEFAULT_GOAL := help
-.PHONY: help train test sim compare rtl lint docs bitstream clean
+.PHONY: help train test sim compare rtl lint docs bitstream bitstream-check clean
 
 help: ## list the verbs
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
 
 train: .venv/installed ## train the digits network with cyclic precision on the simulated accelerator
 	$(BIN)/cpt train --run-name digits $(ARGS)
@@ -31,8 +32,11 @@ lint: .venv/installed ## ruff and mypy
 docs: .venv/installed ## regenerate the register and instruction reference
 	$(BIN)/python -m hw.contract.render
 
-bitstream: ## build the bitstream (needs Vivado)
-	@command -v vivado >/dev/null || { echo "bitstream: vivado is not on PATH; allowed: a Vivado installation with a licence for the XC7Z045" >&2; exit 2; }
+bitstream: .venv/installed ## build the bitstream in build/bitstream/BOARD/ (needs Vivado)
+	$(BIN)/cpt bitstream --board $(BOARD) $(ARGS)
+
+bitstream-check: .venv/installed ## check everything about the bitstream that needs no Vivado
+	$(BIN)/cpt bitstream --check $(ARGS)
 
 clean: ## delete the environment, everything built and all runs
 	rm -rf .venv build runs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -15,6 +16,7 @@ COMMANDS = {
     "train": "train a network on the accelerator, with cyclic and with static precision",
     "compare": "cycles of every program of a training step: compiled RTL beside the fast model",
     "bits": "show a precision schedule and what it saves",
+    "bitstream": "build a board's bitstream with Vivado, or check it without",
     "bitops": "count bit operations; with --paper, beside the published numbers",
 }
 """Commands and what they do; each is a module ``cpt.<name>`` with ``add_arguments`` and ``run``."""
@@ -42,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         print(f"cpt: command is {name!r}; allowed: {', '.join(COMMANDS)}", file=sys.stderr)
         return USER_ERROR
+    # One BLAS thread, set before numpy is loaded: sums then do not depend on the number of cores, products are
+    # too small to gain from more, and on a busy machine threads that wait for each other cost tenfold.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     module = importlib.import_module(f"cpt.{name}")
     parser = OneLineParser(prog=f"cpt {name}", description=module.__doc__)
     module.add_arguments(parser)

@@ -1,1 +1,1 @@
-"""The bitstream: Vivado scripts, what they are told about a board, and their check without Vivado."""
+"""The bitstream: Vivado scripts and what they are told about a board; `sim.vivado` runs them without it."""

@@ -18,7 +18,7 @@ DELIVERED = ("cpt.bit", "cpt.hwh", "utilization.rpt", "timing.rpt")
 
 
 class BuildError(Exception):
-    """Vivado is missing, failed or left something out; one line."""
+    """Vivado failed or left something out; one line."""
 
 
 def prepare(target: Board, clock_mhz: float, output: Path, jobs: int = 4) -> Build:
@@ -45,10 +45,10 @@ def _identity(target: Board, clock_mhz: float) -> int:
 
 
 def require_vivado() -> str:
-    """Path of Vivado; `BuildError` saying what is needed if there is none."""
+    """Path of Vivado; `ContractError` saying what is needed if there is none."""
     found = shutil.which("vivado")
     if found is None:
-        raise BuildError(
+        raise ContractError(
             "vivado is not on PATH; allowed: Vivado 2020.1 or later, with a licence for the XC7Z045 on zc706 "
             "(the free edition covers pynq-z2); `make bitstream-check` needs neither"
         )
@@ -80,8 +80,8 @@ def write_manifest(build: Build) -> Path:
         "build_id": build.build_id,
         **timing,
         "sha256": {
-            name: hashlib.sha256((build.output / name).read_bytes()).hexdigest()
-            for name in (*DELIVERED, build.verilog.name)
+            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in (*(build.output / name for name in DELIVERED), build.verilog)
         },
     }
     path = build.output / "manifest.json"

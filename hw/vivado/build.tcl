@@ -1,6 +1,6 @@
 # Builds the bitstream of one board: vivado -mode batch -source build.tcl -tclargs settings.tcl
 #
-# `python -m hw.vivado` writes settings.tcl from the contract and calls this. Any error ends Vivado with a
+# `cpt bitstream` writes settings.tcl from the contract and calls this. Any error ends Vivado with a
 # status other than 0; cpt.bit appears in the output folder only after the gate let the design pass.
 
 namespace eval cpt {

@@ -90,7 +90,7 @@ def settings(build: Build) -> dict[str, object]:
 
 def settings_tcl(build: Build) -> str:
     """The settings as a Tcl script."""
-    lines = [f"# Written by `python -m hw.vivado` for {build.board.name}; change hw/contract instead."]
+    lines = [f"# Written by `cpt bitstream` for {build.board.name}; change hw/contract instead."]
     lines.append("namespace eval cpt {")
     lines += [f"    variable {name} {word(value)}" for name, value in settings(build).items()]
     return "\n".join([*lines, "}", ""])

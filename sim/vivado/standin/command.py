@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from hw.vivado.standin.objects import CommandError
+from sim.vivado.standin.objects import CommandError
 
 
 @dataclass

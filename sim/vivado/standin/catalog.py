@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hw.contract.board import BOARDS
-from hw.vivado.standin.objects import Thing
+from sim.vivado.standin.objects import Thing
 
 SWITCH = ("0", "1")
 PS = "xilinx.com:ip:processing_system7:5.5"

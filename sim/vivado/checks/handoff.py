@@ -71,7 +71,7 @@ def _connections(metadata: Any, target: Board) -> Iterator[Row]:
         f"{signal.parent().parent().name}/{signal.parent().name}"
         for signal in accelerator.ports[INTERRUPT].sig()._connections.values()
     ]
-    yield f"{INTERRUPT} goes to", ", ".join(ends) or "nothing", f"{PS_NAME}/IRQ_F2P"
+    yield f"end of {INTERRUPT}", ", ".join(ends) or "nothing", f"{PS_NAME}/IRQ_F2P"
     for master, port in _MASTERS.items():
         ranges = [
             (item["baseaddr"], item["addr_range"], item["subord_port"].split(":")[-1].split("[")[0])

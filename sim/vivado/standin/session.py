@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from hw.vivado.settings import Build
-from hw.vivado.standin.command import Arguments, command, commands_of
-from hw.vivado.standin.diagram import Diagram
-from hw.vivado.standin.objects import CommandError, Thing
-from hw.vivado.standin.packager import Packager
-from hw.vivado.standin.project import Project
-from hw.vivado.standin.runs import Runs
-from hw.vivado.standin.scenario import Scenario
 from hw.vivado.tcl import split_list
+from sim.vivado.standin.command import Arguments, command, commands_of
+from sim.vivado.standin.diagram import Diagram
+from sim.vivado.standin.objects import CommandError, Thing
+from sim.vivado.standin.packager import Packager
+from sim.vivado.standin.project import Project
+from sim.vivado.standin.runs import Runs
+from sim.vivado.standin.scenario import Scenario
 
 
 class Session:

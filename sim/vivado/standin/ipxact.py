@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hw.vivado.standin.objects import Thing
+from sim.vivado.standin.objects import Thing
 
 NAMESPACE = "http://www.spiritconsortium.org/XMLSchema/SPIRIT/1685-2009"
 _VLNV = ("vendor", "library", "name", "version")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hw.contract.handoff import IP_NAME, PS_NAME, hwh
 
 if TYPE_CHECKING:
-    from hw.vivado.standin.diagram import Diagram
+    from sim.vivado.standin.diagram import Diagram
 
 _CLOCK = "CONFIG.PCW_ACT_FPGA0_PERIPHERAL_FREQMHZ"
 
@@ -23,8 +23,8 @@ def write_handoff(diagram: "Diagram", path: Path) -> None:
     for segment in diagram.segments:
         _place(modules, segment)
     if diagram.driver.get(f"{PS_NAME}/IRQ_F2P") != f"{IP_NAME}/irq":
-        for connection in root.findall(".//PORT[@NAME='irq']/CONNECTIONS/*"):
-            connection.set("INSTANCE", "")
+        for connections in root.findall(".//PORT[@SIGIS='INTERRUPT']/CONNECTIONS"):
+            connections.clear()
     ElementTree.ElementTree(root).write(path, encoding="unicode", xml_declaration=True)
 
 

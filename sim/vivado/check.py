@@ -1,22 +1,20 @@
-"""Everything about the bitstream that can be checked without Vivado: ``python -m hw.vivado.check``."""
+"""Everything about the bitstream that can be checked without Vivado."""
 
-import argparse
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from hw.contract import ContractError
-from hw.contract.board import BOARDS, Board, board
+from hw.contract.board import Board
 from hw.contract.handoff import hwh
 from hw.vivado.build import prepare
-from hw.vivado.checks.documents import document_problems
-from hw.vivado.checks.handoff import handoff_problems
-from hw.vivado.checks.ipxact import component_problems
-from hw.vivado.checks.lint import lint_problems
-from hw.vivado.checks.ports import port_problems
-from hw.vivado.checks.scripts import gate_problems, script_problems
 from hw.vivado.settings import Build
+from sim.vivado.checks.documents import document_problems
+from sim.vivado.checks.handoff import handoff_problems
+from sim.vivado.checks.ipxact import component_problems
+from sim.vivado.checks.lint import lint_problems
+from sim.vivado.checks.ports import port_problems
+from sim.vivado.checks.scripts import gate_problems, script_problems
 
 DOCS = Path("docs")
 
@@ -52,21 +50,3 @@ def check(target: Board, clock_mhz: float | None = None) -> list[str]:
             if problems:
                 break  # the later checks build on this one
     return found
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Check one board, or all; 1 if anything is wrong."""
-    parser = argparse.ArgumentParser(prog="python -m hw.vivado.check", description=__doc__)
-    parser.add_argument("--board", choices=list(BOARDS), help="one board only")
-    parser.add_argument("--clock-mhz", type=float, help="fabric clock")
-    options = parser.parse_args(arguments)
-    try:
-        boards = [board(options.board)] if options.board else list(BOARDS.values())
-        return int(any([check(item, options.clock_mhz) for item in boards]))
-    except ContractError as error:
-        print(f"bitstream-check: {error}", file=sys.stderr)
-        return 2
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -3,8 +3,8 @@
 It checks control flow, names, connections, addresses and the gate, not what Vivado makes of them.
 """
 
-from hw.vivado.standin.interpreter import ScriptError, run_script
-from hw.vivado.standin.scenario import Scenario
-from hw.vivado.standin.session import Session
+from sim.vivado.standin.interpreter import ScriptError, run_script
+from sim.vivado.standin.scenario import Scenario
+from sim.vivado.standin.session import Session
 
 __all__ = ["Scenario", "ScriptError", "Session", "run_script"]

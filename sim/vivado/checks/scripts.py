@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hw.vivado.build import DELIVERED, SCRIPTS
 from hw.vivado.settings import Build, settings_tcl
-from hw.vivado.standin import Scenario, ScriptError, Session, run_script
+from sim.vivado.standin import Scenario, ScriptError, Session, run_script
 
 BAD_DESIGNS = {
     "setup slack is -0.113": Scenario(setup_slack_ns=-0.113),

@@ -6,7 +6,7 @@ from pathlib import Path
 from hw.contract.handoff import ACCESS, REGISTER_BYTES, VLNVS
 from hw.contract.ports import INTERFACES, PORTS
 from hw.contract.regs import REGISTERS, SLOT_BASE
-from hw.vivado.standin.ipxact import NAMESPACE
+from sim.vivado.standin.ipxact import NAMESPACE
 
 _SPACES = {"s": NAMESPACE}
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hw.vivado.standin.catalog import (
+from hw.vivado.tcl import split_list
+from sim.vivado.standin.catalog import (
     CATALOGUE,
     PS,
     SWITCH,
@@ -14,13 +15,12 @@ from hw.vivado.standin.catalog import (
     memory_bytes,
     packaged,
 )
-from hw.vivado.standin.command import Arguments, command
-from hw.vivado.standin.handoff import write_handoff
-from hw.vivado.standin.objects import CommandError, Thing
-from hw.vivado.tcl import split_list
+from sim.vivado.standin.command import Arguments, command
+from sim.vivado.standin.handoff import write_handoff
+from sim.vivado.standin.objects import CommandError, Thing
 
 if TYPE_CHECKING:
-    from hw.vivado.standin.session import Session
+    from sim.vivado.standin.session import Session
 
 GP0_APERTURE = (0x4000_0000, 0x8000_0000)
 """Bus addresses that M_AXI_GP0 serves (UG585, system address map)."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from hw.contract.ports import PORTS, TOP
 from hw.interfaces import attributes
-from hw.vivado.standin.verilog import declared_ports
+from sim.vivado.standin.verilog import declared_ports
 
 
 def port_problems(verilog: Path) -> list[str]:

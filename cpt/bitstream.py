@@ -1,0 +1,53 @@
+"""Build a board's bitstream with Vivado, or check all that can be checked without it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from hw.contract.board import BOARDS, Board, board
+
+OUTPUT = Path("build/bitstream")
+BAD = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of ``cpt bitstream``."""
+    parser.add_argument("--board", metavar="NAME", help=f"{', '.join(BOARDS)} (default: zc706; --check: all)")
+    parser.add_argument("--clock-mhz", type=float, metavar="MHZ", help="fabric clock (default: the board's)")
+    parser.add_argument(
+        "--jobs", type=int, default=4, metavar="N", help="Vivado jobs (default: 4)"
+    )
+    parser.add_argument("--out", type=Path, default=OUTPUT, metavar="DIR", help=f"default: {OUTPUT}")
+    parser.add_argument("--check", action="store_true", help="check everything without Vivado, build nothing")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Build or check; exit status 1 if a check fails or Vivado does."""
+    if arguments.check:
+        from sim.vivado.check import check
+
+        names = [arguments.board] if arguments.board else list(BOARDS)
+        problems = [line for name in names for line in check(board(name), arguments.clock_mhz)]
+        return BAD if problems else 0
+    return _build(board(arguments.board or "zc706"), arguments)
+
+
+def _build(target: Board, arguments: argparse.Namespace) -> int:
+    from hw.vivado.build import BuildError, prepare, require_vivado, run_vivado, write_manifest
+    from sim.vivado.checks.handoff import handoff_problems
+
+    clock_mhz = arguments.clock_mhz or target.clock_mhz
+    target.clock_divisors(clock_mhz)
+    require_vivado()
+    try:
+        build = prepare(target, clock_mhz, arguments.out / target.name, arguments.jobs)
+        run_vivado(build)
+        for line in handoff_problems(build.output / "cpt.hwh", target, clock_mhz):
+            raise BuildError(f"cpt.hwh: {line}")
+        print(f"bitstream and reports: {write_manifest(build).parent}")
+    except BuildError as error:
+        print(f"cpt bitstream: {error}", file=sys.stderr)
+        return BAD
+    return 0
