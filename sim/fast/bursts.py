@@ -55,14 +55,12 @@ def block_plan(
             start = (residue + outer * strides[0] + inner * strides[1]) % BURST_BYTES
             run = _lengths(start, beats)
             lengths += run
-    # Two blocks fill the buffer: bursts of no more than two blocks are in flight.
-    few = 2 * len(lengths) <= OUTSTANDING_BURSTS
     return BlockPlan(
         tuple(lengths),
         tuple(accumulate(lengths)),
         len(run),
         counts[0] * counts[1] == 1,
-        few or _least_sum(lengths, OUTSTANDING_BURSTS - 1) >= round_trip,
+        _least_sum(lengths, OUTSTANDING_BURSTS - 1) >= round_trip,
     )
 
 

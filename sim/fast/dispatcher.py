@@ -9,7 +9,7 @@ from hw.contract import ArrayConfig, Opcode
 from hw.contract.config import BEAT_BYTES
 from hw.contract.isa import INSTRUCTION_BYTES
 from sim.fast.channels import READ_0, READ_1, Channels, Transfer
-from sim.fast.engines import DrainEngine, Engine, ExecEngine, LoadEngine
+from sim.fast.engines import AddressPort, DrainEngine, Engine, ExecEngine, LoadEngine
 from sim.fast.machine import Residue
 from sim.fast.pipeline import (
     ADDRESS_CYCLES,
@@ -22,6 +22,7 @@ from sim.fast.pipeline import (
 from sim.fast.work import Work
 from sim.memory import MemoryModel
 
+_NEVER = 1 << 62
 _BEATS = INSTRUCTION_BYTES // BEAT_BYTES
 
 
@@ -57,14 +58,16 @@ class Dispatcher:
         self._program = program
         self._position, self._align = start, min(FETCH_INSTRUCTIONS, size)
         self._channels = Channels(model)
-        self._data_cycles = M0_ADDRESS_CYCLES + model.read_latency_cycles
+        self._latency_cycles = model.read_latency_cycles
+        self._port = AddressPort(model)
         self._available: list[int] = []
         self._dispatched: list[int] = []
         self._requested, self._request_ready = 0, 0
         self._dirty = False
         loader = partial(LoadEngine, self._channels, model=model, on_accept=self._wake)
-        self.load_a = loader(READ_0, M0_ADDRESS_CYCLES, residue.blocks_a, int(residue.held_a))
-        self.load_b = loader(READ_1, ADDRESS_CYCLES, residue.blocks_b, 0)
+        held_a = int(residue.held_a)
+        self.load_a = loader(READ_0, M0_ADDRESS_CYCLES, residue.blocks_a, held_a, port=self._port)
+        self.load_b = loader(READ_1, ADDRESS_CYCLES, residue.blocks_b, 0, port=AddressPort(model))
         open_tiles = residue.tiles + residue.accumulating
         self.executor = ExecEngine(config, self.load_a, self.load_b, residue.held_a, open_tiles, self._wake)
         self.drain = DrainEngine(self._channels, model, self.executor, residue.tiles, self._wake)
@@ -100,6 +103,7 @@ class Dispatcher:
 
     def _fetch(self) -> None:
         """Request instructions while there is room for a whole burst of them."""
+        self._port.wanted_from = _NEVER
         while self._requested < len(self._program):
             needed = self._requested - (PREFETCH_INSTRUCTIONS - FETCH_INSTRUCTIONS)
             if needed > len(self._dispatched):
@@ -107,23 +111,24 @@ class Dispatcher:
             request = self._request_ready
             if needed > 0:
                 request = max(request, self._dispatched[needed - 1] + 1)
+            offered = request + 1 + M0_ADDRESS_CYCLES
+            self._port.wanted_from = offered
+            if not self._port.free:
+                return
             count = min(self._align - self._position % self._align, len(self._program) - self._requested)
-            address = request + 1 + M0_ADDRESS_CYCLES
-            self._channels.share(
-                Transfer(
-                    address,
-                    request + 1 + self._data_cycles,
-                    (count * _BEATS,),
-                    _Fetch(count, self._arrived),
-                    True,
-                ),
-            )
+            address = self._port.take(offered)
+            ready = address + self._latency_cycles
+            fetch = _Fetch(count, self._arrived)
+            self._channels.share(Transfer(address, ready, (count * _BEATS,), fetch, True))
             self._requested += count
             self._position += count
             self._request_ready = request + 1
+            self._port.wanted_from = _NEVER
 
     def _arrived(self, count: int, cycle: int) -> None:
         """A burst of ``count`` instructions ended in ``cycle``."""
+        self._port.give(cycle)
+        self.load_a.wake()
         self._available += [cycle - _BEATS * (count - 1 - index) + 1 for index in range(count)]
 
     def _run(self) -> Iterator[None]:

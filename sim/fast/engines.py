@@ -24,7 +24,7 @@ from sim.fast.pipeline import (
 )
 from sim.memory import MemoryModel
 
-_LONG_AGO = -(1 << 30)
+_LONG_AGO, _NEVER = -(1 << 62), 1 << 62
 
 
 class Engine:
@@ -69,6 +69,32 @@ class Engine:
         raise NotImplementedError
 
 
+class AddressPort:
+    """Read addresses of one port: the memory takes them while few enough bursts are open."""
+
+    def __init__(self, model: MemoryModel) -> None:
+        self._places = deque([_LONG_AGO] * model.max_outstanding)
+        self.wanted_from = _NEVER
+        """Cycle from which another master, which goes first, offers an address."""
+
+    @property
+    def free(self) -> bool:
+        """Whether a place is known to become free."""
+        return bool(self._places)
+
+    def free_at(self, cycle: int) -> bool:
+        """Whether there is a place for the master that goes second and offers its address in ``cycle``."""
+        return len(self._places) > (self.wanted_from <= cycle)
+
+    def take(self, cycle: int) -> int:
+        """Cycle in which an address offered from ``cycle`` on is taken; there must be a free place."""
+        return max(cycle, self._places.popleft())
+
+    def give(self, cycle: int) -> None:
+        """A burst's last beat moved in ``cycle``."""
+        self._places.append(cycle + 1)
+
+
 class LoadEngine(Engine):
     """Walker, burst generator and data side of one operand's loader."""
 
@@ -80,12 +106,13 @@ class LoadEngine(Engine):
         loaded: int,
         held: int,
         *,
+        port: AddressPort,
         model: MemoryModel,
         on_accept: Callable[[], None],
     ) -> None:
         self._channels, self._channel = channels, channel
-        self._address_cycles = address_cycles
-        self._data_cycles = address_cycles + model.read_latency_cycles
+        self._address_cycles, self._latency_cycles = address_cycles, model.read_latency_cycles
+        self._port, self._held_places = port, 0
         self._free = deque([_LONG_AGO] * (HALVES - loaded - held))
         self._credits = deque([_LONG_AGO] * OUTSTANDING_BURSTS)
         self.loaded: deque[int] = deque([_LONG_AGO] * loaded)
@@ -100,6 +127,9 @@ class LoadEngine(Engine):
     def finished(self, cycle: int, last: bool) -> None:
         """A transfer is complete."""
         self._credits.append(cycle + 1)
+        if self._held_places:
+            self._held_places -= 1
+            self._port.give(cycle)
         if last:
             self.pending -= 1
             self.idle = cycle + LOADED_CYCLES
@@ -111,7 +141,8 @@ class LoadEngine(Engine):
         return work.blocks
 
     def _run(self) -> Iterator[None]:
-        walker_ready, generator_ready, issue = 0, 0, 0
+        walker_ready, generator_ready, issue, address = 0, 0, 0, _LONG_AGO
+        streaming = True
         while True:
             while not self._waiting:
                 yield
@@ -127,8 +158,14 @@ class LoadEngine(Engine):
                 # The walker is done with a block when the generator takes its last run.
                 before_last = len(plan.lengths) - plan.last_run_bursts - 1
                 handed_over = accept
-                if plan.streams:
-                    self._push(issue, plan.ends, True)
+                # After a block that did not stream, bursts in flight come back unevenly: wait until none is.
+                idle = len(self._credits) == OUTSTANDING_BURSTS and self._credits[-1] <= issue
+                streaming = plan.streams and (streaming or idle)
+                if streaming:
+                    while not self._credits:
+                        yield
+                    issue = max(issue, self._credits.popleft())
+                    self._push(issue + self._address_cycles, plan.ends, True)
                     if not plan.single_run:
                         handed_over = issue + before_last
                     issue += len(plan.lengths)
@@ -137,16 +174,22 @@ class LoadEngine(Engine):
                         while not self._credits:
                             yield
                         issue = max(issue, self._credits.popleft())
-                        self._push(issue, (beats,), index == len(plan.lengths) - 1)
                         if index == before_last:
                             handed_over = issue
-                        issue += 1
+                        # An address that waits in the port keeps the next one in the arbiter or generator.
+                        offered = max(issue + self._address_cycles, address + 1)
+                        while not self._port.free_at(offered):
+                            yield
+                        address = self._port.take(offered)
+                        self._held_places += 1
+                        self._push(address, (beats,), index == len(plan.lengths) - 1)
+                        issue = max(issue + 1, address + 1 - self._address_cycles)
                 generator_ready = issue - 1
                 walker_ready = handed_over + 1
 
-    def _push(self, issue: int, ends: tuple[int, ...], last: bool) -> None:
-        address = issue + self._address_cycles
-        self._channels.push(self._channel, Transfer(address, issue + self._data_cycles, ends, self, last))
+    def _push(self, address: int, ends: tuple[int, ...], last: bool) -> None:
+        ready = address + self._latency_cycles
+        self._channels.push(self._channel, Transfer(address, ready, ends, self, last))
 
 
 class ExecEngine(Engine):
