@@ -1,0 +1,71 @@
+"""hw.export: Verilog with the agreed names."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hw.blocks import BLOCKS
+from hw.contract import CONTRACT_HASH, ContractError, preset
+from hw.contract.ports import PORTS, TOP
+from hw.export import export, export_block
+
+TINY = preset("tiny")
+
+
+def ports_of(verilog: str, module: str) -> dict[str, str]:
+    """Port name to direction of a module."""
+    start = verilog.index(f"module {module}(")
+    body = verilog[start : verilog.index("endmodule", start)]
+    return {
+        name: kind
+        for kind, name in re.findall(r"^\s*(input|output)\s+(?:\[[^]]*\]\s*)?(\w+)\s*;", body, re.M)
+    }
+
+
+def test_the_top_has_exactly_the_ports_of_the_contract(tmp_path: Path) -> None:
+    verilog = export(TINY, tmp_path, build_id=7).read_text()
+    found = ports_of(verilog, TOP)
+    assert set(found) == set(PORTS)
+    masters = {name: kind for name, kind in found.items() if name.startswith("m")}
+    assert {name for name, kind in masters.items() if name.endswith("valid") and kind == "output"} == {
+        "m0_axi_arvalid", "m0_axi_awvalid", "m0_axi_wvalid", "m1_axi_arvalid",
+    }  # fmt: skip
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["contract_hash"] == f"{CONTRACT_HASH:016x}"
+    assert manifest["config"] == TINY.as_dict()
+    assert manifest["build_id"] == 7
+
+
+def test_the_unit_is_written_once_and_instantiated_for_every_place(tmp_path: Path) -> None:
+    verilog = export(TINY, tmp_path).read_text()
+    assert len(re.findall(r"^module cpt_dot_product\(", verilog, re.M)) == 1
+    units = TINY.rows * TINY.cols + TINY.rows + TINY.cols
+    assert len(re.findall(r"^\s+cpt_dot_product ", verilog, re.M)) == units
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_every_block_can_be_exported_alone(name: str, tmp_path: Path) -> None:
+    top = export_block(name, TINY, tmp_path)
+    ports = ports_of((tmp_path / f"{name}.v").read_text(), top)
+    assert ports["clk"] == ports["rst"] == "input"
+    assert "output" in ports.values()
+
+
+def test_an_unknown_block_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match="block is 'nosuch'; allowed: array"):
+        export_block("nosuch", TINY, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_refuses_an_unknown_preset_with_status_2(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hw.export", "--preset", "huge", "-o", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "preset is 'huge'; allowed: zc706, z7020, tiny" in done.stderr
+    assert not (tmp_path / "out").exists()
