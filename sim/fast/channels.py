@@ -10,10 +10,13 @@ from math import lcm
 from typing import Protocol
 
 from sim.fast.bursts import OUTSTANDING_BURSTS
+from sim.fast.pipeline import M0_ADDRESS_CYCLES
 from sim.memory import CHANNELS, MemoryModel
 
 READ_0, READ_1, WRITE_0 = range(CHANNELS)
 _NEVER = 1 << 62
+_REPLACE_CYCLES = M0_ADDRESS_CYCLES + 1
+"""From a burst's last beat to the address of the burst that takes its place, on m0."""
 
 
 class Owner(Protocol):
@@ -45,19 +48,14 @@ class Transfer:
     def __post_init__(self) -> None:
         self.stop = self.stop or self.ends[-1]
 
-    @property
-    def first_open(self) -> int:
-        """Index of the first burst that is not complete."""
-        return bisect_right(self.ends, self.moved)
-
-    @property
-    def open_bursts(self) -> int:
-        """Bursts that are not complete."""
-        return bisect_left(self.ends, self.stop) + 1 - self.first_open
+    def open_bursts(self, lag: int) -> tuple[int, int]:
+        """Index of the first burst that was not complete ``lag`` beats ago, and how many follow with it."""
+        first = bisect_right(self.ends, self.moved - lag)
+        return first, bisect_left(self.ends, self.stop) + 1 - first
 
     def split(self, bursts: int) -> Transfer:
-        """Keep the next ``bursts`` and return the rest as a transfer of its own."""
-        stop = self.ends[self.first_open + bursts - 1]
+        """Keep the first ``bursts`` and return the rest as a transfer of its own."""
+        stop = self.ends[bursts - 1]
         address = self.address_cycle + bursts
         rest = Transfer(address, self.ready, self.ends, self.owner, self.last, 0, stop, self.stop)
         self.stop, self.owner, self.last = stop, _NOBODY, False
@@ -138,15 +136,16 @@ class Channels:
         for index, other in enumerate(queue):
             if other.owner.__class__ is transfer.owner.__class__:
                 continue
-            bursts = other.open_bursts
+            # A completed burst is replaced a little later.
+            first, bursts = other.open_bursts(_REPLACE_CYCLES if index == 0 else 0)
             out = min(bursts, allowed)
-            if other.first_open == 0:
+            if first == 0:
                 out = min(out, cycle - other.address_cycle)
             if out <= 0:
                 queue.insert(index, transfer)
                 return
             if out < bursts:
-                queue.insert(index + 1, other.split(out))
+                queue.insert(index + 1, other.split(first + out))
                 queue.insert(index + 1, transfer)
                 return
             allowed -= bursts
