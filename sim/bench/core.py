@@ -247,22 +247,21 @@ class Sink:
                 self._held = payload
 
 
-class Pulses:
-    """Records the cycles in which a one-bit output is high, and checks nothing else."""
-
-    def __init__(self, bench: Bench, name: str) -> None:
-        self._signal = getattr(bench.dut, name)
-        self.count = 0
-        bench.agents.append(self)
+class Every:
+    """Calls ``drive`` and ``sample`` each cycle: the small parts of a bench that are no stream."""
 
     outstanding = 0
 
-    def drive(self) -> None:
-        """Nothing to drive."""
+    def __init__(
+        self, bench: Bench, drive: Callable[[], None] | None = None, sample: Callable[[], None] | None = None
+    ) -> None:
+        self.drive = drive or _nothing
+        self.sample = sample or _nothing
+        bench.agents.append(self)
 
-    def sample(self) -> None:
-        """Count."""
-        self.count += int(self._signal.value)
+
+def _nothing() -> None:
+    """What an agent does that only drives or only samples."""
 
 
 def split_runs(runs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -32,10 +32,8 @@ def steps(bits_a: int, bits_b: int, signed_a: bool, signed_b: bool, ksteps: int)
     first = True
     for weight in range(bits_a + bits_b - 2, -1, -1):
         new = True
-        for plane_a in range(min(weight, bits_a - 1), -1, -1):
+        for plane_a in range(max(0, weight - bits_b + 1), min(weight, bits_a - 1) + 1):
             plane_b = weight - plane_a
-            if plane_b >= bits_b:
-                continue
             for k in range(ksteps):
                 yield Step(
                     plane_a,

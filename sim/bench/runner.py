@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
@@ -43,9 +44,10 @@ def build_bench(block: str, config: ArrayConfig) -> Path:
     def build(folder: Path) -> None:
         shutil.copytree(verilog[0].parent, folder / "verilog")
         (folder / "simulator").mkdir()
-        for item in _common_objects().glob("simulator/verilat*.[od]"):
-            shutil.copy(item, folder / "simulator")
-        _compile(folder, block)
+        for item in _common_objects().glob("simulator/verilated*.[od]"):
+            copied = shutil.copy(item, folder / "simulator")
+            os.utime(copied, (time.time() + BUILD_DEADLINE_S,) * 2)  # newer than the makefile they depend on
+        _compile(folder, _top(block))
 
     return cached_build(f"bench/{config.name}-{block}", key, build)
 
@@ -53,7 +55,12 @@ def build_bench(block: str, config: ArrayConfig) -> Path:
 def _export(block: str, config: ArrayConfig, folder: Path) -> None:
     from hw.export import export_block
 
-    export_block(block, config, folder / f"{block}.v")
+    export_block(block, config, folder)
+
+
+def _top(block: str) -> str:
+    """Name `hw.export` gives the module of ``block``."""
+    return f"cpt_{block}"
 
 
 def _common_objects() -> Path:
@@ -96,7 +103,7 @@ def run_bench(block: str, config: ArrayConfig, seed: int, rounds: int) -> int:
                     "sim.bench.child",
                     "test",
                     str(folder),
-                    block,
+                    _top(block),
                     f"sim.bench.check_{block}",
                     str(seed),
                     str(results),

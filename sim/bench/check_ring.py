@@ -1,0 +1,47 @@
+"""Bench of `hw.ring`: instructions come out in ring order, wrapped, and never beyond the doorbell."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import cocotb
+
+from hw.contract.isa import INSTRUCTION_BYTES
+from sim.bench.core import Bench, Sink, random_stall, rounds
+from sim.bench.memory import ReadMemory, random_bytes
+
+
+@cocotb.test(timeout_time=100, timeout_unit="ms")
+async def instructions_come_out_in_ring_order(dut: Any) -> None:
+    for log2 in random.sample(range(7), 3):
+        await _ring_of(dut, log2)
+
+
+async def _ring_of(dut: Any, log2: int) -> None:
+    """Ring the doorbell of a ring of ``2**log2`` instructions several times."""
+    bench = Bench(dut)
+    memory = ReadMemory(bench, random_bytes(1 << 14))
+    sink = Sink(bench, "instructions")
+    base = 4096 * random.randrange(2)
+    bench.set("base", base)
+    bench.set("log2", log2)
+    bench.set("tail", 0)
+    await bench.start()
+    ring = memory.data[base : base + (INSTRUCTION_BYTES << log2)].reshape(-1, INSTRUCTION_BYTES)
+    tail = 0
+    for _ in range(2 * rounds()):
+        sink.stall = random_stall()
+        memory.stall(random_stall(), random_stall())
+        count = random.randint(1, 1 << log2)
+        bench.set("tail", tail + count)
+        await bench.until(lambda count=count: len(sink.received) == count, "the last instruction")
+        want = [
+            int.from_bytes(ring[(tail + index) % len(ring)].tobytes(), "little") for index in range(count)
+        ]
+        bench.board.equal("instructions", [hex(item) for item in sink.take()], [hex(item) for item in want])
+        tail += count
+        await bench.settle()
+        bench.board.equal("head", bench.get("head"), tail)
+        bench.board.equal("idle and quiet", [bench.get("idle"), bench.get("quiet")], [1, 1])
+    bench.finish()

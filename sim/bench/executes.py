@@ -1,0 +1,89 @@
+"""Random EXEC commands and the steps they must take, written from docs/machine.md."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from hw.contract import ArrayConfig
+from hw.layouts import exec_command
+from sim.bench.core import pack
+from sim.bench.planes import steps
+
+
+@dataclass(frozen=True)
+class Execute:
+    """An EXEC with its slots' contents."""
+
+    config: ArrayConfig
+    bits_a: int
+    bits_b: int
+    signed_a: bool
+    signed_b: bool
+    ksteps: int
+    tiles: int
+    blocks: int
+    first: bool
+    last: bool
+    release_a: bool
+
+    @classmethod
+    def random(cls, config: ArrayConfig, *, whole: bool = False) -> Execute:
+        """An EXEC of a few hundred steps; ``whole`` ones have first, last and release_a set."""
+        bits_a, bits_b = random.randint(1, 6), random.randint(1, 6)
+        first, last = (True, True) if whole else (random.random() < 0.7, random.random() < 0.7)
+        many = first and last
+        return cls(
+            config,
+            bits_a,
+            bits_b,
+            random.random() < 0.5,
+            random.random() < 0.5,
+            random.randint(1, 3),
+            tiles=random.randint(1, 3) if many else 1,
+            blocks=random.randint(1, 3) if many else 1,
+            first=first,
+            last=last,
+            release_a=whole or random.random() < 0.5,
+        )
+
+    def payload(self) -> int:
+        """The decoded command."""
+        values: dict[str, Any] = {
+            "a": {"bits": self.bits_a, "signed": self.signed_a},
+            "b": {"bits": self.bits_b, "signed": self.signed_b},
+            "a_top_words": (self.bits_a - 1) * self.ksteps,
+            "b_top_words": (self.bits_b - 1) * self.ksteps,
+            "a_tile_words": self.bits_a * self.ksteps,
+        }
+        for name in ("ksteps", "tiles", "blocks", "first", "last", "release_a"):
+            values[name] = getattr(self, name)
+        return pack(exec_command(self.config), values)
+
+    def steps(self) -> Iterator[dict[str, Any]]:
+        """Every step's fields, without buffer halves and result tile, and which ends it reaches."""
+        order = list(steps(self.bits_a, self.bits_b, self.signed_a, self.signed_b, self.ksteps))
+        for block in range(self.blocks):
+            for tile in range(self.tiles):
+                for index, step in enumerate(order):
+                    tile_last = index == len(order) - 1
+                    block_last = tile_last and tile == self.tiles - 1
+                    yield {
+                        "a_word": (tile * self.bits_a + step.plane_a) * self.ksteps + step.k,
+                        "b_word": step.plane_b * self.ksteps + step.k,
+                        "clear": int(step.clear),
+                        "double": int(step.double),
+                        "a_negative": int(step.a_negative),
+                        "b_negative": int(step.b_negative),
+                        "a_lowest": int(step.plane_a == 0),
+                        "b_lowest": int(step.plane_b == 0),
+                        "tile_last": int(tile_last),
+                        "block_last": int(block_last),
+                        "command_last": int(block_last and block == self.blocks - 1),
+                    }
+
+
+FLAGS = ("clear", "double", "a_negative", "b_negative", "a_lowest", "b_lowest")
+"""Step fields that `Execute.steps` and the step layout share by name."""
