@@ -14,6 +14,7 @@ from typing import Any
 import pynq
 from pynq import Clocks, DefaultIP, Overlay
 
+from host.board import WallClock, fabric_clock_mhz, reference_mhz
 from host.counters import Counters
 from host.diagnosis import explain
 from host.errors import DeviceError, DeviceTimeout, OutOfDeviceMemory
@@ -22,7 +23,7 @@ from host.program import Program
 from host.ring import CommandRing
 from hw.contract import ContractError, Counter, register
 from hw.contract.config import MAX_BITS
-from hw.contract.handoff import CRYSTAL_MHZ, VLNVS
+from hw.contract.handoff import VLNVS
 from hw.contract.isa import INSTRUCTION_BYTES
 from hw.contract.regs import SLOT_FIELDS, slot_offset
 
@@ -88,9 +89,11 @@ class Accelerator:
         self._buffers: list[Any] = []
         self._slots: dict[int, tuple[int, bool]] = {}
         self._tag = 0
+        self.wall = WallClock()
+        """Wall time and cycles of every program run."""
         self.overlay, self.ip = _load(bitfile, device)
         self.device = self.overlay.device
-        self.config = identify(self.ip, _fabric_clock_mhz(self.overlay))
+        self.config = identify(self.ip, _fabric_clock_mhz(self.overlay, device))
         self.ring = CommandRing(self.allocate((INSTRUCTION_BYTES << ring_log2,), "u1"))
         try:
             self.soft_reset()
@@ -174,9 +177,13 @@ class Accelerator:
         first = self.ring.tail
         try:
             self._command("clear_counters")
-            self._feed(program, time.monotonic() + limit_s, limit_s)
+            start = time.monotonic()
+            self._feed(program, start + limit_s, limit_s)
             self._check_done(program, first)
-            return self._counters()
+            wall_s = time.monotonic() - start
+            counters = self._counters()
+            self.wall.add(wall_s, counters.total)
+            return counters
         except BaseException as error:
             self._recover(error)
             raise
@@ -291,12 +298,10 @@ def _first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
-def _fabric_clock_mhz(overlay: Overlay) -> float:
-    """FCLK0, with pynq's assumed 50 MHz reference replaced by the crystal the handoff names."""
+def _fabric_clock_mhz(overlay: Overlay, device: Any) -> float:
+    """FCLK0; on the board's own FPGA (no ``device`` named) with the kernel's word on its reference."""
     processor = next(
         entry for entry in overlay.ip_dict.values() if ":processing_system7:" in entry.get("type", "")
     )
-    crystal = float(processor["parameters"].get("PCW_CRYSTAL_PERIPHERAL_FREQMHZ", CRYSTAL_MHZ))
-    clocks = Clocks._instance
-    clocks._ref_clk_mhz = round(3 * crystal) / 3  # the handoff rounds 100/3 to six digits
-    return float(clocks.get_pl_clk(0))
+    reference = reference_mhz() if device is None else None
+    return fabric_clock_mhz(Clocks._instance, processor["parameters"], reference)

@@ -84,7 +84,8 @@ BOARDS: dict[str, Board] = {
             processor=(("preset", "ZC706"),),
         ),
         # PYNQ-Z2 reference manual: 50 MHz crystal, 512 MB DDR3 with 16 data lines. The boot loader of the
-        # image sets up memory and pins; what is set here only has to agree with it on clocks and size.
+        # image sets up PLLs, memory and pins, a bitstream changes none of them; what is set here only has to
+        # agree with it. The peripherals matter: Ethernet makes Vivado choose the 1 GHz PLL the board runs.
         Board(
             "pynq-z2",
             part="xc7z020clg400-1",
@@ -102,6 +103,18 @@ BOARDS: dict[str, Board] = {
                 ("PCW_UIPARAM_DDR_PARTNO", "MT41J256M16 RE-125"),
                 ("PCW_UIPARAM_DDR_BUS_WIDTH", "16 Bit"),
                 ("PCW_UIPARAM_DDR_FREQ_MHZ", "525"),
+                ("PCW_PRESET_BANK1_VOLTAGE", "LVCMOS 1.8V"),
+                ("PCW_QSPI_PERIPHERAL_ENABLE", "1"),
+                ("PCW_QSPI_GRP_SINGLE_SS_ENABLE", "1"),
+                ("PCW_ENET0_PERIPHERAL_ENABLE", "1"),
+                ("PCW_ENET0_ENET0_IO", "MIO 16 .. 27"),
+                ("PCW_ENET0_GRP_MDIO_ENABLE", "1"),
+                ("PCW_ENET0_GRP_MDIO_IO", "MIO 52 .. 53"),
+                ("PCW_SD0_PERIPHERAL_ENABLE", "1"),
+                ("PCW_SD0_SD0_IO", "MIO 40 .. 45"),
+                ("PCW_UART0_PERIPHERAL_ENABLE", "1"),
+                ("PCW_UART0_UART0_IO", "MIO 14 .. 15"),
+                ("PCW_USB0_PERIPHERAL_ENABLE", "1"),
             ),
         ),
     )

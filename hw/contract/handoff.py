@@ -18,6 +18,8 @@ VLNVS = ("cpt-fpga:ip:cpt_accelerator:1.0", "xilinx.com:module_ref:cpt_accelerat
 REGISTER_BASE = 0x43C0_0000
 """Bus address of the registers in the block design (M_AXI_GP0)."""
 REGISTER_BYTES = 1 << max(ADDRESS_BITS, 12)
+CRYSTAL, BUILT_CLOCK = "PCW_CRYSTAL_PERIPHERAL_FREQMHZ", "PCW_ACT_FPGA0_PERIPHERAL_FREQMHZ"
+"""Parameters of the processor: reference of its clocks, and the fabric clock that timing was met at."""
 SIMULATED = BOARDS["zc706"]
 """Board whose clocks and memory the simulated devices have."""
 CRYSTAL_MHZ = SIMULATED.crystal_mhz
@@ -137,7 +139,11 @@ def _memory_map(module: ElementTree.Element, ranges: list[tuple[str, str, str, i
 
 
 def _processor(modules: ElementTree.Element, config: ArrayConfig, board: Board) -> None:
-    parameters: dict[str, object] = {"PCW_CRYSTAL_PERIPHERAL_FREQMHZ": f"{board.crystal_mhz:.6f}"}
+    reached_mhz = board.pll_mhz / clock_divisor(config.clock_mhz, board)
+    parameters: dict[str, object] = {
+        CRYSTAL: f"{board.crystal_mhz:.6f}",
+        BUILT_CLOCK: f"{reached_mhz:.6f}",
+    }
     for clock in range(4):
         parameters[f"PCW_FPGA_FCLK{clock}_ENABLE"] = int(clock == 0)
         parameters[f"PCW_FCLK{clock}_PERIPHERAL_CLKSRC"] = "IO PLL"

@@ -1,0 +1,100 @@
+"""What only a real board needs: its clocks as they are, and the wall clock beside the cycle counter."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from host.errors import DeviceError
+from hw.contract.board import CLOCK_TOLERANCE, DIVIDER_MAX
+from hw.contract.handoff import BUILT_CLOCK, CRYSTAL
+
+DEVICE_TREE = Path("/proc/device-tree")
+_REFERENCE = "*/slcr@f8000000/clkc@100/ps-clk-frequency"
+"""Where Linux describes the reference of the Zynq-7000's clocks: hertz, 32 bits, big-endian."""
+_FABRIC = 0
+CHECKED_S = 0.05
+"""Accelerator time from which the wall clock says something about the fabric clock."""
+
+
+def reference_mhz(device_tree: Path = DEVICE_TREE) -> float | None:
+    """Reference of the processor's clocks as the running kernel knows it; None where it says nothing."""
+    for path in sorted(device_tree.glob(_REFERENCE)):
+        return int.from_bytes(path.read_bytes()[:4], "big") / 1e6
+    return None
+
+
+def fabric_clock_mhz(clocks: Any, parameters: Mapping[str, Any], reference: float | None = None) -> float:
+    """Fabric clock in MHz, never above the one the bitstream was built for.
+
+    pynq assumes a 50 MHz reference, and sets the dividers that belong to the PLL Vivado assumed; the boot
+    loader may run another. Both are put right here.
+
+    Args:
+        clocks: pynq's clock registers.
+        parameters: those of the processor in the handoff.
+        reference: the kernel's figure in MHz; the handoff's if None.
+
+    Raises `DeviceError` if the handoff names no clock or the dividers cannot go that low.
+    """
+    try:
+        crystal, built = float(reference or parameters[CRYSTAL]), float(parameters[BUILT_CLOCK])
+    except KeyError as error:
+        raise DeviceError(f"the handoff names no {error.args[0]}; build it with cpt bitstream") from None
+    clocks._ref_clk_mhz = round(3 * crystal) / 3  # files round 100/3 to whole hertz
+    found = float(clocks.get_pl_clk(_FABRIC))
+    if abs(found - built) <= CLOCK_TOLERANCE * built:
+        return found
+    control = clocks.PL_CLK_CTRLS[_FABRIC]
+    pll = found * control.DIVISOR0 * control.DIVISOR1
+    first, second = _divisors(pll / (built * (1 + CLOCK_TOLERANCE)))
+    clocks.set_pl_clk(_FABRIC, div0=first, div1=second)
+    return float(clocks.get_pl_clk(_FABRIC))
+
+
+def _divisors(least: float) -> tuple[int, int]:
+    """The two dividers with the smallest product of at least ``least``."""
+    pairs = (
+        (first * second, first, second)
+        for second in range(1, DIVIDER_MAX + 1)
+        for first in [max(1, math.ceil(least / second))]
+        if first <= DIVIDER_MAX
+    )
+    found = min(pairs, default=None)
+    if found is None:
+        raise DeviceError(f"fabric clock needs a divider of {least:.0f}; allowed: at most {DIVIDER_MAX**2}")
+    return found[1:]
+
+
+@dataclass
+class WallClock:
+    """Wall time of all programs beside what the cycle counter says of them."""
+
+    seconds: float = 0.0
+    cycles: int = 0
+
+    def add(self, seconds: float, cycles: int) -> None:
+        """Count one program."""
+        self.seconds += seconds
+        self.cycles += cycles
+
+    def check(self, clock_mhz: float) -> str:
+        """One line with both times.
+
+        The wall clock also runs while the processor notices the end, so it may show more, never less. Raises
+        `DeviceError` if it shows less: then the fabric clock is not what it is said to be.
+        """
+        counted = self.cycles / (clock_mhz * 1e6)
+        line = (
+            f"{self.seconds:.3f} s by the wall clock, "
+            f"{counted:.3f} s by the cycle counter at {clock_mhz:g} MHz"
+        )
+        if counted >= CHECKED_S and self.seconds < counted * (1 - 10 * CLOCK_TOLERANCE):
+            raise DeviceError(
+                f"{line}: the fabric clock is at least {self.cycles / self.seconds / 1e6:.1f} MHz, "
+                "so the reference of the processor's clocks is not the one assumed"
+            )
+        return line
