@@ -182,3 +182,28 @@ def test_range_test_ends_at_the_highest_precision_if_nothing_learns():
     assert RangeTest(bits=(2, 4), steps=2, window=1).run(model(), lambda: 0.1).lower_bound == 4
     with pytest.raises(ValueError, match=r"^window is 3; allowed: 1\.\.steps \(2\)$"):
         RangeTest(steps=2, window=3)
+
+
+def test_learned_widths_change_without_a_new_compilation():
+    net = model()
+    learned = LearnedPrecision(net, (2, 8), MACS)
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    compiled = torch.compile(net, backend=backend)
+    x = torch.randn(8, 6)
+    seen = set()
+    for step in range(6):
+        with torch.no_grad():
+            for index, beta in enumerate(learned.betas):
+                beta.fill_(((step + index) % 7) / 6)
+        seen.add(tuple(learned.bits().values()))
+        compiled(x).square().mean().backward()
+        if step == 1:
+            warm = len(graphs)
+    assert len(seen) == 6
+    assert len(graphs) == warm
+    assert all(beta.grad is not None for beta in learned.betas)
