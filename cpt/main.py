@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         print(f"cpt: command is {name!r}; allowed: {', '.join(COMMANDS)}", file=sys.stderr)
         return USER_ERROR
-    # One BLAS thread, set before numpy is loaded: sums then do not depend on the number of cores, products are
+    # One BLAS thread, set before numpy is loaded: sums do not depend on the number of cores, products are
     # too small to gain from more, and on a busy machine threads that wait for each other cost tenfold.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     module = importlib.import_module(f"cpt.{name}")

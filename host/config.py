@@ -30,16 +30,16 @@ class TrainConfig:
     """Lowest and highest bits of weights and activations; equal ones make the run static."""
     bw: int = 8
     """Bits of gradients."""
-    cycles: int = 8
+    cycles: int = 3
     """Precision cycles in the run (at most one per step of the schedule)."""
     per: str = "epoch"
     """What moves the precision: each ``epoch`` or each ``iteration``."""
     eval_bits: int = 0
     """Forward bits of evaluation; 0 stands for the upper bound."""
-    epochs: int = 32
+    epochs: int = 18
     steps: int = 0
     """If above 0: length of the run in steps instead of epochs; the precision then moves per step."""
-    batch_size: int = 64
+    batch_size: int = 32
     lr: float = 0.1
     lr_schedule: str = "cosine"
     momentum: float = 0.9
