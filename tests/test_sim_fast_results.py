@@ -6,16 +6,25 @@ import pytest
 from host.packing import pack_operand, unpack_operand, unpack_result
 from host.program import Gemm, Program
 from hw.contract import ArrayConfig, Error, Opcode, OperandLayout, encode, preset, register
+from sim.bare import BareMachine, MachineFault
 from sim.fast import FastBackend
 from sim.fast.product import Precision
-from sim.fast.replay import ReplayError, replay
 from sim.memory import memory_model
 
-RING_BYTES = 1 << 18
+RING_LOG2 = 13
+RING_BYTES = 32 << RING_LOG2
+DEADLINE_CYCLES = 100_000_000
 
 
 def _backend(config: ArrayConfig, nbytes: int = 1 << 24) -> FastBackend:
     return FastBackend(config, memory_model("ideal", config.clock_mhz), nbytes)
+
+
+def _run(backend: FastBackend, words: bytes, slots: dict[int, Precision]) -> None:
+    machine = BareMachine(backend, RING_LOG2)
+    for index, slot in slots.items():
+        machine.set_slot(index, slot.bits, slot.signed)
+    machine.run(Program("test", words), DEADLINE_CYCLES)
 
 
 def _codes(rng: np.random.Generator, shape: tuple[int, int], precision: Precision) -> np.ndarray:
@@ -38,7 +47,7 @@ def _run_gemm(
     pack_operand(codes_b, layout_b, b.bits, backend.memory[at_b:], signed=b.signed)
     base = backend.memory_base
     gemm = Gemm(config, m, n, k, 1, 2, base + at_a, base + at_b, base + at_c, row_sums=True, col_sums=True)
-    replay(backend, gemm.program().words, {1: a, 2: b}, 0)
+    _run(backend, gemm.program().words, {1: a, 2: b})
     product = unpack_result(
         backend.memory[at_c:],
         gemm.layout_c,
@@ -76,7 +85,7 @@ def test_largest_codes_over_a_long_k_do_not_round(bits: int) -> None:
     pack_operand(odd, layout_b, bits, backend.memory[at_b:])
     base = backend.memory_base
     gemm = Gemm(config, 1, 1, k, 0, 0, base + RING_BYTES, base + at_b, base + at_c)
-    replay(backend, gemm.program().words, {0: Precision(bits, False)}, 0)
+    _run(backend, gemm.program().words, {0: Precision(bits, False)})
     product = unpack_result(backend.memory[at_c:], gemm.layout_c, bits, bits)
     assert int(product.values[0, 0]) == int((top * odd).sum())
 
@@ -95,7 +104,7 @@ def test_instructions_of_a_program_may_come_before_what_they_wait_for() -> None:
         parts = [words[start : start + 32] for start in range(0, len(words), 32)]
         if reorder:
             parts = [*reversed(parts[:-1]), parts[-1]]
-        replay(backend, b"".join(parts), {1: Precision(5, False), 2: Precision(3, True)}, 0)
+        _run(backend, b"".join(parts), {1: Precision(5, False), 2: Precision(3, True)})
         results.append(backend.memory[RING_BYTES + 8192 :].copy())
     assert results[0].any()
     np.testing.assert_array_equal(results[0], results[1])
@@ -119,7 +128,7 @@ def test_exec_with_fewer_bits_than_loaded_reads_the_words_where_they_lie() -> No
     patched = (int.from_bytes(execute, "little") & ~(0xFF << 4) | 3 << 4).to_bytes(32, "little")
     words = words[:64] + patched + words[96:]
     slots = {1: Precision(4, False), 2: Precision(1, False), 3: Precision(2, False)}
-    replay(backend, words, slots, 0)
+    _run(backend, words, slots)
     product = unpack_result(backend.memory[RING_BYTES + 8192 :], gemm.layout_c, 4, 1)
     np.testing.assert_array_equal(product.values[:, 0], (codes & 3).sum(1))
     np.testing.assert_array_equal(unpack_operand(backend.memory[RING_BYTES:], layout, 4), codes)
@@ -164,8 +173,8 @@ def _load_a(**changes: int) -> bytes:
 def test_bad_instructions_halt_with_their_error(word: bytes, error: Error) -> None:
     backend = _backend(preset("tiny"), 1 << 20)
     words = Program("end", encode(Opcode.END, tag=0)).words
-    with pytest.raises(ReplayError, match=error.name):
-        replay(backend, word + words, {1: Precision(1, False), 3: Precision(16, False)}, 0)
+    with pytest.raises(MachineFault, match=error.name.lower()):
+        _run(backend, word + words, {1: Precision(1, False), 3: Precision(16, False)})
     status = backend.read_register(register("STATUS").offset)
     assert status == 1 << register("STATUS").field("halted").offset
 
@@ -175,8 +184,8 @@ def test_a_program_that_waits_forever_never_ends() -> None:
     execute = encode(
         Opcode.EXEC, slot_a=1, slot_b=1, ksteps=1, first=1, last=1, tiles=1, release_a=1, blocks=1
     )
-    with pytest.raises(ReplayError, match="no end in sight"):
-        replay(backend, execute + encode(Opcode.END, tag=0), {1: Precision(1, False)}, 0)
+    with pytest.raises(MachineFault, match="still runs"):
+        _run(backend, execute + encode(Opcode.END, tag=0), {1: Precision(1, False)})
 
 
 def test_slots_and_ring_are_locked_while_busy() -> None:

@@ -40,6 +40,9 @@ class Residue:
     """A result tile that waits for its last EXEC."""
 
 
+EMPTY = Residue()
+
+
 class Machine:
     """Engines, buffers and memory; executes instructions in program order.
 

@@ -19,7 +19,7 @@ from hw.contract.isa import INSTRUCTION_BYTES
 from sim.fast.bursts import BURST_BYTES
 from sim.fast.checks import SLOT_FIELDS
 from sim.fast.dispatcher import Dispatcher
-from sim.fast.machine import Residue
+from sim.fast.machine import EMPTY, Residue
 from sim.fast.pipeline import FETCH_INSTRUCTIONS
 from sim.fast.product import Precision
 from sim.fast.work import DrainWork, LoadWork, work_of
@@ -44,11 +44,11 @@ def simulate(
     model: MemoryModel,
     ring_index: int = 0,
     ring_size: int = 1 << 16,
-    residue: Residue | None = None,
+    residue: Residue = EMPTY,
 ) -> Timing:
     """Time ``instructions`` read from the ring at ``ring_index``; all of them must be valid."""
     program = [(item.opcode, work_of(item, slots, config, model)) for item in instructions]
-    dispatcher = Dispatcher(config, model, program, ring_index, ring_size, residue or Residue())
+    dispatcher = Dispatcher(config, model, program, ring_index, ring_size, residue)
     end = dispatcher.run()
     beats_read = beats_written = 0
     for _, work in program:
@@ -104,7 +104,7 @@ class Timekeeper:
         slots: Sequence[Precision],
         ring_index: int,
         ring_size: int,
-        residue: Residue,
+        residue: Residue = EMPTY,
     ) -> Timing:
         """Timing of ``instructions``, decoded from ``words`` ``(count, 32)``."""
         fields = words.view(np.uint32)
