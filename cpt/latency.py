@@ -1,0 +1,240 @@
+"""Simulated hours of a full CIFAR training run, with cyclic and with static precision."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter as Multiset
+from dataclasses import dataclass
+from typing import Any, cast
+
+from cpt.table import align, duration
+from host.config import TrainConfig
+from host.engine import GemmEngine
+from host.metrics import Tally
+from host.network import ResNet, resnet_depth
+from hw.contract import PRESETS, ArrayConfig, ContractError, preset
+from model.architecture import cifar_resnet
+from model.bitops import PAPER_BATCH, PAPER_ITERATIONS, run_gbitops
+from model.schedule import Plan
+from sim.fast.forecast import Forecast, ProductForecast, ShapeRecorder, total
+from sim.memory import MEMORY_MODELS, memory_model
+
+CIFAR_SIZE, CIFAR_CHANNELS, CIFAR_CLASSES, CIFAR_WIDTH = 32, 3, 10, 16
+PAPER_CYCLES = 32
+SCOPE = (
+    "simulated, accelerator cycles only: im2col, packing, batch norm and everything else on the host "
+    "is not in it"
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of ``cpt latency``."""
+    parser.add_argument(
+        "--model", default="resnet74", metavar="RESNET", help="resnetD with D = 6n+2 (default: resnet74)"
+    )
+    parser.add_argument(
+        "--preset", default="zc706", metavar="NAME", help=f"array: {', '.join(PRESETS)} (default: zc706)"
+    )
+    parser.add_argument(
+        "--memory", default="ps-ddr", metavar="NAME", help=f"{', '.join(MEMORY_MODELS)} (default: ps-ddr)"
+    )
+    parser.add_argument(
+        "--fw",
+        type=int,
+        nargs="+",
+        default=[3, 8],
+        metavar="BITS",
+        help="lowest and highest bits of weights and activations; one number: static (default: 3 8)",
+    )
+    parser.add_argument("--bw", type=int, default=8, metavar="BITS", help="bits of gradients (default: 8)")
+    for name, value, text in (
+        ("batch", PAPER_BATCH, "images per iteration"),
+        ("iterations", PAPER_ITERATIONS, "length of the run"),
+        ("cycles", PAPER_CYCLES, "precision cycles in the run"),
+    ):
+        parser.add_argument(
+            f"--{name}", type=int, default=value, metavar="N", help=f"{text} (default: {value})"
+        )
+    parser.add_argument("--layers", action="store_true", help="a row per product of a step, static")
+    parser.add_argument("--json", action="store_true", help="the result as one line")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A whole run under one plan."""
+
+    name: str
+    fw: tuple[int, int]
+    bw: int
+    gbitops: float
+    tally: Tally
+
+    def as_dict(self, config: ArrayConfig) -> dict[str, Any]:
+        """The run as JSON has it."""
+        return {
+            "run": self.name,
+            "fw": list(self.fw),
+            "bw": self.bw,
+            "gbitops": self.gbitops,
+            "simulated_hours": self.tally.seconds(config) / 3600,
+            "array_utilisation": self.tally.array_utilisation(config),
+            "array_busy": self.tally.array_busy(),
+            "bytes_read": self.tally.bytes_read,
+            "bytes_written": self.tally.bytes_written,
+        }
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the hours."""
+    plan_config = _train_config(arguments)
+    config = preset(arguments.preset)
+    model = memory_model(arguments.memory, config.clock_mhz)
+    description = cifar_resnet(
+        resnet_depth(arguments.model), CIFAR_CLASSES, CIFAR_SIZE, CIFAR_CHANNELS, CIFAR_WIDTH
+    )
+    recorder = ShapeRecorder()
+    shape = (arguments.batch, CIFAR_SIZE, CIFAR_SIZE, CIFAR_CHANNELS)
+    ResNet(description).plan(shape, cast(GemmEngine, recorder))
+    forecast = Forecast(config, model, recorder.shapes, plan_config.fw[1], plan_config.bw)
+    steps: dict[tuple[int, int], list[ProductForecast]] = {}
+    runs = []
+    for name, stated in _runs(plan_config):
+        plan = stated.plan(stated.steps)
+        gbitops = run_gbitops(description.layers, plan, stated.steps, arguments.batch * arguments.iterations)
+        runs.append(Run(name, stated.fw, stated.bw, gbitops, _whole(plan, stated.steps, forecast, steps)))
+    static = steps[plan_config.fw[1], plan_config.bw]
+    result = _result(arguments, config, runs, static)
+    print(json.dumps(result) if arguments.json else _render(arguments, config, runs, static))
+    return 0
+
+
+def _train_config(arguments: argparse.Namespace) -> TrainConfig:
+    """The schedule asked for, checked like that of a training run."""
+    if not 1 <= len(arguments.fw) <= 2:
+        raise ContractError(f"fw is {' '.join(map(str, arguments.fw))}; allowed: one or two bit-widths")
+    for name in ("batch", "iterations"):
+        if getattr(arguments, name) < 1:
+            raise ContractError(f"{name} is {getattr(arguments, name)}; allowed: at least 1")
+    return TrainConfig(
+        model=arguments.model,
+        fw=(arguments.fw[0], arguments.fw[-1]),
+        bw=arguments.bw,
+        cycles=arguments.cycles,
+        batch_size=arguments.batch,
+        steps=arguments.iterations,
+    )
+
+
+def _runs(config: TrainConfig) -> list[tuple[str, TrainConfig]]:
+    """The cyclic run, if the bounds differ, and the static one."""
+    static = ("static", config.static())
+    return [static] if config.fw[0] == config.fw[1] else [("cpt", config), static]
+
+
+def _whole(
+    plan: Plan,
+    iterations: int,
+    forecast: Forecast,
+    steps: dict[tuple[int, int], list[ProductForecast]],
+) -> Tally:
+    """Sum over a run; ``steps`` keeps what each precision's step costs."""
+    sums = Multiset(plan.bits(step) for step in range(iterations))
+    whole = dict.fromkeys(Tally().as_dict(), 0)
+    for bits, count in sums.items():
+        if bits not in steps:
+            steps[bits] = forecast.step(*bits)
+        for name, value in total(steps[bits]).as_dict().items():
+            whole[name] += count * value
+    return Tally(**whole)
+
+
+def _result(
+    arguments: argparse.Namespace, config: ArrayConfig, runs: list[Run], static: list[ProductForecast]
+) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "model": arguments.model,
+        "batch": arguments.batch,
+        "iterations": arguments.iterations,
+        "array": config.as_dict(),
+        "clock_mhz": config.clock_mhz,
+        "memory_model": arguments.memory,
+        "scope": SCOPE,
+        "runs": [item.as_dict(config) for item in runs],
+    }
+    if len(runs) > 1:
+        result["saving"] = _saving(runs, config)
+    if arguments.layers:
+        result["products"] = [
+            {"product": item.shape.name, "bits": [item.bits_a, item.bits_b], **item.tally.as_dict()}
+            for item in static
+        ]
+    return result
+
+
+def _saving(runs: list[Run], config: ArrayConfig) -> dict[str, float]:
+    """Shares of the static run's bit operations and time that the cyclic one saves."""
+    cyclic, static = runs
+    return {
+        "gbitops": 1 - cyclic.gbitops / static.gbitops,
+        "simulated_hours": 1 - cyclic.tally.seconds(config) / static.tally.seconds(config),
+    }
+
+
+def _render(
+    arguments: argparse.Namespace, config: ArrayConfig, runs: list[Run], static: list[ProductForecast]
+) -> str:
+    """Tables for reading."""
+    rows = [("run", "precision", "GBitOPs", "simulated", "array utilisation", "array busy", "TB moved")]
+    for item in runs:
+        low, high = item.fw
+        moved = item.tally.bytes_read + item.tally.bytes_written
+        rows.append(
+            (
+                item.name,
+                f"FW({low},{high})/BW{item.bw}" if low < high else f"FW{high}/BW{item.bw}",
+                f"{item.gbitops:.4g}",
+                duration(item.tally.seconds(config)),
+                f"{100 * item.tally.array_utilisation(config):.1f} %",
+                f"{100 * item.tally.array_busy():.1f} %",
+                f"{moved / 1e12:.1f}",
+            )
+        )
+    if len(runs) > 1:
+        saving = _saving(runs, config)
+        rows.append(
+            (
+                "saving",
+                "",
+                f"{100 * saving['gbitops']:.1f} %",
+                f"{100 * saving['simulated_hours']:.1f} %",
+                "",
+                "",
+                "",
+            )
+        )
+    text = (
+        f"{arguments.model}, CIFAR, {arguments.iterations} iterations of {arguments.batch} images\n"
+        f"{config.name} array at {config.clock_mhz:g} MHz, memory {arguments.memory}; {SCOPE}\n\n"
+        + align(rows)
+    )
+    return text + ("\n" + _layer_table(static) if arguments.layers else "")
+
+
+def _layer_table(static: list[ProductForecast]) -> str:
+    """Where the cycles of a static step go."""
+    whole = total(static).total_cycles
+    rows = [("product", "bits", "in a step", "cycles each", "of the step", "array busy")]
+    for item in sorted(static, key=lambda item: -item.tally.total_cycles):
+        tally = item.tally
+        rows.append(
+            (
+                item.shape.name,
+                f"{item.bits_a}x{item.bits_b}",
+                str(item.count),
+                f"{tally.total_cycles // item.count:,}",
+                f"{100 * tally.total_cycles / whole:.1f} %",
+                f"{100 * tally.array_busy():.1f} %",
+            )
+        )
+    return align(rows)
