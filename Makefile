@@ -4,7 +4,7 @@ BIN := .venv/bin
 BOARD ?= zc706
 
 .DEFAULT_GOAL := help
-.PHONY: help train test sim compare rtl lint docs bitstream bitstream-check clean
+.PHONY: help train test sim compare rtl lint docs bitstream bitstream-check board-package clean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
@@ -37,6 +37,9 @@ bitstream: .venv/installed ## build the bitstream in build/bitstream/BOARD/ (nee
 
 bitstream-check: .venv/installed ## check everything about the bitstream that needs no Vivado
 	$(BIN)/cpt bitstream --check $(ARGS)
+
+board-package: .venv/installed ## pack runtime, digits and bitstream for a board in build/board/
+	$(BIN)/cpt package --board $(BOARD) $(ARGS)
 
 clean: ## delete the environment, everything built and all runs
 	rm -rf .venv build runs

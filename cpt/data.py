@@ -10,6 +10,8 @@ from host.data import Dataset, Images, load_images, split
 from host.errors import HostError
 
 DIGITS = "digits"
+BUNDLED = Path(__file__).with_name("digits.npz")
+"""The digits as a file, in the archive for boards (`cpt package`)."""
 SPLIT_SEED = 0
 """Which images are held out; the same for every training seed, so that runs are compared on one test set."""
 
@@ -36,6 +38,8 @@ def digits() -> Images:
 
     Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998 (its test part).
     """
+    if BUNDLED.is_file():
+        return load_images(BUNDLED)
     try:
         from sklearn import datasets
     except ImportError:

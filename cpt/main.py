@@ -15,8 +15,10 @@ from hw.contract import ContractError
 COMMANDS = {
     "train": "train a network on the accelerator, with cyclic and with static precision",
     "compare": "cycles of every program of a training step: compiled RTL beside the fast model",
+    "latency": "simulated hours of a full CIFAR training run, from the fast model's cycles",
     "bits": "show a precision schedule and what it saves",
     "bitstream": "build a board's bitstream with Vivado, or check it without",
+    "package": "pack what a board needs into one archive",
     "bitops": "count bit operations; with --paper, beside the published numbers",
 }
 """Commands and what they do; each is a module ``cpt.<name>`` with ``add_arguments`` and ``run``."""
@@ -47,7 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # One BLAS thread, set before numpy is loaded: sums do not depend on the number of cores, products are
     # too small to gain from more, and on a busy machine threads that wait for each other cost tenfold.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    module = importlib.import_module(f"cpt.{name}")
+    try:
+        module = importlib.import_module(f"cpt.{name}")
+    except ModuleNotFoundError as error:
+        print(f"cpt {name}: {error.name} is not in this installation", file=sys.stderr)
+        return USER_ERROR
     parser = OneLineParser(prog=f"cpt {name}", description=module.__doc__)
     module.add_arguments(parser)
     try:

@@ -12,6 +12,8 @@ from host.errors import DeviceError
 from hw.contract.board import CLOCK_TOLERANCE, DIVIDER_MAX
 from hw.contract.handoff import BUILT_CLOCK, CRYSTAL
 
+INSTALLED_BITFILE = Path(__file__).resolve().parents[2] / "bitstream" / "cpt.bit"
+"""Where `install.sh` puts the bitstream that came in a board's archive."""
 DEVICE_TREE = Path("/proc/device-tree")
 _REFERENCE = "*/slcr@f8000000/clkc@100/ps-clk-frequency"
 """Where Linux describes the reference of the Zynq-7000's clocks: hertz, 32 bits, big-endian."""

@@ -14,7 +14,7 @@ from typing import Any
 import pynq
 from pynq import Clocks, DefaultIP, Overlay
 
-from host.board import WallClock, fabric_clock_mhz, reference_mhz
+from host.board import INSTALLED_BITFILE, WallClock, fabric_clock_mhz, reference_mhz
 from host.counters import Counters
 from host.diagnosis import explain
 from host.errors import DeviceError, DeviceTimeout, OutOfDeviceMemory
@@ -270,11 +270,12 @@ class Accelerator:
 def open_board(bitfile: str | None, **options: Any) -> Accelerator:
     """The accelerator on this machine's own FPGA; `DeviceError` if this is no board or has no bitstream.
 
-    ``options`` are those of `Accelerator`.
+    ``bitfile`` is by default the one installed with this software; ``options`` are those of `Accelerator`.
     """
     if not all(mark.exists() for mark in _BOARD_MARKS):
         raise DeviceError("no board: this machine has no FPGA that pynq knows; allowed devices: model, rtl")
-    if bitfile is None or not Path(bitfile).is_file():
+    bitfile = bitfile or str(INSTALLED_BITFILE)
+    if not Path(bitfile).is_file():
         raise DeviceError(f"bitstream is {bitfile}; allowed: path of a .bit file with its .hwh beside it")
     return Accelerator(bitfile, **options)
 

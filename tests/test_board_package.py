@@ -1,0 +1,181 @@
+"""The archive for boards: what is in it, and that it installs and trains beside its image's packages alone."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tarfile
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from cpt.data import digits
+from cpt.main import main
+from cpt.package import modules
+from host.data import load_images
+from hw.contract import CONTRACT_HASH
+from hw.vivado.build import DELIVERED
+
+NEEDED = ("numpy", "pynq", "tqdm", "setuptools")
+"""What the image of a board holds; these and what they need themselves."""
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory):
+    """The archive's folder."""
+    folder = tmp_path_factory.mktemp("board")
+    assert main(["package", "--out", str(folder), "--board", "pynq-z2"]) == 0
+    with tarfile.open(folder / "cpt-pynq-z2.tar.gz") as archive:
+        archive.extractall(folder)
+    return folder / "cpt-board"
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory):
+    """A Python that sees the standard library and `NEEDED`, nothing else of this environment."""
+    folder = tmp_path_factory.mktemp("image")
+    site = folder / "site"
+    site.mkdir()
+    waiting, seen = list(NEEDED), set()
+    while waiting:
+        name = re.split(r"[\s;\[<>=!~(]", waiting.pop())[0].lower()
+        try:
+            found = metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            continue
+        if name not in seen:
+            seen.add(name)
+            waiting += [item for item in found.requires or [] if "extra ==" not in item]
+            for top in {Path(str(item)).parts[0] for item in found.files or []} - {"..", "__pycache__"}:
+                if not (site / top).exists():
+                    (site / top).symlink_to(found.locate_file(top))
+    python = folder / "python3"
+    python.write_text(
+        f'#!/bin/sh\nPYTHONPATH="{site}${{PYTHONPATH:+:$PYTHONPATH}}" exec {sys._base_executable} -S -s "$@"\n'
+    )
+    python.chmod(0o755)
+    return python
+
+
+@pytest.fixture(scope="module")
+def installed(unpacked, image, tmp_path_factory):
+    """The installed ``cpt``."""
+    prefix = tmp_path_factory.mktemp("opt")
+    done = _run(unpacked / "install.sh", "--prefix", prefix, "--python", image)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"installed: {prefix}/bin/cpt\n"
+    return prefix / "bin" / "cpt"
+
+
+def _run(*command, cwd=None):
+    clean = {"PATH": os.environ["PATH"], "HOME": "/"}
+    return subprocess.run(
+        [str(word) for word in command], env=clean, cwd=cwd, capture_output=True, text=True, timeout=300
+    )
+
+
+def test_nothing_packed_needs_more_than_the_image(unpacked):
+    names = set(modules())
+    assert {"cpt.train", "host.driver", "host.board", "sim.fast.machine", "hw.contract.regs"} <= names
+    packed = {path.relative_to(unpacked / "lib").parts[0] for path in (unpacked / "lib").rglob("*.py")}
+    assert packed == {"cpt", "host", "hw", "model", "sim"}
+    assert not [name for name in names if name.startswith(("hw.vivado", "sim.bench", "model.layers"))]
+
+
+def test_the_digits_are_those_of_scikit_learn(unpacked):
+    from sklearn import datasets
+
+    packed, original = load_images(unpacked / "lib" / "cpt" / "digits.npz"), datasets.load_digits()
+    assert (packed.pixels[..., 0] == original.images).all()
+    assert (packed.labels == original.target).all()
+    assert len(digits()) == len(packed) == 1797
+
+
+def test_the_same_inputs_give_the_same_archive(unpacked, tmp_path):
+    assert main(["package", "--out", str(tmp_path), "--board", "pynq-z2"]) == 0
+    name = "cpt-pynq-z2.tar.gz"
+    assert (tmp_path / name).read_bytes() == (unpacked.parent / name).read_bytes()
+
+
+def test_the_image_of_the_test_holds_no_more_than_a_board(image):
+    done = _run(image, "-c", "import numpy, pynq, tqdm\nimport torch")
+    assert "No module named 'torch'" in done.stderr
+    for name in ("sklearn", "amaranth", "cocotb", "scipy", "cpt"):
+        assert f"No module named '{name}'" in _run(image, "-c", f"import {name}").stderr
+
+
+def test_it_trains_an_epoch_of_digits_on_the_fast_model(installed, tmp_path):
+    command = ("train", "--preset", "tiny", "--width", "4", "--epochs", "1", "--batch-size", "64")
+    done = _run(installed, *command, "--no-compare", "--no-check-rtl", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout.splitlines()[-1])
+    assert summary["contract_hash"] == f"{CONTRACT_HASH:016x}"
+    assert summary["steps"] == 22
+    assert summary["accuracy"] > 0.3
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (("train", "--device", "board"), "cpt train: no board: this machine has no FPGA"),
+        (("train", "--device", "rtl"), "cpt train: device 'rtl' cannot be built"),
+        (("bitstream",), "cpt bitstream: cpt.bitstream is not in this installation"),
+    ],
+)
+def test_what_a_board_cannot_do_is_said_in_one_line(installed, tmp_path, command, expected):
+    done = _run(installed, *command, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith(expected)
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--prefix", ""), "install: prefix is empty; allowed: a folder"),
+        (("--where", "/"), "install: option is --where; allowed: --prefix DIR, --python PROGRAM"),
+        (("--python", "/no/python"), "install: python is /no/python; allowed: a program that starts Python"),
+    ],
+)
+def test_wrong_options_of_the_installer_are_named(unpacked, options, expected):
+    done = _run(unpacked / "install.sh", *options)
+    assert (done.returncode, done.stderr) == (2, expected + "\n")
+
+
+def test_an_image_without_numpy_is_refused_before_anything_is_written(unpacked, tmp_path):
+    python = tmp_path / "python3"
+    python.write_text(f'#!/bin/sh\nexec {sys._base_executable} -S -s "$@"\n')
+    python.chmod(0o755)
+    done = _run(unpacked / "install.sh", "--prefix", tmp_path / "opt", "--python", python)
+    assert done.returncode == 2
+    assert done.stderr == "install: numpy is not installed; allowed: 1.21 to below 2.0\n"
+    assert not (tmp_path / "opt").exists()
+
+
+def _built(folder, contract):
+    folder.mkdir()
+    for name in DELIVERED:
+        (folder / name).write_bytes(name.encode())
+    (folder / "manifest.json").write_text(json.dumps({"contract_hash": contract}))
+    return folder
+
+
+def test_a_bitstream_of_this_contract_is_packed(tmp_path):
+    built = _built(tmp_path / "built", f"{CONTRACT_HASH:016x}")
+    assert main(["package", "--out", str(tmp_path), "--bitstream", str(built)]) == 0
+    with tarfile.open(tmp_path / "cpt-zc706.tar.gz") as archive:
+        assert archive.extractfile("cpt-board/bitstream/cpt.bit").read() == b"cpt.bit"
+
+
+def test_a_bitstream_of_another_contract_is_refused(tmp_path, capsys):
+    built = _built(tmp_path / "built", "0123456789abcdef")
+    assert main(["package", "--out", str(tmp_path), "--bitstream", str(built)]) == 2
+    assert "has contract 0123456789abcdef, this software" in capsys.readouterr().err
+    assert not (tmp_path / "cpt-zc706.tar.gz").exists()
+
+
+def test_a_folder_without_a_build_is_refused(tmp_path, capsys):
+    assert main(["package", "--out", str(tmp_path), "--bitstream", str(tmp_path)]) == 2
+    assert "holds no manifest.json; allowed: a folder that cpt bitstream wrote" in capsys.readouterr().err
