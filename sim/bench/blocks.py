@@ -1,4 +1,4 @@
-"""Which blocks have a bench."""
+"""Which blocks have a bench: all of `hw.blocks`, and the whole."""
 
 from __future__ import annotations
 
@@ -28,5 +28,7 @@ BLOCKS = (
     "control",
     "counters",
     "watchdog",
+    "registers",
+    "accelerator",
 )
-"""Names `hw.export.export_block` and the modules ``sim.bench.check_<block>`` share."""
+"""Names that `hw.export.export_block` and the modules ``sim.bench.check_<block>`` share, small ones first."""

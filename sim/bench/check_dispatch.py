@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import deque
 from typing import Any
 
 import cocotb
@@ -79,17 +78,17 @@ class Watch:
         self.tags: list[int] = []
         self.dispatched = 0
         self._bench, self._slots = bench, slots
-        self._addresses = deque([(0, 0)])
+        self._addresses = (0, 0)
         Every(bench, self._drive, self._sample)
 
     def _drive(self) -> None:
-        a, b = self._addresses.popleft()
+        a, b = self._addresses
         for name, slot in (("slot_a", self._slots[a]), ("slot_b", self._slots[b])):
             getattr(self._bench.dut, name).value = pack(SLOT, {"bits": slot[0], "signed": slot[1]})
 
     def _sample(self) -> None:
         get = self._bench.get
-        self._addresses.append((get("slot_a_addr"), get("slot_b_addr")))
+        self._addresses = get("slot_a_addr"), get("slot_b_addr")
         self.faults += [name for name, bit in unpack(FAULTS, get("faults")).items() if bit]
         self.dispatched += get("dispatched")
         if get("done"):

@@ -72,7 +72,7 @@ class DrainCommand:
         return pack(drain_command(), {"bytes": self.element_bytes, **values})
 
     def places(self) -> Iterator[TilePlace]:
-        """Its tiles in order; column sums go with the first tile of a block, row sums with the first block."""
+        """Its tiles in order: column sums with the first tile of a block, row sums with the first block."""
         for block in range(self.blocks):
             for tile in range(self.tiles):
                 yield TilePlace(

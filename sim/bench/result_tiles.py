@@ -1,4 +1,4 @@
-"""The result buffer as the drain side sees it: two tiles, filled when free, read a cycle after the address."""
+"""The result buffer as the drain side sees it: two tiles, filled when free, read with a cycle of latency."""
 
 from __future__ import annotations
 

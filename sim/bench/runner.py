@@ -53,9 +53,12 @@ def build_bench(block: str, config: ArrayConfig) -> Path:
 
 
 def _export(block: str, config: ArrayConfig, folder: Path) -> None:
-    from hw.export import export_block
+    from hw.export import export, export_block
 
-    export_block(block, config, folder)
+    if block == "accelerator":
+        export(config, folder)
+    else:
+        export_block(block, config, folder)
 
 
 def _top(block: str) -> str:
