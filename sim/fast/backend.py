@@ -139,6 +139,7 @@ class FastBackend:
         for counter, amount in timing.counters.items():
             registers.add(counter, amount)
         self._stuck = not timing.ends and not errors
+        self._machine.begin()
         for instruction in good:
             if instruction.opcode != Opcode.END:
                 self._machine.step(instruction, slots)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hw.contract.config import BEAT_BYTES
 
+_ADDRESSES = 1 << 32
 _ADDRESS_MASK = 0xFFFF_FFFF & ~(BEAT_BYTES - 1)
 
 
@@ -28,6 +29,14 @@ class Dram:
     def __init__(self, memory: NDArray[np.uint8], base: int) -> None:
         self.memory = memory
         self.base = base
+
+    def reach(
+        self, address: int, strides: Sequence[int], counts: Sequence[int], run_bytes: int
+    ) -> tuple[int, int]:
+        """Bus addresses the runs lie between; all of them if they wrap."""
+        start = address & _ADDRESS_MASK
+        end = start + run_bytes + sum(step * (count - 1) for step, count in zip(strides, counts, strict=True))
+        return (start, end) if end <= _ADDRESSES else (0, _ADDRESSES)
 
     def _window(
         self, address: int, strides: Sequence[int], counts: Sequence[int], run_bytes: int

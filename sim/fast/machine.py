@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hw.contract import ArrayConfig, Error, Instruction, Opcode
 from hw.contract.layout import result_bytes
 from sim.fast.dram import BusError, Dram
-from sim.fast.operands import BlockQueue, Blocks, arrange, codes
+from sim.fast.operands import BlockQueue, Blocks, LoadMemory, arrange
 from sim.fast.product import Precision, exact_product, product_dtype
 from sim.fast.results import TileQueue, Tiles, byte_planes
 
@@ -53,6 +53,7 @@ class Machine:
     def __init__(self, config: ArrayConfig, memory: NDArray[np.uint8], memory_base: int) -> None:
         self.config = config
         self.dram = Dram(memory, memory_base)
+        self._reads = LoadMemory()
         self.reset()
 
     def reset(self) -> None:
@@ -64,6 +65,10 @@ class Machine:
         self._results = TileQueue()
         self._executes: deque[Instruction] = deque()
         self._drains: deque[Instruction] = deque()
+
+    def begin(self) -> None:
+        """Start of a program: the host may have written to memory."""
+        self._reads.clear()
 
     def step(self, instruction: Instruction, slots: Sequence[Precision]) -> None:
         """Dispatch one instruction and run every engine as far as it gets; raises `MachineError`."""
@@ -92,16 +97,19 @@ class Machine:
 
     def _load(self, load: Instruction, operand: str, slots: Sequence[Precision]) -> None:
         bits = slots[load.slot].bits
-        try:
-            runs = self.dram.read(
-                load.base,
-                (load.block_stride, load.tile_stride, load.plane_stride),
-                (load.blocks, load.tiles, bits),
-                load.ksteps * self.config.group_bytes(operand),
-            )
-        except BusError:
-            raise MachineError([Error.AXI_READ]) from None
-        self._blocks[operand].push(arrange(self.config, operand, runs, load.ksteps))
+        counts = (load.blocks, load.tiles, bits)
+        strides = (load.block_stride, load.tile_stride, load.plane_stride)
+        key = (operand, load.base, strides, counts, load.ksteps)
+        blocks = self._reads.get(key)
+        if blocks is None:
+            run_bytes = load.ksteps * self.config.group_bytes(operand)
+            try:
+                runs = self.dram.read(load.base, strides, counts, run_bytes)
+            except BusError:
+                raise MachineError([Error.AXI_READ]) from None
+            blocks = arrange(self.config, operand, runs, load.ksteps)
+            self._reads.keep(key, blocks, *self.dram.reach(load.base, strides, counts, run_bytes))
+        self._blocks[operand].push(blocks)
 
     def _execute(self, execute: Instruction, slots: Sequence[Precision]) -> bool:
         """Run one EXEC; False while its blocks are not all there."""
@@ -131,9 +139,8 @@ class Machine:
         rows, cols, tiles = self.config.rows, self.config.cols, execute.tiles
         dtype = product_dtype(a, b)
         # The extra lane of A is all ones: its products are the column sums.
-        codes_a = codes(block_a, a, tiles, execute.ksteps, dtype, extra_lanes=1)
-        codes_a[-1] = 1
-        codes_b = codes(blocks_b, b, 1, execute.ksteps, dtype)
+        codes_a = block_a.codes(a, tiles, execute.ksteps, dtype, ones=1)
+        codes_b = blocks_b.codes(b, 1, execute.ksteps, dtype)
         product = exact_product(codes_a, codes_b, a.magnitude * b.magnitude)
         ones = np.ones((1, codes_a.shape[1]), dtype)
         row_sums = exact_product(codes_a[:-1], ones, a.magnitude)
@@ -184,4 +191,6 @@ class Machine:
 
     def _put(self, drain: Instruction, block: int, tile: int, data: NDArray[np.uint8]) -> None:
         address = drain.base + block * drain.block_stride + tile * drain.tile_stride
-        self.dram.write(address, (drain.block_stride, drain.tile_stride), data)
+        strides = (drain.block_stride, drain.tile_stride)
+        self._reads.written(*self.dram.reach(address, strides, data.shape[:2], data.shape[2]))
+        self.dram.write(address, strides, data)

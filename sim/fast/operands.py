@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ class Blocks:
     planes: NDArray[np.uint8]
     """``(bits, blocks, tiles, lanes, ksteps * word_bytes)``."""
     ksteps: int
+    _codes: dict[tuple[object, ...], NDArray[np.floating]] = field(default_factory=dict, compare=False)
 
     @property
     def count(self) -> int:
@@ -29,6 +30,21 @@ class Blocks:
     def part(self, start: int, stop: int) -> Blocks:
         """Blocks ``start`` to ``stop``."""
         return Blocks(self.planes[:, start:stop], self.ksteps)
+
+    def codes(
+        self, precision: Precision, tiles: int, ksteps: int, dtype: type[np.floating], ones: int = 0
+    ) -> NDArray[np.floating]:
+        """Codes ``(count * tiles * lanes + ones, k)`` as EXEC reads them, K in `codes_from_planes`' order.
+
+        ``ones`` more lanes hold ones. Made once for the same arguments.
+        """
+        key = (precision, tiles, ksteps, dtype, ones)
+        codes = self._codes.get(key)
+        if codes is None:
+            planes = np.ascontiguousarray(self.read_as(precision.bits, tiles, ksteps))
+            flat = planes.reshape(precision.bits, -1, planes.shape[-1])
+            codes = self._codes[key] = codes_from_planes(flat, precision.signed, dtype, ones)
+        return codes
 
     def read_as(self, bits: int, tiles: int, ksteps: int) -> NDArray[np.uint8]:
         """Planes ``(bits, count, tiles, lanes, ksteps * word_bytes)`` as EXEC addresses the buffer.
@@ -85,15 +101,37 @@ class BlockQueue:
         return pieces
 
 
-def codes(
-    blocks: Blocks,
-    precision: Precision,
-    tiles: int,
-    ksteps: int,
-    dtype: type[np.floating],
-    extra_lanes: int = 0,
-) -> NDArray[np.floating]:
-    """Codes ``(count * tiles * lanes + extra_lanes, k)`` of blocks, K in the order of `codes_from_planes`."""
-    planes = np.ascontiguousarray(blocks.read_as(precision.bits, tiles, ksteps))
-    flat = planes.reshape(precision.bits, -1, planes.shape[-1])
-    return codes_from_planes(flat, precision.signed, dtype, extra_lanes)
+class LoadMemory:
+    """Blocks read lately, so that what a program reads again is not read and decoded again.
+
+    Valid until somebody else writes to the memory: `clear` it before every program.
+    """
+
+    BUDGET_BYTES = 1 << 28
+    """Most bytes kept, counting what the blocks take as float32 codes."""
+
+    def __init__(self) -> None:
+        self._blocks: dict[tuple[object, ...], Blocks] = {}
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._blocks.clear()
+        self._bytes = 0
+        self._low, self._high = 1 << 32, 0
+
+    def get(self, key: tuple[object, ...]) -> Blocks | None:
+        """The blocks kept under ``key``."""
+        return self._blocks.get(key)
+
+    def keep(self, key: tuple[object, ...], blocks: Blocks, start: int, end: int) -> None:
+        """Keep ``blocks``, which came from bus addresses ``start`` to ``end``."""
+        self._bytes += blocks.planes[0].nbytes * 8 * np.dtype(np.float32).itemsize
+        if self._bytes <= self.BUDGET_BYTES:
+            self._blocks[key] = blocks
+            self._low, self._high = min(self._low, start), max(self._high, end)
+
+    def written(self, start: int, end: int) -> None:
+        """Bus addresses ``start`` to ``end`` change: forget everything if any of it was read."""
+        if start < self._high and end > self._low:
+            self.clear()

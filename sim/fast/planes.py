@@ -37,16 +37,17 @@ def _codes_of_bytes(planes: list[NDArray[np.uint8]], sign_extend: bool) -> list[
 
 
 def codes_from_planes(
-    planes: NDArray[np.uint8], signed: bool, dtype: type[np.floating], extra_lanes: int = 0
+    planes: NDArray[np.uint8], signed: bool, dtype: type[np.floating], ones: int = 0
 ) -> NDArray[np.floating]:
-    """Codes ``(lanes + extra_lanes, 8 * lane_bytes)`` of bit planes ``(bits, lanes, lane_bytes)``.
+    """Codes ``(lanes + ones, 8 * lane_bytes)`` of bit planes ``(bits, lanes, lane_bytes)``.
 
     Lanes keep their order. Codes along K come in a fixed *permuted* order that depends on ``lane_bytes``
     alone: a product of two operands permuted alike is the product, and nothing has to be put in order.
-    The ``extra_lanes`` last lanes are left unset.
+    The ``ones`` last lanes hold ones.
     """
     bits, lanes, lane_bytes = planes.shape
-    codes = np.empty((lanes + extra_lanes, _PLANES, lane_bytes), dtype)
+    codes = np.empty((lanes + ones, _PLANES, lane_bytes), dtype)
+    codes[lanes:] = 1
     body = codes[:lanes]
     low = _codes_of_bytes(list(planes[:_PLANES]), signed and bits <= _PLANES)
     low_type = np.int8 if signed and bits <= _PLANES else np.uint8
@@ -57,4 +58,4 @@ def codes_from_planes(
         high_type = np.int8 if signed else np.uint8
         for index, word in enumerate(high):
             body[:, index] += word.view(high_type).reshape(lanes, lane_bytes).astype(dtype) * 256
-    return codes.reshape(lanes + extra_lanes, _PLANES * lane_bytes)
+    return codes.reshape(lanes + ones, _PLANES * lane_bytes)
