@@ -1,6 +1,6 @@
 """On-chip memory of one operand: two halves, a word for each lane at every address."""
 
-from amaranth import Module, unsigned
+from amaranth import Module, Signal, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -40,5 +40,8 @@ class OperandBuffer(wiring.Component):
                 write.data.eq(self.write_words[lane]),
                 read.addr.eq(self.read_addr),
             ]
-            m.d.sync += self.read_words[lane].eq(read.data)
+            # Without reset the memory's own output register serves.
+            word = Signal(self.word_bits, name=f"word_{lane}", reset_less=True)
+            m.d.sync += word.eq(read.data)
+            m.d.comb += self.read_words[lane].eq(word)
         return m

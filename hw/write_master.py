@@ -13,8 +13,9 @@ from hw.read_master import MAX_OUTSTANDING
 class WriteMaster(wiring.Component):
     """AXI write master: runs and, in the same order, the data beats for them.
 
-    Data follows the address it belongs to. Once an address is out its beats are sent whatever ``stop``
-    says, so the producer of ``beats`` must not depend on anything that stops.
+    Data follows the address it belongs to, but does not wait until that is accepted: a slave may want to see
+    both. Once an address is out its beats are sent whatever ``stop`` says, so the producer of ``beats`` must
+    not depend on anything that stops.
 
     Parameters: ``max_outstanding`` bursts without a response.
     Members: ``runs``, ``beats`` (in); ``aw``, ``w``, ``b`` (AXI; ``b`` carries the response code);
@@ -57,10 +58,9 @@ class WriteMaster(wiring.Component):
 
         # The queue never fills: it holds at most one length per outstanding burst.
         m.submodules.lengths = lengths = Queue(8, self.max_outstanding)
-        m.d.comb += [
-            lengths.i.valid.eq(self.aw.valid & self.aw.ready),
-            lengths.i.payload.eq(self.aw.payload.len),
-        ]
+        issued = Signal()
+        m.d.sync += issued.eq(generator.issue)
+        m.d.comb += [lengths.i.valid.eq(issued), lengths.i.payload.eq(self.aw.payload.len)]
 
         index = Signal(8)
         last = Signal()
