@@ -19,9 +19,11 @@ COMMANDS = {
     "bits": "show a precision schedule and what it saves",
     "bitstream": "build a board's bitstream with Vivado, or check it without",
     "package": "pack what a board needs into one archive",
+    "bench": "time a quantised training step in torch beside float32",
     "bitops": "count bit operations; with --paper, beside the published numbers",
 }
-"""Commands and what they do; each is a module ``cpt.<name>`` with ``add_arguments`` and ``run``."""
+"""Commands and what they do; each is a module of ``cpt`` (dashes become underscores), with two functions:
+``add_arguments`` and ``run``."""
 USER_ERROR = 2
 INTERRUPTED = 130
 
@@ -50,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # too small to gain from more, and on a busy machine threads that wait for each other cost tenfold.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
-        module = importlib.import_module(f"cpt.{name}")
+        module = importlib.import_module(f"cpt.{name.replace('-', '_')}")
     except ModuleNotFoundError as error:
         print(f"cpt {name}: {error.name} is not in this installation", file=sys.stderr)
         return USER_ERROR

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,36 +15,32 @@ from model.config import QuantConfig
 from model.networks import cifar_resnet
 from model.quantize import quantize_
 
+KINDS = ("float", "nearest", "stochastic")
+"""The steps compared: float32; weights and activations quantised; gradients too, stochastically."""
+_WARM_UP = 2
+"""Rounds that are not counted."""
+
 
 @dataclass(frozen=True)
 class StepTimes:
-    """Seconds of a training step, the fastest of all rounds, and ratios to float32."""
+    """Seconds of a training step: medians over all rounds, and ratios to float32."""
 
     device: str
     threads: int
+    compiled: bool
+    depth: int
     batch: int
     rounds: int
     float_s: float
     nearest_s: float
     stochastic_s: float
-
-    @property
-    def nearest_ratio(self) -> float:
-        """Weights and activations quantised, gradients float32."""
-        return self.nearest_s / self.float_s
-
-    @property
-    def stochastic_ratio(self) -> float:
-        """Gradients quantised too, stochastically."""
-        return self.stochastic_s / self.float_s
+    nearest_ratio: float
+    """Median of the rounds' ratios: steps of a round follow each other, so what slows one slows all."""
+    stochastic_ratio: float
 
     def as_dict(self) -> dict[str, Any]:
-        """All fields and both ratios, for JSON."""
-        return {
-            **asdict(self),
-            "nearest_ratio": self.nearest_ratio,
-            "stochastic_ratio": self.stochastic_ratio,
-        }
+        """All fields, for JSON."""
+        return asdict(self)
 
 
 def benchmark_step(
@@ -56,8 +53,13 @@ def benchmark_step(
 ) -> StepTimes:
     """Time a step (forward, backward, SGD) of a CIFAR ResNet: float32, nearest, stochastic gradients.
 
-    All three are channels-last and take turns, so that what else the machine does hits them alike.
+    All three are channels-last and take turns. Raises `ValueError` naming a setting that cannot be.
     """
+    for name, value in (("batch", batch), ("rounds", rounds), ("threads", threads)):
+        if value < 1:
+            raise ValueError(f"{name} is {value}; allowed: at least 1")
+    if depth < 8 or depth % 6 != 2:
+        raise ValueError(f"depth is {depth}; allowed: 6n+2, at least 8")
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -65,15 +67,17 @@ def benchmark_step(
             _step(depth, batch, device, config, compiled)
             for config in (None, QuantConfig(bw=0), QuantConfig())
         ]
-        best = [float("inf")] * len(steps)
-        for number in range(rounds + 2):
-            for index, step in enumerate(steps):
-                seconds = _seconds(step, device)
-                if number >= 2:
-                    best[index] = min(best[index], seconds)
+        taken = [[_seconds(step, device) for step in steps] for _ in range(_WARM_UP + rounds)][_WARM_UP:]
     finally:
         torch.set_num_threads(before)
-    return StepTimes(device, threads, batch, rounds, *best)
+    return StepTimes(device, threads, compiled, depth, batch, rounds, *_medians(taken))
+
+
+def _medians(rounds: Sequence[Sequence[float]]) -> list[float]:
+    """Median seconds of each kind of step, then median ratio of each quantised one to float32."""
+    seconds = [statistics.median(column) for column in zip(*rounds, strict=True)]
+    ratios = [statistics.median(row[kind] / row[0] for row in rounds) for kind in range(1, len(KINDS))]
+    return seconds + ratios
 
 
 def _step(
