@@ -15,32 +15,36 @@ SLOT_FIELDS = ("slot", "slot_a", "slot_b")
 
 @lru_cache(maxsize=1 << 14)
 def decoded(word: bytes) -> Instruction | None:
-    """The instruction in 32 bytes, or None for an unknown opcode or a count below its minimum."""
+    """The instruction in 32 bytes, or None for an unknown opcode."""
     try:
-        instruction = decode(word)
+        return decode(word)
     except ContractError:
         return None
-    fields = FORMATS[instruction.opcode].fields[1:]
-    return instruction if all(instruction.values[f.name] >= f.minimum for f in fields) else None
 
 
 def faults(instruction: Instruction | None, slots: Sequence[Precision], config: ArrayConfig) -> list[Error]:
-    """Every error that an instruction (None: an illegal one) raises at dispatch; empty for a good one."""
+    """Every error that an instruction (None: an unknown one) raises at dispatch; empty for a good one."""
     if instruction is None:
         return [Error.ILLEGAL_OPCODE]
-    opcode = instruction.opcode
-    bits = [slots[value].bits for name, value in instruction.values.items() if name in SLOT_FIELDS]
+    opcode, values = instruction.opcode, instruction.values
+    found = []
+    if any(values[item.name] < item.minimum for item in FORMATS[opcode].fields[1:]):
+        found.append(Error.ILLEGAL_OPCODE)
+    bits = [slots[value].bits for name, value in values.items() if name in SLOT_FIELDS]
     if not all(1 <= width <= MAX_BITS for width in bits):
-        return [Error.BAD_SLOT]
-    if opcode == Opcode.DRAIN and sum(bits) + instruction.k_log2 > ACC_BITS:
-        return [Error.RESULT_WIDTH]
-    if opcode == Opcode.EXEC:
-        words = {"a": bits[0] * instruction.ksteps * instruction.tiles, "b": bits[1] * instruction.ksteps}
-    elif opcode in (Opcode.LOAD_A, Opcode.LOAD_B):
-        operand = "a" if opcode == Opcode.LOAD_A else "b"
-        words = {operand: bits[0] * instruction.ksteps * instruction.tiles}
-    else:
-        words = {}
-    if any(count > config.half_words(operand) for operand, count in words.items()):
-        return [Error.OPERAND_OVERFLOW]
-    return []
+        found.append(Error.BAD_SLOT)
+    elif opcode == Opcode.DRAIN:
+        if sum(bits) + instruction.k_log2 > ACC_BITS:
+            found.append(Error.RESULT_WIDTH)
+    elif opcode != Opcode.END and _overflows(instruction, bits, config):
+        found.append(Error.OPERAND_OVERFLOW)
+    return found
+
+
+def _overflows(instruction: Instruction, bits: Sequence[int], config: ArrayConfig) -> bool:
+    """Whether the blocks of a LOAD or EXEC are larger than half a buffer."""
+    block_words = bits[0] * instruction.ksteps * instruction.tiles
+    if instruction.opcode == Opcode.EXEC:
+        words_b = bits[1] * instruction.ksteps
+        return block_words > config.half_words("a") or words_b > config.half_words("b")
+    return block_words > config.half_words("a" if instruction.opcode == Opcode.LOAD_A else "b")

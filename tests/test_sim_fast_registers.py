@@ -1,0 +1,139 @@
+"""Software sees the same registers on the compiled RTL and on the fast model."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from hw.contract import REGISTERS, Counter, Error, Opcode, encode, preset, register, slot_offset
+from sim.backend import MEMORY_BASE, Backend
+from sim.fast import FastBackend
+from sim.memory import memory_model
+from sim.rtl import RtlBackend
+
+MEMORY_BYTES = 1 << 16
+OPERANDS = MEMORY_BASE + 4096
+DEADLINE_CYCLES = 100_000
+# TOTAL and the stalls depend on when the two are looked at; test_sim_fast_cycles compares cycles.
+TIMED = {f"{counter.name}_{half}" for counter in Counter for half in ("LO", "HI")}
+END = encode(Opcode.END, tag=77)
+
+
+@pytest.fixture
+def machines() -> Iterator[tuple[Backend, Backend]]:
+    config = preset("tiny")
+    model = memory_model("ideal", config.clock_mhz)
+    rtl = RtlBackend(config, model, MEMORY_BYTES)
+    yield rtl, FastBackend(config, model, MEMORY_BYTES)
+    rtl.close()
+
+
+def _state(backend: Backend) -> dict[str, int]:
+    return {item.name: backend.read_register(item.offset) for item in REGISTERS if item.name not in TIMED}
+
+
+def _write(machines: tuple[Backend, Backend], name: str, value: int) -> None:
+    for backend in machines:
+        backend.write_register(register(name).offset, value)
+
+
+def test_registers_start_alike(machines: tuple[Backend, Backend]) -> None:
+    rtl, fast = map(_state, machines)
+    assert rtl == fast
+    assert rtl["MAGIC"] == register("MAGIC").reset
+
+
+def test_random_writes_read_back_alike(machines: tuple[Backend, Backend]) -> None:
+    rng = np.random.default_rng(30)
+    # The doorbell and commands act; every other register only holds.
+    passive = [item for item in REGISTERS if item.name not in ("RING_TAIL", "CONTROL")]
+    for _ in range(400):
+        item = passive[int(rng.integers(len(passive)))]
+        value = int(rng.integers(0, 1 << 32))
+        for backend in machines:
+            backend.write_register(item.offset, value)
+    rtl, fast = map(_state, machines)
+    assert rtl == fast
+    assert rtl["WATCHDOG"] != 0
+
+
+def test_offsets_without_a_register_read_as_zero(machines: tuple[Backend, Backend]) -> None:
+    known = {item.offset for item in REGISTERS}
+    for offset in range(0, 4096, 4):
+        if offset not in known:
+            assert [backend.read_register(offset) for backend in machines] == [0, 0], hex(offset)
+
+
+def _load(**changes: int) -> bytes:
+    fields = {"slot": 1, "tiles": 1, "ksteps": 1, "blocks": 1, "base": OPERANDS}
+    fields |= dict.fromkeys(("block_stride", "tile_stride", "plane_stride"), 0)
+    return encode(Opcode.LOAD_A, **{**fields, **changes})
+
+
+def _exec(**changes: int) -> bytes:
+    fields = {"slot_a": 1, "slot_b": 1, "ksteps": 1, "first": 1, "last": 1}
+    return encode(Opcode.EXEC, **{**fields, "tiles": 1, "release_a": 1, "blocks": 1, **changes})
+
+
+def _drain(**changes: int) -> bytes:
+    fields = {"slot_a": 3, "slot_b": 3, "k_log2": 16, "col_sums": 0, "row_sums": 0, "tiles": 1}
+    fields |= {"base": OPERANDS, "block_stride": 0, "tile_stride": 0, "blocks": 1}
+    return encode(Opcode.DRAIN, **{**fields, **changes})
+
+
+BAD: dict[str, tuple] = {
+    "cleared memory": (bytes(32), Error.ILLEGAL_OPCODE),
+    "no tiles, in an unset slot": (bytes([1]) + bytes(31), Error.ILLEGAL_OPCODE, Error.BAD_SLOT),
+    "unset slot": (_load(slot=9), Error.BAD_SLOT),
+    "slot of 17 bits": (_load(slot=4), Error.BAD_SLOT),
+    "one word too many": (_load(ksteps=129), Error.OPERAND_OVERFLOW),
+    "A beyond its half": (_exec(ksteps=43, tiles=3), Error.OPERAND_OVERFLOW),
+    "B beyond its half": (_exec(slot_b=3, ksteps=9), Error.OPERAND_OVERFLOW),
+    "49 result bits": (_drain(k_log2=17), Error.RESULT_WIDTH),
+    "operand outside the memory": (_load(base=0x2000_0000), Error.AXI_READ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_errors_look_alike_and_soft_reset_recovers(machines: tuple[Backend, Backend], case: str) -> None:
+    word, *errors = BAD[case]
+    program = _load() + word + END
+    for backend in machines:
+        for slot, bits in ((1, 1), (3, 16), (4, 17)):
+            backend.write_register(slot_offset(slot), bits)
+        backend.memory[: len(program)] = np.frombuffer(program, np.uint8)
+    _write(machines, "RING_BASE", MEMORY_BASE)
+    _write(machines, "RING_LOG2", 4)
+    _write(machines, "IRQ_ENABLE", 3)
+    _write(machines, "RING_TAIL", len(program) // 32)
+    for backend in machines:
+        assert backend.wait(DEADLINE_CYCLES)
+    rtl, fast = map(_state, machines)
+    # How far ahead instructions were fetched, and dispatched while a read was on its way, is timing.
+    for name in ("RING_HEAD", *(["ERROR_INDEX"] if Error.AXI_READ in errors else [])):
+        del rtl[name], fast[name]
+    assert rtl == fast
+    assert rtl["ERROR"] == sum(1 << error for error in errors)
+    _write(machines, "CONTROL", 1)
+    for backend in machines:
+        assert backend.wait(DEADLINE_CYCLES)
+    rtl, fast = map(_state, machines)
+    assert rtl == fast
+    assert (rtl["ERROR"], rtl["RING_TAIL"], rtl["SLOT_3"]) == (0, 0, 16)
+
+
+def test_a_program_that_waits_forever_raises_the_watchdog_alike(machines: tuple[Backend, Backend]) -> None:
+    program = _exec() + END
+    for backend in machines:
+        backend.write_register(slot_offset(1), 1)
+        backend.memory[: len(program)] = np.frombuffer(program, np.uint8)
+    _write(machines, "RING_BASE", MEMORY_BASE)
+    _write(machines, "RING_LOG2", 1)
+    _write(machines, "WATCHDOG", 500)
+    _write(machines, "RING_TAIL", 2)
+    for backend in machines:
+        assert backend.wait(DEADLINE_CYCLES)
+    rtl, fast = map(_state, machines)
+    del rtl["ERROR_INDEX"], fast["ERROR_INDEX"]
+    assert rtl == fast
+    assert rtl["ERROR"] == 1 << Error.WATCHDOG
