@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hw.contract import ArrayConfig
 from hw.layouts import exec_command, result_rows, step_layout
-from hw.loader import HALVES
+from hw.operand_buffer import HALVES
 from hw.result_buffer import TILES
 from hw.sequencer import Sequencer
 

@@ -7,11 +7,10 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from hw.contract import ArrayConfig
 from hw.gearbox import Gearbox
 from hw.layouts import ADDRESS, READ_BEAT, load_command
+from hw.operand_buffer import HALVES
 from hw.queue import Queue
 from hw.read_master import ReadMaster
 from hw.walker import Walker
-
-HALVES = 2
 
 
 class Loader(wiring.Component):

@@ -5,6 +5,9 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+HALVES = 2
+"""Blocks a buffer holds: one in use, one arriving."""
+
 
 class OperandBuffer(wiring.Component):
     """One memory per lane, all at the same address.

@@ -61,7 +61,7 @@ class Popcount(wiring.Component):
                 bits = Cat(parts)
                 if len(bits):
                     kept = Signal(len(bits), name=f"level{level}_weight{weight}", reset_less=True)
-                    (m.d.sync if registered else m.d.comb).__iadd__(kept.eq(bits))
+                    m.d["sync" if registered else "comb"] += kept.eq(bits)
                     weights.append(kept)
         first = Cat(bits[0] for bits in weights)
         second = Cat(bits[1] if len(bits) > 1 else 0 for bits in weights)

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from hw.contract import ArrayConfig
 from hw.contract.config import BEAT_BYTES
 from hw.layouts import RUN, load_command
+from hw.operand_buffer import HALVES
 
 
 class Walker(wiring.Component):
@@ -39,7 +40,7 @@ class Walker(wiring.Component):
         active = Signal()
         held = Signal()
         """The current block owns a half."""
-        free_halves = Signal(range(3), init=2)
+        free_halves = Signal(range(HALVES + 1), init=HALVES)
 
         planes_left = Signal.like(command.bits)
         tiles_left = Signal.like(command.tiles)

@@ -9,7 +9,8 @@ import pytest
 from hw_memory import ReadMemory
 from hw_streams import SMALL, simulate, stream_put
 
-from hw.loader import HALVES, Loader
+from hw.loader import Loader
+from hw.operand_buffer import HALVES
 from hw.read_master import MAX_OUTSTANDING
 
 GROUP_BYTES = {operand: SMALL.group_bytes(operand) for operand in "ab"}
