@@ -7,11 +7,13 @@ import contextlib
 import json
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from cpt.check import TOLERANCE
 from cpt.data import DIGITS, load_dataset
 from cpt.devices import open_accelerator
+from cpt.measured import print_measured
 from cpt.options import TRAINING, add_options
 from cpt.table import align
 from host.config import TrainConfig
@@ -79,12 +81,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", default=DIGITS, metavar="NAME", help=f"{DIGITS}, or an .npz of pixels and labels"
     )
+    parser.add_argument(
+        "--measured",
+        type=Path,
+        metavar="FILE",
+        help="times measured on a board beside simulated ones",
+    )
     add_options(parser, [option for option in TRAINING if option.field in _NETWORK])
     parser.add_argument("--json", action="store_true", help="the rows as one line on standard output")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print a row per program; exit status 1 if any disagrees."""
+    if arguments.measured:
+        return print_measured(arguments.measured, arguments.memory, arguments.json)
     memory_model(arguments.memory, preset(arguments.preset).clock_mhz)
     fw, bw = arguments.bits
     network = {name: getattr(arguments, name) for name in _NETWORK}

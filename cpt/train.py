@@ -18,6 +18,7 @@ from cpt.progress import Progress
 from cpt.table import render
 from host.config import TrainConfig
 from host.data import Dataset, Images
+from host.measure import Measurement
 from host.run import SUMMARY, TrainingRun, write_json
 from host.trainer import StepReport, Trainer
 from hw.contract import PRESETS, ContractError, preset
@@ -126,15 +127,22 @@ class _Session:
                 training.resume()
             else:
                 training.start()
+            measurement = Measurement(trainer)
             with Progress(training) as bar:
 
                 def before(batch: Images) -> None:
                     if check:
                         check.before_step(trainer, batch)
+                    measurement.before_step()
 
                 def after(report: StepReport) -> None:
+                    measurement.after_step(report)
                     bar.step(report)
                     if check:
                         check.after_step(trainer)
 
-                return training.train(after, bar.epoch, before)
+                summary = training.train(after, bar.epoch, before)
+            if arguments.device == "board":
+                print(f"{name}: {accelerator.wall.check(accelerator.clock_mhz)}")
+                print(f"{name}: measured times in {measurement.save(folder)}")
+            return summary

@@ -1,0 +1,179 @@
+"""Measured times of a board beside simulated ones: ``cpt compare --measured FILE``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from cpt.table import align
+from host.config import TrainConfig
+from host.engine import GemmEngine
+from host.errors import HostError
+from host.measure import FORMAT
+from host.network import ResNet, resnet_depth
+from hw.contract import CONTRACT_HASH, ArrayConfig, ContractError
+from model.architecture import cifar_resnet
+from sim.fast.forecast import Forecast, ShapeRecorder, total
+from sim.memory import memory_model
+
+_NUMBERS = {"epoch": 0, "fw": 1, "bw": 1, "steps": 1, "cycles": 1, "wall_seconds": 0}
+"""Fields of a row that are read, and the least each may be."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """A file of measured times, checked."""
+
+    array: ArrayConfig
+    config: TrainConfig
+    image_shape: tuple[int, int, int]
+    classes: int
+    epochs: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class MeasuredRow:
+    """One epoch at one precision on the board and in simulation."""
+
+    epoch: int
+    fw: int
+    bw: int
+    steps: int
+    measured_seconds: float
+    measured_cycles: int
+    simulated_cycles: int
+    clock_mhz: float
+
+    @property
+    def simulated_seconds(self) -> float:
+        """Simulated cycles at the board's clock."""
+        return self.simulated_cycles / (self.clock_mhz * 1e6)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The row as JSON has it."""
+        return {
+            "epoch": self.epoch,
+            "fw": self.fw,
+            "bw": self.bw,
+            "steps": self.steps,
+            "measured_seconds": self.measured_seconds,
+            "simulated_seconds": self.simulated_seconds,
+            "ratio": self.measured_seconds / self.simulated_seconds,
+            "measured_cycles": self.measured_cycles,
+            "simulated_cycles": self.simulated_cycles,
+            "cycle_ratio": self.measured_cycles / self.simulated_cycles,
+        }
+
+
+def load_report(path: Path) -> Report:
+    """Read a file in the format of docs/results-template.md; `HostError` names what is wrong in one line."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise HostError(f"{path} cannot be read ({error}); allowed: a file of measured times") from None
+    if not isinstance(values, dict) or values.get("format") != FORMAT:
+        found = values.get("format") if isinstance(values, dict) else type(values).__name__
+        raise HostError(f"format of {path} is {found!r}; allowed: {FORMAT!r}")
+    if values.get("contract_hash") != f"{CONTRACT_HASH:016x}":
+        raise HostError(
+            f"{path} was measured with contract {values.get('contract_hash')}; allowed: "
+            f"{CONTRACT_HASH:016x}, the one simulated here"
+        )
+    try:
+        config: dict[str, Any] = {
+            name: tuple(v) if isinstance(v, list) else v for name, v in values["config"].items()
+        }
+        height, width, channels = values["image_shape"]
+        return Report(
+            ArrayConfig(**values["array"]),
+            TrainConfig(**config),
+            (height, width, channels),
+            int(values["classes"]),
+            [_checked(row) for row in values["epochs"]],
+        )
+    except ContractError as error:
+        raise HostError(f"{path}: {error}") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise HostError(f"{path} lacks or misspells {error}; allowed: the fields of {FORMAT}") from None
+
+
+def _checked(row: dict[str, Any]) -> dict[str, Any]:
+    for name, least in _NUMBERS.items():
+        value = row[name]
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number or value < least or (name != "wall_seconds" and value != int(value)):
+            raise ContractError(f"{name} of an epoch is {value!r}; allowed: a number of at least {least}")
+    return row
+
+
+def compare_measured(report: Report, memory: str) -> list[MeasuredRow]:
+    """A row per epoch and precision; ``memory`` names the memory model that stands for the board's DRAM."""
+    config, array = report.config, report.array
+    height, _, channels = report.image_shape
+    description = cifar_resnet(resnet_depth(config.model), report.classes, height, channels, config.width)
+    recorder = ShapeRecorder()
+    ResNet(description).plan((config.batch_size, *report.image_shape), cast(GemmEngine, recorder))
+    widest = max(config.fw[1], config.evaluation_bits)
+    forecast = Forecast(array, memory_model(memory, array.clock_mhz), recorder.shapes, widest, config.bw)
+    cycles: dict[tuple[int, int], int] = {}
+    rows = []
+    for row in report.epochs:
+        bits = (row["fw"], row["bw"])
+        if bits not in cycles:
+            cycles[bits] = total(forecast.step(*bits)).total_cycles
+        rows.append(
+            MeasuredRow(
+                row["epoch"],
+                *bits,
+                row["steps"],
+                float(row["wall_seconds"]),
+                row["cycles"],
+                row["steps"] * cycles[bits],
+                array.clock_mhz,
+            )
+        )
+    return rows
+
+
+def print_measured(path: Path, memory: str, as_json: bool) -> int:
+    """Print the rows of the file at ``path``; the exit status."""
+    report = load_report(path)
+    rows = compare_measured(report, memory)
+    print(json.dumps([row.as_dict() for row in rows]) if as_json else render(report, rows, memory))
+    return 0
+
+
+def render(report: Report, rows: list[MeasuredRow], memory: str) -> str:
+    """The rows as a table, with their sum."""
+    table = [("epoch", "precision", "steps", "measured", "simulated", "ratio", "cycles measured/simulated")]
+    for row in rows:
+        table.append((str(row.epoch + 1), f"FW{row.fw}/BW{row.bw}", str(row.steps), *_times(row)))
+    whole = MeasuredRow(
+        0,
+        0,
+        0,
+        sum(row.steps for row in rows),
+        sum(row.measured_seconds for row in rows),
+        sum(row.measured_cycles for row in rows),
+        sum(row.simulated_cycles for row in rows),
+        report.array.clock_mhz,
+    )
+    table.append(("all", "", str(whole.steps), *_times(whole)))
+    return (
+        f"{report.config.model}, {report.config.batch_size} images per step: {report.array.name} array at "
+        f"{report.array.clock_mhz:g} MHz, simulated with memory {memory}\n"
+        "the accelerator's time in training steps\n\n"
+        + align(table)
+    )
+
+
+def _times(row: MeasuredRow) -> tuple[str, str, str, str]:
+    values = row.as_dict()
+    return (
+        f"{row.measured_seconds:.4g} s",
+        f"{row.simulated_seconds:.4g} s",
+        f"{values['ratio']:.3f}",
+        f"{values['cycle_ratio']:.3f}",
+    )

@@ -1,0 +1,150 @@
+"""``cpt train --device board``: the whole path of a board, a simulated device where the FPGA is opened."""
+
+import json
+from pathlib import Path
+
+import pynq
+import pytest
+from driven import MEMORY_BYTES
+
+import host.driver
+from cpt.main import main
+from host.driver import DEADLINE_S
+from host.errors import DeviceError
+from host.measure import MEASURED
+from host.run import SUMMARY
+from sim.device import open_simulated
+
+QUICK = ["--width", "4", "--steps", "4", "--batch-size", "16", "--cycles", "1", "--seed", "1"]
+
+
+@pytest.fixture
+def board(monkeypatch, tmp_path):
+    """A machine that looks like a board: the marks of one, and an active pynq device."""
+    monkeypatch.delattr(pynq.Clocks, "_real_instance", raising=False)
+    device = open_simulated("model", "tiny", memory_bytes=8 * MEMORY_BYTES)
+    monkeypatch.setattr(pynq.Device, "_active_device", device, raising=False)
+    monkeypatch.setattr(host.driver, "_BOARD_MARKS", (tmp_path,))
+    monkeypatch.setattr(host.driver, "reference_mhz", lambda: 100 / 3)
+    yield device
+    device.close()
+
+
+def _train(device, out, *options):
+    command = ["train", *QUICK, "--device", "board", "--bitfile", device.bitfile, "--out", str(out)]
+    return main([*command, *options])
+
+
+def test_a_board_trains_to_the_weights_of_the_model(board, tmp_path, capsys):
+    """The wall clock of a simulation means nothing, so only the slow side is allowed to speak."""
+    assert main(["train", *QUICK, "--preset", "tiny", "--out", str(tmp_path / "model")]) == 0
+    assert _train(board, tmp_path / "board") == 0
+    printed = capsys.readouterr().out
+    assert "s by the wall clock" in printed
+    summaries = [
+        json.loads((tmp_path / name / "digits" / SUMMARY).read_text()) for name in ("model", "board")
+    ]
+    assert summaries[0]["weights_sha256"] == summaries[1]["weights_sha256"]
+    assert summaries[0]["simulated_seconds"] == summaries[1]["simulated_seconds"]
+    assert summaries[1]["memory_model"] == "board"
+
+
+def test_measured_times_stand_beside_simulated_ones(board, tmp_path, capsys):
+    assert _train(board, tmp_path) == 0
+    path = tmp_path / "digits" / MEASURED
+    rows = json.loads(path.read_text())["epochs"]
+    assert sum(row["steps"] for row in rows) == 4
+    assert len({row["fw"] for row in rows}) > 1
+    assert all(row["wall_seconds"] > 0 and row["host_seconds"] > 0 for row in rows)
+    capsys.readouterr()
+    assert main(["compare", "--measured", str(path), "--json"]) == 0
+    compared = json.loads(capsys.readouterr().out)
+    assert [(row["epoch"], row["fw"]) for row in compared] == [(row["epoch"], row["fw"]) for row in rows]
+    for row in compared:
+        assert row["cycle_ratio"] == pytest.approx(1, rel=0.01)
+        assert row["ratio"] == pytest.approx(row["measured_seconds"] / row["simulated_seconds"])
+    assert main(["compare", "--measured", str(path)]) == 0
+    table = capsys.readouterr().out
+    assert "FW3/BW8" in table
+    assert "tiny array at 200 MHz, simulated with memory ps-ddr" in table
+
+
+def test_the_documented_example_is_read(capsys, tmp_path):
+    """The example of docs/results-template.md, with this contract's hash put in."""
+    from hw.contract import CONTRACT_HASH
+
+    page = (Path(__file__).parent.parent / "docs" / "results-template.md").read_text(encoding="utf-8")
+    example = json.loads(page.split("```json\n")[1].split("```")[0])
+    example["contract_hash"] = f"{CONTRACT_HASH:016x}"
+    path = tmp_path / MEASURED
+    path.write_text(json.dumps(example))
+    assert main(["compare", "--measured", str(path), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["fw"] for row in rows] == [3, 8]
+    assert all(row["measured_seconds"] > 0 for row in rows)
+
+
+WRONG = [
+    ({"format": "csv"}, "format of {} is 'csv'; allowed: 'cpt-measured-1'"),
+    ({"contract_hash": "00"}, "{} was measured with contract 00; allowed:"),
+    ({"classes": None}, "lacks or misspells"),
+    ({"epochs": [{}]}, "lacks or misspells 'epoch'"),
+    ({"config": {"fw": [8, 3]}}, "{}: fw is 8 3; allowed: the lower bound first"),
+    ({"array": {"name": "x", "rows": 0}}, "lacks or misspells"),
+]
+
+
+@pytest.mark.parametrize(("change", "expected"), WRONG)
+def test_a_wrong_file_is_named_in_one_line(board, tmp_path, capsys, change, expected):
+    assert _train(board, tmp_path, "--steps", "1") == 0
+    path = tmp_path / "digits" / MEASURED
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    capsys.readouterr()
+    assert main(["compare", "--measured", str(path)]) == 2
+    message = capsys.readouterr().err
+    assert expected.format(path) in message
+    assert message.count("\n") == 1
+
+
+def test_a_time_that_is_no_number_is_named(board, tmp_path, capsys):
+    assert _train(board, tmp_path, "--steps", "1") == 0
+    path = tmp_path / "digits" / MEASURED
+    values = json.loads(path.read_text())
+    values["epochs"][0]["wall_seconds"] = "fast"
+    path.write_text(json.dumps(values))
+    assert main(["compare", "--measured", str(path)]) == 2
+    assert "wall_seconds of an epoch is 'fast'; allowed: a number of at least 0" in capsys.readouterr().err
+
+
+def test_a_missing_file_is_named(tmp_path, capsys):
+    assert main(["compare", "--measured", str(tmp_path / "none.json")]) == 2
+    assert "none.json cannot be read" in capsys.readouterr().err
+
+
+def test_a_board_without_a_bitstream_says_where_it_looked(board, tmp_path, capsys):
+    assert main(["train", *QUICK, "--device", "board", "--bitfile", str(tmp_path / "x.bit")]) == 2
+    assert "x.bit; allowed: path of a .bit file with its .hwh beside it" in capsys.readouterr().err
+    assert main(["train", *QUICK, "--device", "board"]) == 2
+    assert "bitstream/cpt.bit; allowed: path of a .bit file" in capsys.readouterr().err
+
+
+def test_too_little_contiguous_memory_is_one_line(board, tmp_path, capsys):
+    board.default_memory.regions.take(board.default_memory.size - (1 << 17))
+    assert _train(board, tmp_path) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("cpt train: no contiguous memory for a buffer of shape")
+
+
+def test_a_wrong_reference_ends_the_run_with_the_clock_it_found(board, tmp_path, capsys, monkeypatch):
+    """As if the fabric ran ten thousand times faster than the registers say."""
+    monkeypatch.setattr(host.board, "CHECKED_S", 0.0)
+    real = host.board.WallClock.add
+    monkeypatch.setattr(host.board.WallClock, "add", lambda self, s, cycles: real(self, s * 1e-6, cycles))
+    assert _train(board, tmp_path) == 2
+    assert "so the reference of the processor's clocks is not the one assumed" in capsys.readouterr().err
+
+
+def test_the_deadline_of_a_board_is_the_drivers():
+    assert DEADLINE_S == 60.0
+    with pytest.raises(DeviceError, match="no board"):
+        host.driver.open_board(None)
