@@ -1,75 +1,26 @@
-"""Checkpoints: one file of plain arrays with a hashed manifest, written whole or not at all.
-
-The file is a numpy ``.npz`` without pickled objects. Its entry ``manifest`` is JSON text: the caller's
-``meta`` and, for every array, its type, shape and sha256. Reading checks all of them.
-"""
+"""Checkpoints of a training run; the format is `model.checkpoint`'s."""
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
-import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from host.errors import HostError
-from host.files import write_atomically
+from model import checkpoint
+from model.checkpoint import save
 
-FORMAT = 1
-_MANIFEST = "manifest"
+__all__ = ["CheckpointError", "load", "save"]
 
 
 class CheckpointError(HostError):
     """A checkpoint is missing, damaged or of another kind; the message is one line."""
 
 
-def save(path: Path, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
-    """Write ``arrays`` and the JSON-like ``meta`` to ``path`` atomically.
-
-    Raises `OSError` naming ``path`` if it cannot be written; what was there before is then unharmed.
-    """
-    manifest = {
-        "format": FORMAT,
-        "meta": dict(meta),
-        "arrays": {name: _describe(array) for name, array in arrays.items()},
-    }
-    text = json.dumps(manifest, sort_keys=True).encode()
-    buffer = io.BytesIO()
-    np.savez(buffer, **{_MANIFEST: np.frombuffer(text, np.uint8)}, **arrays)
-    write_atomically(path, buffer.getvalue())
-
-
 def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The arrays and ``meta`` of a checkpoint; raises `CheckpointError` unless every hash agrees."""
-    if not path.is_file():
-        raise CheckpointError(f"checkpoint {path} does not exist; allowed: a file written by a run")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        manifest = json.loads(arrays.pop(_MANIFEST).tobytes())
-        described, meta = manifest["arrays"], manifest["meta"]
-        version = manifest["format"]
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"checkpoint {path} is damaged ({reason}); allowed: a whole file") from None
-    if version != FORMAT:
-        raise CheckpointError(f"checkpoint {path} has format {version}; allowed: {FORMAT}")
-    if set(described) != set(arrays):
-        raise CheckpointError(f"checkpoint {path} is damaged (arrays are missing); allowed: a whole file")
-    for name, array in arrays.items():
-        if _describe(array) != described[name]:
-            raise CheckpointError(f"checkpoint {path} is damaged ({name} differs from its hash)")
-    return arrays, meta
-
-
-def _describe(array: np.ndarray) -> dict[str, Any]:
-    data = np.ascontiguousarray(array)
-    return {
-        "dtype": array.dtype.str,
-        "shape": list(array.shape),
-        "sha256": hashlib.sha256(data.tobytes()).hexdigest(),
-    }
+        return checkpoint.load(path)
+    except checkpoint.CheckpointError as error:
+        raise CheckpointError(str(error)) from None

@@ -19,7 +19,7 @@ RULES = {
     # package: the other packages and third-party modules it may import
     "hw.contract": set(),
     "hw": {"amaranth"},
-    "model": {"numpy", "torch", "sklearn", "matplotlib"},
+    "model": {"numpy", "torch", "sklearn", "scipy", "PIL", "matplotlib"},
     "host": {"numpy", "pynq", "tqdm", "hw.contract", "model"},
     "sim": None,
     "cpt": None,

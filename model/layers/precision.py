@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from model.config import QuantConfig
-from model.functional import Range, noise_key, tensor_range
+from model.functional import Range, noise_key
 from model.quantisers import make_quantiser
 from model.ranges import MOMENTUM
 from model.schedule import FULL_PRECISION, MAX_BITS
@@ -93,7 +93,7 @@ class LayerPrecision(nn.Module):
     @torch.no_grad()
     def _range_of(self, x: Tensor) -> Range:
         if self.training:
-            found = tensor_range(x.detach())
+            found = self.quantiser.tensor_range(x.detach())
             new = torch.stack((found.lo, found.hi, torch.ones_like(found.lo)))
             self.range.mul_(MOMENTUM).add_(new * (1 - MOMENTUM))
             return found

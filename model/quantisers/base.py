@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor
 
-from model.functional import Range
+from model.functional import Range, tensor_range
 
 
 class Quantiser(ABC):
@@ -22,6 +22,10 @@ class Quantiser(ABC):
     """Lowest precision with a meaning."""
     learnable_precision = True
     """A gradient reaches ``soft_bits``."""
+
+    def tensor_range(self, x: Tensor) -> Range:
+        """Range of a whole activation or gradient (data parallel: of all processes' parts)."""
+        return tensor_range(x)
 
     @abstractmethod
     def weight(self, w: Tensor, bits: Tensor, soft_bits: Tensor | None = None) -> Tensor:

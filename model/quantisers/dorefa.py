@@ -25,7 +25,10 @@ class DoReFa(Quantiser):
         return self._unit(x.clamp(0, 1), bits, soft_bits)
 
     def gradient(self, y: Tensor, bits: Tensor, key: Tensor | int, channels_first: bool) -> Tensor:
-        return QuantiseGradient.apply(y, bits, key, channels_first, _per_sample)
+        return QuantiseGradient.apply(y, bits, key, channels_first, self._gradient_rule)
+
+    def _gradient_rule(self, grad: Tensor, bits: Tensor, noise: Noise | None) -> Tensor:
+        return _per_sample(grad, bits, noise)
 
     @staticmethod
     def _unit(x: Tensor, bits: Tensor, soft_bits: Tensor | None) -> Tensor:

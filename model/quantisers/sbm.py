@@ -44,4 +44,4 @@ class Sbm(Quantiser):
         return QuantiseGradient.apply(y, bits, key, channels_first, self._gradient_rule)
 
     def _gradient_rule(self, grad: Tensor, bits: Tensor, noise: Noise | None) -> Tensor:
-        return fake_quantise(grad, bits, tensor_range(grad), noise, self.floor)
+        return fake_quantise(grad, bits, self.tensor_range(grad), noise, self.floor)

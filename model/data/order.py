@@ -1,0 +1,29 @@
+"""Random choices of a run as pure functions of (seed, epoch, sample): nothing to save, any run replays."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from model.noise import noise_key, uniform
+
+ORDER_STREAM = 0xFFFF_FFFF
+"""Noise streams beside those of the layers, which count from 0; the order is that of `host.data`."""
+AUGMENT_STREAM = 0xFFFF_FFFB
+DROPOUT_STREAM = 0xFFFF_FFFA
+
+
+def shuffled(count: int, seed: int, epoch: int, stream: int = ORDER_STREAM) -> np.ndarray:
+    """A permutation of ``count`` indices."""
+    return np.argsort(uniform(noise_key(seed, epoch, stream), count), kind="stable")
+
+
+def draws(index: np.ndarray, count: int, seed: int, epoch: int) -> np.ndarray:
+    """``count`` numbers in [0, 1) for each sample of ``index`` in this epoch: (len(index), count) float32."""
+    key = noise_key(seed, epoch, AUGMENT_STREAM)
+    rows = [uniform(key, count, int(sample) * count) for sample in index]
+    return np.stack(rows) + np.float32(0.5)
+
+
+def choose(draw: np.ndarray, choices: int) -> np.ndarray:
+    """Whole numbers 0 .. choices-1 from numbers in [0, 1)."""
+    return np.minimum((draw * np.float32(choices)).astype(np.int64), choices - 1)

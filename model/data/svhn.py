@@ -1,0 +1,40 @@
+"""Street View House Numbers, cropped digits, in the published MATLAB files.
+
+Source: Netzer et al. 2011, http://ufldl.stanford.edu/housenumbers (format 2).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from model.data.images import ImageArrays, ImageSet
+from model.data.source import DataError, find_folder
+
+MEAN = (0.4377, 0.4438, 0.4728)
+DEVIATION = (0.1980, 0.2010, 0.1970)
+"""Of the training pixels."""
+
+
+def load_svhn(root: Path) -> ImageSet:
+    """``train_32x32.mat`` and ``test_32x32.mat`` of ``root``; random crops, digits are not mirrored."""
+    folder = find_folder(root, ("svhn", "SVHN"), "train_32x32.mat")
+    train, test = (_read(folder / f"{part}_32x32.mat") for part in ("train", "test"))
+    return ImageSet("svhn", train, test, 10, MEAN, DEVIATION, pad=4)
+
+
+def _read(path: Path) -> ImageArrays:
+    """``X`` (32, 32, 3, N) uint8 and ``y`` (N, 1), in which 10 stands for the digit 0."""
+    from scipy.io import loadmat
+
+    try:
+        content = loadmat(path, variable_names=("X", "y"))
+        pixels, labels = content["X"], content["y"].ravel().astype(np.int64)
+    except Exception as error:
+        # scipy raises many kinds for damaged files
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise DataError(f"data {path} cannot be read ({reason}); allowed: SVHN's format 2") from None
+    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[:3] != (32, 32, 3):
+        raise DataError(f"data {path} holds {pixels.dtype} {pixels.shape}; allowed: uint8 (32, 32, 3, N)")
+    return ImageArrays(np.ascontiguousarray(pixels.transpose(3, 0, 1, 2)), labels % 10)

@@ -1,0 +1,146 @@
+"""What a torch training run is: one frozen, validated record, printed into every artefact."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from model.config import QuantConfig
+from model.schedule import check_bits
+from model.training.learning_rate import LearningRate
+
+METHODS = ("cpt", "static", "fp32", "ldp", "pfq", "progressive", "random")
+UNITS = ("epoch", "iteration")
+SHAPES = ("cosine", "triangular", "cosine_anneal")
+OPTIMISERS = ("sgd", "adam", "adamw")
+AMP = ("off", "bf16")
+
+
+@dataclass(frozen=True)
+class TorchConfig:
+    """Everything that decides the trained weights, except the data, the code and the kind of device.
+
+    Raises `ValueError` naming field, value and what is allowed.
+    """
+
+    model: str = "resnet8"
+    width: int = 16
+    """Channels of a residual network's first stage; width of a language model; channels of PAN."""
+    method: str = "cpt"
+    fw: tuple[int, int] = (3, 8)
+    """Lowest and highest bits of weights and activations; equal ones make the run static."""
+    bw: tuple[int, int] = (8, 8)
+    """Lowest and highest bits of gradients; unequal ones cycle with ``fw``."""
+    quantiser: str = "sbm"
+    cycles: int = 3
+    per: str = "epoch"
+    shape: str = "cosine"
+    delay: int = 0
+    """Epochs or iterations (as ``per`` says) at the lowest precision before the cycles begin."""
+    every: int = 1
+    """Method ``random``: epochs or iterations between changes."""
+    eval_bits: int = 0
+    """Forward bits of evaluation; 0 stands for the upper bound, or the learned bits of ``ldp``."""
+    ldp_target: float = 0.6
+    ldp_alpha: float = 1.0
+    ldp_lr: float = 0.1
+    pfq_eps: float = 0.05
+    epochs: int = 18
+    steps: int = 0
+    """If above 0: length of the run in steps instead of epochs; the precision then moves per step."""
+    batch_size: int = 32
+    """Samples per step, over all processes."""
+    optimiser: str = "sgd"
+    lr: float = 0.1
+    lr_schedule: str = "cosine"
+    lr_cycles: int = 3
+    warmup_steps: int = 0
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    clip: float = 0.0
+    """Largest norm of all gradients; 0: not limited."""
+    dropout: float = 0.0
+    sequence: int = 64
+    """Tokens of a training sequence."""
+    swa_start: float = 0.0
+    """Share of the run after which every epoch's weights are averaged; 0: never."""
+    amp: str = "off"
+    max_shift: int = 0
+    """Padding that training images are cropped out of at random, where the data set does not say."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, allowed in (
+            ("method", METHODS),
+            ("per", UNITS),
+            ("shape", SHAPES),
+            ("optimiser", OPTIMISERS),
+            ("amp", AMP),
+        ):
+            self._require(name, getattr(self, name) in allowed, ", ".join(allowed))
+        for name in ("fw", "bw"):
+            lo, hi = getattr(self, name)
+            check_bits(name, lo)
+            check_bits(name, hi)
+            if lo > hi:
+                raise ValueError(
+                    f"{name} is {lo} {hi}; allowed: the lower bound first, at most the upper one"
+                )
+        if self.eval_bits:
+            check_bits("eval-bits", self.eval_bits)
+        for name in ("width", "cycles", "every", "epochs", "batch_size", "lr_cycles", "sequence"):
+            self._require(name, getattr(self, name) >= 1, "at least 1")
+        for name in ("steps", "delay", "warmup_steps", "max_shift"):
+            self._require(name, getattr(self, name) >= 0, "at least 0")
+        self._require("seed", 0 <= self.seed < 2**32, f"0..{2**32 - 1}")
+        for name, most in (
+            ("lr", 100.0),
+            ("momentum", 1.0),
+            ("weight_decay", 1.0),
+            ("swa_start", 1.0),
+            ("clip", math.inf),
+            ("dropout", 1.0),
+        ):
+            value = getattr(self, name)
+            self._require(name, math.isfinite(value) and 0 <= value <= most, f"0..{most:g}")
+        if self.method == "ldp":
+            self._require("fw", self.fw[0] < self.fw[1], "two different bounds for ldp")
+        if self.quantiser == "wageubn" and self.optimiser != "sgd":
+            raise ValueError(f"optimiser is {self.optimiser!r}; allowed with wageubn: sgd")
+        self.quantisation()
+        LearningRate(self.lr_schedule, self.lr, 1)
+
+    def quantisation(self) -> QuantConfig:
+        """How layers are quantised."""
+        return QuantConfig(quantiser=self.quantiser, fw=self.fw[1], bw=self.bw[1], seed=self.seed)
+
+    @property
+    def evaluation_bits(self) -> int | None:
+        """Forward bits of evaluation; 0 for full precision, None for the bits that ``ldp`` has learned."""
+        if self.method == "fp32":
+            return 0
+        if self.method == "ldp" and not self.eval_bits:
+            return None
+        return self.eval_bits or self.fw[1]
+
+    def per_epoch(self) -> bool:
+        """Whether the precision moves with epochs."""
+        return self.per == "epoch" and not self.steps
+
+    def static(self) -> TorchConfig:
+        """The same run at the upper bounds throughout."""
+        hi, bw = self.fw[1], self.bw[1]
+        return dataclasses.replace(self, method="static", fw=(hi, hi), bw=(bw, bw))
+
+    def as_dict(self) -> dict[str, Any]:
+        """All fields by name, as JSON has them."""
+        values = dataclasses.asdict(self)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+    def _require(self, name: str, condition: bool, allowed: str) -> None:
+        if not condition:
+            shown = getattr(self, name)
+            shown = repr(shown) if isinstance(shown, str) else shown
+            raise ValueError(f"{name.replace('_', '-')} is {shown}; allowed: {allowed}")

@@ -1,0 +1,152 @@
+"""How precision moves in a run: one interface over the library's schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from model.ldp import LearnedPrecision
+from model.pfq import ProgressiveFractional
+from model.quantize import precisions
+from model.schedule import Curve, Delayed, Plan, Progressive, RandomEvery, Static
+from model.schedulers import PrecisionScheduler, cyclic
+from model.training.config import TorchConfig
+
+
+class Method:
+    """Called by the trainer; the bits in force are in the model."""
+
+    def after_backward(self) -> None:
+        """Gradients are complete and not yet used."""
+
+    def after_step(self) -> None:
+        """A step is done."""
+
+    def after_epoch(self, loss: float) -> None:
+        """An epoch with this mean training loss is done."""
+
+    def weights(self, model: nn.Module) -> list[nn.Parameter]:
+        """What the weights' optimiser is for."""
+        return list(model.parameters())
+
+    def state_dict(self) -> dict[str, Any]:
+        """JSON-like position."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Return to a position."""
+
+
+class Scheduled(Method):
+    """Bits that follow a plan known beforehand."""
+
+    def __init__(self, model: nn.Module, config: TorchConfig, steps_per_epoch: int) -> None:
+        length = config.epochs if config.per_epoch() else config.steps or config.epochs * steps_per_epoch
+        unit = "epoch" if config.per_epoch() else "iteration"
+        self.scheduler = PrecisionScheduler(model, make_plan(config, length), unit)
+
+    def after_step(self) -> None:
+        if self.scheduler.unit == "iteration":
+            self.scheduler.step()
+
+    def after_epoch(self, loss: float) -> None:
+        if self.scheduler.unit == "epoch":
+            self.scheduler.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.scheduler.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.scheduler.load_state_dict(state)
+
+
+class Fractional(Method):
+    """PFQ, moved by the training loss."""
+
+    def __init__(self, model: nn.Module, config: TorchConfig) -> None:
+        self.progress = ProgressiveFractional(model, eps=config.pfq_eps)
+
+    def after_epoch(self, loss: float) -> None:
+        self.progress.step(loss)
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.progress.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.progress.load_state_dict(state)
+
+
+class Learned(Method):
+    """LDP: bits per layer, learned with the weights."""
+
+    def __init__(self, model: nn.Module, config: TorchConfig, macs: Mapping[str, int]) -> None:
+        self.learned = LearnedPrecision(
+            model,
+            config.fw,
+            macs,
+            config.bw[1],
+            target=config.ldp_target,
+            alpha=config.ldp_alpha,
+            lr=config.ldp_lr,
+        )
+
+    def after_backward(self) -> None:
+        self.learned.step()
+
+    def after_epoch(self, loss: float) -> None:
+        self.learned.record()
+
+    def weights(self, model: nn.Module) -> list[nn.Parameter]:
+        return self.learned.weights()
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.learned.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.learned.load_state_dict(state)
+
+
+def make_method(
+    config: TorchConfig, model: nn.Module, macs: Mapping[str, int], steps_per_epoch: int
+) -> Method:
+    """The method of ``config``, acting on a quantised model.
+
+    ``macs``: per sample, of every quantised layer.
+    """
+    if config.method == "ldp":
+        return Learned(model, config, macs)
+    if config.method == "pfq":
+        return Fractional(model, config)
+    return Scheduled(model, config, steps_per_epoch)
+
+
+def make_plan(config: TorchConfig, length: int) -> Plan:
+    """Bits over ``length`` epochs or iterations."""
+    (lo, hi), (bw_lo, bw_hi) = config.fw, config.bw
+    if config.method == "fp32":
+        return Plan(Static(0), Static(0))
+    if config.method == "static":
+        return Plan(Static(hi), Static(bw_hi))
+    if config.method == "progressive":
+        back: Curve = Static(bw_hi) if bw_lo == bw_hi else Progressive(bw_lo, bw_hi, length)
+        return Plan(Progressive(lo, hi, length), back)
+    if config.method == "random":
+        return Plan(RandomEvery(lo, hi, length, config.every, config.seed), Static(bw_hi))
+    if config.delay >= length:
+        raise ValueError(f"delay is {config.delay}; allowed: below the length of the run ({length})")
+    return Plan(_cycling(config, lo, hi, length), _cycling(config, bw_lo, bw_hi, length))
+
+
+def _cycling(config: TorchConfig, lo: int, hi: int, length: int) -> Curve:
+    if lo == hi:
+        return Static(hi)
+    left = length - config.delay
+    curve = cyclic(config.shape, (lo, hi), min(config.cycles, left), left)
+    return Delayed(lo, config.delay, curve) if config.delay else curve
+
+
+def bits_in_force(model: nn.Module) -> dict[str, tuple[int, int]]:
+    """(fw, bw) of every quantised layer."""
+    return {name: item.get_bits() for name, item in precisions(model).items()}

@@ -1,0 +1,69 @@
+"""Networks by name, as the command line has them."""
+
+from __future__ import annotations
+
+import re
+
+from torch import nn
+
+from model.architecture.resnet import IMAGENET_DEPTHS
+from model.networks import (
+    LstmLM,
+    MobileNetV2,
+    PixelAttentionNetwork,
+    TransformerLM,
+    VisionTransformer,
+    cifar_resnet,
+    deit_tiny,
+    imagenet_resnet,
+)
+from model.training.config import TorchConfig
+from model.training.tasks import Classification, LanguageModel, SuperResolution, Task
+
+LANGUAGE = ("transformer", "lstm")
+LARGE_SIDE = 64
+"""Images from this side on get ImageNet's ResNets where a depth exists in both families."""
+
+
+def build_network(config: TorchConfig, task: Task) -> nn.Module:
+    """The network ``config.model`` for ``task``, in full precision; a `ValueError` names the choices."""
+    if isinstance(task, Classification):
+        return _classifier(config, task)
+    if isinstance(task, LanguageModel):
+        vocabulary = len(task.tokens.vocabulary)
+        if config.model == "transformer":
+            heads = max(1, config.width // 64)
+            return TransformerLM(
+                vocabulary, config.width, 6, heads, context=config.sequence, dropout=config.dropout
+            )
+        if config.model == "lstm":
+            return LstmLM(vocabulary, config.width, dropout=config.dropout)
+        raise ValueError(f"model is {config.model!r}; allowed for {task.name}: {', '.join(LANGUAGE)}")
+    assert isinstance(task, SuperResolution)
+    match = re.fullmatch(r"pan(\d*)", config.model)
+    if not match:
+        raise ValueError(f"model is {config.model!r}; allowed for {task.name}: pan, panB with B blocks")
+    return PixelAttentionNetwork(task.pictures.scale, config.width, blocks=int(match[1] or 16))
+
+
+def _classifier(config: TorchConfig, task: Classification) -> nn.Module:
+    side, _, channels = task.images.shape
+    classes = task.images.classes
+    match = re.fullmatch(r"resnet(\d+)", config.model)
+    if match:
+        depth = int(match[1])
+        if side >= LARGE_SIDE and depth in IMAGENET_DEPTHS:
+            return imagenet_resnet(depth, classes, side)
+        if depth >= 8 and depth % 6 == 2:
+            return cifar_resnet(depth, classes, side, channels, config.width)
+    if config.model == "mobilenetv2":
+        return MobileNetV2(classes, side, channels)
+    if config.model == "deit-tiny":
+        return deit_tiny(classes, side)
+    if config.model == "vit":
+        return VisionTransformer(classes, side, max(2, side // 8), config.width, 4, 2, channels)
+    depths = ", ".join(map(str, IMAGENET_DEPTHS))
+    raise ValueError(
+        f"model is {config.model!r}; allowed: resnetD with D = 6n+2 (resnet8, resnet20, ...), mobilenetv2, "
+        f"vit, and for large images deit-tiny, resnetD with D = {depths}"
+    )
