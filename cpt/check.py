@@ -153,6 +153,8 @@ def differing(left: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray]) -
 
 def verdict(steps: list[CheckedStep]) -> str:
     """The outcome as a line."""
+    if not steps:
+        return f"RTL check ({PRESET}): none of the steps to repeat was in what this command trained"
     bits = ", ".join(f"FW{step.fw}/BW{step.bw}" for step in steps)
     failed = next((step for step in steps if not step.passed), None)
     if failed is None:

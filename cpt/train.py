@@ -18,8 +18,9 @@ from cpt.progress import Progress
 from cpt.table import render
 from host.config import TrainConfig
 from host.data import Dataset, Images
+from host.errors import DeviceError
 from host.measure import Measurement
-from host.run import SUMMARY, TrainingRun, write_json
+from host.run import CHECKPOINT, SUMMARY, TrainingRun, write_json
 from host.trainer import StepReport, Trainer
 from hw.contract import PRESETS, ContractError, preset
 
@@ -58,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--check-rtl",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="repeat some steps on the compiled RTL (default: for whole runs on the model)",
+        help="repeat some steps on the compiled RTL (default: for whole runs on the model, if it builds)",
     )
     run.add_argument("--json", action="store_true", help="the summary as one line on standard output")
 
@@ -102,15 +103,31 @@ class _Session:
                 summary["saving"] = {
                     name: 1 - summary[name] / static[name] for name in ("gbitops", "simulated_seconds")
                 }
-            steps = check.results()
-        print(render(summary))
-        if steps:
-            summary["rtl_check"] = as_json(steps)
-            print(verdict(steps))
+            line, passed = self._checked(check, summary)
         write_json(self.folder / SUMMARY, summary)
+        print(render(summary))
+        if line:
+            print(line)
         print(f"weights sha256: {summary['weights_sha256']}")
         print(f"files: {self.folder}")
-        return summary, 0 if all(step.passed for step in steps) else CHECK_FAILED
+        return summary, 0 if passed else CHECK_FAILED
+
+    def _checked(self, check: RtlCheck, summary: dict[str, Any]) -> tuple[str, bool]:
+        """The RTL check's line, and whether nothing disagreed; the outcome goes into ``summary``.
+
+        Where the RTL cannot be built, a check that was asked for is an error and any other says so.
+        """
+        if not self.check:
+            return "", True
+        try:
+            steps = check.results()
+        except DeviceError as error:
+            if self.arguments.check_rtl:
+                raise
+            summary["rtl_check"] = {"passed": None, "reason": str(error)}
+            return f"RTL check: not run ({error})", True
+        summary["rtl_check"] = as_json(steps)
+        return verdict(steps), bool(summary["rtl_check"]["passed"])
 
     def _one(self, name: str, config: TrainConfig, folder: Path, check: RtlCheck | None) -> dict[str, Any]:
         """Train one run and give its summary."""
@@ -123,7 +140,7 @@ class _Session:
         ) as accelerator:
             trainer = Trainer(config, self.data, accelerator)
             training = TrainingRun(name, trainer, folder, machine)
-            if arguments.resume:
+            if arguments.resume and (name == MAIN or (folder / CHECKPOINT).exists()):
                 training.resume()
             else:
                 training.start()

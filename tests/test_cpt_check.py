@@ -11,6 +11,7 @@ from cpt.devices import open_accelerator
 from cpt.main import main
 from host.config import TrainConfig
 from host.data import Images, split
+from host.errors import DeviceError
 from host.trainer import Trainer
 
 QUICK = ["--preset", "tiny", "--width", "4", "--steps", "3", "--batch-size", "16", "--seed", "1", "--json"]
@@ -89,3 +90,26 @@ def test_any_disagreement_fails_the_check(change):
 def test_differing_compares_bits_not_values():
     left = {"same": np.float32([1, 2]), "zero": np.float32([0.0])}
     assert differing(left, {"same": np.float32([1, 2]), "zero": np.float32([-0.0])}) == ("zero",)
+
+
+def test_a_check_that_cannot_be_built_is_reported_and_never_counts_as_passed(tmp_path, capsys, monkeypatch):
+    def open_only_models(name, *options):
+        if name == "rtl":
+            raise DeviceError("device 'rtl' cannot be built: verilator is not installed")
+        return open_accelerator(name, *options)
+
+    monkeypatch.setattr("cpt.check.open_accelerator", open_only_models)
+    options = ["train", "--width", "4", "--epochs", "1", "--batch-size", "256", "--no-compare", "--json"]
+    assert main([*options, "--out", str(tmp_path)]) == 0
+    captured = capsys.readouterr()
+    assert "RTL check: not run (device 'rtl' cannot be built: verilator is not installed)" in captured.err
+    assert json.loads(captured.out)["rtl_check"]["passed"] is None
+    assert main([*options, "--check-rtl", "--out", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("cpt train: device 'rtl' cannot be built")
+
+
+def test_a_run_that_was_finished_has_no_step_left_to_repeat(tmp_path, capsys):
+    options = ["train", *QUICK, "--out", str(tmp_path)]
+    assert main(options) == 0
+    assert main([*options, "--resume", "--check-rtl"]) == 0
+    assert "none of the steps to repeat" in capsys.readouterr().err
