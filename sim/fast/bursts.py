@@ -41,12 +41,18 @@ def _lengths(residue: int, beats: int) -> list[int]:
 
 @lru_cache(maxsize=1 << 12)
 def block_plan(
-    residue: int, strides: tuple[int, int], counts: tuple[int, int], beats: int, round_trip: int
+    residue: int,
+    strides: tuple[int, int],
+    counts: tuple[int, int],
+    beats: int,
+    round_trip: int,
+    in_flight: int,
 ) -> BlockPlan:
     """The bursts of ``counts`` runs of ``beats`` each.
 
     ``residue`` and ``strides`` are bytes modulo `BURST_BYTES`; ``round_trip`` is the number of cycles from a
-    burst's last beat to the first beat of the burst that takes its place, less one.
+    burst's last beat to the first beat of the burst that takes its place, less one; ``in_flight`` of the
+    memory's, beside `OUTSTANDING_BURSTS` of the master's, may be on their way.
     """
     lengths: list[int] = []
     run: list[int] = []
@@ -60,7 +66,7 @@ def block_plan(
         tuple(accumulate(lengths)),
         len(run),
         counts[0] * counts[1] == 1,
-        _least_sum(lengths, OUTSTANDING_BURSTS - 1) >= round_trip,
+        _least_sum(lengths, min(in_flight, OUTSTANDING_BURSTS) - 1) >= round_trip,
     )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from math import lcm
 from typing import Protocol
 
@@ -107,7 +108,10 @@ class Channels:
         self._queues: tuple[deque[Transfer], ...] = tuple(deque() for _ in range(CHANNELS))
         self._free_until = [0] * CHANNELS
         self._later: deque[Transfer] = deque()
-        self._now = 0
+        self._timers: list[tuple[int, int, Callable[[], None]]] = []
+        self._calls = 0
+        self.now = 0
+        """First cycle that is not over."""
         self._shares = [
             _Share(model, [channel for channel in range(CHANNELS) if mask >> channel & 1])
             for mask in range(1 << CHANNELS)
@@ -129,6 +133,11 @@ class Channels:
         channel's own master has at most `OUTSTANDING_BURSTS`.
         """
         self._later.append(transfer)
+
+    def call_at(self, cycle: int, call: Callable[[], None]) -> None:
+        """Call when all cycles before ``cycle`` are over."""
+        self._calls += 1
+        heappush(self._timers, (cycle, self._calls, call))
 
     def _insert(self, transfer: Transfer) -> None:
         queue = self._queues[READ_0]
@@ -152,15 +161,20 @@ class Channels:
         self.push(READ_0, transfer)
 
     def step(self) -> bool:
-        """Move time to the next completion and report it; False if there is nothing to move."""
+        """Move time to the next completion or call and report it; False if there is nothing to come."""
         queues = self._queues
         while True:
-            now, upcoming, mask = self._now, _NEVER, 0
+            now, upcoming, mask = self.now, _NEVER, 0
             if self._later:
                 if self._later[0].address_cycle <= now:
                     self._insert(self._later.popleft())
                     continue
                 upcoming = self._later[0].address_cycle
+            if self._timers:
+                if self._timers[0][0] <= now:
+                    heappop(self._timers)[2]()
+                    return True
+                upcoming = min(upcoming, self._timers[0][0])
             for channel in range(CHANNELS):
                 if queues[channel]:
                     ready = queues[channel][0].ready
@@ -171,14 +185,14 @@ class Channels:
             if mask == 0:
                 if upcoming == _NEVER:
                     return False
-                self._now = upcoming
+                self.now = upcoming
                 continue
             if self._advance(mask, upcoming):
                 return True
 
     def _advance(self, mask: int, until: int) -> bool:
         """Move the active channels to the first completion or ``until``; True if something completed."""
-        now = self._now
+        now = self.now
         active = [channel for channel in range(CHANNELS) if mask >> channel & 1]
         if self._contended[mask]:
             share = self._shares[mask]
@@ -188,7 +202,7 @@ class Channels:
         else:
             end = min([until, *(now + self._left(channel) for channel in active)])
             moved = [end - now] * len(active)
-        self._now = end
+        self.now = end
         done = []
         for channel, beats in zip(active, moved, strict=True):
             transfer = self._queues[channel][0]

@@ -63,6 +63,8 @@ class Dispatcher:
         self._available: list[int] = []
         self._dispatched: list[int] = []
         self._requested, self._request_ready = 0, 0
+        self._timer = -1
+        """Cycle the next fetch has asked to be called in."""
         self._dirty = False
         loader = partial(LoadEngine, self._channels, model=model, on_accept=self._wake)
         held_a = int(residue.held_a)
@@ -113,6 +115,11 @@ class Dispatcher:
                 request = max(request, self._dispatched[needed - 1] + 1)
             offered = request + 1 + M0_ADDRESS_CYCLES
             self._port.wanted_from = offered
+            if offered > self._channels.now:
+                if self._timer != offered:
+                    self._timer = offered
+                    self._channels.call_at(offered, self._wake)
+                return
             if not self._port.free:
                 return
             count = min(self._align - self._position % self._align, len(self._program) - self._requested)

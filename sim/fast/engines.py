@@ -24,6 +24,9 @@ from sim.fast.pipeline import (
 )
 from sim.memory import MemoryModel
 
+ONE_BY_ONE_BURSTS = 256
+"""Bursts of each engine that are followed one by one; from then on blocks that stream move as a whole, which
+is less exact by a few cycles in all."""
 _LONG_AGO, _NEVER = -(1 << 62), 1 << 62
 
 
@@ -70,7 +73,7 @@ class Engine:
 
 
 class AddressPort:
-    """Read addresses of one port: the memory takes them while few enough bursts are open."""
+    """Addresses of one port: the memory takes them while few enough bursts are open."""
 
     def __init__(self, model: MemoryModel) -> None:
         self._places = deque([_LONG_AGO] * model.max_outstanding)
@@ -113,6 +116,8 @@ class LoadEngine(Engine):
         self._channels, self._channel = channels, channel
         self._address_cycles, self._latency_cycles = address_cycles, model.read_latency_cycles
         self._port, self._held_places = port, 0
+        self._shared = address_cycles > ADDRESS_CYCLES
+        """Whether there is an arbiter before the port."""
         self._free = deque([_LONG_AGO] * (HALVES - loaded - held))
         self._credits = deque([_LONG_AGO] * OUTSTANDING_BURSTS)
         self.loaded: deque[int] = deque([_LONG_AGO] * loaded)
@@ -142,7 +147,7 @@ class LoadEngine(Engine):
 
     def _run(self) -> Iterator[None]:
         walker_ready, generator_ready, issue, address = 0, 0, 0, _LONG_AGO
-        streaming = True
+        streaming, one_by_one = True, ONE_BY_ONE_BURSTS
         while True:
             while not self._waiting:
                 yield
@@ -161,7 +166,8 @@ class LoadEngine(Engine):
                 # After a block that did not stream, bursts in flight come back unevenly: wait until none is.
                 idle = len(self._credits) == OUTSTANDING_BURSTS and self._credits[-1] <= issue
                 streaming = plan.streams and (streaming or idle)
-                if streaming:
+                one_by_one -= len(plan.lengths)
+                if streaming and one_by_one < 0:
                     while not self._credits:
                         yield
                     issue = max(issue, self._credits.popleft())
@@ -169,6 +175,7 @@ class LoadEngine(Engine):
                     if not plan.single_run:
                         handed_over = issue + before_last
                     issue += len(plan.lengths)
+                    generator_ready = issue - 1
                 else:
                     for index, beats in enumerate(plan.lengths):
                         while not self._credits:
@@ -176,15 +183,21 @@ class LoadEngine(Engine):
                         issue = max(issue, self._credits.popleft())
                         if index == before_last:
                             handed_over = issue
-                        # An address that waits in the port keeps the next one in the arbiter or generator.
+                        # An address that waits in the port keeps the next one in the generator, or, where
+                        # there is an arbiter, the one after that.
                         offered = max(issue + self._address_cycles, address + 1)
+                        if self._shared and offered > self._channels.now:
+                            # Who gets a place depends on the other master: decide when the time has come.
+                            self._channels.call_at(offered, self.wake)
+                            while offered > self._channels.now:
+                                yield
                         while not self._port.free_at(offered):
                             yield
-                        address = self._port.take(offered)
+                        taken, address = address, self._port.take(offered)
                         self._held_places += 1
                         self._push(address, (beats,), index == len(plan.lengths) - 1)
-                        issue = max(issue + 1, address + 1 - self._address_cycles)
-                generator_ready = issue - 1
+                        blocked = taken if self._shared else address
+                        generator_ready, issue = issue, max(issue + 1, blocked)
                 walker_ready = handed_over + 1
 
     def _push(self, address: int, ends: tuple[int, ...], last: bool) -> None:
@@ -279,6 +292,7 @@ class DrainEngine(Engine):
     ) -> None:
         self._channels = channels
         self._executor = executor
+        self._port, self._held_places = AddressPort(model), 0
         self._response_cycles = model.write_latency_cycles + 1
         self._complete: deque[int] = deque([_LONG_AGO] * complete)
         self._credits = deque([_LONG_AGO] * OUTSTANDING_BURSTS)
@@ -292,6 +306,9 @@ class DrainEngine(Engine):
     def finished(self, cycle: int, last: bool) -> None:
         """A transfer is complete."""
         self._credits.append(cycle + self._response_cycles)
+        if self._held_places:
+            self._held_places -= 1
+            self._port.give(cycle + self._response_cycles - 1)
         self.idle = cycle + self._response_cycles
         if last:
             self.pending -= 1
@@ -303,6 +320,7 @@ class DrainEngine(Engine):
 
     def _run(self) -> Iterator[None]:
         walker_ready, generator_ready, issue = 0, 0, 0
+        one_by_one = ONE_BY_ONE_BURSTS
         while True:
             while not self._waiting:
                 yield
@@ -317,20 +335,25 @@ class DrainEngine(Engine):
                     plan = work.plan(block, tile)
                     issue = max(accept + 1, issue)
                     data = accept + SERIALISE_CYCLES
-                    if plan.streams:
-                        self._push(issue, data, plan.ends, True, True)
+                    one_by_one -= len(plan.lengths)
+                    if plan.streams and one_by_one < 0:
+                        while not self._credits:
+                            yield
+                        issue = max(issue, self._credits.popleft())
+                        self._push(issue + ADDRESS_CYCLES, data, plan.ends, True, True)
                         issue += len(plan.lengths)
+                        generator_ready = issue - 1
                     else:
                         for index, beats in enumerate(plan.lengths):
-                            while not self._credits:
+                            while not (self._credits and self._port.free):
                                 yield
                             issue = max(issue, self._credits.popleft())
-                            self._push(issue, data, (beats,), index == 0, index == len(plan.lengths) - 1)
-                            issue += 1
-                    generator_ready = issue - 1
+                            address = self._port.take(issue + ADDRESS_CYCLES)
+                            self._held_places += 1
+                            self._push(address, data, (beats,), index == 0, index == len(plan.lengths) - 1)
+                            generator_ready, issue = issue, max(issue + 1, address)
 
-    def _push(self, issue: int, data: int, ends: tuple[int, ...], first: bool, last: bool) -> None:
-        address = issue + ADDRESS_CYCLES
+    def _push(self, address: int, data: int, ends: tuple[int, ...], first: bool, last: bool) -> None:
         ready = max(address + WRITE_DATA_CYCLES, data)
         # The serialiser needs a cycle between tiles.
         self._channels.push(WRITE_0, Transfer(address, ready, ends, self, last, gap=int(first)))

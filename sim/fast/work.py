@@ -45,6 +45,8 @@ class DrainWork:
     row_beats: int
     """Beats of one row of a tile."""
     round_trip: int
+    in_flight: int
+    """See `sim.fast.bursts.block_plan`."""
     _plans: dict[tuple[int, int], BlockPlan] = field(default_factory=dict)
 
     @property
@@ -62,7 +64,7 @@ class DrainWork:
         rows = self.config.rows + (drain.col_sums and tile == 0) + (drain.row_sums and block == 0)
         plan = self._plans.get((residue, rows))
         if plan is None:
-            plan = block_plan(residue, (0, 0), (1, 1), rows * self.row_beats, self.round_trip)
+            plan = block_plan(residue, (0, 0), (1, 1), rows * self.row_beats, self.round_trip, self.in_flight)
             self._plans[residue, rows] = plan
         return plan
 
@@ -97,7 +99,11 @@ def work_of(
         )
         # A burst's place is free when its response is in; its address and first beat follow.
         return DrainWork(
-            config, instruction, width * config.cols // BEAT_BYTES, model.write_latency_cycles + 3
+            config,
+            instruction,
+            width * config.cols // BEAT_BYTES,
+            model.write_latency_cycles + 3,
+            model.max_outstanding,
         )
     return EndWork()
 
@@ -115,6 +121,7 @@ def _load_work(load: Instruction, bits: int, config: ArrayConfig, model: MemoryM
             (load.tiles, bits),
             beats,
             model.read_latency_cycles + 2,
+            model.max_outstanding,
         )
         for index in range(different)
     )
