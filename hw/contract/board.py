@@ -11,6 +11,16 @@ CLOCK_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
+class Capacity:
+    """What a part's fabric holds (DS190)."""
+
+    luts: int
+    flip_flops: int
+    bram36: int
+    dsp: int
+
+
+@dataclass(frozen=True)
 class Board:
     """One Zynq-7000 board.
 
@@ -23,6 +33,7 @@ class Board:
     device: str
     package: str
     speed: str
+    capacity: Capacity
     crystal_mhz: float
     """Reference of the processor's PLLs; pynq assumes 50 MHz."""
     pll_feedback: int
@@ -76,6 +87,7 @@ BOARDS: dict[str, Board] = {
             device="7z045",
             package="ffg900",
             speed="-2",
+            capacity=Capacity(luts=218_600, flip_flops=437_200, bram36=545, dsp=900),
             crystal_mhz=100 / 3,
             pll_feedback=30,
             ddr_bytes=1 << 30,
@@ -92,6 +104,7 @@ BOARDS: dict[str, Board] = {
             device="7z020",
             package="clg400",
             speed="-1",
+            capacity=Capacity(luts=53_200, flip_flops=106_400, bram36=140, dsp=220),
             crystal_mhz=50.0,
             pll_feedback=20,
             ddr_bytes=1 << 29,

@@ -1,0 +1,52 @@
+"""Faults that only broken hardware shows: each ends in one line."""
+
+import numpy as np
+import pytest
+from driven import Multiplication, codes, fast_backend, opened
+
+from host.board import fabric_clock_mhz
+from host.diagnosis import explain
+from host.driver import Accelerator
+from host.errors import DeviceError
+from host.program import Program
+from hw.contract import Error, Opcode, encode, register
+from hw.contract.handoff import BUILT_CLOCK, CRYSTAL
+from sim.device import SimulatedDevice
+from sim.fast import FastBackend
+
+
+class OldTag(FastBackend):
+    """Says that another program ended than the one that was started."""
+
+    def read_register(self, offset):
+        value = super().read_register(offset)
+        return value ^ 0x80 if offset == register("DONE_TAG").offset else value
+
+
+def test_a_program_that_did_not_end_is_not_taken_for_one_that_did():
+    with opened(fast_backend(kind=OldTag)) as accelerator:
+        rng = np.random.default_rng(1)
+        work = Multiplication(accelerator, codes(rng, 4, 48, 4), codes(rng, 8, 48, 4))
+        with pytest.raises(DeviceError, match=r"ended with DONE_TAG = 0x81; expected tag 0x1$"):
+            work.product()
+
+
+def test_an_index_outside_the_program_is_reported_as_it_is():
+    program = Program("nothing", encode(Opcode.END, tag=0))
+    text = explain(program, 1 << Error.WATCHDOG, 77)
+    assert text.startswith("program nothing stopped at instruction 77, watchdog: ")
+
+
+def test_a_clock_that_no_divider_reaches_is_named():
+    """A handoff that asks for a clock four thousand times slower than the PLL."""
+    device = SimulatedDevice(fast_backend())
+    try:
+        with Accelerator(device.bitfile, device):
+            import pynq
+
+            clocks = pynq.Clocks._instance
+            parameters = {CRYSTAL: "33.333333", BUILT_CLOCK: "0.25"}
+            with pytest.raises(DeviceError, match=r"needs a divider of 399\d; allowed: at most 3969"):
+                fabric_clock_mhz(clocks, parameters)
+    finally:
+        device.close()
