@@ -126,6 +126,8 @@ class TorchRun:
             result["swa"] = {**averaged, "averaged": trainer.average.count}
         if isinstance(trainer.method, Learned):
             result["layer_bits"] = {name: fw for name, (fw, _) in bits_in_force(trainer.model).items()}
+            # JSON objects are written sorted: the history's columns need names of their own.
+            result["layers"] = list(trainer.method.learned.layers)
             result["bits_history"] = trainer.method.learned.history
         return result
 
