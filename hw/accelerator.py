@@ -190,17 +190,6 @@ class Accelerator(wiring.Component):
         mask = (1 << 32) - 1
         shape = {"rows": config.rows, "cols": config.cols, "word_bits": config.word_bits}
         depth = {"a_depth_words": config.a_depth_words, "b_depth_words": config.b_depth_words}
-        error_index = Signal(len(ring.mask))
-        last_index = Signal(32)
-        """Instructions dispatched so far."""
-        done_tag = Signal(32)
-        restart = control.reset
-        with m.If(dispatch.dispatched):
-            m.d.sync += [error_index.eq(last_index & ring.mask), last_index.eq(last_index + 1)]
-        with m.If(dispatch.done):
-            m.d.sync += done_tag.eq(dispatch.tag)
-        with m.If(restart):
-            m.d.sync += [error_index.eq(0), last_index.eq(0), done_tag.eq(0)]
         m.d.comb += [
             values.magic.eq(MAGIC),
             values.contract_lo.eq(CONTRACT_HASH & mask),
@@ -210,13 +199,14 @@ class Accelerator(wiring.Component):
             values.depth.eq(_pack("DEPTH", depth)),
             values.status[_bit("STATUS", "busy")].eq(control.busy),
             values.status[_bit("STATUS", "halted")].eq(control.halted),
-            values.error_index.eq(error_index),
+            values.error_index.eq(dispatch.index),
             values.ring_head.eq(ring.head),
-            values.done_tag.eq(done_tag),
+            values.done_tag.eq(dispatch.done_tag),
             events.error.eq(control.errors),
             events.irq_status[_bit("IRQ_STATUS", "done")].eq(dispatch.done),
             events.irq_status[_bit("IRQ_STATUS", "error")].eq(control.errors.any()),
             ring.base.eq(state.ring_base),
+            dispatch.mask.eq(ring.mask),
             ring.log2.eq(state.ring_log2),
             ring.tail.eq(state.ring_tail),
             counters.clear.eq(registers.commands.control[_bit("CONTROL", "clear_counters")]),

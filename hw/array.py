@@ -5,7 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.contract import ArrayConfig
-from hw.dot_product import DotProductInstance, DotProductUnit
+from hw.dot_product import DotProductUnit, dot_product_instance, dot_product_signature
 from hw.layouts import COLLECT, result_row, result_rows, step_layout
 from hw.popcount import popcount_latency_cycles
 
@@ -26,7 +26,7 @@ class Array(wiring.Component):
 
     def __init__(self, config: ArrayConfig, *, inline: bool):
         self.config = config
-        self._unit = DotProductUnit if inline else DotProductInstance
+        self._inline = inline
         self._step = step_layout(config)
         count = popcount_latency_cycles(config.word_bits)
         self.flag_latency_cycles = self.OPERAND_LATENCY + count
@@ -61,8 +61,11 @@ class Array(wiring.Component):
         m.d.sync += [self.captured.eq(enable & flag.capture), self.collect.eq(flag.collect)]
 
         def unit(name, a, b, negative):
-            item = self._unit(config.word_bits)
-            m.submodules[name] = item
+            if self._inline:
+                item = m.submodules[name] = DotProductUnit(config.word_bits)
+            else:
+                item = dot_product_signature(config.word_bits).create(path=(name,))
+                m.submodules[name] = dot_product_instance(item)
             m.d.comb += [
                 item.a.eq(a),
                 item.b.eq(b),
@@ -74,8 +77,11 @@ class Array(wiring.Component):
             ]
             return item.result
 
-        ones_a = operands.a_lowest.replicate(config.word_bits)
-        ones_b = operands.b_lowest.replicate(config.word_bits)
+        ones_a, ones_b = Signal(config.word_bits), Signal(config.word_bits)
+        m.d.comb += [
+            ones_a.eq(operands.a_lowest.replicate(config.word_bits)),
+            ones_b.eq(operands.b_lowest.replicate(config.word_bits)),
+        ]
         negative = flag.a_negative ^ flag.b_negative
         rows = [
             [unit(f"unit_{r}_{c}", a, b, negative) for c, b in enumerate(self.b_words)]

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hw.contract import FORMATS, ArrayConfig, Opcode
 from hw.contract.config import ACC_BITS, MAX_BITS, SLOTS
+from hw.contract.regs import RING_LOG2_MAX
 from hw.layouts import (
     INSTRUCTION_BITS,
     SLOT,
@@ -31,8 +32,9 @@ class Dispatch(wiring.Component):
 
     Members: ``instructions`` (in); ``slot_a_addr``, ``slot_b_addr`` and, a cycle later, ``slot_a``,
     ``slot_b``; ``load_a``, ``load_b``, ``execute``, ``drain`` (out); ``engines_idle``: no engine or AXI port
-    has anything to do; ``done``: an END completed with ``tag``; ``faults``: why the instruction is refused;
-    ``dispatched``: an instruction left or was refused; ``stop``; ``idle``: no instruction here or in the
+    has anything to do; ``done``: an END completes; ``done_tag``: the tag of the last one; ``faults``: why the
+    instruction is refused; ``dispatched``: an instruction leaves or is refused; ``mask``: ring size - 1;
+    ``index``: ring position of the last one dispatched; ``stop``; ``idle``: no instruction here or in the
     queues.
     """
 
@@ -53,8 +55,10 @@ class Dispatch(wiring.Component):
                 "execute": Out(stream.Signature(exec_command(config))),
                 "drain": Out(stream.Signature(drain_command())),
                 "engines_idle": In(1),
+                "mask": In(RING_LOG2_MAX),
+                "index": Out(RING_LOG2_MAX),
                 "done": Out(1),
-                "tag": Out(32),
+                "done_tag": Out(32),
                 "faults": Out(FAULTS),
                 "dispatched": Out(1),
                 "stop": In(1),
@@ -151,10 +155,12 @@ class Dispatch(wiring.Component):
             queues[Opcode.DRAIN].i.payload.bytes.eq((result_bits + 7) >> 3),
         ]
 
-        m.d.comb += [
-            self.tag.eq(end.tag),
-            self.instructions.ready.eq(self.dispatched),
-        ]
+        count = Signal(RING_LOG2_MAX)
+        m.d.comb += self.instructions.ready.eq(self.dispatched)
+        with m.If(self.dispatched):
+            m.d.sync += [self.index.eq(count & self.mask), count.eq(count + 1)]
+        with m.If(self.done):
+            m.d.sync += self.done_tag.eq(end.tag)
         all_empty = 1
         for queue in queues.values():
             all_empty = all_empty & queue.empty

@@ -60,28 +60,14 @@ class DotProductUnit(wiring.Component):
         return m
 
 
-class DotProductInstance(wiring.Component):
-    """The same unit as a reference to the separately emitted Verilog module.
+def dot_product_instance(ports: wiring.PureInterface) -> Instance:
+    """A reference to the separately emitted Verilog module, wired to ``ports`` (`dot_product_signature`).
 
     A design with hundreds of units elaborates in seconds this way. Amaranth's simulator does not see
     inside an `Instance`, so simulation there uses `DotProductUnit` itself.
     """
-
-    def __init__(self, word_bits: int):
-        super().__init__(dot_product_signature(word_bits))
-
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules.unit = Instance(
-            MODULE_NAME,
-            i_clk=ClockSignal(),
-            i_a=self.a,
-            i_b=self.b,
-            i_enable=self.enable,
-            i_clear=self.clear,
-            i_double=self.double,
-            i_negative=self.negative,
-            i_capture=self.capture,
-            o_result=self.result,
-        )
-        return m
+    wires = {
+        ("i_" if member.flow == In else "o_") + path[0]: value
+        for path, member, value in ports.signature.flatten(ports)
+    }
+    return Instance(MODULE_NAME, i_clk=ClockSignal(), **wires)

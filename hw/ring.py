@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hw.contract.config import BEAT_BYTES, BURST_BEATS
 from hw.contract.isa import INSTRUCTION_BYTES
+from hw.contract.regs import RING_LOG2_MAX
 from hw.layouts import ADDRESS, INSTRUCTION_BITS, READ_BEAT
 from hw.queue import Queue
 from hw.read_master import ReadMaster
@@ -32,7 +33,7 @@ class Ring(wiring.Component):
                 "log2": In(5),
                 "tail": In(32),
                 "head": Out(32),
-                "mask": Out(16),
+                "mask": Out(RING_LOG2_MAX),
                 "instructions": Out(stream.Signature(INSTRUCTION_BITS)),
                 "ar": Out(stream.Signature(ADDRESS)),
                 "r": In(stream.Signature(READ_BEAT)),
