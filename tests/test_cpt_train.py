@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cpt.main import main
+from cpt.main import COMMANDS, main
 from host.run import CHECKPOINT, METRICS, SUMMARY
 
 ROOT = Path(__file__).parent.parent
@@ -66,7 +66,7 @@ WRONG = [
     (["--bw", "17"], "bw is 17 bits; allowed: 1..16"),
     (["--memory", "sram"], "memory model is 'sram'; allowed: ideal, ps-ddr, pl-ddr"),
     (["--device", "gpu"], "device is 'gpu'; allowed: model, rtl, board"),
-    (["--device", "cpu"], "device is 'cpu', and training in torch is not in this version; allowed:"),
+    (["--method", "ldp"], "--method is given for device 'model'; allowed: cpu, cuda"),
     (["--device", "board"], "no board: this machine has no FPGA"),
     (["--model", "resnet10"], "model is 'resnet10'; allowed: resnetD"),
     (["--batch-size", "5000"], "batch-size is 5000; allowed: 1..1438 (training images)"),
@@ -113,7 +113,25 @@ def test_unknown_commands_are_named(capsys):
 
 def test_help_lists_the_commands(capsys):
     assert main(["--help"]) == 0
-    assert "train" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert all(name in text for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_its_options(name, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([name, "--help"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: cpt {name} [-h]")
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    assert train(out=tmp_path / "file") == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert str(tmp_path / "file") in error
+    assert "Not a directory" in error
 
 
 def test_a_disk_that_fills_up_gives_one_line_and_keeps_the_last_good_files(tmp_path):
