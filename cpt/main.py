@@ -17,8 +17,10 @@ COMMANDS = {
     "compare": "cycles of every program of a training step: compiled RTL beside the fast model",
     "latency": "simulated hours of a full CIFAR training run, from the fast model's cycles",
     "bits": "show a precision schedule and what it saves",
+    "doctor": "check software and accelerator: who answers, whether it multiplies correctly",
     "bitstream": "build a board's bitstream with Vivado, or check it without",
     "package": "pack what a board needs into one archive",
+    "report": "draw the figures of training runs, and an index of them",
     "bench": "time a quantised training step in torch beside float32",
     "bitops": "count bit operations; with --paper, beside the published numbers",
 }

@@ -20,7 +20,16 @@ from hw.vivado.build import DELIVERED, check_manifest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("cpt", "host", "hw", "model", "sim")
-STARTS = ("cpt.main", "cpt.train", "cpt.bits", "cpt.bitops", "cpt.compare", "sim.fast", "sim.device")
+STARTS = (
+    "cpt.main",
+    "cpt.train",
+    "cpt.bits",
+    "cpt.bitops",
+    "cpt.compare",
+    "cpt.doctor",
+    "sim.fast",
+    "sim.device",
+)
 """Modules whose imports decide what is packed."""
 ON_BOARD = {"numpy", "pynq", "pynqmetadata", "tqdm"}
 """Third-party packages that a board's image holds; a module that needs others stays behind."""

@@ -144,6 +144,14 @@ def test_a_wrong_reference_ends_the_run_with_the_clock_it_found(board, tmp_path,
     assert "so the reference of the processor's clocks is not the one assumed" in capsys.readouterr().err
 
 
+def test_the_doctor_examines_a_board(board, capsys, monkeypatch):
+    monkeypatch.setattr("cpt.doctor.TIMED", (8, 8, 48))
+    assert main(["doctor", "--device", "board", "--bitfile", board.bitfile]) == 0
+    printed = capsys.readouterr().out
+    assert "device               board, build 00000000" in printed
+    assert "by the wall clock" in printed.splitlines()[-1]
+
+
 def test_the_deadline_of_a_board_is_the_drivers():
     assert DEADLINE_S == 60.0
     with pytest.raises(DeviceError, match="no board"):
