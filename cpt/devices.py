@@ -14,21 +14,17 @@ if TYPE_CHECKING:
 
 DEVICES = ("model", "rtl", "board")
 TORCH_DEVICES = ("cpu", "cuda")
-"""Names kept for training in torch."""
+"""Training in torch."""
 RTL_DEADLINE_S = 1800.0
 """Longest one program may take on the compiled RTL."""
 _OPENING = threading.Lock()
 """pynq keeps global state while an overlay is loaded, so devices are opened one at a time."""
 
 
-def check_device(name: str) -> None:
-    """Raise `ContractError` unless ``name`` is a device this version trains on."""
-    if name in TORCH_DEVICES:
-        raise ContractError(
-            f"device is {name!r}, and training in torch is not in this version; allowed: {', '.join(DEVICES)}"
-        )
-    if name not in DEVICES:
-        raise ContractError(f"device is {name!r}; allowed: {', '.join(DEVICES)}")
+def check_device(name: str, allowed: tuple[str, ...] = DEVICES) -> None:
+    """Raise `ContractError` unless ``name`` is one of ``allowed``."""
+    if name not in allowed:
+        raise ContractError(f"device is {name!r}; allowed: {', '.join(allowed)}")
 
 
 @contextmanager

@@ -50,8 +50,11 @@ TRAINING = (
 )
 
 
-def add_options(parser: argparse._ActionsContainer, options: Sequence[Option]) -> None:
-    """Add ``options`` to ``parser``; help shows the defaults of `TrainConfig`."""
+def add_options(parser: argparse._ActionsContainer, options: Sequence[Option], unset: bool = False) -> None:
+    """Add ``options`` to ``parser``; help shows the defaults of `TrainConfig`.
+
+    ``unset``: an option that is not given is None, for `train_config` to fill in.
+    """
     defaults = {field.name: field.default for field in dataclasses.fields(TrainConfig)}
     for option in options:
         default = defaults[option.field]
@@ -62,7 +65,7 @@ def add_options(parser: argparse._ActionsContainer, options: Sequence[Option]) -
             type=option.kind,
             nargs=option.count,
             metavar=option.values,
-            default=default,
+            default=None if unset else default,
             help=f"{option.text} (default: {shown})",
         )
 
@@ -70,8 +73,10 @@ def add_options(parser: argparse._ActionsContainer, options: Sequence[Option]) -
 def train_config(arguments: argparse.Namespace) -> TrainConfig:
     """The `TrainConfig` of parsed arguments; raises `ContractError` in one line."""
     values: dict[str, Any] = {option.field: getattr(arguments, option.field) for option in TRAINING}
-    fw = tuple(values["fw"])
-    if len(fw) > 2:
-        raise ContractError(f"fw is {' '.join(map(str, fw))}; allowed: one or two bit-widths")
-    values["fw"] = (fw[0], fw[-1])
+    values = {field: value for field, value in values.items() if value is not None}
+    if "fw" in values:
+        fw = tuple(values["fw"])
+        if len(fw) > 2:
+            raise ContractError(f"fw is {' '.join(map(str, fw))}; allowed: one or two bit-widths")
+        values["fw"] = (fw[0], fw[-1])
     return TrainConfig(**values)

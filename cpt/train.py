@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from cpt import torch_options, torch_train
 from cpt.check import RtlCheck, as_json, verdict
 from cpt.data import DIGITS, load_dataset
-from cpt.devices import DEVICES, check_device, open_accelerator
+from cpt.devices import DEVICES, TORCH_DEVICES, check_device, open_accelerator
 from cpt.options import TRAINING, add_options, train_config
 from cpt.progress import Progress
 from cpt.table import render
@@ -32,7 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``cpt train``."""
     machine = parser.add_argument_group("machine")
     machine.add_argument(
-        "--device", default="model", metavar="NAME", help=f"{', '.join(DEVICES)} (default: model)"
+        "--device",
+        default="model",
+        metavar="NAME",
+        help=f"{', '.join((*DEVICES, *TORCH_DEVICES))} (default: model)",
     )
     machine.add_argument(
         "--preset", default="zc706", metavar="NAME", help=f"array: {', '.join(PRESETS)} (default: zc706)"
@@ -42,9 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     machine.add_argument("--bitfile", metavar="PATH", help="bitstream of the board, .hwh beside it")
     parser.add_argument(
-        "--data", default=DIGITS, metavar="NAME", help=f"{DIGITS}, or an .npz of pixels and labels"
+        "--data",
+        default=DIGITS,
+        metavar="NAME",
+        help=f"{DIGITS}, an .npz of pixels and labels, or a name of docs/training.md",
     )
-    add_options(parser.add_argument_group("training"), TRAINING)
+    add_options(parser.add_argument_group("training"), TRAINING, unset=True)
+    torch_options.add_arguments(parser)
     run = parser.add_argument_group("run")
     run.add_argument("--run-name", default="digits", metavar="NAME", help="folder below --out")
     run.add_argument("--out", default="runs", type=Path, metavar="DIR", help="where runs go (default: runs)")
@@ -66,10 +74,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, print the table and the summary; returns the exit status."""
-    check_device(arguments.device)
-    preset(arguments.preset)
     if not re.fullmatch(r"[\w.-]*\w[\w.-]*", arguments.run_name):
         raise ContractError(f"run-name is {arguments.run_name!r}; allowed: letters, digits, '.', '_', '-'")
+    if arguments.device in TORCH_DEVICES:
+        return torch_train.run(arguments)
+    check_device(arguments.device, (*DEVICES, *TORCH_DEVICES))
+    torch_options.refuse(arguments)
+    preset(arguments.preset)
     config = train_config(arguments)
     data = load_dataset(arguments.data)
     session = _Session(arguments, config, data)

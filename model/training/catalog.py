@@ -48,7 +48,7 @@ def open_task(name: str, root: Path | None, config: TorchConfig, scale: int = 4)
             "ptb": lambda: load_penn_treebank(root),
             "python-text": load_python_text,
         }[name]()
-        return LanguageModel(tokens, config.sequence, carries=config.model == "lstm")
+        return LanguageModel(tokens, config.sequence, carries=config.model.startswith("lstm"))
     load: dict[str, Callable[[], Classification]] = {
         "cifar10": lambda: Classification(load_cifar(root, 10)),
         "cifar100": lambda: Classification(load_cifar(root, 100)),

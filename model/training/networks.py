@@ -20,7 +20,6 @@ from model.networks import (
 from model.training.config import TorchConfig
 from model.training.tasks import Classification, LanguageModel, SuperResolution, Task
 
-LANGUAGE = ("transformer", "lstm")
 LARGE_SIDE = 64
 """Images from this side on get ImageNet's ResNets where a depth exists in both families."""
 
@@ -31,14 +30,18 @@ def build_network(config: TorchConfig, task: Task) -> nn.Module:
         return _classifier(config, task)
     if isinstance(task, LanguageModel):
         vocabulary = len(task.tokens.vocabulary)
-        if config.model == "transformer":
+        match = re.fullmatch(r"(transformer|lstm)(\d*)", config.model)
+        if match and match[1] == "transformer":
+            depth = int(match[2] or 6)
             heads = max(1, config.width // 64)
             return TransformerLM(
-                vocabulary, config.width, 6, heads, context=config.sequence, dropout=config.dropout
+                vocabulary, config.width, depth, heads, context=config.sequence, dropout=config.dropout
             )
-        if config.model == "lstm":
-            return LstmLM(vocabulary, config.width, dropout=config.dropout)
-        raise ValueError(f"model is {config.model!r}; allowed for {task.name}: {', '.join(LANGUAGE)}")
+        if match:
+            return LstmLM(vocabulary, config.width, int(match[2] or 2), config.dropout)
+        raise ValueError(
+            f"model is {config.model!r}; allowed for {task.name}: transformer, lstm, or either with its depth"
+        )
     assert isinstance(task, SuperResolution)
     match = re.fullmatch(r"pan(\d*)", config.model)
     if not match:

@@ -1,0 +1,235 @@
+"""Training in torch behind ``cpt train --device cpu|cuda``: the options and files of the accelerator."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cpt.data import DIGITS, load_dataset
+from cpt.options import TRAINING
+from cpt.table import align
+from cpt.torch_options import TORCH
+from hw.contract import ContractError
+
+if TYPE_CHECKING:
+    from model.training import Task, TorchConfig
+    from model.training.distributed import Processes
+
+TASK_DEFAULTS: dict[str, dict[str, Any]] = {
+    "Classification": {},
+    "LanguageModel": {
+        "model": "transformer2",
+        "width": 64,
+        "fw": (4, 8),
+        "optimiser": "adamw",
+        "lr": 3e-3,
+        "weight_decay": 0.01,
+        "clip": 1.0,
+        "epochs": 4,
+        "cycles": 4,
+        "per": "iteration",
+    },
+    "SuperResolution": {
+        "model": "pan4",
+        "width": 20,
+        "fw": (8, 16),
+        "bw": (16, 16),
+        "optimiser": "adam",
+        "lr": 2e-3,
+        "weight_decay": 0.0,
+        "epochs": 12,
+        "cycles": 4,
+    },
+}
+"""What an option is, by kind of task, where it is not given and differs from `TorchConfig`'s default."""
+LSTM_DEFAULTS = {"optimiser": "adam", "lr": 2e-3, "weight_decay": 0.0}
+MAIN, STATIC = "cpt", "static"
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train, print the table and the summary; returns the exit status."""
+    import torch
+
+    from model.training.distributed import join
+
+    if arguments.check_rtl:
+        raise ContractError(f"--check-rtl is given for device {arguments.device!r}; allowed: model")
+    for name, least in (("threads", 1), ("workers", 0), ("save_every", 0)):
+        value = getattr(arguments, name)
+        if value is not None and value < least:
+            raise ContractError(f"{name.replace('_', '-')} is {value}; allowed: at least {least}")
+    torch.set_num_threads(arguments.threads or 1)
+    try:
+        processes = join(arguments.device)
+    except ValueError as error:
+        raise ContractError(str(error)) from None
+    try:
+        with contextlib.redirect_stdout(sys.stderr if arguments.json else sys.stdout):
+            summary = _train(arguments, processes)
+    finally:
+        processes.close()
+    if arguments.json and processes.leads:
+        print(json.dumps(summary, sort_keys=True))
+    return 0
+
+
+def _train(arguments: argparse.Namespace, processes: Processes) -> dict[str, Any]:
+    """All runs of the command; the summary of the first, with the static one's inside."""
+    from model.training.run import SUMMARY, write_json
+
+    try:
+        config, task = make_task(arguments)
+    except ValueError as error:
+        raise ContractError(str(error)) from None
+    folder = Path(arguments.out) / arguments.run_name
+    compare = not config.steps if arguments.compare is None else arguments.compare
+    compare = compare and config.method not in ("static", "fp32")
+    name = config.method if config.method != "static" else STATIC
+    summary = _one(arguments, name, config, task, folder, processes)
+    if compare:
+        static = _one(arguments, STATIC, config.static(), task, folder / STATIC, processes)
+        summary["static"] = static
+        summary["saving"] = {"gbitops": 1 - summary["gbitops"] / static["gbitops"]}
+    if processes.leads:
+        write_json(folder / SUMMARY, summary)
+        print(_table(summary, task))
+        print(f"weights sha256: {summary['weights_sha256']}")
+        print(f"files: {folder}")
+    return summary
+
+
+def make_task(arguments: argparse.Namespace) -> tuple[TorchConfig, Task]:
+    """The configuration and task that the options describe; raises `ValueError` in one line."""
+    from model.data import ImageArrays, ImageSet
+    from model.training import Classification, LanguageModel, SuperResolution, open_task
+    from model.training.catalog import IMAGES, LANGUAGE, NAMES, PICTURES
+    from model.training.config import TorchConfig
+
+    name = arguments.data
+    kinds = {LanguageModel: LANGUAGE, SuperResolution: PICTURES, Classification: IMAGES}
+    kind = next((kind for kind, names in kinds.items() if name in names), Classification)
+    config = TorchConfig(**_values(arguments, TASK_DEFAULTS[kind.__name__]))
+    if name in NAMES:
+        return config, open_task(name, arguments.data_dir, config, arguments.scale or 4)
+    if name != DIGITS and not name.endswith(".npz"):
+        raise ValueError(
+            f"data is {name!r}; allowed: {DIGITS}, {', '.join(NAMES)}, or the path of an .npz file"
+        )
+    data = load_dataset(name)
+    train, test = (ImageArrays(part.pixels, part.labels) for part in (data.train, data.test))
+    return config, Classification(ImageSet(data.name, train, test, data.classes, pad=config.max_shift))
+
+
+def _values(arguments: argparse.Namespace, defaults: dict[str, Any]) -> dict[str, Any]:
+    """Fields of `TorchConfig`: given, or the task's."""
+    given: dict[str, Any] = {option.field: getattr(arguments, option.field) for option in (*TRAINING, *TORCH)}
+    given = {field: value for field, value in given.items() if value is not None}
+    if "fw" in given:
+        fw = given["fw"]
+        if len(fw) > 2:
+            raise ValueError(f"fw is {' '.join(map(str, fw))}; allowed: one or two bit-widths")
+        given["fw"] = (fw[0], fw[-1])
+    if "bw" in given:
+        given["bw"] = (given["bw"], given["bw"])
+    if arguments.cyclic_bw is not None:
+        given["bw"] = tuple(arguments.cyclic_bw)
+    if str(given.get("model", "")).startswith("lstm"):
+        defaults = {**defaults, **LSTM_DEFAULTS}
+    values = {**defaults, **given}
+    if "fw" in values and values["fw"][0] == values["fw"][1]:
+        values.setdefault("method", "static")
+    start = getattr(arguments, "swa_start_step", None)
+    if start is not None:
+        if not values.get("steps"):
+            raise ValueError(f"swa_start is {start} steps; allowed: together with --iters or --steps")
+        values["swa_start"] = start / values["steps"]
+    return values
+
+
+def _one(
+    arguments: argparse.Namespace,
+    name: str,
+    config: TorchConfig,
+    task: Task,
+    folder: Path,
+    processes: Processes,
+) -> dict[str, Any]:
+    """Train one run and give its summary."""
+    from tqdm import tqdm
+
+    from model.checkpoint import CheckpointError
+    from model.training import TorchRun, TorchTrainer, TrainingDiverged
+    from model.training.trainer import StepReport
+
+    try:
+        trainer = TorchTrainer(config, task, processes, arguments.workers or 0)
+        training = TorchRun(name, trainer, folder, arguments.save_every or 0)
+        if arguments.resume:
+            training.resume()
+        else:
+            training.start()
+    except ValueError as error:
+        raise ContractError(str(error)) from None
+    terminal = sys.stderr.isatty()
+    bar = tqdm(
+        total=trainer.total_steps,
+        initial=trainer.step,
+        desc=name,
+        unit="step",
+        mininterval=0.1 if terminal else 10.0,
+        dynamic_ncols=True,
+        file=sys.stderr,
+        disable=not processes.leads,
+    )
+    metric = ""
+
+    def stepped(report: StepReport) -> None:
+        bar.set_postfix_str(
+            f"epoch {report.epoch + 1} FW{report.fw:g}/BW{report.bw:g} loss {report.loss:.3f}{metric}",
+            refresh=False,
+        )
+        bar.update()
+
+    def epoch_done(row: dict[str, Any]) -> None:
+        nonlocal metric
+        metric = f" {task.metric} {row[task.metric]:.4g}"
+
+    with bar:
+        try:
+            return training.train(stepped, epoch_done)
+        except (TrainingDiverged, CheckpointError) as error:
+            raise ContractError(str(error)) from None
+
+
+def _table(summary: dict[str, Any], task: Task) -> str:
+    """What was reached and what it cost, static run and saving included where there is one."""
+    rows = [("run", "precision", f"test {task.metric}", "GBitOPs"), _row(summary, task)]
+    if "swa" in summary:
+        rows.append(("averaged weights", "", f"{summary['swa'][task.metric]:.4f}", ""))
+    if "static" in summary:
+        static = summary["static"]
+        difference = summary[task.metric] - static[task.metric]
+        rows += [
+            _row(static, task),
+            ("saving", "", f"{difference:+.4f}", f"{100 * summary['saving']['gbitops']:.1f} %"),
+        ]
+    config = summary["config"]
+    return (
+        f"\n{config['model']} on {summary['dataset']}, seed {config['seed']}, {summary['steps']} steps of "
+        f"{config['batch_size']}; device {summary['device']}, {summary['processes']} process"
+        f"{'es' if summary['processes'] > 1 else ''}\n\n" + align(rows)
+    )
+
+
+def _row(result: dict[str, Any], task: Task) -> tuple[str, ...]:
+    config = result["config"]
+    low, high = config["fw"]
+    precision = f"FW({low},{high})" if low < high else f"FW{high}"
+    shown = "FP32" if config["method"] == "fp32" else f"{precision}/BW{config['bw'][1]}"
+    bits = result["eval_bits"]
+    evaluated = {0: "FP32", "learned": "learned bits"}.get(bits, f"FW{bits}")
+    return (result["run"], shown, f"{result[task.metric]:.4f} ({evaluated})", f"{result['gbitops']:.4g}")
