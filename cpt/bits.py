@@ -123,16 +123,11 @@ def _picture(name: str, column: list[int]) -> str:
 def _draw(path: Path, rows: list[tuple[int, int]]) -> None:
     """The schedule as a figure (CPT Fig. 9)."""
     try:
-        from matplotlib.figure import Figure
+        from model.figures.canvas import save
+        from model.figures.schedule import draw_schedule
     except ImportError:
         raise ContractError("figure needs matplotlib; allowed: pip install 'cpt-fpga[model]'") from None
-    figure = Figure(figsize=(7, 2.6), layout="constrained")
-    axes = figure.add_subplot()
-    for index, (name, style) in enumerate((("weights, activations", "-"), ("gradients", "--"))):
-        axes.step(range(len(rows)), [row[index] for row in rows], style, where="post", label=name)
-    axes.set(xlabel="step", ylabel="bits")
-    axes.legend()
     try:
-        figure.savefig(path)
+        save(draw_schedule(rows), path)
     except ValueError as error:
-        raise ContractError(f"figure is {str(path)!r}; allowed: {error}") from None
+        raise ContractError(str(error)) from None
