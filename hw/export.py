@@ -12,6 +12,7 @@ from hw.blocks import build_block
 from hw.contract import CONTRACT_HASH, PRESETS, ArrayConfig, ContractError, preset
 from hw.dot_product import MODULE_NAME, DotProductUnit
 from hw.interfaces import annotate
+from hw.memory_init import compact
 
 TOP = "cpt_accelerator"
 PREFIXES = {"s_axil": "s_axil_", "m0": "m0_axi_", "m0_write": "m0_axi_", "m1": "m1_axi_", "irq": "irq"}
@@ -29,16 +30,23 @@ def _ports(component, prefixes: dict[str, str]) -> dict:
     return ports
 
 
+def _convert(elaboratable, name: str, ports: dict) -> str:
+    """Verilog without source paths, which would tell where it was made."""
+    return compact(
+        verilog.convert(elaboratable, name=name, ports=ports, emit_src=False, strip_internal_attrs=True)
+    )
+
+
 def dot_product_verilog(config: ArrayConfig) -> str:
     """The unit, once; everything else instantiates it."""
     unit = DotProductUnit(config.word_bits)
-    return verilog.convert(unit, name=MODULE_NAME, ports=_ports(unit, {}), strip_internal_attrs=True)
+    return _convert(unit, MODULE_NAME, _ports(unit, {}))
 
 
 def accelerator_verilog(config: ArrayConfig, *, build_id: int = 0) -> str:
     """The whole design as one Verilog source; top module ``cpt_accelerator``, see ``docs/machine.md``."""
     top = Accelerator(config, build_id=build_id)
-    text = verilog.convert(top, name=TOP, ports=_ports(top, PREFIXES), strip_internal_attrs=True)
+    text = _convert(top, TOP, _ports(top, PREFIXES))
     return annotate(dot_product_verilog(config) + text)
 
 
@@ -69,7 +77,7 @@ def export_block(name: str, config: ArrayConfig, path: Path | str) -> str:
     m.domains.sync = domain = ClockDomain("sync")
     m.submodules.block = block
     ports = {"clk": (domain.clk, None), "rst": (domain.rst, None), **_ports(block, {})}
-    text = verilog.convert(m, name=top, ports=ports, strip_internal_attrs=True)
+    text = _convert(m, top, ports)
     if MODULE_NAME in text:
         text = dot_product_verilog(config) + text
     path = Path(path)

@@ -49,6 +49,23 @@ def test_the_unit_is_written_once_and_instantiated_for_every_place(tmp_path: Pat
     assert len(re.findall(r"^\s+cpt_dot_product ", verilog, re.M)) == units
 
 
+def test_every_memory_starts_as_zero_in_one_line(tmp_path: Path) -> None:
+    verilog = export(TINY, tmp_path).read_text()
+    declared = re.findall(r"^ +reg \[\d+:0\] (\S+) ?\[(\d+):0\];", verilog, re.M)
+    cleared = re.findall(r"^ +initial for .* < (\d+); .*\) (\S+) ?\[.*\] = \d+'h0+;", verilog, re.M)
+    assert [(name, int(last) + 1) for name, last in declared] == [
+        (name, int(words)) for words, name in cleared
+    ]
+    assert not re.search(r"\[1\] = \d+'h", verilog)
+
+
+def test_the_verilog_does_not_tell_where_it_was_made(tmp_path: Path) -> None:
+    verilog = export(TINY, tmp_path).read_text()
+    assert "src =" not in verilog
+    assert "/amaranth/" not in verilog
+    assert export(TINY, tmp_path / "again").read_text() == verilog
+
+
 @pytest.mark.parametrize("name", BLOCKS)
 def test_every_block_can_be_exported_alone(name: str, tmp_path: Path) -> None:
     top = export_block(name, TINY, tmp_path)
