@@ -131,6 +131,7 @@ class Dispatcher:
             self._position += count
             self._request_ready = request + 1
             self._port.wanted_from = _NEVER
+            self.load_a.wake()
 
     def _arrived(self, count: int, cycle: int) -> None:
         """A burst of ``count`` instructions ended in ``cycle``."""

@@ -77,6 +77,7 @@ class AddressPort:
 
     def __init__(self, model: MemoryModel) -> None:
         self._places = deque([_LONG_AGO] * model.max_outstanding)
+        self._last = _LONG_AGO
         self.wanted_from = _NEVER
         """Cycle from which another master, which goes first, offers an address."""
 
@@ -87,11 +88,12 @@ class AddressPort:
 
     def free_at(self, cycle: int) -> bool:
         """Whether there is a place for the master that goes second and offers its address in ``cycle``."""
-        return len(self._places) > (self.wanted_from <= cycle)
+        return bool(self._places) and cycle < self.wanted_from
 
     def take(self, cycle: int) -> int:
         """Cycle in which an address offered from ``cycle`` on is taken; there must be a free place."""
-        return max(cycle, self._places.popleft())
+        self._last = max(cycle, self._places.popleft(), self._last + 1)
+        return self._last
 
     def give(self, cycle: int) -> None:
         """A burst's last beat moved in ``cycle``."""
@@ -123,7 +125,12 @@ class LoadEngine(Engine):
         self.loaded: deque[int] = deque([_LONG_AGO] * loaded)
         """Cycle EXEC sees each loaded block in."""
         self.on_loaded: Callable[[], None] = lambda: None
+        self._held: deque[tuple[int, BlockPlan]] = deque()
+        self._handed_over: deque[int] = deque()
+        self._moved = False
         super().__init__(on_accept)
+        self._generator = self._generate()
+        next(self._generator)
 
     def release(self, cycle: int) -> None:
         """EXEC gives a half back."""
@@ -145,60 +152,85 @@ class LoadEngine(Engine):
     def _pieces(self, work: Any) -> int:
         return work.blocks
 
+    def wake(self) -> None:
+        """Go on as far as possible, address walker and burst generator."""
+        self._moved = True
+        while self._moved:
+            self._moved = False
+            next(self._process)
+            next(self._generator)
+
     def _run(self) -> Iterator[None]:
-        walker_ready, generator_ready, issue, address = 0, 0, 0, _LONG_AGO
-        streaming, one_by_one = True, ONE_BY_ONE_BURSTS
+        """The walker: takes instructions, and a free half for each block."""
+        ready = 0
         while True:
             while not self._waiting:
                 yield
-            cycle, work = self._take(walker_ready)
-            walker_ready = cycle + 1
+            cycle, work = self._take(ready)
+            ready = cycle + 1
             for block in range(work.blocks):
                 while not self._free:
                     yield
-                held = max(walker_ready, self._free.popleft() + 1) + 1
-                accept = max(held, generator_ready)
-                plan: BlockPlan = work.plans[block % len(work.plans)]
-                issue = max(accept + 1, issue)
-                # The walker is done with a block when the generator takes its last run.
-                before_last = len(plan.lengths) - plan.last_run_bursts - 1
-                handed_over = accept
-                # After a block that did not stream, bursts in flight come back unevenly: wait until none is.
-                idle = len(self._credits) == OUTSTANDING_BURSTS and self._credits[-1] <= issue
-                streaming = plan.streams and (streaming or idle)
-                one_by_one -= len(plan.lengths)
-                if streaming and one_by_one < 0:
-                    while not self._credits:
+                held = max(ready, self._free.popleft() + 1) + 1
+                self._held.append((held, work.plans[block % len(work.plans)]))
+                self._moved = True
+                while not self._handed_over:
+                    yield
+                ready = self._handed_over.popleft() + 1
+
+    def _hand_over(self, cycle: int) -> None:
+        """The generator takes a block's last run, so that the walker is done with the block."""
+        self._handed_over.append(cycle)
+        self._moved = True
+
+    def _generate(self) -> Iterator[None]:
+        """The burst generator: when each burst's address goes out."""
+        ready, issue, address = 0, 0, _LONG_AGO
+        streaming, one_by_one = True, ONE_BY_ONE_BURSTS
+        while True:
+            while not self._held:
+                yield
+            held, plan = self._held.popleft()
+            accept = max(held, ready)
+            issue = max(accept + 1, issue)
+            before_last_run = len(plan.lengths) - plan.last_run_bursts - 1
+            if plan.single_run:
+                self._hand_over(accept)
+            # After a block that did not stream, bursts in flight come back unevenly: wait until none is.
+            idle = len(self._credits) == OUTSTANDING_BURSTS and self._credits[-1] <= issue
+            streaming = plan.streams and (streaming or idle)
+            one_by_one -= len(plan.lengths)
+            if streaming and one_by_one < 0:
+                while not self._credits:
+                    yield
+                issue = max(issue, self._credits.popleft())
+                self._push(issue + self._address_cycles, plan.ends, True)
+                if not plan.single_run:
+                    self._hand_over(issue + before_last_run)
+                issue += len(plan.lengths)
+                ready = issue - 1
+                continue
+            for index, beats in enumerate(plan.lengths):
+                while not self._credits:
+                    yield
+                issue = max(issue, self._credits.popleft())
+                if index == before_last_run:
+                    self._hand_over(issue)
+                # An address that waits in the port keeps the next one in the generator, or, where there is
+                # an arbiter, the one after that.
+                offered = max(issue + self._address_cycles, address + 1)
+                if self._shared and offered > self._channels.now:
+                    # Who gets a place depends on the other master: decide when the time has come.
+                    self._channels.call_at(offered, self.wake)
+                    while offered > self._channels.now:
                         yield
-                    issue = max(issue, self._credits.popleft())
-                    self._push(issue + self._address_cycles, plan.ends, True)
-                    if not plan.single_run:
-                        handed_over = issue + before_last
-                    issue += len(plan.lengths)
-                    generator_ready = issue - 1
-                else:
-                    for index, beats in enumerate(plan.lengths):
-                        while not self._credits:
-                            yield
-                        issue = max(issue, self._credits.popleft())
-                        if index == before_last:
-                            handed_over = issue
-                        # An address that waits in the port keeps the next one in the generator, or, where
-                        # there is an arbiter, the one after that.
-                        offered = max(issue + self._address_cycles, address + 1)
-                        if self._shared and offered > self._channels.now:
-                            # Who gets a place depends on the other master: decide when the time has come.
-                            self._channels.call_at(offered, self.wake)
-                            while offered > self._channels.now:
-                                yield
-                        while not self._port.free_at(offered):
-                            yield
-                        taken, address = address, self._port.take(offered)
-                        self._held_places += 1
-                        self._push(address, (beats,), index == len(plan.lengths) - 1)
-                        blocked = taken if self._shared else address
-                        generator_ready, issue = issue, max(issue + 1, blocked)
-                walker_ready = handed_over + 1
+                while not self._port.free_at(offered):
+                    yield
+                taken, address = address, self._port.take(offered)
+                self._held_places += 1
+                self._push(address, (beats,), index == len(plan.lengths) - 1)
+                blocked = taken if self._shared else address
+                ready, issue = issue, max(issue + 1, blocked)
 
     def _push(self, address: int, ends: tuple[int, ...], last: bool) -> None:
         ready = address + self._latency_cycles
