@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -37,7 +38,7 @@ VERILATOR_FLAGS = [
     "-Wno-style",
 ]
 # Several such libraries live in one process, so none may share its symbols.
-CXX_FLAGS = ["-std=c++17", "-O3", "-fPIC", "-fno-plt", "-fno-gnu-unique", "-w"]
+CXX_FLAGS = ["-std=c++17", "-fPIC", "-fno-plt", "-fno-gnu-unique", "-w"]
 
 
 def build_library(config: ArrayConfig) -> Path:
@@ -57,8 +58,10 @@ def _export(config: ArrayConfig, folder: Path) -> None:
 
 
 def _level(source: Path) -> list[str]:
-    """Verilator's ``__Slow`` files run once, at reset: optimising them takes most of the build's time."""
-    return ["-O0"] if source.stem.endswith("__Slow") else []
+    """Optimisation of one file: what runs once (``__Slow``) or rarely (the runtime) gets little."""
+    if source.stem.endswith("__Slow"):
+        return ["-O0"]
+    return ["-O1"] if source.stem.startswith("verilated") else ["-O3"]
 
 
 def compile_verilog(verilog: list[Path], folder: Path) -> None:
@@ -96,5 +99,4 @@ def compile_verilog(verilog: list[Path], folder: Path) -> None:
         folder,
         COMPILE_DEADLINE_S,
     )
-    for path in objects:
-        path.unlink()
+    shutil.rmtree(generated)
