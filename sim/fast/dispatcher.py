@@ -9,7 +9,10 @@ from hw.contract import ArrayConfig, Opcode
 from hw.contract.config import BEAT_BYTES
 from hw.contract.isa import INSTRUCTION_BYTES
 from sim.fast.channels import READ_0, READ_1, Channels, Transfer
-from sim.fast.engines import AddressPort, DrainEngine, Engine, ExecEngine, LoadEngine
+from sim.fast.draining import DrainEngine
+from sim.fast.engine import NEVER, AddressPort, Engine
+from sim.fast.executing import ExecEngine
+from sim.fast.loading import LoadEngine
 from sim.fast.machine import Residue
 from sim.fast.pipeline import (
     ADDRESS_CYCLES,
@@ -22,7 +25,6 @@ from sim.fast.pipeline import (
 from sim.fast.work import Work
 from sim.memory import MemoryModel
 
-_NEVER = 1 << 62
 _BEATS = INSTRUCTION_BYTES // BEAT_BYTES
 
 
@@ -105,7 +107,7 @@ class Dispatcher:
 
     def _fetch(self) -> None:
         """Request instructions while there is room for a whole burst of them."""
-        self._port.wanted_from = _NEVER
+        self._port.wanted_from = NEVER
         while self._requested < len(self._program):
             needed = self._requested - (PREFETCH_INSTRUCTIONS - FETCH_INSTRUCTIONS)
             if needed > len(self._dispatched):
@@ -130,7 +132,7 @@ class Dispatcher:
             self._requested += count
             self._position += count
             self._request_ready = request + 1
-            self._port.wanted_from = _NEVER
+            self._port.wanted_from = NEVER
             self.load_a.wake()
 
     def _arrived(self, count: int, cycle: int) -> None:

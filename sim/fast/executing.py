@@ -1,0 +1,86 @@
+"""EXEC in time: executor, array and collector."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from hw.contract import ArrayConfig
+from sim.fast.engine import LONG_AGO, Engine
+from sim.fast.loading import LoadEngine
+from sim.fast.pipeline import HALVES, collect_cycles, result_rows
+
+
+class ExecEngine(Engine):
+    """Executor, array and collector."""
+
+    def __init__(
+        self,
+        config: ArrayConfig,
+        load_a: LoadEngine,
+        load_b: LoadEngine,
+        held_a: bool,
+        open_tiles: int,
+        on_accept: Callable[[], None],
+    ) -> None:
+        self._loads = (load_a, load_b)
+        self._result_rows = result_rows(config)
+        self._collect_cycles = collect_cycles(config)
+        self._ready_a = LONG_AGO if held_a else None
+        self._free_tiles = deque([LONG_AGO] * (HALVES - open_tiles))
+        self.on_complete: Callable[[int], None] = lambda cycle: None
+        self.busy = self.wait_fetch = self.wait_drain = 0
+        super().__init__(on_accept)
+
+    def tile_free(self, cycle: int) -> None:
+        """DRAIN has sent a tile; its place may be taken from ``cycle`` on."""
+        self._free_tiles.append(cycle)
+        self.wake()
+
+    def _pieces(self, work: Any) -> int:
+        return 1
+
+    def _run(self) -> Iterator[None]:
+        load_a, load_b = self._loads
+        last, collected = -1, LONG_AGO
+        ready_a = self._ready_a
+        while True:
+            while not self._waiting:
+                yield
+            cycle, work = self._take(last)
+            start = cycle + 1
+            while ready_a is None:
+                if load_a.loaded:
+                    ready_a = load_a.loaded.popleft()
+                else:
+                    yield
+            for _ in range(work.blocks):
+                while not load_b.loaded:
+                    yield
+                ready = max(ready_a, load_b.loaded.popleft())
+                if ready > start:
+                    self.wait_fetch += ready - start
+                    start = ready
+                for _ in range(work.tiles):
+                    earliest = collected
+                    if work.first:
+                        while not self._free_tiles:
+                            yield
+                        earliest = max(earliest, self._free_tiles.popleft())
+                    end = start + work.steps - 1
+                    last = max(end, earliest)
+                    self.wait_drain += last - end
+                    self.busy += work.steps
+                    collected = last + self._result_rows
+                    start = last + 1
+                    if work.last:
+                        self.on_complete(last + self._collect_cycles)
+                load_b.release(last)
+                load_b.wake()
+            if work.release_a:
+                ready_a = None
+                load_a.release(last)
+                load_a.wake()
+            self.pending -= 1
+            self.idle = last + self._collect_cycles
