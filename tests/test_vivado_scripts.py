@@ -214,6 +214,22 @@ def test_overlapping_addresses_are_named(zc706: Build) -> None:
         run_script(SCRIPTS / "build.tcl", [str(path)], Session(zc706))
 
 
+def test_a_register_outside_its_block_fails_the_packaged_ip(zc706: Build) -> None:
+    path = zc706.output / "settings.tcl"
+    path.write_text(path.read_text().replace("offset 0x54 ", "offset 0x1054 "))
+    with pytest.raises(ScriptError, match="the packaged IP fails ipx::check_integrity"):
+        run_script(SCRIPTS / "build.tcl", [str(path)], Session(zc706))
+    assert "register WATCHDOG at 0x1054 lies outside 4096 bytes" in zc706.log.read_text()
+
+
+def test_two_registers_at_one_address_fail_the_packaged_ip(zc706: Build) -> None:
+    path = zc706.output / "settings.tcl"
+    path.write_text(path.read_text().replace("offset 0x54 ", "offset 0x50 "))
+    with pytest.raises(ScriptError, match="the packaged IP fails ipx::check_integrity"):
+        run_script(SCRIPTS / "build.tcl", [str(path)], Session(zc706))
+    assert "registers DONE_TAG and WATCHDOG overlap at 0x50" in zc706.log.read_text()
+
+
 def test_memory_beyond_the_board_is_named(zc706: Build) -> None:
     path = zc706.output / "settings.tcl"
     path.write_text(path.read_text().replace("bytes 0x40000000", "bytes 0x80000000"))

@@ -22,8 +22,10 @@ proc cpt::package_ip {} {
 
     cpt::check_interfaces $core
     cpt::describe_registers $core
+    ipx::create_xgui_files $core
     ipx::update_checksums $core
-    if {![ipx::check_integrity $core]} {
+    # Some versions answer with nothing when all is well.
+    if {[string is false -strict [ipx::check_integrity $core]]} {
         error "the packaged IP fails ipx::check_integrity; its messages stand above"
     }
     ipx::save_core $core

@@ -129,6 +129,12 @@ class Packager:
         self._open().registers[register.name][1].append(field)
         return self.session.add(field)
 
+    @command("ipx::create_xgui_files", least=1)
+    def create_xgui_files(self, given: Arguments) -> str:
+        """Nothing to see from outside."""
+        self.session.thing(given.words[0], "core")
+        return ""
+
     @command("ipx::update_checksums", least=1)
     def update_checksums(self, given: Arguments) -> str:
         """Nothing to see from outside."""
@@ -139,8 +145,8 @@ class Packager:
         """1 if every bus has a clock, the clock a reset, and registers lie apart inside their block."""
         problems = self._open().problems()
         if problems:
-            raise CommandError("; ".join(problems))
-        return "1"
+            self.session.say("\n".join(f"CRITICAL WARNING: [IP_Flow 19-4751] {line}" for line in problems))
+        return "0" if problems else "1"
 
     @command("ipx::save_core", least=1)
     def save_core(self, given: Arguments) -> str:

@@ -43,6 +43,11 @@ class Session:
         except CommandError as error:
             raise CommandError(f"{name}: {error}") from None
 
+    def say(self, text: str) -> None:
+        """Add ``text`` to the log."""
+        with self.build.log.open("a") as log:
+            log.write(text + "\n")
+
     def add(self, thing: Thing) -> str:
         """Keep an object; returns its handle."""
         self.things[thing.handle] = thing
