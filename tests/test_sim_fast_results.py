@@ -198,3 +198,31 @@ def test_slots_and_ring_are_locked_while_busy() -> None:
     assert backend.read_register(register("ERROR").offset) == 1 << Error.BUSY_WRITE
     assert backend.read_register(register("STATUS").offset) == 0
     assert backend.read_register(register("DONE_TAG").offset) == 5
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 5])
+def test_a_program_handed_over_in_pieces_ends_like_the_whole(piece: int) -> None:
+    config = preset("tiny")
+    results = []
+    for size in (1 << RING_LOG2, piece):
+        backend = _backend(config)
+        backend.memory[RING_BYTES : RING_BYTES + 65536] = np.random.default_rng(6).integers(
+            0, 256, 65536, dtype=np.uint8
+        )
+        base = backend.memory_base + RING_BYTES
+        gemm = Gemm(config, 17, 50, 300, 1, 2, base, base + 32768, base + 65536, 8, 8)
+        words = gemm.program().tagged(9)
+        backend.memory[: len(words)] = np.frombuffer(words, np.uint8)
+        backend.write_register(register("RING_BASE").offset, backend.memory_base)
+        backend.write_register(register("RING_LOG2").offset, RING_LOG2)
+        backend.write_register(register("WATCHDOG").offset, 1000)
+        for slot in (1, 2):
+            backend.write_register(register(f"SLOT_{slot}").offset, 5)
+        for tail in [*range(size, len(words) // 32, size), len(words) // 32]:
+            backend.write_register(register("RING_TAIL").offset, tail)
+            status = backend.read_register(register("STATUS").offset)
+        assert (status, backend.read_register(register("DONE_TAG").offset)) == (0, 9)
+        busy = backend.read_register(register("EXEC_BUSY_LO").offset)
+        results.append((busy, backend.memory[RING_BYTES + 65536 :].copy()))
+    assert results[0][0] == results[1][0] > 0
+    np.testing.assert_array_equal(results[0][1], results[1][1])

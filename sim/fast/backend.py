@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hw.contract import ArrayConfig, Error, Instruction, Opcode
+from hw.contract import ArrayConfig, Counter, Error, Instruction, Opcode
 from hw.contract.isa import INSTRUCTION_BYTES
 from sim.backend import MEMORY_BASE
 from sim.fast.checks import decoded, faults
-from sim.fast.machine import Machine, MachineError
+from sim.fast.machine import Machine, MachineError, Residue
 from sim.fast.product import Precision
 from sim.fast.registers import RegisterFile
 from sim.fast.timing import Timekeeper
@@ -22,11 +22,31 @@ _LOCKED = ("RING_BASE", "RING_LOG2")
 """Registers that, like the slots, may not be written while busy."""
 
 
+class _Batch:
+    """Instructions timed together: those handed over since the machine was last at rest."""
+
+    def __init__(self, head: int, residue: Residue) -> None:
+        self.head, self.residue = head, residue
+        self.words = np.zeros((0, INSTRUCTION_BYTES), np.uint8)
+        self.instructions: list[Instruction] = []
+        self.executed = 0
+        """Instructions whose results are in memory or in the engines."""
+        self.counted: dict[Counter, int] = {}
+        """What they have added to the counters."""
+
+    def extend(self, words: NDArray[np.uint8], instructions: list[Instruction]) -> None:
+        """Add instructions and the ``(count, 32)`` bytes they were decoded from."""
+        self.words = np.concatenate([self.words, words])
+        self.instructions += instructions
+
+
 class FastBackend:
     """A `sim.backend.Backend` that runs a whole program at once.
 
     A doorbell makes the machine busy; the program runs, results and counters and all, at the next
-    read of STATUS or `wait`, and is finished when that returns.
+    read of STATUS or `wait`, and is finished when that returns. Instructions that wait for some that are not
+    in the ring yet stay, as they would in the queues; a second look with nothing new is what the watchdog,
+    if set, calls no progress.
 
     Args:
         config: array shape.
@@ -49,7 +69,7 @@ class FastBackend:
         self._registers = RegisterFile(config)
         self._machine = Machine(config, self.memory, memory_base)
         self._timekeeper = Timekeeper(config, memory_model)
-        self._stuck = False
+        self._batch: _Batch | None = None
         self._halted = False
 
     @property
@@ -76,8 +96,10 @@ class FastBackend:
             registers.write(offset, value)
 
     def wait(self, max_cycles: int) -> bool:
-        """Run to the end; False if the machine waits for something that never comes."""
+        """Run to the end; False if the machine waits for something that has not come."""
         self._advance()
+        if self._batch is not None:
+            self._advance()
         return not self._running
 
     def close(self) -> None:
@@ -86,7 +108,7 @@ class FastBackend:
     @property
     def _running(self) -> bool:
         pending = self._registers["RING_HEAD"] != self._registers["RING_TAIL"]
-        return not self._halted and (pending or self._stuck)
+        return not self._halted and (pending or self._batch is not None)
 
     def _update_status(self) -> None:
         registers = self._registers
@@ -97,7 +119,7 @@ class FastBackend:
         registers = self._registers
         if value & registers.flag("CONTROL", "soft_reset"):
             self._machine.reset()
-            self._stuck = self._halted = False
+            self._batch, self._halted = None, False
             registers.soft_reset()
         if value & registers.flag("CONTROL", "clear_counters"):
             registers.clear_counters()
@@ -111,20 +133,25 @@ class FastBackend:
         return self.memory[places[:, None] + np.arange(INSTRUCTION_BYTES)]
 
     def _advance(self) -> None:
-        """Run every instruction between head and tail."""
+        """Run every instruction between head and tail, and go on with those that still wait."""
         registers = self._registers
-        if not self._running or self._stuck:
+        if not self._running:
             return
         slots, head, size = registers.slots, registers["RING_HEAD"], 1 << registers["RING_LOG2"]
+        count = (registers["RING_TAIL"] - head) % _COUNT
         try:
-            words = self._ring_words(head, (registers["RING_TAIL"] - head) % _COUNT, size)
-            self._run(words, slots, head, size)
+            if count:
+                self._run(self._ring_words(head, count, size), slots, head, size)
+            elif registers["WATCHDOG"]:
+                raise MachineError([Error.WATCHDOG])
         except MachineError as stop:
             self._stop(stop.errors)
 
     def _run(self, words: NDArray[np.uint8], slots: Sequence[Precision], head: int, size: int) -> None:
         """Time and execute instructions up to the first faulty one; raises `MachineError` at that."""
-        registers = self._registers
+        registers, batch = self._registers, self._batch
+        if batch is None:
+            batch = _Batch(head, self._machine.residue)
         good: list[Instruction] = []
         errors: list[Error] = []
         for word in words:
@@ -135,21 +162,23 @@ class FastBackend:
             good.append(instruction)
         registers["RING_HEAD"] = head + len(good) + bool(errors)
         registers["ERROR_INDEX"] = (registers["RING_HEAD"] - 1) % size
-        timing = self._timekeeper.time(words[: len(good)], good, slots, head, size, self._machine.residue)
+        batch.extend(words[: len(good)], good)
+        timing = self._timekeeper.time(
+            batch.words, batch.instructions, slots, batch.head, size, batch.residue
+        )
         for counter, amount in timing.counters.items():
-            registers.add(counter, amount)
-        self._stuck = not timing.ends and not errors
+            registers.add(counter, amount - batch.counted.get(counter, 0))
         self._machine.begin()
-        for instruction in good:
+        for instruction in batch.instructions[batch.executed : timing.dispatched]:
             if instruction.opcode != Opcode.END:
                 self._machine.step(instruction, slots)
-            elif not self._stuck:
+            else:
                 registers["DONE_TAG"] = instruction.tag
                 registers["IRQ_STATUS"] |= registers.flag("IRQ_STATUS", "done")
+        batch.executed, batch.counted = timing.dispatched, timing.counters
+        self._batch = None if timing.ends else batch
         if errors:
             raise MachineError(errors)
-        if self._stuck and registers["WATCHDOG"]:
-            raise MachineError([Error.WATCHDOG])
 
     def _stop(self, errors: list[Error]) -> None:
         """Set sticky errors; all but ``busy_write`` halt the machine."""

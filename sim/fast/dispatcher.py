@@ -85,7 +85,7 @@ class Dispatcher:
         }
 
     def run(self) -> int | None:
-        """Cycle after which nothing happens any more; None if the program never ends."""
+        """Cycle after which nothing happens any more; None if an engine waits for more instructions."""
         process = self._run()
         while True:
             self._fetch()
@@ -98,6 +98,16 @@ class Dispatcher:
             return None
         dispatched = self._dispatched[-1] + 1 if self._dispatched else 0
         return max(dispatched, self._engines_idle())
+
+    @property
+    def dispatched(self) -> int:
+        """Instructions handed to their engines so far."""
+        return len(self._dispatched)
+
+    @property
+    def now(self) -> int:
+        """First cycle in which the ports have not moved anything yet."""
+        return self._channels.now
 
     def _wake(self) -> None:
         self._dirty = True

@@ -34,7 +34,9 @@ class Timing:
 
     counters: dict[Counter, int]
     ends: bool
-    """Whether the program comes to its end; otherwise an engine waits forever."""
+    """Whether the machine comes to rest; otherwise an engine waits for instructions that are not there."""
+    dispatched: int
+    """Instructions that reach their engine; the others wait behind an END or a full queue."""
 
 
 def simulate(
@@ -60,14 +62,14 @@ def simulate(
             beats_written += work.beats
     executor = dispatcher.executor
     counters = {
-        Counter.TOTAL: end or 0,
+        Counter.TOTAL: dispatcher.now if end is None else end,
         Counter.EXEC_BUSY: executor.busy,
         Counter.EXEC_WAIT_FETCH: executor.wait_fetch,
         Counter.EXEC_WAIT_DRAIN: executor.wait_drain,
         Counter.BYTES_READ: BEAT_BYTES * beats_read + INSTRUCTION_BYTES * len(program),
         Counter.BYTES_WRITTEN: BEAT_BYTES * beats_written,
     }
-    return Timing(counters, end is not None)
+    return Timing(counters, end is not None, dispatcher.dispatched)
 
 
 def _masks() -> NDArray[np.uint32]:
