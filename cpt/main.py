@@ -20,7 +20,9 @@ COMMANDS = {
     "doctor": "check software and accelerator: who answers, whether it multiplies correctly",
     "bitstream": "build a board's bitstream with Vivado, or check it without",
     "package": "pack what a board needs into one archive",
+    "range-test": "find the lowest precision that a network still learns at",
     "report": "draw the figures of training runs, and an index of them",
+    "landscape": "loss around the weights that a torch run has trained",
     "bench": "time a quantised training step in torch beside float32",
     "bitops": "count bit operations; with --paper, beside the published numbers",
 }

@@ -79,5 +79,10 @@ class RangeTestResult:
     def lower_bound(self) -> int:
         """First precision whose improvement reaches the threshold; the highest tested if none does."""
         lo, hi = self.settings.bits
-        passed = [i for i, gain in enumerate(self.improvements) if gain >= self.settings.threshold]
-        return lo + passed[0] if passed else hi
+        gains = self.improvements
+        return next((lo + i for i, gain in enumerate(gains) if gain >= self.settings.threshold), hi)
+
+    @property
+    def passed(self) -> bool:
+        """Whether any precision's improvement reaches the threshold."""
+        return max(self.improvements) >= self.settings.threshold

@@ -1,0 +1,46 @@
+"""Options of the torch commands beside ``cpt train`` that open a task: a part of its options."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cpt.data import DIGITS
+from cpt.options import TRAINING
+from cpt.torch_options import MACHINE, TORCH
+
+
+def add_task_options(parser: argparse.ArgumentParser, fields: Sequence[str]) -> None:
+    """Add ``--data``, ``--data-dir``, ``--scale`` and the options of ``cpt train`` for these ``fields``.
+
+    All other options that `cpt.torch_train.make_task` reads are None. To be called first: options of the same
+    names that are added later keep their defaults.
+    """
+    known = (*TRAINING, *TORCH)
+    parser.set_defaults(**dict.fromkeys([*(option.field for option in known), *MACHINE]))
+    parser.add_argument("--data", default=DIGITS, metavar="NAME", help=f"as of cpt train (default: {DIGITS})")
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where the files of --data are")
+    parser.add_argument("--scale", type=int, metavar="N", help="super-resolution factor (default: 4)")
+    for option in known:
+        if option.field in fields:
+            parser.add_argument(
+                option.flag, dest=option.field, type=option.kind, metavar=option.values, help=option.text
+            )
+
+
+def task_arguments(config: dict[str, Any], data: str, data_dir: Path | None, scale: int | None) -> Any:
+    """Arguments of `cpt.torch_train.make_task` that give this configuration back."""
+    known = [*(option.field for option in (*TRAINING, *TORCH)), *MACHINE]
+    values = dict.fromkeys(known) | {name: config[name] for name in known if name in config}
+    return argparse.Namespace(
+        **{
+            **values,
+            "bw": None,
+            "cyclic_bw": config["bw"],
+            "data": data,
+            "data_dir": data_dir,
+            "scale": scale,
+        }
+    )
