@@ -83,15 +83,15 @@ def run(arguments: argparse.Namespace) -> int:
     preset(arguments.preset)
     config = train_config(arguments)
     data = load_dataset(arguments.data)
-    session = _Session(arguments, config, data)
+    command = _Command(arguments, config, data)
     with contextlib.redirect_stdout(sys.stderr if arguments.json else sys.stdout):
-        summary, status = session.train()
+        summary, status = command.train()
     if arguments.json:
         print(json.dumps(summary, sort_keys=True))
     return status
 
 
-class _Session:
+class _Command:
     """The runs of one command: cyclic, static, and the RTL's check."""
 
     def __init__(self, arguments: argparse.Namespace, config: TrainConfig, data: Dataset) -> None:

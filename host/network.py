@@ -39,7 +39,7 @@ def resnet_depth(name: str) -> int:
 class ResNet(Layer):
     """The network that a `model.architecture.ResNet` describes, layer by layer.
 
-    Everything but the classifier is quantised and runs on the accelerator (NUMERICS section 2). ``seed``
+    Everything but the classifier is quantised and runs on the accelerator (docs/numerics.md). ``seed``
     decides the initial weights.
     """
 

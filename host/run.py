@@ -98,7 +98,7 @@ class TrainingRun:
         return summary
 
     def gbitops(self) -> float:
-        """1e9 bit operations of all training steps so far (NUMERICS section 5)."""
+        """1e9 bit operations of all training steps so far (docs/numerics.md)."""
         trainer = self.trainer
         macs = counted_macs(trainer.network.description.layers)
         return macs * trainer.bit_products * trainer.config.batch_size / 1e9

@@ -1,4 +1,4 @@
-"""Bit operations: what a training step and a whole run cost at given precisions (NUMERICS section 5)."""
+"""Bit operations: what a training step and a whole run cost at given precisions (docs/numerics.md)."""
 
 from __future__ import annotations
 

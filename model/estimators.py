@@ -18,7 +18,7 @@ GradientRule = Callable[[Tensor, Tensor, "Noise | None"], Tensor]
 
 
 class StraightThrough(Function):
-    """Quantise in forward, identity in backward, no clip mask (NUMERICS section 2).
+    """Quantise in forward, identity in backward, no clip mask (docs/numerics.md).
 
     ``soft_bits`` is None, or the real-valued bits that ``bits`` was rounded from: it then gets the gradient
     through the step size, ``d(s*round((x - z)/s) + z)/ds = round(v) - v`` (LDP).

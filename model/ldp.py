@@ -1,4 +1,4 @@
-"""LDP: the precision of every layer is learned (LDP, tinyML 2022; NUMERICS section 6)."""
+"""LDP: the precision of every layer is learned (LDP, tinyML 2022; docs/numerics.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""WAGEUBN's weight update: gradients, learning rate and update in fixed point (NUMERICS section 2)."""
+"""WAGEUBN's weight update: gradients, learning rate and update in fixed point (docs/numerics.md)."""
 
 from __future__ import annotations
 

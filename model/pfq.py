@@ -1,4 +1,4 @@
-"""PFQ, the progressive baseline: precision moves on when the loss stops falling (NUMERICS section 7).
+"""PFQ, the progressive baseline: precision moves on when the loss stops falling (docs/numerics.md).
 
 Source: FracTrain (NeurIPS 2020), progressive fractional quantisation.
 """

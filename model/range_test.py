@@ -1,4 +1,4 @@
-"""Precision range test: how few bits the network still learns at (CPT section 3.3; NUMERICS section 4)."""
+"""Precision range test: how few bits the network still learns at (CPT section 3.3; docs/numerics.md)."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ A *curve* gives the bits of one tensor class at step ``t`` of a run of ``total_s
 an iteration, whichever the caller counts. Every bounded curve ends the run at its highest precision, so that
 the last weights are those of the stated width. Bits 0 stand for full precision.
 
-Source: CPT (ICLR 2021) Eq. 1 and Appendix C; NUMERICS section 3.
+Source: CPT (ICLR 2021) Eq. 1 and Appendix C; docs/numerics.md.
 """
 
 from __future__ import annotations

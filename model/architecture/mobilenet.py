@@ -13,7 +13,7 @@ INVERTED_RESIDUALS = (
     (6, 160, 3, 2),
     (6, 320, 1, 1),
 )
-"""(expansion, output channels, blocks, stride of the first), NUMERICS section 8."""
+"""(expansion, output channels, blocks, stride of the first), docs/numerics.md."""
 STEM_CHANNELS = 32
 HEAD_CHANNELS = 1280
 

@@ -46,7 +46,7 @@ def cifar_resnet(
 
     Strides 1, 2, 2; 1x1 convolution and norm as shortcut where the shape changes. Everything but the
     classifier is quantised. Raises `ValueError` for another depth. Source: He et al. 2016 section 4.2;
-    NUMERICS section 8 (ResNet-164 has basic blocks, n = 27).
+    docs/numerics.md (ResNet-164 has basic blocks, n = 27).
     """
     if depth < 8 or depth % 6 != 2:
         raise ValueError(f"depth is {depth}; allowed: 6n + 2 with n at least 1 (8, 14, 20, ...)")

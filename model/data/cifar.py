@@ -18,7 +18,7 @@ from model.data.source import DataError, find_folder, read_bytes
 
 MEAN = (0.4914, 0.4822, 0.4465)
 DEVIATION = (0.2023, 0.1994, 0.2010)
-"""Of the training pixels as CPT uses them (NUMERICS section 8)."""
+"""Of the training pixels as CPT uses them (docs/numerics.md)."""
 SIDE = 32
 PIXEL_BYTES = 3 * SIDE * SIDE
 """Of one image: red, green and blue planes, each row by row."""

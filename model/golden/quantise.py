@@ -62,7 +62,7 @@ def quantise(
     (stochastic rounding), else nearest, half to even. ``floor``: smallest scale.
 
     Every operation rounds to float32, in the order written. Raises `ValueError` for bits outside 1..16
-    and for a range that is not finite. Source: NUMERICS sections 2 and 10; SBM, Banner et al. 2018.
+    and for a range that is not finite. Source: docs/numerics.md; SBM, Banner et al. 2018.
     """
     if not 1 <= bits <= MAX_BITS:
         raise ValueError(f"bits is {bits}; allowed: 1..{MAX_BITS}")

@@ -1,4 +1,4 @@
-"""WAGEUBN's batch norm: every operand in fixed point (NUMERICS section 2)."""
+"""WAGEUBN's batch norm: every operand in fixed point (docs/numerics.md)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The networks of both papers, in full precision; `model.quantize.quantize_` does the rest.
 
-A network's ``full_precision_layers`` names the layers that stay unquantised (NUMERICS section 2).
+A network's ``full_precision_layers`` names the layers that stay unquantised (docs/numerics.md).
 """
 
 from model.networks.lstm import LstmLM

@@ -1,4 +1,4 @@
-"""MobileNetV2 for CIFAR (NUMERICS section 8)."""
+"""MobileNetV2 for CIFAR (docs/numerics.md)."""
 
 from __future__ import annotations
 

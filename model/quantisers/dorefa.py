@@ -1,4 +1,4 @@
-"""DoReFa-Net (Zhou et al. 2016), in the form CPT compares with (NUMERICS section 2)."""
+"""DoReFa-Net (Zhou et al. 2016), in the form CPT compares with (docs/numerics.md)."""
 
 from __future__ import annotations
 

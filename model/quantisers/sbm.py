@@ -1,4 +1,4 @@
-"""SBM, the quantiser CPT uses (NUMERICS section 2; Banner et al., NeurIPS 2018)."""
+"""SBM, the quantiser CPT uses (docs/numerics.md; Banner et al., NeurIPS 2018)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""WAGEUBN (Yang et al. 2020), in the form CPT compares with (NUMERICS section 2)."""
+"""WAGEUBN (Yang et al. 2020), in the form CPT compares with (docs/numerics.md)."""
 
 from __future__ import annotations
 

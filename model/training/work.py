@@ -12,7 +12,7 @@ from model.quantize import precisions
 
 
 class WorkCounter:
-    """Counts as the papers do (NUMERICS section 5): all layers that multiply + 2 * batch-norm elements.
+    """Counts as the papers do (docs/numerics.md): all layers that multiply + 2 * batch-norm elements.
 
     Layers kept in full precision, and batch norm, count at the mean of the quantised layers, weighted by
     their MACs; where all layers have the same bits this is the papers' formula.
