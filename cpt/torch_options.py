@@ -15,6 +15,7 @@ from hw.contract import ContractError
 TORCH = (
     Option("method", str, "cpt, static, fp32, ldp, pfq, progressive or random", "NAME"),
     Option("quantiser", str, "sbm, dorefa or wageubn", "NAME"),
+    Option("dx_weights", str, "weights in dX: input_channel, or the public code's: forward", "NAME"),
     Option("shape", str, "of a cycle: cosine, triangular or cosine_anneal", "NAME"),
     Option("delay", int, "epochs or steps at the lowest precision before the cycles", "N"),
     Option("every", int, "method random: epochs or steps between changes", "N"),

@@ -95,6 +95,8 @@ class History:
         quantiser = self.config.get("quantiser", "sbm")
         if quantiser != "sbm" and self.method != "fp32":
             words.append(str(quantiser))
+        if self.config.get("dx_weights", "input_channel") == "forward":
+            words.append("forward weights in dX")
         if self.config.get("lr_schedule") == "cyclic":
             words.append("cyclic lr")
         return " ".join(words)

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from model.config import QuantConfig
+from model.config import DX_WEIGHTS, QuantConfig
 from model.schedule import check_bits
 from model.training.learning_rate import LearningRate
 
@@ -34,6 +34,8 @@ class TorchConfig:
     bw: tuple[int, int] = (8, 8)
     """Lowest and highest bits of gradients; unequal ones cycle with ``fw``."""
     quantiser: str = "sbm"
+    dx_weights: str = "input_channel"
+    """As of `QuantConfig`: SBM's weights in dX, by ``input_channel`` or the ``forward`` ones."""
     cycles: int = 3
     per: str = "epoch"
     shape: str = "cosine"
@@ -74,6 +76,7 @@ class TorchConfig:
     def __post_init__(self) -> None:
         for name, allowed in (
             ("method", METHODS),
+            ("dx_weights", DX_WEIGHTS),
             ("per", UNITS),
             ("shape", SHAPES),
             ("optimiser", OPTIMISERS),
@@ -114,7 +117,13 @@ class TorchConfig:
 
     def quantisation(self) -> QuantConfig:
         """How layers are quantised."""
-        return QuantConfig(quantiser=self.quantiser, fw=self.fw[1], bw=self.bw[1], seed=self.seed)
+        return QuantConfig(
+            quantiser=self.quantiser,
+            fw=self.fw[1],
+            bw=self.bw[1],
+            seed=self.seed,
+            dx_weights=self.dx_weights,
+        )
 
     @property
     def evaluation_bits(self) -> int | None:
