@@ -21,15 +21,13 @@ DEADLINE_CYCLES = 2_000_000
 
 
 class OddProgram:
-    """A random program that ends: loads and drains grouped otherwise than EXEC, EXEC reading fewer planes."""
+    """A random program that ends: loads and drains grouped otherwise than EXEC, EXEC reading other words."""
 
     def __init__(self, config: ArrayConfig, seed: int) -> None:
         self.rng = np.random.default_rng([7, seed])
         self.config = config
-        # Slot 0, 1: what is loaded of A and B. Slot 2, 3: what EXEC reads, never more.
-        loaded = self.rng.integers(1, 9, 2)
-        read = [int(self.rng.integers(1, bits + 1)) for bits in loaded]
-        self.bits = [*map(int, loaded), *read]
+        # Slot 0, 1: what is loaded of A and B. Slot 2, 3: what EXEC reads.
+        self.bits = [int(bits) for bits in self.rng.integers(1, 9, 4)]
         self.signed = [bool(self.rng.integers(2)) for _ in range(4)]
         self.words: list[bytes] = []
         self.result = RESULTS
@@ -104,9 +102,10 @@ class OddProgram:
             parts = [1] * blocks if self.rng.integers(2) else [blocks]
             for part in parts:
                 self._load(Opcode.LOAD_B, 1, ksteps, part)
-            read_steps = self._number(ksteps)
-            self._exec(read_steps, self._number(tiles), blocks, True, True, index == len(sizes) - 1)
-            done = int.from_bytes(self.words[-1][4:8], "little") & 0x3FF
+            # EXEC may read fewer words than were loaded, or older ones behind them.
+            read_steps = self._number(min(ksteps + 2, words // max(self.bits[2:])))
+            done = self._number(min(tiles + 1, words // (self.bits[2] * read_steps)))
+            self._exec(read_steps, done, blocks, True, True, index == len(sizes) - 1)
             self._drain(*((1, done * blocks) if self.rng.integers(2) else (done, blocks)))
         return None
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hw.contract import ArrayConfig, Error, Instruction, Opcode
 from hw.contract.layout import result_bytes
 from sim.fast.dram import BusError, Dram
-from sim.fast.operands import BlockQueue, Blocks, LoadMemory, arrange
+from sim.fast.operands import BlockQueue, Loaded, LoadMemory, arrange
 from sim.fast.product import Precision, exact_product, product_dtype
 from sim.fast.results import TileQueue, Tiles, byte_planes
 
@@ -54,12 +54,14 @@ class Machine:
         self.config = config
         self.dram = Dram(memory, memory_base)
         self._reads = LoadMemory()
+        self._blocks = {"a": BlockQueue(), "b": BlockQueue()}
         self.reset()
 
     def reset(self) -> None:
         """Forget everything but memory."""
-        self._blocks = {"a": BlockQueue(), "b": BlockQueue()}
-        self._block_a: Blocks | None = None
+        for queue in self._blocks.values():
+            queue.reset()
+        self._block_a: Loaded | None = None
         self._last: Tiles | None = None
         self._accumulating = False
         self._results = TileQueue()
@@ -133,19 +135,20 @@ class Machine:
         return True
 
     def _multiply(
-        self, execute: Instruction, block_a: Blocks, blocks_b: Blocks, a: Precision, b: Precision
+        self, execute: Instruction, block_a: Loaded, blocks_b: Loaded, a: Precision, b: Precision
     ) -> Tiles:
         """Every tile of ``block_a`` with each block of ``blocks_b``."""
         rows, cols, tiles = self.config.rows, self.config.cols, execute.tiles
         dtype = product_dtype(a, b)
         # The extra lane of A is all ones: its products are the column sums.
-        codes_a = block_a.codes(a, tiles, execute.ksteps, dtype, ones=1)
-        codes_b = blocks_b.codes(b, 1, execute.ksteps, dtype)
+        codes_a = block_a.read_as(a.bits, tiles, execute.ksteps).codes(a, tiles, dtype, ones=1)
+        loaded = blocks_b.read_as(b.bits, 1, execute.ksteps)
+        codes_b = loaded.codes(b, 1, dtype)
         product = exact_product(codes_a, codes_b, a.magnitude * b.magnitude)
         ones = np.ones((1, codes_a.shape[1]), dtype)
         row_sums = exact_product(codes_a[:-1], ones, a.magnitude)
-        values = product[:-1].reshape(tiles, rows, blocks_b.count, cols).transpose(2, 0, 1, 3)
-        return Tiles(values, product[-1].reshape(blocks_b.count, cols), row_sums.reshape(tiles, rows))
+        values = product[:-1].reshape(tiles, rows, loaded.count, cols).transpose(2, 0, 1, 3)
+        return Tiles(values, product[-1].reshape(loaded.count, cols), row_sums.reshape(tiles, rows))
 
     def _drain(self, drain: Instruction, slots: Sequence[Precision]) -> bool:
         """Run one DRAIN; False while its tiles are not all there."""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw.contract import ArrayConfig
+from sim.fast.pipeline import HALVES
 from sim.fast.planes import codes_from_planes
 from sim.fast.product import Precision
 
@@ -27,42 +28,77 @@ class Blocks:
         """Number of blocks."""
         return self.planes.shape[1]
 
+    @property
+    def block_words(self) -> int:
+        """Words per lane of one block."""
+        bits, _, tiles, _, _ = self.planes.shape
+        return bits * tiles * self.ksteps
+
     def part(self, start: int, stop: int) -> Blocks:
         """Blocks ``start`` to ``stop``."""
         return Blocks(self.planes[:, start:stop], self.ksteps)
 
     def codes(
-        self, precision: Precision, tiles: int, ksteps: int, dtype: type[np.floating], ones: int = 0
+        self, precision: Precision, tiles: int, dtype: type[np.floating], ones: int = 0
     ) -> NDArray[np.floating]:
-        """Codes ``(count * tiles * lanes + ones, k)`` as EXEC reads them, K in `codes_from_planes`' order.
+        """Codes ``(count * tiles * lanes + ones, k)`` of the first ``tiles`` tiles of every block.
 
-        ``ones`` more lanes hold ones. Made once for the same arguments.
+        K is in the order of `codes_from_planes`; ``ones`` more lanes hold ones. Made once for the same
+        arguments.
         """
-        key = (precision, tiles, ksteps, dtype, ones)
+        key = (precision, tiles, dtype, ones)
         codes = self._codes.get(key)
         if codes is None:
-            planes = np.ascontiguousarray(self.read_as(precision.bits, tiles, ksteps))
+            planes = np.ascontiguousarray(self.planes[:, :, :tiles])
             flat = planes.reshape(precision.bits, -1, planes.shape[-1])
             codes = self._codes[key] = codes_from_planes(flat, precision.signed, dtype, ones)
         return codes
 
-    def read_as(self, bits: int, tiles: int, ksteps: int) -> NDArray[np.uint8]:
-        """Planes ``(bits, count, tiles, lanes, ksteps * word_bytes)`` as EXEC addresses the buffer.
-
-        EXEC finds word ``k`` of plane ``p`` of tile ``t`` at ``(t*bits + p)*ksteps + k``. Where that is
-        how LOAD wrote them, these are the planes; otherwise words move, and words beyond the block are 0.
-        """
-        have_bits, count, have_tiles, lanes, lane_bytes = self.planes.shape
-        if (have_bits, self.ksteps) == (bits, ksteps) and tiles <= have_tiles:
-            return self.planes[:, :, :tiles]
+    def words(self) -> NDArray[np.uint8]:
+        """``(count, block_words, lanes, word_bytes)``: the buffer's words in address order."""
+        bits, count, tiles, lanes, lane_bytes = self.planes.shape
         word_bytes = lane_bytes // self.ksteps
-        words = self.planes.reshape(have_bits, count, have_tiles, lanes, self.ksteps, word_bytes)
-        words = words.transpose(1, 2, 0, 4, 3, 5).reshape(count, -1, lanes, word_bytes)
-        needed = tiles * bits * ksteps
-        if words.shape[1] < needed:
-            words = np.pad(words, ((0, 0), (0, needed - words.shape[1]), (0, 0), (0, 0)))
-        words = words[:, :needed].reshape(count, tiles, bits, ksteps, lanes, word_bytes)
-        return words.transpose(2, 0, 1, 4, 3, 5).reshape(bits, count, tiles, lanes, ksteps * word_bytes)
+        words = self.planes.reshape(bits, count, tiles, lanes, self.ksteps, word_bytes)
+        return words.transpose(1, 2, 0, 4, 3, 5).reshape(count, -1, lanes, word_bytes)
+
+
+Layers = tuple[tuple["Blocks", ...], tuple["Blocks", ...]]
+"""Of each buffer half: single blocks loaded into it, oldest first, each shorter than the one before."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Blocks in the halves of an operand buffer."""
+
+    blocks: Blocks
+    half: int
+    """Half of the first block; the others alternate."""
+    under: Layers
+    """What the halves held before."""
+
+    def part(self, start: int, stop: int) -> Loaded:
+        """Blocks ``start`` to ``stop``."""
+        return Loaded(self.blocks.part(start, stop), (self.half + start) % HALVES, self.under)
+
+    def read_as(self, bits: int, tiles: int, ksteps: int) -> Blocks:
+        """The blocks as EXEC addresses the buffer.
+
+        EXEC finds word ``k`` of plane ``p`` of tile ``t`` at ``(t*bits + p)*ksteps + k`` of the half. Where
+        that is how LOAD wrote them, these are the blocks; otherwise words move, and those beyond the block
+        are what the half held before.
+        """
+        have_bits, count, have_tiles, lanes, _ = self.blocks.planes.shape
+        if (have_bits, self.blocks.ksteps) == (bits, ksteps) and tiles <= have_tiles:
+            return self.blocks
+        own = self.blocks.words()
+        word_bytes = own.shape[-1]
+        words = np.zeros((count, tiles * bits * ksteps, lanes, word_bytes), np.uint8)
+        for index, block in enumerate(words):
+            older = (layer.words()[0] for layer in self.under[(self.half + index) % HALVES])
+            for layer in (*older, own[index]):
+                block[: len(layer)] = layer[: len(block)]
+        planes = words.reshape(count, tiles, bits, ksteps, lanes, word_bytes).transpose(2, 0, 1, 4, 3, 5)
+        return Blocks(planes.reshape(bits, count, tiles, lanes, ksteps * word_bytes), ksteps)
 
 
 def arrange(config: ArrayConfig, operand: str, runs: NDArray[np.uint8], ksteps: int) -> Blocks:
@@ -76,29 +112,49 @@ def arrange(config: ArrayConfig, operand: str, runs: NDArray[np.uint8], ksteps: 
 
 
 class BlockQueue:
-    """Blocks of one operand, in the order they were loaded."""
+    """Blocks of one operand, in the order they were loaded, and what the buffer's halves hold."""
 
     def __init__(self) -> None:
-        self._waiting: deque[Blocks] = deque()
+        self._layers: Layers = ((), ())
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the blocks; the words stay in the buffer."""
+        self._waiting: deque[Loaded] = deque()
+        self._half = 0
         self.count = 0
 
     def push(self, blocks: Blocks) -> None:
         """Add loaded blocks at the end."""
-        self._waiting.append(blocks)
+        self._waiting.append(Loaded(blocks, self._half, self._layers))
         self.count += blocks.count
+        first, second = self._layers
+        for index in range(max(0, blocks.count - HALVES), blocks.count):
+            top = blocks.part(index, index + 1)
+            if (self._half + index) % HALVES == 0:
+                first = (*_longer(first, top), top)
+            else:
+                second = (*_longer(second, top), top)
+        self._layers = (first, second)
+        self._half = (self._half + blocks.count) % HALVES
 
-    def pop(self, count: int) -> list[Blocks]:
+    def pop(self, count: int) -> list[Loaded]:
         """Take the next ``count`` blocks, as few pieces as possible; the caller checked they are there."""
         pieces = []
         self.count -= count
         while count:
             head = self._waiting.popleft()
-            if head.count > count:
-                self._waiting.appendleft(head.part(count, head.count))
+            if head.blocks.count > count:
+                self._waiting.appendleft(head.part(count, head.blocks.count))
                 head = head.part(0, count)
             pieces.append(head)
-            count -= head.count
+            count -= head.blocks.count
         return pieces
+
+
+def _longer(layers: tuple[Blocks, ...], top: Blocks) -> tuple[Blocks, ...]:
+    """The layers that a new block does not cover."""
+    return tuple(layer for layer in layers if layer.block_words > top.block_words)
 
 
 class LoadMemory:
