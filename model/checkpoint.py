@@ -94,7 +94,8 @@ def load_newest(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """`load` of ``path``, or of `previous` if that one is damaged and the previous is whole."""
     try:
         return load(path)
-    except CheckpointError:
-        if not path.is_file() or not previous(path).is_file():
-            raise
-        return load(previous(path))
+    except CheckpointError as error:
+        try:
+            return load(previous(path)) if path.is_file() else load(path)
+        except CheckpointError:
+            raise error from None

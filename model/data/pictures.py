@@ -147,7 +147,7 @@ def load_photographs(scale: int = 4, patch: int = 16) -> PictureSet:
             for left in range(0, pixels.shape[1] - TILE + 1, TILE):
                 tile = np.ascontiguousarray(pixels[top : top + TILE, left : left + TILE])
                 name = f"{Path(path).stem} {top} {left}"
-                pictures.append(Picture(name, _Held(tile), _Held(reduce(tile, scale)), scale))
+                pictures.append(Picture(name, Held(tile), Held(reduce(tile, scale)), scale))
     test = pictures[2::5]
     train = [picture for number, picture in enumerate(pictures) if number % 5 != 2]
     return PictureSet("photographs", train, test, scale, patch, repeats=16)
@@ -162,7 +162,7 @@ def reduce(pixels: np.ndarray, scale: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class _Held:
+class Held:
     """A picture in memory."""
 
     pixels: np.ndarray

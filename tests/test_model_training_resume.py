@@ -1,0 +1,159 @@
+"""Interrupted torch runs end as uninterrupted ones, bit for bit, wherever they were interrupted."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch_runs import LANGUAGE, LSTM, PICTURES, SMALL, images, language, pictures
+
+from model import checkpoint
+from model.checkpoint import CheckpointError
+from model.training import TorchRun, TorchTrainer
+from model.training.run import CHECKPOINT, METRICS, SUMMARY
+
+CASES = {
+    "momentum and averaging": (replace(SMALL, swa_start=0.3), lambda: images(pad=1, flip=True)),
+    "pfq": (replace(SMALL, method="pfq", epochs=7, pfq_eps=10.0), lambda: images(16)),
+    "ldp": (replace(SMALL, method="ldp", ldp_lr=5.0), images),
+    "random precision": (replace(SMALL, method="random", steps=8, every=2), images),
+    "wageubn": (replace(SMALL, quantiser="wageubn"), images),
+    "adam, shared weights": (LANGUAGE, language),
+    "carried state, dropout": (LSTM, lambda: language(carries=True)),
+    "pictures": (PICTURES, pictures),
+}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+class Interrupted(Exception):
+    """Ends a run from inside."""
+
+
+def interrupted(config, task, folder, after):
+    """A run that stops after so many steps, having saved after each."""
+    run = TorchRun("run", TorchTrainer(config, task), folder, save_every=1)
+    run.start()
+    steps = []
+
+    def stop(report):
+        steps.append(report)
+        if len(steps) > after:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        run.train(stop)
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".npz"}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_resumed_run_leaves_the_same_files(case, tmp_path):
+    config, make = CASES[case]
+    whole = TorchRun("run", TorchTrainer(config, make()), tmp_path / "whole", save_every=1)
+    whole.start()
+    expected = whole.train()
+    half = max(1, whole.trainer.total_steps // 2 - 1)
+    interrupted(config, make(), tmp_path / "cut", half)
+    again = TorchRun("run", TorchTrainer(config, make()), tmp_path / "cut")
+    again.resume()
+    assert 0 < again.trainer.step <= half
+    assert again.train()["weights_sha256"] == expected["weights_sha256"]
+    assert files(tmp_path / "cut") == files(tmp_path / "whole")
+    arrays = [checkpoint.load(folder / CHECKPOINT)[0] for folder in (tmp_path / "cut", tmp_path / "whole")]
+    assert set(arrays[0]) == set(arrays[1])
+    assert all(arrays[0][name].tobytes() == arrays[1][name].tobytes() for name in arrays[0])
+
+
+def test_runs_killed_at_random_moments_end_with_the_same_summary():
+    """Twenty kills are ``python tests/kill_and_resume.py``."""
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("kill_and_resume.py")), "--kills", "5", "--seed", "4"],
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout)
+    assert found["by_clock"] + found["in_save"] >= 5
+    assert found["in_save"] > 0
+    assert found["different"] == []
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A folder of a run with two checkpoints."""
+    run = TorchRun("run", TorchTrainer(SMALL, images()), tmp_path)
+    run.start()
+    run.train()
+    return tmp_path
+
+
+def resume(folder, config=SMALL, name="run"):
+    run = TorchRun(name, TorchTrainer(config, images()), folder)
+    run.resume()
+    return run
+
+
+def test_the_last_two_checkpoints_are_kept(saved):
+    assert {path.name for path in saved.iterdir()} == {
+        CHECKPOINT,
+        "checkpoint.previous.npz",
+        METRICS,
+        SUMMARY,
+    }
+    steps = [checkpoint.load(path)[1]["counters"]["step"] for path in sorted(saved.glob("*.npz"))]
+    assert sorted(steps) == [4, 8]
+
+
+def test_a_damaged_checkpoint_is_passed_over_and_both_damaged_are_an_error(saved):
+    expected = json.loads((saved / SUMMARY).read_text())["weights_sha256"]
+    path = saved / CHECKPOINT
+    path.write_bytes(path.read_bytes()[:-50])
+    run = resume(saved)
+    assert run.trainer.step == 4
+    assert run.train()["weights_sha256"] == expected
+    for path in saved.glob("*.npz"):
+        path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match=r"checkpoint\.npz is damaged"):
+        resume(saved)
+
+
+def test_a_finished_run_resumes_to_the_same_summary(saved):
+    before = files(saved)
+    assert resume(saved).train() == json.loads(before[SUMMARY])
+    assert files(saved) == before
+
+
+def test_another_runs_checkpoint_is_refused(saved, tmp_path):
+    with pytest.raises(CheckpointError, match=r"has seed 0, here 1; allowed: the run it was written by"):
+        resume(saved, replace(SMALL, seed=1))
+    with pytest.raises(CheckpointError, match=r"has lr 0\.05, here 0\.1"):
+        resume(saved, replace(SMALL, lr=0.1))
+    with pytest.raises(CheckpointError, match=r"checkpoint\.npz does not exist"):
+        resume(tmp_path / "nothing")
+
+
+def test_momentum_is_in_the_checkpoint(saved):
+    arrays, _ = checkpoint.load(saved / CHECKPOINT)
+    momenta = [array for name, array in arrays.items() if name.endswith("momentum_buffer")]
+    assert len(momenta) == len(list(resume(saved).trainer.model.parameters()))
+    assert all(array.any() for array in momenta)
+    assert not any(array.dtype.hasobject for array in arrays.values())
+
+
+def test_leftovers_of_a_killed_writer_are_cleared(saved):
+    (saved / f".{CHECKPOINT}.abc").write_bytes(b"half")
+    resume(saved)
+    assert not list(saved.glob(".*"))

@@ -1,0 +1,67 @@
+"""Trains tiny networks for some steps and writes every loss: alone, or as one of torchrun's processes."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import torch
+from torch_runs import LANGUAGE, LSTM, SMALL, images, language
+
+from model.training import TorchRun, TorchTrainer
+from model.training.distributed import join
+from model.training.state import weights_sha256
+
+STEPS = 6
+SEEDS = 6
+FULL = {
+    "images": (replace(SMALL, method="fp32", steps=STEPS), lambda: images(pad=1, flip=True)),
+    "transformer": (replace(LANGUAGE, method="fp32", steps=STEPS), language),
+    "lstm": (replace(LSTM, method="fp32", dropout=0.0, steps=STEPS), lambda: language(carries=True)),
+}
+LOW = replace(SMALL, method="static", fw=(3, 3), bw=(2, 2), steps=2)
+"""So few bits that ranges and noise of half a batch would show in the loss at once."""
+QUANTISED = {
+    "sbm": LOW,
+    "dorefa": replace(LOW, quantiser="dorefa"),
+    "ldp": replace(LOW, method="ldp", fw=(3, 5)),
+}
+CASES = {
+    **FULL,
+    **{
+        f"{name}-{seed}": (replace(config, seed=seed), images)
+        for name, config in QUANTISED.items()
+        for seed in range(SEEDS)
+    },
+}
+
+
+def losses(config, task, processes, folder):
+    """Loss of every step, and what evaluation and the checkpoint say."""
+    run = TorchRun("run", TorchTrainer(config, task, processes), folder, save_every=2)
+    found = []
+    run.start()
+    summary = run.train(lambda report: found.append(report.loss))
+    return {
+        "losses": found,
+        "test_loss": summary["loss"],
+        "gbitops": summary["gbitops"],
+        "weights": weights_sha256(run.trainer.model),
+    }
+
+
+def main(out):
+    """Write ``out/RANK.json``; processes share the folders of their runs."""
+    torch.set_num_threads(1)
+    processes = join("cpu")
+    result = {
+        name: losses(config, make(), processes, Path(out) / name) for name, (config, make) in CASES.items()
+    }
+    (Path(out) / f"{processes.rank}.json").write_text(json.dumps(result))
+    processes.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
