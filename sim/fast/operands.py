@@ -36,6 +36,8 @@ class Blocks:
 
     def part(self, start: int, stop: int) -> Blocks:
         """Blocks ``start`` to ``stop``."""
+        if (start, stop) == (0, self.count):
+            return self
         return Blocks(self.planes[:, start:stop], self.ksteps)
 
     def codes(
