@@ -12,7 +12,9 @@ import argparse
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -22,16 +24,21 @@ from hw.contract import ArrayConfig, ContractError, Counter, preset
 from model.golden import int_matmul
 from sim.backend import MEMORY_BASE, Backend
 from sim.bare import BareMachine, MachineFault
+from sim.bench.__main__ import main as run_benches
 from sim.fast import FastBackend
 from sim.memory import Stalls, memory_model
 from sim.rtl import RtlBackend, RtlError
+from sim.rtl.build import build_library
 from sim.scoreboard import Mismatch, Scoreboard
 from sim.stimulus import Case, Placement, case_count, make_case
+from sim.verilator import BuildError
 
 DEFAULT_SEED = 1
 SAMPLE_CASES = 40
 LARGE_PRESETS = ("z7020", "zc706")
 LARGE_CASES = 12
+BATCH_CASES = 32
+"""Cases one process runs at a time."""
 EXACT_COUNTERS = (Counter.EXEC_BUSY, Counter.BYTES_READ, Counter.BYTES_WRITTEN)
 """Counters that no timing changes."""
 
@@ -47,6 +54,15 @@ class Tally:
     values: int = 0
     worst_cycle_error: float = 0.0
     """Largest |fast - RTL| / RTL of the total-cycle counter over runs without stalls."""
+
+    def add(self, other: Tally) -> None:
+        """Count what ``other`` has covered too."""
+        self.runs += other.runs
+        self.stalled += other.stalled
+        self.precisions |= other.precisions
+        self.shapes |= other.shapes
+        self.values += other.values
+        self.worst_cycle_error = max(self.worst_cycle_error, other.worst_cycle_error)
 
     def __str__(self) -> str:
         return (
@@ -126,6 +142,10 @@ def _run(
     return counters
 
 
+class RegressionError(AssertionError):
+    """A case failed; the message names the difference and the command that replays it."""
+
+
 def run_cases(config: ArrayConfig, seed: int, numbers: Iterable[int]) -> Tally:
     """Run the given cases; raises `RegressionError` at the first that fails."""
     tally = Tally()
@@ -134,16 +154,20 @@ def run_cases(config: ArrayConfig, seed: int, numbers: Iterable[int]) -> Tally:
         try:
             run_case(config, case, tally)
         except (Mismatch, MachineFault, RtlError) as error:
-            raise RegressionError(config, case, error) from error
+            replay = f"python -m sim.regression --preset {config.name} --case {number} --seed {seed}"
+            raise RegressionError(f"{case}: {error}\nreplay: {replay}") from None
     return tally
 
 
-class RegressionError(AssertionError):
-    """A case failed; the message names the difference and the command that replays it."""
-
-    def __init__(self, config: ArrayConfig, case: Case, cause: Exception) -> None:
-        replay = f"python -m sim.regression --preset {config.name} --case {case.number} --seed {case.seed}"
-        super().__init__(f"{case}: {cause}\nreplay: {replay}")
+def run_cases_in_parallel(config: ArrayConfig, seed: int, numbers: Sequence[int]) -> Tally:
+    """`run_cases` on every processor core."""
+    build_library(config)
+    batches = [numbers[start : start + BATCH_CASES] for start in range(0, len(numbers), BATCH_CASES)]
+    tally = Tally()
+    with ProcessPoolExecutor() as pool:
+        for part in pool.map(partial(run_cases, config, seed), batches):
+            tally.add(part)
+    return tally
 
 
 def sample(config: ArrayConfig, seed: int, count: int) -> list[int]:
@@ -172,13 +196,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for chosen, numbers in work:
             started = time.monotonic()
-            tally = run_cases(chosen, options.seed, numbers)
+            tally = run_cases_in_parallel(chosen, options.seed, numbers)
             seconds = time.monotonic() - started
             print(f"regression {chosen.name}, seed {options.seed}: {tally}, {seconds:.0f} s", flush=True)
-    except RegressionError as error:
+    except (RegressionError, BuildError) as error:
         print(error, file=sys.stderr)
         return 1
-    return 0
+    return run_benches(["--seed", str(options.seed)]) if options.full else 0
 
 
 def _plan(config: ArrayConfig, options: argparse.Namespace) -> list[tuple[ArrayConfig, list[int]]]:

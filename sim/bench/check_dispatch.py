@@ -14,6 +14,7 @@ from hw.layouts import INSTRUCTION_BITS, SLOT, drain_command, exec_command, load
 from sim.bench.core import Bench, Every, Sink, Source, option, pack, random_stall, rounds, unpack
 
 ENGINES = {Opcode.LOAD_A: "load_a", Opcode.LOAD_B: "load_b", Opcode.EXEC: "execute", Opcode.DRAIN: "drain"}
+RING_MASK = 15
 Slots = list[tuple[int, int]]
 
 
@@ -77,6 +78,7 @@ class Watch:
         self.faults: list[str] = []
         self.tags: list[int] = []
         self.dispatched = 0
+        self._done = False
         self._bench, self._slots = bench, slots
         self._addresses = (0, 0)
         Every(bench, self._drive, self._sample)
@@ -91,8 +93,9 @@ class Watch:
         self._addresses = get("slot_a_addr"), get("slot_b_addr")
         self.faults += [name for name, bit in unpack(FAULTS, get("faults")).items() if bit]
         self.dispatched += get("dispatched")
-        if get("done"):
-            self.tags.append(get("tag"))
+        if self._done:  # the tag is registered: it shows in the cycle after
+            self.tags.append(get("done_tag"))
+        self._done = bool(get("done"))
 
 
 @cocotb.test(timeout_time=200, timeout_unit="ms")
@@ -109,6 +112,7 @@ async def instructions_reach_their_engine_decoded(dut: Any) -> None:
     instructions = Source(bench, "instructions", INSTRUCTION_BITS)
     sinks = {opcode: Sink(bench, name) for opcode, name in ENGINES.items()}
     watch = Watch(bench, slots)
+    bench.set("mask", RING_MASK)
     await bench.start()
     sent = 0
     for _ in range(2 * rounds()):
@@ -137,12 +141,14 @@ async def instructions_reach_their_engine_decoded(dut: Any) -> None:
         while instructions.outstanding or not bench.get("idle"):
             bench.set("engines_idle", random.getrandbits(1))
             await bench.step()
+        await bench.step()
         for opcode, sink in sinks.items():
             got = [unpack(layout_of(config, opcode), item) for item in sink.take()]
             bench.board.equal(f"{opcode.name} commands", str(got), str(_numbers(want[opcode])))
         bench.board.equal("faults", watch.faults, want_faults)
         bench.board.equal("tags", watch.tags, want_tags)
         bench.board.equal("dispatched", watch.dispatched, sent)
+        bench.board.equal("index", bench.get("index"), (sent - 1) & RING_MASK)
         watch.faults.clear()
         watch.tags.clear()
     bench.finish()

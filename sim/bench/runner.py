@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 
 from hw.contract import ArrayConfig
 from sim.verilator import (
+    BUILD_ROOT,
     BuildError,
     cached_build,
     exported,
@@ -26,9 +27,9 @@ BUILD_DEADLINE_S = 600.0
 RUN_DEADLINE_S = 900.0
 # The wheel's makefile fragment has its configured tools baked in or empty; these replace them.
 MAKE_VARIABLES = (
-    "CXX=g++ LINK=g++ AR=ar PERL=perl PYTHON3=python3 CFG_CXXFLAGS_STD_NEWEST=-std=gnu++20 "
+    "-j2 CXX=g++ LINK=g++ AR=ar PERL=perl PYTHON3=python3 CFG_CXXFLAGS_STD_NEWEST=-std=gnu++20 "
     "CFG_CXXFLAGS_STD=-std=gnu++20 CFG_CXXFLAGS_COROUTINES=-fcoroutines CFG_CXXFLAGS_PCH_I=-include "
-    "CFG_LDLIBS_THREADS=-pthread OPT_FAST=-O2"
+    "CFG_LDLIBS_THREADS=-pthread OPT_FAST=-O1"
 )
 
 
