@@ -49,6 +49,9 @@ def build_bench(block: str, config: ArrayConfig) -> Path:
             copied = shutil.copy(item, folder / "simulator")
             os.utime(copied, (time.time() + BUILD_DEADLINE_S,) * 2)  # newer than the makefile they depend on
         _compile(folder, _top(block))
+        for item in (folder / "simulator").iterdir():
+            if item.name != _top(block):
+                item.unlink()  # precompiled headers alone are 190 MB
 
     return cached_build(f"bench/{config.name}-{block}", key, build)
 
