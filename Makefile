@@ -4,7 +4,7 @@ BIN := .venv/bin
 BOARD ?= zc706
 
 .DEFAULT_GOAL := help
-.PHONY: help train test sim compare rtl lint docs bitstream bitstream-check board-package clean
+.PHONY: help train results test sim compare rtl lint docs bitstream bitstream-check board-package clean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
@@ -17,6 +17,9 @@ test: .venv/installed lint ## lint, types, unit tests and a seeded sample of the
 
 sim: .venv/installed ## full regression: every precision, random shapes and stalls, all cocotb benches
 	$(BIN)/python -m sim.regression --full $(ARGS)
+
+results: .venv/installed ## train every method on the bundled data and write docs/results.md (hours)
+	$(BIN)/cpt results $(ARGS)
 
 compare: .venv/installed ## cycles of a training step: RTL beside fast model, per program
 	$(BIN)/cpt compare $(ARGS)

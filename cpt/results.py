@@ -1,0 +1,243 @@
+"""Train every method on the bundled real data over many seeds, and write docs/results.md."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import math
+import os
+import statistics
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cpt.data import DIGITS
+from cpt.results_page import interval, page
+from hw.contract import ContractError
+
+if TYPE_CHECKING:
+    from model.training import Task, TorchConfig
+
+NICENESS = 19
+RUNS = Path("runs/results")
+PAGE = Path("docs/results.md")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method with its settings, over so many seeds."""
+
+    name: str
+    seeds: int
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Section:
+    """One task: all rows are compared with the row called ``static``."""
+
+    name: str
+    title: str
+    data: str
+    settings: dict[str, Any]
+    rows: tuple[Row, ...]
+
+
+_STATIC = {"method": "static"}
+SECTIONS = (
+    Section(
+        "images",
+        "Images: handwritten digits, ResNet-8",
+        DIGITS,
+        {"model": "resnet8", "width": 16, "epochs": 18, "fw": (3, 8)},
+        (
+            Row("static", 10, _STATIC),
+            Row("CPT", 10),
+            Row("FP32", 5, {"method": "fp32"}),
+            Row("PFQ", 5, {"method": "pfq"}),
+            Row("LDP", 5, {"method": "ldp", "ldp_lr": 2.0}),
+            Row("static, cyclic learning rate", 5, {**_STATIC, "lr_schedule": "cyclic"}),
+            Row("DoReFa static", 5, {**_STATIC, "quantiser": "dorefa"}),
+            Row("DoReFa CPT", 5, {"quantiser": "dorefa"}),
+            Row("WAGEUBN static", 5, {**_STATIC, "quantiser": "wageubn"}),
+            Row("WAGEUBN CPT", 5, {"quantiser": "wageubn"}),
+        ),
+    ),
+    Section(
+        "language",
+        "Language: Python's help topics by character, two-layer Transformer",
+        "python-text",
+        {
+            "model": "transformer2",
+            "width": 64,
+            "epochs": 2,
+            "fw": (4, 8),
+            "cycles": 4,
+            "per": "iteration",
+            "optimiser": "adamw",
+            "lr": 3e-3,
+            "weight_decay": 0.01,
+            "clip": 1.0,
+        },
+        (Row("static", 3, _STATIC), Row("CPT", 3), Row("FP32", 2, {"method": "fp32"})),
+    ),
+    Section(
+        "super-resolution",
+        "Super-resolution by 4: tiles of two photographs, PAN with 2 blocks",
+        "photographs",
+        {
+            "model": "pan2",
+            "width": 16,
+            "epochs": 8,
+            "batch_size": 16,
+            "fw": (8, 16),
+            "bw": (16, 16),
+            "cycles": 4,
+            "optimiser": "adam",
+            "lr": 2e-3,
+            "weight_decay": 0.0,
+        },
+        (Row("static", 3, _STATIC), Row("CPT", 3), Row("FP32", 2, {"method": "fp32"})),
+    ),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--out", type=Path, default=RUNS, metavar="DIR", help=f"runs (default: {RUNS})")
+    parser.add_argument("--page", type=Path, default=PAGE, metavar="FILE", help=f"page (default: {PAGE})")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads (default: 1)")
+    parser.add_argument(
+        "--render-only", action="store_true", help="train nothing: write the page from the runs there are"
+    )
+    parser.add_argument("--json", action="store_true", help="the rows as one line on standard output")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train what is missing, then write the page. Interrupted runs are resumed."""
+    if arguments.threads < 1:
+        raise ContractError(f"threads is {arguments.threads}; allowed: at least 1")
+    if not arguments.render_only:
+        with contextlib.redirect_stdout(sys.stderr):
+            _train_all(arguments.out, arguments.threads)
+    tables = [(section, _rows(section, arguments.out)) for section in SECTIONS]
+    _write(arguments.page, page((section.title, section.data, rows) for section, rows in tables))
+    if arguments.json:
+        print(json.dumps([{"section": section.name, **row} for section, rows in tables for row in rows]))
+    else:
+        print(f"written: {arguments.page}")
+    return 0
+
+
+def _train_all(out: Path, threads: int) -> None:
+    """Every run that has no result yet, seed by seed, so that an early stop leaves every row with some."""
+    import torch
+
+    os.nice(NICENESS - os.nice(0))
+    torch.set_num_threads(threads)
+    tasks: dict[str, Task] = {}
+    for seed in range(max(row.seeds for section in SECTIONS for row in section.rows)):
+        for section in SECTIONS:
+            for row in section.rows:
+                folder = out / section.name / f"{_slug(row.name)}-{seed}"
+                if seed >= row.seeds or (folder / "summary.json").is_file():
+                    continue
+                config = _config(section, row, seed)
+                if section.name not in tasks:
+                    tasks[section.name] = _task(section, config)
+                print(f"{section.name}: {row.name}, seed {seed}", flush=True)
+                _train(row.name, config, tasks[section.name], folder)
+
+
+def _train(name: str, config: TorchConfig, task: Task, folder: Path) -> None:
+    from model.training import TorchRun, TorchTrainer
+    from model.training.run import CHECKPOINT
+
+    training = TorchRun(name, TorchTrainer(config, task), folder)
+    if (folder / CHECKPOINT).is_file():
+        training.resume()
+    else:
+        training.start()
+    training.train()
+
+
+def _config(section: Section, row: Row, seed: int) -> TorchConfig:
+    from model.training import TorchConfig
+
+    return TorchConfig(**{**section.settings, **row.settings, "seed": seed})
+
+
+def _task(section: Section, config: TorchConfig) -> Task:
+    from cpt.data import load_dataset
+    from model.data import ImageArrays, ImageSet
+    from model.training import Classification, open_task
+
+    if section.data != DIGITS:
+        return open_task(section.data, None, config)
+    data = load_dataset(section.data)
+    train, test = (ImageArrays(part.pixels, part.labels) for part in (data.train, data.test))
+    return Classification(ImageSet(data.name, train, test, data.classes))
+
+
+def _rows(section: Section, out: Path) -> list[dict[str, Any]]:
+    """What the finished runs of a section came to; differences are those of equal seeds."""
+    found = {row.name: _finished(section, row, out) for row in section.rows}
+    rows = []
+    for row in section.rows:
+        runs = found[row.name]
+        if not runs:
+            continue
+        first = next(iter(runs.values()))
+        metric = first["metric"]
+        values = [run[metric] for run in runs.values()]
+        static = found["static"]
+        common = [seed for seed in runs if seed in static]
+        gains = [runs[seed][metric] - static[seed][metric] for seed in common]
+        work, reference = (
+            statistics.mean(run["gbitops"] for run in group.values()) if group else math.nan
+            for group in (runs, static)
+        )
+        rows.append(
+            {
+                "row": row.name,
+                "config": first["config"],
+                "dataset_sha256": first["dataset_sha256"],
+                "seeds": len(runs),
+                "planned": row.seeds,
+                "metric": metric,
+                "mean": statistics.mean(values),
+                "deviation": statistics.stdev(values) if len(values) > 1 else None,
+                "eval_bits": first["eval_bits"],
+                "gbitops": work,
+                "saving": 1 - work / reference,
+                "gain": interval(gains) if row.name != "static" else None,
+            }
+        )
+    return rows
+
+
+def _finished(section: Section, row: Row, out: Path) -> dict[int, dict[str, Any]]:
+    """Summaries by seed; those of other settings are refused."""
+    found = {}
+    for seed in range(row.seeds):
+        path = out / section.name / f"{_slug(row.name)}-{seed}" / "summary.json"
+        if path.is_file():
+            summary = json.loads(path.read_text(encoding="utf-8"))
+            if summary["config"] != _config(section, row, seed).as_dict():
+                raise ContractError(
+                    f"{path} has other settings than this version; allowed: delete its folder"
+                )
+            found[seed] = summary
+    return found
+
+
+def _slug(name: str) -> str:
+    return "-".join(name.lower().replace(",", "").split())
+
+
+def _write(path: Path, text: str) -> None:
+    from model.files import write_atomically
+
+    write_atomically(path, text.encode())

@@ -1,0 +1,106 @@
+"""The page docs/results.md: tables and conclusions from the rows of `cpt.results`."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+CONFIDENCE = 0.95
+INTRODUCTION = """\
+# Results on the bundled data
+
+Written by `make results`, which trains what is missing and resumes what was interrupted. Training in torch on
+one CPU thread; within a section every method has the same epochs, batches and learning rate, and seeds count
+from 0. Mean ± standard deviation over seeds of the last epoch's test figure, evaluated at the stated bits.
+Differences are to the static row, seed by seed, with the 95 % interval of their mean (Student's t). GBitOPs:
+quantised layers at their bits, the others at the mean of those; FP32 counts as 32 bits. The data sets are
+small: the figures compare methods on them, and say little about CIFAR or ImageNet."""
+
+
+def interval(gains: Sequence[float]) -> tuple[float, float, float] | None:
+    """Mean of paired differences and the ends of its 95 % interval (Student's t); None for under 2 pairs."""
+    if len(gains) < 2:
+        return None
+    from scipy.stats import t
+
+    mean = statistics.mean(gains)
+    half = float(t.ppf(0.5 + CONFIDENCE / 2, len(gains) - 1))
+    half *= statistics.stdev(gains) / math.sqrt(len(gains))
+    return mean, mean - half, mean + half
+
+
+_UNITS = {
+    "accuracy": ("test accuracy, %", 100.0, 2, True),
+    "perplexity": ("test perplexity", 1.0, 3, False),
+    "psnr_db": ("test PSNR, dB", 1.0, 3, True),
+}
+"""By metric: heading, factor, decimals, whether more is better."""
+
+
+def page(tables: Iterable[tuple[str, str, list[dict[str, Any]]]]) -> str:
+    """Markdown; ``tables``: title, name of the data and rows of each section."""
+    lines = [INTRODUCTION]
+    for title, data, rows in tables:
+        lines += ["", f"## {title}", ""]
+        if not rows:
+            lines.append("No run has finished.")
+            continue
+        heading, factor, digits, _ = _UNITS[rows[0]["metric"]]
+        lines += [
+            _cells("method", "precision", "seeds", heading, "at", "difference to static", "GBitOPs", "saved"),
+            "|---|---|---|---|---|---|---|---|",
+            *(_line(row, factor, digits) for row in rows),
+            "",
+            f"Data `{data}`, sha256 `{rows[0]['dataset_sha256'][:16]}`. "
+            + _settings(rows[0]["config"])
+            + ".",
+            "",
+            *(f"- {_conclusion(row)}" for row in rows if row["row"] != "static"),
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _line(row: dict[str, Any], factor: float, digits: int) -> str:
+    config = row["config"]
+    low, high = config["fw"]
+    cyclic = low < high and config["method"] not in ("static", "fp32")
+    precision = f"FW({low},{high})/BW{config['bw'][1]}" if cyclic else f"FW{high}/BW{config['bw'][1]}"
+    precision = {"fp32": "FP32", "pfq": "FW 3 4 6 8, BW 6 6 8 8"}.get(config["method"], precision)
+    spread = "" if row["deviation"] is None else f" ± {factor * row['deviation']:.{digits}f}"
+    bits = {0: "FP32", "learned": "learned bits"}.get(row["eval_bits"], f"FW{row['eval_bits']}")
+    gain = ""
+    if row["gain"]:
+        mean, low_end, high_end = (factor * value for value in row["gain"])
+        gain = f"{mean:+.{digits}f} ({low_end:+.{digits}f} .. {high_end:+.{digits}f})"
+    saved = "" if row["row"] == "static" else f"{100 * row['saving']:.1f} %"
+    seeds = f"{row['seeds']}" if row["seeds"] == row["planned"] else f"{row['seeds']} of {row['planned']}"
+    value = f"{factor * row['mean']:.{digits}f}{spread}"
+    return _cells(row["row"], precision, seeds, value, bits, gain, f"{row['gbitops']:.4g}", saved)
+
+
+def _cells(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _conclusion(row: dict[str, Any]) -> str:
+    """What the figures say about one row."""
+    _, factor, digits, more_is_better = _UNITS[row["metric"]]
+    work = f"{abs(100 * row['saving']):.1f} % {'fewer' if row['saving'] >= 0 else 'more'} bit operations"
+    if row["gain"] is None:
+        return f"{row['row']}: {work}; too few seeds for a comparison."
+    mean, low, high = (factor * value for value in row["gain"])
+    if low <= 0 <= high:
+        return f"{row['row']}: {work}; no difference to static shown ({mean:+.{digits}f}, interval holds 0)."
+    better = (mean > 0) == more_is_better
+    return f"{row['row']}: {work}; {'better' if better else 'worse'} than static by {abs(mean):.{digits}f}."
+
+
+def _settings(config: dict[str, Any]) -> str:
+    return (
+        f"{config['model']}, width {config['width']}, {config['epochs']} epochs, "
+        f"batch {config['batch_size']}, {config['optimiser']}, "
+        f"learning rate {config['lr']:g} ({config['lr_schedule']}), weight decay {config['weight_decay']:g}, "
+        f"{config['cycles']} precision cycles per {config['per']}"
+    )
