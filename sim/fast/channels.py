@@ -116,6 +116,7 @@ class Channels:
             _Share(model, [channel for channel in range(CHANNELS) if mask >> channel & 1])
             for mask in range(1 << CHANNELS)
         ]
+        self._max_outstanding = model.max_outstanding
         fewest = model.slots_num // model.slots_den
         self._contended = [bin(mask).count("1") > fewest for mask in range(1 << CHANNELS)]
 
@@ -139,8 +140,35 @@ class Channels:
         self._calls += 1
         heappush(self._timers, (cycle, self._calls, call))
 
+    def _full(self, fetch: Transfer) -> bool:
+        """Whether bursts that move as a whole leave no place for an address on the first read channel.
+
+        Masters that go burst by burst know their places themselves.
+        """
+        queue = self._queues[READ_0]
+        if not queue or len(queue[0].ends) == 1:
+            return False
+        fetches = bursts = 0
+        for other in queue:
+            if other.owner.__class__ is fetch.owner.__class__:
+                fetches += 1
+                continue
+            first, still_open = other.open_bursts(0)
+            started = max(0, fetch.address_cycle - other.address_cycle)
+            bursts += still_open if first else min(still_open, started)
+        # What completed just now is not replaced yet.
+        vacant = queue[0].open_bursts(0)[0] - queue[0].open_bursts(_REPLACE_CYCLES)[0]
+        return min(bursts, OUTSTANDING_BURSTS - vacant) + fetches >= self._max_outstanding
+
     def _insert(self, transfer: Transfer) -> None:
         queue = self._queues[READ_0]
+        if self._full(transfer):
+            head = queue[0]
+            wait = head.ends[head.open_bursts(0)[0]] - head.moved
+            transfer.address_cycle += wait
+            transfer.ready += wait
+            self._later.appendleft(transfer)
+            return
         cycle, allowed = transfer.address_cycle, OUTSTANDING_BURSTS
         for index, other in enumerate(queue):
             if other.owner.__class__ is transfer.owner.__class__:

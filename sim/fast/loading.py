@@ -91,7 +91,7 @@ class LoadEngine(Engine):
                     yield
                 ready = self._handed_over.popleft() + 1
 
-    def _hand_over(self, cycle: int) -> None:
+    def hand_over(self, cycle: int) -> None:
         """The generator takes a block's last run, so that the walker is done with the block."""
         self._handed_over.append(cycle)
         self._moved = True
@@ -108,7 +108,7 @@ class LoadEngine(Engine):
             issue = max(accept + 1, issue)
             before_last_run = len(plan.lengths) - plan.last_run_bursts - 1
             if plan.single_run:
-                self._hand_over(accept)
+                self.hand_over(accept)
             # After a block that did not stream, bursts in flight come back unevenly: wait until none is.
             idle = len(self._credits) == OUTSTANDING_BURSTS and self._credits[-1] <= issue
             streaming = plan.streams and (streaming or idle)
@@ -117,9 +117,7 @@ class LoadEngine(Engine):
                 while not self._credits:
                     yield
                 issue = max(issue, self._credits.popleft())
-                self._push(issue + self._address_cycles, plan.ends, True)
-                if not plan.single_run:
-                    self._hand_over(issue + before_last_run)
+                self._push_whole(issue, plan, before_last_run)
                 issue += len(plan.lengths)
                 ready = issue - 1
                 continue
@@ -128,7 +126,7 @@ class LoadEngine(Engine):
                     yield
                 issue = max(issue, self._credits.popleft())
                 if index == before_last_run:
-                    self._hand_over(issue)
+                    self.hand_over(issue)
                 # An address that waits in the port keeps the next one in the generator, or, where there is
                 # an arbiter, the one after that.
                 offered = max(issue + self._address_cycles, address + 1)
@@ -145,6 +143,35 @@ class LoadEngine(Engine):
                 blocked = taken if self._shared else address
                 ready, issue = issue, max(issue + 1, blocked)
 
+    def _push_whole(self, issue: int, plan: BlockPlan, before_last_run: int) -> None:
+        """A block whose bursts stream, from the burst issued in cycle ``issue`` on."""
+        address = issue + self._address_cycles
+        ready = address + self._latency_cycles
+        whole = Transfer(address, ready, plan.ends, self, True)
+        # The burst before the last run is issued when the one that far ahead of it is complete.
+        ahead = before_last_run - OUTSTANDING_BURSTS
+        if ahead >= 0:
+            rest = whole.split(ahead + 1)
+            whole.owner = _HandOver(self)
+            self._channels.push(self._channel, whole)
+            self._channels.push(self._channel, rest)
+            return
+        self._channels.push(self._channel, whole)
+        if not plan.single_run:
+            self.hand_over(issue + before_last_run)
+
     def _push(self, address: int, ends: tuple[int, ...], last: bool) -> None:
         ready = address + self._latency_cycles
         self._channels.push(self._channel, Transfer(address, ready, ends, self, last))
+
+
+class _HandOver:
+    """Owner of a block's beats up to the burst that makes way for the one before the last run."""
+
+    def __init__(self, engine: LoadEngine) -> None:
+        self._engine = engine
+
+    def finished(self, cycle: int, last: bool) -> None:
+        """That burst is complete."""
+        self._engine.hand_over(cycle + 1)
+        self._engine.wake()
