@@ -1,0 +1,213 @@
+"""``cpt train --device cpu``: the accelerator's options and files, the public code's flags, errors."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from cpt.main import main
+from cpt.torch_train import make_task
+from host.run import CHECKPOINT, METRICS, SUMMARY
+
+ROOT = Path(__file__).parent.parent
+QUICK = ["--device", "cpu", "--width", "4", "--steps", "3", "--batch-size", "16", "--seed", "1"]
+
+
+@pytest.fixture(autouse=True)
+def _threads():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def train(*options, out):
+    return main(["train", *QUICK, *options, "--out", str(out)])
+
+
+def summary_of(folder, name="digits"):
+    return json.loads((folder / name / SUMMARY).read_text())
+
+
+def test_the_files_are_those_of_the_accelerators_trainer(tmp_path, capsys):
+    assert train("--json", out=tmp_path / "torch") == 0
+    printed = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert printed == summary_of(tmp_path / "torch")
+    accelerator = ["--device", "model", "--preset", "tiny", "--no-check-rtl", *QUICK[2:]]
+    assert main(["train", *accelerator, "--out", str(tmp_path / "model")]) == 0
+    other = summary_of(tmp_path / "model")
+    names = [{path.name for path in (tmp_path / kind / "digits").iterdir()} for kind in ("torch", "model")]
+    assert names == [{CHECKPOINT, METRICS, SUMMARY}] * 2
+    assert printed["gbitops"] == pytest.approx(other["gbitops"], rel=1e-12)
+    for name in ("run", "dataset", "dataset_sha256", "seed", "steps", "eval_bits"):
+        assert printed[name] == other[name], name
+    assert set(other["config"]) - set(printed["config"]) == set()
+    for name in ("weights_sha256", "accuracy", "loss"):
+        assert type(printed[name]) is type(other[name])
+    rows = [json.loads(line) for line in (tmp_path / "torch" / "digits" / METRICS).read_text().splitlines()]
+    theirs = json.loads((tmp_path / "model" / "digits" / METRICS).read_text().splitlines()[0])
+    shared = {"run", "epoch", "step", "fw", "bw", "fw_mean", "lr", "accuracy", "eval_bits", "gbitops"}
+    assert shared <= set(rows[0])
+    assert shared <= set(theirs)
+
+
+def test_comparison_with_static_prints_a_table(tmp_path, capsys):
+    assert train("--compare", "--method", "cpt", out=tmp_path) == 0
+    text = capsys.readouterr().out
+    for expected in ("FW(3,8)/BW8", "FW8/BW8", "saving", "weights sha256: ", "test accuracy", "(FW8)"):
+        assert expected in text
+    summary = summary_of(tmp_path)
+    assert 0 < summary["saving"]["gbitops"] < 1
+    assert summary["static"]["config"]["method"] == "static"
+    assert summary["static"] == json.loads((tmp_path / "digits" / "static" / SUMMARY).read_text())
+
+
+def test_resume_ends_with_the_same_summary(tmp_path, capsys):
+    assert train("--json", "--save-every", "1", out=tmp_path) == 0
+    assert train("--json", "--resume", out=tmp_path) == 0
+    first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert first == second
+
+
+def parsed(*options):
+    """The configuration that a command line describes."""
+    import argparse
+
+    from cpt import train as command
+
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    arguments = parser.parse_args([*options, "--device", "cpu"])
+    return make_task(arguments)[0], arguments
+
+
+PUBLIC = (
+    *("--data", "digits", "--is_cyclic_precision", "--cyclic_num_bits_schedule", "3", "8"),
+    *("--num_grad_bits", "8", "--num_cyclic_period", "32", "--iters", "64000", "--batch_size", "128"),
+    *("--lr", "0.1", "--lr_schedule", "piecewise", "--weight_decay", "1e-4", "--momentum", "0.9"),
+)
+
+
+def test_the_public_codes_flags_mean_what_they_mean_there(capsys):
+    config, _ = parsed(*PUBLIC)
+    assert (config.method, config.fw, config.bw, config.cycles) == ("cpt", (3, 8), (8, 8), 32)
+    assert (config.per, config.steps, config.batch_size) == ("iteration", 64000, 128)
+    assert (config.lr, config.lr_schedule, config.weight_decay) == (0.1, "step", 1e-4)
+    config, _ = parsed(*PUBLIC, "--cyclic_num_grad_bits_schedule", "6", "8", "--swa_start", "48000")
+    assert config.bw == (6, 8)
+    assert config.swa_start == 0.75
+    config, _ = parsed("--num_bits", "6", "--num_grad_bits", "8", "--iters", "10", "--warm_up")
+    assert (config.method, config.fw, config.bw, config.warmup_steps) == ("static", (6, 6), (8, 8), 400)
+    assert parsed("--num_bits", "0", "--iters", "5")[0].method == "fp32"
+    assert not capsys.readouterr().err
+    _, arguments = parsed("--print_freq", "10", "--eval_every", "390", "--num_bits", "8")
+    assert arguments.fw == [8]
+    assert "--print_freq has no effect here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arch", "data", "model"),
+    [
+        ("cifar10_resnet_38", "cifar10", "resnet38"),
+        ("cifar100_resnet_74", "cifar100", "resnet74"),
+        ("resnet18", "digits", "resnet18"),
+    ],
+)
+def test_architectures_of_the_public_code_are_known(arch, data, model):
+    import argparse
+
+    from cpt import train as command
+
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    arguments = parser.parse_args(["--arch", arch])
+    assert (arguments.data, arguments.model) == (data, model)
+
+
+def test_every_kind_of_data_has_its_own_defaults():
+    config, _ = parsed("--data", "python-text")
+    assert (config.model, config.fw, config.optimiser) == ("transformer2", (4, 8), "adamw")
+    config, _ = parsed("--data", "python-text", "--model", "lstm", "--fw", "5", "8", "--lr", "0.5")
+    assert (config.model, config.fw, config.optimiser, config.lr) == ("lstm", (5, 8), "adam", 0.5)
+    config, _ = parsed("--data", "photographs")
+    assert (config.model, config.fw, config.bw) == ("pan4", (8, 16), (16, 16))
+    assert parsed("--fw", "8")[0].method == "static"
+
+
+WRONG = [
+    (["--method", "magic"], "method is 'magic'; allowed: cpt, static"),
+    (["--quantiser", "lsq"], "quantiser is 'lsq'; allowed: sbm, dorefa, wageubn"),
+    (["--data", "cifar10"], "data is 'cifar10' without --data-dir; allowed: the folder of its files"),
+    (["--data", "cifar10", "--data-dir", "nowhere"], "data has no data_batch_1 in nowhere"),
+    (["--data", "mnist"], "data is 'mnist'; allowed: digits, cifar10"),
+    (["--data", "gone.npz"], "images gone.npz cannot be read"),
+    (["--model", "resnet9"], "model is 'resnet9'; allowed: resnetD"),
+    (["--fw", "3", "5", "8"], "fw is 3 5 8; allowed: one or two bit-widths"),
+    (["--fw", "0", "8"], "fw is 0; allowed: 1..16"),
+    (["--threads", "0"], "threads is 0; allowed: at least 1"),
+    (["--save-every", "-1"], "save-every is -1; allowed: at least 0"),
+    (["--check-rtl"], "--check-rtl is given for device 'cpu'; allowed: model"),
+    (["--resume", "--run-name", "never"], "checkpoint.npz does not exist"),
+    (["--run-name", "../up"], "run-name is '../up'; allowed: letters, digits"),
+    (["--arch", "vgg"], "arch is 'vgg'; allowed: cifar10_resnet_N"),
+    (["--batch-size", "5000"], "batch-size is 5000; allowed: 1..1438"),
+    (["--steps", "0", "--swa_start", "4"], "swa_start is 4.0 steps; allowed: together with --iters"),
+    *(
+        []
+        if torch.cuda.is_available()
+        else [(["--device", "cuda"], "device is 'cuda', and no GPU was found")]
+    ),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), WRONG, ids=[" ".join(options) for options, _ in WRONG])
+def test_wrong_input_gives_one_line_and_status_2(tmp_path, capsys, options, message):
+    try:
+        status = train(*options, out=tmp_path)
+    except SystemExit as ended:
+        status = ended.code
+    captured = capsys.readouterr()
+    assert status == 2
+    assert captured.err.count("\n") == 1
+    assert captured.err.startswith("cpt train: ")
+    assert message in captured.err
+    assert not list(tmp_path.rglob("*.*"))
+
+
+def test_a_run_that_diverges_ends_in_one_line_and_keeps_its_files(tmp_path, capsys):
+    options = [
+        "--method",
+        "fp32",
+        "--lr",
+        "100",
+        "--momentum",
+        "1",
+        "--steps",
+        "60",
+        "--lr-schedule",
+        "constant",
+    ]
+    assert train(*options, "--lr-schedule", "constant", out=tmp_path) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("cpt train: ")
+    assert "is not finite" in error
+    assert {path.name for path in (tmp_path / "digits").iterdir()} <= {METRICS, CHECKPOINT}
+
+
+def test_torchrun_trains_with_two_processes_and_one_prints(tmp_path):
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"),
+            *("-m", "cpt.main", "train", *QUICK, "--json", "--out", str(tmp_path)),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    assert json.loads(line) == summary_of(tmp_path)
+    assert json.loads(line)["processes"] == 2
