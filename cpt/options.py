@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +12,21 @@ from host.config import GRANULARITIES, TrainConfig
 from host.optimiser import LR_SCHEDULES
 from hw.contract import ContractError
 
+AUTO = "auto"
+"""In place of a lower bound: what the precision range test finds."""
+
+
+def bits(text: str) -> int | str:
+    """A bit-width, or `AUTO`."""
+    return AUTO if text == AUTO else int(text)
+
 
 @dataclass(frozen=True)
 class Option:
     """One option: the `TrainConfig` field it sets, its type, and what it means."""
 
     field: str
-    kind: type
+    kind: Callable[[str], Any]
     text: str
     values: str | None = None
     count: str | None = None
@@ -33,7 +41,14 @@ class Option:
 TRAINING = (
     Option("model", str, "network, resnetD with D = 6n+2", "RESNET"),
     Option("width", int, "channels of the first stage", "N"),
-    Option("fw", int, "lowest and highest bits of weights and activations; one number: static", "BITS", "+"),
+    Option(
+        "fw",
+        bits,
+        "lowest and highest bits of weights and activations; one number: static; "
+        f"{AUTO} in place of the lowest: by range test (torch)",
+        "BITS",
+        "+",
+    ),
     Option("bw", int, "bits of gradients", "BITS"),
     Option("cycles", int, "precision cycles in the run", "N"),
     Option("per", str, f"what moves the precision: {' or '.join(GRANULARITIES)}", "WHAT"),
@@ -76,7 +91,7 @@ def train_config(arguments: argparse.Namespace) -> TrainConfig:
     values = {field: value for field, value in values.items() if value is not None}
     if "fw" in values:
         fw = tuple(values["fw"])
-        if len(fw) > 2:
+        if len(fw) > 2 or AUTO in fw:
             raise ContractError(f"fw is {' '.join(map(str, fw))}; allowed: one or two bit-widths")
         values["fw"] = (fw[0], fw[-1])
     return TrainConfig(**values)

@@ -86,10 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
         result = find_bounds(config, task, settings, Processes(torch.device(arguments.device)))
     except ValueError as error:
         raise ContractError(str(error)) from None
-    found = _as_dict(result, f"{config.model} on {task.name}", config.as_dict())
-    write_atomically(arguments.out / CURVE, (json.dumps(found) + "\n").encode())
-    figure = draw_range_curve(result.curve, result.accuracies, settings.window, result.lower_bound)
-    save(figure, arguments.out / FIGURE)
+    found = as_dict(result, f"{config.model} on {task.name}", config.as_dict())
+    write_result(result, found, arguments.out)
     if arguments.json:
         print(json.dumps({name: value for name, value in found.items() if name != "curve"}))
     else:
@@ -98,7 +96,16 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _as_dict(result: RangeTestResult, experiment: str, config: dict[str, Any]) -> dict[str, Any]:
+def write_result(result: RangeTestResult, found: dict[str, Any], folder: Path) -> None:
+    """Write curve.json, which is ``found``, and the figure."""
+    write_atomically(folder / CURVE, (json.dumps(found) + "\n").encode())
+    window = result.settings.window
+    figure = draw_range_curve(result.curve, result.accuracies, window, result.lower_bound)
+    save(figure, folder / FIGURE)
+
+
+def as_dict(result: RangeTestResult, experiment: str, config: dict[str, Any]) -> dict[str, Any]:
+    """The result as JSON has it."""
     settings = result.settings
     return {
         "experiment": experiment,

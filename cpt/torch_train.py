@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cpt.data import DIGITS, load_dataset
-from cpt.options import TRAINING
+from cpt.options import AUTO, TRAINING
 from cpt.table import align
 from cpt.torch_options import TORCH
 from hw.contract import ContractError
@@ -81,11 +83,18 @@ def _train(arguments: argparse.Namespace, processes: Processes) -> dict[str, Any
     """All runs of the command; the summary of the first, with the static one's inside."""
     from model.training.run import SUMMARY, write_json
 
+    folder = Path(arguments.out) / arguments.run_name
+    tested: dict[str, Any] = {}
     try:
         config, task = make_task(arguments)
+        if arguments.fw and arguments.fw[0] == AUTO:
+            config, tested = _with_lower_bound(
+                config, task, processes, folder / "range-test", bool(arguments.resume)
+            )
+            if processes.leads:
+                print(f"range test: lower bound {tested['lower_bound']} bits")
     except ValueError as error:
         raise ContractError(str(error)) from None
-    folder = Path(arguments.out) / arguments.run_name
     compare = not config.steps if arguments.compare is None else arguments.compare
     compare = compare and config.method not in ("static", "fp32")
     name = config.method if config.method != "static" else STATIC
@@ -94,6 +103,8 @@ def _train(arguments: argparse.Namespace, processes: Processes) -> dict[str, Any
         static = _one(arguments, STATIC, config.static(), task, folder / STATIC, processes)
         summary["static"] = static
         summary["saving"] = {"gbitops": 1 - summary["gbitops"] / static["gbitops"]}
+    if tested:
+        summary["range_test"] = tested
     if processes.leads:
         write_json(folder / SUMMARY, summary)
         print(_table(summary, task))
@@ -130,9 +141,9 @@ def _values(arguments: argparse.Namespace, defaults: dict[str, Any]) -> dict[str
     given = {field: value for field, value in given.items() if value is not None}
     if "fw" in given:
         fw = given["fw"]
-        if len(fw) > 2:
-            raise ValueError(f"fw is {' '.join(map(str, fw))}; allowed: one or two bit-widths")
-        given["fw"] = (fw[0], fw[-1])
+        if len(fw) > 2 or AUTO in fw[1:]:
+            raise ValueError(f"fw is {' '.join(map(str, fw))}; allowed: one or two bit-widths, or auto first")
+        given["fw"] = _to_be_tested(fw, defaults) if fw[0] == AUTO else (fw[0], fw[-1])
     if "bw" in given:
         given["bw"] = (given["bw"], given["bw"])
     if arguments.cyclic_bw is not None:
@@ -148,6 +159,40 @@ def _values(arguments: argparse.Namespace, defaults: dict[str, Any]) -> dict[str
             raise ValueError(f"swa_start is {start} steps; allowed: together with --iters or --steps")
         values["swa_start"] = start / values["steps"]
     return values
+
+
+def _to_be_tested(fw: Sequence[Any], defaults: dict[str, Any]) -> tuple[int, int]:
+    """Bounds of the range test, for ``auto`` or ``auto HIGHEST``."""
+    from model.range_test import RangeTest
+
+    highest = fw[1] if len(fw) == 2 else defaults.get("fw", RangeTest().bits)[1]
+    return RangeTest().bits[0], highest
+
+
+def _with_lower_bound(
+    config: TorchConfig, task: Task, processes: Processes, folder: Path, known: bool
+) -> tuple[TorchConfig, dict[str, Any]]:
+    """``config`` with the lower bound that the range test finds, and the test's result.
+
+    ``known``: an earlier start of the run has left it in ``folder``.
+    """
+    from cpt.range_test import CURVE, as_dict, write_result
+    from model.range_test import RangeTest
+    from model.trial import find_bounds, guessing
+
+    if config.method in ("static", "fp32"):
+        raise ValueError(f"fw is {AUTO} with method {config.method}; allowed: a method that moves precision")
+    path = folder / CURVE
+    if known and path.is_file():
+        found = json.loads(path.read_text(encoding="utf-8"))
+    else:
+        settings = RangeTest(bits=config.fw, chance=guessing(task), bw=config.bw[1])
+        result = find_bounds(config, task, settings, processes)
+        found = as_dict(result, f"{config.model} on {task.name}", config.as_dict())
+        if processes.leads:
+            write_result(result, found, folder)
+    found = {name: value for name, value in found.items() if name not in ("curve", "config")}
+    return dataclasses.replace(config, fw=(found["lower_bound"], config.fw[1])), found
 
 
 def _one(

@@ -80,3 +80,48 @@ def test_wrong_settings_are_one_line(capsys, words, message):
     error = capsys.readouterr().err
     assert error.startswith(message)
     assert error.count("\n") == 1
+
+
+def test_automatic_bounds_come_from_the_range_test_and_are_kept_for_resuming(capsys, tmp_path):
+    words = (
+        "train",
+        "--device",
+        "cpu",
+        "--width",
+        "4",
+        "--steps",
+        "4",
+        "--cycles",
+        "1",
+        "--no-compare",
+        "--json",
+    )
+    words = (*words, "--fw", "auto", "3", "--batch-size", "8", "--out", str(tmp_path), "--run-name", "a")
+    assert main(words) == 0
+    summary = json.loads(capsys.readouterr().out)
+    curve = tmp_path / "a" / "range-test" / "curve.json"
+    tested = json.loads(curve.read_text())
+    assert summary["config"]["fw"] == [tested["lower_bound"], 3]
+    assert summary["range_test"]["bits"] == [2, 3]
+    before = curve.stat().st_mtime_ns
+    assert main((*words, "--resume")) == 0
+    assert curve.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ("--fw", "3", "auto", "--device", "cpu"),
+            "fw is 3 auto; allowed: one or two bit-widths, or auto first\n",
+        ),
+        (
+            ("--fw", "auto", "--device", "cpu", "--method", "static"),
+            "fw is auto with method static; allowed: a ",
+        ),
+        (("--fw", "auto"), "fw is auto; allowed: one or two bit-widths\n"),
+    ],
+)
+def test_automatic_bounds_where_there_are_none_are_one_line(capsys, words, message):
+    assert main(("train", *words)) == 2
+    assert capsys.readouterr().err.startswith(f"cpt train: {message}")
