@@ -13,7 +13,7 @@ from typing import Any
 
 from sim.memory import MemoryModel
 
-ONE_BY_ONE_BURSTS = 256
+ONE_BY_ONE_BURSTS = 64
 """Bursts of each engine that are followed one by one; from then on blocks that stream move as a whole, which
 is less exact by a few cycles in all."""
 LONG_AGO, NEVER = -(1 << 62), 1 << 62
