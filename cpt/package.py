@@ -8,12 +8,14 @@ import gzip
 import io
 import sys
 import tarfile
-import tempfile
+import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
+
 from cpt.data import BUNDLED, digits
-from host.data import save_images
+from host.data import Images
 from hw.contract import CONTRACT_HASH
 from hw.contract.board import BOARDS, board
 from hw.vivado.build import DELIVERED, check_manifest
@@ -115,9 +117,7 @@ def _imports(nodes: Iterable[ast.AST]) -> Iterator[str]:
 def write_archive(path: Path, bitstream: Path | None) -> None:
     """Write the archive; the same inputs give the same bytes. ``bitstream``: folder of a finished build."""
     files = {f"lib/{item.relative_to(ROOT)}": item.read_bytes() for item in modules().values()}
-    with tempfile.TemporaryDirectory() as name:
-        save_images(Path(name) / BUNDLED.name, digits())
-        files[f"lib/cpt/{BUNDLED.name}"] = (Path(name) / BUNDLED.name).read_bytes()
+    files[f"lib/cpt/{BUNDLED.name}"] = _npz(digits())
     for name, source in (("install.sh", "hw/board"), ("requirements.py", "hw/board"), ("board.md", "docs")):
         files[name] = (ROOT / source / name).read_bytes()
     files["LICENSE"] = (ROOT / "LICENSE").read_bytes()
@@ -131,3 +131,14 @@ def write_archive(path: Path, bitstream: Path | None) -> None:
             entry.size, entry.mode = len(files[name]), 0o755 if name.endswith(".sh") else 0o644
             archive.addfile(entry, io.BytesIO(files[name]))
     path.write_bytes(gzip.compress(packed.getvalue(), mtime=0))
+
+
+def _npz(images: Images) -> bytes:
+    """The file `host.data.load_images` reads, without the time that `numpy.savez` puts into it."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as file:
+        for name, array in (("pixels", images.pixels), ("labels", images.labels)):
+            entry = io.BytesIO()
+            np.lib.format.write_array(entry, array, allow_pickle=False)
+            file.writestr(zipfile.ZipInfo(f"{name}.npy"), entry.getvalue(), zipfile.ZIP_DEFLATED)
+    return packed.getvalue()

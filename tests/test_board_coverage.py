@@ -14,8 +14,10 @@ TESTS = [
     "test_host_driver.py",
     "test_board_clock.py",
     "test_board_faults.py",
-    "test_board_training.py",
-    "test_sim_device.py",
+    "test_sim_device.py::test_a_design_without_the_accelerator_is_refused",
+    "test_board_training.py::test_measured_times_stand_beside_simulated_ones",
+    "test_board_training.py::test_a_wrong_reference_ends_the_run_with_the_clock_it_found",
+    "test_board_training.py::test_a_board_without_a_bitstream_says_where_it_looked",
 ]
 RUNNER = """
 import dis, json, sys, threading
