@@ -9,6 +9,7 @@ import math
 import os
 import statistics
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from model.training import Task, TorchConfig
 
 NICENESS = 19
+MAIN_ROWS = ("static", "CPT")
 RUNS = Path("runs/results")
 PAGE = Path("docs/results.md")
 
@@ -132,23 +134,31 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _train_all(out: Path, threads: int) -> None:
-    """Every run that has no result yet, seed by seed, so that an early stop leaves every row with some."""
+    """Every run that has no result yet."""
     import torch
 
     os.nice(NICENESS - os.nice(0))
     torch.set_num_threads(threads)
     tasks: dict[str, Task] = {}
-    for seed in range(max(row.seeds for section in SECTIONS for row in section.rows)):
-        for section in SECTIONS:
-            for row in section.rows:
-                folder = out / section.name / f"{_slug(row.name)}-{seed}"
-                if seed >= row.seeds or (folder / "summary.json").is_file():
-                    continue
-                config = _config(section, row, seed)
-                if section.name not in tasks:
-                    tasks[section.name] = _task(section, config)
-                print(f"{section.name}: {row.name}, seed {seed}", flush=True)
-                _train(row.name, config, tasks[section.name], folder)
+    for section, row, seed in _order():
+        folder = out / section.name / f"{_slug(row.name)}-{seed}"
+        if (folder / "summary.json").is_file():
+            continue
+        config = _config(section, row, seed)
+        if section.name not in tasks:
+            tasks[section.name] = _task(section, config)
+        print(f"{section.name}: {row.name}, seed {seed}", flush=True)
+        _train(row.name, config, tasks[section.name], folder)
+
+
+def _order() -> Iterator[tuple[Section, Row, int]]:
+    """All runs: CPT and static first, seed by seed, so that an early stop leaves comparable rows."""
+    for first in (True, False):
+        for seed in range(max(row.seeds for section in SECTIONS for row in section.rows)):
+            for section in SECTIONS:
+                for row in section.rows:
+                    if seed < row.seeds and (row.name in MAIN_ROWS) == first:
+                        yield section, row, seed
 
 
 def _train(name: str, config: TorchConfig, task: Task, folder: Path) -> None:
@@ -225,7 +235,7 @@ def _finished(section: Section, row: Row, out: Path) -> dict[int, dict[str, Any]
         path = out / section.name / f"{_slug(row.name)}-{seed}" / "summary.json"
         if path.is_file():
             summary = json.loads(path.read_text(encoding="utf-8"))
-            if summary["config"] != _config(section, row, seed).as_dict():
+            if _config(section, row, seed).difference(summary["config"]):
                 raise ContractError(
                     f"{path} has other settings than this version; allowed: delete its folder"
                 )

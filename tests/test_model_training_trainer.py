@@ -232,8 +232,21 @@ def test_loading_ahead_changes_nothing(tmp_path):
         np.testing.assert_array_equal(array, found[1][0][name])
 
 
+@pytest.mark.parametrize("kind", TASKS)
+def test_bfloat16_leaves_quantised_layers_in_float32(kind):
+    config, make = TASKS[kind]
+    trainer = TorchTrainer(replace(config, amp="bf16"), make())
+    kinds = {}
+    for name, module in trainer.model.named_modules():
+        module.register_forward_hook(lambda module, inputs, output, name=name: kinds.update({name: output}))
+    assert math.isfinite(trainer.train_epoch()["train_loss"])
+    for name in precisions(trainer.model):
+        output = kinds[name.removesuffix(".precision").partition(".precision_")[0]]
+        assert (output[0] if isinstance(output, tuple) else output).dtype == torch.float32, name
+
+
 def test_bfloat16_is_off_unless_asked_for():
-    """Mixed precision trains where layers are in full precision."""
+    """Mixed precision computes where layers are in full precision."""
     assert TorchConfig().amp == "off"
     trainer = TorchTrainer(replace(SMALL, method="fp32", amp="bf16"), images())
     kinds = set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +70,7 @@ class TorchConfig:
     swa_start: float = 0.0
     """Share of the run after which every epoch's weights are averaged; 0: never."""
     amp: str = "off"
+    """``bf16``: layers in full precision compute in bfloat16; quantised ones stay in float32."""
     max_shift: int = 0
     """Padding that training images are cropped out of at random, where the data set does not say."""
     seed: int = 0
@@ -147,6 +149,17 @@ class TorchConfig:
         """All fields by name, as JSON has them."""
         values = dataclasses.asdict(self)
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+    def difference(self, other: Mapping[str, Any]) -> str | None:
+        """The first field in which a recorded `as_dict` differs, as ``name recorded, here value``.
+
+        A field that the record lacks, of an earlier version, had what is its default now.
+        """
+        default = TorchConfig().as_dict()
+        for name, value in self.as_dict().items():
+            if other.get(name, default[name]) != value:
+                return f"{name} {other.get(name, default[name])}, here {value}"
+        return None
 
     def _require(self, name: str, condition: bool, allowed: str) -> None:
         if not condition:

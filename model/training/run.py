@@ -66,7 +66,12 @@ class TorchRun:
         """
         path = self.folder / CHECKPOINT
         arrays, meta = checkpoint.load_newest(path)
-        difference = _difference(meta.get("stated", {}), self.stated)
+        found = meta.get("stated", {})
+        difference = self.trainer.config.difference(found.get("config", {}))
+        if difference is None:
+            names = (name for name, value in self.stated.items() if found.get(name) != value)
+            odd = next((name for name in names if name != "config"), None)
+            difference = odd and f"{odd} {found.get(odd)}, here {self.stated[odd]}"
         if difference:
             raise CheckpointError(f"checkpoint {path} has {difference}; allowed: the run it was written by")
         self.trainer.load_state(arrays, meta["counters"])
@@ -165,13 +170,3 @@ class TorchRun:
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write ``value`` to ``path`` as indented JSON, atomically."""
     write_atomically(path, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
-
-
-def _difference(found: Mapping[str, Any], own: Mapping[str, Any]) -> str | None:
-    """The first field in which a recorded run differs, as ``name recorded, here value``."""
-    theirs = {**found, **{f"config {k}": v for k, v in found.get("config", {}).items()}}
-    mine = {**own, **{f"config {k}": v for k, v in own["config"].items()}}
-    for name, value in mine.items():
-        if name != "config" and theirs.get(name) != value:
-            return f"{name.removeprefix('config ')} {theirs.get(name)}, here {value}"
-    return None

@@ -23,6 +23,7 @@ from model.training.distributed import Processes
 from model.training.guard import check_step
 from model.training.learning_rate import LearningRate
 from model.training.methods import bits_in_force, make_method
+from model.training.mixed import keep_quantised_in_float32
 from model.training.networks import build_network
 from model.training.prefetch import prefetched
 from model.training.tasks import Outcome, Task
@@ -76,6 +77,8 @@ class TorchTrainer:
         self.processes.share(model, config.quantiser)
         self.model = model.to(self.processes.device)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if config.amp != "off" and config.method != "fp32":
+            keep_quantised_in_float32(self.model, self.processes.device.type)
         self.method = make_method(config, self.model, self.work.macs, self.steps_per_epoch)
         self.weights = self.method.weights(self.model)
         self.optimiser = _optimiser(config, self.weights)
