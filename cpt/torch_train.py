@@ -83,7 +83,7 @@ def _train(arguments: argparse.Namespace, processes: Processes) -> dict[str, Any
     """All runs of the command; the summary of the first, with the static one's inside."""
     from model.training.run import SUMMARY, write_json
 
-    folder = Path(arguments.out) / arguments.run_name
+    folder = _folder(arguments)
     tested: dict[str, Any] = {}
     try:
         config, task = make_task(arguments)
@@ -195,6 +195,11 @@ def _with_lower_bound(
     return dataclasses.replace(config, fw=(found["lower_bound"], config.fw[1])), found
 
 
+def _folder(arguments: argparse.Namespace) -> Path:
+    """Where the command's first run goes."""
+    return Path(arguments.out) / arguments.run_name
+
+
 def _one(
     arguments: argparse.Namespace,
     name: str,
@@ -208,12 +213,14 @@ def _one(
 
     from model.checkpoint import CheckpointError
     from model.training import TorchRun, TorchTrainer, TrainingDiverged
+    from model.training.run import CHECKPOINT
     from model.training.trainer import StepReport
 
     try:
         trainer = TorchTrainer(config, task, processes, arguments.workers or 0)
         training = TorchRun(name, trainer, folder, arguments.save_every or 0)
-        if arguments.resume:
+        # the static run beside it may not have begun when the command was interrupted
+        if arguments.resume and (folder == _folder(arguments) or (folder / CHECKPOINT).is_file()):
             training.resume()
         else:
             training.start()

@@ -80,8 +80,12 @@ def save_keeping_previous(path: Path, arrays: Mapping[str, np.ndarray], meta: Ma
     if path.is_file():
         spare = path.with_name(f".{path.name}.previous")
         spare.unlink(missing_ok=True)
-        os.link(path, spare)
-        os.replace(spare, previous(path))
+        try:
+            os.link(path, spare)
+            os.replace(spare, previous(path))
+        except OSError:
+            # memory cards' file systems have no links
+            write_atomically(previous(path), path.read_bytes())
     save(path, arrays, meta)
 
 

@@ -1,6 +1,7 @@
 """``cpt train --device cpu``: the accelerator's options and files, the public code's flags, errors."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,14 @@ def test_comparison_with_static_prints_a_table(tmp_path, capsys):
 def test_resume_ends_with_the_same_summary(tmp_path, capsys):
     assert train("--json", "--save-every", "1", out=tmp_path) == 0
     assert train("--json", "--resume", out=tmp_path) == 0
+    first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert first == second
+
+
+def test_resume_starts_the_static_run_that_had_not_begun(tmp_path, capsys):
+    assert train("--compare", "--method", "cpt", "--json", out=tmp_path) == 0
+    shutil.rmtree(tmp_path / "digits" / "static")
+    assert train("--compare", "--method", "cpt", "--json", "--resume", out=tmp_path) == 0
     first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert first == second
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from model.ldp import LearnedPrecision
@@ -17,6 +18,13 @@ from model.training.config import TorchConfig
 
 class Method:
     """Called by the trainer; the bits in force are in the model."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.layers = list(precisions(model))
+
+    def bits(self) -> dict[str, tuple[int, int]]:
+        """(fw, bw) in force of every quantised layer."""
+        raise NotImplementedError
 
     def after_backward(self) -> None:
         """Gradients are complete and not yet used."""
@@ -45,7 +53,11 @@ class Scheduled(Method):
     def __init__(self, model: nn.Module, config: TorchConfig, steps_per_epoch: int) -> None:
         length = config.epochs if config.per_epoch() else config.steps or config.epochs * steps_per_epoch
         unit = "epoch" if config.per_epoch() else "iteration"
+        super().__init__(model)
         self.scheduler = PrecisionScheduler(model, make_plan(config, length), unit)
+
+    def bits(self) -> dict[str, tuple[int, int]]:
+        return dict.fromkeys(self.layers, self.scheduler.get_last_bits())
 
     def after_step(self) -> None:
         if self.scheduler.unit == "iteration":
@@ -66,7 +78,11 @@ class Fractional(Method):
     """PFQ, moved by the training loss."""
 
     def __init__(self, model: nn.Module, config: TorchConfig) -> None:
+        super().__init__(model)
         self.progress = ProgressiveFractional(model, eps=config.pfq_eps)
+
+    def bits(self) -> dict[str, tuple[int, int]]:
+        return dict.fromkeys(self.layers, self.progress.get_last_bits())
 
     def after_epoch(self, loss: float) -> None:
         self.progress.step(loss)
@@ -82,6 +98,7 @@ class Learned(Method):
     """LDP: bits per layer, learned with the weights."""
 
     def __init__(self, model: nn.Module, config: TorchConfig, macs: Mapping[str, int]) -> None:
+        super().__init__(model)
         self.learned = LearnedPrecision(
             model,
             config.fw,
@@ -91,6 +108,13 @@ class Learned(Method):
             alpha=config.ldp_alpha,
             lr=config.ldp_lr,
         )
+
+    def bits(self) -> dict[str, tuple[int, int]]:
+        learned = (item.soft_bits for item in self.learned.layers.values())
+        hard = torch.stack(
+            [item.hard() for item in learned if item is not None]
+        )  # one wait for a GPU, not many
+        return {name: (fw, self.learned.bw) for name, fw in zip(self.layers, hard.tolist(), strict=True)}
 
     def after_backward(self) -> None:
         self.learned.step()
@@ -145,8 +169,3 @@ def _cycling(config: TorchConfig, lo: int, hi: int, length: int) -> Curve:
     left = length - config.delay
     curve = cyclic(config.shape, (lo, hi), min(config.cycles, left), left)
     return Delayed(lo, config.delay, curve) if config.delay else curve
-
-
-def bits_in_force(model: nn.Module) -> dict[str, tuple[int, int]]:
-    """(fw, bw) of every quantised layer."""
-    return {name: item.get_bits() for name, item in precisions(model).items()}

@@ -12,7 +12,7 @@ import torch
 from model import checkpoint
 from model.checkpoint import CheckpointError
 from model.files import remove_leftovers, write_atomically
-from model.training.methods import Learned, bits_in_force
+from model.training.methods import Learned
 from model.training.state import weights_sha256
 from model.training.trainer import StepReport, TorchTrainer
 
@@ -130,7 +130,7 @@ class TorchRun:
             averaged = trainer.evaluate_average()
             result["swa"] = {**averaged, "averaged": trainer.average.count}
         if isinstance(trainer.method, Learned):
-            result["layer_bits"] = {name: fw for name, (fw, _) in bits_in_force(trainer.model).items()}
+            result["layer_bits"] = {name: fw for name, (fw, _) in trainer.method.bits().items()}
             # JSON objects are written sorted: the history's columns need names of their own.
             result["layers"] = list(trainer.method.learned.layers)
             result["bits_history"] = trainer.method.learned.history

@@ -22,7 +22,7 @@ from model.training.config import TorchConfig
 from model.training.distributed import Processes
 from model.training.guard import check_step
 from model.training.learning_rate import LearningRate
-from model.training.methods import bits_in_force, make_method
+from model.training.methods import make_method
 from model.training.mixed import keep_quantised_in_float32
 from model.training.networks import build_network
 from model.training.prefetch import prefetched
@@ -126,7 +126,7 @@ class TorchTrainer:
         """
         config, processes, epoch = self.config, self.processes, self.epoch
         inputs, targets = inputs.to(processes.device), targets.to(processes.device)
-        bits = bits_in_force(self.model)
+        bits = self.method.bits()
         outcome = self._forward(inputs, targets)
         count = outcome.sums["count"] * processes.world
         self.optimiser.zero_grad()
