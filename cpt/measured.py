@@ -164,8 +164,7 @@ def render(report: Report, rows: list[MeasuredRow], memory: str) -> str:
     return (
         f"{report.config.model}, {report.config.batch_size} images per step: {report.array.name} array at "
         f"{report.array.clock_mhz:g} MHz, simulated with memory {memory}\n"
-        "the accelerator's time in training steps\n\n"
-        + align(table)
+        "the accelerator's time in training steps\n\n" + align(table)
     )
 
 

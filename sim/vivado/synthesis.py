@@ -19,6 +19,8 @@ from hw.contract.board import Board
 from hw.contract.ports import TOP
 from hw.dot_product import MODULE_NAME
 
+ARRAY = f"{TOP}.array"
+"""Module that holds the units, each in a module of its own."""
 DEADLINE_S = 3600.0
 _LUTS_OF_RAM = {"RAM32M": 4, "RAM64M": 4, "RAM32X1D": 2, "RAM64X1D": 2, "SRL16E": 1, "SRLC32E": 1}
 """LUTs that a memory cell takes (UG474); Yosys leaves them out of its estimate."""
@@ -84,8 +86,9 @@ def _counts(
         shutil.copy(verilog, folder / "design.v")
         commands = [
             "read_verilog design.v",
-            *([f"blackbox {black_box}"] if black_box else []),
-            f"synth_xilinx -family xc7 -top {top} -flatten -noiopad -noclkbuf",
+            # Module by module, but without a module around each unit: flattened, a large array takes hours.
+            *([f"blackbox {black_box}", f"hierarchy -top {top}", f"flatten {ARRAY}"] if black_box else []),
+            f"synth_xilinx -family xc7 -top {top} -noiopad -noclkbuf",
             "tee -q -o stat.json stat -json -tech xilinx",
         ]
         (folder / "run.ys").write_text("\n".join(commands) + "\n")
@@ -99,7 +102,7 @@ def _counts(
         )
         if done.returncode:
             lines = (done.stdout + done.stderr).strip().splitlines() or ["no message"]
-            raise ContractError(f"yosys failed on {top}: {lines[-1]}")
+            raise ContractError(f"yosys failed on {top} with status {done.returncode}: {lines[-1]}")
         design = json.loads((folder / "stat.json").read_text())["design"]
     cells: dict[str, int] = design["num_cells_by_type"]
     memory = sum(count * cells.get(kind, 0) for kind, count in _LUTS_OF_RAM.items())
