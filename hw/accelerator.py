@@ -1,5 +1,9 @@
 """The accelerator: wires the blocks together."""
 
+from functools import reduce
+from operator import and_, or_
+from types import SimpleNamespace
+
 from amaranth import Module, ResetInserter, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
@@ -52,40 +56,52 @@ class Accelerator(wiring.Component):
         m.submodules.control = control = Control()
         restart = ResetInserter(control.reset)
 
-        def add(name, block):
+        blocks = {
+            "ring": Ring(),
+            "dispatch": Dispatch(config),
+            "loader_a": Loader(config, "a"),
+            "loader_b": Loader(config, "b"),
+            "buffer_a": OperandBuffer(config.rows, config.word_bits, config.a_depth_words),
+            "buffer_b": OperandBuffer(config.cols, config.word_bits, config.b_depth_words),
+            "executor": Executor(config),
+            "array": Array(config, inline=self.inline),
+            "collector": Collector(config),
+            "results": ResultBuffer(config),
+            "drain": Drain(config),
+            "arbiter": ReadArbiter(2 * MAX_OUTSTANDING),
+            "counters": Counters(),
+            "watchdog": Watchdog(),
+        }
+        for name, block in blocks.items():
             m.submodules[name] = restart(block)
-            return block
+        chip = SimpleNamespace(registers=registers, control=control, **blocks)
 
-        ring = add("ring", Ring())
-        dispatch = add("dispatch", Dispatch(config))
-        loader_a = add("loader_a", Loader(config, "a"))
-        loader_b = add("loader_b", Loader(config, "b"))
-        buffer_a = add("buffer_a", OperandBuffer(config.rows, config.word_bits, config.a_depth_words))
-        buffer_b = add("buffer_b", OperandBuffer(config.cols, config.word_bits, config.b_depth_words))
-        executor = add("executor", Executor(config))
-        array = add("array", Array(config, inline=self.inline))
-        collector = add("collector", Collector(config))
-        results = add("results", ResultBuffer(config))
-        drain = add("drain", Drain(config))
-        arbiter = add("arbiter", ReadArbiter(2 * MAX_OUTSTANDING))
-        counters = add("counters", Counters())
-        watchdog = add("watchdog", Watchdog())
+        self._wire_memory(m, chip)
+        self._wire_instructions(m, chip)
+        self._wire_results(m, chip)
+        self._wire_registers(m, chip)
+        self._wire_state(m, chip)
+        self._wire_counters(m, chip)
+        return m
 
-        # Memory ports.
-        connect(m, ring.ar, arbiter.ar0)
-        connect(m, arbiter.r0, ring.r)
-        connect(m, loader_a.ar, arbiter.ar1)
-        connect(m, arbiter.r1, loader_a.r)
-        connect_read(m, self.m0, arbiter.ar, arbiter.r)
-        connect_read(m, self.m1, loader_b.ar, loader_b.r)
-        connect_write(m, self.m0_write, drain.aw, drain.w, drain.b)
+    def _wire_memory(self, m, chip):
+        """Instructions and operand A share m0's read side."""
+        connect(m, chip.ring.ar, chip.arbiter.ar0)
+        connect(m, chip.arbiter.r0, chip.ring.r)
+        connect(m, chip.loader_a.ar, chip.arbiter.ar1)
+        connect(m, chip.arbiter.r1, chip.loader_a.r)
+        connect_read(m, self.m0, chip.arbiter.ar, chip.arbiter.r)
+        connect_read(m, self.m1, chip.loader_b.ar, chip.loader_b.r)
+        connect_write(m, self.m0_write, chip.drain.aw, chip.drain.w, chip.drain.b)
 
-        # Instructions.
-        connect(m, ring.instructions, dispatch.instructions)
-        connect(m, dispatch.load_a, loader_a.commands)
-        connect(m, dispatch.load_b, loader_b.commands)
-        connect(m, dispatch.execute, executor.commands)
-        connect(m, dispatch.drain, drain.commands)
+    def _wire_instructions(self, m, chip):
+        """Ring to dispatch, dispatch to the engines; slots."""
+        registers, dispatch = chip.registers, chip.dispatch
+        connect(m, chip.ring.instructions, dispatch.instructions)
+        connect(m, dispatch.load_a, chip.loader_a.commands)
+        connect(m, dispatch.load_b, chip.loader_b.commands)
+        connect(m, dispatch.execute, chip.executor.commands)
+        connect(m, dispatch.drain, chip.drain.commands)
         m.d.comb += [
             registers.slot_a_addr.eq(dispatch.slot_a_addr),
             registers.slot_b_addr.eq(dispatch.slot_b_addr),
@@ -93,7 +109,11 @@ class Accelerator(wiring.Component):
             dispatch.slot_b.eq(registers.slot_b),
         ]
 
-        # Operands, steps, results.
+    def _wire_results(self, m, chip):
+        """The way of the data: loaders, buffers, array, collector, result buffer, drain."""
+        loader_a, loader_b, buffer_a, buffer_b = chip.loader_a, chip.loader_b, chip.buffer_a, chip.buffer_b
+        executor, array, collector = chip.executor, chip.array, chip.collector
+        results, drain, config = chip.results, chip.drain, self.config
         for loader, buffer in ((loader_a, buffer_a), (loader_b, buffer_b)):
             m.d.comb += [buffer.write_en.eq(loader.write_en), buffer.write_addr.eq(loader.write_addr)]
             m.d.comb += [
@@ -127,9 +147,11 @@ class Accelerator(wiring.Component):
             drain.drain_row.eq(results.drain_row),
         ]
 
-        self._wire_registers(m, registers, ring, dispatch, counters, control)
-
-        # State of the machine.
+    def _wire_state(self, m, chip):
+        """Busy, stop, errors and soft reset."""
+        ring, dispatch, drain = chip.ring, chip.dispatch, chip.drain
+        loader_a, loader_b, executor = chip.loader_a, chip.loader_b, chip.executor
+        registers, control, watchdog = chip.registers, chip.control, chip.watchdog
         engines = (loader_a, loader_b, executor, drain)
         ports = (ring, loader_a, loader_b, drain)
         engines_idle, quiet = Signal(), Signal()
@@ -153,7 +175,10 @@ class Accelerator(wiring.Component):
         ]
         m.d.comb += [block.stop.eq(control.stop) for block in (ring, dispatch, *engines)]
 
-        # Progress and performance.
+    def _wire_counters(self, m, chip):
+        """What the watchdog and the performance counters see."""
+        control, executor, watchdog = chip.control, chip.executor, chip.watchdog
+
         def moved(port, channel):
             return port[f"{channel}valid"] & port[f"{channel}ready"]
 
@@ -165,10 +190,11 @@ class Accelerator(wiring.Component):
         write = {name: getattr(self.m0_write, name) for name in AXI_WRITE.members}
         transfers = [moved(m0, "ar"), moved(m0, "r"), moved(m1, "ar"), moved(m1, "r")]
         transfers += [moved(write, channel) for channel in ("aw", "w", "b")]
+        progress = [*transfers, executor.busy, chip.collector.write_en, chip.dispatch.dispatched]
         m.d.comb += [
-            watchdog.limit.eq(registers.state.watchdog),
+            watchdog.limit.eq(chip.registers.state.watchdog),
             watchdog.busy.eq(control.busy & ~control.halted),
-            watchdog.progress.eq(_any([*transfers, executor.busy, collector.write_en, dispatch.dispatched])),
+            watchdog.progress.eq(_any(progress)),
         ]
         increments = {
             Counter.TOTAL: control.busy,
@@ -180,10 +206,12 @@ class Accelerator(wiring.Component):
             Counter.READ_STALL: stalled(m0, "ar") + stalled(m1, "ar"),
             Counter.WRITE_STALL: stalled(write, "aw") | stalled(write, "w"),
         }
-        m.d.comb += [counters.increment[counter].eq(amount) for counter, amount in increments.items()]
-        return m
+        m.d.comb += [chip.counters.increment[counter].eq(amount) for counter, amount in increments.items()]
 
-    def _wire_registers(self, m, registers, ring, dispatch, counters, control):
+    def _wire_registers(self, m, chip):
+        """What the host sees and sets."""
+        registers, control, ring = chip.registers, chip.control, chip.ring
+        dispatch, counters = chip.dispatch, chip.counters
         connect(m, flipped(self.s_axil), registers.bus)
         values, state, events = registers.values, registers.state, registers.events
         config = self.config
@@ -229,14 +257,8 @@ def _pack(register_name: str, fields: dict[str, int]) -> int:
 
 
 def _all(bits):
-    result = 1
-    for bit in bits:
-        result = result & bit
-    return result
+    return reduce(and_, bits, 1)
 
 
 def _any(bits):
-    result = 0
-    for bit in bits:
-        result = result | bit
-    return result
+    return reduce(or_, bits, 0)
