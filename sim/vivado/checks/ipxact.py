@@ -8,6 +8,7 @@ from hw.contract.ports import INTERFACES, PORTS
 from hw.contract.regs import REGISTERS, SLOT_BASE
 from sim.vivado.standin.ipxact import NAMESPACE
 
+_DIRECTIONS = {"input": "in", "output": "out"}
 _SPACES = {"s": NAMESPACE}
 
 
@@ -26,6 +27,11 @@ def component_problems(path: Path) -> list[str]:
     if vlnv != VLNVS[0]:
         found.append(f"VLNV is {vlnv}; allowed: {VLNVS[0]}")
     found += _differences("bus", _buses(root), _wanted_buses())
+    wires = {
+        item.findtext("s:name", "", _SPACES): item.findtext("s:wire/s:direction", "", _SPACES)
+        for item in root.iterfind(".//s:model/s:ports/s:port", _SPACES)
+    }
+    found += _differences("port", wires, {p.name: _DIRECTIONS[p.direction] for p in PORTS.values()})
     registers = {
         item.findtext("s:name", "", _SPACES): (
             int(item.findtext("s:addressOffset", "-1", _SPACES), 0),

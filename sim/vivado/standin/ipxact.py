@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sim.vivado.standin.objects import Thing
+from sim.vivado.standin.verilog import DeclaredPort
 
 NAMESPACE = "http://www.spiritconsortium.org/XMLSchema/SPIRIT/1685-2009"
 _VLNV = ("vendor", "library", "name", "version")
@@ -17,6 +18,7 @@ class Component:
     identity: Thing
     root: Path
     source: Path
+    ports: dict[str, DeclaredPort] = field(default_factory=dict)
     interfaces: dict[str, Thing] = field(default_factory=dict)
     associations: list[dict[str, str]] = field(default_factory=list)
     registers: dict[str, tuple[Thing, list[Thing]]] = field(default_factory=dict)
@@ -88,9 +90,8 @@ def write_component(component: Component, path: Path) -> None:
     for register, fields in component.registers.values():
         _register(block, register, fields)
     ports = ElementTree.SubElement(ElementTree.SubElement(root, _tag("model")), _tag("ports"))
-    for interface in component.interfaces.values():
-        for name in _signals(interface).values():
-            _text(ElementTree.SubElement(ports, _tag("port")), "name", name)
+    for port in component.ports.values():
+        _port(ports, port)
     _text(root, "description", component.identity.properties["description"])
     ElementTree.indent(root)
     ElementTree.ElementTree(root).write(path, encoding="unicode", xml_declaration=True)
@@ -121,12 +122,25 @@ def _bus(parent: ElementTree.Element, interface: Thing) -> None:
     ElementTree.SubElement(bus, _tag("busType"), {_tag(key): value for key, value in names.items()})
     names["name"] += "_rtl"
     ElementTree.SubElement(bus, _tag("abstractionType"), {_tag(key): value for key, value in names.items()})
-    ElementTree.SubElement(bus, _tag(interface.properties["interface_mode"]))
+    role = ElementTree.SubElement(bus, _tag(interface.properties["interface_mode"]))
+    if role.tag == _tag("slave") and names["name"] == "aximm_rtl":
+        ElementTree.SubElement(role, _tag("memoryMapRef"), {_tag("memoryMapRef"): interface.name})
     maps = ElementTree.SubElement(bus, _tag("portMaps"))
     for signal, port in _signals(interface).items():
         entry = ElementTree.SubElement(maps, _tag("portMap"))
         _text(ElementTree.SubElement(entry, _tag("logicalPort")), "name", signal)
         _text(ElementTree.SubElement(entry, _tag("physicalPort")), "name", port)
+
+
+def _port(parent: ElementTree.Element, port: DeclaredPort) -> None:
+    entry = ElementTree.SubElement(parent, _tag("port"))
+    _text(entry, "name", port.name)
+    wire = ElementTree.SubElement(entry, _tag("wire"))
+    _text(wire, "direction", {"input": "in", "output": "out"}[port.direction])
+    if port.width > 1:
+        vector = ElementTree.SubElement(wire, _tag("vector"))
+        _text(vector, "left", str(port.width - 1))
+        _text(vector, "right", "0")
 
 
 def _register(parent: ElementTree.Element, register: Thing, fields: list[Thing]) -> None:

@@ -52,9 +52,10 @@ class Packager:
             display_name="",
             description="",
         )
-        self.component = Component(identity, Path(given.need("-root_dir")), sources[0])
+        ports = declared_ports(sources[0], project.top)
+        self.component = Component(identity, Path(given.need("-root_dir")), sources[0], ports)
         self.session.add(identity)
-        for name, interface in _inferred(declared_ports(sources[0], project.top)).items():
+        for name, interface in _inferred(ports).items():
             self.component.interfaces[name] = interface
             self.session.add(interface)
         return ""
