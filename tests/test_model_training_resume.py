@@ -1,11 +1,14 @@
 """Interrupted torch runs end as uninterrupted ones, bit for bit, wherever they were interrupted."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch_runs import LANGUAGE, LSTM, PICTURES, SMALL, images, language, pictures
@@ -115,6 +118,19 @@ def test_the_last_two_checkpoints_are_kept(saved):
     }
     steps = [checkpoint.load(path)[1]["counters"]["step"] for path in sorted(saved.glob("*.npz"))]
     assert sorted(steps) == [4, 8]
+
+
+def test_the_previous_checkpoint_is_kept_where_files_cannot_be_linked(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    path = tmp_path / CHECKPOINT
+    for step in range(3):
+        checkpoint.save_keeping_previous(path, {"x": np.full(2, step)}, {"step": step})
+    found = [checkpoint.load(place)[1]["step"] for place in (path, checkpoint.previous(path))]
+    assert found == [2, 1]
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_damaged_checkpoint_is_passed_over_and_both_damaged_are_an_error(saved):

@@ -15,6 +15,7 @@ from model.training import TorchConfig, TorchRun, TorchTrainer, TrainingDiverged
 from model.training.config import METHODS
 from model.training.distributed import join
 from model.training.learning_rate import LearningRate
+from model.training.state import weights_sha256
 from model.training.tasks import psnr
 
 TASKS = {
@@ -65,6 +66,20 @@ def test_every_method_trains_on_every_task(kind, method, tmp_path):
     expected = {"fp32": 0, "ldp": "learned"}.get(method, config.fw[1])
     assert summary["eval_bits"] == rows[-1]["eval_bits"] == expected
     assert ("layer_bits" in summary) == (method == "ldp")
+
+
+@pytest.mark.parametrize("model", ["mobilenetv2", "resnet14", "resnet18", "resnet50", "vit", "deit-tiny"])
+def test_every_image_network_takes_a_step_in_every_method(model):
+    """Those for large images on 64 x 64 pixels, the smallest that count as large."""
+    large = model in ("resnet18", "resnet50", "deit-tiny")
+    task = images(16, side=64 if large else 16, channels=3)
+    for method in METHODS:
+        config = replace(SMALL, model=model, width=8, method=method, batch_size=2, steps=1, lr=0.01)
+        before = TorchTrainer(config, task)
+        initial = weights_sha256(before.model)
+        assert math.isfinite(before.train_epoch()["train_loss"])
+        assert weights_sha256(before.model) != initial
+        assert before.work.gbitops > 0
 
 
 @pytest.mark.parametrize("quantiser", ["dorefa", "wageubn"])

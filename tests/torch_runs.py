@@ -11,11 +11,11 @@ from model.training import Classification, LanguageModel, SuperResolution, Torch
 SMALL = TorchConfig(model="resnet8", width=4, epochs=2, cycles=2, batch_size=8, lr=0.05)
 
 
-def images(count=48, side=8, seed=0, **options):
+def images(count=48, side=8, seed=0, channels=1, **options):
     """Four classes of noise, each brighter than the one before."""
     rng = np.random.default_rng(seed)
     labels = np.arange(count) % 4
-    pixels = rng.normal(size=(count, side, side, 1)).astype(np.float32)
+    pixels = rng.normal(size=(count, side, side, channels)).astype(np.float32)
     pixels += labels[:, None, None, None].astype(np.float32)
     train, test = slice(0, count * 3 // 4), slice(count * 3 // 4, count)
     parts = (ImageArrays(pixels[part], labels[part].astype(np.int64)) for part in (train, test))
