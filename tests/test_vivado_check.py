@@ -107,7 +107,8 @@ printf 'setup_slack_ns 0.1\\nhold_slack_ns 0.02\\nvivado 2022.1\\n' > "$output/t
 """
     _vivado(tmp_path, body)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    assert main(["bitstream", "--out", str(tmp_path / "out"), "--clock-mhz", "200"]) == 0
+    monkeypatch.chdir(tmp_path)
+    assert main(["bitstream", "--out", "out", "--clock-mhz", "200"]) == 0
     manifest = json.loads((tmp_path / "out" / "zc706" / "manifest.json").read_text())
     assert manifest["clock_mhz"] == 200
     assert set(manifest["sha256"]) >= {"cpt.bit", "cpt.hwh", "cpt_accelerator.v"}

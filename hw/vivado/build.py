@@ -28,7 +28,7 @@ def prepare(target: Board, clock_mhz: float, output: Path, jobs: int = 4) -> Bui
     Raises `ContractError` for a clock out of reach.
     """
     target.clock_divisors(clock_mhz)
-    config = preset(target.preset)
+    config, output = preset(target.preset), output.resolve()  # Vivado runs in another folder
     output.mkdir(parents=True, exist_ok=True)
     identity = _identity(target, clock_mhz)
     verilog = output / "cpt_accelerator.v"
