@@ -12,8 +12,10 @@ from cpt.main import main
 from host.driver import DEADLINE_S
 from host.errors import DeviceError
 from host.measure import MEASURED
-from host.run import SUMMARY
+from host.run import CHECKPOINT, METRICS, SUMMARY
+from hw.contract import register
 from sim.device import open_simulated
+from sim.fast.backend import FastBackend
 
 QUICK = ["--width", "4", "--steps", "4", "--batch-size", "16", "--cycles", "1", "--seed", "1"]
 
@@ -142,6 +144,29 @@ def test_a_wrong_reference_ends_the_run_with_the_clock_it_found(board, tmp_path,
     monkeypatch.setattr(host.board.WallClock, "add", lambda self, s, cycles: real(self, s * 1e-6, cycles))
     assert _train(board, tmp_path) == 2
     assert "so the reference of the processor's clocks is not the one assumed" in capsys.readouterr().err
+
+
+def test_ctrl_c_frees_everything_and_keeps_the_last_checkpoint(board, tmp_path, capsys, monkeypatch):
+    """Pressed while a program of the second epoch runs; the command then goes on where it was."""
+    epochs = ["--steps", "0", "--epochs", "2", "--batch-size", "512", "--no-compare", "--no-check-rtl"]
+    real, pressed, status = FastBackend.read_register, [], register("STATUS").offset
+    checkpoint = tmp_path / "digits" / CHECKPOINT
+
+    def reading(self, offset):
+        if offset == status and checkpoint.exists() and not pressed:
+            pressed.append(offset)
+            raise KeyboardInterrupt
+        return real(self, offset)
+
+    monkeypatch.setattr(FastBackend, "read_register", reading)
+    assert _train(board, tmp_path, *epochs) == 130
+    assert pressed
+    assert "cpt train: interrupted" in capsys.readouterr().err
+    assert board.default_memory.regions.taken_bytes == 0
+    assert board.backend.read_register(status) == 0
+    assert _train(board, tmp_path, *epochs, "--resume") == 0
+    rows = [json.loads(line) for line in (tmp_path / "digits" / METRICS).read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [0, 1]
 
 
 def test_the_doctor_examines_a_board(board, capsys, monkeypatch):
