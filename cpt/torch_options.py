@@ -9,7 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from cpt.data import DIGITS
 from cpt.options import Option
+from host.run import CHECKPOINT
 from hw.contract import ContractError
 
 TORCH = (
@@ -25,6 +27,7 @@ TORCH = (
     Option("pfq_eps", float, "change of the loss below which pfq moves on", "X"),
     Option("optimiser", str, "sgd, adam or adamw", "NAME"),
     Option("lr_cycles", int, "restarts of --lr-schedule cyclic", "N"),
+    Option("lr_drop_epochs", int, "--lr-schedule step: times 0.1 every N epochs", "N"),
     Option("warmup_steps", int, "steps in which the learning rate rises", "N"),
     Option("clip", float, "largest norm of the gradients; 0: any", "NORM"),
     Option("dropout", float, "of language models", "SHARE"),
@@ -33,9 +36,21 @@ TORCH = (
     Option("amp", str, "mixed precision: off or bf16", "NAME"),
 )
 """Fields of `model.training.TorchConfig` that only torch training has."""
-MACHINE = ("data_dir", "scale", "workers", "threads", "save_every", "cyclic_bw")
+MACHINE = ("data_dir", "scale", "workers", "threads", "save_every", "cyclic_bw", "arch", "automatic_resume")
 WARMUP_STEPS = 400
 """Of the public code's ``--warm_up``."""
+PUBLIC_DEFAULTS = {
+    "cifar": {"steps": 64_000, "batch_size": 128, "lr_schedule": "step", "cycles": 1},
+    "imagenet": {
+        "epochs": 120,
+        "batch_size": 256,
+        "lr_schedule": "step",
+        "lr_drop_epochs": 30,
+        "cycles": 32,
+        "per": "iteration",
+    },
+}
+"""What the public code's two programs do unless told otherwise; in force where ``--arch`` is given."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,6 +78,21 @@ def refuse(arguments: argparse.Namespace) -> None:
             )
 
 
+def settle(arguments: argparse.Namespace) -> None:
+    """Fill in what ``--arch`` and ``--automatic_resume`` of the public code stand for."""
+    if arguments.arch is not None:
+        data, model = _architecture(arguments.arch)
+        arguments.model = arguments.model or model
+        for name, default, value in (("data", DIGITS, data), ("run_name", DIGITS, arguments.arch)):
+            if getattr(arguments, name) == default:
+                setattr(arguments, name, value)
+        for name, value in PUBLIC_DEFAULTS["imagenet" if data == "imagenet" else "cifar"].items():
+            if getattr(arguments, name) is None:
+                setattr(arguments, name, value)
+    if arguments.automatic_resume:
+        arguments.resume = (Path(arguments.out) / arguments.run_name / CHECKPOINT).is_file()
+
+
 class _Rename(argparse.Action):
     """Stores what ``translate`` makes of the value: fields and their values."""
 
@@ -73,11 +103,7 @@ class _Rename(argparse.Action):
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: Any = None
     ) -> None:
-        try:
-            found = self.translate(values)
-        except ValueError as error:
-            raise argparse.ArgumentError(self, str(error)) from None
-        for name, value in found.items():
+        for name, value in self.translate(values).items():
             setattr(namespace, name, value)
 
 
@@ -100,6 +126,7 @@ def _add_public_names(group: argparse._ArgumentGroup) -> None:
         ("--dataset", "data", str),
         ("--datadir", "data_dir", Path),
         ("--iters", "steps", int),
+        ("--epoch", "epochs", int),
         ("--batch_size", "batch_size", int),
         ("--weight_decay", "weight_decay", float),
         ("--wd", "weight_decay", float),
@@ -113,10 +140,21 @@ def _add_public_names(group: argparse._ArgumentGroup) -> None:
     switch("--is_cyclic_precision", {"method": "cpt", "per": "iteration"}, "--method cpt --per iteration")
     switch("--warm_up", {"warmup_steps": WARMUP_STEPS}, f"--warmup-steps {WARMUP_STEPS}")
     other("--num_bits", _static_bits, int, "--fw X; 0: --method fp32")
-    other("--arch", _architecture, str, "--model, and --data where the name has it")
+    group.add_argument("--arch", metavar="X", help="--model, --data and --run-name, and that code's defaults")
+    group.add_argument(
+        "--automatic_resume", action="store_const", const=True, help="--resume where there is a checkpoint"
+    )
     other("--lr_schedule", _lr_schedule, str, "--lr-schedule; piecewise: step")
     other("--swa_start", lambda v: {"swa_start_step": v}, float, "--swa-start, in steps")
-    for flag in ("--print_freq", "--eval_every", "--swa_freq", "--start_iter", "--step_ratio", "--dir"):
+    for flag in (
+        "--print_freq",
+        "--eval_every",
+        "--swa_freq",
+        "--start_iter",
+        "--start_epoch",
+        "--step_ratio",
+        "--dir",
+    ):
         other(flag, _without_effect(flag), str, "taken, without effect")
 
 
@@ -124,15 +162,15 @@ def _static_bits(bits: int) -> dict[str, Any]:
     return {"fw": [bits]} if bits else {"method": "fp32"}
 
 
-def _architecture(name: str) -> dict[str, Any]:
-    """``cifar10_resnet_38`` and the like."""
+def _architecture(name: str) -> tuple[str, str]:
+    """(data, model) of ``cifar10_resnet_38``, ``resnet34`` and the like."""
     match = re.fullmatch(r"(cifar100?)_(resnet|mobilenet)_?v?(\d+)", name)
     if match:
         data, family, number = match.groups()
-        return {"data": data, "model": f"resnet{number}" if family == "resnet" else "mobilenetv2"}
+        return data, f"resnet{number}" if family == "resnet" else "mobilenetv2"
     if re.fullmatch(r"resnet\d+", name):
-        return {"model": name}
-    raise ValueError(f"arch is {name!r}; allowed: cifar10_resnet_N, cifar100_resnet_N, resnetN")
+        return "imagenet", name
+    raise ContractError(f"arch is {name!r}; allowed: cifar10_resnet_N, cifar100_resnet_N, resnetN")
 
 
 def _lr_schedule(name: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cpt.data import DIGITS, load_dataset
 from cpt.options import AUTO, TRAINING
 from cpt.table import align
-from cpt.torch_options import TORCH
+from cpt.torch_options import TORCH, settle
 from hw.contract import ContractError
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ def make_task(arguments: argparse.Namespace) -> tuple[TorchConfig, Task]:
     from model.training.catalog import IMAGES, LANGUAGE, NAMES, PICTURES
     from model.training.config import TorchConfig
 
+    settle(arguments)
     name = arguments.data
     kinds = {LanguageModel: LANGUAGE, SuperResolution: PICTURES, Classification: IMAGES}
     kind = next((kind for kind, names in kinds.items() if name in names), Classification)

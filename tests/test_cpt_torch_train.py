@@ -1,5 +1,6 @@
 """``cpt train --device cpu``: the accelerator's options and files, the public code's flags, errors."""
 
+import argparse
 import json
 import shutil
 import subprocess
@@ -9,9 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from cpt import train as command
 from cpt.main import main
-from cpt.torch_train import make_task
+from cpt.torch_options import settle
+from cpt.torch_train import _values, make_task
 from host.run import CHECKPOINT, METRICS, SUMMARY
+from model.training import TorchConfig
 
 ROOT = Path(__file__).parent.parent
 QUICK = ["--device", "cpu", "--width", "4", "--steps", "3", "--batch-size", "16", "--seed", "1"]
@@ -82,10 +86,6 @@ def test_resume_starts_the_static_run_that_had_not_begun(tmp_path, capsys):
 
 def parsed(*options):
     """The configuration that a command line describes."""
-    import argparse
-
-    from cpt import train as command
-
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
     arguments = parser.parse_args([*options, "--device", "cpu"])
@@ -116,23 +116,49 @@ def test_the_public_codes_flags_mean_what_they_mean_there(capsys):
     assert "--print_freq has no effect here" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("arch", "data", "model"),
-    [
-        ("cifar10_resnet_38", "cifar10", "resnet38"),
-        ("cifar100_resnet_74", "cifar100", "resnet74"),
-        ("resnet18", "digits", "resnet18"),
-    ],
+CIFAR_EXAMPLE = (
+    *("--save_folder", "logs", "--arch", "cifar100_resnet_74", "--workers", "4", "--dataset", "cifar100"),
+    *("--datadir", "nowhere", "--is_cyclic_precision", "--cyclic_num_bits_schedule", "3", "8"),
+    *("--cyclic_num_grad_bits_schedule", "8", "8", "--num_cyclic_period", "32"),
 )
-def test_architectures_of_the_public_code_are_known(arch, data, model):
-    import argparse
+IMAGENET_EXAMPLE = (
+    *("--save_folder", "logs", "--arch", "resnet34", "--warm_up", "--datadir", "nowhere"),
+    *("--is_cyclic_precision", "--cyclic_num_bits_schedule", "3", "8", "--automatic_resume"),
+    *("--cyclic_num_grad_bits_schedule", "8", "8", "--num_cyclic_period", "32"),
+)
+"""The examples of the public code's README."""
 
-    from cpt import train as command
 
+def settled(*options):
+    """Options and the fields of `TorchConfig` they come to, without looking for data."""
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
-    arguments = parser.parse_args(["--arch", arch])
-    assert (arguments.data, arguments.model) == (data, model)
+    arguments = parser.parse_args(options)
+    settle(arguments)
+    return arguments, TorchConfig(**_values(arguments, {}))
+
+
+def test_the_examples_of_the_public_code_mean_what_they_mean_there():
+    arguments, config = settled(*CIFAR_EXAMPLE)
+    assert (arguments.data, config.model) == ("cifar100", "resnet74")
+    assert (config.steps, config.batch_size) == (64_000, 128)
+    assert (config.fw, config.bw, config.cycles, config.lr_schedule) == ((3, 8), (8, 8), 32, "step")
+    assert (arguments.out / arguments.run_name, arguments.workers) == (Path("logs/cifar100_resnet_74"), 4)
+    arguments, config = settled(*IMAGENET_EXAMPLE)
+    assert (arguments.data, config.model) == ("imagenet", "resnet34")
+    assert (config.epochs, config.batch_size) == (120, 256)
+    assert (config.per, config.cycles) == ("iteration", 32)
+    assert (config.warmup_steps, config.lr_drop_epochs) == (400, 30)
+    assert arguments.resume is False
+    _, config = settled("--arch", "cifar10_resnet_38", "--iters", "100", "--num_bits", "8")
+    assert (config.steps, config.method) == (100, "static")
+
+
+def test_automatic_resume_goes_on_where_there_is_a_checkpoint(tmp_path, capsys):
+    for _ in range(2):
+        assert train("--automatic_resume", "--json", out=tmp_path) == 0
+    first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert first == second
 
 
 def test_every_kind_of_data_has_its_own_defaults():

@@ -219,6 +219,7 @@ def test_learning_rates_follow_their_schedules():
 
     assert rates("step") == [1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01]
     assert rates("constant", warmup_steps=4) == [0.25, 0.5, 0.75, 1, 1, 1, 1, 1]
+    assert rates("step", drop_steps=3) == pytest.approx([1, 1, 1, 0.1, 0.1, 0.1, 0.01, 0.01])
     cosine, cyclic = rates("cosine"), rates("cyclic", cycles=2)
     assert cosine == pytest.approx([0.5 * (1 + math.cos(math.pi * step / 8)) for step in range(8)])
     assert cyclic[:4] == cyclic[4:] == pytest.approx(cosine[::2])

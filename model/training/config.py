@@ -59,6 +59,8 @@ class TorchConfig:
     lr: float = 0.1
     lr_schedule: str = "cosine"
     lr_cycles: int = 3
+    lr_drop_epochs: int = 0
+    """Schedule ``step``: times 0.1 every so many epochs; 0: at 50 % and 75 % of the run."""
     warmup_steps: int = 0
     momentum: float = 0.9
     weight_decay: float = 1e-4
@@ -97,7 +99,7 @@ class TorchConfig:
             check_bits("eval-bits", self.eval_bits)
         for name in ("width", "cycles", "every", "epochs", "batch_size", "lr_cycles", "sequence"):
             self._require(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("steps", "delay", "warmup_steps", "max_shift"):
+        for name in ("steps", "delay", "warmup_steps", "max_shift", "lr_drop_epochs"):
             self._require(name, getattr(self, name) >= 0, "at least 0")
         self._require("seed", 0 <= self.seed < 2**32, f"0..{2**32 - 1}")
         for name, most in (

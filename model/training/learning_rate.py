@@ -12,8 +12,9 @@ LR_SCHEDULES = ("step", "cosine", "constant", "cyclic")
 class LearningRate:
     """Rate at every step of a run.
 
-    ``step``: times 0.1 at 50 % and at 75 % (CPT section 4.1); ``cosine``: to 0; ``constant``; ``cyclic``:
-    down along half a cosine and back up at once, ``cycles`` times (warm restarts, a baseline of CPT).
+    ``step``: times 0.1 at 50 % and at 75 % (CPT section 4.1), or every ``drop_steps``; ``cosine``: to
+    0; ``constant``; ``cyclic``: down along half a cosine and back up at once, ``cycles`` times (warm
+    restarts, a baseline of CPT).
     The first ``warmup_steps`` rise in a straight line; the schedule itself goes on below them.
     """
 
@@ -22,6 +23,7 @@ class LearningRate:
     total_steps: int
     cycles: int = 1
     warmup_steps: int = 0
+    drop_steps: int = 0
 
     def __post_init__(self) -> None:
         if self.schedule not in LR_SCHEDULES:
@@ -30,6 +32,8 @@ class LearningRate:
     def at(self, step: int) -> float:
         """Rate of ``step``, counted from 0."""
         warm = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
+        if self.schedule == "step" and self.drop_steps:
+            return float(self.highest * warm * 0.1 ** (step // self.drop_steps))
         return self.highest * warm * self._height(step / self.total_steps)
 
     def _height(self, done: float) -> float:

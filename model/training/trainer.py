@@ -69,7 +69,12 @@ class TorchTrainer:
             )
         self.total_steps = config.steps or config.epochs * self.steps_per_epoch
         self.rate = LearningRate(
-            config.lr_schedule, config.lr, self.total_steps, config.lr_cycles, config.warmup_steps
+            config.lr_schedule,
+            config.lr,
+            self.total_steps,
+            config.lr_cycles,
+            config.warmup_steps,
+            config.lr_drop_epochs * self.steps_per_epoch,
         )
         torch.manual_seed(config.seed)
         model = quantize_(build_network(config, task), config.quantisation())
