@@ -245,10 +245,12 @@ def test_extreme_draws_stay_inside_the_padding():
 
 
 def test_draws_are_uniform_and_orders_are_permutations():
-    found = draws(np.arange(5000), 2, seed=1, epoch=1)
+    found = draws(np.arange(5000), 2, seed=1, epoch=1, total=5000)
     assert 0 <= found.min() < 0.001
     assert 0.999 < found.max() < 1
     np.testing.assert_allclose(np.histogram(found, 10, (0, 1))[0], 1000, rtol=0.12)
+    some = np.array([3, 4999, 3])
+    np.testing.assert_array_equal(draws(some, 2, 1, 1, total=6000), found[some])
     order = shuffled(1000, 1, 1)
     assert sorted(order.tolist()) == list(range(1000))
     assert not np.array_equal(order, shuffled(1000, 1, 2))

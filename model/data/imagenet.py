@@ -55,7 +55,7 @@ class ImageFolder:
 
     def train_batch(self, index: np.ndarray, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """Prepared training images (N, H, W, C) float32 and labels, as they are in this epoch."""
-        noise = draws(index, 5, seed, epoch)
+        noise = draws(index, 5, seed, epoch, len(self.train))
         images = [self._random_part(self.train[i][0], row) for i, row in zip(index, noise, strict=True)]
         return _standardise(images), np.array([self.train[i][1] for i in index], np.int64)
 

@@ -62,7 +62,7 @@ class ImageSet:
         """Prepared training images (N, H, W, C) float32 and labels, as they are in this epoch."""
         pixels = self._standardise(self.train.pixels[index])
         if self.pad or self.flip:
-            pixels = augment(pixels, draws(index, 3, seed, epoch), self.pad, self.flip)
+            pixels = augment(pixels, draws(index, 3, seed, epoch, len(self.train)), self.pad, self.flip)
         return pixels, self.train.labels[index]
 
     def test_batch(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

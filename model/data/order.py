@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from model.noise import noise_key, uniform
@@ -17,11 +19,19 @@ def shuffled(count: int, seed: int, epoch: int, stream: int = ORDER_STREAM) -> n
     return np.argsort(uniform(noise_key(seed, epoch, stream), count), kind="stable")
 
 
-def draws(index: np.ndarray, count: int, seed: int, epoch: int) -> np.ndarray:
-    """``count`` numbers in [0, 1) for each sample of ``index`` in this epoch: (len(index), count) float32."""
+def draws(index: np.ndarray, count: int, seed: int, epoch: int, total: int) -> np.ndarray:
+    """``count`` numbers in [0, 1) for each sample of ``index`` in this epoch: (len(index), count) float32.
+
+    ``total``: samples of the epoch; the numbers do not depend on it.
+    """
+    return _all_draws(count, seed, epoch, total)[index]
+
+
+@lru_cache(maxsize=2)
+def _all_draws(count: int, seed: int, epoch: int, total: int) -> np.ndarray:
+    """Those of all samples: made once per epoch, which takes less than a sample at a time does per batch."""
     key = noise_key(seed, epoch, AUGMENT_STREAM)
-    rows = [uniform(key, count, int(sample) * count) for sample in index]
-    return np.stack(rows) + np.float32(0.5)
+    return uniform(key, count * total).reshape(total, count) + np.float32(0.5)
 
 
 def choose(draw: np.ndarray, choices: int) -> np.ndarray:

@@ -66,7 +66,7 @@ class PictureSet:
 
         Cut out at random, mirrored and turned by a quarter or not.
         """
-        noise = draws(index, 5, seed, epoch)
+        noise = draws(index, 5, seed, epoch, self.train_count)
         pairs = [
             self._patch(self.train[i % len(self.train)], row) for i, row in zip(index, noise, strict=True)
         ]

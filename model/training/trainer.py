@@ -116,13 +116,8 @@ class TorchTrainer:
             return _tensors(self.task.train_batch(index, self.config.seed, epoch))
 
         for inputs, targets in prefetched(load, parts, self.workers):
-            report = self.train_step(inputs, targets)
-            if self.step % self.steps_per_epoch == 0 or self.finished:
-                break
-            on_step(report)
-        means = self._end_epoch()
-        on_step(report)
-        return means
+            on_step(self.train_step(inputs, targets))
+        return self._end_epoch()
 
     def train_step(self, inputs: Tensor, targets: Tensor) -> StepReport:
         """Forward, backward and update for this process's part of a batch, at the precision in force.
