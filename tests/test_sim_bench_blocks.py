@@ -11,6 +11,7 @@ from sim.bench import runner
 from sim.bench.__main__ import main
 from sim.bench.blocks import BLOCKS
 from sim.bench.runner import BenchFailure, run_bench
+from sim.verilator import BUILD_ROOT
 
 TINY = preset("tiny")
 SAMPLE = ("registers", "dispatch", "loader", "executor", "drain", "accelerator")
@@ -48,7 +49,7 @@ def test_a_fault_in_the_verilog_fails_the_bench(monkeypatch):
 
 def _fresh(name, config, export):
     """An export that leaves the real one's cache alone."""
-    folder = runner.BUILD_ROOT / "bench" / "verilog-faulty"
+    folder = BUILD_ROOT / "bench" / "verilog-faulty"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     export(config, folder)

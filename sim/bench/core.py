@@ -23,6 +23,8 @@ CLOCK_NS = 10
 RESET_CYCLES = 4
 WAIT_CYCLES = 100_000
 """Cycles after which `Bench.until` gives up."""
+ROUND_CYCLES = 50_000
+"""Cycles a bench may take for each of its rounds."""
 
 
 class BenchTimeout(AssertionError):
@@ -55,6 +57,7 @@ class Bench:
         self.board = Scoreboard()
         self.agents: list[Agent] = []
         self.cycle = 0
+        self._last_cycle = ROUND_CYCLES * rounds()
         self._writes: dict[str, int] = {}
 
     async def start(self) -> None:
@@ -74,8 +77,10 @@ class Bench:
         return int(getattr(self.dut, name).value)
 
     async def step(self, cycles: int = 1) -> None:
-        """Let ``cycles`` clock cycles pass."""
+        """Let ``cycles`` clock cycles pass; raises `BenchTimeout` if the whole bench takes too long."""
         for _ in range(cycles):
+            if self.cycle >= self._last_cycle:
+                raise BenchTimeout(f"bench not finished after {self.cycle} cycles")
             await self._half_step()
             for agent in self.agents:
                 agent.sample()

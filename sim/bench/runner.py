@@ -13,7 +13,6 @@ from xml.etree import ElementTree
 
 from hw.contract import ArrayConfig
 from sim.verilator import (
-    BUILD_ROOT,
     BuildError,
     cached_build,
     exported,
