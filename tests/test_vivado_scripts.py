@@ -160,13 +160,50 @@ def test_a_clock_the_processor_does_not_reach_stops_the_scripts(zc706: Build) ->
 def test_a_handoff_with_another_clock_or_address_is_named(zc706: Build) -> None:
     run_build(zc706)
     path = zc706.output / "cpt.hwh"
-    assert handoff_problems(path, zc706.board, 100.0) == ["FCLK0 is 200 MHz; allowed: 100 MHz"]
+    assert handoff_problems(path, zc706.board, 100.0) == [
+        "PCW_ACT_FPGA0_PERIPHERAL_FREQMHZ is 200; allowed: 100",
+        "FCLK0 is 200 MHz; allowed: 100 MHz",
+    ]
     text = path.read_text()
     path.write_text(text.replace("0x43C00000", "0x43C10000").replace("0x43C00FFF", "0x43C10FFF"))
     assert handoff_problems(path, zc706.board, 200.0) == ["register base is 0x43c10000; allowed: 0x43c00000"]
     path.write_text(re.sub(r'<CONNECTION INSTANCE="\w+" PORT="(IRQ_F2P|irq)" />', "", text))
     assert handoff_problems(path, zc706.board, 200.0) == [
         "end of irq is nothing; allowed: processing_system7_0/IRQ_F2P"
+    ]
+
+
+def test_a_handoff_with_the_reference_of_another_board_is_named(zc706: Build) -> None:
+    """What Vivado writes when a PYNQ-Z2's processor is left at its defaults."""
+    run_build(zc706)
+    path = zc706.output / "cpt.hwh"
+    path.write_text(path.read_text().replace('VALUE="33.333333"', 'VALUE="50"'))
+    assert handoff_problems(path, zc706.board, 200.0) == [
+        "PCW_CRYSTAL_PERIPHERAL_FREQMHZ is 50; allowed: 33.3333"
+    ]
+
+
+def test_another_clock_reaches_the_handoff(verilog: Path, tmp_path: Path) -> None:
+    target = dataclasses.replace(board("zc706"), preset="tiny")
+    build = Build(target, 125.0, verilog, tmp_path)
+    (tmp_path / "settings.tcl").write_text(settings_tcl(build))
+    run_build(build)
+    assert handoff_problems(tmp_path / "cpt.hwh", target, 125.0) == []
+
+
+def test_the_interpreter_inside_python_does_as_well(zc706: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tkinter")
+    monkeypatch.setattr("sim.vivado.standin.interpreter.shutil.which", lambda name: None)
+    assert script_problems(zc706) == []
+    with pytest.raises(ScriptError, match="setup slack is -1"):
+        run_build(zc706, Scenario(setup_slack_ns=-1))
+
+
+def test_a_machine_without_tcl_gets_one_line(zc706: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sim.vivado.standin.interpreter.shutil.which", lambda name: None)
+    monkeypatch.setattr("sim.vivado.standin.interpreter.importlib.util.find_spec", lambda name: None)
+    assert script_problems(zc706) == [
+        "no Tcl interpreter; allowed: tclsh on PATH (package tcl) or a Python with tkinter"
     ]
 
 

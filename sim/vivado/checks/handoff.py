@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hw.contract.board import CLOCK_TOLERANCE, Board
-from hw.contract.handoff import IP_NAME, PS_NAME, REGISTER_BASE, REGISTER_BYTES, VLNVS
+from hw.contract.handoff import BUILT_CLOCK, CRYSTAL, IP_NAME, PS_NAME, REGISTER_BASE, REGISTER_BYTES, VLNVS
 from hw.contract.ports import INTERRUPT
 from hw.contract.regs import REGISTERS, SLOT_BASE
 
@@ -28,7 +28,7 @@ def handoff_problems(path: Path, target: Board, clock_mhz: float) -> list[str]:
     for what, value, allowed in (
         *_identity(entry),
         *_registers(entry["registers"]),
-        *_clock(parsed.clock_dict[0], target, clock_mhz),
+        *_clock(parsed, target, clock_mhz),
         *_connections(metadata, target),
     ):
         if value != allowed:
@@ -57,7 +57,13 @@ def _registers(described: dict[str, Any]) -> Iterator[Row]:
             yield f"register {name}", "named", "no register of the contract"
 
 
-def _clock(clock: dict[str, int], target: Board, clock_mhz: float) -> Iterator[Row]:
+def _clock(parsed: Any, target: Board, clock_mhz: float) -> Iterator[Row]:
+    """What pynq sets the dividers to, and what the driver then corrects them by."""
+    clock, parameters = parsed.clock_dict[0], parsed.ip_dict[PS_NAME]["parameters"]
+    for name, wanted in ((CRYSTAL, target.crystal_mhz), (BUILT_CLOCK, clock_mhz)):
+        found = float(parameters.get(name, 0))
+        if abs(found - wanted) > CLOCK_TOLERANCE * wanted:
+            yield name, f"{found:g}", f"{wanted:g}"
     yield "enable of FCLK0", clock["enable"], 1
     reached = target.pll_mhz / (clock["divisor0"] * clock["divisor1"])
     if abs(reached - clock_mhz) > CLOCK_TOLERANCE * clock_mhz:

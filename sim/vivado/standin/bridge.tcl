@@ -25,6 +25,8 @@ if {[catch {source $argv0} message options]} {
     set places [regexp -all -inline {\((?:procedure|file) "[^"]*" line \d+\)} [dict get $options -errorinfo]]
     set place [lindex [lsearch -all -inline -not $places *::unknown*] 0]
     puts stderr "ERROR: $message $place"
+    flush stdout
     exit 1
 }
+flush stdout
 exit 0

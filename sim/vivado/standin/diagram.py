@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hw.contract.handoff import BUILT_CLOCK
 from hw.vivado.tcl import split_list
 from sim.vivado.standin.catalog import (
     CATALOGUE,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 GP0_APERTURE = (0x4000_0000, 0x8000_0000)
 """Bus addresses that M_AXI_GP0 serves (UG585, system address map)."""
-_ACTUAL_CLOCK = "CONFIG.PCW_ACT_FPGA0_PERIPHERAL_FREQMHZ"
+_ACTUAL_CLOCK = f"CONFIG.{BUILT_CLOCK}"
 
 
 @dataclass(frozen=True)

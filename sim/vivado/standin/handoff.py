@@ -4,12 +4,10 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hw.contract.handoff import IP_NAME, PS_NAME, hwh
+from hw.contract.handoff import BUILT_CLOCK, IP_NAME, PS_NAME, hwh
 
 if TYPE_CHECKING:
-    from sim.vivado.standin.diagram import Diagram
-
-_CLOCK = "CONFIG.PCW_ACT_FPGA0_PERIPHERAL_FREQMHZ"
+    from sim.vivado.standin.diagram import Diagram, Segment
 
 
 def write_handoff(diagram: "Diagram", path: Path) -> None:
@@ -19,7 +17,7 @@ def write_handoff(diagram: "Diagram", path: Path) -> None:
     modules = {item.get("INSTANCE"): item for item in root.iter("MODULE")}
     for name in (IP_NAME, PS_NAME):
         modules[name].set("VLNV", diagram.cells[name][0])
-    _set_clock(modules[PS_NAME], build.board.pll_mhz / float(diagram.properties(PS_NAME)[_CLOCK]))
+    _set_clock(modules[PS_NAME], build.board.pll_mhz, diagram.properties(PS_NAME))
     for segment in diagram.segments:
         _place(modules, segment)
     if diagram.driver.get(f"{PS_NAME}/IRQ_F2P") != f"{IP_NAME}/irq":
@@ -28,16 +26,21 @@ def write_handoff(diagram: "Diagram", path: Path) -> None:
     ElementTree.ElementTree(root).write(path, encoding="unicode", xml_declaration=True)
 
 
-def _set_clock(processor: ElementTree.Element, ratio: float) -> None:
+def _set_clock(processor: ElementTree.Element, pll_mhz: float, properties: dict[str, str]) -> None:
+    """Dividers and clocks as the processor cell has them."""
+    built = properties[f"CONFIG.{BUILT_CLOCK}"]
+    values = {
+        "PCW_FCLK0_PERIPHERAL_DIVISOR0": str(round(pll_mhz / float(built))),
+        BUILT_CLOCK: built,
+    }
     for parameter in processor.iter("PARAMETER"):
-        if parameter.get("NAME") == "PCW_FCLK0_PERIPHERAL_DIVISOR0":
-            parameter.set("VALUE", str(round(ratio)))
+        parameter.set("VALUE", values.get(parameter.get("NAME", ""), parameter.get("VALUE", "")))
 
 
-def _place(modules: dict, segment: object) -> None:
+def _place(modules: "dict[str | None, ElementTree.Element]", segment: "Segment") -> None:
     """Copy an assigned segment into the memory map of its master."""
-    space, target = segment.space.split("/"), segment.target.split("/")  # type: ignore[attr-defined]
+    space, target = segment.space.split("/"), segment.target.split("/")
     for entry in modules[space[0]].iter("MEMRANGE"):
         if (entry.get("INSTANCE"), entry.get("SLAVEBUSINTERFACE")) == tuple(target[:2]):
-            entry.set("BASEVALUE", f"0x{segment.base:08X}")  # type: ignore[attr-defined]
-            entry.set("HIGHVALUE", f"0x{segment.base + segment.size - 1:08X}")  # type: ignore[attr-defined]
+            entry.set("BASEVALUE", f"0x{segment.base:08X}")
+            entry.set("HIGHVALUE", f"0x{segment.base + segment.size - 1:08X}")

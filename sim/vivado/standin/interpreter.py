@@ -9,10 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 _BRIDGE = Path(__file__).with_name("bridge.tcl")
-_EMBEDDED = (
-    "import sys, tkinter; tcl = tkinter.Tcl(); tcl.eval('set argv [list %s]' % ' '.join("
-    "'{%s}' % word for word in sys.argv[2:])); tcl.evalfile(sys.argv[1])"
-)
+_EMBEDDED = """
+import os, sys, tkinter
+tcl = tkinter.Tcl()
+tcl.createcommand("exit", lambda status="0": os._exit(int(status)))  # tkinter takes Tcl's own away
+tcl.setvar("argv", tuple(sys.argv[2:]))
+tcl.evalfile(sys.argv[1])
+"""
+"""Program that makes a Python of tkinter's interpreter: the script's path first, then its arguments."""
 DEADLINE_S = 120.0
 
 
@@ -46,9 +50,11 @@ def run_script(
         timer.start()
         try:
             printed = _converse(process, answer)
+        except BaseException:
+            process.kill()
+            raise
         finally:
             timer.cancel()
-            process.kill() if process.poll() is None and sys.exc_info()[0] else None
     if process.returncode:
         raise ScriptError("\n".join(printed.splitlines()[-8:]) or f"no answer within {deadline_s:g} s")
     return printed
