@@ -212,7 +212,7 @@ def _rows(section: Section, out: Path) -> list[dict[str, Any]]:
         rows.append(
             {
                 "row": row.name,
-                "config": first["config"],
+                "config": _config(section, row, 0).as_dict(),
                 "dataset_sha256": first["dataset_sha256"],
                 "seeds": len(runs),
                 "planned": row.seeds,

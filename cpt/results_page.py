@@ -67,7 +67,8 @@ def _line(row: dict[str, Any], factor: float, digits: int) -> str:
     low, high = config["fw"]
     cyclic = low < high and config["method"] not in ("static", "fp32")
     precision = f"FW({low},{high})/BW{config['bw'][1]}" if cyclic else f"FW{high}/BW{config['bw'][1]}"
-    precision = {"fp32": "FP32", "pfq": "FW 3 4 6 8, BW 6 6 8 8"}.get(config["method"], precision)
+    stages = f"FW {' '.join(map(str, config['pfq_fw']))}, BW {' '.join(map(str, config['pfq_bw']))}"
+    precision = {"fp32": "FP32", "pfq": stages}.get(config["method"], precision)
     spread = "" if row["deviation"] is None else f" ± {factor * row['deviation']:.{digits}f}"
     bits = {0: "FP32", "learned": "learned bits"}.get(row["eval_bits"], f"FW{row['eval_bits']}")
     gain = ""
@@ -102,5 +103,5 @@ def _settings(config: dict[str, Any]) -> str:
         f"{config['model']}, width {config['width']}, {config['epochs']} epochs, "
         f"batch {config['batch_size']}, {config['optimiser']}, "
         f"learning rate {config['lr']:g} ({config['lr_schedule']}), weight decay {config['weight_decay']:g}, "
-        f"{config['cycles']} precision cycles per {config['per']}"
+        f"{config['cycles']} precision cycles, moved per {config['per']}"
     )

@@ -24,6 +24,8 @@ TORCH = (
     Option("ldp_target", float, "cost that ldp aims at, as a share of the static one", "SHARE"),
     Option("ldp_alpha", float, "weight of ldp's cost against the task", "X"),
     Option("ldp_lr", float, "learning rate of ldp's precisions", "RATE"),
+    Option("pfq_fw", int, "stages of method pfq, in place of --fw", "BITS", "+"),
+    Option("pfq_bw", int, "the same for gradients", "BITS", "+"),
     Option("pfq_eps", float, "change of the loss below which pfq moves on", "X"),
     Option("optimiser", str, "sgd, adam or adamw", "NAME"),
     Option("lr_cycles", int, "restarts of --lr-schedule cyclic", "N"),
@@ -58,7 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("torch (--device cpu or cuda)")
     for option in TORCH:
         group.add_argument(
-            option.flag, dest=option.field, type=option.kind, metavar=option.values, help=option.text
+            option.flag,
+            dest=option.field,
+            type=option.kind,
+            nargs=option.count,
+            metavar=option.values,
+            help=option.text,
         )
     group.add_argument("--cyclic-bw", nargs=2, type=int, metavar="BITS", help="gradients cycle between these")
     group.add_argument("--data-dir", type=Path, metavar="DIR", help="where the files of --data are")

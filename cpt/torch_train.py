@@ -145,6 +145,10 @@ def _values(arguments: argparse.Namespace, defaults: dict[str, Any]) -> dict[str
         if len(fw) > 2 or AUTO in fw[1:]:
             raise ValueError(f"fw is {' '.join(map(str, fw))}; allowed: one or two bit-widths, or auto first")
         given["fw"] = _to_be_tested(fw, defaults) if fw[0] == AUTO else (fw[0], fw[-1])
+    if given.get("method") == "pfq" and "fw" in given:
+        raise ValueError(f"fw is {' '.join(map(str, given['fw']))} with method pfq; allowed: --pfq-fw")
+    for field in {"pfq_fw", "pfq_bw"} & set(given):
+        given[field] = tuple(given[field])
     if "bw" in given:
         given["bw"] = (given["bw"], given["bw"])
     if arguments.cyclic_bw is not None:
@@ -282,7 +286,8 @@ def _row(result: dict[str, Any], task: Task) -> tuple[str, ...]:
     config = result["config"]
     low, high = config["fw"]
     precision = f"FW({low},{high})" if low < high else f"FW{high}"
-    shown = "FP32" if config["method"] == "fp32" else f"{precision}/BW{config['bw'][1]}"
+    stages = f"FW {' '.join(map(str, config['pfq_fw']))}"
+    shown = {"fp32": "FP32", "pfq": stages}.get(config["method"], f"{precision}/BW{config['bw'][1]}")
     bits = result["eval_bits"]
     evaluated = {0: "FP32", "learned": "learned bits"}.get(bits, f"FW{bits}")
     return (result["run"], shown, f"{result[task.metric]:.4f} ({evaluated})", f"{result['gbitops']:.4g}")

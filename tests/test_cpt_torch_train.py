@@ -169,10 +169,13 @@ def test_every_kind_of_data_has_its_own_defaults():
     config, _ = parsed("--data", "photographs")
     assert (config.model, config.fw, config.bw) == ("pan4", (8, 16), (16, 16))
     assert parsed("--fw", "8")[0].method == "static"
+    config, _ = parsed("--method", "pfq", "--pfq-fw", "2", "4", "--pfq-bw", "6", "8")
+    assert (config.pfq_fw, config.highest) == ((2, 4), (4, 8))
 
 
 WRONG = [
     (["--method", "magic"], "method is 'magic'; allowed: cpt, static"),
+    (["--method", "pfq", "--fw", "3", "6"], "fw is 3 6 with method pfq; allowed: --pfq-fw"),
     (["--quantiser", "lsq"], "quantiser is 'lsq'; allowed: sbm, dorefa, wageubn"),
     (["--data", "cifar10"], "data is 'cifar10' without --data-dir; allowed: the folder of its files"),
     (["--data", "cifar10", "--data-dir", "nowhere"], "data has no data_batch_1 in nowhere"),

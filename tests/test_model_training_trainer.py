@@ -63,7 +63,7 @@ def test_every_method_trains_on_every_task(kind, method, tmp_path):
     assert summary == json.loads((tmp_path / "summary.json").read_text())
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert rows == run.rows
-    expected = {"fp32": 0, "ldp": "learned"}.get(method, config.fw[1])
+    expected = {"fp32": 0, "ldp": "learned", "pfq": 8}.get(method, config.fw[1])
     assert summary["eval_bits"] == rows[-1]["eval_bits"] == expected
     assert ("layer_bits" in summary) == (method == "ldp")
 
@@ -282,6 +282,7 @@ WRONG = [
     ({"lr_schedule": "poly"}, "lr-schedule is 'poly'; allowed: step, cosine"),
     ({"delay": 5}, r"delay is 5; allowed: below the length of the run \(2\)"),
     ({"quantiser": "wageubn", "optimiser": "adam"}, "optimiser is 'adam'; allowed with wageubn: sgd"),
+    ({"method": "pfq", "pfq_fw": (3, 8)}, "stages are 2 of fw and 4 of bw"),
     ({"quantiser": "lsq"}, "quantiser is 'lsq'; allowed: sbm"),
 ]
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from model.config import DX_WEIGHTS, QuantConfig
+from model.pfq import BW_STAGES, FW_STAGES
 from model.schedule import check_bits
 from model.training.learning_rate import LearningRate
 
@@ -49,6 +50,9 @@ class TorchConfig:
     ldp_target: float = 0.6
     ldp_alpha: float = 1.0
     ldp_lr: float = 0.1
+    pfq_fw: tuple[int, ...] = FW_STAGES
+    """Stages of method ``pfq``, in place of ``fw``."""
+    pfq_bw: tuple[int, ...] = BW_STAGES
     pfq_eps: float = 0.05
     epochs: int = 18
     steps: int = 0
@@ -136,7 +140,14 @@ class TorchConfig:
             return 0
         if self.method == "ldp" and not self.eval_bits:
             return None
-        return self.eval_bits or self.fw[1]
+        return self.eval_bits or self.highest[0]
+
+    @property
+    def highest(self) -> tuple[int, int]:
+        """(fw, bw) that the run ends at."""
+        if self.method == "pfq":
+            return self.pfq_fw[-1], self.pfq_bw[-1]
+        return self.fw[1], self.bw[1]
 
     def per_epoch(self) -> bool:
         """Whether the precision moves with epochs."""
@@ -144,8 +155,8 @@ class TorchConfig:
 
     def static(self) -> TorchConfig:
         """The same run at the upper bounds throughout."""
-        hi, bw = self.fw[1], self.bw[1]
-        return dataclasses.replace(self, method="static", fw=(hi, hi), bw=(bw, bw))
+        fw, bw = self.highest
+        return dataclasses.replace(self, method="static", fw=(fw, fw), bw=(bw, bw))
 
     def as_dict(self) -> dict[str, Any]:
         """All fields by name, as JSON has them."""

@@ -79,7 +79,7 @@ class Fractional(Method):
 
     def __init__(self, model: nn.Module, config: TorchConfig) -> None:
         super().__init__(model)
-        self.progress = ProgressiveFractional(model, eps=config.pfq_eps)
+        self.progress = ProgressiveFractional(model, config.pfq_fw, config.pfq_bw, config.pfq_eps)
 
     def bits(self) -> dict[str, tuple[int, int]]:
         return dict.fromkeys(self.layers, self.progress.get_last_bits())
