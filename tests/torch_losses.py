@@ -1,6 +1,7 @@
 """Trains tiny networks for some steps and writes every loss: alone, or as one of torchrun's processes."""
 
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +11,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import torch
 from torch_runs import LANGUAGE, LSTM, SMALL, images, language
 
+from model import checkpoint
 from model.training import TorchRun, TorchTrainer
 from model.training.distributed import join
+from model.training.run import CHECKPOINT
 from model.training.state import weights_sha256
 
 STEPS = 6
@@ -40,15 +43,23 @@ CASES = {
 
 def losses(config, task, processes, folder):
     """Loss of every step, and what evaluation and the checkpoint say."""
-    run = TorchRun("run", TorchTrainer(config, task, processes), folder, save_every=2)
+    run = TorchRun("run", TorchTrainer(config, task, processes), folder, save_every=1)
     found = []
     run.start()
     summary = run.train(lambda report: found.append(report.loss))
+    if processes.leads:
+        # back to the checkpoint before the last, which is inside an epoch
+        os.replace(checkpoint.previous(folder / CHECKPOINT), folder / CHECKPOINT)
+    processes.sum_(torch.zeros(1))  # nobody reads before that
+    again = TorchRun("run", TorchTrainer(config, task, processes), folder)
+    again.resume()
     return {
         "losses": found,
         "test_loss": summary["loss"],
         "gbitops": summary["gbitops"],
         "weights": weights_sha256(run.trainer.model),
+        "resumed_at": again.trainer.step,
+        "resumed": again.train()["weights_sha256"],
     }
 
 
