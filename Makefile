@@ -15,8 +15,9 @@ train: .venv/installed ## train the digits network with cyclic precision on the 
 test: .venv/installed lint ## lint, types, unit tests and a seeded sample of the slow suites
 	$(BIN)/python -m pytest $(ARGS)
 
-sim: .venv/installed ## full regression: every precision, random shapes and stalls, all cocotb benches
+sim: .venv/installed ## full regression: every precision, random shapes and stalls, all cocotb benches, killed training runs
 	$(BIN)/python -m sim.regression --full $(ARGS)
+	$(BIN)/python tests/kill_and_resume.py --kills 20
 
 results: .venv/installed ## train every method on the bundled data and write docs/results.md (hours)
 	$(BIN)/cpt results $(ARGS)
