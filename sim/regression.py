@@ -25,6 +25,7 @@ from model.golden import int_matmul
 from sim.backend import MEMORY_BASE, Backend
 from sim.bare import BareMachine, MachineFault
 from sim.bench.__main__ import main as run_benches
+from sim.bench.blocks import SHAPED
 from sim.fast import FastBackend
 from sim.memory import Stalls, memory_model
 from sim.rtl import RtlBackend, RtlError
@@ -202,7 +203,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (RegressionError, BuildError) as error:
         print(error, file=sys.stderr)
         return 1
-    return run_benches(["--seed", str(options.seed)]) if options.full else 0
+    return _benches(options.seed) if options.full else 0
+
+
+def _benches(seed: int) -> int:
+    """All cocotb benches on ``tiny``, those that depend on the shape on ``zc706`` too; the exit status."""
+    shaped = [part for block in SHAPED for part in ("--block", block)]
+    return run_benches(["--seed", str(seed)]) or run_benches(
+        ["--preset", "zc706", "--seed", str(seed), *shaped]
+    )
 
 
 def _plan(config: ArrayConfig, options: argparse.Namespace) -> list[tuple[ArrayConfig, list[int]]]:

@@ -32,3 +32,6 @@ BLOCKS = (
     "accelerator",
 )
 """Names that `hw.export.export_block` and the modules ``sim.bench.check_<block>`` share, small ones first."""
+
+SHAPED = ("gearbox", "loader", "collector", "tile_walker", "serialiser", "drain")
+"""Blocks that the larger arrays exercise in ways the small one cannot: several beats a row, wide groups."""
