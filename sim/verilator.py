@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -49,16 +50,28 @@ def verilator_environment() -> dict[str, str]:
 def run_tool(command: list[str], cwd: Path, deadline_s: float, env: Mapping[str, str] | None = None) -> None:
     """Run one build step quietly; raises `BuildError` with its output if it fails or takes too long."""
     try:
-        done = subprocess.run(
-            command, cwd=cwd, env=env, timeout=deadline_s, text=True, capture_output=True, check=False
+        process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=env,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     except FileNotFoundError:
         raise BuildError(f"{command[0]} is not on PATH; it is needed to build the simulation") from None
-    except subprocess.TimeoutExpired:
-        raise BuildError(f"{command[0]} took longer than {deadline_s:.0f} s") from None
-    if done.returncode != 0:
-        tail = "\n".join((done.stdout + done.stderr).splitlines()[-40:])
-        raise BuildError(f"{command[0]} failed with status {done.returncode}:\n{tail}")
+    try:
+        output, _ = process.communicate(timeout=deadline_s)
+    except BaseException as error:
+        os.killpg(process.pid, signal.SIGKILL)  # the tool's own children too
+        process.communicate()
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise BuildError(f"{command[0]} took longer than {deadline_s:g} s") from None
+        raise
+    if process.returncode != 0:
+        tail = "\n".join(output.splitlines()[-40:])
+        raise BuildError(f"{command[0]} failed with status {process.returncode}:\n{tail}")
 
 
 def sources_key(files: Iterable[Path], *extra: object) -> str:
@@ -81,18 +94,21 @@ def cached_build(name: str, key: str, build: Callable[[Path], object]) -> Path:
     Two processes never build the same thing at once, and a failed or interrupted build leaves nothing.
     """
     target = BUILD_ROOT / f"{name}-{key}"
-    target.parent.mkdir(parents=True, exist_ok=True)
     if target.is_dir():
         return target
-    with _locked(target.with_name(f".{target.name}.lock")):
+    target.parent.mkdir(parents=True, exist_ok=True)
+    stem = Path(name).name
+    with _locked(target.with_name(f".{stem}.lock")):
         if not target.is_dir():
-            scratch = Path(tempfile.mkdtemp(prefix=".building-", dir=target.parent))
+            for stale in target.parent.glob(f".{stem}.building-*"):
+                shutil.rmtree(stale, ignore_errors=True)  # its builder held this lock and was killed
+            scratch = Path(tempfile.mkdtemp(prefix=f".{stem}.building-", dir=target.parent))
             try:
                 build(scratch)
                 scratch.rename(target)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
-            _forget_old(target, f"{Path(name).name}-{'?' * len(key)}")
+            _forget_old(target, f"{stem}-{'?' * len(key)}")
     return target
 
 
