@@ -57,14 +57,14 @@ SECTIONS = (
         (
             Row("static", 10, _STATIC),
             Row("CPT", 10),
-            Row("FP32", 5, {"method": "fp32"}),
-            Row("PFQ", 5, {"method": "pfq"}),
-            Row("LDP", 5, {"method": "ldp", "ldp_lr": 2.0}),
-            Row("static, cyclic learning rate", 5, {**_STATIC, "lr_schedule": "cyclic"}),
-            Row("DoReFa static", 5, {**_STATIC, "quantiser": "dorefa"}),
-            Row("DoReFa CPT", 5, {"quantiser": "dorefa"}),
-            Row("WAGEUBN static", 5, {**_STATIC, "quantiser": "wageubn"}),
-            Row("WAGEUBN CPT", 5, {"quantiser": "wageubn"}),
+            Row("FP32", 10, {"method": "fp32"}),
+            Row("PFQ", 10, {"method": "pfq"}),
+            Row("LDP", 10, {"method": "ldp", "ldp_lr": 2.0}),
+            Row("static, cyclic learning rate", 10, {**_STATIC, "lr_schedule": "cyclic"}),
+            Row("DoReFa static", 10, {**_STATIC, "quantiser": "dorefa"}),
+            Row("DoReFa CPT", 10, {"quantiser": "dorefa"}),
+            Row("WAGEUBN static", 10, {**_STATIC, "quantiser": "wageubn"}),
+            Row("WAGEUBN CPT", 10, {"quantiser": "wageubn"}),
         ),
     ),
     Section(
@@ -83,7 +83,7 @@ SECTIONS = (
             "weight_decay": 0.01,
             "clip": 1.0,
         },
-        (Row("static", 3, _STATIC), Row("CPT", 3), Row("FP32", 2, {"method": "fp32"})),
+        (Row("static", 5, _STATIC), Row("CPT", 5), Row("FP32", 3, {"method": "fp32"})),
     ),
     Section(
         "super-resolution",
@@ -101,7 +101,7 @@ SECTIONS = (
             "lr": 2e-3,
             "weight_decay": 0.0,
         },
-        (Row("static", 3, _STATIC), Row("CPT", 3), Row("FP32", 2, {"method": "fp32"})),
+        (Row("static", 5, _STATIC), Row("CPT", 5), Row("FP32", 3, {"method": "fp32"})),
     ),
 )
 
