@@ -17,6 +17,7 @@ from host.metrics import Tally
 from host.trainer import StepReport, Trainer
 from hw.contract.regs import CONTRACT_HASH
 from model.bitops import counted_macs
+from model.checkpoint import other_run
 
 METRICS, CHECKPOINT, SUMMARY = "metrics.jsonl", "checkpoint.npz", "summary.json"
 
@@ -63,14 +64,8 @@ class TrainingRun:
         """
         path = self.folder / CHECKPOINT
         arrays, meta = checkpoint.load(path)
-        found = meta.get("stated", {})
-        difference = self.trainer.config.difference(found.get("config", {}))
-        if difference is None:
-            names = (name for name, value in self.stated.items() if found.get(name) != value)
-            odd = next(names, None)
-            difference = odd and f"{odd} {found.get(odd)}, here {self.stated[odd]}"
-        if difference:
-            raise CheckpointError(f"checkpoint {path} has {difference}; allowed: the run it was written by")
+        if refusal := other_run(path, meta, self.stated, self.trainer.config.difference):
+            raise CheckpointError(refusal)
         self.trainer.load_state(arrays, meta["counters"])
         self.rows = meta["rows"]
         self._write_rows()

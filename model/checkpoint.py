@@ -11,7 +11,7 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -103,3 +103,21 @@ def load_newest(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
             return load(previous(path)) if path.is_file() else load(path)
         except CheckpointError:
             raise error from None
+
+
+def other_run(
+    path: Path,
+    meta: Mapping[str, Any],
+    stated: Mapping[str, Any],
+    config_difference: Callable[[dict[str, Any]], str | None],
+) -> str | None:
+    """One line if the checkpoint's ``meta`` was written by another run than ``stated`` describes.
+
+    ``config_difference`` says how the configuration of ``meta`` differs from the run's, if it does.
+    """
+    found = meta.get("stated", {})
+    difference = config_difference(found.get("config", {}))
+    if difference is None:
+        odd = next((name for name in stated if name != "config" and found.get(name) != stated[name]), None)
+        difference = odd and f"{odd} {found.get(odd)}, here {stated[odd]}"
+    return difference and f"checkpoint {path} has {difference}; allowed: the run it was written by"

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from model import checkpoint
-from model.checkpoint import CheckpointError
+from model.checkpoint import CheckpointError, other_run
 from model.files import remove_leftovers, write_atomically
 from model.training.methods import Learned
 from model.training.state import weights_sha256
@@ -66,14 +66,8 @@ class TorchRun:
         """
         path = self.folder / CHECKPOINT
         arrays, meta = checkpoint.load_newest(path)
-        found = meta.get("stated", {})
-        difference = self.trainer.config.difference(found.get("config", {}))
-        if difference is None:
-            names = (name for name, value in self.stated.items() if found.get(name) != value)
-            odd = next((name for name in names if name != "config"), None)
-            difference = odd and f"{odd} {found.get(odd)}, here {self.stated[odd]}"
-        if difference:
-            raise CheckpointError(f"checkpoint {path} has {difference}; allowed: the run it was written by")
+        if refusal := other_run(path, meta, self.stated, self.trainer.config.difference):
+            raise CheckpointError(refusal)
         self.trainer.load_state(arrays, meta["counters"])
         self.rows = meta["rows"]
         if self.trainer.processes.leads:
