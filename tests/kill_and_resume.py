@@ -1,7 +1,7 @@
 """Kills training runs at random moments and resumes them; the final weights must not differ.
 
 ``python tests/kill_and_resume.py --kills 20 --seed 1`` prints a JSON line and exits with status 1 on a
-difference. Half of the kills come at a random time, half at a random system call of a save. Every run saves
+difference. The kills come at a random time and at a random system call of a save in turn. Every run saves
 after every step, so many of the former fall into a save too.
 """
 
@@ -97,8 +97,8 @@ def kill_and_resume(kills, seed):
             number += 1
             ended = False
             while not ended:
-                by_clock = rng.random() < 0.5
-                trap = None if by_clock else (rng.choice(CALLS), rng.randint(1, 40), rng.random() < 0.5)
+                by_clock = happened["by_clock"] <= happened["in_save"]
+                trap = None if by_clock else (rng.choice(CALLS), rng.randint(1, 20), rng.random() < 0.5)
                 if done >= kills:
                     by_clock, trap = False, None
                 child = start(kind, folder, trap)
