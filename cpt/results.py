@@ -83,7 +83,7 @@ SECTIONS = (
             "weight_decay": 0.01,
             "clip": 1.0,
         },
-        (Row("static", 5, _STATIC), Row("CPT", 5), Row("FP32", 3, {"method": "fp32"})),
+        (Row("static", 3, _STATIC), Row("CPT", 3), Row("FP32", 3, {"method": "fp32"})),
     ),
     Section(
         "super-resolution",
@@ -101,7 +101,7 @@ SECTIONS = (
             "lr": 2e-3,
             "weight_decay": 0.0,
         },
-        (Row("static", 5, _STATIC), Row("CPT", 5), Row("FP32", 3, {"method": "fp32"})),
+        (Row("static", 3, _STATIC), Row("CPT", 3), Row("FP32", 3, {"method": "fp32"})),
     ),
 )
 
