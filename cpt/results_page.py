@@ -89,6 +89,8 @@ def _conclusion(row: dict[str, Any]) -> str:
     """What the figures say about one row."""
     _, factor, digits, more_is_better = _UNITS[row["metric"]]
     work = f"{abs(100 * row['saving']):.1f} % {'fewer' if row['saving'] >= 0 else 'more'} bit operations"
+    if abs(row["saving"]) < 5e-4:
+        work = "as many bit operations"
     if row["gain"] is None:
         return f"{row['row']}: {work}; too few seeds for a comparison."
     mean, low, high = (factor * value for value in row["gain"])
