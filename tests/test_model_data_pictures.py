@@ -101,13 +101,13 @@ def test_patches_fit_their_reduced_ones_and_replay():
     assert not np.array_equal(found.train_batch(index, 2, 2)[0], low)
 
 
-def test_the_photographs_are_split_into_different_tiles():
+def test_training_and_test_photographs_are_different_ones():
     found = load_photographs()
     train, test = ({picture.name for picture in part} for part in (found.train, found.test))
-    assert len(train) + len(test) == 48
-    assert len(test) == 10
+    assert (len(train), len(test)) == (4, 2)
     assert not train & test
+    assert found.train_count == 600
     low, high = found.test_pair(0)
-    assert low.shape == (1, 24, 24, 3)
-    assert high.shape == (1, 96, 96, 3)
+    assert low.shape == (1, 75, 112, 3)
+    assert high.shape == (1, 300, 448, 3)
     assert found.sha256() == load_photographs().sha256()

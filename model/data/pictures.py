@@ -1,6 +1,6 @@
 """Pictures for super-resolution: pairs of a picture and its bicubically reduced self.
 
-DIV2K, Flickr2K and Urban-100 in their published folders, and two photographs that ship with scikit-learn.
+DIV2K, Flickr2K and Urban-100 in their published folders, and photographs that ship with Python packages.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 from model.data.order import choose, draws
 from model.data.source import DataError, find_folder
 
-TILE = 96
-"""Side of the tiles that the photographs are cut into."""
+PHOTOGRAPHS = (("astronaut", "rocket", "china.jpg", "flower.jpg"), ("chelsea", "coffee"))
+"""Training and test photographs; names with an ending are scikit-learn's, the others scikit-image's."""
 
 
 @dataclass(frozen=True)
@@ -131,26 +131,30 @@ def load_urban100(root: Path, scale: int = 4) -> list[Picture]:
 
 
 def load_photographs(scale: int = 4, patch: int = 16) -> PictureSet:
-    """Tiles of the two photographs that ship with scikit-learn; every fifth tile is for testing.
+    """Six photographs of 300 x 451 to 512 x 512 pixels, four to train on and two for testing.
 
-    48 tiles of 96 x 96 pixels (china.jpg, flower.jpg; CC BY). Training and test tiles come from the same
-    photographs, so the figures compare methods; they say nothing about other pictures.
+    From scikit-image: astronaut, rocket (public domain), chelsea, coffee (CC0); from scikit-learn: china and
+    flower (CC BY). So few pictures compare methods; they say little about others.
     """
+    train, test = ([_photograph(name, scale) for name in names] for names in PHOTOGRAPHS)
+    return PictureSet("photographs", train, test, scale, patch, repeats=150)
+
+
+def _photograph(name: str, scale: int) -> Picture:
+    """Cut to a multiple of ``scale`` pixels and reduced."""
     try:
-        from sklearn.datasets import load_sample_images
-    except ImportError:
-        raise DataError("scikit-learn, which holds the photographs, is not installed") from None
-    pictures: list[Picture] = []
-    bunch = load_sample_images()
-    for path, pixels in zip(bunch.filenames, bunch.images, strict=True):
-        for top in range(0, pixels.shape[0] - TILE + 1, TILE):
-            for left in range(0, pixels.shape[1] - TILE + 1, TILE):
-                tile = np.ascontiguousarray(pixels[top : top + TILE, left : left + TILE])
-                name = f"{Path(path).stem} {top} {left}"
-                pictures.append(Picture(name, Held(tile), Held(reduce(tile, scale)), scale))
-    test = pictures[2::5]
-    train = [picture for number, picture in enumerate(pictures) if number % 5 != 2]
-    return PictureSet("photographs", train, test, scale, patch, repeats=16)
+        if "." in name:
+            from sklearn.datasets import load_sample_image
+
+            pixels = load_sample_image(name)
+        else:
+            import skimage.data
+
+            pixels = getattr(skimage.data, name)()
+    except ImportError as error:
+        raise DataError(f"data photographs need the package {error.name}, which is not installed") from None
+    pixels = pixels[: pixels.shape[0] // scale * scale, : pixels.shape[1] // scale * scale]
+    return Picture(name, Held(pixels), Held(reduce(pixels, scale)), scale)
 
 
 def reduce(pixels: np.ndarray, scale: int) -> np.ndarray:
