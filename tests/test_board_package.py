@@ -2,14 +2,12 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 import tarfile
-from importlib import metadata
-from pathlib import Path
 
 import pytest
+from board_image import NoImage, python_3_10, this_python
 
 from cpt.data import digits
 from cpt.main import main
@@ -17,9 +15,6 @@ from cpt.package import modules
 from host.data import load_images
 from hw.contract import CONTRACT_HASH
 from hw.vivado.build import DELIVERED
-
-NEEDED = ("numpy", "pynq", "tqdm", "setuptools")
-"""What the image of a board holds; these and what they need themselves."""
 
 
 @pytest.fixture(scope="module")
@@ -32,31 +27,17 @@ def unpacked(tmp_path_factory):
     return folder / "cpt-board"
 
 
-@pytest.fixture(scope="module")
-def image(tmp_path_factory):
-    """A Python that sees the standard library and `NEEDED`, nothing else of this environment."""
-    folder = tmp_path_factory.mktemp("image")
-    site = folder / "site"
-    site.mkdir()
-    waiting, seen = list(NEEDED), set()
-    while waiting:
-        name = re.split(r"[\s;\[<>=!~(]", waiting.pop())[0].lower()
-        try:
-            found = metadata.distribution(name)
-        except metadata.PackageNotFoundError:
-            continue
-        if name not in seen:
-            seen.add(name)
-            waiting += [item for item in found.requires or [] if "extra ==" not in item]
-            for top in {Path(str(item)).parts[0] for item in found.files or []} - {"..", "__pycache__"}:
-                if not (site / top).exists():
-                    (site / top).symlink_to(found.locate_file(top))
-    python = folder / "python3"
-    python.write_text(
-        "#!/bin/sh\nexport PYTHONWARNINGS=ignore\n"  # of setuptools, where no .pth files are read
-        f'PYTHONPATH="{site}${{PYTHONPATH:+:$PYTHONPATH}}" exec {sys._base_executable} -S -s "$@"\n'
-    )
-    python.chmod(0o755)
+@pytest.fixture(scope="module", params=["this Python", "Python 3.10, numpy 1.21"])
+def image(request, tmp_path_factory):
+    """A Python with a board's packages alone."""
+    if request.param == "this Python":
+        return this_python(tmp_path_factory.mktemp("image"))
+    try:
+        python = python_3_10()
+    except NoImage as error:
+        pytest.skip(f"no Python 3.10 with the packages of a board's image: {error}")
+    versions = "import sys, numpy; print(sys.version_info[:2], numpy.__version__)"
+    assert _run(python, "-c", versions).stdout == "(3, 10) 1.21.6\n"
     return python
 
 
