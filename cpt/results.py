@@ -48,24 +48,31 @@ class Section:
 
 
 _STATIC = {"method": "static"}
+
+
+def _rows_of_methods(main_seeds: int, seeds: int, **pfq: tuple[int, ...]) -> tuple[Row, ...]:
+    """Every method; static and CPT over ``main_seeds`` seeds. ``pfq``: its stages."""
+    return (
+        Row("static", main_seeds, _STATIC),
+        Row("CPT", main_seeds),
+        Row("FP32", seeds, {"method": "fp32"}),
+        Row("PFQ", seeds, {"method": "pfq", **pfq}),
+        Row("LDP", seeds, {"method": "ldp", "ldp_lr": 2.0}),
+        Row("static, cyclic learning rate", seeds, {**_STATIC, "lr_schedule": "cyclic"}),
+        Row("DoReFa static", seeds, {**_STATIC, "quantiser": "dorefa"}),
+        Row("DoReFa CPT", seeds, {"quantiser": "dorefa"}),
+        Row("WAGEUBN static", seeds, {**_STATIC, "quantiser": "wageubn"}),
+        Row("WAGEUBN CPT", seeds, {"quantiser": "wageubn"}),
+    )
+
+
 SECTIONS = (
     Section(
         "images",
         "Images: handwritten digits, ResNet-8",
         DIGITS,
         {"model": "resnet8", "width": 16, "epochs": 18, "fw": (3, 8)},
-        (
-            Row("static", 10, _STATIC),
-            Row("CPT", 10),
-            Row("FP32", 10, {"method": "fp32"}),
-            Row("PFQ", 10, {"method": "pfq"}),
-            Row("LDP", 10, {"method": "ldp", "ldp_lr": 2.0}),
-            Row("static, cyclic learning rate", 10, {**_STATIC, "lr_schedule": "cyclic"}),
-            Row("DoReFa static", 10, {**_STATIC, "quantiser": "dorefa"}),
-            Row("DoReFa CPT", 10, {"quantiser": "dorefa"}),
-            Row("WAGEUBN static", 10, {**_STATIC, "quantiser": "wageubn"}),
-            Row("WAGEUBN CPT", 10, {"quantiser": "wageubn"}),
-        ),
+        _rows_of_methods(10, 10),
     ),
     Section(
         "language",
@@ -74,34 +81,35 @@ SECTIONS = (
         {
             "model": "transformer2",
             "width": 64,
-            "epochs": 2,
+            "epochs": 6,
             "fw": (4, 8),
-            "cycles": 4,
+            "cycles": 8,
             "per": "iteration",
             "optimiser": "adamw",
             "lr": 3e-3,
             "weight_decay": 0.01,
             "clip": 1.0,
         },
-        (Row("static", 3, _STATIC), Row("CPT", 3), Row("FP32", 3, {"method": "fp32"})),
+        _rows_of_methods(5, 3, pfq_fw=(4, 5, 6, 8)),
     ),
     Section(
         "super-resolution",
-        "Super-resolution by 4: tiles of two photographs, PAN with 2 blocks",
+        "Super-resolution by 4: photographs, PAN with 2 blocks",
         "photographs",
         {
             "model": "pan2",
             "width": 16,
-            "epochs": 8,
+            "epochs": 12,
             "batch_size": 16,
             "fw": (8, 16),
             "bw": (16, 16),
-            "cycles": 4,
+            "cycles": 8,
+            "per": "iteration",
             "optimiser": "adam",
-            "lr": 2e-3,
+            "lr": 4e-3,
             "weight_decay": 0.0,
         },
-        (Row("static", 3, _STATIC), Row("CPT", 3), Row("FP32", 3, {"method": "fp32"})),
+        _rows_of_methods(5, 3, pfq_fw=(8, 10, 12, 16), pfq_bw=(16, 16, 16, 16)),
     ),
 )
 

@@ -75,10 +75,10 @@ def _line(row: dict[str, Any], factor: float, digits: int) -> str:
     if row["gain"]:
         mean, low_end, high_end = (factor * value for value in row["gain"])
         gain = f"{mean:+.{digits}f} ({low_end:+.{digits}f} .. {high_end:+.{digits}f})"
-    saved = "" if row["row"] == "static" else f"{100 * row['saving']:.1f} %"
+    saved = "" if row["row"] == "static" or row["saving"] < -1 else f"{100 * row['saving']:.1f} %"
     seeds = f"{row['seeds']}" if row["seeds"] == row["planned"] else f"{row['seeds']} of {row['planned']}"
     value = f"{factor * row['mean']:.{digits}f}{spread}"
-    return _cells(row["row"], precision, seeds, value, bits, gain, f"{row['gbitops']:.4g}", saved)
+    return _cells(row["row"], precision, seeds, value, bits, gain, f"{row['gbitops']:,.0f}", saved)
 
 
 def _cells(*cells: str) -> str:
@@ -88,8 +88,11 @@ def _cells(*cells: str) -> str:
 def _conclusion(row: dict[str, Any]) -> str:
     """What the figures say about one row."""
     _, factor, digits, more_is_better = _UNITS[row["metric"]]
-    work = f"{abs(100 * row['saving']):.1f} % {'fewer' if row['saving'] >= 0 else 'more'} bit operations"
-    if abs(row["saving"]) < 5e-4:
+    saving = row["saving"]
+    work = f"{abs(100 * saving):.1f} % {'fewer' if saving >= 0 else 'more'} bit operations"
+    if saving < -1:
+        work = f"{1 - saving:.1f} times the bit operations"
+    elif abs(saving) < 5e-4:
         work = "as many bit operations"
     if row["gain"] is None:
         return f"{row['row']}: {work}; too few seeds for a comparison."

@@ -96,6 +96,10 @@ def test_conclusions_say_what_the_interval_says(metric, gain, words):
     assert f"- CPT: 25.0 % fewer bit operations; {words}." in text
 
 
-def test_work_above_that_of_static_is_said_to_be_more():
-    text = page([("Title", "digits", [row("accuracy", (0.0, -1.0, 1.0), -3.0)])])
-    assert "300.0 % more bit operations" in text
+@pytest.mark.parametrize(
+    ("saving", "words"),
+    [(-0.5, "50.0 % more"), (-3.0, "4.0 times the"), (0.0, "as many"), (0.25, "25.0 % fewer")],
+)
+def test_work_is_said_in_the_words_that_suit_its_size(saving, words):
+    text = page([("Title", "digits", [row("accuracy", (0.0, -1.0, 1.0), saving)])])
+    assert f"- CPT: {words} bit operations;" in text
