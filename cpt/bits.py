@@ -10,19 +10,9 @@ from typing import Any
 
 from hw.contract import ContractError
 from model.bitops import mean_cost
-from model.schedule import (
-    CosineAnnealing,
-    Curve,
-    CyclicCosine,
-    Delayed,
-    Plan,
-    Progressive,
-    RandomEvery,
-    Static,
-    Triangular,
-)
+from model.schedule import SHAPES as CYCLIC
+from model.schedule import Curve, Delayed, Plan, Progressive, RandomEvery, Static, cyclic
 
-CYCLIC = {"cosine": CyclicCosine, "triangular": Triangular, "cosine-anneal": CosineAnnealing}
 SHAPES = (*CYCLIC, "progressive", "random")
 _WIDTH = 64
 """Characters of the drawing."""
@@ -93,14 +83,12 @@ def _curve(name: str, bits: list[int], arguments: argparse.Namespace) -> Curve:
     if len(bits) == 1:
         return Static(bits[0])
     low, high = bits
+    if arguments.shape in CYCLIC:
+        return cyclic(arguments.shape, (low, high), arguments.cycles, arguments.total, arguments.start)
     length = arguments.total - arguments.start
-    curve: Curve
-    if arguments.shape == "progressive":
-        curve = Progressive(low, high, length)
-    elif arguments.shape == "random":
+    curve: Curve = Progressive(low, high, length)
+    if arguments.shape == "random":
         curve = RandomEvery(low, high, length, arguments.every, arguments.seed)
-    else:
-        curve = CYCLIC[arguments.shape](low, high, length, arguments.cycles)
     return Delayed(low, arguments.start, curve) if arguments.start else curve
 
 

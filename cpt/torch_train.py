@@ -284,10 +284,9 @@ def _table(summary: dict[str, Any], task: Task) -> str:
 
 def _row(result: dict[str, Any], task: Task) -> tuple[str, ...]:
     config = result["config"]
-    low, high = config["fw"]
-    precision = f"FW({low},{high})" if low < high else f"FW{high}"
+    forward, back = (f"({low},{high})" if low < high else high for low, high in (config["fw"], config["bw"]))
     stages = f"FW {' '.join(map(str, config['pfq_fw']))}"
-    shown = {"fp32": "FP32", "pfq": stages}.get(config["method"], f"{precision}/BW{config['bw'][1]}")
+    shown = {"fp32": "FP32", "pfq": stages}.get(config["method"], f"FW{forward}/BW{back}")
     bits = result["eval_bits"]
     evaluated = {0: "FP32", "learned": "learned bits"}.get(bits, f"FW{bits}")
     return (result["run"], shown, f"{result[task.metric]:.4f} ({evaluated})", f"{result['gbitops']:.4g}")

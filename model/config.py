@@ -29,6 +29,8 @@ class QuantConfig:
     """Quantise biases like weights, one range for the vector."""
     dx_weights: str = "input_channel"
     """SBM's weights in dX: a range per ``input_channel``, as on the accelerator, or the ``forward`` ones."""
+    flagged_errors: bool = False
+    """WAGEUBN's gradients in its second format, which keeps small values by a flag bit."""
     floor: float = SAFE_FLOOR
     """SBM's smallest scale; `model.golden.REFERENCE_FLOOR` is the public CPT code's."""
 

@@ -124,5 +124,10 @@ class LinearTwoWeights(Function):
         (grad,) = grads
         x, weight_dx = ctx.saved_tensors
         dx = grad @ weight_dx if ctx.needs_input_grad[0] else None
-        dw = grad.flatten(0, -2).t() @ x.flatten(0, -2) if ctx.needs_input_grad[1] else None
+        dw = _rows(grad).t() @ _rows(x) if ctx.needs_input_grad[1] else None
         return dx, dw, None
+
+
+def _rows(x: Tensor) -> Tensor:
+    """(..., features) -> (rows, features)."""
+    return x.reshape(-1, x.shape[-1])

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from model.bitops import PassBitops, pass_bitops
-from model.layers import LayerPrecision
+from model.quantize import QUANTISABLE, precision, precisions
+from model.schedule import FULL_PRECISION
+
+_COUNTED: tuple[type[nn.Module], ...] = (*QUANTISABLE, _BatchNorm)
 
 
 @dataclass(frozen=True)
 class LayerSummary:
-    """One layer that multiplies."""
+    """One product with weights: a layer, or a part of one that has several."""
 
     name: str
     kind: str
@@ -84,57 +89,67 @@ class ModelSummary:
 
 @torch.no_grad()
 def summary(model: nn.Module, *example: Tensor) -> ModelSummary:
-    """Count the work of a forward pass on ``example`` (any batch size); the model stays as it was.
+    """Count the work of a forward pass on ``example``, batch first; the model stays as it was.
 
-    Quantised or not, every `Conv2d`, `Linear`, `LSTM`, `MultiheadAttention` and batch norm counts. Attention
-    products have no weights and are not quantised; they do not count, as in the papers.
+    Quantised or not, every `Conv2d`, `Linear`, `LSTM`, `MultiheadAttention` and batch norm counts. A
+    quantised layer of several products has a row for each, named as in `precisions`. Attention products have
+    no weights and are not quantised; they do not count, as in the papers.
     """
-    found: list[LayerSummary] = []
-    elements = 0
     batch = example[0].shape[0]
+    macs: Counter[tuple[str, str]] = Counter()  # by name and kind, in order of use
+    elements = 0
 
-    def count(name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+    def count(name: str) -> Callable[[nn.Module, Any, Any, Any], None]:
+        def hook(module: nn.Module, inputs: Any, options: Any, output: Any) -> None:
             nonlocal elements
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                elements += output.numel() // batch
+            if isinstance(module, _BatchNorm):
+                elements += output.numel()
                 return
-            item = next((part for part in module.modules() if isinstance(part, LayerPrecision)), None)
-            fw, bw = item.get_bits() if item is not None else (0, 0)
             kind = type(module).__name__.removeprefix("Quant")
-            found.append(LayerSummary(name, kind, fw, bw, _macs(module, inputs, output) // batch))
+            for part, done in _products(module, inputs, options, output).items():
+                whole = f"{name}.precision_{part}".removeprefix(".")
+                macs[whole if whole in items else name, kind] += done
 
         return hook
 
-    counted = (nn.Conv2d, nn.Linear, nn.LSTM, nn.MultiheadAttention, nn.modules.batchnorm._BatchNorm)
+    items = precisions(model)
+    bits = {name: item.get_bits() for name, item in items.items()}
     handles = [
-        module.register_forward_hook(count(name))
+        module.register_forward_hook(count(name), with_kwargs=True)
         for name, module in model.named_modules()
-        if isinstance(module, counted)
+        if isinstance(module, _COUNTED)
     ]
-    state = {name: value.clone() for name, value in model.state_dict().items()}
-    training = {name: module.training for name, module in model.named_modules()}
+    training = {module: module.training for module in model.modules()}
     try:
-        model.train()
-        model(*example)
+        with precision(model, fw=FULL_PRECISION, bw=FULL_PRECISION):
+            model.eval()(*example)
     finally:
         for handle in handles:
             handle.remove()
-        model.load_state_dict(state)
-        for name, module in model.named_modules():
-            module.training = training[name]
-    return ModelSummary(tuple(found), elements)
+        for module, before in training.items():
+            module.training = before
+    rows = (
+        LayerSummary(name, kind, *bits.get(name, (FULL_PRECISION,) * 2), done // batch)
+        for (name, kind), done in macs.items()
+    )
+    return ModelSummary(tuple(rows), elements // batch)
 
 
-def _macs(module: nn.Module, inputs: Any, output: Any) -> int:
-    """Multiply-accumulates of one call."""
+def _products(module: nn.Module, inputs: Any, options: Any, output: Any) -> dict[str, int]:
+    """Multiply-accumulates of each product of one call, as `LayerPrecision`s of a layer are named."""
     if isinstance(module, nn.Conv2d):
-        return output.numel() * module.weight[0].numel()
+        return {"": output.numel() * module.weight[0].numel()}
     if isinstance(module, nn.Linear):
-        return output.numel() * module.in_features
+        return {"": output.numel() * module.in_features}
     if isinstance(module, nn.LSTM):
-        weights = sum(p.numel() for name, p in module.named_parameters() if name.startswith("weight_"))
-        return inputs[0].shape[0] * inputs[0].shape[1] * weights
-    if isinstance(module, nn.MultiheadAttention):
-        return sum(x.numel() for x in (*inputs, output[0])) * module.embed_dim
-    raise TypeError(f"{type(module).__name__} has no count")
+        x = inputs[0] if inputs else options["input"]
+        positions = x.numel() // x.shape[-1]
+        return {
+            name.removeprefix("weight_"): positions * parameter.numel()
+            for name, parameter in module.named_parameters()
+            if name.startswith("weight_")
+        }
+    assert isinstance(module, nn.MultiheadAttention)
+    named = dict(zip(("query", "key", "value"), inputs, strict=False)) | options
+    streams = {"q": named["query"], "k": named["key"], "v": named["value"], "out": output[0]}
+    return {part: x.numel() * module.embed_dim for part, x in streams.items()}

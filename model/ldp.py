@@ -67,7 +67,7 @@ class LearnedPrecision:
     @property
     def betas(self) -> list[nn.Parameter]:
         """One per layer, in the order of `layers`."""
-        return [self._learned(item).beta for item in self.layers.values()]
+        return [learned.beta for learned in self._learned()]
 
     def weights(self) -> list[nn.Parameter]:
         """All other parameters of the model: what the weights' optimiser is for."""
@@ -77,8 +77,8 @@ class LearnedPrecision:
     def cost(self) -> Tensor:
         """Cost of the bits in force relative to the highest bits everywhere; differentiable in the betas."""
         total = sum(
-            count * self._work(_rounded(self._learned(item)))
-            for count, item in zip(self.macs, self.layers.values(), strict=True)
+            count * self._work(_rounded(learned))
+            for count, learned in zip(self.macs, self._learned(), strict=True)
         )
         return torch.as_tensor(total / (sum(self.macs) * self._work(self.hi)))
 
@@ -117,10 +117,11 @@ class LearnedPrecision:
         """Bit operations of one multiply-accumulate."""
         return bits * bits if self.cost_kind == "forward" else bits * bits + 2 * self.bw * bits
 
-    @staticmethod
-    def _learned(item: LayerPrecision) -> LearnedBits:
-        assert item.soft_bits is not None
-        return item.soft_bits
+    def _learned(self) -> list[LearnedBits]:
+        for name, item in self.layers.items():
+            if item.soft_bits is None:
+                raise ValueError(f"layer {name} has fixed bits; allowed: learned ones (set_bits ended that)")
+        return [item.soft_bits for item in self.layers.values() if item.soft_bits is not None]
 
 
 def _rounded(learned: LearnedBits) -> Tensor:

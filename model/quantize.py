@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from torch import nn
@@ -54,26 +54,26 @@ def quantize_(
     if not chosen:
         kinds = ", ".join(kind.__name__ for kind in QUANTISABLE)
         raise ValueError(f"model has 0 layers to quantise; allowed: at least 1 of {kinds}")
+    new: dict[nn.Module, nn.Module] = {}
     layer = 0
-    for name, module in chosen:
-        new = QUANTISABLE[type(module)](module, config, layer)
-        layer += len(precisions(new))
-        if not name:
-            return new
-        parent, _, attribute = name.rpartition(".")
-        setattr(model.get_submodule(parent), attribute, new)
+    for _, module in chosen:
+        new[module] = QUANTISABLE[type(module)](module, config, layer)
+        layer += len(precisions(new[module]))
     if config.quantiser == "wageubn":
-        _fix_batch_norms(model)
+        norms = (module for module in model.modules() if type(module) is nn.BatchNorm2d)
+        new |= {norm: FixedPointBatchNorm2d.from_float(norm) for norm in norms}
+    model = replace_(model, new)
     _forbid_fused_encoders(model)
     return model
 
 
-def _fix_batch_norms(model: nn.Module) -> None:
-    """WAGEUBN's batch norm in place of every `BatchNorm2d`."""
-    for name, module in list(model.named_modules()):
-        if type(module) is nn.BatchNorm2d:
+def replace_(model: nn.Module, new: Mapping[nn.Module, nn.Module]) -> nn.Module:
+    """Put new modules in place of old ones, wherever the model holds them; returns it or its replacement."""
+    for name, module in list(model.named_modules(remove_duplicate=False)):
+        if name and module in new:
             parent, _, attribute = name.rpartition(".")
-            setattr(model.get_submodule(parent), attribute, FixedPointBatchNorm2d.from_float(module))
+            setattr(model.get_submodule(parent), attribute, new[module])
+    return new.get(model, model)
 
 
 def _forbid_fused_encoders(model: nn.Module) -> None:
@@ -95,13 +95,21 @@ def precisions(model: nn.Module) -> dict[str, LayerPrecision]:
     }
 
 
+def selected(model: nn.Module, filter_fn: Filter | None) -> list[LayerPrecision]:
+    """The precisions that ``filter_fn`` takes, by their name and the layer (or product) of that name."""
+    return [
+        item
+        for name, item in precisions(model).items()
+        if filter_fn is None or filter_fn(name, model.get_submodule(name))
+    ]
+
+
 def set_precision(
     model: nn.Module, fw: int | None = None, bw: int | None = None, filter_fn: Filter | None = None
 ) -> None:
     """Set bits (0: full precision) of every quantised layer, or of those that ``filter_fn`` takes."""
-    for name, item in precisions(model).items():
-        if filter_fn is None or filter_fn(name, model.get_submodule(name)):
-            item.set_bits(fw, bw)
+    for item in selected(model, filter_fn):
+        item.set_bits(fw, bw)
 
 
 @contextmanager
@@ -112,8 +120,6 @@ def precision(model: nn.Module, fw: int | None = None, bw: int | None = None) ->
     try:
         for item in items:
             item.set_bits(fw, bw)
-            if fw is not None:
-                item.soft_bits = None
         yield model
     finally:
         for item, old_fw, old_bw, soft in before:

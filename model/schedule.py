@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Protocol
 
 from model.noise import mix
@@ -31,12 +32,14 @@ class Curve(Protocol):
         """Bits at ``step``."""
 
 
-def check_bits(name: str, bits: int, full_precision: bool = False) -> None:
-    """Raise `ValueError` unless ``bits`` is 1..16, or 0 where full precision makes sense."""
-    least = FULL_PRECISION if full_precision else 1
-    if not isinstance(bits, int) or not least <= bits <= MAX_BITS:
+def check_bits(name: str, bits: int, full_precision: bool = False, least: int = 1) -> None:
+    """Raise `ValueError` unless ``bits`` is ``least``..16, or 0 where full precision makes sense."""
+    allowed = isinstance(bits, Integral) and (
+        least <= bits <= MAX_BITS or (full_precision and bits == FULL_PRECISION)
+    )
+    if not allowed:
         extra = ", or 0 for full precision" if full_precision else ""
-        raise ValueError(f"{name} is {bits}; allowed: 1..{MAX_BITS}{extra}")
+        raise ValueError(f"{name} is {bits}; allowed: {least}..{MAX_BITS}{extra}")
 
 
 @dataclass(frozen=True)
@@ -186,6 +189,25 @@ class Delayed:
 
     def bits(self, step: int) -> int:
         return self.before if step < self.start else self.curve.bits(step - self.start)
+
+
+SHAPES = {"cosine": CyclicCosine, "triangular": Triangular, "cosine_anneal": CosineAnnealing}
+
+
+def cyclic(shape: str, bits: tuple[int, int], cycles: int, total_steps: int, start: int = 0) -> Curve:
+    """``cycles`` cycles of a shape between two bounds from ``start`` on, the lower bound before it.
+
+    Equal bounds make it static. Raises `ValueError` naming what does not fit.
+    """
+    if shape not in SHAPES:
+        raise ValueError(f"shape is {shape!r}; allowed: {', '.join(SHAPES)}")
+    if start and not 0 < start < total_steps:
+        raise ValueError(f"start is {start}; allowed: 0..{total_steps - 1}, below the length of the run")
+    lo, hi = bits
+    if lo == hi:
+        return Static(hi)
+    curve = SHAPES[shape](lo, hi, total_steps - start, cycles)
+    return Delayed(lo, start, curve) if start else curve
 
 
 @dataclass(frozen=True)

@@ -7,20 +7,8 @@ from typing import Any
 
 from torch import nn
 
-from model.quantize import Filter, precisions, set_precision
-from model.schedule import (
-    CosineAnnealing,
-    Curve,
-    CyclicCosine,
-    Delayed,
-    Plan,
-    Progressive,
-    RandomEvery,
-    Stages,
-    Static,
-    Stepper,
-    Triangular,
-)
+from model.quantize import Filter, precisions, selected
+from model.schedule import Curve, Plan, Progressive, RandomEvery, Stages, Static, Stepper, cyclic
 
 UNITS = ("epoch", "iteration")
 
@@ -28,8 +16,8 @@ UNITS = ("epoch", "iteration")
 class PrecisionScheduler:
     """Sets the model's bits along a plan. Call `step` after every ``unit``.
 
-    ``filter_fn`` restricts it to some layers, so that several schedulers may share a model (block-wise
-    precision). The bits of step 0 are in force from construction on.
+    ``filter_fn`` restricts it to some layers, by name and module as in `set_precision`, so that several
+    schedulers may share a model (block-wise precision). The bits of step 0 are in force from construction on.
     """
 
     def __init__(
@@ -37,9 +25,10 @@ class PrecisionScheduler:
     ) -> None:
         if unit not in UNITS:
             raise ValueError(f"unit is {unit!r}; allowed: {', '.join(UNITS)}")
-        if not precisions(model):
-            raise ValueError("model has 0 quantised layers; allowed: a model that quantize_ has been through")
-        self.model, self.plan, self.unit, self.filter_fn = model, plan, unit, filter_fn
+        self._layers = selected(model, filter_fn)
+        if not self._layers:
+            raise ValueError("model has 0 quantised layers to set; allowed: at least 1 (see quantize_)")
+        self.model, self.plan, self.unit = model, plan, unit
         self._stepper = Stepper(plan)
         self._apply()
 
@@ -68,7 +57,8 @@ class PrecisionScheduler:
 
     def _apply(self) -> tuple[int, int]:
         fw, bw = self.get_last_bits()
-        set_precision(self.model, fw, bw, self.filter_fn)
+        for layer in self._layers:
+            layer.set_bits(fw, bw)
         return fw, bw
 
 
@@ -76,8 +66,8 @@ class CyclicPrecision(PrecisionScheduler):
     """CPT: ``bits`` = (lowest, highest) of weights and activations, ``cycles`` times over ``total_steps``.
 
     ``shape``: ``cosine`` (the default), ``triangular`` or ``cosine_anneal``. ``bw``: bits of gradients, or
-    (lowest, highest) for cyclic gradients. ``start``: step at which the cycles begin (CPT Table 7), the
-    lowest precision before it.
+    (lowest, highest) for cyclic gradients (CPT Table 8). ``start``: step at which the cycles begin, the
+    lowest precision before it (CPT Table 7).
     """
 
     def __init__(
@@ -92,17 +82,23 @@ class CyclicPrecision(PrecisionScheduler):
         start: int = 0,
         filter_fn: Filter | None = None,
     ) -> None:
-        curve = cyclic(shape, bits, cycles, total_steps - start)
-        fw: Curve = Delayed(bits[0], start, curve) if start else curve
-        back = Static(bw) if isinstance(bw, int) else cyclic(shape, bw, cycles, total_steps)
+        bounds = (bits, (bw, bw) if isinstance(bw, int) else bw)
+        fw, back = (cyclic(shape, pair, cycles, total_steps, start) for pair in bounds)
         super().__init__(model, Plan(fw, back), unit, filter_fn)
 
 
 class StaticPrecision(PrecisionScheduler):
     """The same bits throughout."""
 
-    def __init__(self, model: nn.Module, fw: int, bw: int = 8, unit: str = "epoch") -> None:
-        super().__init__(model, Plan(Static(fw), Static(bw)), unit)
+    def __init__(
+        self,
+        model: nn.Module,
+        fw: int,
+        bw: int = 8,
+        unit: str = "epoch",
+        filter_fn: Filter | None = None,
+    ) -> None:
+        super().__init__(model, Plan(Static(fw), Static(bw)), unit, filter_fn)
 
 
 class ProgressivePrecision(PrecisionScheduler):
@@ -116,13 +112,15 @@ class ProgressivePrecision(PrecisionScheduler):
         unit: str = "epoch",
         bw: int | tuple[int, ...] = 8,
         linear: bool = True,
+        filter_fn: Filter | None = None,
     ) -> None:
         def rising(values: tuple[int, ...]) -> Curve:
             if linear and len(values) == 2:
                 return Progressive(values[0], values[1], total_steps)
             return Stages(tuple(values), total_steps)
 
-        super().__init__(model, Plan(rising(bits), Static(bw) if isinstance(bw, int) else rising(bw)), unit)
+        back = Static(bw) if isinstance(bw, int) else rising(bw)
+        super().__init__(model, Plan(rising(bits), back), unit, filter_fn)
 
 
 class RandomPrecision(PrecisionScheduler):
@@ -137,18 +135,10 @@ class RandomPrecision(PrecisionScheduler):
         unit: str = "iteration",
         bw: int = 8,
         seed: int = 0,
+        filter_fn: Filter | None = None,
     ) -> None:
-        super().__init__(model, Plan(RandomEvery(*bits, total_steps, every, seed), Static(bw)), unit)
-
-
-_SHAPES = {"cosine": CyclicCosine, "triangular": Triangular, "cosine_anneal": CosineAnnealing}
-
-
-def cyclic(shape: str, bits: tuple[int, int], cycles: int, total_steps: int) -> Curve:
-    """The cyclic curve called ``shape``."""
-    if shape not in _SHAPES:
-        raise ValueError(f"shape is {shape!r}; allowed: {', '.join(_SHAPES)}")
-    return _SHAPES[shape](*bits, total_steps, cycles)
+        plan = Plan(RandomEvery(*bits, total_steps, every, seed), Static(bw))
+        super().__init__(model, plan, unit, filter_fn)
 
 
 def set_blockwise(model: nn.Module, bits: Mapping[str, int], bw: int | None = None) -> None:

@@ -55,7 +55,7 @@ def test_every_reproducible_row_of_both_papers_is_reproduced(capsys):
     [
         (("bits", "--fw", "8", "3"), "cpt bits: lo is 8; allowed: at most hi (3)\n"),
         (("bits", "--fw", "0", "3"), "cpt bits: lo is 0; allowed: 1..16\n"),
-        (("bits", "--shape", "x"), "cpt bits: shape is 'x'; allowed: cosine, triangular, cosine-anneal, "),
+        (("bits", "--shape", "x"), "cpt bits: shape is 'x'; allowed: cosine, triangular, cosine_anneal, "),
         (("bits", "--total", "4"), "cpt bits: cycles is 32; allowed: 1..total_steps (4)\n"),
         (("bitops", "vgg"), "cpt bitops: model is 'vgg'; allowed: mobilenetv2, resnetN with N = 18, 34, 50 "),
         (("bitops", "resnet7"), "cpt bitops: depth is 7; allowed: 6n + 2"),

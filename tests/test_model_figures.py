@@ -50,6 +50,25 @@ def write_runs(root):
     write_run(root / "ldp", extra=learned, method="ldp")
 
 
+def test_runs_of_other_schedules_are_no_repetitions(tmp_path):
+    for name, settings in (
+        ("a", {}),
+        ("b", {"shape": "triangular"}),
+        ("c", {"delay": 2}),
+        ("d", {"per": "iteration"}),
+        ("e", {"method": "static"}),
+        ("f", {"seed": 1}),
+    ):
+        write_run(tmp_path / name, **settings)
+    assert [(label, len(group)) for label, group in repeats(find_histories([tmp_path])).items()] == [
+        ("CPT FW(3,8)/BW8", 2),
+        ("CPT FW(3,8)/BW8 triangular", 1),
+        ("CPT FW(3,8)/BW8 from 2 on", 1),
+        ("CPT FW(3,8)/BW8 per iteration", 1),
+        ("FW8/BW8", 1),
+    ]
+
+
 def test_report_draws_every_figure_that_the_runs_give(capsys, tmp_path):
     write_runs(tmp_path / "runs")
     words = ("report", str(tmp_path / "runs"), "--out", str(tmp_path / "out"), "--format", "svg", "--json")

@@ -9,6 +9,7 @@ from model import golden
 from model.config import QuantConfig
 from model.layers import QuantConv2d, QuantLinear
 from model.noise import noise_key, uniform
+from model.quantize import quantize_
 from model.ranges import RunningRange
 
 torch.set_num_threads(1)
@@ -174,3 +175,47 @@ def test_other_paddings_work(padding_mode):
     layer = QuantConv2d.from_float(conv, QuantConfig(fw=16), 0)
     x = torch.randn(1, 2, 6, 6)
     assert torch.allclose(layer(x), conv(x), atol=1e-3)
+
+
+@pytest.mark.parametrize(("kernel", "dilation"), [(3, 1), (4, 1), (3, 2)])
+def test_a_padding_called_same_or_valid_is_torchs(kernel, dilation):
+    for padding in ("same", "valid"):
+        conv = nn.Conv2d(2, 3, kernel, padding=padding, dilation=dilation)
+        layer = QuantConv2d.from_float(conv, QuantConfig(fw=16), 0)
+        x = torch.randn(1, 2, 7, 7)
+        assert torch.allclose(layer(x), conv(x), atol=1e-3)
+
+
+def test_a_linear_layer_takes_a_vector():
+    linear = nn.Linear(3, 4)
+    layer = QuantLinear.from_float(linear, QuantConfig(fw=16, bw=16), 0)
+    x = torch.randn(3)
+    layer(x).sum().backward()
+    assert torch.allclose(linear.weight.grad, x.expand(4, 3), atol=1e-3)
+
+
+@pytest.mark.parametrize("quantiser", ["sbm", "dorefa", "wageubn"])
+def test_autocast_changes_nothing_in_quantised_layers(quantiser):
+    def grads(mixed):
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, 3))
+        quantize_(net, QuantConfig(quantiser))
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            y = net(torch.randn(2, 1, 4, 4).to(torch.bfloat16).float())
+        y.square().sum().backward()
+        return [y, *(parameter.grad for parameter in net.parameters())]
+
+    for got, want in zip(grads(True), grads(False), strict=True):
+        assert torch.equal(got, want)
+
+
+def test_autocast_computes_layers_in_full_precision():
+    layer = QuantLinear.from_float(nn.Linear(3, 4), QuantConfig(fw=0, bw=0), 0)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert layer(torch.randn(2, 3)).dtype == torch.bfloat16
+
+
+def test_a_layer_of_half_precision_is_refused():
+    layer = QuantLinear.from_float(nn.Linear(3, 4), QuantConfig(), 0).bfloat16()
+    with pytest.raises(ValueError, match=r"^input is torch\.bfloat16; allowed: torch\.float32"):
+        layer(torch.randn(2, 3).bfloat16())

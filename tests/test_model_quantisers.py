@@ -6,12 +6,14 @@ import pytest
 import torch
 from torch import nn
 
+from model.config import QuantConfig
 from model.functional import Noise, noise_like
 from model.layers import FixedPointBatchNorm2d
 from model.noise import noise_key
 from model.optimiser import FixedPointSGD
 from model.quantisers import DoReFa, Wageubn
 from model.quantisers.wageubn import error, flagged_error, shift
+from model.quantize import quantize_
 
 BITS = [2, 4, 8]
 
@@ -60,17 +62,18 @@ def test_wageubn_errors_scale_by_a_power_of_two(bits):
     assert shift(grad.abs().max()) == unit
     steps = 2 ** (bits - 1)
     want = unit * (torch.round(grad / unit * steps) / steps).clamp(-1, 1)
-    assert torch.allclose(error(grad, torch.tensor(bits)), want)
+    assert torch.allclose(error(grad, torch.tensor(bits), grad.abs().max()), want)
 
 
 def test_flagged_errors_keep_what_plain_ones_lose():
     grad = torch.tensor([1.0, 0.4, 0.03, 0.004, 0.0004])
     bits = torch.tensor(4)
-    plain, flagged = error(grad, bits), flagged_error(grad, bits)
+    plain, flagged = (rule(grad, bits, grad.abs().amax()) for rule in (error, flagged_error))
     assert plain.tolist()[2:] == [0, 0, 0]
     assert flagged[2] == pytest.approx(0.03, abs=1 / 128)
     assert flagged[2] > 0
-    assert len(torch.cat((flagged_error(torch.linspace(-1, 1, 9999), bits),)).unique()) <= 2**5
+    ramp = torch.linspace(-1, 1, 9999)
+    assert len(flagged_error(ramp, bits, ramp.amax()).unique()) <= 2**5
 
 
 def test_fixed_point_batch_norm_is_near_torchs_and_on_its_grid():
@@ -118,3 +121,16 @@ def test_fixed_point_sgd_moves_on_the_grid_of_the_update_and_descends():
     optimiser.step()
     other.step()
     assert torch.equal(w, twin)
+
+
+def test_the_error_format_of_wageubn_is_the_configurations():
+    def input_grad(**settings):
+        layer = quantize_(nn.Linear(1, 5, bias=False), QuantConfig("wageubn", fw=0, bw=4, **settings))
+        with torch.no_grad():
+            layer.weight.fill_(1)
+        x = torch.zeros(5, 1, requires_grad=True)
+        layer(x).backward(torch.diag(torch.tensor([1.0, 0.5, 0.03, 0.01, 0.005])))
+        return x.grad.flatten()
+
+    assert input_grad().count_nonzero() == 2
+    assert input_grad(flagged_errors=True).count_nonzero() > 2

@@ -11,6 +11,7 @@ import cpt
 from model import architecture, bitops, networks
 from model.config import QuantConfig
 from model.layer_summary import summary
+from model.ldp import LearnedPrecision
 from model.quantize import precision, precisions, quantize_, set_precision
 
 torch.set_num_threads(1)
@@ -48,6 +49,14 @@ def test_filter_chooses_layers_by_name_and_module():
     assert set(precisions(net)) == {"blocks.1.0.conv", "blocks.1.1.conv"}
 
 
+def test_a_layer_used_twice_is_replaced_wherever_it_is():
+    shared = nn.Linear(4, 4)
+    net = quantize_(nn.Sequential(shared, nn.ReLU(), nn.Sequential(shared)))
+    assert net[0] is net[2][0]
+    assert list(precisions(net)) == ["0"]
+    assert summary(net, torch.zeros(3, 4)).macs == 2 * 4 * 4
+
+
 def test_a_single_layer_comes_back_quantised():
     layer = quantize_(nn.Linear(3, 4))
     assert "precision" in dict(layer.named_children())
@@ -82,8 +91,22 @@ def test_precision_changes_in_place_and_only_inside_the_scope():
         assert all(item.get_bits() == (8, 6) for item in precisions(net).values())
     assert all(item.get_bits() == (3, 6) for item in precisions(net).values())
     assert all(item.fw_bits is buffer for item, buffer in zip(precisions(net).values(), buffers, strict=True))
-    with pytest.raises(ValueError, match=r"^fw is 17; allowed: 1\.\.16"):
-        set_precision(net, fw=17)
+    for wrong in (17, 3.5):
+        with pytest.raises(ValueError, match=rf"^fw is {wrong}; allowed: 1\.\.16"):
+            set_precision(net, fw=wrong)
+
+
+def test_bits_that_are_set_take_the_place_of_learned_ones():
+    net = small()
+    macs = {layer.name: layer.macs for layer in summary(net, torch.randn(2, 1, 8, 8)).layers}
+    learned = LearnedPrecision(net, (3, 8), macs, initial_beta=0.0)
+    with precision(net, fw=6):
+        assert {item.get_bits()[0] for item in precisions(net).values()} == {6}
+    assert set(learned.bits().values()) == {3}
+    set_precision(net, fw=5)
+    assert {item.get_bits()[0] for item in precisions(net).values()} == {5}
+    with pytest.raises(ValueError, match=r"^layer stem\.conv has fixed bits; allowed: learned ones"):
+        learned.step()
 
 
 def test_outputs_depend_on_the_precision_and_full_precision_is_float():

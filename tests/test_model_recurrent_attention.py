@@ -3,10 +3,12 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.rnn import pack_sequence
 
 from model.config import QuantConfig
 from model.layer_summary import summary
-from model.quantize import precision, precisions, quantize_
+from model.ldp import LearnedPrecision
+from model.quantize import precision, precisions, quantize_, set_precision
 
 torch.set_num_threads(1)
 FULL = QuantConfig(fw=0, bw=0)
@@ -14,7 +16,13 @@ FULL = QuantConfig(fw=0, bw=0)
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"num_layers": 2, "batch_first": True}, {"num_layers": 2, "bidirectional": True}, {"bias": False}],
+    [
+        {},
+        {"num_layers": 2, "batch_first": True},
+        {"num_layers": 2, "bidirectional": True},
+        {"bias": False},
+        {"proj_size": 2, "bidirectional": True},
+    ],
     ids=str,
 )
 def test_lstm_at_full_precision_is_torchs(settings):
@@ -28,6 +36,10 @@ def test_lstm_at_full_precision_is_torchs(settings):
         assert torch.allclose(a, b, atol=1e-6)
     again, _ = layer(x, (h, c))
     assert torch.allclose(again, lstm(x, (h, c))[0], atol=1e-6)
+    want, (h, c) = lstm(x[:, 0], (h[:, 0], c[:, 0]))
+    got, (h2, c2) = layer(x[:, 0], (h2[:, 0], c2[:, 0]))
+    for a, b in ((got, want), (h2, h), (c2, c)):
+        assert torch.allclose(a, b, atol=1e-6)
 
 
 def test_lstm_has_a_precision_per_product_and_learns_at_low_precision():
@@ -47,9 +59,29 @@ def test_lstm_has_a_precision_per_product_and_learns_at_low_precision():
         optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < 0.8 * losses[0]
-    counted = summary(model, x)
-    assert counted.layers[0].macs == 4 * (32 * 3 + 3 * 32 * 8) * 6 // 6
-    assert counted.layers[0].fw == 4
+
+
+def test_work_of_layers_with_several_products_is_counted_per_product():
+    model = nn.Sequential(nn.LSTM(3, 8, num_layers=2, batch_first=True))
+    quantize_(model, QuantConfig(fw=4, bw=6))
+    set_precision(model, fw=3, filter_fn=lambda name, product: name.endswith("hh_l1"))
+    counted = summary(model, torch.randn(5, 6, 3))
+    assert [layer.name for layer in counted.layers] == list(precisions(model))
+    assert [layer.macs for layer in counted.layers] == [6 * 32 * 3, 6 * 32 * 8, 6 * 32 * 8, 6 * 32 * 8]
+    assert [layer.fw for layer in counted.layers] == [4, 4, 4, 3]
+    LearnedPrecision(model, (3, 8), {layer.name: layer.macs for layer in counted.layers})
+
+    class Across(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attention = quantize_(nn.MultiheadAttention(8, 2, kdim=4, vdim=6, batch_first=True))
+
+        def forward(self, x, y, z):
+            return self.attention(x, key=y, value=z)[0]
+
+    streams = torch.randn(2, 5, 8), torch.randn(2, 3, 4), torch.randn(2, 3, 6)
+    counted = summary(Across(), *streams)
+    assert [layer.macs for layer in counted.layers] == [5 * 8 * 8, 3 * 4 * 8, 3 * 6 * 8, 5 * 8 * 8]
 
 
 @pytest.mark.parametrize("batch_first", [False, True])
@@ -61,10 +93,51 @@ def test_attention_at_full_precision_is_torchs(batch_first):
     causal = torch.triu(torch.ones(length, length, dtype=torch.bool), 1)
     padding = torch.zeros(3 if batch_first else 5, length, dtype=torch.bool)
     padding[0, -1] = True
-    want = attention(x, x, x, attn_mask=causal, key_padding_mask=padding, need_weights=False)[0]
+    each = causal.expand(padding.shape[0] * 2, -1, -1)
     layer = quantize_(attention, FULL)
-    got = layer(x, x, x, attn_mask=causal, key_padding_mask=padding)[0]
-    assert torch.allclose(got, want, atol=1e-6)
+    for options in (
+        {"attn_mask": causal, "is_causal": True, "need_weights": False},
+        {"attn_mask": causal, "key_padding_mask": padding, "need_weights": False},
+        {"attn_mask": causal, "key_padding_mask": padding},
+        {"attn_mask": each, "average_attn_weights": False},
+    ):
+        same(layer(x, x, x, **options), attention(x, x, x, **options))
+    one = x[0] if batch_first else x[:, 0]
+    options = {"key_padding_mask": padding[0]}
+    same(layer(one, one, one, **options), attention(one, one, one, **options))
+
+
+def test_attention_to_streams_of_other_widths_is_torchs():
+    torch.manual_seed(0)
+    attention = nn.MultiheadAttention(8, 2, kdim=4, vdim=6)
+    streams = torch.randn(5, 3, 8), torch.randn(7, 3, 4), torch.randn(7, 3, 6)
+    same(quantize_(attention, FULL)(*streams), attention(*streams))
+
+
+def same(got, want):
+    for a, b in zip(got, want, strict=True):
+        assert (a is None) == (b is None)
+        assert a is None or torch.allclose(a, b, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("make", "inputs", "message"),
+    [
+        (
+            lambda: nn.LSTM(3, 4),
+            [pack_sequence([torch.zeros(2, 3)])],
+            "input is a PackedSequence; allowed: a t",
+        ),
+        (
+            lambda: nn.MultiheadAttention(4, 2, add_bias_kv=True),
+            [],
+            "attention has bias_k or add_zero_attn; al",
+        ),
+    ],
+)
+def test_what_is_not_supported_is_named(make, inputs, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        quantize_(make())(*inputs)
 
 
 def test_torchs_encoder_is_quantised_in_evaluation_too():

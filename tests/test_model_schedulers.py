@@ -48,9 +48,7 @@ def test_gradients_may_cycle_and_the_start_may_wait():
     net = model()
     schedule = CyclicPrecision(net, (3, 8), cycles=1, total_steps=6, bw=(6, 16), start=3)
     found = [schedule.get_last_bits()] + [schedule.step() for _ in range(5)]
-    assert [fw for fw, _ in found] == [3, 3, 3, 3, 4, 8]
-    assert found[0][1] == 6
-    assert found[-1][1] == 16
+    assert found == [(3, 6), (3, 6), (3, 6), (3, 6), (4, 8), (8, 16)]
 
 
 def test_other_schedules_reach_their_end():
@@ -76,6 +74,25 @@ def test_several_schedulers_share_a_model_block_by_block():
     assert bits(net)[1] == bits(net)[2] == inner.get_last_bits()
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda net, chosen: StaticPrecision(net, 3, 5, filter_fn=chosen),
+        lambda net, chosen: CyclicPrecision(net, (3, 5), 1, 4, bw=5, filter_fn=chosen),
+        lambda net, chosen: ProgressivePrecision(net, (3, 5), 4, bw=5, filter_fn=chosen),
+        lambda net, chosen: RandomPrecision(net, (3, 5), 2, 4, bw=5, filter_fn=chosen),
+    ],
+)
+def test_every_scheduler_leaves_the_layers_of_others_alone(make):
+    net = model()
+    schedule = make(net, lambda name, module: name.startswith("1"))
+    for _ in range(3):
+        schedule.step()
+        assert bits(net) == [(8, 8), schedule.get_last_bits(), schedule.get_last_bits()]
+    with pytest.raises(ValueError, match=r"^model has 0 quantised layers to set; allowed: at least 1"):
+        make(net, lambda name, module: False)
+
+
 def test_blocks_get_bits_by_hand_and_the_longest_prefix_wins():
     net = model()
     set_blockwise(net, {"0": 3, "1": 4, "1.1": 6}, bw=7)
@@ -93,7 +110,8 @@ def test_blocks_get_bits_by_hand_and_the_longest_prefix_wins():
             "unit is 'day'; allowed: epoch, iteration",
         ),
         (lambda: CyclicPrecision(model(), (3, 8), 1, 4, shape="x"), "shape is 'x'; allowed: cosine, triang"),
-        (lambda: CyclicPrecision(nn.Linear(2, 2), (3, 8), 1, 4), "model has 0 quantised layers; allowed"),
+        (lambda: CyclicPrecision(model(), (3, 8), 1, 4, start=4), r"start is 4; allowed: 0\.\.3, below the"),
+        (lambda: CyclicPrecision(nn.Linear(2, 2), (3, 8), 1, 4), "model has 0 quantised layers to set; al"),
     ],
 )
 def test_a_wrong_schedule_is_refused_in_one_line(make, message):

@@ -26,16 +26,20 @@ FULL = {
 }
 LOW = replace(SMALL, method="static", fw=(3, 3), bw=(2, 2), steps=2)
 """So few bits that ranges and noise of half a batch would show in the loss at once."""
+LOW_LSTM = replace(LSTM, method="static", fw=(3, 3), bw=(2, 2), dropout=0.0, steps=2)
 QUANTISED = {
-    "sbm": LOW,
-    "dorefa": replace(LOW, quantiser="dorefa"),
-    "ldp": replace(LOW, method="ldp", fw=(3, 5)),
+    "sbm": (LOW, images),
+    "dorefa": (replace(LOW, quantiser="dorefa"), images),
+    "wageubn": (replace(LOW, quantiser="wageubn"), images),
+    "ldp": (replace(LOW, method="ldp", fw=(3, 5)), images),
+    "lstm": (LOW_LSTM, lambda: language(carries=True)),
+    "lstm-dorefa": (replace(LOW_LSTM, quantiser="dorefa"), lambda: language(carries=True)),
 }
 CASES = {
     **FULL,
     **{
-        f"{name}-{seed}": (replace(config, seed=seed), images)
-        for name, config in QUANTISED.items()
+        f"{name}-{seed}": (replace(config, seed=seed), task)
+        for name, (config, task) in QUANTISED.items()
         for seed in range(SEEDS)
     },
 }

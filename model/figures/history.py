@@ -95,6 +95,8 @@ class History:
         quantiser = self.config.get("quantiser", "sbm")
         if quantiser != "sbm" and self.method != "fp32":
             words.append(str(quantiser))
+        if self.method == "cpt":
+            words += self._course()
         if self.config.get("dx_weights", "input_channel") == "forward":
             words.append("forward weights in dX")
         if self.config.get("lr_schedule") == "cyclic":
@@ -109,6 +111,16 @@ class History:
     def bits(self) -> list[tuple[float, float]]:
         """(fw, bw) of every epoch; means where layers or iterations differ."""
         return [(float(row.get("fw_mean", row["fw"])), float(row["bw"])) for row in self.rows]
+
+    def _course(self) -> list[str]:
+        """What distinguishes the cycles from cosines per epoch over the whole run."""
+        config = self.config
+        shape, start = config.get("shape", "cosine"), config.get("delay", 0)
+        return [
+            *([] if shape == "cosine" else [shape.replace("_", " ")]),
+            *([] if config.get("per", "epoch") == "epoch" else ["per iteration"]),
+            *([f"from {start} on"] if start else []),
+        ]
 
     def _bounds(self, name: str) -> str:
         bounds = self.config[name]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from model.layers.mixed import without_autocast
 from model.quantisers.wageubn import RoundThrough
 
 VALUE_BITS = 8
@@ -27,14 +28,15 @@ class FixedPointBatchNorm2d(nn.BatchNorm2d):
         new.num_batches_tracked = norm.num_batches_tracked
         return new.train(norm.training)
 
+    @without_autocast
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W)."""
         assert self.running_mean is not None
         assert self.running_var is not None
         if self.training:
-            var, mean = torch.var_mean(input, (0, 2, 3), correction=0)
+            mean, var, count = self.moments(input)
             with torch.no_grad():
-                share, count = self.momentum or 0.0, input.numel() // input.shape[1]
+                share = self.momentum or 0.0
                 self.running_mean.lerp_(mean, share)
                 self.running_var.lerp_(var * count / max(1, count - 1), share)
         else:
@@ -44,6 +46,11 @@ class FixedPointBatchNorm2d(nn.BatchNorm2d):
         normal = _fixed((input - mean.view(column)) / deviation.view(column), VALUE_BITS)
         scale, offset = _fixed(self.weight, VALUE_BITS), _fixed(self.bias, VALUE_BITS)
         return normal * scale.view(column) + offset.view(column)
+
+    def moments(self, x: Tensor) -> tuple[Tensor, Tensor, int]:
+        """Mean and variance of each channel, and of how many values (data parallel: of all processes')."""
+        var, mean = torch.var_mean(x, (0, 2, 3), correction=0)
+        return mean, var, x.numel() // x.shape[1]
 
 
 def _fixed(x: Tensor, bits: int) -> Tensor:

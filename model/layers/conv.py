@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from model.config import QuantConfig
 from model.estimators import Conv2dTwoWeights
+from model.layers.mixed import without_autocast
 from model.layers.precision import LayerPrecision
 
 
@@ -17,8 +18,6 @@ class QuantConv2d(nn.Conv2d):
     @classmethod
     def from_float(cls, conv: nn.Conv2d, config: QuantConfig, layer: int) -> QuantConv2d:
         """A quantised layer that shares the parameters of ``conv``."""
-        if isinstance(conv.padding, str):
-            raise ValueError(f"padding is {conv.padding!r}; allowed: numbers")
         new = cls(
             conv.in_channels,
             conv.out_channels,
@@ -35,11 +34,13 @@ class QuantConv2d(nn.Conv2d):
         new.precision = LayerPrecision(config, layer, conv.weight.device)
         return new.train(conv.training)
 
+    @without_autocast
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, O, OH, OW)."""
         x, padding = self.precision.activation(input), self.padding
-        if self.padding_mode != "zeros":
-            x = nn.functional.pad(x, self._reversed_padding_repeated_twice, mode=self.padding_mode)
+        if isinstance(padding, str) or self.padding_mode != "zeros":
+            mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
+            x = nn.functional.pad(x, self._reversed_padding_repeated_twice, mode)
             padding = (0, 0)
         w, w_dx = self.precision.weights(self.weight, self.groups)
         if w_dx is None:
@@ -48,5 +49,5 @@ class QuantConv2d(nn.Conv2d):
             y = Conv2dTwoWeights.apply(x, w, w_dx, self.stride, padding, self.dilation, self.groups)
         bias = self.precision.bias(self.bias)
         if bias is not None:
-            y = y + bias.view(-1, 1, 1)
+            y = y + bias.to(y.dtype).view(-1, 1, 1)
         return self.precision.gradient(y, channels_first=True)

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from model.config import QuantConfig
 from model.estimators import LinearTwoWeights
+from model.layers.mixed import without_autocast
 from model.layers.precision import LayerPrecision
 
 
@@ -22,7 +23,7 @@ def project(
     w, w_dx = weights
     y = nn.functional.linear(x, w) if w_dx is None else LinearTwoWeights.apply(x, w, w_dx)
     bias = precision.bias(bias)
-    return precision.gradient(y if bias is None else y + bias)
+    return precision.gradient(y if bias is None else y + bias.to(y.dtype))
 
 
 class QuantLinear(nn.Linear):
@@ -38,6 +39,7 @@ class QuantLinear(nn.Linear):
         new.precision = LayerPrecision(config, layer, linear.weight.device)
         return new.train(linear.training)
 
+    @without_autocast
     def forward(self, input: Tensor) -> Tensor:
         """(..., in) -> (..., out)."""
         return quantised_linear(self.precision, input, self.weight, self.bias)

@@ -7,21 +7,24 @@ from torch import Tensor, nn
 
 from model.config import QuantConfig
 from model.layers.linear import project, quantised_linear
+from model.layers.mixed import without_autocast
 from model.layers.precision import LayerPrecision, part_precision
+
+State = tuple[Tensor, Tensor]
+"""(h, c) of one layer in one direction."""
 
 
 class QuantLSTM(nn.LSTM):
-    """`torch.nn.LSTM` whose products with ``weight_ih`` and ``weight_hh`` are quantised; gates stay float32.
+    """`torch.nn.LSTM` whose products with its weights are quantised; gates stay float32.
 
-    Each product of each layer and direction has a precision of its own (``precision_ih_l0`` and so on). A
-    recurrent product quantises its input, and the gradient of its output, at every time step.
+    Each product of each layer and direction has a precision of its own: ``precision_ih_l0``,
+    ``precision_hh_l0``, with ``proj_size`` also ``precision_hr_l0``, and so on. Those with ``weight_hh`` and
+    ``weight_hr`` quantise their input, and the gradient of their output, at every time step.
     """
 
     @classmethod
     def from_float(cls, lstm: nn.LSTM, config: QuantConfig, layer: int) -> QuantLSTM:
         """A quantised layer that shares the parameters of ``lstm``; it takes numbers from ``layer`` on."""
-        if lstm.proj_size:
-            raise ValueError(f"proj_size is {lstm.proj_size}; allowed: 0")
         new = cls(
             lstm.input_size,
             lstm.hidden_size,
@@ -30,63 +33,80 @@ class QuantLSTM(nn.LSTM):
             lstm.batch_first,
             lstm.dropout,
             lstm.bidirectional,
+            lstm.proj_size,
             device="meta",
         )
         for name, parameter in lstm.named_parameters():
             setattr(new, name, parameter)
         new._init_flat_weights()
         device = next(lstm.parameters()).device
-        for index, suffix in enumerate(new._suffixes()):
-            for offset, product in enumerate(("ih", "hh")):
-                item = LayerPrecision(config, layer + 2 * index + offset, device)
-                new.add_module(f"precision_{product}_{suffix}", item)
+        products = [name for name, _ in lstm.named_parameters() if name.startswith("weight_")]
+        for offset, name in enumerate(products):
+            item = LayerPrecision(config, layer + offset, device)
+            new.add_module(name.replace("weight", "precision"), item)
         return new.train(lstm.training)
 
-    def forward(  # type: ignore[override]
-        self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """(T, B, I), or (B, T, I) with ``batch_first``, -> (outputs, (h, c)), as `torch.nn.LSTM`."""
-        x = input.transpose(0, 1) if self.batch_first else input  # (T, B, I)
+    @without_autocast
+    def forward(self, input: Tensor, hx: State | None = None) -> tuple[Tensor, State]:
+        """(T, B, I), (B, T, I) with ``batch_first``, or (T, I): (outputs, (h, c)), as `torch.nn.LSTM`."""
+        if not isinstance(input, Tensor):
+            raise ValueError(f"input is a {type(input).__name__}; allowed: a tensor (pad its sequences)")
+        batched = input.dim() == 3
+        x = input if batched else input.unsqueeze(0)
+        if batched and not self.batch_first:
+            x = x.transpose(0, 1)  # (B, T, I)
+        y, state = self._layers(x, self._first_states(x, hx))
+        if not batched:
+            return y.squeeze(0), (state[0].squeeze(1), state[1].squeeze(1))
+        return y if self.batch_first else y.transpose(0, 1), state
+
+    def _first_states(self, x: Tensor, hx: State | None) -> list[State]:
+        """(h, c) that each layer and direction begins with."""
         suffixes = self._suffixes()
         if hx is None:
-            start = x.new_zeros(len(suffixes), x.shape[1], self.hidden_size)
-            hx = start, start
-        last_h, last_c = [], []
-        directions = 2 if self.bidirectional else 1
-        for index in range(self.num_layers):
-            outputs = []
-            for direction in range(directions):
-                number = index * directions + direction
-                state = hx[0][number], hx[1][number]
-                steps = x.flip(0) if direction else x
-                y, (h, c) = self._direction(steps, state, suffixes[number])
-                outputs.append(y.flip(0) if direction else y)
-                last_h.append(h)
-                last_c.append(c)
-            x = torch.cat(outputs, 2)
-            if self.dropout and index < self.num_layers - 1:
-                x = nn.functional.dropout(x, self.dropout, self.training)
-        y = x.transpose(0, 1) if self.batch_first else x
-        return y, (torch.stack(last_h), torch.stack(last_c))
+            widths = self.proj_size or self.hidden_size, self.hidden_size
+            return [tuple(x.new_zeros(x.shape[0], width) for width in widths)] * len(suffixes)  # type: ignore[list-item]
+        h, c = (part if part.dim() == 3 else part.unsqueeze(1) for part in hx)
+        return list(zip(h, c, strict=True))
 
-    def _direction(
-        self, x: Tensor, state: tuple[Tensor, Tensor], suffix: str
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """One layer in one direction: (T, B, I) -> (T, B, H), last (h, c)."""
-        weight_ih, weight_hh = getattr(self, f"weight_ih_{suffix}"), getattr(self, f"weight_hh_{suffix}")
+    def _layers(self, x: Tensor, states: list[State]) -> tuple[Tensor, State]:
+        """All layers: (B, T, I) -> (B, T, directions * H), last (h, c) of all."""
+        suffixes, last = self._suffixes(), []
+        directions = 2 if self.bidirectional else 1
+        for first in range(0, len(suffixes), directions):
+            outputs = []
+            for number in range(first, first + directions):
+                backwards = number > first
+                y, state = self._direction(x.flip(1) if backwards else x, states[number], suffixes[number])
+                outputs.append(y.flip(1) if backwards else y)
+                last.append(state)
+            x = torch.cat(outputs, 2)
+            if self.dropout and first + directions < len(suffixes):
+                x = nn.functional.dropout(x, self.dropout, self.training)
+        return x, (torch.stack([h for h, _ in last]), torch.stack([c for _, c in last]))
+
+    def _direction(self, x: Tensor, state: State, suffix: str) -> tuple[Tensor, State]:
+        """One layer in one direction: (B, T, I) -> (B, T, H), last (h, c)."""
         bias_ih, bias_hh = (getattr(self, f"bias_{kind}_{suffix}", None) for kind in ("ih", "hh"))
-        recurrent = part_precision(self, f"hh_{suffix}")
-        from_input = quantised_linear(part_precision(self, f"ih_{suffix}"), x, weight_ih, bias_ih)
-        weights = recurrent.weights(weight_hh)
+        from_input = quantised_linear(
+            part_precision(self, f"ih_{suffix}"), x, self.get_parameter(f"weight_ih_{suffix}"), bias_ih
+        ).unbind(1)
+        kinds = ("hh", "hr") if self.proj_size else ("hh",)
+        parts = [part_precision(self, f"{kind}_{suffix}") for kind in kinds]
+        weights = [
+            part.weights(self.get_parameter(f"weight_{kind}_{suffix}"))
+            for kind, part in zip(kinds, parts, strict=True)
+        ]
         h, c = state
         outputs = []
-        for step in range(x.shape[0]):
-            gates = from_input[step] + project(recurrent, h, weights, bias_hh)
-            i, f, g, o = gates.chunk(4, 1)
+        for gates in from_input:
+            i, f, g, o = (gates + project(parts[0], h, weights[0], bias_hh)).chunk(4, 1)
             c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
             h = torch.sigmoid(o) * torch.tanh(c)
+            if self.proj_size:
+                h = project(parts[1], h, weights[1], None)
             outputs.append(h)
-        return torch.stack(outputs), (h, c)
+        return torch.stack(outputs, 1), (h, c)
 
     def _suffixes(self) -> list[str]:
         """Suffixes of the parameters' names, in the order of the states."""

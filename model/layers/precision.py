@@ -11,7 +11,10 @@ from model.config import QuantConfig
 from model.functional import Range, noise_key
 from model.quantisers import make_quantiser
 from model.ranges import MOMENTUM
-from model.schedule import FULL_PRECISION, MAX_BITS
+from model.schedule import FULL_PRECISION, check_bits
+
+_HALF = (torch.float16, torch.bfloat16)
+"""Types too coarse to compute codes in."""
 
 
 class LayerPrecision(nn.Module):
@@ -36,28 +39,43 @@ class LayerPrecision(nn.Module):
         self.register_buffer("range", torch.zeros(3, device=device))
         self.register_buffer("noise_step", torch.zeros((), dtype=torch.int64, device=device))
         self.soft_bits: LearnedBits | None = None
+        # Full precision is a branch in Python: quantised layers never wait for the value of their bits.
+        self._full_fw = self._full_bw = True
         self.set_bits(config.fw, config.bw)
 
     def set_bits(self, fw: int | None = None, bw: int | None = None) -> None:
-        """Change the bit-widths given; raises `ValueError` where the quantiser has no such width."""
-        for name, bits, buffer in (("fw", fw, self.fw_bits), ("bw", bw, self.bw_bits)):
-            if bits is None:
-                continue
-            least = self.quantiser.least_bits
-            if bits != FULL_PRECISION and not least <= bits <= MAX_BITS:
-                raise ValueError(f"{name} is {bits}; allowed: {least}..{MAX_BITS}, or 0 for full precision")
-            buffer.fill_(bits)
-        self._note_full_precision()
+        """Change the bit-widths given; ``fw`` takes the place of learned bits.
+
+        Raises `ValueError` where the quantiser has no such width.
+        """
+        for name, bits in (("fw", fw), ("bw", bw)):
+            if bits is not None:
+                check_bits(name, bits, full_precision=True, least=self.quantiser.least_bits)
+        if fw is not None:
+            self.fw_bits.fill_(fw)
+            self._full_fw, self.soft_bits = fw == FULL_PRECISION, None
+        if bw is not None:
+            self.bw_bits.fill_(bw)
+            self._full_bw = bw == FULL_PRECISION
 
     def get_bits(self) -> tuple[int, int]:
         """(fw, bw) in force; learned bits included."""
         fw = self.soft_bits.hard() if self.soft_bits is not None else self.fw_bits
         return int(fw), int(self.bw_bits)
 
+    @property
+    def in_full_precision(self) -> bool:
+        """Whether nothing is quantised."""
+        return self._full_fw and self._full_bw
+
     def activation(self, x: Tensor) -> Tensor:
         """The layer's input, quantised; in training its range moves the running average."""
         if self._full_fw:
             return x
+        if x.dtype in _HALF:
+            raise ValueError(
+                f"input is {x.dtype}; allowed: torch.float32 (mixed precision by torch.autocast)"
+            )
         bits, soft = self._forward_bits()
         found = self._range_of(x) if self.quantiser.has_range else None
         return self.quantiser.activation(x, bits, found, self.training, soft)
@@ -103,14 +121,9 @@ class LayerPrecision(nn.Module):
             )
         return Range(self.range[0] / self.range[2], self.range[1] / self.range[2])
 
-    def _note_full_precision(self) -> None:
-        """Full precision is a branch in Python, so that quantised layers never look at their bits."""
-        self._full_fw = not int(self.fw_bits)
-        self._full_bw = not int(self.bw_bits)
-
     def _load_from_state_dict(self, *args: Any) -> None:
         super()._load_from_state_dict(*args)
-        self._note_full_precision()
+        self._full_fw, self._full_bw = not int(self.fw_bits), not int(self.bw_bits)
 
     def extra_repr(self) -> str:
         fw, bw = self.get_bits()

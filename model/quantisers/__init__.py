@@ -13,4 +13,4 @@ def make_quantiser(config: QuantConfig) -> Quantiser:
     """The quantiser that ``config`` names."""
     if config.quantiser == "sbm":
         return Sbm(floor=config.floor, forward_weights_in_dx=config.dx_weights == "forward")
-    return {"dorefa": DoReFa, "wageubn": Wageubn}[config.quantiser]()
+    return DoReFa() if config.quantiser == "dorefa" else Wageubn(config.flagged_errors)

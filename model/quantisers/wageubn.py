@@ -37,8 +37,15 @@ class Wageubn(Quantiser):
         return RoundThrough.apply(x, _steps(bits))
 
     def gradient(self, y: Tensor, bits: Tensor, key: Tensor | int, channels_first: bool) -> Tensor:
+        return QuantiseGradient.apply(y, bits, None, channels_first, self._gradient_rule)
+
+    def largest(self, grad: Tensor) -> Tensor:
+        """Largest magnitude of a gradient (data parallel: of all processes' parts)."""
+        return grad.abs().amax()
+
+    def _gradient_rule(self, grad: Tensor, bits: Tensor, noise: Noise | None) -> Tensor:
         rule = flagged_error if self.flagged_errors else error
-        return QuantiseGradient.apply(y, bits, None, channels_first, rule)
+        return rule(grad, bits, self.largest(grad))
 
 
 def _steps(bits: Tensor) -> Tensor:
@@ -56,15 +63,15 @@ def shift(x: Tensor) -> Tensor:
     return torch.exp2(torch.log2(x.clamp_min(SAFE_FLOOR)).round())
 
 
-def error(grad: Tensor, bits: Tensor, noise: Noise | None = None) -> Tensor:
-    """``shift(m) * clip(Q(e/shift(m)), -1, 1)``, m the largest magnitude."""
-    unit = shift(grad.abs().amax())
+def error(grad: Tensor, bits: Tensor, largest: Tensor) -> Tensor:
+    """``shift(m) * clip(Q(e/shift(m)), -1, 1)``, m the ``largest`` magnitude."""
+    unit = shift(largest)
     return fixed_point(grad / unit, _steps(bits)).clamp_(-1, 1).mul_(unit)
 
 
-def flagged_error(grad: Tensor, bits: Tensor, noise: Noise | None = None) -> Tensor:
+def flagged_error(grad: Tensor, bits: Tensor, largest: Tensor) -> Tensor:
     """The second error format: below one step, a flag bit selects steps 2**(bits - 1) times finer."""
-    step = shift(grad.abs().amax()) / _steps(bits)
+    step = shift(largest) / _steps(bits)
     scaled = grad / step
     limit = 2 * _steps(bits) - 1
     coarse = torch.minimum(torch.maximum(scaled.round(), -limit), limit)

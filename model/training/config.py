@@ -10,12 +10,11 @@ from typing import Any
 
 from model.config import DX_WEIGHTS, QuantConfig
 from model.pfq import BW_STAGES, FW_STAGES
-from model.schedule import check_bits
+from model.schedule import SHAPES, check_bits
 from model.training.learning_rate import LearningRate
 
 METHODS = ("cpt", "static", "fp32", "ldp", "pfq", "progressive", "random")
 UNITS = ("epoch", "iteration")
-SHAPES = ("cosine", "triangular", "cosine_anneal")
 OPTIMISERS = ("sgd", "adam", "adamw")
 AMP = ("off", "bf16")
 

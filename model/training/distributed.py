@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from model.functional import Noise, Range
-from model.quantisers import DoReFa, Quantiser, Sbm
-from model.quantize import precisions
+from model.layers import FixedPointBatchNorm2d
+from model.quantisers import DoReFa, Quantiser, Sbm, Wageubn
+from model.quantize import precisions, replace_
 
 BACKENDS = {"cpu": "gloo", "cuda": "nccl"}
 
@@ -68,18 +69,19 @@ class Processes:
         dist.all_gather(parts, x.contiguous())
         return torch.cat(parts, axis)
 
-    def share(self, model: nn.Module, quantiser: str) -> None:
+    def share(self, model: nn.Module) -> None:
         """Make a quantised model use the statistics of the whole batch; in place."""
         if self.world == 1:
             return
-        if quantiser == "wageubn":
-            raise ValueError(f"quantiser is 'wageubn' with {self.world} processes; allowed: sbm, dorefa")
         for item in precisions(model).values():
             item.quantiser = _shared(item.quantiser, self.rank)
-        for name, module in list(model.named_modules()):
+        shared: dict[nn.Module, nn.Module] = {}
+        for module in model.modules():
             if type(module) is nn.BatchNorm2d:
-                parent, _, attribute = name.rpartition(".")
-                setattr(model.get_submodule(parent), attribute, SharedBatchNorm2d.from_float(module))
+                shared[module] = SharedBatchNorm2d.from_float(module)
+            elif type(module) is FixedPointBatchNorm2d:
+                shared[module] = SharedFixedPointBatchNorm2d.from_float(module)
+        replace_(model, shared)
 
     def close(self) -> None:
         """Leave the group of processes."""
@@ -123,18 +125,30 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
             return super().forward(input)
         assert self.running_mean is not None
         assert self.running_var is not None
-        axes, column = (0, 2, 3), (1, -1, 1, 1)
-        count = input.numel() // input.shape[1] * dist.get_world_size()
-        mean = SumOverProcesses.apply(input.sum(axes)) / count
-        centred = input - mean.view(column)
-        var = SumOverProcesses.apply(centred.square().sum(axes)) / count
+        mean, var, count = shared_moments(input)
         with torch.no_grad():
             self.running_mean.lerp_(mean, self.momentum or 0.0)
             self.running_var.lerp_(var * count / max(1, count - 1), self.momentum or 0.0)
             if self.num_batches_tracked is not None:
                 self.num_batches_tracked.add_(1)
         scale = self.weight / (var + self.eps).sqrt()
-        return centred * scale.view(column) + self.bias.view(column)
+        column = (-1, 1, 1)
+        return (input - mean.view(column)) * scale.view(column) + self.bias.view(column)
+
+
+class SharedFixedPointBatchNorm2d(FixedPointBatchNorm2d):
+    """WAGEUBN's batch norm over the batches of all processes."""
+
+    def moments(self, x: Tensor) -> tuple[Tensor, Tensor, int]:
+        return shared_moments(x)
+
+
+def shared_moments(x: Tensor) -> tuple[Tensor, Tensor, int]:
+    """Mean and variance of each channel of (N, C, H, W), and of how many values, over all processes."""
+    axes, count = (0, 2, 3), x.numel() // x.shape[1] * dist.get_world_size()
+    mean = SumOverProcesses.apply(x.sum(axes)) / count
+    var = SumOverProcesses.apply((x - mean.view(-1, 1, 1)).square().sum(axes)) / count
+    return mean, var, count
 
 
 class SumOverProcesses(Function):
@@ -180,10 +194,20 @@ class SharedDoReFa(DoReFa):
         return super()._gradient_rule(grad, bits, _own_noise(noise, grad, self.rank))
 
 
+class SharedWageubn(Wageubn):
+    """WAGEUBN with the largest error of all processes' parts."""
+
+    def largest(self, grad: Tensor) -> Tensor:
+        found = super().largest(grad)
+        dist.all_reduce(found, dist.ReduceOp.MAX)
+        return found
+
+
 def _shared(own: Quantiser, rank: int) -> Quantiser:
     if isinstance(own, Sbm):
         return SharedSbm(own, rank)
-    assert isinstance(own, DoReFa)
+    if isinstance(own, Wageubn):
+        return SharedWageubn(own.flagged_errors)
     return SharedDoReFa(rank)
 
 

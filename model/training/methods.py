@@ -11,8 +11,8 @@ from torch import nn
 from model.ldp import LearnedPrecision
 from model.pfq import ProgressiveFractional
 from model.quantize import precisions
-from model.schedule import Curve, Delayed, Plan, Progressive, RandomEvery, Static
-from model.schedulers import PrecisionScheduler, cyclic
+from model.schedule import Curve, Plan, Progressive, RandomEvery, Static, cyclic
+from model.schedulers import PrecisionScheduler
 from model.training.config import TorchConfig
 
 
@@ -160,12 +160,7 @@ def make_plan(config: TorchConfig, length: int) -> Plan:
         return Plan(RandomEvery(lo, hi, length, config.every, config.seed), Static(bw_hi))
     if config.delay >= length:
         raise ValueError(f"delay is {config.delay}; allowed: below the length of the run ({length})")
-    return Plan(_cycling(config, lo, hi, length), _cycling(config, bw_lo, bw_hi, length))
-
-
-def _cycling(config: TorchConfig, lo: int, hi: int, length: int) -> Curve:
-    if lo == hi:
-        return Static(hi)
-    left = length - config.delay
-    curve = cyclic(config.shape, (lo, hi), min(config.cycles, left), left)
-    return Delayed(lo, config.delay, curve) if config.delay else curve
+    cycles = min(config.cycles, length - config.delay)
+    return Plan(
+        *(cyclic(config.shape, bits, cycles, length, config.delay) for bits in (config.fw, config.bw))
+    )

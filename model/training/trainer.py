@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from model.data.order import DROPOUT_STREAM
+from model.guard import check_step
 from model.noise import noise_key
 from model.optimiser import FixedPointSGD
 from model.quantize import precision, quantize_
@@ -20,10 +21,8 @@ from model.training import state
 from model.training.averaging import WeightAverage
 from model.training.config import TorchConfig
 from model.training.distributed import Processes
-from model.training.guard import check_step
 from model.training.learning_rate import LearningRate
 from model.training.methods import make_method
-from model.training.mixed import keep_quantised_in_float32
 from model.training.networks import build_network
 from model.training.prefetch import prefetched
 from model.training.tasks import Outcome, Task
@@ -78,12 +77,10 @@ class TorchTrainer:
         )
         torch.manual_seed(config.seed)
         model = quantize_(build_network(config, task), config.quantisation())
-        self.work = WorkCounter(model, task.example().repeat_interleave(2, 0))
-        self.processes.share(model, config.quantiser)
+        self.work = WorkCounter(model, task.example())
+        self.processes.share(model)
         self.model = model.to(self.processes.device)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if config.amp != "off" and config.method != "fp32":
-            keep_quantised_in_float32(self.model, self.processes.device.type)
         self.method = make_method(config, self.model, self.work.macs, self.steps_per_epoch)
         self.weights = self.method.weights(self.model)
         self.optimiser = _optimiser(config, self.weights)

@@ -20,9 +20,8 @@ class WorkCounter:
 
     def __init__(self, model: nn.Module, example: Tensor) -> None:
         counted = summary(model, example)
-        names = precisions(model)
-        by_layer = {layer.name: layer.macs for layer in counted.layers}
-        self.macs = {name: _macs(model, name, by_layer) for name in names}
+        by_name = {layer.name: layer.macs for layer in counted.layers}
+        self.macs = {name: by_name[name] for name in precisions(model)}
         """Per sample, of every quantised layer."""
         self.rest = counted.counted_macs - sum(self.macs.values())
         self.done = 0
@@ -42,17 +41,3 @@ class WorkCounter:
     def gbitops(self) -> float:
         """1e9 bit operations so far."""
         return self.done / 1e9
-
-
-def _macs(model: nn.Module, name: str, by_layer: Mapping[str, int]) -> int:
-    """MACs of a precision: its layer's, or its product's share of a layer that has several."""
-    if name in by_layer:
-        return by_layer[name]
-    owner, _, part = name.rpartition(".")
-    layer = model.get_submodule(owner)
-    part = part.removeprefix("precision_")
-    if isinstance(layer, nn.LSTM):
-        total = sum(p.numel() for key, p in layer.named_parameters() if key.startswith("weight_"))
-        return by_layer[owner] * layer.get_parameter(f"weight_{part}").numel() // total
-    siblings = [other for other in precisions(model) if other.rpartition(".")[0] == owner]
-    return by_layer[owner] // len(siblings)
