@@ -12,6 +12,7 @@ from hw.contract import preset
 from sim.device import SimulatedDevice
 from sim.fast import FastBackend
 from sim.memory import memory_model
+from sim.rtl import RtlBackend
 
 MEMORY_BYTES = 1 << 22
 
@@ -20,6 +21,14 @@ def fast_backend(name: str = "tiny", kind: type = FastBackend, memory_bytes: int
     """A fast model of preset ``name`` with ideal memory; ``kind`` may be a subclass."""
     config = preset(name)
     return kind(config, memory_model("ideal", config.clock_mhz), memory_bytes)
+
+
+def backend(kind: str, fault: type = object, memory_bytes: int = MEMORY_BYTES):
+    """A tiny machine with ideal memory: fast ``model`` or compiled ``rtl``, seen through ``fault``."""
+    config = preset("tiny")
+    machine = {"model": FastBackend, "rtl": RtlBackend}[kind]
+    bases = (machine,) if fault is object else (fault, machine)
+    return type("Machine", bases, {})(config, memory_model("ideal", config.clock_mhz), memory_bytes)
 
 
 @contextmanager

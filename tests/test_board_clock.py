@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pynq
 import pytest
-from driven import Multiplication, codes, fast_backend, opened
+from driven import Multiplication, backend, codes, opened
 
 import host.driver
 from host.board import WallClock, fabric_clock_mhz, reference_mhz
@@ -31,11 +31,11 @@ def _open(device):
         return accelerator.clock_mhz
 
 
-@pytest.fixture
-def device(monkeypatch):
+@pytest.fixture(params=["model", "rtl"])
+def device(request, monkeypatch):
     """A simulated device whose own clock registers pynq uses; it keeps those of the first one it saw."""
     monkeypatch.delattr(pynq.Clocks, "_real_instance", raising=False)
-    simulated = SimulatedDevice(fast_backend())
+    simulated = SimulatedDevice(backend(request.param))
     yield simulated
     simulated.close()
 
@@ -79,8 +79,9 @@ def test_a_handoff_without_the_built_clock_is_refused():
         fabric_clock_mhz(None, {"PCW_CRYSTAL_PERIPHERAL_FREQMHZ": "50"})
 
 
-def test_every_program_is_timed_on_both_clocks():
-    with opened() as accelerator:
+@pytest.mark.parametrize("kind", ["model", "rtl"])
+def test_every_program_is_timed_on_both_clocks(kind):
+    with opened(backend(kind)) as accelerator:
         rng = np.random.default_rng(7)
         work = Multiplication(accelerator, codes(rng, 6, 60, 4), codes(rng, 11, 60, 4))
         work.product()

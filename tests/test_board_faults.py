@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from driven import Multiplication, codes, fast_backend, opened
+from driven import Multiplication, backend, codes, opened
 
 from host.board import fabric_clock_mhz
 from host.diagnosis import explain
@@ -12,10 +12,9 @@ from host.program import Program
 from hw.contract import Error, Opcode, encode, register
 from hw.contract.handoff import BUILT_CLOCK, CRYSTAL
 from sim.device import SimulatedDevice
-from sim.fast import FastBackend
 
 
-class OldTag(FastBackend):
+class OldTag:
     """Says that another program ended than the one that was started."""
 
     def read_register(self, offset):
@@ -23,8 +22,9 @@ class OldTag(FastBackend):
         return value ^ 0x80 if offset == register("DONE_TAG").offset else value
 
 
-def test_a_program_that_did_not_end_is_not_taken_for_one_that_did():
-    with opened(fast_backend(kind=OldTag)) as accelerator:
+@pytest.mark.parametrize("kind", ["model", "rtl"])
+def test_a_program_that_did_not_end_is_not_taken_for_one_that_did(kind):
+    with opened(backend(kind, OldTag)) as accelerator:
         rng = np.random.default_rng(1)
         work = Multiplication(accelerator, codes(rng, 4, 48, 4), codes(rng, 8, 48, 4))
         with pytest.raises(DeviceError, match=r"ended with DONE_TAG = 0x81; expected tag 0x1$"):
@@ -37,9 +37,10 @@ def test_an_index_outside_the_program_is_reported_as_it_is():
     assert text.startswith("program nothing stopped at instruction 77, watchdog: ")
 
 
-def test_a_clock_that_no_divider_reaches_is_named():
+@pytest.mark.parametrize("kind", ["model", "rtl"])
+def test_a_clock_that_no_divider_reaches_is_named(kind):
     """A handoff that asks for a clock four thousand times slower than the PLL."""
-    device = SimulatedDevice(fast_backend())
+    device = SimulatedDevice(backend(kind))
     try:
         with Accelerator(device.bitfile, device):
             import pynq

@@ -1,16 +1,18 @@
 """The driver through real pynq calls: register transactions, deadlines, errors, recovery."""
 
+from functools import partial
+
 import numpy as np
 import pytest
-from driven import Multiplication, codes, fast_backend, opened
+from driven import Multiplication, backend, codes, fast_backend, opened
 
 from host.counters import Counters
 from host.driver import WATCHDOG_CYCLES, Accelerator, open_board
 from host.errors import ContractMismatch, DeviceError, DeviceTimeout, OutOfDeviceMemory
 from host.program import Program
 from hw.contract import CONTRACT_HASH, ContractError, Counter, Opcode, encode, preset, register
+from hw.contract.handoff import hwh
 from sim.device import SimulatedDevice
-from sim.fast import FastBackend
 from sim.trace import TracedBackend
 
 STATUS = register("STATUS").offset
@@ -18,7 +20,7 @@ SOFT_RESET, CLEAR_COUNTERS = 1, 2
 END = encode(Opcode.END, tag=0)
 
 
-class NeverDone(FastBackend):
+class NeverDone:
     """Busy from the first doorbell on; ``curable`` by a soft reset or not."""
 
     curable = True
@@ -39,7 +41,7 @@ class NeverReset(NeverDone):
     curable = False
 
 
-class Interrupted(FastBackend):
+class Interrupted:
     """The user presses Ctrl-C while the first program runs."""
 
     pending = False
@@ -55,6 +57,12 @@ class Interrupted(FastBackend):
         return super().read_register(offset)
 
 
+@pytest.fixture(params=["model", "rtl"])
+def simulated(request):
+    """Makes a machine of each kind: everything below runs on the fast model and on the compiled RTL."""
+    return partial(backend, request.param)
+
+
 def one_line(caught):
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -65,8 +73,8 @@ def multiplication(accelerator, seed=0, m=6, n=11, k=60):
     return Multiplication(accelerator, codes(rng, m, k, 4), codes(rng, n, k, 4))
 
 
-def test_opening_reads_who_answers_and_prepares_the_ring():
-    trace = TracedBackend(fast_backend())
+def test_opening_reads_who_answers_and_prepares_the_ring(simulated):
+    trace = TracedBackend(simulated())
     with opened(trace, ring_log2=5) as accelerator:
         assert trace.writes == [
             ("CONTROL", SOFT_RESET),
@@ -79,8 +87,8 @@ def test_opening_reads_who_answers_and_prepares_the_ring():
         assert accelerator.ring.buffer.device_address % 4096 == 0
 
 
-def test_a_run_is_one_doorbell_between_clearing_and_reading_the_counters():
-    trace = TracedBackend(fast_backend())
+def test_a_run_is_one_doorbell_between_clearing_and_reading_the_counters(simulated):
+    trace = TracedBackend(simulated())
     with opened(trace) as accelerator:
         work = multiplication(accelerator)
         work.product()
@@ -98,8 +106,8 @@ def test_array_shape_and_clock_are_read_from_the_device(name):
         assert accelerator.clock_mhz == preset(name).clock_mhz
 
 
-def test_only_slots_that_change_are_written():
-    trace = TracedBackend(fast_backend())
+def test_only_slots_that_change_are_written(simulated):
+    trace = TracedBackend(simulated())
     with opened(trace) as accelerator:
         accelerator.set_slots({0: (3, False), 7: (8, True)})
         trace.clear()
@@ -110,9 +118,9 @@ def test_only_slots_that_change_are_written():
         assert trace.writes == []
 
 
-def test_precision_changes_nothing_but_slots():
+def test_precision_changes_nothing_but_slots(simulated):
     """Same buffers, same instruction words; only slot registers differ between two precisions."""
-    trace = TracedBackend(fast_backend())
+    trace = TracedBackend(simulated())
     rng = np.random.default_rng(3)
     with opened(trace) as accelerator:
         work = Multiplication(accelerator, codes(rng, 9, 100, 3), codes(rng, 20, 100, 3), bits=(3, 3))
@@ -130,16 +138,16 @@ def test_precision_changes_nothing_but_slots():
         assert seen[0] == seen[1] == seen[2]
 
 
-def test_numpy_integers_reach_the_registers():
-    with opened() as accelerator:
+def test_numpy_integers_reach_the_registers(simulated):
+    with opened(simulated()) as accelerator:
         with pytest.raises(ValueError, match="int or bytes"):
             accelerator.ip.mmio.write(register("IRQ_ENABLE").offset, np.uint32(3))
         accelerator.ip.write("IRQ_ENABLE", np.uint32(3))
         assert accelerator.ip.read("IRQ_ENABLE") == 3
 
 
-def test_pynq_names_registers_and_fields_from_the_handoff():
-    with opened() as accelerator:
+def test_pynq_names_registers_and_fields_from_the_handoff(simulated):
+    with opened(simulated()) as accelerator:
         accelerator.set_slot(5, 11, signed=True)
         shape = accelerator.ip.register_map.SHAPE
         assert (shape.rows, shape.cols, shape.word_bits) == (4, 8, 48)
@@ -148,17 +156,17 @@ def test_pynq_names_registers_and_fields_from_the_handoff():
 
 
 @pytest.mark.parametrize("ring_log2", [2, 4, 12])
-def test_programs_longer_than_the_ring_and_many_in_a_row_go_through_it(ring_log2):
-    with opened(ring_log2=ring_log2) as accelerator:
+def test_programs_longer_than_the_ring_and_many_in_a_row_go_through_it(simulated, ring_log2):
+    with opened(simulated(), ring_log2=ring_log2) as accelerator:
         work = multiplication(accelerator, m=9, n=17, k=800)  # 2 chunks for each of 9 result tiles
         assert len(work.program) > 16
         for _ in range(5):
             work.check()
 
 
-def test_counters_are_those_of_one_program():
+def test_counters_are_those_of_one_program(simulated):
     assert list(Counters().as_dict()) == [item.name.lower() for item in Counter]
-    with opened() as accelerator:
+    with opened(simulated()) as accelerator:
         work = multiplication(accelerator)
         work.check()
         once = work.counters
@@ -167,13 +175,13 @@ def test_counters_are_those_of_one_program():
         assert (once + once).bytes_read == 2 * once.bytes_read
 
 
-def test_a_bitstream_of_another_contract_is_refused_with_both_hashes():
-    class Other(FastBackend):
+def test_a_bitstream_of_another_contract_is_refused_with_both_hashes(simulated):
+    class Other:
         def read_register(self, offset):
             value = super().read_register(offset)
             return value ^ 1 if offset == register("CONTRACT_LO").offset else value
 
-    device = SimulatedDevice(fast_backend(kind=Other))
+    device = SimulatedDevice(simulated(fault=Other))
     with pytest.raises(ContractMismatch) as caught:
         Accelerator(device.bitfile, device)
     device.close()
@@ -182,20 +190,20 @@ def test_a_bitstream_of_another_contract_is_refused_with_both_hashes():
     assert f"{CONTRACT_HASH ^ 1:016x}" in message
 
 
-def test_something_else_behind_the_bitstream_is_refused():
-    class Stranger(FastBackend):
+def test_something_else_behind_the_bitstream_is_refused(simulated):
+    class Stranger:
         def read_register(self, offset):
             return 0 if offset == register("MAGIC").offset else super().read_register(offset)
 
-    device = SimulatedDevice(fast_backend(kind=Stranger))
+    device = SimulatedDevice(simulated(fault=Stranger))
     with pytest.raises(DeviceError, match="MAGIC = 0x0; expected 0x43505431") as caught:
         Accelerator(device.bitfile, device)
     device.close()
     one_line(caught)
 
 
-def test_a_hanging_machine_meets_the_deadline_and_is_reset():
-    trace = TracedBackend(fast_backend(kind=NeverDone))
+def test_a_hanging_machine_meets_the_deadline_and_is_reset(simulated):
+    trace = TracedBackend(simulated(fault=NeverDone))
     with opened(trace) as accelerator:
         work = multiplication(accelerator)
         work.set_slots()
@@ -208,9 +216,9 @@ def test_a_hanging_machine_meets_the_deadline_and_is_reset():
         assert accelerator.ring.tail == 0
 
 
-def test_a_machine_that_ignores_the_reset_says_so(monkeypatch):
+def test_a_machine_that_ignores_the_reset_says_so(simulated, monkeypatch):
     monkeypatch.setattr("host.driver._RESET_DEADLINE_S", 0.05)
-    device = SimulatedDevice(fast_backend(kind=NeverReset))
+    device = SimulatedDevice(simulated(fault=NeverReset))
     accelerator = Accelerator(device.bitfile, device)
     work = multiplication(accelerator)
     work.set_slots()
@@ -223,9 +231,9 @@ def test_a_machine_that_ignores_the_reset_says_so(monkeypatch):
     device.close()
 
 
-def test_a_machine_that_never_rests_cannot_be_opened(monkeypatch):
+def test_a_machine_that_never_rests_cannot_be_opened(simulated, monkeypatch):
     monkeypatch.setattr("host.driver._RESET_DEADLINE_S", 0.05)
-    backend = fast_backend(kind=NeverReset)
+    backend = simulated(fault=NeverReset)
     backend.hanging = True
     device = SimulatedDevice(backend)
     with pytest.raises(DeviceTimeout, match=r"still busy 0.05 s after a soft reset") as caught:
@@ -235,8 +243,8 @@ def test_a_machine_that_never_rests_cannot_be_opened(monkeypatch):
     device.close()
 
 
-def test_sticky_errors_are_named_and_the_next_program_runs():
-    with opened() as accelerator:
+def test_sticky_errors_are_named_and_the_next_program_runs(simulated):
+    with opened(simulated()) as accelerator:
         work = multiplication(accelerator)
         work.pack()
         work.flush()
@@ -246,8 +254,8 @@ def test_sticky_errors_are_named_and_the_next_program_runs():
         work.check()
 
 
-def test_an_illegal_instruction_is_named_by_its_place():
-    with opened() as accelerator:
+def test_an_illegal_instruction_is_named_by_its_place(simulated):
+    with opened(simulated()) as accelerator:
         multiplication(accelerator).check()  # so that the ring does not start at zero
         with pytest.raises(DeviceError, match=r"stopped at instruction 1 \(unknown opcode 0\)") as caught:
             accelerator.run(Program("odd", END + bytes(32) + END))
@@ -255,18 +263,18 @@ def test_an_illegal_instruction_is_named_by_its_place():
         multiplication(accelerator).check()
 
 
-def test_a_program_that_waits_for_ever_is_stopped_by_the_watchdog():
+def test_a_program_that_waits_for_ever_is_stopped_by_the_watchdog(simulated):
     """EXEC without operands: the machine itself stays busy."""
     words = multiplication_words_without_loads()
-    with opened() as accelerator:
+    with opened(simulated()) as accelerator:
         accelerator.set_slots({0: (4, False), 1: (4, False)})
         with pytest.raises(DeviceError, match=r"program stuck stopped at instruction .*watchdog"):
             accelerator.run(Program("stuck", words), deadline_s=30)
         multiplication(accelerator).check()
 
 
-def test_without_the_watchdog_it_meets_the_deadline():
-    with opened() as accelerator:
+def test_without_the_watchdog_it_meets_the_deadline(simulated):
+    with opened(simulated()) as accelerator:
         accelerator.set_slots({0: (4, False), 1: (4, False)})
         accelerator.ip.write("WATCHDOG", 0)
         with pytest.raises(DeviceTimeout, match="STATUS = 0x1"):
@@ -281,8 +289,8 @@ def multiplication_words_without_loads():
     )
 
 
-def test_ctrl_c_leaves_the_machine_reset_and_the_memory_free():
-    backend = TracedBackend(fast_backend(kind=Interrupted))
+def test_ctrl_c_leaves_the_machine_reset_and_the_memory_free(simulated):
+    backend = TracedBackend(simulated(fault=Interrupted))
     device = SimulatedDevice(backend)
 
     def train():
@@ -299,8 +307,8 @@ def test_ctrl_c_leaves_the_machine_reset_and_the_memory_free():
     device.close()
 
 
-def test_memory_that_runs_out_is_one_line_and_frees_nothing_else():
-    with opened() as accelerator:
+def test_memory_that_runs_out_is_one_line_and_frees_nothing_else(simulated):
+    with opened(simulated()) as accelerator:
         with pytest.raises(OutOfDeviceMemory, match="no contiguous memory for a buffer of shape") as caught:
             accelerator.allocate((1 << 23,))
         one_line(caught)
@@ -319,8 +327,8 @@ def test_memory_that_runs_out_is_one_line_and_frees_nothing_else():
         ({256: (8, False)}, "slot is 256; allowed: 0..255"),
     ],
 )
-def test_slots_out_of_range_are_refused_before_any_is_written(slots, message):
-    trace = TracedBackend(fast_backend())
+def test_slots_out_of_range_are_refused_before_any_is_written(simulated, slots, message):
+    trace = TracedBackend(simulated())
     with opened(trace) as accelerator:
         trace.clear()
         with pytest.raises(ContractError, match=message):
@@ -328,8 +336,8 @@ def test_slots_out_of_range_are_refused_before_any_is_written(slots, message):
         assert trace.writes == []
 
 
-def test_slots_are_not_touched_while_the_machine_is_busy():
-    backend = fast_backend(kind=NeverDone)
+def test_slots_are_not_touched_while_the_machine_is_busy(simulated):
+    backend = simulated(fault=NeverDone)
     with opened(backend) as accelerator:
         backend.hanging = True
         with pytest.raises(DeviceError, match="while the accelerator is busy; allowed: when idle"):
@@ -342,9 +350,20 @@ def test_a_machine_without_an_fpga_gives_one_clear_line():
     one_line(caught)
 
 
-def test_a_missing_bitstream_gives_one_clear_line():
-    device = SimulatedDevice(fast_backend())
+def test_a_missing_bitstream_gives_one_clear_line(simulated):
+    device = SimulatedDevice(simulated())
     with pytest.raises(DeviceError, match=r"bitstream .*absent.bit could not be loaded") as caught:
         Accelerator("absent.bit", device)
+    one_line(caught)
+    device.close()
+
+
+def test_a_design_without_the_accelerator_is_refused(simulated, tmp_path):
+    device = SimulatedDevice(simulated())
+    bitfile = tmp_path / "other.bit"
+    bitfile.write_bytes(b"")
+    bitfile.with_suffix(".hwh").write_text(hwh(preset("tiny"), "xilinx.com:ip:axi_gpio:2.0"))
+    with pytest.raises(DeviceError, match="holds no accelerator; allowed: one IP of") as caught:
+        Accelerator(str(bitfile), device)
     one_line(caught)
     device.close()

@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 from driven import MEMORY_BYTES, Multiplication, codes, opened
 
-from host.errors import DeviceError, DeviceTimeout
+from host.errors import DeviceError
 from host.program import Program
 from hw.contract import Opcode, encode, preset
 from sim.memory import memory_model
 from sim.rtl import RtlBackend
 
 END = encode(Opcode.END, tag=0)
-EXEC = {"slot_a": 0, "slot_b": 1, "ksteps": 1, "first": 1, "last": 1, "tiles": 1, "release_a": 1, "blocks": 1}
 LOAD = {
     "slot": 0,
     "tiles": 1,
@@ -89,31 +88,3 @@ def test_a_write_outside_the_memory_is_an_error(machine):
     with pytest.raises(DeviceError, match="axi_write"):
         machine.run(Program("lost", loads_and_exec + lost + END), deadline_s=30)
     check_product(machine)
-
-
-def test_a_program_that_waits_for_ever_meets_the_deadline_without_the_watchdog(machine):
-    machine.set_slots({0: (4, False), 1: (4, False)})
-    machine.ip.write("WATCHDOG", 0)
-    with pytest.raises(DeviceTimeout, match="STATUS = 0x1"):
-        machine.run(Program("stuck", encode(Opcode.EXEC, **EXEC) + END), deadline_s=0.5)
-    check_product(machine)
-
-
-def test_a_hanging_program_is_caught_by_the_hardware_watchdog(machine):
-    machine.set_slots({0: (4, False), 1: (4, False)})
-    machine.ip.write("WATCHDOG", 1000)
-    with pytest.raises(DeviceError, match="watchdog"):
-        machine.run(Program("stuck", encode(Opcode.EXEC, **EXEC) + END), deadline_s=60)
-    check_product(machine)
-
-
-def test_a_ring_smaller_than_the_program_wraps(machine):
-    config = preset("tiny")
-    with opened(
-        RtlBackend(config, memory_model("ideal", config.clock_mhz), MEMORY_BYTES), ring_log2=3
-    ) as accelerator:
-        rng = np.random.default_rng(5)
-        work = Multiplication(accelerator, codes(rng, 9, 800, 2), codes(rng, 17, 800, 2), bits=(2, 2))
-        assert len(work.program) > 40
-        work.check()
-        work.check()
