@@ -29,16 +29,17 @@ PAGE = Path("docs/results.md")
 
 @dataclass(frozen=True)
 class Row:
-    """One method with its settings, over so many seeds."""
+    """One method with its settings, over so many seeds; ``base``: the row it is compared with."""
 
     name: str
     seeds: int
     settings: dict[str, Any] = field(default_factory=dict)
+    base: str = "static"
 
 
 @dataclass(frozen=True)
 class Section:
-    """One task: all rows are compared with the row called ``static``."""
+    """One task and its methods."""
 
     name: str
     title: str
@@ -60,9 +61,9 @@ def _rows_of_methods(main_seeds: int, seeds: int, **pfq: tuple[int, ...]) -> tup
         Row("LDP", seeds, {"method": "ldp", "ldp_lr": 2.0}),
         Row("static, cyclic learning rate", seeds, {**_STATIC, "lr_schedule": "cyclic"}),
         Row("DoReFa static", seeds, {**_STATIC, "quantiser": "dorefa"}),
-        Row("DoReFa CPT", seeds, {"quantiser": "dorefa"}),
+        Row("DoReFa CPT", seeds, {"quantiser": "dorefa"}, "DoReFa static"),
         Row("WAGEUBN static", seeds, {**_STATIC, "quantiser": "wageubn"}),
-        Row("WAGEUBN CPT", seeds, {"quantiser": "wageubn"}),
+        Row("WAGEUBN CPT", seeds, {"quantiser": "wageubn"}, "WAGEUBN static"),
     )
 
 
@@ -210,16 +211,16 @@ def _rows(section: Section, out: Path) -> list[dict[str, Any]]:
         first = next(iter(runs.values()))
         metric = first["metric"]
         values = [run[metric] for run in runs.values()]
-        static = found["static"]
-        common = [seed for seed in runs if seed in static]
-        gains = [runs[seed][metric] - static[seed][metric] for seed in common]
+        base = found[row.base]
+        gains = [runs[seed][metric] - base[seed][metric] for seed in runs if seed in base]
         work, reference = (
             statistics.mean(run["gbitops"] for run in group.values()) if group else math.nan
-            for group in (runs, static)
+            for group in (runs, base)
         )
         rows.append(
             {
                 "row": row.name,
+                "base": row.base,
                 "config": _config(section, row, 0).as_dict(),
                 "dataset_sha256": first["dataset_sha256"],
                 "seeds": len(runs),
@@ -230,7 +231,7 @@ def _rows(section: Section, out: Path) -> list[dict[str, Any]]:
                 "eval_bits": first["eval_bits"],
                 "gbitops": work,
                 "saving": 1 - work / reference,
-                "gain": interval(gains) if row.name != "static" else None,
+                "gain": interval(gains) if row.name != row.base else None,
             }
         )
     return rows

@@ -14,9 +14,10 @@ INTRODUCTION = """\
 Written by `make results`, which trains what is missing and resumes what was interrupted. Training in torch on
 one CPU thread; within a section every method has the same epochs, batches and learning rate, and seeds count
 from 0. Mean ± standard deviation over seeds of the last epoch's test figure, evaluated at the stated bits.
-Differences are to the static row, seed by seed, with the 95 % interval of their mean (Student's t). GBitOPs:
-quantised layers at their bits, the others at the mean of those; FP32 counts as 32 bits. The data sets are
-small: the figures compare methods on them, and say little about CIFAR or ImageNet."""
+Difference and saving are to the static row, those of DoReFa CPT and WAGEUBN CPT to static training with the
+same quantiser; seed by seed, with the 95 % interval of the mean difference (Student's t). GBitOPs: quantised
+layers at their bits, the others at the mean of those; FP32 counts as 32 bits. The data sets are small: the
+figures compare methods on them, and say little about CIFAR or ImageNet."""
 
 
 def interval(gains: Sequence[float]) -> tuple[float, float, float] | None:
@@ -49,7 +50,7 @@ def page(tables: Iterable[tuple[str, str, list[dict[str, Any]]]]) -> str:
             continue
         heading, factor, digits, _ = _UNITS[rows[0]["metric"]]
         lines += [
-            _cells("method", "precision", "seeds", heading, "at", "difference to static", "GBitOPs", "saved"),
+            _cells("method", "precision", "seeds", heading, "at", "difference", "GBitOPs", "saved"),
             "|---|---|---|---|---|---|---|---|",
             *(_line(row, factor, digits) for row in rows),
             "",
@@ -57,7 +58,7 @@ def page(tables: Iterable[tuple[str, str, list[dict[str, Any]]]]) -> str:
             + _settings(rows[0]["config"])
             + ".",
             "",
-            *(f"- {_conclusion(row)}" for row in rows if row["row"] != "static"),
+            *(f"- {_conclusion(row)}" for row in rows if row["row"] != row["base"]),
         ]
     return "\n".join(lines) + "\n"
 
@@ -75,7 +76,7 @@ def _line(row: dict[str, Any], factor: float, digits: int) -> str:
     if row["gain"]:
         mean, low_end, high_end = (factor * value for value in row["gain"])
         gain = f"{mean:+.{digits}f} ({low_end:+.{digits}f} .. {high_end:+.{digits}f})"
-    saved = "" if row["row"] == "static" or row["saving"] < -1 else f"{100 * row['saving']:.1f} %"
+    saved = "" if row["row"] == row["base"] or row["saving"] < -1 else f"{100 * row['saving']:.1f} %"
     seeds = f"{row['seeds']}" if row["seeds"] == row["planned"] else f"{row['seeds']} of {row['planned']}"
     value = f"{factor * row['mean']:.{digits}f}{spread}"
     return _cells(row["row"], precision, seeds, value, bits, gain, f"{row['gbitops']:,.0f}", saved)
@@ -94,13 +95,14 @@ def _conclusion(row: dict[str, Any]) -> str:
         work = f"{1 - saving:.1f} times the bit operations"
     elif abs(saving) < 5e-4:
         work = "as many bit operations"
+    said, base = f"{row['row']}: {work}", row["base"]
     if row["gain"] is None:
-        return f"{row['row']}: {work}; too few seeds for a comparison."
+        return f"{said}; too few seeds for a comparison."
     mean, low, high = (factor * value for value in row["gain"])
     if low <= 0 <= high:
-        return f"{row['row']}: {work}; no difference to static shown ({mean:+.{digits}f}, interval holds 0)."
+        return f"{said}; no difference to {base} shown ({mean:+.{digits}f}, interval holds 0)."
     better = (mean > 0) == more_is_better
-    return f"{row['row']}: {work}; {'better' if better else 'worse'} than static by {abs(mean):.{digits}f}."
+    return f"{said}; {'better' if better else 'worse'} than {base} by {abs(mean):.{digits}f}."
 
 
 def _settings(config: dict[str, Any]) -> str:

@@ -62,6 +62,18 @@ def test_runs_of_other_settings_are_refused(tiny, monkeypatch, capsys):
     assert "has other settings than this version; allowed: delete its folder" in capsys.readouterr().err
 
 
+def test_a_row_is_compared_with_its_base(tiny, monkeypatch, capsys):
+    rows = (*TINY.rows, Row("CPT of fewer bits", 2, {"fw": (2, 4)}, "CPT"))
+    monkeypatch.setattr(
+        results, "SECTIONS", (Section(TINY.name, TINY.title, TINY.data, TINY.settings, rows),)
+    )
+    assert main([*tiny, "--json"]) == 0
+    found = {row["row"]: row for row in json.loads(capsys.readouterr().out)}
+    fewer, base = found["CPT of fewer bits"], found["CPT"]
+    assert fewer["saving"] == pytest.approx(1 - fewer["gbitops"] / base["gbitops"])
+    assert fewer["gain"][0] == pytest.approx(fewer["mean"] - base["mean"])
+
+
 def test_intervals_are_students_of_paired_differences():
     gains = [0.1, -0.2, 0.4, 0.3, 0.05]
     mean, low, high = interval(gains)
@@ -74,7 +86,7 @@ def test_intervals_are_students_of_paired_differences():
 def row(metric, gain, saving):
     config = results._config(TINY, TINY.rows[1], 0).as_dict()
     return {
-        "row": "CPT", "config": config, "dataset_sha256": "0" * 64, "seeds": 3, "planned": 3,
+        "row": "CPT", "base": "static", "config": config, "dataset_sha256": "0" * 64, "seeds": 3, "planned": 3,
         "metric": metric, "mean": 0.9, "deviation": 0.01, "eval_bits": 8, "gbitops": 10.0,
         "saving": saving, "gain": gain,
     }  # fmt: skip
