@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from importlib import metadata, util
 from pathlib import Path
 
+from host.errors import HostError
 from hw.contract import ArrayConfig
 
 BUILD_ROOT = Path(__file__).resolve().parents[1] / "build"
@@ -22,7 +23,7 @@ KEPT_BUILDS = 4
 """Builds kept per name; older ones are deleted."""
 
 
-class BuildError(RuntimeError):
+class BuildError(HostError):
     """A tool is missing, failed or ran past its deadline."""
 
 

@@ -111,7 +111,8 @@ def _flags(names: dict[str, str]) -> tuple[RegisterField, ...]:
 
 
 _ERROR_FIELDS = tuple(
-    RegisterField(error.name.lower(), int(error), 1, ERROR_DOCS[error].capitalize() + ".") for error in Error
+    RegisterField(error.name.lower(), int(error), 1, f"{doc[0].upper()}{doc[1:]}.")
+    for error, doc in ERROR_DOCS.items()
 )
 _IRQ_FIELDS = _flags({"done": "An END instruction completed.", "error": "A sticky error was set."})
 

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from host.errors import DeviceError
 from sim.memory import MemoryModel, Stalls
 
 
-class RtlError(RuntimeError):
+class RtlError(DeviceError):
     """The RTL broke a bus rule, answered an access with an error or did not answer; one line."""
 
 
