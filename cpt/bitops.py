@@ -13,7 +13,7 @@ from hw.contract import ContractError
 from model.architecture import cifar_resnet, imagenet_resnet, mobilenet_v2
 from model.architecture.layers import Layer, Norm
 from model.architecture.resnet import IMAGENET_DEPTHS
-from model.bitops import PAPER_ITERATIONS, PAPER_SAMPLES, mean_cost, pass_bitops, run_gbitops
+from model.bitops import PAPER_ITERATIONS, PAPER_SAMPLES, PassBitops, pass_bitops, run_bitops, saving
 from model.reproduce import Comparison, compare_all
 from model.schedule import Curve, CyclicCosine, Plan, Static
 
@@ -76,15 +76,19 @@ def _model(arguments: argparse.Namespace) -> int:
     if len(arguments.fw) == 2:
         fw = CyclicCosine(arguments.fw[0], top, arguments.total, arguments.cycles)
     plan, static = Plan(fw, Static(arguments.bw)), Plan(Static(top), Static(arguments.bw))
-    saved = 1 - mean_cost(plan, arguments.total) / mean_cost(static, 1)
+    cost = run_bitops(layers, plan, arguments.total, arguments.samples)
+    static_cost = run_bitops(layers, static, 1, arguments.samples)
+    saved = saving(plan, static, arguments.total)
     result: dict[str, Any] = {
         "model": arguments.model,
         "fw": arguments.fw,
         "bw": arguments.bw,
         "samples": arguments.samples,
-        "gbitops": run_gbitops(layers, plan, arguments.total, arguments.samples),
-        "static_gbitops": run_gbitops(layers, static, 1, arguments.samples),
+        "gbitops": cost.total / 1e9,
+        "static_gbitops": static_cost.total / 1e9,
         "saving": saved,
+        "passes": _giga(cost),
+        "static_passes": _giga(static_cost),
         "layers": [_layer(layer, top, arguments.bw) for layer in layers if not isinstance(layer, Norm)],
     }
     if arguments.json:
@@ -97,11 +101,26 @@ def _model(arguments: argparse.Namespace) -> int:
             for row in result["layers"]
         ]
         print(f"million bit operations per image at FW{top}/BW{arguments.bw}\n\n{align([names, *rows])}")
-    print(f"{arguments.model}, {arguments.samples} images, schedule of {arguments.total} steps")
-    print(f"FW({','.join(map(str, arguments.fw))})/BW{arguments.bw}: {result['gbitops']:.4g} GBitOPs")
+    rows = [("precision", "GBitOPs", "forward", "dX", "dW")]
     if len(arguments.fw) == 2:
-        print(f"FW{top}/BW{arguments.bw}: {result['static_gbitops']:.4g} GBitOPs; saved: {100 * saved:.1f} %")
+        rows.append(_run(f"FW({arguments.fw[0]},{top})/BW{arguments.bw}", cost))
+    rows.append(_run(f"FW{top}/BW{arguments.bw}", static_cost))
+    print(
+        f"{arguments.model}, {arguments.samples} images, schedule of {arguments.total} steps\n\n{align(rows)}"
+    )
+    if len(arguments.fw) == 2:
+        print(f"saved: {100 * saved:.1f} %")
     return 0
+
+
+def _giga(cost: PassBitops) -> dict[str, float]:
+    """1e9 bit operations of each pass."""
+    return {"forward": cost.forward / 1e9, "dx": cost.dx / 1e9, "dw": cost.dw / 1e9}
+
+
+def _run(precision: str, cost: PassBitops) -> tuple[str, ...]:
+    """A row of the table of runs."""
+    return (precision, *(f"{part / 1e9:.4g}" for part in (cost.total, cost.forward, cost.dx, cost.dw)))
 
 
 def _layer(layer: Any, fw: int, bw: int) -> dict[str, Any]:

@@ -16,8 +16,7 @@ import numpy as np
 import torch
 
 from cpt.torch_device import DEVICES, require_device
-from cpt.torch_tasks import task_arguments
-from cpt.torch_train import make_task
+from cpt.torch_train import open_data
 from hw.contract import ContractError
 from model.checkpoint import load_newest
 from model.figures.canvas import save
@@ -26,7 +25,7 @@ from model.figures.surface import draw_profile, draw_surface
 from model.files import write_atomically
 from model.landscape import Landscape, landscape
 from model.quantize import precision
-from model.training import Task, TorchTrainer
+from model.training import Task, TorchConfig, TorchTrainer
 from model.training.distributed import Processes
 from model.training.run import CHECKPOINT
 
@@ -118,7 +117,8 @@ def _views(folder: Path, arguments: argparse.Namespace) -> list[_View]:
             f"run {folder} is one of the accelerator; allowed: of cpt train --device cpu or cuda"
         )
     data = arguments.data or history.summary["dataset"]
-    config, task = make_task(task_arguments(history.config, data, arguments.data_dir, arguments.scale))
+    config = TorchConfig.from_dict(history.config)
+    task = open_data(data, arguments.data_dir, arguments.scale, config)
     if task.sha256() != history.summary["dataset_sha256"]:
         raise ValueError(f"data of {folder} are others than {data!r}; allowed: what the run was trained on")
     trainer = TorchTrainer(config, task, Processes(torch.device(arguments.device)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from cpt.data import DIGITS
 from cpt.options import TRAINING
@@ -28,19 +27,3 @@ def add_task_options(parser: argparse.ArgumentParser, fields: Sequence[str]) -> 
             parser.add_argument(
                 option.flag, dest=option.field, type=option.kind, metavar=option.values, help=option.text
             )
-
-
-def task_arguments(config: dict[str, Any], data: str, data_dir: Path | None, scale: int | None) -> Any:
-    """Arguments of `cpt.torch_train.make_task` that give this configuration back."""
-    known = [*(option.field for option in (*TRAINING, *TORCH)), *MACHINE]
-    values = dict.fromkeys(known) | {name: config[name] for name in known if name in config}
-    return argparse.Namespace(
-        **{
-            **values,
-            "bw": None,
-            "cyclic_bw": config["bw"],
-            "data": data,
-            "data_dir": data_dir,
-            "scale": scale,
-        }
-    )

@@ -115,25 +115,32 @@ def _train(arguments: argparse.Namespace, processes: Processes) -> dict[str, Any
 
 def make_task(arguments: argparse.Namespace) -> tuple[TorchConfig, Task]:
     """The configuration and task that the options describe; raises `ValueError` in one line."""
-    from model.data import ImageArrays, ImageSet
-    from model.training import Classification, LanguageModel, SuperResolution, open_task
-    from model.training.catalog import IMAGES, LANGUAGE, NAMES, PICTURES
+    from model.training import Classification, LanguageModel, SuperResolution
+    from model.training.catalog import IMAGES, LANGUAGE, PICTURES
     from model.training.config import TorchConfig
 
     settle(arguments)
-    name = arguments.data
     kinds = {LanguageModel: LANGUAGE, SuperResolution: PICTURES, Classification: IMAGES}
-    kind = next((kind for kind, names in kinds.items() if name in names), Classification)
+    kind = next((kind for kind, names in kinds.items() if arguments.data in names), Classification)
     config = TorchConfig(**_values(arguments, TASK_DEFAULTS[kind.__name__]))
+    return config, open_data(arguments.data, arguments.data_dir, arguments.scale, config)
+
+
+def open_data(name: str, folder: Path | None, scale: int | None, config: TorchConfig) -> Task:
+    """The task of ``--data``, ``--data-dir`` and ``--scale``; raises `ValueError` in one line."""
+    from model.data import ImageArrays, ImageSet
+    from model.training import Classification, open_task
+    from model.training.catalog import NAMES
+
     if name in NAMES:
-        return config, open_task(name, arguments.data_dir, config, arguments.scale or 4)
+        return open_task(name, folder, config, scale or 4)
     if name != DIGITS and not name.endswith(".npz"):
         raise ValueError(
             f"data is {name!r}; allowed: {DIGITS}, {', '.join(NAMES)}, or the path of an .npz file"
         )
     data = load_dataset(name)
     train, test = (ImageArrays(part.pixels, part.labels) for part in (data.train, data.test))
-    return config, Classification(ImageSet(data.name, train, test, data.classes, pad=config.max_shift))
+    return Classification(ImageSet(data.name, train, test, data.classes, pad=config.max_shift))
 
 
 def _values(arguments: argparse.Namespace, defaults: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from model.architecture.layers import Layer, Norm
-from model.schedule import Curve, Plan
+from model.schedule import Plan
 
 PAPER_ITERATIONS = 64_000
 PAPER_BATCH = 128
@@ -45,17 +45,28 @@ def counted_macs(layers: Iterable[Layer]) -> int:
     return sum(2 * layer.elements if isinstance(layer, Norm) else layer.macs for layer in layers)
 
 
+def plan_bitops(plan: Plan, steps: int) -> PassBitops:
+    """Bit operations of one multiply-accumulate at each of the first ``steps`` steps of the plan."""
+    counts = Counter(plan.bits(step) for step in range(steps))
+    return sum((pass_bitops(1, *bits, count) for bits, count in counts.items()), PassBitops(0, 0, 0))
+
+
 def mean_cost(plan: Plan, steps: int) -> float:
     """Mean of ``fw*fw + 2*fw*bw`` over the first ``steps`` steps of the plan."""
-    counts = Counter(plan.bits(step) for step in range(steps))
-    return sum(pass_bitops(1, *bits).total * count for bits, count in counts.items()) / steps
+    return plan_bitops(plan, steps).total / steps
+
+
+def run_bitops(layers: Iterable[Layer], plan: Plan, steps: int, samples: int = PAPER_SAMPLES) -> PassBitops:
+    """Of a run: ``samples`` training samples spread evenly over the plan's ``steps``."""
+    each, count = plan_bitops(plan, steps), counted_macs(layers) * samples / steps
+    return PassBitops(each.forward * count, each.dx * count, each.dw * count)
 
 
 def run_gbitops(layers: Iterable[Layer], plan: Plan, steps: int, samples: int = PAPER_SAMPLES) -> float:
-    """1e9 bit operations of a run: ``samples`` training samples spread evenly over the plan's ``steps``."""
-    return counted_macs(layers) * mean_cost(plan, steps) * samples / 1e9
+    """1e9 bit operations of all passes of `run_bitops`."""
+    return run_bitops(layers, plan, steps, samples).total / 1e9
 
 
-def saving(fw: Curve, bw: Curve, static_fw: Curve, static_bw: Curve, steps: int) -> float:
+def saving(plan: Plan, static: Plan, steps: int) -> float:
     """Share of the static run's bit operations that the scheduled run saves."""
-    return 1 - mean_cost(Plan(fw, bw), steps) / mean_cost(Plan(static_fw, static_bw), steps)
+    return 1 - mean_cost(plan, steps) / mean_cost(static, 1)

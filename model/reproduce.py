@@ -8,7 +8,7 @@ from typing import Any
 
 from model.architecture import cifar_resnet, imagenet_resnet, mobilenet_v2
 from model.architecture.layers import Layer
-from model.bitops import PAPER_ITERATIONS, mean_cost, run_gbitops
+from model.bitops import PAPER_ITERATIONS, run_gbitops, saving
 from model.published import ROWS, Published
 from model.schedule import Curve, CyclicCosine, Plan, Static
 
@@ -71,7 +71,7 @@ def paper_plan(fw: tuple[int, ...], bw: tuple[int, ...]) -> Plan:
 def _compare(row: Published) -> Comparison:
     reason = _reason(row)
     known = row.method not in ("LDP", "PFQ")
-    computed = difference = saving = static_saving = None
+    computed = difference = saved = static_saving = None
     plan, steps = paper_plan(row.fw, row.bw), PAPER_ITERATIONS if len(row.fw) > 1 else 1
     if known and row.model in _NETWORKS:
         computed = run_gbitops(_NETWORKS[row.model](), plan, steps)
@@ -79,7 +79,7 @@ def _compare(row: Published) -> Comparison:
     if len(row.fw) > 1:
         static_saving = _published_saving(row)
         if known:
-            saving = 1 - mean_cost(plan, steps) / mean_cost(paper_plan(row.fw[-1:], row.bw), 1)
+            saved = saving(plan, paper_plan(row.fw[-1:], row.bw), steps)
     return Comparison(
         row.table,
         row.model,
@@ -90,7 +90,7 @@ def _compare(row: Published) -> Comparison:
         computed,
         difference,
         static_saving,
-        saving,
+        saved,
         not reason,
         reason,
     )

@@ -35,6 +35,10 @@ def test_bitops_counts_a_run_and_its_layers(capsys):
     assert result["static_gbitops"] == pytest.approx(2.668e8, rel=1e-3)
     assert result["saving"] == pytest.approx(0.367, abs=5e-4)
     assert len(result["layers"]) == 73 + 2 + 1
+    assert sum(result["passes"].values()) == pytest.approx(result["gbitops"])
+    assert result["static_passes"] == pytest.approx(
+        dict.fromkeys(("forward", "dx", "dw"), 2.668e8 / 3), rel=1e-3
+    )
     assert "stage2.11.1.conv" in output(capsys, "bitops", "resnet74", "--layers")
 
 

@@ -74,6 +74,27 @@ def test_landscape_of_a_run_has_the_trained_loss_at_its_centre(capsys, tmp_path)
     assert capsys.readouterr().err.startswith("cpt landscape: points is 4; allowed: an odd number")
 
 
+@pytest.mark.parametrize("method", ["pfq", "ldp", "fp32"])
+def test_runs_of_every_method_have_a_landscape(capsys, tmp_path, method):
+    train = (
+        "train",
+        "--device",
+        "cpu",
+        "--width",
+        "4",
+        "--steps",
+        "2",
+        "--batch-size",
+        "8",
+        "--method",
+        method,
+    )
+    assert main((*train, "--no-compare", "--out", str(tmp_path), "--run-name", "a")) == 0
+    look = ("landscape", str(tmp_path / "a"), "--points", "3", "--samples", "8", "--out", str(tmp_path / "b"))
+    assert main(look) == 0
+    assert "at the weights" in capsys.readouterr().out
+
+
 def test_a_folder_without_a_run_is_one_line(capsys, tmp_path):
     assert main(("landscape", str(tmp_path / "none"))) == 2
     error = capsys.readouterr().err

@@ -162,6 +162,17 @@ class TorchConfig:
         values = dataclasses.asdict(self)
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TorchConfig:
+        """The configuration that `as_dict` gave; raises `ValueError` naming a field that is none."""
+        names = {field.name for field in dataclasses.fields(cls)}
+        if odd := sorted(set(values) - names):
+            raise ValueError(f"config has {odd[0]!r}; allowed: fields of this version")
+        given: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+        }
+        return cls(**given)
+
     def difference(self, other: Mapping[str, Any]) -> str | None:
         """The first field in which a recorded `as_dict` differs, as ``name recorded, here value``.
 
