@@ -7,7 +7,7 @@ import pytest
 
 from host.program import Gemm
 from hw.contract import ArrayConfig, Counter, OperandLayout, decode, preset
-from hw.popcount import Popcount
+from hw.popcount import popcount_latency_cycles
 from sim.backend import MEMORY_BASE, Backend
 from sim.bare import BareMachine
 from sim.fast import FastBackend
@@ -105,4 +105,4 @@ def test_timing_depends_on_the_bits_of_the_slots() -> None:
 
 @pytest.mark.parametrize("word_bits", [8, 48, 72, 144, 256])
 def test_population_count_is_as_deep_as_in_the_rtl(word_bits: int) -> None:
-    assert popcount_cycles(word_bits) == Popcount(word_bits).latency_cycles
+    assert popcount_cycles(word_bits) == popcount_latency_cycles(word_bits)
