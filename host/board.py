@@ -14,17 +14,16 @@ from hw.contract.handoff import BUILT_CLOCK, CRYSTAL
 
 INSTALLED_BITFILE = Path(__file__).resolve().parents[2] / "bitstream" / "cpt.bit"
 """Where `install.sh` puts the bitstream that came in a board's archive."""
-DEVICE_TREE = Path("/proc/device-tree")
-_REFERENCE = "*/slcr@f8000000/clkc@100/ps-clk-frequency"
+_REFERENCE = "proc/device-tree/*/slcr@f8000000/clkc@100/ps-clk-frequency"
 """Where Linux describes the reference of the Zynq-7000's clocks: hertz, 32 bits, big-endian."""
 _FABRIC = 0
 CHECKED_S = 0.05
 """Accelerator time from which the wall clock says something about the fabric clock."""
 
 
-def reference_mhz(device_tree: Path = DEVICE_TREE) -> float | None:
-    """Reference of the processor's clocks as the running kernel knows it; None where it says nothing."""
-    for path in sorted(device_tree.glob(_REFERENCE)):
+def reference_mhz(root: Path) -> float | None:
+    """Reference of the processor's clocks as the kernel of ``root`` knows it; None where it says nothing."""
+    for path in sorted(root.glob(_REFERENCE)):
         return int.from_bytes(path.read_bytes()[:4], "big") / 1e6
     return None
 

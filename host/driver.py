@@ -1,4 +1,4 @@
-"""The accelerator through pynq: the one file of the runtime that imports it.
+"""The accelerator through pynq.
 
 The same calls (`Overlay`, `DefaultIP`, `MMIO`, `allocate`) drive the board and the simulated devices.
 """
@@ -19,6 +19,7 @@ from host.counters import Counters
 from host.diagnosis import explain
 from host.errors import DeviceError, DeviceTimeout, OutOfDeviceMemory
 from host.identity import identify
+from host.linux import FPGA_MANAGER, LinuxDevice
 from host.program import Program
 from host.ring import CommandRing
 from hw.contract import ContractError, Counter, register
@@ -39,7 +40,9 @@ _SPINS, _PAUSE_S = 200, 50e-6
 _STATUS = register("STATUS")
 _BUSY = 1 << _STATUS.field("busy").offset
 _HALTED = 1 << _STATUS.field("halted").offset
-_BOARD_MARKS = (Path("/sys/class/fpga_manager/fpga0"), Path("/proc/device-tree/chosen/pynq_board"))
+ROOT = Path("/")
+"""Where a board's file system begins."""
+_PYNQ_IMAGE = "proc/device-tree/chosen/pynq_board"
 
 
 class AcceleratorIP(DefaultIP):
@@ -68,7 +71,8 @@ class Accelerator:
 
     Args:
         bitfile: path of the bitstream, with its ``.hwh`` beside it.
-        device: the pynq device to load it on; the board's own by default.
+        device: the pynq device to load it on; that of a PYNQ image by default.
+        reference_mhz: reference of the processor's clocks; the handoff's by default.
         ring_log2: log2 of the instructions the command ring holds.
         deadline_s: longest a program may take, unless `run` is told otherwise.
 
@@ -82,6 +86,7 @@ class Accelerator:
         bitfile: str,
         device: Any = None,
         *,
+        reference_mhz: float | None = None,
         ring_log2: int = RING_LOG2,
         deadline_s: float = DEADLINE_S,
     ) -> None:
@@ -93,7 +98,7 @@ class Accelerator:
         """Wall time and cycles of every program run."""
         self.overlay, self.ip = _load(bitfile, device)
         self.device = self.overlay.device
-        self.config = identify(self.ip, _fabric_clock_mhz(self.overlay, device))
+        self.config = identify(self.ip, _fabric_clock_mhz(self.overlay, reference_mhz))
         self.ring = CommandRing(self.allocate((INSTRUCTION_BYTES << ring_log2,), "u1"))
         try:
             self.soft_reset()
@@ -267,17 +272,23 @@ class Accelerator:
             error.args = (f"{error}; {_first_line(second)}",)
 
 
-def open_board(bitfile: str | None, **options: Any) -> Accelerator:
+def open_board(bitfile: str | None, root: Path | None = None) -> Accelerator:
     """The accelerator on this machine's own FPGA; `DeviceError` if this is no board or has no bitstream.
 
-    ``bitfile`` is by default the one installed with this software; ``options`` are those of `Accelerator`.
+    A PYNQ image has pynq's own device; any other Linux needs what `host.linux` names.
+
+    Args:
+        bitfile: path of the bitstream; by default the one installed with this software.
+        root: where the board's file system begins; `ROOT` by default.
     """
-    if not all(mark.exists() for mark in _BOARD_MARKS):
-        raise DeviceError("no board: this machine has no FPGA that pynq knows; allowed devices: model, rtl")
+    root = root or ROOT
+    if not (root / FPGA_MANAGER).exists():
+        raise DeviceError(f"no board: {root / FPGA_MANAGER} is missing; allowed devices: model, rtl")
     bitfile = bitfile or str(INSTALLED_BITFILE)
     if not Path(bitfile).is_file():
         raise DeviceError(f"bitstream is {bitfile}; allowed: path of a .bit file with its .hwh beside it")
-    return Accelerator(bitfile, **options)
+    device = None if (root / _PYNQ_IMAGE).exists() else LinuxDevice(root)
+    return Accelerator(bitfile, device, reference_mhz=reference_mhz(root))
 
 
 def _load(bitfile: str, device: Any) -> tuple[Overlay, AcceleratorIP]:
@@ -299,10 +310,9 @@ def _first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
-def _fabric_clock_mhz(overlay: Overlay, device: Any) -> float:
-    """FCLK0; on the board's own FPGA (no ``device`` named) with the kernel's word on its reference."""
+def _fabric_clock_mhz(overlay: Overlay, reference: float | None) -> float:
+    """FCLK0, given the reference of the processor's clocks if the kernel knows it."""
     processor = next(
         entry for entry in overlay.ip_dict.values() if ":processing_system7:" in entry.get("type", "")
     )
-    reference = reference_mhz() if device is None else None
     return fabric_clock_mhz(Clocks._instance, processor["parameters"], reference)

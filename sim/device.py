@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pynq.buffer import PynqBuffer
 from pynq.metadata.runtime_metadata_parser import RuntimeMetadataParser
 from pynq.pl_server.device import Device
 from pynqmetadata.frontends import Metadata
 
+from host.contiguous import ContiguousMemory
 from hw.contract import ArrayConfig, ContractError, preset
 from hw.contract.handoff import PLL_FEEDBACK, REGISTER_BASE, REGISTER_BYTES, hwh
 from sim.backend import MEMORY_BASE, Backend
 from sim.memory import memory_model as memory_model_named
-from sim.regions import Regions
 
 MEMORY_BYTES = 1 << 28
 """Device memory of a simulated machine unless told otherwise; pages never touched cost nothing."""
@@ -64,18 +62,6 @@ class RegisterWindow:
         return self
 
 
-class SimulatedBuffer(PynqBuffer):
-    """A contiguous buffer whose memory goes back to the device when it is freed."""
-
-    _release: Callable[[], None] | None = None
-
-    def freebuffer(self) -> None:
-        """Give the device memory back; views of a buffer own nothing."""
-        release, self._release = self._release, None
-        if release is not None:
-            release()
-
-
 class _BufferObject:
     """Host bytes of one buffer and where its device bytes lie."""
 
@@ -84,33 +70,13 @@ class _BufferObject:
         self.start = start
 
 
-class SimulatedMemory:
-    """The device's DRAM as pynq's allocator sees it."""
+class SimulatedMemory(ContiguousMemory):
+    """The device's DRAM; every buffer has bytes of its own on the host."""
 
-    def __init__(self, device: SimulatedDevice) -> None:
-        self.device = device
-        self.base_address = device.backend.memory_base
-        self.size = device.backend.memory.size
-        self.regions = Regions(self.size)
-
-    def allocate(self, shape: Any, dtype: Any, cacheable: int = 1, **_: object) -> SimulatedBuffer:
-        """A buffer of ``shape`` and ``dtype`` on a page boundary; RuntimeError as in pynq if none is left."""
-        nbytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        try:
-            start = self.regions.take(nbytes)
-        except MemoryError as error:
-            raise RuntimeError(f"BO allocation failed: {error}") from None
+    def place(self, start: int, nbytes: int) -> dict[str, Any]:
+        """Host bytes of a fresh buffer."""
         host = np.full(nbytes, _POISON, np.uint8)
-        buffer = SimulatedBuffer(
-            shape,
-            dtype,
-            device=self.device,
-            device_address=self.base_address + start,
-            bo=_BufferObject(host, start),
-            buffer=host,
-        )
-        buffer._release = lambda: self.regions.give_back(start)
-        return buffer
+        return {"bo": _BufferObject(host, start), "buffer": host}
 
 
 class SimulatedDevice(Device):
@@ -128,7 +94,7 @@ class SimulatedDevice(Device):
         self.backend = backend
         self.capabilities = {"MEMORY_MAPPED": True}
         self.arch = "armv7l"  # makes pynq use the clock registers of the Zynq-7000
-        self.default_memory = SimulatedMemory(self)
+        self.default_memory = SimulatedMemory(self, backend.memory_base, backend.memory.size)
         self._slcr = np.zeros(_SLCR_BYTES // 4, np.uint32)
         for offset in _PLL_OFFSETS:
             self._slcr[offset // 4] = PLL_FEEDBACK << 12

@@ -7,12 +7,24 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 BOARD_PATH = [
-    f"host/{name}.py" for name in ("board", "counters", "diagnosis", "driver", "identity", "measure", "ring")
+    f"host/{name}.py"
+    for name in (
+        "board",
+        "contiguous",
+        "counters",
+        "diagnosis",
+        "driver",
+        "identity",
+        "linux",
+        "measure",
+        "ring",
+    )
 ]
 """The runtime between training and registers; what lies above it is the same for every device."""
 TESTS = [
     "test_host_driver.py",
     "test_host_driver_rtl.py",
+    "test_host_linux.py",
     "test_board_clock.py",
     "test_board_faults.py",
     "test_board_training.py::test_measured_times_stand_beside_simulated_ones",
@@ -67,15 +79,18 @@ print(json.dumps([run("rtl"), run("not rtl and not model")]))
 
 
 NOT_ON_THE_RTL = [
-    "board: for path in sorted(device_tree.glob(_REFERENCE)):",
-    'board: return int.from_bytes(path.read_bytes()[:4], "big") / 1e6',
-    "board: return None",
     "board: except KeyError as error:",
     'board: raise DeviceError(f"the handoff names no {error.args[0]}; bu',
+    "contiguous: break",
     'diagnosis: return ""',
-    'driver: raise DeviceError("no board: this machine has no FPGA that p',
+    'driver: raise DeviceError(f"no board: {root / FPGA_MANAGER} is missi',
+    "linux: except OSError as error:",
+    'linux: raise DeviceError(f"{path} cannot be mapped: {_reason(error)',
+    "linux: except OSError as error:",
+    'linux: raise DeviceError(f"{path} cannot be written: {_reason(error',
+    "linux: return f\"{error.strerror}{'; run as root' if isinstance(erro",
 ]
-"""A board's device tree, no board at all, faults in files: tests without a machine run these."""
+"""Errors of files and a gap between buffers: tests without a machine run these."""
 
 
 def test_every_line_of_the_board_path_is_executed_on_the_rtl():

@@ -22,12 +22,13 @@ QUICK = ["--width", "4", "--steps", "4", "--batch-size", "16", "--cycles", "1", 
 
 @pytest.fixture
 def board(request, monkeypatch, tmp_path):
-    """A machine that looks like a board: the marks of one, and an active pynq device, fast model or RTL."""
+    """A machine with the marks of a PYNQ image and an active pynq device, fast model or RTL."""
     monkeypatch.delattr(pynq.Clocks, "_real_instance", raising=False)
     device = open_simulated(getattr(request, "param", "model"), "tiny", memory_bytes=8 * MEMORY_BYTES)
     monkeypatch.setattr(pynq.Device, "_active_device", device, raising=False)
-    monkeypatch.setattr(host.driver, "_BOARD_MARKS", (tmp_path,))
-    monkeypatch.setattr(host.driver, "reference_mhz", lambda: 100 / 3)
+    for mark in ("sys/class/fpga_manager/fpga0", "proc/device-tree/chosen/pynq_board"):
+        (tmp_path / "root" / mark).mkdir(parents=True)
+    monkeypatch.setattr(host.driver, "ROOT", tmp_path / "root")
     yield device
     device.close()
 

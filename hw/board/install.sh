@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the runtime on a board: ./install.sh [--prefix DIR] [--python PROGRAM]
-# Needs what a PYNQ image holds (Python 3.10 to 3.12, numpy 1.21 to 1.26, pynq 3.x, tqdm) and no network.
+# Needs Python 3.10 to 3.12, numpy 1.21 to 1.26, pynq 3.x and tqdm, as a PYNQ image has them; no network.
 set -eu
 
 fail() {
@@ -23,7 +23,7 @@ done
 
 if [ -z "$python" ]; then
     python=/usr/local/share/pynq-venv/bin/python3
-    [ -x "$python" ] || python=$(command -v python3) || fail "python3 is missing; allowed: a PYNQ image"
+    [ -x "$python" ] || python=$(command -v python3) || fail "python3 is missing; allowed: Python 3.10 to 3.12"
 fi
 command -v "$python" >/dev/null || fail "python is $python; allowed: a program that starts Python"
 "$python" "$here/requirements.py" || exit 2
