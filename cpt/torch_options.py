@@ -38,7 +38,17 @@ TORCH = (
     Option("amp", str, "mixed precision: off or bf16", "NAME"),
 )
 """Fields of `model.training.TorchConfig` that only torch training has."""
-MACHINE = ("data_dir", "scale", "workers", "threads", "save_every", "cyclic_bw", "arch", "automatic_resume")
+MACHINE = (
+    "data_dir",
+    "scale",
+    "workers",
+    "threads",
+    "compile",
+    "save_every",
+    "cyclic_bw",
+    "arch",
+    "automatic_resume",
+)
 WARMUP_STEPS = 400
 """Of the public code's ``--warm_up``."""
 PUBLIC_DEFAULTS = {
@@ -72,6 +82,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--scale", type=int, metavar="N", help="super-resolution factor (default: 4)")
     group.add_argument("--workers", type=int, metavar="N", help="threads that load data (default: 0)")
     group.add_argument("--threads", type=int, metavar="N", help="threads that compute on a CPU (default: 1)")
+    group.add_argument(
+        "--compile", action="store_const", const=True, help="run steps through torch.compile (for GPUs)"
+    )
     group.add_argument("--save-every", type=int, metavar="N", help="steps between checkpoints inside epochs")
     _add_public_names(parser.add_argument_group("names of the public CPT code"))
 

@@ -229,7 +229,7 @@ def _one(
     from model.training.trainer import StepReport
 
     try:
-        trainer = TorchTrainer(config, task, processes, arguments.workers or 0)
+        trainer = TorchTrainer(config, task, processes, arguments.workers or 0, bool(arguments.compile))
         training = TorchRun(name, trainer, folder, arguments.save_every or 0)
         # the static run beside it may not have begun when the command was interrupted
         if arguments.resume and (folder == _folder(arguments) or (folder / CHECKPOINT).is_file()):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from model.golden import SAFE_FLOOR
-from model.noise import FRACTION_BITS, GOLDEN, MULTIPLIERS, SHIFTS, add_uniform
+from model.noise import FRACTION_BITS, GOLDEN, MASK, MULTIPLIERS, SHIFTS, add_uniform
 from model.noise import noise_key as python_noise_key
 from model.noise import uniform as numpy_uniform
 
@@ -97,11 +97,9 @@ def uniform(key: Tensor | int, count: int, device: torch.device | str = "cpu", o
     """Noise of elements ``offset`` .. ``offset + count - 1``, the numbers of `model.noise.uniform`."""
     if not torch.compiler.is_compiling() and torch.device(device).type == "cpu":
         return torch.from_numpy(numpy_uniform(int(key) % 2**32, count, offset))
-    start = torch.as_tensor(_signed(offset * GOLDEN), dtype=torch.int32, device=device)
-    key = key if isinstance(key, Tensor) else torch.as_tensor(_signed(key), dtype=torch.int32, device=device)
-    index = torch.arange(count, dtype=torch.int32, device=device)
-    hashed = mix(index * _signed(GOLDEN) + (start + key.to(torch.int32)))
-    return _shift(hashed, 32 - FRACTION_BITS).to(torch.float32).mul_(2.0**-FRACTION_BITS).sub_(0.5)
+    index = torch.arange(count, dtype=_word_type(torch.device(device)), device=device)
+    words = mix(_plus(_plus(_times(index, GOLDEN), key), offset * GOLDEN))
+    return _shift(words, 32 - FRACTION_BITS).to(torch.float32).mul_(2.0**-FRACTION_BITS).sub_(0.5)
 
 
 def noise_like(x: Tensor, noise: Noise) -> Tensor:
@@ -130,22 +128,45 @@ def noise_key(seed: int, step: Tensor, layer: int) -> Tensor | int:
     """Key of one tensor: `model.noise.noise_key` for a counter that lives in a tensor."""
     if not torch.compiler.is_compiling() and step.device.type == "cpu":
         return python_noise_key(seed, int(step), layer)
-    key = torch.zeros((), dtype=torch.int32, device=step.device)
-    for part in (_signed(seed), step.to(torch.int32), _signed(layer)):
-        key = mix(key + part + _signed(GOLDEN))
+    key = torch.zeros((), dtype=_word_type(step.device), device=step.device)
+    for part in (seed, step, layer):
+        key = mix(_plus(_plus(key, part), GOLDEN))
     return key
 
 
-def mix(x: Tensor) -> Tensor:
-    """`model.noise.mix` on int32, whose arithmetic wraps like that of 32-bit words."""
+def mix(words: Tensor) -> Tensor:
+    """`model.noise.mix` of 32-bit words in a tensor of `_word_type`."""
     for shift, multiplier in zip(SHIFTS, (*MULTIPLIERS, 1), strict=True):
-        x = (x ^ _shift(x, shift)) * _signed(multiplier)
-    return x
+        words = _times(words ^ _shift(words, shift), multiplier)
+    return words
 
 
-def _shift(x: Tensor, count: int) -> Tensor:
-    """Logical right shift of int32."""
-    return (x >> count) & ((1 << (32 - count)) - 1)
+def _word_type(device: torch.device) -> torch.dtype:
+    """What holds 32-bit words: on GPUs int32, whose sums and products wrap there.
+
+    On CPUs int64 with values 0 .. 2**32 - 1: compiled C++ code must not overflow signed numbers.
+    """
+    return torch.int64 if device.type == "cpu" else torch.int32
+
+
+def _plus(words: Tensor, other: Tensor | int) -> Tensor:
+    """Sum modulo 2**32."""
+    total = words + (other.to(words.dtype) if isinstance(other, Tensor) else _signed(other))
+    return total & MASK if words.dtype == torch.int64 else total
+
+
+def _times(words: Tensor, factor: int) -> Tensor:
+    """Product modulo 2**32."""
+    if words.dtype == torch.int32:
+        return words * _signed(factor)
+    high = (words * (factor >> 16)) & 0xFFFF
+    return (words * (factor & 0xFFFF) + (high << 16)) & MASK
+
+
+def _shift(words: Tensor, count: int) -> Tensor:
+    """Logical shift to the right."""
+    moved = words >> count
+    return moved if words.dtype == torch.int64 else moved & ((1 << (32 - count)) - 1)
 
 
 def _signed(word: int) -> int:

@@ -17,22 +17,23 @@ SHIFTS = (16, 15, 16)
 FRACTION_BITS = 24
 """Bits of the hash that become noise: exactly what a float32 holds."""
 
-_MASK = 0xFFFF_FFFF
+MASK = 0xFFFF_FFFF
+"""Sums and products are modulo 2**32."""
 _BLOCK = 1 << 15
 """Elements per pass, so that the scratch stays in the first-level caches."""
 _SHIFT_WORDS = tuple(np.uint32(shift) for shift in SHIFTS)
 _MULTIPLIER_WORDS = (*(np.uint32(multiplier) for multiplier in MULTIPLIERS), np.uint32(1))
 _LOW_BITS = np.uint32(32 - FRACTION_BITS)
 _FRACTION, _HALF = np.float32(2.0**-FRACTION_BITS), np.float32(0.5)
-_WEYL = (np.arange(_BLOCK, dtype=np.uint64) * GOLDEN & _MASK).astype(np.uint32)
+_WEYL = (np.arange(_BLOCK, dtype=np.uint64) * GOLDEN & MASK).astype(np.uint32)
 
 
 def mix(value: int) -> int:
     """The hash of one 32-bit number."""
-    value &= _MASK
+    value &= MASK
     for shift, multiplier in zip(SHIFTS, (*MULTIPLIERS, 1), strict=True):
         value ^= value >> shift
-        value = value * multiplier & _MASK
+        value = value * multiplier & MASK
     return value
 
 
@@ -40,8 +41,8 @@ def noise_key(seed: int, step: int, layer: int) -> int:
     """Key of one tensor: run seed, training step and layer number, each below 2**32."""
     key = 0
     for name, part in (("seed", seed), ("step", step), ("layer", layer)):
-        if not 0 <= part <= _MASK:
-            raise ValueError(f"noise {name} is {part}; allowed: 0..{_MASK}")
+        if not 0 <= part <= MASK:
+            raise ValueError(f"noise {name} is {part}; allowed: 0..{MASK}")
         key = mix(key + int(part) + GOLDEN)
     return key
 
@@ -68,7 +69,7 @@ def add_uniform(values: np.ndarray, key: int, offset: int = 0) -> None:
 def _fill(out: np.ndarray, key: int, first: int, scratch: np.ndarray) -> None:
     """Noise of at most `_BLOCK` elements from ``first`` on; every pass stays in the cache."""
     x, t = scratch[0, : out.size], scratch[1, : out.size]
-    np.add(_WEYL[: out.size], np.uint32((first * GOLDEN + key) & _MASK), out=x)
+    np.add(_WEYL[: out.size], np.uint32((first * GOLDEN + key) & MASK), out=x)
     for shift, multiplier in zip(_SHIFT_WORDS, _MULTIPLIER_WORDS, strict=True):
         np.bitwise_xor(x, np.right_shift(x, shift, out=t), out=x)
         if multiplier != 1:

@@ -66,7 +66,8 @@ def test_tensor_noise_is_that_of_numpy_for_any_offset():
 def test_the_hash_and_the_keys_are_those_of_plain_python():
     words = [0, 1, 0xDEADBEEF, 2**31, 2**32 - 1]
     signed = torch.tensor([word - 2**32 if word >= 2**31 else word for word in words], dtype=torch.int32)
-    assert [value % 2**32 for value in mix(signed).tolist()] == [python_mix(word) for word in words]
+    for form in (signed, torch.tensor(words)):
+        assert [value % 2**32 for value in mix(form).tolist()] == [python_mix(word) for word in words]
     compiled = torch.compile(noise_key, backend="eager", fullgraph=True)
     for step in (0, 7, 100_000):
         want = python_noise_key(2**32 - 1, step, 9)

@@ -204,6 +204,50 @@ def test_a_compiled_model_never_recompiles_over_a_cycle():
     assert len(compiles) == warm
 
 
+def test_a_compiled_model_never_recompiles_while_precision_is_learned():
+    net = small()
+    x = torch.randn(4, 1, 8, 8)
+    macs = {layer.name: layer.macs for layer in summary(net, x).layers}
+    learned = LearnedPrecision(net, (3, 8), macs, lr=50.0)
+    compiles = []
+
+    def backend(graph, inputs):
+        compiles.append(graph)
+        return graph.forward
+
+    compiled = torch.compile(net, backend=backend)
+    for _ in range(8):
+        compiled(x).square().mean().backward()
+        learned.step()
+        learned.record()
+    assert len(compiles) == 1
+    assert len({tuple(row) for row in learned.history}) == 8
+    assert len({bits for row in learned.history for bits in row}) > 3
+
+
+def test_a_compiled_model_computes_what_the_plain_one_does():
+    """The same codes, in backward those of the same noise; results differ in their last bits only."""
+
+    def network():
+        torch.manual_seed(0)
+        layers = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(36, 3))
+        return quantize_(layers, QuantConfig(bw=2, seed=5))
+
+    plain, fused = network(), network()
+    compiled = torch.compile(fused)
+    for bits in (3, 8):
+        x = torch.randn(5, 1, 5, 5)
+        for net, run in ((plain, plain), (fused, compiled)):
+            set_precision(net, fw=bits)
+            net.zero_grad()
+            run(x).square().sum().backward()
+        for one, other in zip(plain.parameters(), fused.parameters(), strict=True):
+            torch.testing.assert_close(other.grad, one.grad, rtol=1e-5, atol=1e-5)
+    assert plain.state_dict().keys() == fused.state_dict().keys()
+    for name, value in plain.state_dict().items():
+        torch.testing.assert_close(fused.state_dict()[name], value)
+
+
 def test_the_api_is_at_hand_in_cpt_and_loads_torch_only_when_used():
     assert cpt.quantize_ is quantize_
     assert cpt.precision is precision

@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from model.data import DataError
 from model.quantize import precisions
 from model.training import TorchConfig, TorchRun, TorchTrainer, TrainingDiverged, open_task
 from model.training.config import METHODS
-from model.training.distributed import join
+from model.training.distributed import Processes, join
 from model.training.learning_rate import LearningRate
 from model.training.state import weights_sha256
 from model.training.tasks import psnr
@@ -246,6 +247,25 @@ def test_loading_ahead_changes_nothing(tmp_path):
     assert found[0][1] == found[1][1]
     for name, array in found[0][0].items():
         np.testing.assert_array_equal(array, found[1][0][name])
+
+
+def test_compiled_steps_train_like_plain_ones(monkeypatch):
+    """Traced and split into forward and backward; the code made from that is tests.test_model_quantize's."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+
+    def losses(compiled):
+        trainer = TorchTrainer(replace(LANGUAGE, steps=3), language(), compiled=compiled)
+        assert (trainer.network is not trainer.model) == compiled
+        found = []
+        trainer.train_epoch(lambda report: found.append(report.loss))
+        return [*found, trainer.evaluate()["loss"]]
+
+    assert losses(True) == pytest.approx(losses(False), rel=1e-4)
+
+
+def test_compiled_steps_are_for_one_process():
+    with pytest.raises(ValueError, match="compile is given with 2 processes; allowed: 1 process"):
+        TorchTrainer(SMALL, images(), Processes(torch.device("cpu"), 0, 2), compiled=True)
 
 
 @pytest.mark.parametrize("kind", TASKS)

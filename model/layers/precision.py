@@ -100,7 +100,8 @@ class LayerPrecision(nn.Module):
             return y
         key = noise_key(self.config.seed, self.noise_step, self.layer)
         if self.training:
-            self.noise_step.add_(1)
+            # Not in place: compiled code may read the old value again in backward.
+            self.noise_step = self.noise_step + 1
         return self.quantiser.gradient(y, self.bw_bits, key, channels_first)
 
     def _forward_bits(self) -> tuple[Tensor, Tensor | None]:

@@ -46,7 +46,11 @@ class TorchRun:
             "config": trainer.config.as_dict(),
             "seed": trainer.config.seed,
         }
-        self.environment = {"torch": torch.__version__, "threads": torch.get_num_threads()}
+        self.environment = {
+            "torch": torch.__version__,
+            "threads": torch.get_num_threads(),
+            "compiled": trainer.network is not trainer.model,
+        }
         """Recorded, but another one may resume: then float32 sums may differ in their last bits."""
 
     def start(self) -> None:

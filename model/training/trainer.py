@@ -51,16 +51,25 @@ class TorchTrainer:
         config, task: what is trained on what.
         processes: where; a run under ``torchrun`` has several.
         workers: threads that load data ahead.
+        compiled: training steps run through ``torch.compile``, which fuses the quantisers' passes over
+            memory; sums then differ in their last bits.
 
     Raises `ValueError` in one line for a batch or a network that does not fit the task.
     """
 
     def __init__(
-        self, config: TorchConfig, task: Task, processes: Processes | None = None, workers: int = 0
+        self,
+        config: TorchConfig,
+        task: Task,
+        processes: Processes | None = None,
+        workers: int = 0,
+        compiled: bool = False,
     ) -> None:
         self.config, self.task, self.workers = config, task, workers
         self.processes = processes or Processes(torch.device("cpu"))
         self.processes.check_batch(config.batch_size)
+        if compiled and self.processes.world > 1:
+            raise ValueError(f"compile is given with {self.processes.world} processes; allowed: 1 process")
         self.steps_per_epoch = task.steps_per_epoch(config.batch_size)
         if not self.steps_per_epoch:
             raise ValueError(
@@ -81,6 +90,8 @@ class TorchTrainer:
         self.processes.share(model)
         self.model = model.to(self.processes.device)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network: nn.Module = torch.compile(self.model) if compiled else self.model  # type: ignore[assignment]
+        """What training steps run through: `model`, or its compiled form."""
         self.method = make_method(config, self.model, self.work.macs, self.steps_per_epoch)
         self.weights = self.method.weights(self.model)
         self.optimiser = _optimiser(config, self.weights)
@@ -124,7 +135,7 @@ class TorchTrainer:
         config, processes, epoch = self.config, self.processes, self.epoch
         inputs, targets = inputs.to(processes.device), targets.to(processes.device)
         bits = self.method.bits()
-        outcome = self._forward(inputs, targets)
+        outcome = self._forward(self.network, inputs, targets)
         count = outcome.sums["count"] * processes.world
         self.optimiser.zero_grad()
         (outcome.sums["loss"] / count).backward()
@@ -134,7 +145,7 @@ class TorchTrainer:
         *values, size = torch.cat((sums, norm.double()[None])).tolist()
         found = dict(zip(outcome.sums, values, strict=True))
         loss = found["loss"] / found["count"]
-        check_step(self.model, self.step, loss, size, lambda: self._forward(inputs, targets))
+        check_step(self.model, self.step, loss, size, lambda: self._forward(self.model, inputs, targets))
         self.carried = outcome.carried
         self.method.after_backward()
         if config.clip:
@@ -216,14 +227,14 @@ class TorchTrainer:
         self.work.done = int(counters["work"])
         self.sums = Counter(counters["sums"])
 
-    def _forward(self, inputs: Tensor, targets: Tensor) -> Outcome:
+    def _forward(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> Outcome:
         """The training forward pass; dropout is a function of seed, step and process."""
         seed = noise_key(self.config.seed, self.step, DROPOUT_STREAM) + self.processes.rank
         torch.manual_seed(seed)
         self.model.train()
         amp = self.config.amp == "bf16"
         with torch.autocast(self.processes.device.type, torch.bfloat16, enabled=amp):
-            return self.task.outcome(self.model, inputs, targets, self.carried)
+            return self.task.outcome(model, inputs, targets, self.carried)
 
     def _end_epoch(self) -> dict[str, float]:
         sums = self.sums
