@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--synthesis",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="--check: count resources with Yosys too, which takes minutes (default: if it is installed)",
+        help="--check: count resources with Yosys too, which takes minutes (default: yes)",
     )
     parser.add_argument("--check", action="store_true", help="check everything without Vivado, build nothing")
 

