@@ -49,6 +49,8 @@ TASK_DEFAULTS: dict[str, dict[str, Any]] = {
 }
 """What an option is, by kind of task, where it is not given and differs from `TorchConfig`'s default."""
 LSTM_DEFAULTS = {"optimiser": "adam", "lr": 2e-3, "weight_decay": 0.0}
+OF_OPTIMISER = ("optimiser", "lr", "weight_decay")
+"""WAGEUBN has an optimiser of its own: these are `TorchConfig`'s."""
 MAIN, STATIC = "cpt", "static"
 
 
@@ -162,6 +164,8 @@ def _values(arguments: argparse.Namespace, defaults: dict[str, Any]) -> dict[str
         given["bw"] = tuple(arguments.cyclic_bw)
     if str(given.get("model", "")).startswith("lstm"):
         defaults = {**defaults, **LSTM_DEFAULTS}
+    if given.get("quantiser") == "wageubn":
+        defaults = {name: value for name, value in defaults.items() if name not in OF_OPTIMISER}
     values = {**defaults, **given}
     if "fw" in values and values["fw"][0] == values["fw"][1]:
         values.setdefault("method", "static")

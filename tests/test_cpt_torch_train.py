@@ -168,6 +168,8 @@ def test_every_kind_of_data_has_its_own_defaults():
     assert (config.model, config.fw, config.optimiser, config.lr) == ("lstm", (5, 8), "adam", 0.5)
     config, _ = parsed("--data", "photographs")
     assert (config.model, config.fw, config.bw) == ("pan4", (8, 16), (16, 16))
+    config, _ = parsed("--data", "python-text", "--quantiser", "wageubn")
+    assert (config.model, config.optimiser, config.lr) == ("transformer2", "sgd", 0.1)
     assert parsed("--fw", "8")[0].method == "static"
     config, _ = parsed("--method", "pfq", "--pfq-fw", "2", "4", "--pfq-bw", "6", "8")
     assert (config.pfq_fw, config.highest) == ((2, 4), (4, 8))
