@@ -6,7 +6,7 @@ import argparse
 import json
 
 from cpt.table import align
-from cpt.torch_device import DEVICES, require_device
+from cpt.torch_device import add_device_options, chosen_device
 from hw.contract import ContractError
 from model.benchmark import StepTimes, benchmark_step
 
@@ -21,10 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rounds", type=int, default=10, metavar="N", help="repeats, kinds of steps in turn (default: 10)"
     )
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (default: 1)")
-    parser.add_argument(
-        "--device", default="cpu", metavar="NAME", help=f"{', '.join(DEVICES)} (default: cpu)"
-    )
+    add_device_options(parser)
     parser.add_argument("--compile", action="store_true", help="all steps under torch.compile")
     parser.add_argument("--json", action="store_true", help="the result as one line")
 
@@ -33,13 +30,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure and print."""
     if arguments.what not in WHAT:
         raise ContractError(f"what is {arguments.what!r}; allowed: {', '.join(WHAT)}")
-    require_device(arguments.device)
+    device = chosen_device(arguments)
     try:
         times = benchmark_step(
             _depth(arguments.model),
             arguments.batch,
             arguments.rounds,
-            arguments.device,
+            device.type,
             arguments.threads,
             arguments.compile,
         )

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from cpt.torch_device import DEVICES, require_device
+from cpt.torch_device import add_device_options, chosen_device
 from cpt.torch_train import open_data
 from hw.contract import ContractError
 from model.checkpoint import load_newest
@@ -52,10 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="NAME", help="as of cpt train (default: the run's)")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where the files of the data are")
     parser.add_argument("--scale", type=int, metavar="N", help="super-resolution factor (default: 4)")
-    parser.add_argument(
-        "--device", default="cpu", metavar="NAME", help=f"{', '.join(DEVICES)} (default: cpu)"
-    )
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (default: 1)")
+    add_device_options(parser)
     parser.add_argument(
         "--out", type=Path, default=Path("runs/landscape"), metavar="DIR", help="(default: runs/landscape)"
     )
@@ -78,13 +75,11 @@ class _View:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compute, draw and list."""
-    require_device(arguments.device)
-    for name in ("samples", "threads"):
-        if getattr(arguments, name) < 1:
-            raise ContractError(f"{name} is {getattr(arguments, name)}; allowed: at least 1")
-    torch.set_num_threads(arguments.threads)
+    device = chosen_device(arguments)
+    if arguments.samples < 1:
+        raise ContractError(f"samples is {arguments.samples}; allowed: at least 1")
     try:
-        views = [view for folder in arguments.runs for view in _views(folder, arguments)]
+        views = [view for folder in arguments.runs for view in _views(folder, arguments, device)]
     except ValueError as error:
         raise ContractError(str(error)) from None
     figures = _draw(views, arguments.out)
@@ -109,7 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _views(folder: Path, arguments: argparse.Namespace) -> list[_View]:
+def _views(folder: Path, arguments: argparse.Namespace, device: torch.device) -> list[_View]:
     """A view per precision of the run in ``folder``."""
     history = load_history(folder)
     if history.on_accelerator:
@@ -121,7 +116,7 @@ def _views(folder: Path, arguments: argparse.Namespace) -> list[_View]:
     task = open_data(data, arguments.data_dir, arguments.scale, config)
     if task.sha256() != history.summary["dataset_sha256"]:
         raise ValueError(f"data of {folder} are others than {data!r}; allowed: what the run was trained on")
-    trainer = TorchTrainer(config, task, Processes(torch.device(arguments.device)))
+    trainer = TorchTrainer(config, task, Processes(device))
     arrays, meta = load_newest(folder / CHECKPOINT)
     trainer.load_state(arrays, meta["counters"])
     loss = _training_loss(trainer, task, arguments.samples)

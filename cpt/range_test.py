@@ -10,10 +10,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from cpt.table import align
-from cpt.torch_device import DEVICES, require_device
+from cpt.torch_device import add_device_options, chosen_device
 from cpt.torch_tasks import add_task_options
 from cpt.torch_train import make_task
 from hw.contract import ContractError
@@ -22,7 +20,7 @@ from model.figures.range_curve import draw_range_curve
 from model.files import write_atomically
 from model.range_test import RangeTest, RangeTestResult
 from model.training.distributed import Processes
-from model.trial import find_bounds, guessing
+from model.training.range_test import find_bounds, guessing
 
 CURVE, FIGURE = "curve.json", "curve.png"
 FIELDS = (
@@ -61,10 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             f"--{name}", type=kind, default=value, metavar="X", help=f"{text} (default: {value})"
         )
     test.add_argument("--chance", type=float, metavar="X", help="accuracy of guessing (default: 1 / classes)")
-    parser.add_argument(
-        "--device", default="cpu", metavar="NAME", help=f"{', '.join(DEVICES)} (default: cpu)"
-    )
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (default: 1)")
+    add_device_options(parser)
     parser.add_argument(
         "--out", type=Path, default=Path("runs/range-test"), metavar="DIR", help="(default: runs/range-test)"
     )
@@ -73,17 +68,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Test, print and draw."""
-    require_device(arguments.device)
-    if arguments.threads < 1:
-        raise ContractError(f"threads is {arguments.threads}; allowed: at least 1")
-    torch.set_num_threads(arguments.threads)
+    device = chosen_device(arguments)
     steps, bw = arguments.steps, arguments.bw
     try:
         config, task = make_task(argparse.Namespace(**{**vars(arguments), "steps": None, "bw": None}))
         chance = guessing(task) if arguments.chance is None else arguments.chance
         lo, hi = arguments.bits
         settings = RangeTest((lo, hi), steps, arguments.window, arguments.threshold, chance, bw)
-        result = find_bounds(config, task, settings, Processes(torch.device(arguments.device)))
+        result = find_bounds(config, task, settings, Processes(device))
     except ValueError as error:
         raise ContractError(str(error)) from None
     found = as_dict(result, f"{config.model} on {task.name}", config.as_dict())

@@ -194,7 +194,7 @@ def _with_lower_bound(
     """
     from cpt.range_test import CURVE, as_dict, write_result
     from model.range_test import RangeTest
-    from model.trial import find_bounds, guessing
+    from model.training.range_test import find_bounds, guessing
 
     if config.method in ("static", "fp32"):
         raise ValueError(f"fw is {AUTO} with method {config.method}; allowed: a method that moves precision")

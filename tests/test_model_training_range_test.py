@@ -10,7 +10,7 @@ from cpt.main import main
 from model.data import ImageArrays, ImageSet
 from model.range_test import RangeTest
 from model.training import Classification, TorchConfig
-from model.trial import find_bounds, guessing
+from model.training.range_test import find_bounds, guessing
 
 torch.set_num_threads(1)
 
