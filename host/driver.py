@@ -282,8 +282,9 @@ def open_board(bitfile: str | None, root: Path | None = None) -> Accelerator:
         root: where the board's file system begins; `ROOT` by default.
     """
     root = root or ROOT
-    if not (root / FPGA_MANAGER).exists():
-        raise DeviceError(f"no board: {root / FPGA_MANAGER} is missing; allowed devices: model, rtl")
+    manager = root / FPGA_MANAGER
+    if not manager.exists():
+        raise DeviceError(f"no board: this machine has no FPGA ({manager}); allowed devices: model, rtl")
     bitfile = bitfile or str(INSTALLED_BITFILE)
     if not Path(bitfile).is_file():
         raise DeviceError(f"bitstream is {bitfile}; allowed: path of a .bit file with its .hwh beside it")

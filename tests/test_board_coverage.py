@@ -83,7 +83,7 @@ NOT_ON_THE_RTL = [
     'board: raise DeviceError(f"the handoff names no {error.args[0]}; bu',
     "contiguous: break",
     'diagnosis: return ""',
-    'driver: raise DeviceError(f"no board: {root / FPGA_MANAGER} is missi',
+    'driver: raise DeviceError(f"no board: this machine has no FPGA ({man',
     "linux: except OSError as error:",
     'linux: raise DeviceError(f"{path} cannot be mapped: {_reason(error)',
     "linux: except OSError as error:",

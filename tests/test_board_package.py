@@ -101,7 +101,7 @@ def test_it_trains_an_epoch_of_digits_on_the_fast_model(installed, tmp_path):
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        (("train", "--device", "board"), "cpt train: no board: /sys/class/fpga_manager/fpga0 is missing;"),
+        (("train", "--device", "board"), "cpt train: no board: this machine has no FPGA (/sys/"),
         (("train", "--device", "rtl"), "cpt train: device 'rtl' cannot be built"),
         (("bitstream",), "cpt bitstream: cpt.bitstream is not in this installation"),
     ],
