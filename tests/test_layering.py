@@ -19,7 +19,7 @@ RULES = {
     # package: the other packages and third-party modules it may import
     "hw.contract": set(),
     "hw": {"amaranth"},
-    "model": {"numpy", "torch", "sklearn", "scipy", "PIL", "matplotlib"},
+    "model": {"numpy", "torch", "skimage", "sklearn", "scipy", "PIL", "matplotlib"},
     "host": {"numpy", "pynq", "pynqmetadata", "tqdm", "hw.contract", "model"},
     "sim": None,
     "cpt": None,
@@ -116,7 +116,7 @@ def test_sources_parse_as_python_3_10(module):
 HERMETIC = """
 import importlib, pkgutil, sys
 
-BLOCKED = {"torch", "amaranth", "cocotb", "cocotbext", "cocotb_tools", "sklearn", "matplotlib"}
+BLOCKED = {"torch", "amaranth", "cocotb", "cocotbext", "cocotb_tools", "skimage", "sklearn", "matplotlib"}
 
 class Blocker:
     def find_spec(self, name, path=None, target=None):
