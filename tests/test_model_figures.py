@@ -5,7 +5,7 @@ import json
 import pytest
 
 from cpt.main import main
-from model.figures.canvas import new_figure, save
+from model.figures.canvas import add_legend, colour, line, marker, new_figure, save
 from model.figures.history import find_histories, repeats
 from model.figures.layers import draw_layer_map
 from model.figures.planned import planned
@@ -58,6 +58,7 @@ def test_runs_of_other_schedules_are_no_repetitions(tmp_path):
         ("d", {"per": "iteration"}),
         ("e", {"method": "static"}),
         ("f", {"seed": 1}),
+        ("g", {"method": "pfq", "pfq_fw": (4, 8), "pfq_bw": (6, 6)}),
     ):
         write_run(tmp_path / name, **settings)
     assert [(label, len(group)) for label, group in repeats(find_histories([tmp_path])).items()] == [
@@ -66,7 +67,22 @@ def test_runs_of_other_schedules_are_no_repetitions(tmp_path):
         ("CPT FW(3,8)/BW8 from 2 on", 1),
         ("CPT FW(3,8)/BW8 per iteration", 1),
         ("FW8/BW8", 1),
+        ("PFQ FW(4,8)/BW6", 1),
     ]
+
+
+def test_many_methods_look_different_and_leave_the_panel_its_height():
+    assert len({(colour(index), marker(index)) for index in range(20)}) == 20
+    assert len({(colour(index), line(index)) for index in range(20)}) == 20
+    heights = []
+    for count in (2, 20):
+        figure, (axes,) = new_figure()
+        for index in range(count):
+            axes.plot([0, index], label=f"method {index}")
+        add_legend(figure)
+        figure.draw_without_rendering()
+        heights.append(axes.get_window_extent().height)
+    assert heights[1] > 0.9 * heights[0]
 
 
 def test_report_draws_every_figure_that_the_runs_give(capsys, tmp_path):

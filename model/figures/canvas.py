@@ -17,6 +17,9 @@ from model.files import write_atomically
 FORMATS = ("png", "svg", "pdf")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 """Distinguishable without colour vision (Okabe and Ito, 2008)."""
+_MARKERS, _LINES = ("o", "s", "^", "D"), ("-", "--", ":", "-.")
+_ROW_INCHES = 0.22
+"""Of a legend."""
 WIDTH_INCHES, HEIGHT_INCHES, DPI = 6.4, 3.8, 150
 
 
@@ -35,6 +38,23 @@ def new_figure(panels: int = 1, height_inches: float = HEIGHT_INCHES) -> tuple[F
 def colour(index: int) -> str:
     """Colour of the ``index``-th series."""
     return COLOURS[index % len(COLOURS)]
+
+
+def marker(index: int) -> str:
+    """Marker of the ``index``-th series: another one every time the colours begin anew."""
+    return _MARKERS[index // len(COLOURS) % len(_MARKERS)]
+
+
+def line(index: int) -> Any:
+    """Line style of the ``index``-th series, as `marker`."""
+    return _LINES[index // len(COLOURS) % len(_LINES)]
+
+
+def add_legend(figure: Figure) -> None:
+    """A legend below the panels, which keep their height."""
+    legend = figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    rows = -(-len(legend.legend_handles) // 2)
+    figure.set_figheight(figure.get_figheight() + _ROW_INCHES * max(0, rows - 2))
 
 
 def whole_numbers(axis: Any) -> None:

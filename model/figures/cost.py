@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from model.figures.canvas import colour, new_figure
+from model.figures.canvas import add_legend, colour, marker, new_figure
 from model.figures.history import History, repeats
 
 _LOG_FROM = 4.0
@@ -23,13 +23,15 @@ def draw_cost(runs: Sequence[History]) -> Figure:
         work = [run.gbitops for run in group]
         reached = [run.final for run in group]
         if len(group) > 1:
-            axes.scatter(work, reached, s=12, color=colour(index), alpha=0.5, linewidths=0)
+            axes.scatter(
+                work, reached, s=12, marker=marker(index), color=colour(index), alpha=0.5, linewidths=0
+            )
         deviation = statistics.stdev(reached) if len(group) > 1 else None
         axes.errorbar(
             statistics.mean(work),
             statistics.mean(reached),
             deviation,
-            fmt="o",
+            fmt=marker(index),
             color=colour(index),
             capsize=3,
             label=label if len(group) == 1 else f"{label} (mean of {len(group)})",
@@ -42,5 +44,5 @@ def draw_cost(runs: Sequence[History]) -> Figure:
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_title(runs[0].experiment, loc="left", fontsize="medium")
-    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    add_legend(figure)
     return figure

@@ -124,6 +124,9 @@ class History:
 
     def _bounds(self, name: str) -> str:
         bounds = self.config[name]
+        if self.method == "pfq":
+            stages = self.config[f"pfq_{name}"]
+            bounds = stages[0], stages[-1]
         low, high = (bounds, bounds) if isinstance(bounds, int) else bounds
         return str(high) if low == high or self.method == "static" else f"({low},{high})"
 

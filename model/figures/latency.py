@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from model.figures.canvas import bits_axis, colour, draw_bits, new_figure, whole_numbers
+from model.figures.canvas import add_legend, bits_axis, colour, draw_bits, new_figure, whole_numbers
 from model.figures.history import History
 
 
@@ -35,5 +35,5 @@ def draw_latency(runs: Sequence[History]) -> Figure:
     below.set_ylim(0, 1.08 * longest)
     below.set_xlabel("epoch")
     whole_numbers(below.xaxis)
-    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    add_legend(figure)
     return figure

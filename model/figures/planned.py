@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from model.figures.history import History
 from model.schedule import CyclicCosine, Plan, Static
@@ -28,10 +27,7 @@ def planned(run: History) -> tuple[Sequence[tuple[float, float]], str]:
 def _plan(run: History, length: int) -> Plan:
     config = run.config
     if "method" in config:
-        fields: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in config.items()
-        }
-        return make_plan(TorchConfig(**fields), length)
+        return make_plan(TorchConfig.from_dict(config), length)
     low, high = config["fw"]
     curve = Static(high) if low == high else CyclicCosine(low, high, length, min(config["cycles"], length))
     return Plan(curve, Static(config["bw"]))

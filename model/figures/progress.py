@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from model.figures.canvas import bits_axis, colour, draw_bits, new_figure, whole_numbers
+from model.figures.canvas import add_legend, bits_axis, colour, draw_bits, line, new_figure, whole_numbers
 from model.figures.history import History, repeats
 
 _MARKED = 30
@@ -23,13 +23,14 @@ def draw_progress(runs: Sequence[History]) -> Figure:
         values = np.array([run.values()[:length] for run in group])  # (runs, epochs)
         epochs = group[0].epochs[:length]
         name = label if len(group) == 1 else f"{label} (mean of {len(group)})"
-        marker = "." if length <= _MARKED else None
-        axes.plot(epochs, values.mean(0), color=colour(index), linewidth=1.5, marker=marker, label=name)
+        style = {"color": colour(index), "linestyle": line(index)}
+        mark = "." if length <= _MARKED else None
+        axes.plot(epochs, values.mean(0), linewidth=1.5, marker=mark, label=name, **style)
         if len(group) > 1:
             axes.fill_between(epochs, values.min(0), values.max(0), color=colour(index), alpha=0.15)
         bits = [fw for fw, _ in group[0].bits()]
         if min(bits) > 0:
-            draw_bits(below, bits, color=colour(index))
+            draw_bits(below, bits, **style)
             shown += bits
     axes.set_ylabel(runs[0].metric_label)
     axes.set_title(runs[0].experiment, loc="left", fontsize="medium")
@@ -37,5 +38,5 @@ def draw_progress(runs: Sequence[History]) -> Figure:
         bits_axis(below, shown)
     below.set_xlabel("epochs done")
     whole_numbers(below.xaxis)
-    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    add_legend(figure)
     return figure

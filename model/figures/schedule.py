@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from model.figures.canvas import bits_axis, colour, draw_bits, new_figure, whole_numbers
+from model.figures.canvas import add_legend, bits_axis, colour, draw_bits, new_figure, whole_numbers
 
 
 def draw_schedule(rows: Sequence[tuple[float, float]], unit: str = "step", title: str = "") -> Figure:
@@ -20,5 +20,5 @@ def draw_schedule(rows: Sequence[tuple[float, float]], unit: str = "step", title
     axes.set_xlim(0, len(rows))
     whole_numbers(axes.xaxis)
     axes.set_title(title, loc="left", fontsize="medium")
-    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    add_legend(figure)
     return figure

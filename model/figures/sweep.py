@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from model.figures.canvas import colour, new_figure
+from model.figures.canvas import add_legend, colour, new_figure
 from model.figures.history import History, by_label
 
 
@@ -31,5 +31,5 @@ def draw_sweep(runs: Sequence[History]) -> Figure:
     axes.set_xticks(sorted(ticks), [str(count) for count in sorted(ticks)])
     axes.set(xlabel="precision cycles in the run, N", ylabel=runs[0].metric_label)
     axes.set_title(runs[0].experiment, loc="left", fontsize="medium")
-    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    add_legend(figure)
     return figure
