@@ -26,7 +26,10 @@ FULL = {
 }
 LOW = replace(SMALL, method="static", fw=(3, 3), bw=(2, 2), steps=2)
 """So few bits that ranges and noise of half a batch would show in the loss at once."""
-LOW_LSTM = replace(LSTM, method="static", fw=(3, 3), bw=(2, 2), dropout=0.0, steps=2)
+LOW_LSTM = replace(
+    LSTM, method="static", fw=(3, 3), bw=(2, 2), dropout=0.0, steps=2, optimiser="sgd", lr=30.0
+)
+"""Its gradients are small: a high rate shows them."""
 QUANTISED = {
     "sbm": (LOW, images),
     "dorefa": (replace(LOW, quantiser="dorefa"), images),
