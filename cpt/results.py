@@ -53,6 +53,7 @@ _STATIC = {"method": "static"}
 
 def _rows_of_methods(main_seeds: int, seeds: int, **pfq: tuple[int, ...]) -> tuple[Row, ...]:
     """Every method; static and CPT over ``main_seeds`` seeds. ``pfq``: its stages."""
+    wageubn = {"quantiser": "wageubn", "optimiser": "sgd", "lr": 0.1, "weight_decay": 1e-4}
     return (
         Row("static", main_seeds, _STATIC),
         Row("CPT", main_seeds),
@@ -62,8 +63,8 @@ def _rows_of_methods(main_seeds: int, seeds: int, **pfq: tuple[int, ...]) -> tup
         Row("static, cyclic learning rate", seeds, {**_STATIC, "lr_schedule": "cyclic"}),
         Row("DoReFa static", seeds, {**_STATIC, "quantiser": "dorefa"}),
         Row("DoReFa CPT", seeds, {"quantiser": "dorefa"}, "DoReFa static"),
-        Row("WAGEUBN static", seeds, {**_STATIC, "quantiser": "wageubn"}),
-        Row("WAGEUBN CPT", seeds, {"quantiser": "wageubn"}, "WAGEUBN static"),
+        Row("WAGEUBN static", seeds, {**_STATIC, **wageubn}),
+        Row("WAGEUBN CPT", seeds, wageubn, "WAGEUBN static"),
     )
 
 

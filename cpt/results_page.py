@@ -12,8 +12,9 @@ INTRODUCTION = """\
 # Results on the bundled data
 
 Written by `make results`, which trains what is missing and resumes what was interrupted. Training in torch on
-one CPU thread; within a section every method has the same epochs, batches and learning rate, and seeds count
-from 0. Mean ± standard deviation over seeds of the last epoch's test figure, evaluated at the stated bits.
+one CPU thread; within a section every method has the same epochs and batches and, unless its line says
+otherwise, the same optimiser; seeds count from 0. Mean ± standard deviation over seeds of the last epoch's
+test figure, evaluated at the stated bits.
 Difference and saving are to the static row, those of DoReFa CPT and WAGEUBN CPT to static training with the
 same quantiser; seed by seed, with the 95 % interval of the mean difference (Student's t). GBitOPs: quantised
 layers at their bits, the others at the mean of those; FP32 counts as 32 bits. The data sets are small: the
@@ -58,7 +59,11 @@ def page(tables: Iterable[tuple[str, str, list[dict[str, Any]]]]) -> str:
             + _settings(rows[0]["config"])
             + ".",
             "",
-            *(f"- {_conclusion(row)}" for row in rows if row["row"] != row["base"]),
+            *(
+                f"- {row['row']}{_own_optimiser(row['config'], rows[0]['config'])}: {_conclusion(row)}"
+                for row in rows
+                if row["row"] != row["base"]
+            ),
         ]
     return "\n".join(lines) + "\n"
 
@@ -95,20 +100,31 @@ def _conclusion(row: dict[str, Any]) -> str:
         work = f"{1 - saving:.1f} times the bit operations"
     elif abs(saving) < 5e-4:
         work = "as many bit operations"
-    said, base = f"{row['row']}: {work}", row["base"]
+    base = row["base"]
     if row["gain"] is None:
-        return f"{said}; too few seeds for a comparison."
+        return f"{work}; too few seeds for a comparison."
     mean, low, high = (factor * value for value in row["gain"])
     if low <= 0 <= high:
-        return f"{said}; no difference to {base} shown ({mean:+.{digits}f}, interval holds 0)."
+        return f"{work}; no difference to {base} shown ({mean:+.{digits}f}, interval holds 0)."
     better = (mean > 0) == more_is_better
-    return f"{said}; {'better' if better else 'worse'} than {base} by {abs(mean):.{digits}f}."
+    return f"{work}; {'better' if better else 'worse'} than {base} by {abs(mean):.{digits}f}."
+
+
+def _own_optimiser(config: dict[str, Any], first: dict[str, Any]) -> str:
+    """How a row is trained where that differs from the first row."""
+    names = ("optimiser", "lr", "weight_decay")
+    if [config[name] for name in names] == [first[name] for name in names]:
+        return ""
+    return f" ({_optimiser(config)})"
+
+
+def _optimiser(config: dict[str, Any]) -> str:
+    return f"{config['optimiser']}, learning rate {config['lr']:g}, weight decay {config['weight_decay']:g}"
 
 
 def _settings(config: dict[str, Any]) -> str:
     return (
         f"{config['model']}, width {config['width']}, {config['epochs']} epochs, "
-        f"batch {config['batch_size']}, {config['optimiser']}, "
-        f"learning rate {config['lr']:g} ({config['lr_schedule']}), weight decay {config['weight_decay']:g}, "
+        f"batch {config['batch_size']}, {_optimiser(config)}, {config['lr_schedule']} schedule, "
         f"{config['cycles']} precision cycles, moved per {config['per']}"
     )
