@@ -78,7 +78,7 @@ def test_convolution_equals_the_integer_passes(bits, kernel, stride, padding, si
         assert_close(got, want, size_of)
 
 
-@pytest.mark.parametrize("bits", [1, 5, 8, 16])
+@pytest.mark.parametrize("bits", range(1, 17))
 def test_linear_layer_equals_the_integer_passes(bits):
     generator = torch.Generator().manual_seed(bits)
     linear = nn.Linear(20, 7)
