@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hw.contract.board import Board
 from hw.contract.handoff import hwh
+from hw.export import export
 from hw.vivado.build import prepare
 from hw.vivado.settings import Build
 from sim.vivado.checks.documents import document_problems
@@ -53,13 +54,16 @@ def check(target: Board, clock_mhz: float | None = None, synthesis: bool = False
             if problems:
                 return found  # the later checks build on this one
         if synthesis:
-            found += _count_resources(build)
+            found += _count_resources(build, Path(name))
     return found
 
 
-def _count_resources(build: Build) -> list[str]:
-    """Synthesise and print what the design takes; problems if it does not fit the board's part."""
-    found = synthesise(build.verilog)
+def _count_resources(build: Build, folder: Path) -> list[str]:
+    """Synthesise and print what the design takes; problems if it does not fit the board's part.
+
+    Build id 0: another checksum of the sources must not change the count.
+    """
+    found = synthesise(export(build.config, folder / "synthesis"))
     problems = synthesis_problems(build.board, found)
     print(
         f"{build.board.name}: {'FAIL' if problems else 'ok  '} resources by {found.program}, before placement"
