@@ -86,8 +86,8 @@ def test_intervals_are_students_of_paired_differences():
 def row(metric, gain, saving):
     config = results._config(TINY, TINY.rows[1], 0).as_dict()
     return {
-        "row": "CPT", "base": "static", "config": config, "dataset_sha256": "0" * 64, "seeds": 3, "planned": 3,
-        "metric": metric, "mean": 0.9, "deviation": 0.01, "eval_bits": 8, "gbitops": 10.0,
+        "row": "CPT", "base": "static", "config": config, "dataset_sha256": "0" * 64,
+        "seeds": 3, "planned": 3, "metric": metric, "mean": 0.9, "deviation": 0.01, "eval_bits": 8, "gbitops": 10.0,
         "saving": saving, "gain": gain,
     }  # fmt: skip
 
