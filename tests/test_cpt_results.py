@@ -87,8 +87,8 @@ def row(metric, gain, saving):
     config = results._config(TINY, TINY.rows[1], 0).as_dict()
     return {
         "row": "CPT", "base": "static", "config": config, "dataset_sha256": "0" * 64,
-        "seeds": 3, "planned": 3, "metric": metric, "mean": 0.9, "deviation": 0.01, "eval_bits": 8, "gbitops": 10.0,
-        "saving": saving, "gain": gain,
+        "seeds": 3, "planned": 3, "metric": metric, "mean": 0.9, "deviation": 0.01,
+        "eval_bits": 8, "gbitops": 10.0, "saving": saving, "gain": gain,
     }  # fmt: skip
 
 
