@@ -1,10 +1,23 @@
 """AXI port signatures, seen from the master, and the wires that never change."""
 
-from amaranth.lib import wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.contract.config import BEAT_BYTES
 from hw.contract.regs import ADDRESS_BITS
+from hw.layouts import ADDRESS, READ_BEAT, WRITE_BEAT
+
+READ_STREAMS = {"ar": Out(stream.Signature(ADDRESS)), "r": In(stream.Signature(READ_BEAT))}
+"""Members of a component that reads; `connect_read` makes a port of them."""
+WRITE_STREAMS = {
+    "aw": Out(stream.Signature(ADDRESS)),
+    "w": Out(stream.Signature(WRITE_BEAT)),
+    "b": In(stream.Signature(2)),
+}
+"""Members of a component that writes, ``b`` with the response code; `connect_write` makes a port of them."""
+MASTER_STATE = {"stop": In(1), "error": Out(1), "idle": Out(1), "quiet": Out(1)}
+"""Further members of either. ``stop``: issue nothing new; ``error``: a response was an error; ``idle``:
+nothing is held or in flight; ``quiet``: nothing is in flight."""
 
 SIZE_8_BYTES = BEAT_BYTES.bit_length() - 1
 BURST_INCR = 1

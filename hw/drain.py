@@ -4,8 +4,9 @@ from amaranth import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from hw.axi import MASTER_STATE, WRITE_STREAMS
 from hw.contract import ArrayConfig
-from hw.layouts import ADDRESS, RESULT_TILE, WRITE_BEAT, drain_command, result_row, result_rows
+from hw.layouts import RESULT_TILE, drain_command, result_row, result_rows
 from hw.queue import Queue
 from hw.result_buffer import TILES
 from hw.serialiser import Serialiser
@@ -31,13 +32,8 @@ class Drain(wiring.Component):
                 "drain_en": Out(1),
                 "drain_addr": Out(range(TILES * result_rows(config))),
                 "drain_row": In(result_row(config)),
-                "aw": Out(stream.Signature(ADDRESS)),
-                "w": Out(stream.Signature(WRITE_BEAT)),
-                "b": In(stream.Signature(2)),
-                "stop": In(1),
-                "error": Out(1),
-                "idle": Out(1),
-                "quiet": Out(1),
+                **WRITE_STREAMS,
+                **MASTER_STATE,
             }
         )
 

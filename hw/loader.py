@@ -4,9 +4,10 @@ from amaranth import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from hw.axi import MASTER_STATE, READ_STREAMS
 from hw.contract import ArrayConfig
 from hw.gearbox import Gearbox
-from hw.layouts import ADDRESS, READ_BEAT, load_command
+from hw.layouts import load_command
 from hw.operand_buffer import HALVES
 from hw.queue import Queue
 from hw.read_master import ReadMaster
@@ -32,17 +33,13 @@ class Loader(wiring.Component):
         super().__init__(
             {
                 "commands": In(stream.Signature(self._command)),
-                "ar": Out(stream.Signature(ADDRESS)),
-                "r": In(stream.Signature(READ_BEAT)),
+                **READ_STREAMS,
                 "write_en": Out(1),
                 "write_addr": Out(range(HALVES * half)),
                 "write_words": Out(config.word_bits).array(lanes),
                 "loaded": Out(1),
                 "release": In(1),
-                "stop": In(1),
-                "error": Out(1),
-                "idle": Out(1),
-                "quiet": Out(1),
+                **MASTER_STATE,
             }
         )
 

@@ -4,6 +4,7 @@ from amaranth import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.axi import READ_STREAMS
 from hw.layouts import ADDRESS, READ_BEAT
 from hw.queue import Queue
 
@@ -28,8 +29,7 @@ class ReadArbiter(wiring.Component):
                 "r0": Out(stream.Signature(READ_BEAT)),
                 "ar1": In(stream.Signature(ADDRESS)),
                 "r1": Out(stream.Signature(READ_BEAT)),
-                "ar": Out(stream.Signature(ADDRESS)),
-                "r": In(stream.Signature(READ_BEAT)),
+                **READ_STREAMS,
             }
         )
 

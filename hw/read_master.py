@@ -4,8 +4,9 @@ from amaranth import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from hw.axi import MASTER_STATE, READ_STREAMS
 from hw.burst import BurstGenerator
-from hw.layouts import ADDRESS, READ_BEAT, RUN
+from hw.layouts import RUN
 
 MAX_OUTSTANDING = 8
 """Bursts in flight per master; what an HP port of the Zynq accepts."""
@@ -27,14 +28,10 @@ class ReadMaster(wiring.Component):
         super().__init__(
             {
                 "runs": In(stream.Signature(RUN)),
-                "ar": Out(stream.Signature(ADDRESS)),
-                "r": In(stream.Signature(READ_BEAT)),
+                **READ_STREAMS,
                 "beat_valid": Out(1),
                 "beat": Out(64),
-                "stop": In(1),
-                "error": Out(1),
-                "idle": Out(1),
-                "quiet": Out(1),
+                **MASTER_STATE,
             }
         )
 

@@ -4,10 +4,11 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from hw.axi import MASTER_STATE, READ_STREAMS
 from hw.contract.config import BEAT_BYTES, BURST_BEATS
 from hw.contract.isa import INSTRUCTION_BYTES
 from hw.contract.regs import RING_LOG2_MAX
-from hw.layouts import ADDRESS, INSTRUCTION_BITS, READ_BEAT
+from hw.layouts import INSTRUCTION_BITS
 from hw.queue import Queue
 from hw.read_master import ReadMaster
 
@@ -35,12 +36,8 @@ class Ring(wiring.Component):
                 "head": Out(32),
                 "mask": Out(RING_LOG2_MAX),
                 "instructions": Out(stream.Signature(INSTRUCTION_BITS)),
-                "ar": Out(stream.Signature(ADDRESS)),
-                "r": In(stream.Signature(READ_BEAT)),
-                "stop": In(1),
-                "error": Out(1),
-                "idle": Out(1),
-                "quiet": Out(1),
+                **READ_STREAMS,
+                **MASTER_STATE,
             }
         )
 

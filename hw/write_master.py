@@ -2,10 +2,11 @@
 
 from amaranth import Module, Signal
 from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.lib.wiring import In, connect, flipped
 
+from hw.axi import MASTER_STATE, WRITE_STREAMS
 from hw.burst import BurstGenerator
-from hw.layouts import ADDRESS, RUN, WRITE_BEAT
+from hw.layouts import RUN
 from hw.queue import Queue
 from hw.read_master import MAX_OUTSTANDING
 
@@ -29,13 +30,8 @@ class WriteMaster(wiring.Component):
             {
                 "runs": In(stream.Signature(RUN)),
                 "beats": In(stream.Signature(64)),
-                "aw": Out(stream.Signature(ADDRESS)),
-                "w": Out(stream.Signature(WRITE_BEAT)),
-                "b": In(stream.Signature(2)),
-                "stop": In(1),
-                "error": Out(1),
-                "idle": Out(1),
-                "quiet": Out(1),
+                **WRITE_STREAMS,
+                **MASTER_STATE,
             }
         )
 
