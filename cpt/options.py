@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from host.config import GRANULARITIES, TrainConfig
+from host.config import TrainConfig
 from host.optimiser import LR_SCHEDULES
 from hw.contract import ContractError
+from model.schedule import UNITS
 
 AUTO = "auto"
 """In place of a lower bound: what the precision range test finds."""
@@ -51,7 +52,7 @@ TRAINING = (
     ),
     Option("bw", int, "bits of gradients", "BITS"),
     Option("cycles", int, "precision cycles in the run", "N"),
-    Option("per", str, f"what moves the precision: {' or '.join(GRANULARITIES)}", "WHAT"),
+    Option("per", str, f"what moves the precision: {' or '.join(UNITS)}", "WHAT"),
     Option("eval_bits", int, "forward bits of evaluation; 0: the upper bound", "BITS"),
     Option("epochs", int, "length of the run", "N"),
     Option("steps", int, "length in steps instead; the precision then moves per step", "N"),

@@ -19,6 +19,8 @@ from model.noise import mix
 
 MAX_BITS = 16
 FULL_PRECISION = 0
+UNITS = ("epoch", "iteration")
+"""What a step may stand for."""
 
 
 class Curve(Protocol):

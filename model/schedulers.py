@@ -8,9 +8,7 @@ from typing import Any
 from torch import nn
 
 from model.quantize import Filter, precisions, selected
-from model.schedule import Curve, Plan, Progressive, RandomEvery, Stages, Static, Stepper, cyclic
-
-UNITS = ("epoch", "iteration")
+from model.schedule import UNITS, Curve, Plan, Progressive, RandomEvery, Stages, Static, Stepper, cyclic
 
 
 class PrecisionScheduler:

@@ -10,17 +10,17 @@ from typing import Any
 
 from model.config import DX_WEIGHTS, QuantConfig
 from model.pfq import BW_STAGES, FW_STAGES
-from model.schedule import SHAPES, check_bits
+from model.run_config import RunConfig
+from model.schedule import SHAPES
 from model.training.learning_rate import LearningRate
 
 METHODS = ("cpt", "static", "fp32", "ldp", "pfq", "progressive", "random")
-UNITS = ("epoch", "iteration")
 OPTIMISERS = ("sgd", "adam", "adamw")
 AMP = ("off", "bf16")
 
 
 @dataclass(frozen=True)
-class TorchConfig:
+class TorchConfig(RunConfig):
     """Everything that decides the trained weights, except the data, the code and the kind of device.
 
     Raises `ValueError` naming field, value and what is allowed.
@@ -81,40 +81,12 @@ class TorchConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, allowed in (
-            ("method", METHODS),
-            ("dx_weights", DX_WEIGHTS),
-            ("per", UNITS),
-            ("shape", SHAPES),
-            ("optimiser", OPTIMISERS),
-            ("amp", AMP),
-        ):
-            self._require(name, getattr(self, name) in allowed, ", ".join(allowed))
-        for name in ("fw", "bw"):
-            lo, hi = getattr(self, name)
-            check_bits(name, lo)
-            check_bits(name, hi)
-            if lo > hi:
-                raise ValueError(
-                    f"{name} is {lo} {hi}; allowed: the lower bound first, at most the upper one"
-                )
-        if self.eval_bits:
-            check_bits("eval-bits", self.eval_bits)
-        for name in ("width", "cycles", "every", "epochs", "batch_size", "lr_cycles", "sequence"):
-            self._require(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("steps", "delay", "warmup_steps", "max_shift", "lr_drop_epochs"):
-            self._require(name, getattr(self, name) >= 0, "at least 0")
-        self._require("seed", 0 <= self.seed < 2**32, f"0..{2**32 - 1}")
-        for name, most in (
-            ("lr", 100.0),
-            ("momentum", 1.0),
-            ("weight_decay", 1.0),
-            ("swa_start", 1.0),
-            ("clip", math.inf),
-            ("dropout", 1.0),
-        ):
-            value = getattr(self, name)
-            self._require(name, math.isfinite(value) and 0 <= value <= most, f"0..{most:g}")
+        self._one_of(method=METHODS, dx_weights=DX_WEIGHTS, shape=SHAPES, optimiser=OPTIMISERS, amp=AMP)
+        super().__post_init__()
+        self._bounds("bw")
+        self._at_least(1, "every", "lr_cycles", "sequence")
+        self._at_least(0, "delay", "warmup_steps", "lr_drop_epochs")
+        self._at_most(swa_start=1.0, clip=math.inf, dropout=1.0)
         if self.method == "ldp":
             self._require("fw", self.fw[0] < self.fw[1], "two different bounds for ldp")
         if self.quantiser == "wageubn" and self.optimiser != "sgd":
@@ -148,19 +120,10 @@ class TorchConfig:
             return self.pfq_fw[-1], self.pfq_bw[-1]
         return self.fw[1], self.bw[1]
 
-    def per_epoch(self) -> bool:
-        """Whether the precision moves with epochs."""
-        return self.per == "epoch" and not self.steps
-
     def static(self) -> TorchConfig:
         """The same run at the upper bounds throughout."""
         fw, bw = self.highest
         return dataclasses.replace(self, method="static", fw=(fw, fw), bw=(bw, bw))
-
-    def as_dict(self) -> dict[str, Any]:
-        """All fields by name, as JSON has them."""
-        values = dataclasses.asdict(self)
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TorchConfig:
@@ -172,20 +135,3 @@ class TorchConfig:
             name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
         }
         return cls(**given)
-
-    def difference(self, other: Mapping[str, Any]) -> str | None:
-        """The first field in which a recorded `as_dict` differs, as ``name recorded, here value``.
-
-        A field that the record lacks, of an earlier version, had what is its default now.
-        """
-        default = TorchConfig().as_dict()
-        for name, value in self.as_dict().items():
-            if other.get(name, default[name]) != value:
-                return f"{name} {other.get(name, default[name])}, here {value}"
-        return None
-
-    def _require(self, name: str, condition: bool, allowed: str) -> None:
-        if not condition:
-            shown = getattr(self, name)
-            shown = repr(shown) if isinstance(shown, str) else shown
-            raise ValueError(f"{name.replace('_', '-')} is {shown}; allowed: {allowed}")

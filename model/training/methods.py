@@ -51,10 +51,11 @@ class Scheduled(Method):
     """Bits that follow a plan known beforehand."""
 
     def __init__(self, model: nn.Module, config: TorchConfig, steps_per_epoch: int) -> None:
-        length = config.epochs if config.per_epoch() else config.steps or config.epochs * steps_per_epoch
         unit = "epoch" if config.per_epoch() else "iteration"
         super().__init__(model)
-        self.scheduler = PrecisionScheduler(model, make_plan(config, length), unit)
+        self.scheduler = PrecisionScheduler(
+            model, make_plan(config, config.plan_length(steps_per_epoch)), unit
+        )
 
     def bits(self) -> dict[str, tuple[int, int]]:
         return dict.fromkeys(self.layers, self.scheduler.get_last_bits())

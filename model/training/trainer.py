@@ -75,7 +75,7 @@ class TorchTrainer:
             raise ValueError(
                 f"batch-size is {config.batch_size}; allowed: 1..{task.train_count} (training samples)"
             )
-        self.total_steps = config.steps or config.epochs * self.steps_per_epoch
+        self.total_steps = config.total_steps(self.steps_per_epoch)
         self.rate = LearningRate(
             config.lr_schedule,
             config.lr,
