@@ -25,9 +25,9 @@ from model.figures.surface import draw_profile, draw_surface
 from model.files import write_atomically
 from model.landscape import Landscape, landscape
 from model.quantize import precision
+from model.run import CHECKPOINT
 from model.training import Task, TorchConfig, TorchTrainer
 from model.training.distributed import Processes
-from model.training.run import CHECKPOINT
 
 RESULT = "landscape.json"
 

@@ -172,8 +172,8 @@ def _order() -> Iterator[tuple[Section, Row, int]]:
 
 
 def _train(name: str, config: TorchConfig, task: Task, folder: Path) -> None:
+    from model.run import CHECKPOINT
     from model.training import TorchRun, TorchTrainer
-    from model.training.run import CHECKPOINT
 
     training = TorchRun(name, TorchTrainer(config, task), folder)
     if (folder / CHECKPOINT).is_file():

@@ -11,8 +11,8 @@ from typing import Any
 
 from cpt.data import DIGITS
 from cpt.options import Option
-from host.run import CHECKPOINT
 from hw.contract import ContractError
+from model.run import CHECKPOINT
 
 TORCH = (
     Option("method", str, "cpt, static, fp32, ldp, pfq, progressive or random", "NAME"),

@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _train(arguments: argparse.Namespace, processes: Processes) -> dict[str, Any]:
     """All runs of the command; the summary of the first, with the static one's inside."""
-    from model.training.run import SUMMARY, write_json
+    from model.run import SUMMARY, write_json
 
     folder = _folder(arguments)
     tested: dict[str, Any] = {}
@@ -228,8 +228,8 @@ def _one(
     from tqdm import tqdm
 
     from model.checkpoint import CheckpointError
+    from model.run import CHECKPOINT
     from model.training import TorchRun, TorchTrainer, TrainingDiverged
-    from model.training.run import CHECKPOINT
     from model.training.trainer import StepReport
 
     try:

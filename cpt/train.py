@@ -21,9 +21,10 @@ from host.config import TrainConfig
 from host.data import Dataset, Images
 from host.errors import DeviceError
 from host.measure import Measurement
-from host.run import CHECKPOINT, SUMMARY, TrainingRun, write_json
+from host.run import TrainingRun
 from host.trainer import StepReport, Trainer
 from hw.contract import PRESETS, ContractError, preset
+from model.run import CHECKPOINT, SUMMARY, write_json
 
 CHECK_FAILED = 1
 MAIN, STATIC = "cpt", "static"

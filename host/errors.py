@@ -7,6 +7,10 @@ class HostError(Exception):
     """Base of all errors of the runtime; the message is one line and needs no traceback."""
 
 
+class CheckpointError(HostError):
+    """A checkpoint is missing, damaged or of another kind."""
+
+
 class DeviceError(HostError):
     """The accelerator refused, failed or could not be opened."""
 

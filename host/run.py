@@ -1,74 +1,51 @@
-"""A training run and what it leaves: metrics.jsonl, checkpoint.npz and summary.json in one folder."""
+"""A training run on the accelerator and what it leaves in its folder."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from host import checkpoint
-from host.checkpoint import CheckpointError
 from host.data import Images
-from host.files import write_atomically
+from host.errors import CheckpointError
 from host.metrics import Tally
 from host.trainer import StepReport, Trainer
 from hw.contract.regs import CONTRACT_HASH
+from model import checkpoint
 from model.bitops import counted_macs
-from model.checkpoint import other_run
-
-METRICS, CHECKPOINT, SUMMARY = "metrics.jsonl", "checkpoint.npz", "summary.json"
+from model.run import Run
 
 
-class TrainingRun:
-    """One trainer, its folder and its history.
+class TrainingRun(Run[Trainer]):
+    """A `Run` on the accelerator.
 
     Args:
-        name: what every record calls the run.
-        trainer: the network in training.
-        folder: where its files go; made if missing.
+        name, trainer, folder: as of `Run`.
         machine: what the run is simulated on, as JSON-like values (device, preset, memory_model).
 
-    Files are replaced as a whole after every epoch, so an interrupted run leaves the last epoch's. Raises
-    `OSError` naming the file if one cannot be written.
+    Files are replaced as a whole after every epoch, so an interrupted run leaves the last epoch's.
     """
 
     def __init__(self, name: str, trainer: Trainer, folder: Path, machine: Mapping[str, Any]) -> None:
-        self.name, self.trainer, self.folder = name, trainer, folder
-        self.rows: list[dict[str, Any]] = []
         config = trainer.accelerator.config
-        self.stated: dict[str, Any] = {
-            "run": name,
+        stated = {
             **machine,
             "array": config.as_dict(),
             "clock_mhz": config.clock_mhz,
             "contract_hash": f"{CONTRACT_HASH:016x}",
             "dataset": trainer.data.name,
             "dataset_sha256": trainer.data.sha256(),
-            "config": trainer.config.as_dict(),
-            "seed": trainer.config.seed,
         }
-
-    def start(self) -> None:
-        """Clear the folder of an earlier run's files."""
-        for name in (CHECKPOINT, SUMMARY):
-            (self.folder / name).unlink(missing_ok=True)
-        self._write_rows()
+        super().__init__(name, trainer, folder, stated)
 
     def resume(self) -> None:
-        """Return to the folder's checkpoint.
-
-        Raises `CheckpointError` if there is none, it is damaged, or it belongs to another run.
-        """
-        path = self.folder / CHECKPOINT
-        arrays, meta = checkpoint.load(path)
-        if refusal := other_run(path, meta, self.stated, self.trainer.config.difference):
-            raise CheckpointError(refusal)
-        self.trainer.load_state(arrays, meta["counters"])
-        self.rows = meta["rows"]
-        self._write_rows()
+        """As of `Run`; raises `host.errors.CheckpointError`."""
+        try:
+            super().resume()
+        except checkpoint.CheckpointError as error:
+            raise CheckpointError(str(error)) from None
 
     def train(
         self,
@@ -82,14 +59,10 @@ class TrainingRun:
             before = trainer.training_so_far()
             reports = trainer.train_epoch(on_step, before_step)
             row = self._row(reports, trainer.training - before, trainer.evaluate())
-            self.rows.append(row)
-            self._write_rows()
-            arrays, counters = trainer.state()
-            meta = {"stated": self.stated, "counters": counters, "rows": self.rows}
-            checkpoint.save(self.folder / CHECKPOINT, arrays, meta)
+            self.end_epoch(row)
             on_epoch(row)
         summary = self.summary()
-        write_json(self.folder / SUMMARY, summary)
+        self.end(summary)
         return summary
 
     def gbitops(self) -> float:
@@ -139,12 +112,3 @@ class TrainingRun:
             "array_utilisation": tally.array_utilisation(array),
             **{name: value for name, value in tally.as_dict().items() if name != "products"},
         }
-
-    def _write_rows(self) -> None:
-        text = "".join(json.dumps(row, sort_keys=True) + "\n" for row in self.rows)
-        write_atomically(self.folder / METRICS, text.encode())
-
-
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write ``value`` to ``path`` as indented JSON, atomically."""
-    write_atomically(path, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())

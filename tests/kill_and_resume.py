@@ -22,8 +22,8 @@ import torch
 from torch_runs import LSTM, SMALL, images, language
 
 from model import checkpoint, files
+from model.run import CHECKPOINT, SUMMARY
 from model.training import TorchRun, TorchTrainer
-from model.training.run import CHECKPOINT, SUMMARY
 
 RUNS = {
     # augmentation, cyclic precision and learning rate, momentum, averaged weights, loading ahead

@@ -12,8 +12,8 @@ from cpt.main import main
 from host.driver import DEADLINE_S
 from host.errors import DeviceError
 from host.measure import MEASURED
-from host.run import CHECKPOINT, METRICS, SUMMARY
 from hw.contract import register
+from model.run import CHECKPOINT, METRICS, SUMMARY
 from sim.device import open_simulated
 from sim.fast.backend import FastBackend
 

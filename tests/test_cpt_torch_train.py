@@ -14,7 +14,7 @@ from cpt import train as command
 from cpt.main import main
 from cpt.torch_options import settle
 from cpt.torch_train import _values, make_task
-from host.run import CHECKPOINT, METRICS, SUMMARY
+from model.run import CHECKPOINT, METRICS, SUMMARY
 from model.training import TorchConfig
 
 ROOT = Path(__file__).parent.parent

@@ -16,9 +16,9 @@ from cpt.main import main
 from host.driver import Accelerator, open_board
 from host.errors import DeviceError, OutOfDeviceMemory
 from host.linux import BUFFER, FCLK0_GATE, FPGA_MANAGER, LinuxDevice
-from host.run import SUMMARY
 from hw.contract import preset
 from hw.contract.handoff import PLL_FEEDBACK, REGISTER_BASE, hwh
+from model.run import SUMMARY
 from sim.backend import MEMORY_BASE
 from sim.device import RegisterWindow
 

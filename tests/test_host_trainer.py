@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 from driven import fast_backend, opened
 
-from host import checkpoint
-from host.checkpoint import CheckpointError
 from host.config import TrainConfig
 from host.data import Images, split
+from host.errors import CheckpointError
 from host.network import resnet_depth
-from host.run import CHECKPOINT, METRICS, SUMMARY, TrainingRun
+from host.run import TrainingRun
 from host.trainer import Trainer
 from hw.contract import ContractError
+from model import checkpoint
 from model.bitops import counted_macs
+from model.run import CHECKPOINT, METRICS, SUMMARY
 
 CONFIG = TrainConfig(
     model="resnet8", width=4, epochs=3, cycles=1, batch_size=16, lr=0.05, max_shift=1, seed=3

@@ -15,8 +15,8 @@ from torch_runs import LANGUAGE, LSTM, PICTURES, SMALL, images, language, pictur
 
 from model import checkpoint
 from model.checkpoint import CheckpointError
+from model.run import CHECKPOINT, METRICS, SUMMARY
 from model.training import TorchRun, TorchTrainer
-from model.training.run import CHECKPOINT, METRICS, SUMMARY
 
 CASES = {
     "momentum and averaging": (replace(SMALL, swa_start=0.3), lambda: images(pad=1, flip=True)),

@@ -12,9 +12,9 @@ import torch
 from torch_runs import LANGUAGE, LSTM, SMALL, images, language
 
 from model import checkpoint
+from model.run import CHECKPOINT
 from model.training import TorchRun, TorchTrainer
 from model.training.distributed import join
-from model.training.run import CHECKPOINT
 from model.training.state import weights_sha256
 
 STEPS = 6
