@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,8 @@ from hw.contract import ContractError
 if TYPE_CHECKING:
     from host.driver import Accelerator
 
-DEVICES = ("model", "rtl", "board")
+SIMULATED = ("model", "rtl")
+DEVICES = (*SIMULATED, "board")
 TORCH_DEVICES = ("cpu", "cuda")
 """Training in torch."""
 RTL_DEADLINE_S = 1800.0
@@ -25,6 +27,19 @@ def check_device(name: str, allowed: tuple[str, ...] = DEVICES) -> None:
     """Raise `ContractError` unless ``name`` is one of ``allowed``."""
     if name not in allowed:
         raise ContractError(f"device is {name!r}; allowed: {', '.join(allowed)}")
+
+
+def check_options(arguments: argparse.Namespace, devices: Mapping[str, Sequence[str]]) -> None:
+    """Raise `ContractError` if an option was given that ``arguments.device`` has no use for.
+
+    ``devices``: those that have, by the option's name in ``arguments``, where None stands for "not given".
+    """
+    for name, allowed in devices.items():
+        if getattr(arguments, name) is not None and arguments.device not in allowed:
+            raise ContractError(
+                f"--{name.replace('_', '-')} is given for device {arguments.device!r}; "
+                f"allowed: {', '.join(allowed)}"
+            )
 
 
 @contextmanager

@@ -89,15 +89,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_public_names(parser.add_argument_group("names of the public CPT code"))
 
 
-def refuse(arguments: argparse.Namespace) -> None:
-    """Raise `ContractError` if an option of torch training was given for another device."""
-    for name in (*(option.field for option in TORCH), *MACHINE):
-        if getattr(arguments, name) is not None:
-            raise ContractError(
-                f"--{name.replace('_', '-')} is given for device {arguments.device!r}; allowed: cpu, cuda"
-            )
-
-
 def settle(arguments: argparse.Namespace) -> None:
     """Fill in what ``--arch`` and ``--automatic_resume`` of the public code stand for."""
     if arguments.arch is not None:
@@ -111,6 +102,10 @@ def settle(arguments: argparse.Namespace) -> None:
                 setattr(arguments, name, value)
     if arguments.automatic_resume:
         arguments.resume = (Path(arguments.out) / arguments.run_name / CHECKPOINT).is_file()
+
+
+class InSteps(float):
+    """Steps, where the option is a share of the run."""
 
 
 class _Rename(argparse.Action):
@@ -165,7 +160,7 @@ def _add_public_names(group: argparse._ArgumentGroup) -> None:
         "--automatic_resume", action="store_const", const=True, help="--resume where there is a checkpoint"
     )
     other("--lr_schedule", _lr_schedule, str, "--lr-schedule; piecewise: step")
-    other("--swa_start", lambda v: {"swa_start_step": v}, float, "--swa-start, in steps")
+    other("--swa_start", lambda v: {"swa_start": InSteps(v)}, float, "--swa-start, in steps")
     for flag in (
         "--print_freq",
         "--eval_every",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cpt.data import DIGITS, load_dataset
 from cpt.options import AUTO, TRAINING
 from cpt.table import align
-from cpt.torch_options import TORCH, settle
+from cpt.torch_options import TORCH, InSteps, settle
 from hw.contract import ContractError
 
 if TYPE_CHECKING:
@@ -169,8 +169,8 @@ def _values(arguments: argparse.Namespace, defaults: dict[str, Any]) -> dict[str
     values = {**defaults, **given}
     if "fw" in values and values["fw"][0] == values["fw"][1]:
         values.setdefault("method", "static")
-    start = getattr(arguments, "swa_start_step", None)
-    if start is not None:
+    start = values.get("swa_start")
+    if isinstance(start, InSteps):
         if not values.get("steps"):
             raise ValueError(f"swa_start is {start} steps; allowed: together with --iters or --steps")
         values["swa_start"] = start / values["steps"]

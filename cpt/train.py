@@ -13,7 +13,7 @@ from typing import Any
 from cpt import torch_options, torch_train
 from cpt.check import RtlCheck, as_json, verdict
 from cpt.data import DIGITS, load_dataset
-from cpt.devices import DEVICES, TORCH_DEVICES, check_device, open_accelerator
+from cpt.devices import DEVICES, SIMULATED, TORCH_DEVICES, check_device, check_options, open_accelerator
 from cpt.options import TRAINING, add_options, train_config
 from cpt.progress import Progress
 from cpt.table import render
@@ -28,6 +28,18 @@ from model.run import CHECKPOINT, SUMMARY, write_json
 
 CHECK_FAILED = 1
 MAIN, STATIC = "cpt", "static"
+SIMULATION = {"preset": "zc706", "memory": "ps-ddr"}
+"""What is simulated unless told otherwise."""
+USED_BY = {
+    "preset": SIMULATED,
+    # on a board, by --check-rtl
+    "memory": DEVICES,
+    "bitfile": ("board",),
+    **dict.fromkeys(
+        (*(option.field for option in torch_options.TORCH), *torch_options.MACHINE), TORCH_DEVICES
+    ),
+}
+"""Devices that an option is for, where it is not for all."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,10 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"{', '.join((*DEVICES, *TORCH_DEVICES))} (default: model)",
     )
     machine.add_argument(
-        "--preset", default="zc706", metavar="NAME", help=f"array: {', '.join(PRESETS)} (default: zc706)"
+        "--preset", metavar="NAME", help=f"array: {', '.join(PRESETS)} (default: {SIMULATION['preset']})"
     )
     machine.add_argument(
-        "--memory", default="ps-ddr", metavar="NAME", help="memory model of a simulation (default: ps-ddr)"
+        "--memory", metavar="NAME", help=f"memory model of a simulation (default: {SIMULATION['memory']})"
     )
     machine.add_argument("--bitfile", metavar="PATH", help="bitstream of the board, .hwh beside it")
     parser.add_argument(
@@ -77,10 +89,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Train, print the table and the summary; returns the exit status."""
     if not re.fullmatch(r"[\w.-]*\w[\w.-]*", arguments.run_name):
         raise ContractError(f"run-name is {arguments.run_name!r}; allowed: letters, digits, '.', '_', '-'")
+    check_device(arguments.device, (*DEVICES, *TORCH_DEVICES))
+    check_options(arguments, USED_BY)
     if arguments.device in TORCH_DEVICES:
         return torch_train.run(arguments)
-    check_device(arguments.device, (*DEVICES, *TORCH_DEVICES))
-    torch_options.refuse(arguments)
+    for name, default in SIMULATION.items():
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, default)
     preset(arguments.preset)
     config = train_config(arguments)
     data = load_dataset(arguments.data)
