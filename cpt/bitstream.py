@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from pathlib import Path
 
+from hw.contract import PRESETS
 from hw.contract.board import BOARDS, Board, board
 
 OUTPUT = Path("build/bitstream")
@@ -15,6 +17,9 @@ BAD = 1
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``cpt bitstream``."""
     parser.add_argument("--board", metavar="NAME", help=f"{', '.join(BOARDS)} (default: zc706; --check: all)")
+    parser.add_argument(
+        "--preset", metavar="NAME", help=f"array: {', '.join(PRESETS)} (default: the board's)"
+    )
     parser.add_argument("--clock-mhz", type=float, metavar="MHZ", help="fabric clock (default: the board's)")
     parser.add_argument("--jobs", type=int, default=4, metavar="N", help="Vivado jobs (default: 4)")
     parser.add_argument("--out", type=Path, default=OUTPUT, metavar="DIR", help=f"default: {OUTPUT}")
@@ -33,11 +38,18 @@ def run(arguments: argparse.Namespace) -> int:
         from sim.vivado.check import check
 
         names = [arguments.board] if arguments.board else list(BOARDS)
+        targets = [_target(name, arguments.preset) for name in names]
         problems = [
-            line for name in names for line in check(board(name), arguments.clock_mhz, arguments.synthesis)
+            line for target in targets for line in check(target, arguments.clock_mhz, arguments.synthesis)
         ]
         return BAD if problems else 0
-    return _build(board(arguments.board or "zc706"), arguments)
+    return _build(_target(arguments.board or "zc706", arguments.preset), arguments)
+
+
+def _target(name: str, preset: str | None) -> Board:
+    """The board called ``name``, with the array ``preset`` in place of its own."""
+    found = board(name)
+    return dataclasses.replace(found, preset=preset) if preset else found
 
 
 def _build(target: Board, arguments: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cpt.main import main
 from hw.contract import ContractError, preset
 from hw.contract.board import BOARDS, Board, board
 from hw.contract.handoff import hwh
@@ -27,6 +28,7 @@ from sim.vivado.checks.lint import lint_problems
 from sim.vivado.checks.ports import port_problems
 from sim.vivado.checks.scripts import BAD_DESIGNS, run_build, script_problems
 from sim.vivado.standin import Scenario, ScriptError, Session, run_script
+from sim.vivado.standin.scenario import VERSIONS
 
 
 @pytest.fixture(scope="module")
@@ -96,10 +98,33 @@ def test_the_gate_refuses_and_delivers_nothing(zc706: Build, expected: str) -> N
     assert not (zc706.output / "cpt.bit").exists()
 
 
-def test_a_critical_warning_with_a_reason_is_waived(zc706: Build) -> None:
-    text = "[PSU-1] Parameter : PCW_UIPARAM_DDR_DQS_TO_CLK_DELAY_0 has negative value -0.005"
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[PSU-1]  Parameter : PCW_UIPARAM_DDR_DQS_TO_CLK_DELAY_0 has negative value -0.050 . PS DDR "
+        "interfaces might fail when entering negative DQS skew values. ",
+        "[Common 17-741] No write access right to the local Tcl store at '/builder/.Xilinx'.",
+    ],
+)
+def test_a_critical_warning_with_a_reason_is_waived(zc706: Build, text: str) -> None:
     run_build(zc706, Scenario(critical=(text,)))
     assert (zc706.output / "cpt.bit").exists()
+
+
+def test_what_an_earlier_build_left_is_gone(zc706: Build) -> None:
+    stale = zc706.output / "work" / "ip" / "src" / "old.v"
+    stale.parent.mkdir(parents=True)
+    stale.touch()
+    run_build(zc706)
+    assert not stale.exists()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_failed_run_is_named_with_its_log(zc706: Build, version: str) -> None:
+    with pytest.raises(
+        ScriptError, match=r"run impl_1 ended with place_design ERROR; see .*impl_1/runme\.log"
+    ):
+        run_build(zc706, Scenario(failing_run="impl_1", version=version))
 
 
 def test_a_renamed_port_is_named(verilog: Path, tmp_path: Path) -> None:
@@ -231,7 +256,7 @@ def test_an_unknown_command_is_named_with_its_place(zc706: Build, tmp_path: Path
             "",
             "IRQ_F2P is not",
         ),
-        ("implement.tcl", "Flow_PerfOptimized_high", "Flow_Fastest", "'Flow_Fastest'"),
+        ("implement.tcl", "Flow_AreaOptimized_high", "Flow_Fastest", "'Flow_Fastest'"),
         ("implement.tcl", "    open_run impl_1\n", "", "no run is open"),
         ("package.tcl", "get_property $property", "get_property ${property}_type", "no property"),
     ],
@@ -285,3 +310,11 @@ def test_a_machine_without_vivado_gets_one_line(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ContractError, match=r"vivado is not on PATH; allowed: Vivado 2020\.1 or later"):
         require_vivado()
+
+
+def test_another_array_is_checked_on_a_board(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["bitstream", "--check", "--no-synthesis", "--board", "zc706", "--preset"]
+    assert main([*command, "tiny"]) == 0
+    assert all(line.startswith("zc706: ok   ") for line in capsys.readouterr().out.splitlines())
+    assert main([*command, "huge"]) == 2
+    assert "preset is 'huge'; allowed: zc706, z7020, tiny" in capsys.readouterr().err

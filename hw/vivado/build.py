@@ -24,7 +24,7 @@ class BuildError(Exception):
 def prepare(target: Board, clock_mhz: float, output: Path, jobs: int = 4) -> Build:
     """Write the design and ``settings.tcl`` into ``output``.
 
-    BUILD_ID is a checksum of the design's sources, the board and the clock.
+    BUILD_ID is a checksum of the design's sources, the board, its array and the clock.
     Raises `ContractError` for a clock out of reach.
     """
     target.clock_divisors(clock_mhz)
@@ -41,7 +41,7 @@ def prepare(target: Board, clock_mhz: float, output: Path, jobs: int = 4) -> Bui
 def _identity(target: Board, clock_mhz: float) -> int:
     sources = sorted(SCRIPTS.parent.glob("*.py")) + sorted((SCRIPTS.parent / "contract").glob("*.py"))
     text = "".join(path.read_text(encoding="utf-8") for path in sources)
-    return zlib.crc32(f"{target.name} {clock_mhz:g} {text}".encode())
+    return zlib.crc32(f"{target.name} {target.preset} {clock_mhz:g} {text}".encode())
 
 
 def require_vivado() -> str:

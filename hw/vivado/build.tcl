@@ -21,6 +21,8 @@ foreach step {package design implement gate} {
 source [lindex $argv 0]
 
 cpt::require_version
+# What an earlier build left must not end up in this one.
+file delete -force $cpt::work
 cpt::package_ip
 cpt::build_design
 cpt::implement

@@ -45,17 +45,19 @@ proc cpt::slack_problems {} {
     return $problems
 }
 
-# The report's check_timing section numbers its checks: "1. checking no_clock (0)".
+# The report's check_timing section counts beside the name of a check, "1. checking no_clock (0)"; where a
+# version does not, in the sentence below its heading, "There are 0 register/latch pins with no clock."
 proc cpt::constraint_problems {report} {
     set file [open $report]
     set text [read $file]
     close $file
     set problems {}
     foreach check {no_clock unconstrained_internal_endpoints multiple_clock generated_clocks loops latch_loops} {
-        if {![regexp "checking $check \\((\\d+)\\)" $text line count]} {
+        if {![regexp "checking $check \\((\\d+)\\)" $text all count] &&
+                ![regexp "checking $check\\s+-+\\s+There are (\\d+)" $text all count]} {
             lappend problems "timing.rpt has no line for check $check"
         } elseif {$count != 0} {
-            lappend problems "timing.rpt: $line; allowed: 0"
+            lappend problems "timing.rpt: checking $check ($count); allowed: 0"
         }
     }
     return $problems

@@ -16,8 +16,12 @@ JOBS = 4
 REGISTER_BUS = "s_axil"
 WAIVERS = (
     (
-        r"PCW_UIPARAM_DDR_DQS_TO_CLK_DELAY_\d has negative value",
-        "a board's trace lengths, from its preset; memory is set up by the boot loader",
+        r"\[PSU-\d\] +Parameter : PCW_UIPARAM_DDR_DQS_TO_CLK_DELAY_\d has negative value",
+        "follows from lengths in package and board; memory is set up by the boot loader, not by these values",
+    ),
+    (
+        r"\[Common 17-741\] No write access right to the local Tcl store",
+        "about the account that builds; nothing of the store is used",
     ),
 )
 """Critical warnings that may stand: a pattern, and why."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from hw.vivado.build import DELIVERED, SCRIPTS
 from hw.vivado.settings import Build, settings_tcl
 from sim.vivado.standin import Scenario, ScriptError, Session, run_script
+from sim.vivado.standin.scenario import VERSIONS
 
 BAD_DESIGNS = {
     "setup slack is -0.113": Scenario(setup_slack_ns=-0.113),
@@ -14,7 +15,9 @@ BAD_DESIGNS = {
     "pulse width slack is -0.2": Scenario(pulse_slack_ns=-0.2),
     "unconstrained_internal_endpoints (3)": Scenario(unconstrained=3),
     "[DRC 23-20] a latch was found": Scenario(critical=("[DRC 23-20] a latch was found",)),
-    "run impl_1 ended with ERROR": Scenario(failing_run="impl_1"),
+    "checking unconstrained_internal_endpoints (2)": Scenario(unconstrained=2, version=VERSIONS[0]),
+    "run impl_1 ended with place_design ERROR": Scenario(failing_run="impl_1"),
+    "run synth_1 ended with synth_design ERROR": Scenario(failing_run="synth_1", version=VERSIONS[-1]),
     "Vivado is 2019.1": Scenario(version="2019.1"),
 }
 """What the scripts must print, by the scenario that calls for it."""
@@ -29,10 +32,10 @@ def run_build(build: Build, scenario: Scenario | None = None, scripts: Path = SC
 
 
 def script_problems(build: Build, scripts: Path = SCRIPTS) -> list[str]:
-    """Why the scripts do not deliver a design that meets everything; old and new handoff folders."""
-    for below in ("srcs", "gen"):
+    """Why the scripts do not deliver a design that meets everything, with each kind of Vivado."""
+    for version in VERSIONS:
         try:
-            run_build(build, Scenario(handoff_below=below), scripts)
+            run_build(build, Scenario(version=version), scripts)
         except ScriptError as error:
             return str(error).splitlines()
     return [f"{name} was not delivered" for name in DELIVERED if not (build.output / name).is_file()]

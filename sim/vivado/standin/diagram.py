@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 GP0_APERTURE = (0x4000_0000, 0x8000_0000)
 """Bus addresses that M_AXI_GP0 serves (UG585, system address map)."""
+NEGATIVE_LANES = {"clg400": (2, 3)}
+"""Byte lanes of DDR that Vivado warns of in designs for PYNQ boards, by package."""
 _ACTUAL_CLOCK = f"CONFIG.{BUILT_CLOCK}"
 
 
@@ -199,6 +201,12 @@ class Diagram:
             problems.append("DDR and FIXED_IO are not brought to the outside")
         if problems:
             raise CommandError("; ".join(problems))
+        for number, lane in enumerate(NEGATIVE_LANES.get(self.session.build.board.package, ()), 1):
+            self.session.say(
+                f"CRITICAL WARNING: [PSU-{number}]  Parameter : PCW_UIPARAM_DDR_DQS_TO_CLK_DELAY_{lane} "
+                "has negative value -0.009 . PS DDR interfaces might fail when entering negative DQS skew "
+                "values. "
+            )
         self.valid = True
         return ""
 

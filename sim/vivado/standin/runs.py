@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from sim.vivado.standin.session import Session
 
 _STRATEGIES = {
-    "synth_1": ("Vivado Synthesis Defaults", "Flow_PerfOptimized_high"),
+    "synth_1": ("Vivado Synthesis Defaults", "Flow_AreaOptimized_high", "Flow_PerfOptimized_high"),
     "impl_1": (
         "Vivado Implementation Defaults",
         "Performance_Explore",
@@ -84,11 +84,16 @@ class Runs:
         lines = ["INFO: [Common 17-206] Exiting Vivado", *(f"CRITICAL WARNING: {text}" for text in critical)]
         (folder / "runme.log").write_text("\n".join(lines) + "\n")
         if run.name == scenario.failing_run:
-            run.properties.update(PROGRESS="37%", STATUS="ERROR")
+            step = "synth_design" if run.name == "synth_1" else "place_design"
+            run.properties.update(PROGRESS="37%", STATUS=f"{step} ERROR")
+            if scenario.waiting_fails:
+                raise CommandError("[Common 17-39] 'wait_on_runs' failed due to earlier errors.")
             return ""
         step = "synth_design" if run.name == "synth_1" else "write_bitstream"
         run.properties.update(PROGRESS="100%", STATUS=f"{step} Complete!")
         if run.name == "impl_1":
+            if min(scenario.setup_slack_ns, scenario.hold_slack_ns, scenario.pulse_slack_ns) < 0:
+                run.properties["STATUS"] = f"{step} Complete, Failed Timing!"
             run.properties["STATS.TPWS"] = f"{scenario.pulse_slack_ns:.3f}"
             (folder / f"{self.session.project.top}.bit").write_bytes(b"stand-in")
         return ""
@@ -133,13 +138,18 @@ class Runs:
         "-delay_type= -report_unconstrained -check_timing_verbose -max_paths= -file=",
     )
     def report_timing_summary(self, given: Arguments) -> str:
-        """A report with the section on unconstrained paths."""
-        counts = dict.fromkeys(_CHECKS, 0)
-        counts["unconstrained_internal_endpoints"] = self.session.scenario.unconstrained
-        lines = [
-            f"{index}. checking {name} ({count})" for index, (name, count) in enumerate(counts.items(), 1)
+        """A report with the section on unconstrained paths: a table of contents, then each check."""
+        scenario = self.session.scenario
+        counts = {name: scenario.unconstrained if name.startswith("unconstr") else 0 for name in _CHECKS}
+        headings = [
+            f"{index}. checking {name}" + f" ({count})" * scenario.counts_in_headings
+            for index, (name, count) in enumerate(counts.items(), 1)
         ]
-        return self._report(given, "check_timing report\n\n" + "\n".join(lines) + "\n")
+        sections = [
+            f"{heading}\n{'-' * len(heading)}\n There are {count} pins.\n"
+            for heading, count in zip(headings, counts.values(), strict=True)
+        ]
+        return self._report(given, "\n".join(["check_timing report", "", *headings, "", *sections]))
 
     @command("report_drc", "-file=")
     def report_drc(self, given: Arguments) -> str:

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+VERSIONS = ("2020.1", "2022.1", "2025.1")
+"""One of each kind: what differs between them stands in `Scenario`."""
+
 
 @dataclass(frozen=True)
 class Scenario:
@@ -18,5 +21,18 @@ class Scenario:
     failing_run: str = ""
     """Run that does not complete."""
     version: str = "2022.1"
-    handoff_below: str = "gen"
-    """``gen`` or ``srcs``: where this version puts the handoff."""
+
+    @property
+    def handoff_below(self) -> str:
+        """Where this version puts the handoff; it moved in 2020.2."""
+        return "srcs" if self.version < "2020.2" else "gen"
+
+    @property
+    def counts_in_headings(self) -> bool:
+        """Whether check_timing counts beside the names of its checks; it once did not."""
+        return self.version >= "2020.2"
+
+    @property
+    def waiting_fails(self) -> bool:
+        """Whether wait_on_run is an error if the run failed ([Vivado 12-13638]), a warning in 2022."""
+        return self.version >= "2024"
