@@ -29,7 +29,7 @@ class Scenario:
 
     @property
     def counts_in_headings(self) -> bool:
-        """Whether check_timing counts beside the names of its checks; it once did not."""
+        """Whether check_timing counts beside the names of its checks; 2021.2 does, older ones may not."""
         return self.version >= "2020.2"
 
     @property
