@@ -50,10 +50,11 @@ class DotProductUnit(wiring.Component):
         acc = Signal(ACC_BITS, reset_less=True)
         result = Signal(ACC_BITS, reset_less=True)
         base = Mux(self.clear, 0, Mux(self.double, acc << 1, acc))
-        # -count is ~count + 1; the one goes in as the adder's carry.
+        # -count is ~count + 1; the one goes in as the adder's carry. The addend stands first: above the
+        # count it is one signal, so the carry chain's data input needs no LUT.
         addend = popcount.count ^ self.negative.replicate(ACC_BITS)
         with m.If(self.enable):
-            m.d.sync += acc.eq(base + addend + self.negative)
+            m.d.sync += acc.eq(addend + base + self.negative)
         with m.If(self.capture):
             m.d.sync += result.eq(acc)
         m.d.comb += self.result.eq(result)

@@ -11,7 +11,7 @@ import sim.vivado.check
 from cpt.main import main
 from hw.contract import ContractError, preset
 from hw.contract.board import BOARDS, Capacity, board
-from sim.vivado.synthesis import Resources, Synthesis, _carry_luts, synthesis_problems, synthesise
+from sim.vivado.synthesis import Resources, Synthesis, synthesis_problems, synthesise
 
 
 @pytest.fixture
@@ -144,15 +144,6 @@ def test_a_design_that_fits_has_no_problems_and_one_that_does_not_is_named():
     assert synthesis_problems(board("zc706"), larger) == [
         "luts is 218601; allowed on xc7z045ffg900-2: 218600"
     ]
-
-
-def test_a_carry_that_no_lut_feeds_costs_one():
-    carry = {"type": "CARRY4", "connections": {"S": [2, 3, 4, "0"]}}
-    lut = {"type": "LUT2", "connections": {"O": [3]}}
-    inverter = {"type": "INV", "connections": {"O": [4]}}
-    register = {"type": "FDRE", "connections": {"Q": [2]}}
-    cells = dict(enumerate((carry, lut, inverter, register)))
-    assert _carry_luts({"cells": cells}).total() == 1
 
 
 @pytest.mark.parametrize(

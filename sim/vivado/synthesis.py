@@ -21,20 +21,21 @@ from hw.contract import ArrayConfig, ContractError
 from hw.contract.board import Board
 from hw.contract.ports import TOP
 from hw.dot_product import MODULE_NAME
+from sim.vivado.lut_sites import lut_sites
 
 RESULT_PATH = tuple(f"{TOP}.{name}" for name in ("array", "collector", "results", "drain"))
 """The array and what its results pass on their way to the write port."""
 DEADLINE_S = 3600.0
 _INITIAL = re.compile(r"^ *initial for .*\n", re.MULTILINE)
 """Zeroing of a memory: Yosys would hold a cell for every word of it, and memories start as zero without."""
-_LUTS_OF_CELL = {"RAM32M": 4, "RAM64M": 4, "RAM32X1D": 2, "RAM64X1D": 2, "SRL16E": 1, "SRLC32E": 1, "INV": 1}
-"""LUTs that a cell takes (UG474) beyond those in Yosys's estimate."""
-_CARRY_LUT = "LUT in front of a carry"
+_LUTS_OF_MEMORY = {"RAM32M": 4, "RAM64M": 4, "RAM32X1D": 2, "RAM64X1D": 2, "SRL16E": 1, "SRLC32E": 1}
+"""LUTs that a memory cell takes (UG474)."""
+_SITE = "LUT site"
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What a design takes of the fabric. ``luts``: 6-input LUTs, pairs that share one counted once."""
+    """What a design takes of the fabric. ``luts``: sites of 6-input LUTs (`lut_sites`)."""
 
     luts: int = 0
     flip_flops: int = 0
@@ -81,26 +82,24 @@ def synthesise(verilog: Path, deadline_s: float = DEADLINE_S) -> Synthesis:
             f"hierarchy -check -top {TOP}",
             f"setattr -mod -set keep_hierarchy 1 {MODULE_NAME} {' '.join(RESULT_PATH)}",
             f"synth_xilinx -family xc7 -top {TOP} -flatten -noiopad -noclkbuf",
-            "tee -q -o stat.json stat -json -tech xilinx",
             "write_json netlist.json",
         ]
         (folder / "run.ys").write_text("\n".join(commands) + "\n")
         _run([yosys(), "-q", "-l", "run.log", "run.ys"], folder, deadline_s)
-        statistics = json.loads((folder / "stat.json").read_text())
-        netlist = json.loads((folder / "netlist.json").read_text())["modules"]
+        mapped = json.loads((folder / "netlist.json").read_text())
+    netlist = mapped["modules"]
 
     def resources(module: str) -> Resources:
         cells = _cells(netlist, module)
-        luts = int(statistics["modules"]["\\" + module]["estimated_num_lc"]) + cells[_CARRY_LUT]
         return Resources(
-            luts + sum(count * cells[kind] for kind, count in _LUTS_OF_CELL.items()),
+            cells[_SITE] + sum(count * cells[kind] for kind, count in _LUTS_OF_MEMORY.items()),
             sum(count for kind, count in cells.items() if kind.startswith("FD")),
             cells["RAMB36E1"] + cells["RAMB18E1"] / 2,
             cells["DSP48E1"],
         )
 
     return Synthesis(
-        " ".join(statistics["creator"].split()[:2]),
+        " ".join(mapped["creator"].split()[:2]),
         _cells(netlist, TOP)[MODULE_NAME],
         resources(MODULE_NAME),
         sum(map(resources, RESULT_PATH), Resources()),
@@ -122,31 +121,15 @@ def _run(command: list[str], folder: Path, deadline_s: float) -> None:
 
 
 def _cells(netlist: dict[str, Any], module: str) -> Counter[str]:
-    """Cells by type below ``module``, those of a module inside it as often as it is instantiated."""
-    found = _carry_luts(netlist[module])
-    for kind, count in Counter(cell["type"] for cell in netlist[module]["cells"].values()).items():
+    """Cells by type and LUT sites below ``module``, those of a module inside it as often as it is there."""
+    cells = netlist[module]["cells"].values()
+    found = Counter({_SITE: lut_sites(cells)})
+    for kind, count in Counter(cell["type"] for cell in cells).items():
         found[kind] += count
         if kind == MODULE_NAME or kind in RESULT_PATH:
             for inner, times in _cells(netlist, kind).items():
                 found[inner] += count * times
     return found
-
-
-def _carry_luts(module: dict[str, Any]) -> Counter[str]:
-    """LUTs that only pass a signal on: a carry chain's select inputs come from LUTs (UG474, fig. 2-24)."""
-    lut_outputs = {
-        bit
-        for cell in module["cells"].values()
-        if cell["type"].startswith("LUT") or cell["type"] == "INV"
-        for bit in cell["connections"]["O"]
-    }
-    selects = [
-        bit
-        for cell in module["cells"].values()
-        if cell["type"] == "CARRY4"
-        for bit in cell["connections"]["S"]
-    ]
-    return Counter({_CARRY_LUT: sum(isinstance(bit, int) and bit not in lut_outputs for bit in selects)})
 
 
 def table(target: Board, config: ArrayConfig, found: Synthesis) -> str:
