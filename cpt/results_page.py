@@ -60,7 +60,7 @@ def page(tables: Iterable[tuple[str, str, list[dict[str, Any]]]]) -> str:
             + ".",
             "",
             *(
-                f"- {row['row']}{_own_optimiser(row['config'], rows[0]['config'])}: {_conclusion(row)}"
+                f"- {row['row']}{_own_settings(row['config'], rows[0]['config'])}: {_conclusion(row)}"
                 for row in rows
                 if row["row"] != row["base"]
             ),
@@ -110,12 +110,13 @@ def _conclusion(row: dict[str, Any]) -> str:
     return f"{work}; {'better' if better else 'worse'} than {base} by {abs(mean):.{digits}f}."
 
 
-def _own_optimiser(config: dict[str, Any], first: dict[str, Any]) -> str:
+def _own_settings(config: dict[str, Any], first: dict[str, Any]) -> str:
     """How a row is trained where that differs from the first row."""
+    if config["method"] == "ldp":
+        return f" (learning rate of the bits {config['ldp_lr']:g})"
     names = ("optimiser", "lr", "weight_decay")
-    if [config[name] for name in names] == [first[name] for name in names]:
-        return ""
-    return f" ({_optimiser(config)})"
+    same = all(config[name] == first[name] for name in names)
+    return "" if same else f" ({_optimiser(config)})"
 
 
 def _optimiser(config: dict[str, Any]) -> str:
