@@ -86,6 +86,8 @@ def save_keeping_previous(path: Path, arrays: Mapping[str, np.ndarray], meta: Ma
         except OSError:
             # memory cards' file systems have no links
             write_atomically(previous(path), path.read_bytes())
+        # A save killed before its end leaves both names on one file; renaming the third then does nothing.
+        spare.unlink(missing_ok=True)
     save(path, arrays, meta)
 
 

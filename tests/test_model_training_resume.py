@@ -133,6 +133,16 @@ def test_the_previous_checkpoint_is_kept_where_files_cannot_be_linked(tmp_path, 
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def test_a_save_killed_between_its_renames_leaves_nothing_behind_in_the_next(tmp_path):
+    """Then both names are links to one file, and renaming a third link does nothing."""
+    path = tmp_path / CHECKPOINT
+    checkpoint.save(path, {}, {"step": 1})
+    os.link(path, checkpoint.previous(path))
+    checkpoint.save_keeping_previous(path, {}, {"step": 2})
+    assert {item.name for item in tmp_path.iterdir()} == {path.name, checkpoint.previous(path).name}
+    assert [checkpoint.load(item)[1]["step"] for item in (checkpoint.previous(path), path)] == [1, 2]
+
+
 def test_a_damaged_checkpoint_is_passed_over_and_both_damaged_are_an_error(saved):
     expected = json.loads((saved / SUMMARY).read_text())["weights_sha256"]
     path = saved / CHECKPOINT
