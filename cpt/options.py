@@ -38,6 +38,18 @@ class Option:
         """As typed."""
         return "--" + self.field.replace("_", "-")
 
+    def add_to(self, parser: argparse._ActionsContainer, text: str, default: Any = None) -> None:
+        """Declare it with ``text`` as its help."""
+        parser.add_argument(
+            self.flag,
+            dest=self.field,
+            type=self.kind,
+            nargs=self.count,
+            metavar=self.values,
+            default=default,
+            help=text,
+        )
+
 
 TRAINING = (
     Option("model", str, "network, resnetD with D = 6n+2", "RESNET"),
@@ -75,15 +87,7 @@ def add_options(parser: argparse._ActionsContainer, options: Sequence[Option], u
     for option in options:
         default = defaults[option.field]
         shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
-        parser.add_argument(
-            option.flag,
-            dest=option.field,
-            type=option.kind,
-            nargs=option.count,
-            metavar=option.values,
-            default=None if unset else default,
-            help=f"{option.text} (default: {shown})",
-        )
+        option.add_to(parser, f"{option.text} (default: {shown})", None if unset else default)
 
 
 def train_config(arguments: argparse.Namespace) -> TrainConfig:

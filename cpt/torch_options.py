@@ -69,14 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options; all are None unless given."""
     group = parser.add_argument_group("torch (--device cpu or cuda)")
     for option in TORCH:
-        group.add_argument(
-            option.flag,
-            dest=option.field,
-            type=option.kind,
-            nargs=option.count,
-            metavar=option.values,
-            help=option.text,
-        )
+        option.add_to(group, option.text)
     group.add_argument("--cyclic-bw", nargs=2, type=int, metavar="BITS", help="gradients cycle between these")
     group.add_argument("--data-dir", type=Path, metavar="DIR", help="where the files of --data are")
     group.add_argument("--scale", type=int, metavar="N", help="super-resolution factor (default: 4)")

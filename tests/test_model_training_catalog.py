@@ -5,13 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from scipy.io import savemat
 from torch_runs import LANGUAGE, LSTM, PICTURES, SMALL
 
 from model.training import TorchTrainer, open_task
 from model.training.catalog import BUNDLED, NAMES
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 RNG = np.random.default_rng(3)
 CIFAR_10 = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
@@ -82,14 +83,6 @@ WRITERS = {
     "df2k": (write_df2k, PICTURES),
     "photographs": (lambda root: None, PICTURES),
 }
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from torch_runs import LANGUAGE, LSTM, PICTURES, SMALL, images, language, pictures
 
 from model import checkpoint
 from model.checkpoint import CheckpointError
 from model.run import CHECKPOINT, METRICS, SUMMARY
 from model.training import TorchRun, TorchTrainer
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 CASES = {
     "momentum and averaging": (replace(SMALL, swa_start=0.3), lambda: images(pad=1, flip=True)),
@@ -28,14 +29,6 @@ CASES = {
     "carried state, dropout": (LSTM, lambda: language(carries=True)),
     "pictures": (PICTURES, pictures),
 }
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 class Interrupted(Exception):

@@ -19,20 +19,14 @@ from model.training.learning_rate import LearningRate
 from model.training.state import weights_sha256
 from model.training.tasks import psnr
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TASKS = {
     "images": (SMALL, images),
     "transformer": (LANGUAGE, language),
     "lstm": (LSTM, lambda: language(carries=True)),
     "pictures": (PICTURES, pictures),
 }
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def train(config, task, folder):

@@ -64,8 +64,9 @@ class QuantLSTM(nn.LSTM):
         """(h, c) that each layer and direction begins with."""
         suffixes = self._suffixes()
         if hx is None:
-            widths = self.proj_size or self.hidden_size, self.hidden_size
-            return [tuple(x.new_zeros(x.shape[0], width) for width in widths)] * len(suffixes)  # type: ignore[list-item]
+            h = x.new_zeros(x.shape[0], self.proj_size or self.hidden_size)
+            c = x.new_zeros(x.shape[0], self.hidden_size)
+            return [(h, c)] * len(suffixes)
         h, c = (part if part.dim() == 3 else part.unsqueeze(1) for part in hx)
         return list(zip(h, c, strict=True))
 
