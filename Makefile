@@ -16,7 +16,7 @@ test: .venv/installed lint ## lint, types, unit tests and a seeded sample of the
 	$(BIN)/python -m pytest $(ARGS)
 
 sim: .venv/installed ## full regression: every precision, random shapes and stalls, all cocotb benches, killed training runs
-	$(BIN)/python -m sim.regression --full $(ARGS)
+	$(BIN)/python -m cpt.sim.regression --full $(ARGS)
 	$(BIN)/python tests/kill_and_resume.py --kills 20
 
 results: .venv/installed ## train every method on the bundled data and write docs/results.md (hours)
@@ -26,7 +26,7 @@ compare: .venv/installed ## cycles of a training step: RTL beside fast model, pe
 	$(BIN)/cpt compare $(ARGS)
 
 rtl: .venv/installed ## write the accelerator's Verilog to build/verilog/
-	$(BIN)/python -m hw.export --preset zc706 -o build/verilog/zc706 $(ARGS)
+	$(BIN)/python -m cpt.hw.export --preset zc706 -o build/verilog/zc706 $(ARGS)
 
 lint: .venv/installed ## ruff and mypy
 	$(BIN)/ruff check .
@@ -34,7 +34,7 @@ lint: .venv/installed ## ruff and mypy
 	$(BIN)/mypy
 
 docs: .venv/installed ## regenerate the register and instruction reference
-	$(BIN)/python -m hw.contract.render
+	$(BIN)/python -m cpt.hw.contract.render
 
 bitstream: .venv/installed ## build the bitstream in build/bitstream/BOARD/ (needs Vivado)
 	$(BIN)/cpt bitstream --board $(BOARD) $(ARGS)
@@ -50,5 +50,5 @@ clean: ## delete the environment, everything built and all runs
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[model,hw,sim,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch,sim,dev]'
 	touch $@

@@ -1,13 +1,27 @@
-"""Cyclic precision training: the ``cpt`` command line, and the torch library's names, loaded on first use."""
+"""Cyclic precision training: the ``cpt`` command line, and the torch library's names, loaded on first use.
+
+``cpt.model`` is the method, ``cpt.host`` the runtime, ``cpt.hw`` the accelerator, ``cpt.sim`` its simulators.
+In a checkout these are links to the folders of the same names; all modules of this folder itself are commands
+or parts of one.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import model
+from cpt import model
+
+if TYPE_CHECKING:
+    from cpt.model import *  # noqa: F403
+
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str) -> Any:
     if name not in model.__all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(model, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({"__version__", "model", *model.__all__})

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 
+from cpt.hw.contract import ContractError
+from cpt.model.benchmark import StepTimes, benchmark_step
 from cpt.table import align
 from cpt.torch_device import add_device_options, chosen_device
-from hw.contract import ContractError
-from model.benchmark import StepTimes, benchmark_step
 
 WHAT = ("step",)
 

@@ -8,14 +8,14 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from cpt.hw.contract import ContractError
+from cpt.model.architecture import cifar_resnet, imagenet_resnet, mobilenet_v2
+from cpt.model.architecture.layers import Layer, Norm
+from cpt.model.architecture.resnet import IMAGENET_DEPTHS
+from cpt.model.bitops import PAPER_ITERATIONS, PAPER_SAMPLES, PassBitops, pass_bitops, run_bitops, saving
+from cpt.model.reproduce import Comparison, compare_all
+from cpt.model.schedule import Curve, CyclicCosine, Plan, Static
 from cpt.table import align
-from hw.contract import ContractError
-from model.architecture import cifar_resnet, imagenet_resnet, mobilenet_v2
-from model.architecture.layers import Layer, Norm
-from model.architecture.resnet import IMAGENET_DEPTHS
-from model.bitops import PAPER_ITERATIONS, PAPER_SAMPLES, PassBitops, pass_bitops, run_bitops, saving
-from model.reproduce import Comparison, compare_all
-from model.schedule import Curve, CyclicCosine, Plan, Static
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

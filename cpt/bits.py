@@ -8,10 +8,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hw.contract import ContractError
-from model.bitops import mean_cost
-from model.schedule import SHAPES as CYCLIC
-from model.schedule import Curve, Delayed, Plan, Progressive, RandomEvery, Static, cyclic
+from cpt.hw.contract import ContractError
+from cpt.model.bitops import mean_cost
+from cpt.model.schedule import SHAPES as CYCLIC
+from cpt.model.schedule import Curve, Delayed, Plan, Progressive, RandomEvery, Static, cyclic
 
 SHAPES = (*CYCLIC, "progressive", "random")
 _WIDTH = 64
@@ -111,10 +111,10 @@ def _picture(name: str, column: list[int]) -> str:
 def _draw(path: Path, rows: list[tuple[int, int]]) -> None:
     """The schedule as a figure (CPT Fig. 9)."""
     try:
-        from model.figures.canvas import save
-        from model.figures.schedule import draw_schedule
+        from cpt.model.figures.canvas import save
+        from cpt.model.figures.schedule import draw_schedule
     except ImportError:
-        raise ContractError("figure needs matplotlib; allowed: pip install 'cpt-fpga[model]'") from None
+        raise ContractError("figure needs matplotlib; allowed: pip install 'cpt-fpga[torch]'") from None
     try:
         save(draw_schedule(rows), path)
     except ValueError as error:

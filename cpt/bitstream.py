@@ -7,8 +7,8 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from hw.contract import PRESETS
-from hw.contract.board import BOARDS, Board, board
+from cpt.hw.contract import PRESETS
+from cpt.hw.contract.board import BOARDS, Board, board
 
 OUTPUT = Path("build/bitstream")
 BAD = 1
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Build or check; exit status 1 if a check fails or Vivado does."""
     if arguments.check:
-        from sim.vivado.check import check
+        from cpt.sim.vivado.check import check
 
         names = [arguments.board] if arguments.board else list(BOARDS)
         targets = [_target(name, arguments.preset) for name in names]
@@ -53,8 +53,8 @@ def _target(name: str, preset: str | None) -> Board:
 
 
 def _build(target: Board, arguments: argparse.Namespace) -> int:
-    from hw.vivado.build import BuildError, prepare, require_vivado, run_vivado, write_manifest
-    from sim.vivado.checks.handoff import handoff_problems
+    from cpt.hw.vivado.build import BuildError, prepare, require_vivado, run_vivado, write_manifest
+    from cpt.sim.vivado.checks.handoff import handoff_problems
 
     clock_mhz = arguments.clock_mhz or target.clock_mhz
     target.clock_divisors(clock_mhz)

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from cpt.devices import open_accelerator
-from host.config import TrainConfig
-from host.data import Dataset, Images
-from host.engine import GemmRun
-from host.errors import HostError
-from host.trainer import Trainer
+from cpt.host.config import TrainConfig
+from cpt.host.data import Dataset, Images
+from cpt.host.engine import GemmRun
+from cpt.host.errors import HostError
+from cpt.host.trainer import Trainer
 
 TOLERANCE = 0.02
 """Largest allowed difference of a program's cycles, fast model against RTL, relative to the RTL."""

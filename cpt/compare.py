@@ -13,15 +13,15 @@ from typing import Any
 from cpt.check import TOLERANCE
 from cpt.data import DIGITS, load_dataset
 from cpt.devices import open_accelerator
+from cpt.host.config import TrainConfig
+from cpt.host.data import Dataset
+from cpt.host.engine import GemmRun
+from cpt.host.trainer import Trainer
+from cpt.hw.contract import PRESETS, ContractError, preset
 from cpt.measured import print_measured
 from cpt.options import TRAINING, add_options
+from cpt.sim.memory import MEMORY_MODELS, memory_model
 from cpt.table import align
-from host.config import TrainConfig
-from host.data import Dataset
-from host.engine import GemmRun
-from host.trainer import Trainer
-from hw.contract import PRESETS, ContractError, preset
-from sim.memory import MEMORY_MODELS, memory_model
 
 DISAGREEMENT = 1
 _NETWORK = ("model", "width", "batch_size", "seed")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from host.data import Dataset, Images, load_images, split
-from host.errors import HostError
+from cpt.host.data import Dataset, Images, load_images, split
+from cpt.host.errors import HostError
 
 DIGITS = "digits"
 BUNDLED = Path(__file__).with_name("digits.npz")
@@ -20,7 +20,7 @@ def load_dataset(source: str) -> Dataset:
     """The images of ``source``, standardised, a fifth of each class held out for testing.
 
     Args:
-        source: ``"digits"``, or the path of an ``.npz`` file as `host.data.save_images` writes it: how
+        source: ``"digits"``, or the path of an ``.npz`` file as `cpt.host.data.save_images` writes it: how
             images reach a board, which has no scikit-learn.
 
     Raises `HostError` in one line if they cannot be had.
@@ -44,7 +44,7 @@ def digits() -> Images:
         from sklearn import datasets
     except ImportError:
         raise HostError(
-            "scikit-learn, which holds the digits, is not installed; allowed: pip install 'cpt-fpga[model]', "
+            "scikit-learn, which holds the digits, is not installed; allowed: pip install 'cpt-fpga[torch]', "
             "or --data with a file of images"
         ) from None
     bunch = datasets.load_digits()

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from hw.contract import ContractError
+from cpt.hw.contract import ContractError
 
 if TYPE_CHECKING:
-    from host.driver import Accelerator
+    from cpt.host.driver import Accelerator
 
 SIMULATED = ("model", "rtl")
 DEVICES = (*SIMULATED, "board")
@@ -53,18 +53,18 @@ def open_accelerator(
         preset, memory: array shape and memory model of a simulated one.
         bitfile: the board's bitstream.
 
-    Raises `ContractError` or `host.errors.DeviceError` in one line.
+    Raises `ContractError` or `cpt.host.errors.DeviceError` in one line.
     """
-    from host.driver import DEADLINE_S, Accelerator, open_board
-    from host.errors import DeviceError
+    from cpt.host.driver import DEADLINE_S, Accelerator, open_board
+    from cpt.host.errors import DeviceError
 
     check_device(name)
     if name == "board":
         with open_board(bitfile) as accelerator:
             yield accelerator
         return
-    from sim.device import open_simulated
-    from sim.verilator import BuildError
+    from cpt.sim.device import open_simulated
+    from cpt.sim.verilator import BuildError
 
     try:
         with _OPENING:

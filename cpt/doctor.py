@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cpt.devices import DEVICES, check_device, open_accelerator
-from host.engine import GemmEngine, GemmShape
-from host.errors import DeviceError
-from host.precision import BACKWARD_SLOT, FORWARD_SLOT, PrecisionSlots
-from hw.contract import CONTRACT_HASH, PRESETS, preset
-from hw.contract.config import MAX_BITS
-from model.golden import int_matmul
+from cpt.host.engine import GemmEngine, GemmShape
+from cpt.host.errors import DeviceError
+from cpt.host.precision import BACKWARD_SLOT, FORWARD_SLOT, PrecisionSlots
+from cpt.hw.contract import CONTRACT_HASH, PRESETS, preset
+from cpt.hw.contract.config import MAX_BITS
+from cpt.model.golden import int_matmul
 
 if TYPE_CHECKING:
-    from host.driver import Accelerator
+    from cpt.host.driver import Accelerator
 
 BITS = ((1, 1), (3, 8), (8, 8), (7, 16), (16, 16))
 CONTIGUOUS_BYTES = 16 << 20
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def findings(arguments: argparse.Namespace) -> Iterator[Check]:
-    """Every check in turn; raises `host.errors.HostError` at the first fault."""
+    """Every check in turn; raises `cpt.host.errors.HostError` at the first fault."""
     yield "Python", f"{platform.python_version()} on {platform.machine()}"
     for name in ("numpy", "pynq"):
         yield name, metadata.version(name)

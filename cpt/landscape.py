@@ -15,19 +15,19 @@ from typing import Any
 import numpy as np
 import torch
 
+from cpt.hw.contract import ContractError
+from cpt.model.checkpoint import load_newest
+from cpt.model.figures.canvas import save
+from cpt.model.figures.history import History, load_history
+from cpt.model.figures.surface import draw_profile, draw_surface
+from cpt.model.files import write_atomically
+from cpt.model.landscape import Landscape, landscape
+from cpt.model.quantize import precision
+from cpt.model.run import CHECKPOINT
+from cpt.model.training import Task, TorchConfig, TorchTrainer
+from cpt.model.training.distributed import Processes
 from cpt.torch_device import add_device_options, chosen_device
 from cpt.torch_train import open_data
-from hw.contract import ContractError
-from model.checkpoint import load_newest
-from model.figures.canvas import save
-from model.figures.history import History, load_history
-from model.figures.surface import draw_profile, draw_surface
-from model.files import write_atomically
-from model.landscape import Landscape, landscape
-from model.quantize import precision
-from model.run import CHECKPOINT
-from model.training import Task, TorchConfig, TorchTrainer
-from model.training.distributed import Processes
 
 RESULT = "landscape.json"
 

@@ -8,17 +8,17 @@ from collections import Counter as Multiset
 from dataclasses import dataclass
 from typing import Any, cast
 
+from cpt.host.config import TrainConfig
+from cpt.host.engine import GemmEngine
+from cpt.host.metrics import Tally
+from cpt.host.network import ResNet, resnet_depth
+from cpt.hw.contract import PRESETS, ArrayConfig, ContractError, preset
+from cpt.model.architecture import cifar_resnet
+from cpt.model.bitops import PAPER_BATCH, PAPER_ITERATIONS, run_gbitops
+from cpt.model.schedule import Plan
+from cpt.sim.fast.forecast import Forecast, ProductForecast, ShapeRecorder, total
+from cpt.sim.memory import MEMORY_MODELS, memory_model
 from cpt.table import align, duration
-from host.config import TrainConfig
-from host.engine import GemmEngine
-from host.metrics import Tally
-from host.network import ResNet, resnet_depth
-from hw.contract import PRESETS, ArrayConfig, ContractError, preset
-from model.architecture import cifar_resnet
-from model.bitops import PAPER_BATCH, PAPER_ITERATIONS, run_gbitops
-from model.schedule import Plan
-from sim.fast.forecast import Forecast, ProductForecast, ShapeRecorder, total
-from sim.memory import MEMORY_MODELS, memory_model
 
 CIFAR_SIZE, CIFAR_CHANNELS, CIFAR_CLASSES, CIFAR_WIDTH = 32, 3, 10, 16
 PAPER_CYCLES = 32

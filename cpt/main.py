@@ -9,8 +9,8 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from host.errors import HostError
-from hw.contract import ContractError
+from cpt.host.errors import HostError
+from cpt.hw.contract import ContractError
 
 COMMANDS = {
     "train": "train a network on the accelerator, with cyclic and with static precision",

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from cpt.host.config import TrainConfig
+from cpt.host.engine import GemmEngine
+from cpt.host.errors import HostError
+from cpt.host.measure import FORMAT
+from cpt.host.network import ResNet, resnet_depth
+from cpt.hw.contract import CONTRACT_HASH, ArrayConfig, ContractError
+from cpt.model.architecture import cifar_resnet
+from cpt.sim.fast.forecast import Forecast, ShapeRecorder, total
+from cpt.sim.memory import memory_model
 from cpt.table import align
-from host.config import TrainConfig
-from host.engine import GemmEngine
-from host.errors import HostError
-from host.measure import FORMAT
-from host.network import ResNet, resnet_depth
-from hw.contract import CONTRACT_HASH, ArrayConfig, ContractError
-from model.architecture import cifar_resnet
-from sim.fast.forecast import Forecast, ShapeRecorder, total
-from sim.memory import memory_model
 
 _NUMBERS = {"epoch": 0, "fw": 1, "bw": 1, "steps": 1, "cycles": 1, "wall_seconds": 0}
 """Fields of a row that are read, and the least each may be."""

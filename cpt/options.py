@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from host.config import TrainConfig
-from host.optimiser import LR_SCHEDULES
-from hw.contract import ContractError
-from model.schedule import UNITS
+from cpt.host.config import TrainConfig
+from cpt.host.optimiser import LR_SCHEDULES
+from cpt.hw.contract import ContractError
+from cpt.model.schedule import UNITS
 
 AUTO = "auto"
 """In place of a lower bound: what the precision range test finds."""

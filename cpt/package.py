@@ -15,13 +15,16 @@ from pathlib import Path
 import numpy as np
 
 from cpt.data import BUNDLED, digits
-from host.data import Images
-from hw.contract import CONTRACT_HASH
-from hw.contract.board import BOARDS, board
-from hw.vivado.build import DELIVERED, check_manifest
+from cpt.host.data import Images
+from cpt.hw.contract import CONTRACT_HASH
+from cpt.hw.contract.board import BOARDS, board
+from cpt.hw.vivado.build import DELIVERED, check_manifest
 
-ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("cpt", "host", "hw", "model", "sim")
+ROOT = Path(__file__).absolute().parents[1]
+"""Folder that holds the package ``cpt``: a checkout, or where it is installed."""
+BESIDE_LIB = ("install.sh", "requirements.py", "board.md", "LICENSE")
+"""Files of ``hw/board`` that stand beside the library in the archive."""
+PACKAGE = "cpt"
 STARTS = (
     "cpt.main",
     "cpt.train",
@@ -29,8 +32,8 @@ STARTS = (
     "cpt.bitops",
     "cpt.compare",
     "cpt.doctor",
-    "sim.fast",
-    "sim.device",
+    "cpt.sim.fast",
+    "cpt.sim.device",
 )
 """Modules whose imports decide what is packed."""
 ON_BOARD = {"numpy", "pynq", "pynqmetadata", "tqdm"}
@@ -79,7 +82,7 @@ def modules() -> dict[str, Path]:
             continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
         needed = {item.partition(".")[0] for item in _imports(_at_import(tree))}
-        if needed - set(sys.stdlib_module_names) - ON_BOARD - set(PACKAGES):
+        if needed - set(sys.stdlib_module_names) - ON_BOARD - {PACKAGE}:
             continue
         found[name] = path
         waiting += [*_imports(ast.walk(tree)), name.rpartition(".")[0]]
@@ -88,7 +91,7 @@ def modules() -> dict[str, Path]:
 
 def _source(name: str) -> Path | None:
     """File of one of the project's modules; None for anything else."""
-    if name.partition(".")[0] not in PACKAGES:
+    if name.partition(".")[0] != PACKAGE:
         return None
     path = ROOT.joinpath(*name.split("."))
     choices = (path / "__init__.py", path.with_suffix(".py"))
@@ -118,9 +121,7 @@ def write_archive(path: Path, bitstream: Path | None) -> None:
     """Write the archive; the same inputs give the same bytes. ``bitstream``: folder of a finished build."""
     files = {f"lib/{item.relative_to(ROOT)}": item.read_bytes() for item in modules().values()}
     files[f"lib/cpt/{BUNDLED.name}"] = _npz(digits())
-    for name, source in (("install.sh", "hw/board"), ("requirements.py", "hw/board"), ("board.md", "docs")):
-        files[name] = (ROOT / source / name).read_bytes()
-    files["LICENSE"] = (ROOT / "LICENSE").read_bytes()
+    files |= {name: (ROOT / PACKAGE / "hw" / "board" / name).read_bytes() for name in BESIDE_LIB}
     if bitstream is not None:
         for name in (*DELIVERED, MANIFEST):
             files[f"bitstream/{name}"] = (bitstream / name).read_bytes()
@@ -134,7 +135,7 @@ def write_archive(path: Path, bitstream: Path | None) -> None:
 
 
 def _npz(images: Images) -> bytes:
-    """The file `host.data.load_images` reads, without the time that `numpy.savez` puts into it."""
+    """The file `cpt.host.data.load_images` reads, without the time that `numpy.savez` puts into it."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as file:
         for name, array in (("pixels", images.pixels), ("labels", images.labels)):

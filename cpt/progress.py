@@ -7,8 +7,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from host.run import TrainingRun
-from host.trainer import StepReport
+from cpt.host.run import TrainingRun
+from cpt.host.trainer import StepReport
 
 _TERMINAL_INTERVAL_S, _FILE_INTERVAL_S = 0.1, 10.0
 

@@ -10,17 +10,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+from cpt.hw.contract import ContractError
+from cpt.model.figures.canvas import save
+from cpt.model.figures.range_curve import draw_range_curve
+from cpt.model.files import write_atomically
+from cpt.model.range_test import RangeTest, RangeTestResult
+from cpt.model.training.distributed import Processes
+from cpt.model.training.range_test import find_bounds, guessing
 from cpt.table import align
 from cpt.torch_device import add_device_options, chosen_device
 from cpt.torch_tasks import add_task_options
 from cpt.torch_train import make_task
-from hw.contract import ContractError
-from model.figures.canvas import save
-from model.figures.range_curve import draw_range_curve
-from model.files import write_atomically
-from model.range_test import RangeTest, RangeTestResult
-from model.training.distributed import Processes
-from model.training.range_test import find_bounds, guessing
 
 CURVE, FIGURE = "curve.json", "curve.png"
 FIELDS = (

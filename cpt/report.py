@@ -9,10 +9,10 @@ import argparse
 import json
 from pathlib import Path
 
-from hw.contract import ContractError
-from model.figures.canvas import FORMATS
-from model.figures.history import find_histories
-from model.figures.report import INDEX, write_report
+from cpt.hw.contract import ContractError
+from cpt.model.figures.canvas import FORMATS
+from cpt.model.figures.history import find_histories
+from cpt.model.figures.report import INDEX, write_report
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

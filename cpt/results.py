@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cpt.data import DIGITS
+from cpt.hw.contract import ContractError
 from cpt.results_page import interval, page
-from hw.contract import ContractError
 
 if TYPE_CHECKING:
-    from model.training import Task, TorchConfig
+    from cpt.model.training import Task, TorchConfig
 
 NICENESS = 19
 MAIN_ROWS = ("static", "CPT")
@@ -175,8 +175,8 @@ def _order() -> Iterator[tuple[Section, Row, int]]:
 
 
 def _train(name: str, config: TorchConfig, task: Task, folder: Path) -> None:
-    from model.run import CHECKPOINT
-    from model.training import TorchRun, TorchTrainer
+    from cpt.model.run import CHECKPOINT
+    from cpt.model.training import TorchRun, TorchTrainer
 
     training = TorchRun(name, TorchTrainer(config, task), folder)
     if (folder / CHECKPOINT).is_file():
@@ -187,15 +187,15 @@ def _train(name: str, config: TorchConfig, task: Task, folder: Path) -> None:
 
 
 def _config(section: Section, row: Row, seed: int) -> TorchConfig:
-    from model.training import TorchConfig
+    from cpt.model.training import TorchConfig
 
     return TorchConfig(**{**section.settings, **row.settings, "seed": seed})
 
 
 def _task(section: Section, config: TorchConfig) -> Task:
     from cpt.data import load_dataset
-    from model.data import ImageArrays, ImageSet
-    from model.training import Classification, open_task
+    from cpt.model.data import ImageArrays, ImageSet
+    from cpt.model.training import Classification, open_task
 
     if section.data != DIGITS:
         return open_task(section.data, None, config)
@@ -261,6 +261,6 @@ def _slug(name: str) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    from model.files import write_atomically
+    from cpt.model.files import write_atomically
 
     write_atomically(path, text.encode())

@@ -6,7 +6,7 @@ import argparse
 
 import torch
 
-from hw.contract import ContractError
+from cpt.hw.contract import ContractError
 
 DEVICES = ("cpu", "cuda")
 

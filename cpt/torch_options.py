@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from cpt.data import DIGITS
+from cpt.hw.contract import ContractError
+from cpt.model.run import CHECKPOINT
 from cpt.options import Option
-from hw.contract import ContractError
-from model.run import CHECKPOINT
 
 TORCH = (
     Option("method", str, "cpt, static, fp32, ldp, pfq, progressive or random", "NAME"),
@@ -37,7 +37,7 @@ TORCH = (
     Option("swa_start", float, "share of the run after which weights are averaged; 0: never", "SHARE"),
     Option("amp", str, "mixed precision: off or bf16", "NAME"),
 )
-"""Fields of `model.training.TorchConfig` that only torch training has."""
+"""Fields of `cpt.model.training.TorchConfig` that only torch training has."""
 MACHINE = (
     "data_dir",
     "scale",

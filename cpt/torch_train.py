@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cpt.data import DIGITS, load_dataset
+from cpt.hw.contract import ContractError
 from cpt.options import AUTO, TRAINING
 from cpt.table import align
 from cpt.torch_options import TORCH, InSteps, settle
-from hw.contract import ContractError
 
 if TYPE_CHECKING:
-    from model.training import Task, TorchConfig
-    from model.training.distributed import Processes
+    from cpt.model.training import Task, TorchConfig
+    from cpt.model.training.distributed import Processes
 
 TASK_DEFAULTS: dict[str, dict[str, Any]] = {
     "Classification": {},
@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Train, print the table and the summary; returns the exit status."""
     import torch
 
-    from model.training.distributed import join
+    from cpt.model.training.distributed import join
 
     if arguments.check_rtl:
         raise ContractError(f"--check-rtl is given for device {arguments.device!r}; allowed: model")
@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _train(arguments: argparse.Namespace, processes: Processes) -> dict[str, Any]:
     """All runs of the command; the summary of the first, with the static one's inside."""
-    from model.run import SUMMARY, write_json
+    from cpt.model.run import SUMMARY, write_json
 
     folder = _folder(arguments)
     tested: dict[str, Any] = {}
@@ -117,9 +117,9 @@ def _train(arguments: argparse.Namespace, processes: Processes) -> dict[str, Any
 
 def make_task(arguments: argparse.Namespace) -> tuple[TorchConfig, Task]:
     """The configuration and task that the options describe; raises `ValueError` in one line."""
-    from model.training import Classification, LanguageModel, SuperResolution
-    from model.training.catalog import IMAGES, LANGUAGE, PICTURES
-    from model.training.config import TorchConfig
+    from cpt.model.training import Classification, LanguageModel, SuperResolution
+    from cpt.model.training.catalog import IMAGES, LANGUAGE, PICTURES
+    from cpt.model.training.config import TorchConfig
 
     settle(arguments)
     kinds = {LanguageModel: LANGUAGE, SuperResolution: PICTURES, Classification: IMAGES}
@@ -130,9 +130,9 @@ def make_task(arguments: argparse.Namespace) -> tuple[TorchConfig, Task]:
 
 def open_data(name: str, folder: Path | None, scale: int | None, config: TorchConfig) -> Task:
     """The task of ``--data``, ``--data-dir`` and ``--scale``; raises `ValueError` in one line."""
-    from model.data import ImageArrays, ImageSet
-    from model.training import Classification, open_task
-    from model.training.catalog import NAMES
+    from cpt.model.data import ImageArrays, ImageSet
+    from cpt.model.training import Classification, open_task
+    from cpt.model.training.catalog import NAMES
 
     if name in NAMES:
         return open_task(name, folder, config, scale or 4)
@@ -179,7 +179,7 @@ def _values(arguments: argparse.Namespace, defaults: dict[str, Any]) -> dict[str
 
 def _to_be_tested(fw: Sequence[Any], defaults: dict[str, Any]) -> tuple[int, int]:
     """Bounds of the range test, for ``auto`` or ``auto HIGHEST``."""
-    from model.range_test import RangeTest
+    from cpt.model.range_test import RangeTest
 
     highest = fw[1] if len(fw) == 2 else defaults.get("fw", RangeTest().bits)[1]
     return RangeTest().bits[0], highest
@@ -192,9 +192,9 @@ def _with_lower_bound(
 
     ``known``: an earlier start of the run has left it in ``folder``.
     """
+    from cpt.model.range_test import RangeTest
+    from cpt.model.training.range_test import find_bounds, guessing
     from cpt.range_test import CURVE, as_dict, write_result
-    from model.range_test import RangeTest
-    from model.training.range_test import find_bounds, guessing
 
     if config.method in ("static", "fp32"):
         raise ValueError(f"fw is {AUTO} with method {config.method}; allowed: a method that moves precision")
@@ -227,10 +227,10 @@ def _one(
     """Train one run and give its summary."""
     from tqdm import tqdm
 
-    from model.checkpoint import CheckpointError
-    from model.run import CHECKPOINT
-    from model.training import TorchRun, TorchTrainer, TrainingDiverged
-    from model.training.trainer import StepReport
+    from cpt.model.checkpoint import CheckpointError
+    from cpt.model.run import CHECKPOINT
+    from cpt.model.training import TorchRun, TorchTrainer, TrainingDiverged
+    from cpt.model.training.trainer import StepReport
 
     try:
         trainer = TorchTrainer(config, task, processes, arguments.workers or 0, bool(arguments.compile))

@@ -14,17 +14,17 @@ from cpt import torch_options, torch_train
 from cpt.check import RtlCheck, as_json, verdict
 from cpt.data import DIGITS, load_dataset
 from cpt.devices import DEVICES, SIMULATED, TORCH_DEVICES, check_device, check_options, open_accelerator
+from cpt.host.config import TrainConfig
+from cpt.host.data import Dataset, Images
+from cpt.host.errors import DeviceError
+from cpt.host.measure import Measurement
+from cpt.host.run import TrainingRun
+from cpt.host.trainer import StepReport, Trainer
+from cpt.hw.contract import PRESETS, ContractError, preset
+from cpt.model.run import CHECKPOINT, SUMMARY, write_json
 from cpt.options import TRAINING, add_options, train_config
 from cpt.progress import Progress
 from cpt.table import render
-from host.config import TrainConfig
-from host.data import Dataset, Images
-from host.errors import DeviceError
-from host.measure import Measurement
-from host.run import TrainingRun
-from host.trainer import StepReport, Trainer
-from hw.contract import PRESETS, ContractError, preset
-from model.run import CHECKPOINT, SUMMARY, write_json
 
 CHECK_FAILED = 1
 MAIN, STATIC = "cpt", "static"

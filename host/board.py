@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from host.errors import DeviceError
-from hw.contract.board import CLOCK_TOLERANCE, DIVIDER_MAX
-from hw.contract.handoff import BUILT_CLOCK, CRYSTAL
+from cpt.host.errors import DeviceError
+from cpt.hw.contract.board import CLOCK_TOLERANCE, DIVIDER_MAX
+from cpt.hw.contract.handoff import BUILT_CLOCK, CRYSTAL
 
-INSTALLED_BITFILE = Path(__file__).resolve().parents[2] / "bitstream" / "cpt.bit"
+INSTALLED_BITFILE = Path(__file__).absolute().parents[3] / "bitstream" / "cpt.bit"
 """Where `install.sh` puts the bitstream that came in a board's archive."""
 _REFERENCE = "proc/device-tree/*/slcr@f8000000/clkc@100/ps-clk-frequency"
 """Where Linux describes the reference of the Zynq-7000's clocks: hertz, 32 bits, big-endian."""

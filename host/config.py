@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from host.network import resnet_depth
-from host.optimiser import learning_rate
-from host.precision import check_bits
-from hw.contract import ContractError
-from model.run_config import RunConfig
-from model.schedule import CyclicCosine, Plan, Static
+from cpt.host.network import resnet_depth
+from cpt.host.optimiser import learning_rate
+from cpt.host.precision import check_bits
+from cpt.hw.contract import ContractError
+from cpt.model.run_config import RunConfig
+from cpt.model.schedule import CyclicCosine, Plan, Static
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 class Counters:
     """Performance counters of one or several programs; cycles unless named otherwise.
 
-    The fields are those of `hw.contract.Counter`.
+    The fields are those of `cpt.hw.contract.Counter`.
     """
 
     total: int = 0

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from host.errors import HostError
-from host.files import write_atomically
-from hw.contract import ContractError
-from model.noise import noise_key, uniform
+from cpt.host.errors import HostError
+from cpt.host.files import write_atomically
+from cpt.hw.contract import ContractError
+from cpt.model.noise import noise_key, uniform
 
 _ORDER_STREAM, _SHIFT_STREAM, _SPLIT_STREAM = 0xFFFF_FFFF, 0xFFFF_FFFE, 0xFFFF_FFFD
 """Noise streams beside those of the layers, which count from 0."""

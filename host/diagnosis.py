@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from host.program import Program
-from hw.contract import Error, Opcode
-from hw.contract.isa import INSTRUCTION_BYTES
-from hw.contract.regs import ERROR_DOCS
+from cpt.host.program import Program
+from cpt.hw.contract import Error, Opcode
+from cpt.hw.contract.isa import INSTRUCTION_BYTES
+from cpt.hw.contract.regs import ERROR_DOCS
 
 _OPCODE_MASK = 0xF
 

@@ -14,19 +14,19 @@ from typing import Any
 import pynq
 from pynq import Clocks, DefaultIP, Overlay
 
-from host.board import INSTALLED_BITFILE, WallClock, fabric_clock_mhz, reference_mhz
-from host.counters import Counters
-from host.diagnosis import explain
-from host.errors import DeviceError, DeviceTimeout, OutOfDeviceMemory
-from host.identity import identify
-from host.linux import FPGA_MANAGER, LinuxDevice
-from host.program import Program
-from host.ring import CommandRing
-from hw.contract import ContractError, Counter, register
-from hw.contract.config import MAX_BITS
-from hw.contract.handoff import VLNVS
-from hw.contract.isa import INSTRUCTION_BYTES
-from hw.contract.regs import SLOT_FIELDS, slot_offset
+from cpt.host.board import INSTALLED_BITFILE, WallClock, fabric_clock_mhz, reference_mhz
+from cpt.host.counters import Counters
+from cpt.host.diagnosis import explain
+from cpt.host.errors import DeviceError, DeviceTimeout, OutOfDeviceMemory
+from cpt.host.identity import identify
+from cpt.host.linux import FPGA_MANAGER, LinuxDevice
+from cpt.host.program import Program
+from cpt.host.ring import CommandRing
+from cpt.hw.contract import ContractError, Counter, register
+from cpt.hw.contract.config import MAX_BITS
+from cpt.hw.contract.handoff import VLNVS
+from cpt.hw.contract.isa import INSTRUCTION_BYTES
+from cpt.hw.contract.regs import SLOT_FIELDS, slot_offset
 
 RING_LOG2 = 12
 """log2 of the instructions the command ring holds (128 KiB)."""
@@ -275,7 +275,7 @@ class Accelerator:
 def open_board(bitfile: str | None, root: Path | None = None) -> Accelerator:
     """The accelerator on this machine's own FPGA; `DeviceError` if this is no board or has no bitstream.
 
-    A PYNQ image has pynq's own device; any other Linux needs what `host.linux` names.
+    A PYNQ image has pynq's own device; any other Linux needs what `cpt.host.linux` names.
 
     Args:
         bitfile: path of the bitstream; by default the one installed with this software.

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from host.packing import pack_operand, unpack_result
-from host.precision import PrecisionSlots
-from host.program import Gemm, Program
+from cpt.host.packing import pack_operand, unpack_result
+from cpt.host.precision import PrecisionSlots
+from cpt.host.program import Gemm, Program
 
 if TYPE_CHECKING:
-    from host.driver import Accelerator, Counters
+    from cpt.host.driver import Accelerator, Counters
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from host.errors import ContractMismatch, DeviceError
-from hw.contract import CONTRACT_HASH, PRESETS, ArrayConfig, register
-from hw.contract.regs import MAGIC
+from cpt.host.errors import ContractMismatch, DeviceError
+from cpt.hw.contract import CONTRACT_HASH, PRESETS, ArrayConfig, register
+from cpt.hw.contract.regs import MAGIC
 
 
 class Registers(Protocol):

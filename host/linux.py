@@ -19,8 +19,8 @@ from pynq.metadata.runtime_metadata_parser import RuntimeMetadataParser
 from pynq.pl_server.embedded_device import bit2bin
 from pynqmetadata.frontends import Metadata
 
-from host.contiguous import ContiguousMemory
-from host.errors import DeviceError
+from cpt.host.contiguous import ContiguousMemory
+from cpt.host.errors import DeviceError
 
 FPGA_MANAGER = "sys/class/fpga_manager/fpga0"
 FIRMWARE = "lib/firmware"
@@ -66,7 +66,7 @@ class DmaMemory(ContiguousMemory):
 
 
 class LinuxDevice(Device):
-    """This machine's FPGA, for `host.driver.Accelerator`; ``root`` is where its file system begins."""
+    """This machine's FPGA, for `cpt.host.driver.Accelerator`; ``root`` is where its file system begins."""
 
     def __init__(self, root: Path) -> None:
         super().__init__("linux")

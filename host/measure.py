@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from host.files import write_atomically
-from host.trainer import StepReport, Trainer
-from hw.contract.regs import CONTRACT_HASH
+from cpt.host.files import write_atomically
+from cpt.host.trainer import StepReport, Trainer
+from cpt.hw.contract.regs import CONTRACT_HASH
 
 FORMAT = "cpt-measured-1"
 MEASURED = "measured.json"

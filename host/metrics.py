@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 
-from host.engine import GemmRun
-from hw.contract import ArrayConfig
+from cpt.host.engine import GemmRun
+from cpt.hw.contract import ArrayConfig
 
 
 @dataclass
 class Tally:
-    """Sums over products run on the accelerator; `add` is a listener of `host.engine.GemmEngine`."""
+    """Sums over products run on the accelerator; `add` is a listener of `cpt.host.engine.GemmEngine`."""
 
     products: int = 0
     total_cycles: int = 0

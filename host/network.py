@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from host.layers import (
+from cpt.host.layers import (
     BasicBlock,
     BatchNorm,
     FloatLinear,
@@ -19,12 +19,12 @@ from host.layers import (
     ReLU,
     StepContext,
 )
-from host.layers.layer import Shape
-from hw.contract import ContractError
-from model.architecture import ResNet as Description
+from cpt.host.layers.layer import Shape
+from cpt.hw.contract import ContractError
+from cpt.model.architecture import ResNet as Description
 
 if TYPE_CHECKING:
-    from host.engine import GemmEngine
+    from cpt.host.engine import GemmEngine
 
 
 def resnet_depth(name: str) -> int:
@@ -37,7 +37,7 @@ def resnet_depth(name: str) -> int:
 
 
 class ResNet(Layer):
-    """The network that a `model.architecture.ResNet` describes, layer by layer.
+    """The network that a `cpt.model.architecture.ResNet` describes, layer by layer.
 
     Everything but the classifier is quantised and runs on the accelerator (docs/numerics.md). ``seed``
     decides the initial weights.

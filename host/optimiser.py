@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from host.layers.layer import Parameter
-from hw.contract.config import require
+from cpt.host.layers.layer import Parameter
+from cpt.hw.contract.config import require
 
 LR_SCHEDULES = ("step", "cosine", "constant")
 

@@ -1,4 +1,4 @@
-"""Codes to bit planes and result bytes to integers, in the layouts of `hw.contract.layout`."""
+"""Codes to bit planes and result bytes to integers, in the layouts of `cpt.hw.contract.layout`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hw.contract import ContractError, OperandLayout, ResultLayout, k_log2, result_bytes
+from cpt.hw.contract import ContractError, OperandLayout, ResultLayout, k_log2, result_bytes
 
 _BLOCK_CODES = 1 << 18
 """Codes packed at a time, so that the scratch planes stay in the cache."""

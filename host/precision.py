@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from hw.contract import ContractError
-from hw.contract.config import MAX_BITS
+from cpt.hw.contract import ContractError
+from cpt.hw.contract.config import MAX_BITS
 
 FORWARD_SLOT = 0
 """Weights and activations of every layer, unless the layer is given a slot of its own."""

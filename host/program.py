@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
-from hw.contract import (
+from cpt.hw.contract import (
     ArrayConfig,
     ContractError,
     Opcode,
@@ -21,8 +21,8 @@ from hw.contract import (
     k_log2,
     result_bytes,
 )
-from hw.contract.config import MAX_BITS
-from hw.contract.isa import FORMATS, INSTRUCTION_BYTES
+from cpt.hw.contract.config import MAX_BITS
+from cpt.hw.contract.isa import FORMATS, INSTRUCTION_BYTES
 
 _END = encode(Opcode.END, tag=0)
 _TAG_BYTE = next(item.offset for item in FORMATS[Opcode.END].fields if item.name == "tag") // 8

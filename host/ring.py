@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hw.contract.isa import INSTRUCTION_BYTES
+from cpt.hw.contract.isa import INSTRUCTION_BYTES
 
 _WRAP = 1 << 32
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from host.data import Images
-from host.errors import CheckpointError
-from host.metrics import Tally
-from host.trainer import StepReport, Trainer
-from hw.contract.regs import CONTRACT_HASH
-from model import checkpoint
-from model.bitops import counted_macs
-from model.run import Run
+from cpt.host.data import Images
+from cpt.host.errors import CheckpointError
+from cpt.host.metrics import Tally
+from cpt.host.trainer import StepReport, Trainer
+from cpt.hw.contract.regs import CONTRACT_HASH
+from cpt.model import checkpoint
+from cpt.model.bitops import counted_macs
+from cpt.model.run import Run
 
 
 class TrainingRun(Run[Trainer]):
@@ -41,7 +41,7 @@ class TrainingRun(Run[Trainer]):
         super().__init__(name, trainer, folder, stated)
 
     def resume(self) -> None:
-        """As of `Run`; raises `host.errors.CheckpointError`."""
+        """As of `Run`; raises `cpt.host.errors.CheckpointError`."""
         try:
             super().resume()
         except checkpoint.CheckpointError as error:

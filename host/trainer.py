@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from host.config import TrainConfig
-from host.data import Dataset, Images, evaluation_batches, training_batches
-from host.engine import GemmEngine, GemmRun
-from host.layers import StepContext
-from host.loss import correct, softmax_cross_entropy
-from host.metrics import Tally
-from host.network import ResNet, copy_arrays, resnet_depth
-from host.optimiser import Sgd, learning_rate
-from host.precision import BACKWARD_SLOT, FORWARD_SLOT, PrecisionSlots
-from hw.contract.config import require
-from model.architecture import cifar_resnet
+from cpt.host.config import TrainConfig
+from cpt.host.data import Dataset, Images, evaluation_batches, training_batches
+from cpt.host.engine import GemmEngine, GemmRun
+from cpt.host.layers import StepContext
+from cpt.host.loss import correct, softmax_cross_entropy
+from cpt.host.metrics import Tally
+from cpt.host.network import ResNet, copy_arrays, resnet_depth
+from cpt.host.optimiser import Sgd, learning_rate
+from cpt.host.precision import BACKWARD_SLOT, FORWARD_SLOT, PrecisionSlots
+from cpt.hw.contract.config import require
+from cpt.model.architecture import cifar_resnet
 
 if TYPE_CHECKING:
-    from host.driver import Accelerator
+    from cpt.host.driver import Accelerator
 
 
 @dataclass(frozen=True)

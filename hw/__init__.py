@@ -1,1 +1,1 @@
-"""The accelerator in Amaranth; ``hw.contract`` describes it as plain data."""
+"""The accelerator in Amaranth; ``cpt.hw.contract`` describes it as plain data."""

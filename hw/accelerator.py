@@ -8,25 +8,25 @@ from amaranth import Module, ResetInserter, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from hw.array import Array
-from hw.axi import AXI_LITE, AXI_READ, AXI_WRITE, connect_read, connect_write
-from hw.collector import Collector
-from hw.contract import CONTRACT_HASH, ArrayConfig, Counter, Error, register
-from hw.contract.config import BEAT_BYTES
-from hw.contract.regs import MAGIC
-from hw.control import Control
-from hw.counters import Counters
-from hw.dispatch import Dispatch
-from hw.drain import Drain
-from hw.executor import Executor
-from hw.loader import Loader
-from hw.operand_buffer import OperandBuffer
-from hw.read_arbiter import ReadArbiter
-from hw.read_master import MAX_OUTSTANDING
-from hw.registers import RegisterFile
-from hw.result_buffer import ResultBuffer
-from hw.ring import Ring
-from hw.watchdog import Watchdog
+from cpt.hw.array import Array
+from cpt.hw.axi import AXI_LITE, AXI_READ, AXI_WRITE, connect_read, connect_write
+from cpt.hw.collector import Collector
+from cpt.hw.contract import CONTRACT_HASH, ArrayConfig, Counter, Error, register
+from cpt.hw.contract.config import BEAT_BYTES
+from cpt.hw.contract.regs import MAGIC
+from cpt.hw.control import Control
+from cpt.hw.counters import Counters
+from cpt.hw.dispatch import Dispatch
+from cpt.hw.drain import Drain
+from cpt.hw.executor import Executor
+from cpt.hw.loader import Loader
+from cpt.hw.operand_buffer import OperandBuffer
+from cpt.hw.read_arbiter import ReadArbiter
+from cpt.hw.read_master import MAX_OUTSTANDING
+from cpt.hw.registers import RegisterFile
+from cpt.hw.result_buffer import ResultBuffer
+from cpt.hw.ring import Ring
+from cpt.hw.watchdog import Watchdog
 
 
 class Accelerator(wiring.Component):

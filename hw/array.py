@@ -4,10 +4,10 @@ from amaranth import Cat, Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.contract import ArrayConfig
-from hw.dot_product import DotProductUnit, dot_product_instance, dot_product_signature
-from hw.layouts import COLLECT, result_row, result_rows, step_layout
-from hw.popcount import popcount_latency_cycles
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.dot_product import DotProductUnit, dot_product_instance, dot_product_signature
+from cpt.hw.layouts import COLLECT, result_row, result_rows, step_layout
+from cpt.hw.popcount import popcount_latency_cycles
 
 
 class Array(wiring.Component):

@@ -3,9 +3,9 @@
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.contract.config import BEAT_BYTES
-from hw.contract.regs import ADDRESS_BITS
-from hw.layouts import ADDRESS, READ_BEAT, WRITE_BEAT
+from cpt.hw.contract.config import BEAT_BYTES
+from cpt.hw.contract.regs import ADDRESS_BITS
+from cpt.hw.layouts import ADDRESS, READ_BEAT, WRITE_BEAT
 
 READ_STREAMS = {"ar": Out(stream.Signature(ADDRESS)), "r": In(stream.Signature(READ_BEAT))}
 """Members of a component that reads; `connect_read` makes a port of them."""

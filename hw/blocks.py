@@ -4,32 +4,32 @@ from collections.abc import Callable
 
 from amaranth.lib import wiring
 
-from hw.array import Array
-from hw.burst import BurstGenerator
-from hw.collector import Collector
-from hw.contract import ArrayConfig, ContractError
-from hw.control import Control
-from hw.counters import Counters
-from hw.dispatch import Dispatch
-from hw.dot_product import DotProductUnit
-from hw.drain import Drain
-from hw.executor import Executor
-from hw.gearbox import Gearbox
-from hw.loader import Loader
-from hw.operand_buffer import OperandBuffer
-from hw.popcount import Popcount
-from hw.queue import Queue
-from hw.read_arbiter import ReadArbiter
-from hw.read_master import MAX_OUTSTANDING, ReadMaster
-from hw.registers import RegisterFile
-from hw.result_buffer import ResultBuffer
-from hw.ring import Ring
-from hw.sequencer import Sequencer
-from hw.serialiser import Serialiser
-from hw.tile_walker import TileWalker
-from hw.walker import Walker
-from hw.watchdog import Watchdog
-from hw.write_master import WriteMaster
+from cpt.hw.array import Array
+from cpt.hw.burst import BurstGenerator
+from cpt.hw.collector import Collector
+from cpt.hw.contract import ArrayConfig, ContractError
+from cpt.hw.control import Control
+from cpt.hw.counters import Counters
+from cpt.hw.dispatch import Dispatch
+from cpt.hw.dot_product import DotProductUnit
+from cpt.hw.drain import Drain
+from cpt.hw.executor import Executor
+from cpt.hw.gearbox import Gearbox
+from cpt.hw.loader import Loader
+from cpt.hw.operand_buffer import OperandBuffer
+from cpt.hw.popcount import Popcount
+from cpt.hw.queue import Queue
+from cpt.hw.read_arbiter import ReadArbiter
+from cpt.hw.read_master import MAX_OUTSTANDING, ReadMaster
+from cpt.hw.registers import RegisterFile
+from cpt.hw.result_buffer import ResultBuffer
+from cpt.hw.ring import Ring
+from cpt.hw.sequencer import Sequencer
+from cpt.hw.serialiser import Serialiser
+from cpt.hw.tile_walker import TileWalker
+from cpt.hw.walker import Walker
+from cpt.hw.watchdog import Watchdog
+from cpt.hw.write_master import WriteMaster
 
 BLOCKS: dict[str, Callable[[ArrayConfig], wiring.Component]] = {
     "array": lambda config: Array(config, inline=False),

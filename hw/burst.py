@@ -4,8 +4,8 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.contract.config import BEAT_BYTES, BURST_BEATS
-from hw.layouts import ADDRESS, RUN, RUN_BEATS_WIDTH
+from cpt.hw.contract.config import BEAT_BYTES, BURST_BEATS
+from cpt.hw.layouts import ADDRESS, RUN, RUN_BEATS_WIDTH
 
 
 class BurstGenerator(wiring.Component):

@@ -4,8 +4,8 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.contract import ArrayConfig
-from hw.layouts import COLLECT, result_row, result_rows
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.layouts import COLLECT, result_row, result_rows
 
 
 class Collector(wiring.Component):

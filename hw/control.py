@@ -4,7 +4,7 @@ from amaranth import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.contract import Error
+from cpt.hw.contract import Error
 
 
 class Control(wiring.Component):
@@ -13,7 +13,7 @@ class Control(wiring.Component):
     Any error but ``busy_write`` halts. A halt, and a soft reset that waits, stop every engine; transfers in
     flight finish. The soft reset takes effect once nothing is in flight.
 
-    Members: ``errors``: one bit per `hw.contract.Error`, now; ``soft_reset``: asked for now; ``working``:
+    Members: ``errors``: one bit per `cpt.hw.contract.Error`, now; ``soft_reset``: asked for now; ``working``:
     some engine has work; ``quiet``: nothing is in flight on any AXI port; ``stop``: issue nothing new;
     ``halted``; ``busy``; ``reset``: restart everything now.
     """

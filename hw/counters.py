@@ -4,7 +4,7 @@ from amaranth import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.contract import Counter
+from cpt.hw.contract import Counter
 
 COUNTER_BITS = 64
 INCREMENT_BITS = 5
@@ -12,7 +12,7 @@ INCREMENT_BITS = 5
 
 
 class Counters(wiring.Component):
-    """One 64-bit counter per `hw.contract.Counter`.
+    """One 64-bit counter per `cpt.hw.contract.Counter`.
 
     Members: ``increment``: what to add to each this cycle; ``clear``; ``value``. Indexed by `Counter`.
     """

@@ -4,10 +4,10 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from hw.contract import FORMATS, ArrayConfig, Opcode
-from hw.contract.config import ACC_BITS, MAX_BITS, SLOTS
-from hw.contract.regs import RING_LOG2_MAX
-from hw.layouts import (
+from cpt.hw.contract import FORMATS, ArrayConfig, Opcode
+from cpt.hw.contract.config import ACC_BITS, MAX_BITS, SLOTS
+from cpt.hw.contract.regs import RING_LOG2_MAX
+from cpt.hw.layouts import (
     INSTRUCTION_BITS,
     SLOT,
     drain_command,
@@ -15,7 +15,7 @@ from hw.layouts import (
     instruction_layout,
     load_command,
 )
-from hw.queue import Queue
+from cpt.hw.queue import Queue
 
 QUEUE_INSTRUCTIONS = 4
 """Decoded instructions waiting for each engine, beside the one it is working on."""

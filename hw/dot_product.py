@@ -4,8 +4,8 @@ from amaranth import ClockSignal, Instance, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.contract.config import ACC_BITS
-from hw.popcount import Popcount, popcount_latency_cycles
+from cpt.hw.contract.config import ACC_BITS
+from cpt.hw.popcount import Popcount, popcount_latency_cycles
 
 MODULE_NAME = "cpt_dot_product"
 

@@ -4,14 +4,14 @@ from amaranth import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from hw.axi import MASTER_STATE, WRITE_STREAMS
-from hw.contract import ArrayConfig
-from hw.layouts import RESULT_TILE, drain_command, result_row, result_rows
-from hw.queue import Queue
-from hw.result_buffer import TILES
-from hw.serialiser import Serialiser
-from hw.tile_walker import TileWalker
-from hw.write_master import WriteMaster
+from cpt.hw.axi import MASTER_STATE, WRITE_STREAMS
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.layouts import RESULT_TILE, drain_command, result_row, result_rows
+from cpt.hw.queue import Queue
+from cpt.hw.result_buffer import TILES
+from cpt.hw.serialiser import Serialiser
+from cpt.hw.tile_walker import TileWalker
+from cpt.hw.write_master import WriteMaster
 
 
 class Drain(wiring.Component):

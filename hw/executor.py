@@ -4,11 +4,11 @@ from amaranth import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from hw.contract import ArrayConfig
-from hw.layouts import exec_command, result_rows, step_layout
-from hw.operand_buffer import HALVES
-from hw.result_buffer import TILES
-from hw.sequencer import Sequencer
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.layouts import exec_command, result_rows, step_layout
+from cpt.hw.operand_buffer import HALVES
+from cpt.hw.result_buffer import TILES
+from cpt.hw.sequencer import Sequencer
 
 MAX_IN_FLIGHT = 7
 """Tiles between their last step and the end of their collection; fewer fit into the pipeline."""

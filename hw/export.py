@@ -1,4 +1,4 @@
-"""Verilog: ``python -m hw.export --preset tiny -o DIR``."""
+"""Verilog: ``python -m cpt.hw.export --preset tiny -o DIR``."""
 
 import argparse
 import json
@@ -7,12 +7,12 @@ from pathlib import Path
 from amaranth import ClockDomain, Module, Value
 from amaranth.back import verilog
 
-from hw.accelerator import Accelerator
-from hw.blocks import build_block
-from hw.contract import CONTRACT_HASH, PRESETS, ArrayConfig, ContractError, preset
-from hw.dot_product import MODULE_NAME, DotProductUnit
-from hw.interfaces import annotate
-from hw.memory_init import compact
+from cpt.hw.accelerator import Accelerator
+from cpt.hw.blocks import build_block
+from cpt.hw.contract import CONTRACT_HASH, PRESETS, ArrayConfig, ContractError, preset
+from cpt.hw.dot_product import MODULE_NAME, DotProductUnit
+from cpt.hw.interfaces import annotate
+from cpt.hw.memory_init import compact
 
 TOP = "cpt_accelerator"
 PREFIXES = {"s_axil": "s_axil_", "m0": "m0_axi_", "m0_write": "m0_axi_", "m1": "m1_axi_", "irq": "irq"}
@@ -67,7 +67,7 @@ def export(config: ArrayConfig, path: Path | str, *, build_id: int = 0) -> Path:
 
 
 def export_block(name: str, config: ArrayConfig, path: Path | str) -> str:
-    """Write the block ``name`` of `hw.blocks` as ``NAME.v`` into directory ``path``; returns its module name.
+    """Write block ``name`` of `cpt.hw.blocks` as ``NAME.v`` into folder ``path``; returns its module name.
 
     Every block has ports ``clk`` and ``rst``; interface members are joined by two underscores. Raises
     `ContractError` for an unknown name.
@@ -87,7 +87,7 @@ def export_block(name: str, config: ArrayConfig, path: Path | str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m hw.export", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m cpt.hw.export", description=__doc__)
     parser.add_argument("--preset", default="zc706", help=f"array shape: {', '.join(PRESETS)}")
     parser.add_argument("--build-id", type=int, default=0, help="what register BUILD_ID reads")
     parser.add_argument("-o", "--output", required=True, type=Path, help="directory to write into")

@@ -4,7 +4,7 @@ from amaranth import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.contract.config import BEAT_BYTES
+from cpt.hw.contract.config import BEAT_BYTES
 
 
 class Gearbox(wiring.Component):

@@ -2,7 +2,7 @@
 
 import re
 
-from hw.contract.ports import INTERFACES, PORTS, TOP, Port
+from cpt.hw.contract.ports import INTERFACES, PORTS, TOP, Port
 
 _DECLARATION = re.compile(r"^( *)(?:input|output)\s+(?:wire\s+|reg\s+)?(?:\[[^]]*\]\s*)?(\w+)\s*;", re.M)
 
@@ -20,7 +20,7 @@ def attributes(port: Port) -> dict[str, str]:
 def annotate(verilog: str) -> str:
     """The same source with the attributes in front of the top module's port declarations.
 
-    A port that the contract does not know stays as it is; `hw.vivado` refuses it with its name.
+    A port that the contract does not know stays as it is; `cpt.hw.vivado` refuses it with its name.
     """
     start = verilog.index(f"module {TOP}(")
     end = verilog.index("endmodule", start)

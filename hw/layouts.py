@@ -1,16 +1,16 @@
 """Amaranth layouts of everything that travels between blocks, derived from the contract.
 
-No bit position is written here: instruction fields come from `hw.contract.isa.FORMATS`.
+No bit position is written here: instruction fields come from `cpt.hw.contract.isa.FORMATS`.
 """
 
 from amaranth import unsigned
 from amaranth.lib import data
 from amaranth.utils import bits_for
 
-from hw.contract import FORMATS, ArrayConfig, Opcode
-from hw.contract.config import ACC_BITS, MAX_BITS
-from hw.contract.isa import INSTRUCTION_BYTES
-from hw.contract.layout import SUM_ROWS
+from cpt.hw.contract import FORMATS, ArrayConfig, Opcode
+from cpt.hw.contract.config import ACC_BITS, MAX_BITS
+from cpt.hw.contract.isa import INSTRUCTION_BYTES
+from cpt.hw.contract.layout import SUM_ROWS
 
 INSTRUCTION_BITS = 8 * INSTRUCTION_BYTES
 BITS_WIDTH = bits_for(MAX_BITS)

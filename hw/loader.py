@@ -4,14 +4,14 @@ from amaranth import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from hw.axi import MASTER_STATE, READ_STREAMS
-from hw.contract import ArrayConfig
-from hw.gearbox import Gearbox
-from hw.layouts import load_command
-from hw.operand_buffer import HALVES
-from hw.queue import Queue
-from hw.read_master import ReadMaster
-from hw.walker import Walker
+from cpt.hw.axi import MASTER_STATE, READ_STREAMS
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.gearbox import Gearbox
+from cpt.hw.layouts import load_command
+from cpt.hw.operand_buffer import HALVES
+from cpt.hw.queue import Queue
+from cpt.hw.read_master import ReadMaster
+from cpt.hw.walker import Walker
 
 
 class Loader(wiring.Component):

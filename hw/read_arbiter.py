@@ -4,9 +4,9 @@ from amaranth import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.axi import READ_STREAMS
-from hw.layouts import ADDRESS, READ_BEAT
-from hw.queue import Queue
+from cpt.hw.axi import READ_STREAMS
+from cpt.hw.layouts import ADDRESS, READ_BEAT
+from cpt.hw.queue import Queue
 
 
 class ReadArbiter(wiring.Component):

@@ -4,9 +4,9 @@ from amaranth import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from hw.axi import MASTER_STATE, READ_STREAMS
-from hw.burst import BurstGenerator
-from hw.layouts import RUN
+from cpt.hw.axi import MASTER_STATE, READ_STREAMS
+from cpt.hw.burst import BurstGenerator
+from cpt.hw.layouts import RUN
 
 MAX_OUTSTANDING = 8
 """Bursts in flight per master; what an HP port of the Zynq accepts."""

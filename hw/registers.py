@@ -5,10 +5,10 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from hw.axi import AXI_LITE
-from hw.contract.config import SLOTS
-from hw.contract.regs import ADDRESS_BITS, REGISTERS, SLOT_BASE, SLOT_FIELDS
-from hw.layouts import SLOT
+from cpt.hw.axi import AXI_LITE
+from cpt.hw.contract.config import SLOTS
+from cpt.hw.contract.regs import ADDRESS_BITS, REGISTERS, SLOT_BASE, SLOT_FIELDS
+from cpt.hw.layouts import SLOT
 
 PLAIN = tuple(item for item in REGISTERS if not item.name.startswith("SLOT_"))
 """All registers but the slots, which are a memory."""

@@ -5,8 +5,8 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from hw.contract import ArrayConfig
-from hw.layouts import result_row, result_rows
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.layouts import result_row, result_rows
 
 TILES = 2
 

@@ -4,13 +4,13 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from hw.axi import MASTER_STATE, READ_STREAMS
-from hw.contract.config import BEAT_BYTES, BURST_BEATS
-from hw.contract.isa import INSTRUCTION_BYTES
-from hw.contract.regs import RING_LOG2_MAX
-from hw.layouts import INSTRUCTION_BITS
-from hw.queue import Queue
-from hw.read_master import ReadMaster
+from cpt.hw.axi import MASTER_STATE, READ_STREAMS
+from cpt.hw.contract.config import BEAT_BYTES, BURST_BEATS
+from cpt.hw.contract.isa import INSTRUCTION_BYTES
+from cpt.hw.contract.regs import RING_LOG2_MAX
+from cpt.hw.layouts import INSTRUCTION_BITS
+from cpt.hw.queue import Queue
+from cpt.hw.read_master import ReadMaster
 
 INSTRUCTION_BEATS = INSTRUCTION_BYTES // BEAT_BYTES
 FETCH_INSTRUCTIONS = BURST_BEATS // INSTRUCTION_BEATS

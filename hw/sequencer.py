@@ -4,8 +4,8 @@ from amaranth import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.contract import ArrayConfig
-from hw.layouts import exec_command, step_layout
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.layouts import exec_command, step_layout
 
 
 class Sequencer(wiring.Component):

@@ -4,10 +4,10 @@ from amaranth import Array, Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.contract import ArrayConfig
-from hw.contract.config import ACC_BITS, BEAT_BYTES
-from hw.layouts import RESULT_TILE, result_row, result_rows
-from hw.result_buffer import TILES
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.config import ACC_BITS, BEAT_BYTES
+from cpt.hw.layouts import RESULT_TILE, result_row, result_rows
+from cpt.hw.result_buffer import TILES
 
 
 class Serialiser(wiring.Component):

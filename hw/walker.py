@@ -4,10 +4,10 @@ from amaranth import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.contract import ArrayConfig
-from hw.contract.config import BEAT_BYTES
-from hw.layouts import RUN, load_command
-from hw.operand_buffer import HALVES
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.config import BEAT_BYTES
+from cpt.hw.layouts import RUN, load_command
+from cpt.hw.operand_buffer import HALVES
 
 
 class Walker(wiring.Component):

@@ -4,11 +4,11 @@ from amaranth import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, connect, flipped
 
-from hw.axi import MASTER_STATE, WRITE_STREAMS
-from hw.burst import BurstGenerator
-from hw.layouts import RUN
-from hw.queue import Queue
-from hw.read_master import MAX_OUTSTANDING
+from cpt.hw.axi import MASTER_STATE, WRITE_STREAMS
+from cpt.hw.burst import BurstGenerator
+from cpt.hw.layouts import RUN
+from cpt.hw.queue import Queue
+from cpt.hw.read_master import MAX_OUTSTANDING
 
 
 class WriteMaster(wiring.Component):

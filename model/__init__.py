@@ -1,36 +1,61 @@
 """The method: golden integer functions and schedules (numpy only), and the torch library.
 
-The torch names are loaded on first use: `model.golden`, `model.noise`, `model.ranges`, `model.schedule`,
-`model.architecture` and `model.bitops` work where no torch exists, on the accelerator's board.
+The torch names are loaded on first use: `cpt.model.golden`, `cpt.model.noise`, `cpt.model.ranges`,
+`cpt.model.schedule`, `cpt.model.architecture` and `cpt.model.bitops` work where no torch exists, on the
+accelerator's board.
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_TORCH_NAMES = {
-    "QuantConfig": "model.config",
-    "quantize_": "model.quantize",
-    "precision": "model.quantize",
-    "set_precision": "model.quantize",
-    "precisions": "model.quantize",
-    "summary": "model.layer_summary",
-    "PrecisionScheduler": "model.schedulers",
-    "CyclicPrecision": "model.schedulers",
-    "StaticPrecision": "model.schedulers",
-    "ProgressivePrecision": "model.schedulers",
-    "RandomPrecision": "model.schedulers",
-    "set_blockwise": "model.schedulers",
-    "LearnedPrecision": "model.ldp",
-    "ProgressiveFractional": "model.pfq",
-    "RangeTest": "model.range_test",
-}
+if TYPE_CHECKING:
+    from cpt.model.config import QuantConfig
+    from cpt.model.layer_summary import summary
+    from cpt.model.ldp import LearnedPrecision
+    from cpt.model.pfq import ProgressiveFractional
+    from cpt.model.quantize import precision, precisions, quantize_, set_precision
+    from cpt.model.range_test import RangeTest
+    from cpt.model.schedulers import (
+        CyclicPrecision,
+        PrecisionScheduler,
+        ProgressivePrecision,
+        RandomPrecision,
+        StaticPrecision,
+        set_blockwise,
+    )
 
-__all__ = sorted(_TORCH_NAMES)
+__all__ = [
+    "CyclicPrecision",
+    "LearnedPrecision",
+    "PrecisionScheduler",
+    "ProgressiveFractional",
+    "ProgressivePrecision",
+    "QuantConfig",
+    "RandomPrecision",
+    "RangeTest",
+    "StaticPrecision",
+    "precision",
+    "precisions",
+    "quantize_",
+    "set_blockwise",
+    "set_precision",
+    "summary",
+]
+_HOMES = ("config", "quantize", "layer_summary", "schedulers", "ldp", "pfq", "range_test")
+"""Modules that define these names; each is looked at in turn when a name is first asked for."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _TORCH_NAMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_TORCH_NAMES[name]), name)
+    if name in __all__:
+        for home in _HOMES:
+            found = vars(importlib.import_module(f"{__name__}.{home}")).get(name)
+            if found is not None and found.__module__ == f"{__name__}.{home}":
+                globals()[name] = found
+                return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__all__", "__doc__", "__name__"]

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from model.config import QuantConfig
-from model.networks import cifar_resnet
-from model.quantize import quantize_
+from cpt.model.config import QuantConfig
+from cpt.model.networks import cifar_resnet
+from cpt.model.quantize import quantize_
 
 KINDS = ("float", "nearest", "stochastic")
 """The steps compared: float32; weights and activations quantised; gradients too, stochastically."""

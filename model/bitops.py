@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from model.architecture.layers import Layer, Norm
-from model.schedule import Plan
+from cpt.model.architecture.layers import Layer, Norm
+from cpt.model.schedule import Plan
 
 PAPER_ITERATIONS = 64_000
 PAPER_BATCH = 128

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from model.files import write_atomically
+from cpt.model.files import write_atomically
 
 FORMAT = 1
 _MANIFEST = "manifest"

@@ -6,8 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from model.golden import SAFE_FLOOR
-from model.schedule import check_bits
+from cpt.model.golden import SAFE_FLOOR
+from cpt.model.schedule import check_bits
 
 QUANTISERS = ("sbm", "dorefa", "wageubn")
 DX_WEIGHTS = ("input_channel", "forward")
@@ -32,7 +32,7 @@ class QuantConfig:
     flagged_errors: bool = False
     """WAGEUBN's gradients in its second format, which keeps small values by a flag bit."""
     floor: float = SAFE_FLOOR
-    """SBM's smallest scale; `model.golden.REFERENCE_FLOOR` is the public CPT code's."""
+    """SBM's smallest scale; `cpt.model.golden.REFERENCE_FLOOR` is the public CPT code's."""
 
     def __post_init__(self) -> None:
         for name, allowed in (("quantiser", QUANTISERS), ("dx_weights", DX_WEIGHTS)):

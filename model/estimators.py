@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from model.functional import Noise, Range, fake_quantise, levels, scale_of
+from cpt.model.functional import Noise, Range, fake_quantise, levels, scale_of
 
 GradientRule = Callable[[Tensor, Tensor, "Noise | None"], Tensor]
 """(gradient, bits, noise) to the quantised gradient."""

@@ -1,4 +1,4 @@
-"""The quantisers' arithmetic in torch: plain functions without gradients, bit-identical to `model.golden`.
+"""The quantisers' arithmetic in torch: functions without gradients, bit-identical to `cpt.model.golden`.
 
 Bit-widths are 0-dimensional integer tensors, so that a compiled model needs no new code when they change.
 """
@@ -11,10 +11,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from model.golden import SAFE_FLOOR
-from model.noise import FRACTION_BITS, GOLDEN, MASK, MULTIPLIERS, SHIFTS, add_uniform
-from model.noise import noise_key as python_noise_key
-from model.noise import uniform as numpy_uniform
+from cpt.model.golden import SAFE_FLOOR
+from cpt.model.noise import FRACTION_BITS, GOLDEN, MASK, MULTIPLIERS, SHIFTS, add_uniform
+from cpt.model.noise import noise_key as python_noise_key
+from cpt.model.noise import uniform as numpy_uniform
 
 
 class Range(NamedTuple):
@@ -94,7 +94,7 @@ def fake_quantise(
 
 
 def uniform(key: Tensor | int, count: int, device: torch.device | str = "cpu", offset: int = 0) -> Tensor:
-    """Noise of elements ``offset`` .. ``offset + count - 1``, the numbers of `model.noise.uniform`."""
+    """Noise of elements ``offset`` .. ``offset + count - 1``, the numbers of `cpt.model.noise.uniform`."""
     if not torch.compiler.is_compiling() and torch.device(device).type == "cpu":
         return torch.from_numpy(numpy_uniform(int(key) % 2**32, count, offset))
     index = torch.arange(count, dtype=_word_type(torch.device(device)), device=device)
@@ -125,7 +125,7 @@ def _is_image(x: Tensor, noise: Noise) -> bool:
 
 
 def noise_key(seed: int, step: Tensor, layer: int) -> Tensor | int:
-    """Key of one tensor: `model.noise.noise_key` for a counter that lives in a tensor."""
+    """Key of one tensor: `cpt.model.noise.noise_key` for a counter that lives in a tensor."""
     if not torch.compiler.is_compiling() and step.device.type == "cpu":
         return python_noise_key(seed, int(step), layer)
     key = torch.zeros((), dtype=_word_type(step.device), device=step.device)
@@ -135,7 +135,7 @@ def noise_key(seed: int, step: Tensor, layer: int) -> Tensor | int:
 
 
 def mix(words: Tensor) -> Tensor:
-    """`model.noise.mix` of 32-bit words in a tensor of `_word_type`."""
+    """`cpt.model.noise.mix` of 32-bit words in a tensor of `_word_type`."""
     for shift, multiplier in zip(SHIFTS, (*MULTIPLIERS, 1), strict=True):
         words = _times(words ^ _shift(words, shift), multiplier)
     return words

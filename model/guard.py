@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from model.layers import LayerPrecision
+from cpt.model.layers import LayerPrecision
 
 
 class TrainingDiverged(ValueError):

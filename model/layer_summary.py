@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from model.bitops import PassBitops, pass_bitops
-from model.quantize import QUANTISABLE, precision, precisions
-from model.schedule import FULL_PRECISION
+from cpt.model.bitops import PassBitops, pass_bitops
+from cpt.model.quantize import QUANTISABLE, precision, precisions
+from cpt.model.schedule import FULL_PRECISION
 
 _COUNTED: tuple[type[nn.Module], ...] = (*QUANTISABLE, _BatchNorm)
 

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from model.layers.precision import LayerPrecision, LearnedBits
-from model.quantize import precisions
-from model.schedule import check_bits
+from cpt.model.layers.precision import LayerPrecision, LearnedBits
+from cpt.model.quantize import precisions
+from cpt.model.schedule import check_bits
 
 COSTS = ("forward", "training")
 _EPS = 1e-12

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from model.functional import Noise, add_noise_, noise_key
-from model.quantisers.wageubn import fixed_point, shift
-from model.schedule import check_bits
+from cpt.model.functional import Noise, add_noise_, noise_key
+from cpt.model.quantisers.wageubn import fixed_point, shift
+from cpt.model.schedule import check_bits
 
 _FIRST_LAYER = 2**31
 """Noise of parameters is numbered from here, apart from that of layers."""

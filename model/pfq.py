@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import nn
 
-from model.quantize import set_precision
-from model.schedule import check_bits
+from cpt.model.quantize import set_precision
+from cpt.model.schedule import check_bits
 
 FW_STAGES = (3, 4, 6, 8)
 BW_STAGES = (6, 6, 8, 8)

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 from torch import nn
 
-from model.config import QuantConfig
-from model.layers import (
+from cpt.model.config import QuantConfig
+from cpt.model.layers import (
     FixedPointBatchNorm2d,
     LayerPrecision,
     QuantConv2d,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from model.quantize import precision, set_precision
-from model.schedule import check_bits
+from cpt.model.quantize import precision, set_precision
+from cpt.model.schedule import check_bits
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from model.architecture import cifar_resnet, imagenet_resnet, mobilenet_v2
-from model.architecture.layers import Layer
-from model.bitops import PAPER_ITERATIONS, run_gbitops, saving
-from model.published import ROWS, Published
-from model.schedule import Curve, CyclicCosine, Plan, Static
+from cpt.model.architecture import cifar_resnet, imagenet_resnet, mobilenet_v2
+from cpt.model.architecture.layers import Layer
+from cpt.model.bitops import PAPER_ITERATIONS, run_gbitops, saving
+from cpt.model.published import ROWS, Published
+from cpt.model.schedule import Curve, CyclicCosine, Plan, Static
 
 PAPER_CYCLES = 32
 

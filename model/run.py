@@ -9,10 +9,10 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from model import checkpoint
-from model.checkpoint import CheckpointError, other_run
-from model.files import remove_leftovers, write_atomically
-from model.run_config import RunConfig
+from cpt.model import checkpoint
+from cpt.model.checkpoint import CheckpointError, other_run
+from cpt.model.files import remove_leftovers, write_atomically
+from cpt.model.run_config import RunConfig
 
 METRICS, CHECKPOINT, SUMMARY = "metrics.jsonl", "checkpoint.npz", "summary.json"
 

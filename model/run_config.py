@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from model.schedule import UNITS, check_bits
+from cpt.model.schedule import UNITS, check_bits
 
 
 class RunConfig:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, Protocol
 
-from model.noise import mix
+from cpt.model.noise import mix
 
 MAX_BITS = 16
 FULL_PRECISION = 0

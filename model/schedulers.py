@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import nn
 
-from model.quantize import Filter, precisions, selected
-from model.schedule import UNITS, Curve, Plan, Progressive, RandomEvery, Stages, Static, Stepper, cyclic
+from cpt.model.quantize import Filter, precisions, selected
+from cpt.model.schedule import UNITS, Curve, Plan, Progressive, RandomEvery, Stages, Static, Stepper, cyclic
 
 
 class PrecisionScheduler:

@@ -1,4 +1,4 @@
-"""What a simulated machine must offer so that the pynq device in `sim.device` can wrap it."""
+"""What a simulated machine must offer so that the pynq device in `cpt.sim.device` can wrap it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hw.contract import ArrayConfig
+from cpt.hw.contract import ArrayConfig
 
 MEMORY_BASE = 0x1000_0000
 """Default bus address of byte 0 of a backend's memory; any multiple of 4096 below 4 GB will do."""

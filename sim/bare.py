@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from host.program import Program
-from hw.contract import Counter, Error, register, slot_offset
-from hw.contract.isa import INSTRUCTION_BYTES
-from sim.backend import Backend
+from cpt.host.program import Program
+from cpt.hw.contract import Counter, Error, register, slot_offset
+from cpt.hw.contract.isa import INSTRUCTION_BYTES
+from cpt.sim.backend import Backend
 
 
 class MachineFault(RuntimeError):

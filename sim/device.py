@@ -17,11 +17,11 @@ from pynq.metadata.runtime_metadata_parser import RuntimeMetadataParser
 from pynq.pl_server.device import Device
 from pynqmetadata.frontends import Metadata
 
-from host.contiguous import ContiguousMemory
-from hw.contract import ArrayConfig, ContractError, preset
-from hw.contract.handoff import PLL_FEEDBACK, REGISTER_BASE, REGISTER_BYTES, hwh
-from sim.backend import MEMORY_BASE, Backend
-from sim.memory import memory_model as memory_model_named
+from cpt.host.contiguous import ContiguousMemory
+from cpt.hw.contract import ArrayConfig, ContractError, preset
+from cpt.hw.contract.handoff import PLL_FEEDBACK, REGISTER_BASE, REGISTER_BYTES, hwh
+from cpt.sim.backend import MEMORY_BASE, Backend
+from cpt.sim.memory import memory_model as memory_model_named
 
 MEMORY_BYTES = 1 << 28
 """Device memory of a simulated machine unless told otherwise; pages never touched cost nothing."""
@@ -148,11 +148,11 @@ def make_backend(kind: str, config: ArrayConfig, memory: str, memory_bytes: int,
     """The simulated machine called ``kind``; see `open_simulated`."""
     timing = memory_model_named(memory, config.clock_mhz)
     if kind == "model":
-        from sim.fast import FastBackend
+        from cpt.sim.fast import FastBackend
 
         return FastBackend(config, timing, memory_bytes, **options)
     if kind == "rtl":
-        from sim.rtl import RtlBackend
+        from cpt.sim.rtl import RtlBackend
 
         return RtlBackend(config, timing, memory_bytes, **options)
     raise ContractError(f"device is {kind!r}; allowed: {', '.join(KINDS)}")
@@ -166,12 +166,12 @@ def open_simulated(
     memory_base: int = MEMORY_BASE,
     **options: Any,
 ) -> SimulatedDevice:
-    """A simulated accelerator for `host.driver.Accelerator`.
+    """A simulated accelerator for `cpt.host.driver.Accelerator`.
 
     Args:
         kind: ``"model"`` (fast and exact, numpy only) or ``"rtl"`` (compiled on first use).
         config: array shape, or the name of a preset.
-        memory: name of a memory model, see `sim.memory.memory_model`.
+        memory: name of a memory model, see `cpt.sim.memory.memory_model`.
         memory_bytes: size of the device's memory.
         memory_base: bus address of the device's memory.
         **options: passed on to the backend, for instance ``stalls`` for the RTL.

@@ -34,8 +34,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
 
-from hw.contract import ContractError
-from hw.contract.config import BEAT_BYTES
+from cpt.hw.contract import ContractError
+from cpt.hw.contract.config import BEAT_BYTES
 
 CHANNELS = 3
 """Data channels that share the slots: read m0, read m1, write m0."""

@@ -1,6 +1,6 @@
 """Seeded random matrix products on the compiled RTL, the fast model and the golden functions.
 
-``python -m sim.regression`` runs a short sample; ``--full`` runs every case of `sim.stimulus` on the
+``python -m cpt.sim.regression`` runs a short sample; ``--full`` runs every case of `cpt.sim.stimulus` on the
 ``tiny`` preset, a sample on the larger ones, and all cocotb benches. Results, operand sums and the whole
 memory must be equal bit for bit, and the execute-busy counter must equal ``bits_a * bits_b * ksteps``
 summed over tiles. A failure prints the command that replays it and exits with status 1.
@@ -19,20 +19,20 @@ from itertools import pairwise
 
 import numpy as np
 
-from host.packing import unpack_result
-from hw.contract import ArrayConfig, ContractError, Counter, preset
-from model.golden import int_matmul
-from sim.backend import MEMORY_BASE, Backend
-from sim.bare import BareMachine, MachineFault
-from sim.bench.__main__ import main as run_benches
-from sim.bench.blocks import SHAPED
-from sim.fast import FastBackend
-from sim.memory import Stalls, memory_model
-from sim.rtl import RtlBackend, RtlError
-from sim.rtl.build import build_library
-from sim.scoreboard import Mismatch, Scoreboard
-from sim.stimulus import Case, Placement, case_count, make_case
-from sim.verilator import BuildError
+from cpt.host.packing import unpack_result
+from cpt.hw.contract import ArrayConfig, ContractError, Counter, preset
+from cpt.model.golden import int_matmul
+from cpt.sim.backend import MEMORY_BASE, Backend
+from cpt.sim.bare import BareMachine, MachineFault
+from cpt.sim.bench.__main__ import main as run_benches
+from cpt.sim.bench.blocks import SHAPED
+from cpt.sim.fast import FastBackend
+from cpt.sim.memory import Stalls, memory_model
+from cpt.sim.rtl import RtlBackend, RtlError
+from cpt.sim.rtl.build import build_library
+from cpt.sim.scoreboard import Mismatch, Scoreboard
+from cpt.sim.stimulus import Case, Placement, case_count, make_case
+from cpt.sim.verilator import BuildError
 
 DEFAULT_SEED = 1
 SAMPLE_CASES = 40
@@ -155,7 +155,7 @@ def run_cases(config: ArrayConfig, seed: int, numbers: Iterable[int]) -> Tally:
         try:
             run_case(config, case, tally)
         except (Mismatch, MachineFault, RtlError) as error:
-            replay = f"python -m sim.regression --preset {config.name} --case {number} --seed {seed}"
+            replay = f"python -m cpt.sim.regression --preset {config.name} --case {number} --seed {seed}"
             raise RegressionError(f"{case}: {error}\nreplay: {replay}") from None
     return tally
 
@@ -180,7 +180,9 @@ def sample(config: ArrayConfig, seed: int, count: int) -> list[int]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m sim.regression", description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m cpt.sim.regression", description=__doc__.split("\n\n")[0]
+    )
     parser.add_argument("--preset", default="tiny", help="array configuration (default: tiny)")
     parser.add_argument("--seed", type=int, default=DEFAULT_SEED, help="seed of every case (default: 1)")
     parser.add_argument("--case", type=int, help="replay this case alone")

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from host.packing import pack_operand
-from host.program import Gemm, Program
-from hw.contract import ArrayConfig
-from hw.contract.config import MAX_BITS
-from hw.contract.isa import INSTRUCTION_BYTES
+from cpt.host.packing import pack_operand
+from cpt.host.program import Gemm, Program
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.config import MAX_BITS
+from cpt.hw.contract.isa import INSTRUCTION_BYTES
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hw.contract import REGISTERS, ArrayConfig
-from hw.contract.isa import INSTRUCTION_BYTES
-from sim.backend import Backend
+from cpt.hw.contract import REGISTERS, ArrayConfig
+from cpt.hw.contract.isa import INSTRUCTION_BYTES
+from cpt.sim.backend import Backend
 
 _NAMES = {item.offset: item.name for item in REGISTERS}
 

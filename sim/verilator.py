@@ -14,11 +14,12 @@ from contextlib import contextmanager
 from importlib import metadata, util
 from pathlib import Path
 
-from host.errors import HostError
-from hw.contract import ArrayConfig
+from cpt.host.errors import HostError
+from cpt.hw.contract import ArrayConfig
 
-BUILD_ROOT = Path(__file__).resolve().parents[1] / "build"
-"""Everything built lands here; safe to delete."""
+HARDWARE = Path(__file__).absolute().parents[1] / "hw"
+BUILD_ROOT = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cpt-fpga"
+"""Everything built lands here, in the user's cache; safe to delete."""
 KEPT_BUILDS = 4
 """Builds kept per name; older ones are deleted."""
 
@@ -90,7 +91,7 @@ def sources_key(files: Iterable[Path], *extra: object) -> str:
 
 
 def cached_build(name: str, key: str, build: Callable[[Path], object]) -> Path:
-    """Folder ``build/<name>-<key>``, filled by ``build(folder)`` the first time.
+    """Folder ``<name>-<key>`` below `BUILD_ROOT`, filled by ``build(folder)`` the first time.
 
     Two processes never build the same thing at once, and a failed or interrupted build leaves nothing.
     """
@@ -118,8 +119,7 @@ def exported(name: str, config: ArrayConfig, export: Callable[[ArrayConfig, Path
 
     Builds are keyed by this text, so editing what does not change it costs an export and no build.
     """
-    hardware = BUILD_ROOT.parent / "hw"
-    files = [*hardware.glob("*.py"), *(hardware / "contract").glob("*.py")]
+    files = [*HARDWARE.glob("*.py"), *(HARDWARE / "contract").glob("*.py")]
     folder = cached_build(name, sources_key(files, config.as_dict()), lambda target: export(config, target))
     return sorted(folder.glob("*.v"))
 

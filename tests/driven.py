@@ -5,14 +5,14 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from host.driver import Accelerator
-from host.packing import Product, pack_operand, unpack_result
-from host.program import Gemm
-from hw.contract import preset
-from sim.device import SimulatedDevice
-from sim.fast import FastBackend
-from sim.memory import memory_model
-from sim.rtl import RtlBackend
+from cpt.host.driver import Accelerator
+from cpt.host.packing import Product, pack_operand, unpack_result
+from cpt.host.program import Gemm
+from cpt.hw.contract import preset
+from cpt.sim.device import SimulatedDevice
+from cpt.sim.fast import FastBackend
+from cpt.sim.memory import memory_model
+from cpt.sim.rtl import RtlBackend
 
 MEMORY_BYTES = 1 << 22
 

@@ -10,7 +10,7 @@ from typing import Any
 from amaranth.hdl import UnusedElaboratable
 from amaranth.sim import Simulator
 
-from hw.contract import ArrayConfig
+from cpt.hw.contract import ArrayConfig
 
 SMALL = ArrayConfig("small", rows=2, word_bits=32, cols=8, a_depth_words=32, b_depth_words=32)
 """The smallest array worth testing."""

@@ -21,9 +21,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import torch
 from torch_runs import LSTM, SMALL, images, language
 
-from model import checkpoint, files
-from model.run import CHECKPOINT, SUMMARY
-from model.training import TorchRun, TorchTrainer
+from cpt.model import checkpoint, files
+from cpt.model.run import CHECKPOINT, SUMMARY
+from cpt.model.training import TorchRun, TorchTrainer
 
 RUNS = {
     # augmentation, cyclic precision and learning rate, momentum, averaged weights, loading ahead

@@ -7,12 +7,12 @@ import pynq
 import pytest
 from driven import Multiplication, backend, codes, opened
 
-from host.board import WallClock, fabric_clock_mhz, reference_mhz
-from host.driver import Accelerator
-from host.errors import DeviceError
-from hw.contract import ContractError
-from hw.contract.board import BOARDS, board
-from sim.device import SimulatedDevice
+from cpt.host.board import WallClock, fabric_clock_mhz, reference_mhz
+from cpt.host.driver import Accelerator
+from cpt.host.errors import DeviceError
+from cpt.hw.contract import ContractError
+from cpt.hw.contract.board import BOARDS, board
+from cpt.sim.device import SimulatedDevice
 
 IO_PLL = 0x108
 FCLK0 = 0x170

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from driven import Multiplication, backend, codes, opened
 
-from host.board import fabric_clock_mhz
-from host.diagnosis import explain
-from host.driver import Accelerator
-from host.errors import DeviceError
-from host.program import Program
-from hw.contract import Error, Opcode, encode, register
-from hw.contract.handoff import BUILT_CLOCK, CRYSTAL
-from sim.device import SimulatedDevice
+from cpt.host.board import fabric_clock_mhz
+from cpt.host.diagnosis import explain
+from cpt.host.driver import Accelerator
+from cpt.host.errors import DeviceError
+from cpt.host.program import Program
+from cpt.hw.contract import Error, Opcode, encode, register
+from cpt.hw.contract.handoff import BUILT_CLOCK, CRYSTAL
+from cpt.sim.device import SimulatedDevice
 
 
 class OldTag:

@@ -10,11 +10,11 @@ import pytest
 from board_image import NoImage, python_3_10, this_python
 
 from cpt.data import digits
+from cpt.host.data import load_images
+from cpt.hw.contract import CONTRACT_HASH
+from cpt.hw.vivado.build import DELIVERED
 from cpt.main import main
 from cpt.package import modules
-from host.data import load_images
-from hw.contract import CONTRACT_HASH
-from hw.vivado.build import DELIVERED
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +60,18 @@ def _run(*command, cwd=None):
 
 def test_nothing_packed_needs_more_than_the_image(unpacked):
     names = set(modules())
-    assert {"cpt.train", "host.driver", "host.board", "sim.fast.machine", "hw.contract.regs"} <= names
-    packed = {path.relative_to(unpacked / "lib").parts[0] for path in (unpacked / "lib").rglob("*.py")}
-    assert packed == {"cpt", "host", "hw", "model", "sim"}
-    assert not [name for name in names if name.startswith(("hw.vivado", "sim.bench", "model.layers"))]
+    assert {
+        "cpt.train",
+        "cpt.host.driver",
+        "cpt.host.board",
+        "cpt.sim.fast.machine",
+        "cpt.hw.contract.regs",
+    } <= names
+    packed = {path.relative_to(unpacked / "lib").parts[:-1][:2] for path in (unpacked / "lib").rglob("*.py")}
+    assert packed == {("cpt",), *(("cpt", part) for part in ("host", "hw", "model", "sim"))}
+    assert not [
+        name for name in names if name.startswith(("cpt.hw.vivado", "cpt.sim.bench", "cpt.model.layers"))
+    ]
 
 
 def test_the_digits_are_those_of_scikit_learn(unpacked):

@@ -7,15 +7,16 @@ import pynq
 import pytest
 from driven import MEMORY_BYTES
 
-import host.driver
+import cpt.host.board
+import cpt.host.driver
+from cpt.host.driver import DEADLINE_S
+from cpt.host.errors import DeviceError
+from cpt.host.measure import MEASURED
+from cpt.hw.contract import register
 from cpt.main import main
-from host.driver import DEADLINE_S
-from host.errors import DeviceError
-from host.measure import MEASURED
-from hw.contract import register
-from model.run import CHECKPOINT, METRICS, SUMMARY
-from sim.device import open_simulated
-from sim.fast.backend import FastBackend
+from cpt.model.run import CHECKPOINT, METRICS, SUMMARY
+from cpt.sim.device import open_simulated
+from cpt.sim.fast.backend import FastBackend
 
 QUICK = ["--width", "4", "--steps", "4", "--batch-size", "16", "--cycles", "1", "--seed", "1"]
 
@@ -28,7 +29,7 @@ def board(request, monkeypatch, tmp_path):
     monkeypatch.setattr(pynq.Device, "_active_device", device, raising=False)
     for mark in ("sys/class/fpga_manager/fpga0", "proc/device-tree/chosen/pynq_board"):
         (tmp_path / "root" / mark).mkdir(parents=True)
-    monkeypatch.setattr(host.driver, "ROOT", tmp_path / "root")
+    monkeypatch.setattr(cpt.host.driver, "ROOT", tmp_path / "root")
     yield device
     device.close()
 
@@ -75,7 +76,7 @@ def test_measured_times_stand_beside_simulated_ones(board, tmp_path, capsys):
 
 def test_the_documented_example_is_read(capsys, tmp_path):
     """The example of docs/results-template.md, with this contract's hash put in."""
-    from hw.contract import CONTRACT_HASH
+    from cpt.hw.contract import CONTRACT_HASH
 
     page = (Path(__file__).parent.parent / "docs" / "results-template.md").read_text(encoding="utf-8")
     example = json.loads(page.split("```json\n")[1].split("```")[0])
@@ -143,9 +144,9 @@ def test_too_little_contiguous_memory_is_one_line(board, tmp_path, capsys):
 @pytest.mark.parametrize("board", ["model", "rtl"], indirect=True)
 def test_a_wrong_reference_ends_the_run_with_the_clock_it_found(board, tmp_path, capsys, monkeypatch):
     """As if the fabric ran ten thousand times faster than the registers say."""
-    monkeypatch.setattr(host.board, "CHECKED_S", 0.0)
-    real = host.board.WallClock.add
-    monkeypatch.setattr(host.board.WallClock, "add", lambda self, s, cycles: real(self, s * 1e-6, cycles))
+    monkeypatch.setattr(cpt.host.board, "CHECKED_S", 0.0)
+    real = cpt.host.board.WallClock.add
+    monkeypatch.setattr(cpt.host.board.WallClock, "add", lambda self, s, cycles: real(self, s * 1e-6, cycles))
     assert _train(board, tmp_path, "--steps", "1") == 2
     assert "so the reference of the processor's clocks is not the one assumed" in capsys.readouterr().err
 
@@ -184,4 +185,4 @@ def test_the_doctor_examines_a_board(board, capsys, monkeypatch):
 def test_the_deadline_of_a_board_is_the_drivers():
     assert DEADLINE_S == 60.0
     with pytest.raises(DeviceError, match="no board"):
-        host.driver.open_board(None)
+        cpt.host.driver.open_board(None)

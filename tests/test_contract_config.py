@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from hw.contract import (
+from cpt.hw.contract import (
     PRESETS,
     ArrayConfig,
     ContractError,

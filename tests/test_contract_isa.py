@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from hw.contract import FORMATS, ContractError, Opcode, decode, encode
-from hw.contract.isa import INSTRUCTION_BYTES
+from cpt.hw.contract import FORMATS, ContractError, Opcode, decode, encode
+from cpt.hw.contract.isa import INSTRUCTION_BYTES
 
 FIELDS = [(form.opcode, item) for form in FORMATS.values() for item in form.fields if item.name != "opcode"]
 IDS = [f"{opcode.name}.{item.name}" for opcode, item in FIELDS]

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from hw.contract import (
+from cpt.hw.contract import (
     CONTRACT_HASH,
     REGISTERS,
     ContractError,

@@ -6,9 +6,9 @@ import pytest
 from pynq.metadata.runtime_metadata_parser import RuntimeMetadataParser
 from pynqmetadata.frontends import Metadata
 
-from hw.contract import REGISTERS, ArrayConfig, preset
-from hw.contract.handoff import IP_NAME, REGISTER_BASE, VLNVS, clock_divisor, hwh
-from hw.contract.render import PAGES, main
+from cpt.hw.contract import REGISTERS, ArrayConfig, preset
+from cpt.hw.contract.handoff import IP_NAME, REGISTER_BASE, VLNVS, clock_divisor, hwh
+from cpt.hw.contract.render import PAGES, main
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -16,7 +16,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 @pytest.mark.parametrize("name", sorted(PAGES))
 def test_generated_pages_are_current(name):
     committed = (DOCS / name).read_text(encoding="utf-8")
-    assert committed == PAGES[name](), f"docs/{name} is stale: run python -m hw.contract.render"
+    assert committed == PAGES[name](), f"docs/{name} is stale: run python -m cpt.hw.contract.render"
 
 
 def test_rendering_writes_every_page(tmp_path):

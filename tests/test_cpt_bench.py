@@ -5,7 +5,7 @@ import json
 import pytest
 
 from cpt.main import main
-from model.benchmark import _medians
+from cpt.model.benchmark import _medians
 
 
 def test_bench_step_prints_times_ratios_and_settings(capsys):

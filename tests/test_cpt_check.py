@@ -8,11 +8,11 @@ import pytest
 
 from cpt.check import TOLERANCE, CheckedStep, RtlCheck, as_json, differing, verdict
 from cpt.devices import open_accelerator
+from cpt.host.config import TrainConfig
+from cpt.host.data import Images, split
+from cpt.host.errors import DeviceError
+from cpt.host.trainer import Trainer
 from cpt.main import main
-from host.config import TrainConfig
-from host.data import Images, split
-from host.errors import DeviceError
-from host.trainer import Trainer
 
 QUICK = ["--preset", "tiny", "--width", "4", "--steps", "3", "--batch-size", "16", "--seed", "1", "--json"]
 CONFIG = TrainConfig(model="resnet8", width=4, epochs=3, cycles=1, batch_size=8, lr=0.05)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from cpt.hw.contract import CONTRACT_HASH
 from cpt.main import main
-from hw.contract import CONTRACT_HASH
-from sim.fast.backend import FastBackend
+from cpt.sim.fast.backend import FastBackend
 
 
 def test_a_healthy_model_passes_every_check(capsys):

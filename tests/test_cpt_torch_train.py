@@ -12,10 +12,10 @@ import torch
 
 from cpt import train as command
 from cpt.main import main
+from cpt.model.run import CHECKPOINT, METRICS, SUMMARY
+from cpt.model.training import TorchConfig
 from cpt.torch_options import settle
 from cpt.torch_train import _values, make_task
-from model.run import CHECKPOINT, METRICS, SUMMARY
-from model.training import TorchConfig
 
 ROOT = Path(__file__).parent.parent
 QUICK = ["--device", "cpu", "--width", "4", "--steps", "3", "--batch-size", "16", "--seed", "1"]

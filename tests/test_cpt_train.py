@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cpt.main import COMMANDS, main
-from model.run import CHECKPOINT, METRICS, SUMMARY
+from cpt.model.run import CHECKPOINT, METRICS, SUMMARY
 
 ROOT = Path(__file__).parent.parent
 QUICK = ["--preset", "tiny", "--width", "4", "--steps", "3", "--batch-size", "16", "--seed", "1"]

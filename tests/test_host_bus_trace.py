@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from driven import Multiplication, codes, fast_backend, opened
 
-from host.config import TrainConfig
-from host.data import Images, split
-from host.trainer import Trainer
-from hw.contract import Opcode, decode, preset, register, slot_offset
-from sim.memory import memory_model
-from sim.rtl import RtlBackend
-from sim.rtl.library import EventKind
-from sim.trace import TracedBackend
+from cpt.host.config import TrainConfig
+from cpt.host.data import Images, split
+from cpt.host.trainer import Trainer
+from cpt.hw.contract import Opcode, decode, preset, register, slot_offset
+from cpt.sim.memory import memory_model
+from cpt.sim.rtl import RtlBackend
+from cpt.sim.rtl.library import EventKind
+from cpt.sim.trace import TracedBackend
 
 SLOT_NAMES = {f"SLOT_{index}" for index in range(256)}
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from host.data import (
+from cpt.host.data import (
     Images,
     evaluation_batches,
     load_images,
@@ -12,8 +12,8 @@ from host.data import (
     split,
     training_batches,
 )
-from host.errors import HostError
-from hw.contract import ContractError
+from cpt.host.errors import HostError
+from cpt.hw.contract import ContractError
 
 
 def numbered(count=50, classes=5):

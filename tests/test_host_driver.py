@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from driven import Multiplication, backend, codes, fast_backend, opened
 
-from host.counters import Counters
-from host.driver import WATCHDOG_CYCLES, Accelerator, open_board
-from host.errors import ContractMismatch, DeviceError, DeviceTimeout, OutOfDeviceMemory
-from host.program import Program
-from hw.contract import CONTRACT_HASH, ContractError, Counter, Opcode, encode, preset, register
-from hw.contract.handoff import hwh
-from sim.device import SimulatedDevice
-from sim.trace import TracedBackend
+from cpt.host.counters import Counters
+from cpt.host.driver import WATCHDOG_CYCLES, Accelerator, open_board
+from cpt.host.errors import ContractMismatch, DeviceError, DeviceTimeout, OutOfDeviceMemory
+from cpt.host.program import Program
+from cpt.hw.contract import CONTRACT_HASH, ContractError, Counter, Opcode, encode, preset, register
+from cpt.hw.contract.handoff import hwh
+from cpt.sim.device import SimulatedDevice
+from cpt.sim.trace import TracedBackend
 
 STATUS = register("STATUS").offset
 SOFT_RESET, CLEAR_COUNTERS = 1, 2
@@ -217,7 +217,7 @@ def test_a_hanging_machine_meets_the_deadline_and_is_reset(simulated):
 
 
 def test_a_machine_that_ignores_the_reset_says_so(simulated, monkeypatch):
-    monkeypatch.setattr("host.driver._RESET_DEADLINE_S", 0.05)
+    monkeypatch.setattr("cpt.host.driver._RESET_DEADLINE_S", 0.05)
     device = SimulatedDevice(simulated(fault=NeverReset))
     accelerator = Accelerator(device.bitfile, device)
     work = multiplication(accelerator)
@@ -232,7 +232,7 @@ def test_a_machine_that_ignores_the_reset_says_so(simulated, monkeypatch):
 
 
 def test_a_machine_that_never_rests_cannot_be_opened(simulated, monkeypatch):
-    monkeypatch.setattr("host.driver._RESET_DEADLINE_S", 0.05)
+    monkeypatch.setattr("cpt.host.driver._RESET_DEADLINE_S", 0.05)
     backend = simulated(fault=NeverReset)
     backend.hanging = True
     device = SimulatedDevice(backend)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from driven import MEMORY_BYTES, Multiplication, codes, opened
 
-from host.errors import DeviceError
-from host.program import Program
-from hw.contract import Opcode, encode, preset
-from sim.memory import memory_model
-from sim.rtl import RtlBackend
+from cpt.host.errors import DeviceError
+from cpt.host.program import Program
+from cpt.hw.contract import Opcode, encode, preset
+from cpt.sim.memory import memory_model
+from cpt.sim.rtl import RtlBackend
 
 END = encode(Opcode.END, tag=0)
 LOAD = {

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from host.layers import BatchNorm, FloatLinear, GlobalAveragePool, Parameter, ReLU, StepContext
-from host.loss import correct, softmax_cross_entropy
-from host.optimiser import Sgd, learning_rate
-from hw.contract import ContractError
+from cpt.host.layers import BatchNorm, FloatLinear, GlobalAveragePool, Parameter, ReLU, StepContext
+from cpt.host.loss import correct, softmax_cross_entropy
+from cpt.host.optimiser import Sgd, learning_rate
+from cpt.hw.contract import ContractError
 
 TRAINING = StepContext(training=True)
 EVALUATION = StepContext(training=False)

@@ -5,14 +5,14 @@ import pytest
 import torch
 from driven import fast_backend, opened
 
-from host.engine import GemmEngine
-from host.layers import QuantConv2d, QuantLinear, StepContext
-from host.layers.layer import Diverged
-from host.precision import BACKWARD_SLOT, FORWARD_SLOT, PrecisionSlots
-from hw.contract import ContractError
-from model.architecture import Conv
-from model.golden import conv_dw, conv_dx, conv_forward, quantise
-from model.noise import noise_key, uniform
+from cpt.host.engine import GemmEngine
+from cpt.host.layers import QuantConv2d, QuantLinear, StepContext
+from cpt.host.layers.layer import Diverged
+from cpt.host.precision import BACKWARD_SLOT, FORWARD_SLOT, PrecisionSlots
+from cpt.hw.contract import ContractError
+from cpt.model.architecture import Conv
+from cpt.model.golden import conv_dw, conv_dx, conv_forward, quantise
+from cpt.model.noise import noise_key, uniform
 
 SHAPES = [
     # in, out, kernel, stride, padding, image

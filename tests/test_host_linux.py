@@ -11,16 +11,16 @@ import pynq
 import pytest
 from driven import MEMORY_BYTES, Multiplication, backend, codes
 
-import host.driver
+import cpt.host.driver
+from cpt.host.driver import Accelerator, open_board
+from cpt.host.errors import DeviceError, OutOfDeviceMemory
+from cpt.host.linux import BUFFER, FCLK0_GATE, FPGA_MANAGER, LinuxDevice
+from cpt.hw.contract import preset
+from cpt.hw.contract.handoff import PLL_FEEDBACK, REGISTER_BASE, hwh
 from cpt.main import main
-from host.driver import Accelerator, open_board
-from host.errors import DeviceError, OutOfDeviceMemory
-from host.linux import BUFFER, FCLK0_GATE, FPGA_MANAGER, LinuxDevice
-from hw.contract import preset
-from hw.contract.handoff import PLL_FEEDBACK, REGISTER_BASE, hwh
-from model.run import SUMMARY
-from sim.backend import MEMORY_BASE
-from sim.device import RegisterWindow
+from cpt.model.run import SUMMARY
+from cpt.sim.backend import MEMORY_BASE
+from cpt.sim.device import RegisterWindow
 
 SLCR, SLCR_BYTES = 0xF800_0000, 0x1000
 MANAGER = Path(FPGA_MANAGER)
@@ -118,7 +118,7 @@ def zynq(request, tmp_path):
 
 
 def test_the_unmodified_driver_multiplies_on_it(zynq, tmp_path, monkeypatch):
-    monkeypatch.setattr(host.driver, "LinuxDevice", {zynq.root: zynq}.get)
+    monkeypatch.setattr(cpt.host.driver, "LinuxDevice", {zynq.root: zynq}.get)
     rng = np.random.default_rng(5)
     with open_board(bit_file(tmp_path), zynq.root) as accelerator:
         assert accelerator.clock_mhz == 200.0
@@ -141,8 +141,8 @@ def test_loading_hands_a_swapped_copy_to_the_fpga_manager_and_starts_the_clock(z
 def test_the_command_trains_on_it_as_on_the_model(tmp_path, monkeypatch, capsys):
     machine = backend("model", memory_bytes=8 * MEMORY_BYTES)
     root = board(tmp_path / "root", 8 * MEMORY_BYTES)
-    monkeypatch.setattr(host.driver, "ROOT", root)
-    monkeypatch.setattr(host.driver, "LinuxDevice", lambda root: Zynq(root, machine))
+    monkeypatch.setattr(cpt.host.driver, "ROOT", root)
+    monkeypatch.setattr(cpt.host.driver, "LinuxDevice", lambda root: Zynq(root, machine))
     quick = ["--width", "4", "--steps", "2", "--batch-size", "16", "--cycles", "1", "--out"]
     assert main(["train", *quick, str(tmp_path / "model"), "--preset", "tiny"]) == 0
     bitfile = ["--bitfile", bit_file(tmp_path)]

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from host.packing import pack_operand, unpack_operand, unpack_result
-from hw.contract import ContractError, OperandLayout, ResultLayout, k_log2, preset, result_bytes
+from cpt.host.packing import pack_operand, unpack_operand, unpack_result
+from cpt.hw.contract import ContractError, OperandLayout, ResultLayout, k_log2, preset, result_bytes
 
 SHAPES = ((1, 1), (4, 48), (5, 49), (9, 100), (17, 7), (33, 150))
 

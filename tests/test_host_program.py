@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from driven import Multiplication, codes, fast_backend, opened
 
-from host.program import Gemm, Program, build_gemm, join
-from hw.contract import ContractError, Opcode, decode, preset
-from hw.contract.isa import INSTRUCTION_BYTES
+from cpt.host.program import Gemm, Program, build_gemm, join
+from cpt.hw.contract import ContractError, Opcode, decode, preset
+from cpt.hw.contract.isa import INSTRUCTION_BYTES
 
 TINY = preset("tiny")  # 4 rows, 8 columns, 48 bits, 128 words per half: 16 K steps of 8 planes
 

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 from driven import fast_backend, opened
 
-from host.config import TrainConfig
-from host.data import Images, split
-from host.errors import CheckpointError
-from host.network import resnet_depth
-from host.run import TrainingRun
-from host.trainer import Trainer
-from hw.contract import ContractError
-from model import checkpoint
-from model.bitops import counted_macs
-from model.run import CHECKPOINT, METRICS, SUMMARY
+from cpt.host.config import TrainConfig
+from cpt.host.data import Images, split
+from cpt.host.errors import CheckpointError
+from cpt.host.network import resnet_depth
+from cpt.host.run import TrainingRun
+from cpt.host.trainer import Trainer
+from cpt.hw.contract import ContractError
+from cpt.model import checkpoint
+from cpt.model.bitops import counted_macs
+from cpt.model.run import CHECKPOINT, METRICS, SUMMARY
 
 CONFIG = TrainConfig(
     model="resnet8", width=4, epochs=3, cycles=1, batch_size=16, lr=0.05, max_shift=1, seed=3

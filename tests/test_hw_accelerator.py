@@ -7,15 +7,15 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from host.packing import pack_operand, unpack_result
-from host.program import Gemm
-from hw.contract import CONTRACT_HASH, Counter, Error, Opcode, encode, preset, register, slot_offset
-from hw.contract.isa import INSTRUCTION_BYTES
-from hw.contract.regs import MAGIC
-from model.golden import int_matmul
-from sim.backend import MEMORY_BASE
-from sim.memory import Stalls, memory_model
-from sim.rtl import RtlBackend
+from cpt.host.packing import pack_operand, unpack_result
+from cpt.host.program import Gemm
+from cpt.hw.contract import CONTRACT_HASH, Counter, Error, Opcode, encode, preset, register, slot_offset
+from cpt.hw.contract.isa import INSTRUCTION_BYTES
+from cpt.hw.contract.regs import MAGIC
+from cpt.model.golden import int_matmul
+from cpt.sim.backend import MEMORY_BASE
+from cpt.sim.memory import Stalls, memory_model
+from cpt.sim.rtl import RtlBackend
 
 TINY = preset("tiny")
 MEMORY_BYTES = 1 << 16

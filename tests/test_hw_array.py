@@ -1,4 +1,4 @@
-"""hw.array, hw.collector, hw.result_buffer: products and sums of whole tiles, at the fastest pace."""
+"""cpt.hw.array, hw.collector, hw.result_buffer: products and sums of whole tiles, at the fastest pace."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from amaranth import Elaboratable, Module
 from hw_planes import flags_of, steps_of
 from hw_streams import SMALL, simulate
 
-from hw.array import Array
-from hw.collector import Collector
-from hw.layouts import result_rows
-from hw.result_buffer import ResultBuffer
+from cpt.hw.array import Array
+from cpt.hw.collector import Collector
+from cpt.hw.layouts import result_rows
+from cpt.hw.result_buffer import ResultBuffer
 
 ROWS, COLS, WIDTH = SMALL.rows, SMALL.cols, SMALL.word_bits
 

@@ -1,4 +1,4 @@
-"""hw.burst: runs cut at 128-byte boundaries."""
+"""cpt.hw.burst: runs cut at 128-byte boundaries."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hw_streams import simulate, stream_get, stream_put
 
-from hw.burst import BurstGenerator
+from cpt.hw.burst import BurstGenerator
 
 
 def cut(address: int, beats: int) -> list[tuple[int, int]]:

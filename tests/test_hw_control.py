@@ -1,4 +1,4 @@
-"""hw.control, hw.watchdog, hw.counters."""
+"""cpt.hw.control, hw.watchdog, hw.counters."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from hw_streams import simulate
 
-from hw.contract import Counter, Error
-from hw.control import Control
-from hw.counters import Counters
-from hw.watchdog import Watchdog
+from cpt.hw.contract import Counter, Error
+from cpt.hw.control import Control
+from cpt.hw.counters import Counters
+from cpt.hw.watchdog import Watchdog
 
 
 @pytest.mark.parametrize("error", list(Error))

@@ -1,4 +1,4 @@
-"""hw.dispatch: decoding, checks, queues, END."""
+"""cpt.hw.dispatch: decoding, checks, queues, END."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from hw_streams import SMALL, simulate, stream_get, stream_put
 
-from hw.contract import Opcode, encode
-from hw.dispatch import QUEUE_INSTRUCTIONS, Dispatch
+from cpt.hw.contract import Opcode, encode
+from cpt.hw.dispatch import QUEUE_INSTRUCTIONS, Dispatch
 
 SLOT_VALUES = {1: (3, 0), 2: (5, 1), 3: (16, 0), 4: (1, 1), 9: (0, 0), 10: (17, 0)}
 """Bits and sign of the slots that the tests name."""

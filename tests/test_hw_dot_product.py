@@ -1,4 +1,4 @@
-"""hw.dot_product: bit-serial products along the anti-diagonals."""
+"""cpt.hw.dot_product: bit-serial products along the anti-diagonals."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hw_planes import flags_of, steps_of
 from hw_streams import simulate
 
-from hw.dot_product import DotProductUnit
+from cpt.hw.dot_product import DotProductUnit
 
 WORD_BITS = 24
 

@@ -1,4 +1,4 @@
-"""hw.drain: result tiles leave as the instruction reference says."""
+"""cpt.hw.drain: result tiles leave as the instruction reference says."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 from amaranth import Elaboratable, Module
 from hw_streams import SMALL, simulate, stream_put
 
-from hw.drain import Drain
-from hw.result_buffer import ResultBuffer
-from hw.write_master import WriteMaster
+from cpt.hw.drain import Drain
+from cpt.hw.result_buffer import ResultBuffer
+from cpt.hw.write_master import WriteMaster
 
 
 class DrainAndBuffer(Elaboratable):

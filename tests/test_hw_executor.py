@@ -1,4 +1,4 @@
-"""hw.executor: tokens, waits and the pace of tiles."""
+"""cpt.hw.executor: tokens, waits and the pace of tiles."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from hw_streams import SMALL, simulate, stream_put
 
-from hw.executor import Executor
+from cpt.hw.executor import Executor
 
 ROWS = SMALL.rows
 

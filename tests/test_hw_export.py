@@ -1,4 +1,4 @@
-"""hw.export: Verilog with the agreed names."""
+"""cpt.hw.export: Verilog with the agreed names."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from hw.blocks import BLOCKS
-from hw.contract import CONTRACT_HASH, ContractError, preset
-from hw.contract.ports import PORTS, TOP
-from hw.export import export, export_block
+from cpt.hw.blocks import BLOCKS
+from cpt.hw.contract import CONTRACT_HASH, ContractError, preset
+from cpt.hw.contract.ports import PORTS, TOP
+from cpt.hw.export import export, export_block
 
 TINY = preset("tiny")
 
@@ -89,7 +89,7 @@ def test_an_unknown_block_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_the_command_refuses_an_unknown_preset_with_status_2(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "hw.export", "--preset", "huge", "-o", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "cpt.hw.export", "--preset", "huge", "-o", str(tmp_path / "out")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert "preset is 'huge'; allowed: zc706, z7020, tiny" in done.stderr

@@ -1,4 +1,4 @@
-"""hw.layouts: the RTL sees the same fields in an instruction as the host writes."""
+"""cpt.hw.layouts: the RTL sees the same fields in an instruction as the host writes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import random
 import pytest
 from amaranth.lib import data
 
-from hw.contract import FORMATS, PRESETS, Opcode, encode
-from hw.layouts import INSTRUCTION_BITS, exec_command, instruction_layout, load_command, step_layout
+from cpt.hw.contract import FORMATS, PRESETS, Opcode, encode
+from cpt.hw.layouts import INSTRUCTION_BITS, exec_command, instruction_layout, load_command, step_layout
 
 
 @pytest.mark.parametrize("opcode", list(Opcode))

@@ -1,4 +1,4 @@
-"""hw.loader: blocks of an operand land where EXEC reads them, never more than two ahead."""
+"""cpt.hw.loader: blocks of an operand land where EXEC reads them, never more than two ahead."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 from hw_memory import ReadMemory
 from hw_streams import SMALL, simulate, stream_put
 
-from hw.loader import Loader
-from hw.operand_buffer import HALVES
-from hw.read_master import MAX_OUTSTANDING
+from cpt.hw.loader import Loader
+from cpt.hw.operand_buffer import HALVES
+from cpt.hw.read_master import MAX_OUTSTANDING
 
 GROUP_BYTES = {operand: SMALL.group_bytes(operand) for operand in "ab"}
 

@@ -1,4 +1,4 @@
-"""hw.popcount: ones of ``a & b``, every cycle."""
+"""cpt.hw.popcount: ones of ``a & b``, every cycle."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from hw_streams import simulate
 
-from hw.popcount import Popcount, popcount_latency_cycles
-from sim.fast.pipeline import popcount_cycles
+from cpt.hw.popcount import Popcount, popcount_latency_cycles
+from cpt.sim.fast.pipeline import popcount_cycles
 
 
 @pytest.mark.parametrize("word_bits", [1, 2, 8, 24, 48, 72, 144])

@@ -1,4 +1,4 @@
-"""hw.read_arbiter: two masters, one port, data back to whom asked."""
+"""cpt.hw.read_arbiter: two masters, one port, data back to whom asked."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hw_memory import ReadMemory
 from hw_streams import simulate, stream_put
 
-from hw.read_arbiter import ReadArbiter
+from cpt.hw.read_arbiter import ReadArbiter
 
 
 def tagged(address: int) -> int:

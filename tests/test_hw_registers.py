@@ -1,4 +1,4 @@
-"""hw.registers: the AXI4-Lite slave against the register map."""
+"""cpt.hw.registers: the AXI4-Lite slave against the register map."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from hw_streams import simulate
 
-from hw.contract import REGISTERS, register, slot_offset
-from hw.contract.config import SLOTS
-from hw.registers import KEPT, LOCKED, PLAIN, RegisterFile
+from cpt.hw.contract import REGISTERS, register, slot_offset
+from cpt.hw.contract.config import SLOTS
+from cpt.hw.registers import KEPT, LOCKED, PLAIN, RegisterFile
 
 
 async def write(ctx: Any, bus: Any, offset: int, value: int, strobe: int = 0xF, skew: int = 0) -> None:

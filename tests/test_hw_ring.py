@@ -1,4 +1,4 @@
-"""hw.ring: instructions in order, aligned bursts, no more than there is room for."""
+"""cpt.hw.ring: instructions in order, aligned bursts, no more than there is room for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hw_memory import ReadMemory
 from hw_streams import simulate, stream_get
 
-from hw.ring import PREFETCH_INSTRUCTIONS, Ring
+from cpt.hw.ring import PREFETCH_INSTRUCTIONS, Ring
 
 BASE = 0x7000
 

@@ -1,4 +1,4 @@
-"""hw.sequencer: the order of steps against the golden anti-diagonals."""
+"""cpt.hw.sequencer: the order of steps against the golden anti-diagonals."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hw_planes import flags_of, steps_of
 from hw_streams import SMALL, simulate, stream_put
 
-from hw.sequencer import Sequencer
+from cpt.hw.sequencer import Sequencer
 
 
 def command(

@@ -1,4 +1,4 @@
-"""Dependencies point one way: hw.contract <- host, model <- sim <- cpt; and the runtime needs no torch."""
+"""Dependencies point one way: hw.contract <- host, model <- sim <- commands; the runtime needs no torch."""
 
 import ast
 import subprocess
@@ -8,23 +8,26 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("hw", "host", "sim", "model", "cpt")
+PARTS = ("hw", "host", "sim", "model")
+"""Packages of `cpt` whose folders stand at the top of the tree; `cpt` holds a link to each."""
 MODULES = {
-    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
-    for package in PACKAGES
-    for path in sorted((ROOT / package).rglob("*.py"))
+    ".".join([*prefix, *path.relative_to(ROOT).with_suffix("").parts]).removesuffix(".__init__"): path
+    for folder, prefix in (("cpt", ()), *((part, ("cpt",)) for part in PARTS))
+    for path in sorted((ROOT / folder).rglob("*.py"))
+    if folder != "cpt" or path.parent == ROOT / "cpt"
 }
 STANDARD = sys.stdlib_module_names
 RULES = {
     # package: the other packages and third-party modules it may import
-    "hw.contract": set(),
-    "hw": {"amaranth"},
-    "model": {"numpy", "torch", "skimage", "sklearn", "scipy", "PIL", "matplotlib"},
-    "host": {"numpy", "pynq", "pynqmetadata", "tqdm", "hw.contract", "model"},
-    "sim": None,
+    "cpt.hw.contract": set(),
+    "cpt.hw": {"amaranth"},
+    "cpt.model": {"numpy", "torch", "skimage", "sklearn", "scipy", "PIL", "matplotlib"},
+    "cpt.host": {"numpy", "pynq", "pynqmetadata", "tqdm", "cpt.hw.contract", "cpt.model"},
+    "cpt.sim": None,
     "cpt": None,
 }
-NOT_ABOVE = {"sim": {"cpt"}, "cpt": set()}
+COMMANDS = {name for name in MODULES if name.count(".") == 1 and name.partition(".")[2] not in PARTS}
+NOT_ABOVE = {"cpt.sim": COMMANDS, "cpt": set()}
 """What the packages that may import everything else still may not."""
 
 
@@ -68,7 +71,7 @@ def reachable(module):
 def third_party(modules):
     """Top-level names outside project and standard library that ``modules`` import."""
     names = {name.partition(".")[0] for module in modules for name in imports(module)}
-    return names - STANDARD - set(PACKAGES)
+    return names - STANDARD - {"cpt"}
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
@@ -81,30 +84,30 @@ def test_every_import_is_allowed_in_its_package(module):
             assert not within(name, NOT_ABOVE[own]), f"{module} imports {name}"
         else:
             # gateware derives from the contract, which lies inside its own package
-            assert within(name, RULES[own] | ({"hw.contract"} if own == "hw" else set())), (
+            assert within(name, RULES[own] | ({"cpt.hw.contract"} if own == "cpt.hw" else set())), (
                 f"{module} imports {name}; allowed beside its own package: {sorted(RULES[own])}"
             )
 
 
-@pytest.mark.parametrize("module", sorted(name for name in MODULES if package(name) == "host"))
+@pytest.mark.parametrize("module", sorted(name for name in MODULES if package(name) == "cpt.host"))
 def test_the_runtime_reaches_nothing_but_numpy_and_pynq(module):
     """Through whatever it imports, the modules of `model` included."""
     assert third_party(reachable(module)) <= {"numpy", "pynq", "pynqmetadata", "tqdm"}
 
 
 def test_the_fast_model_reaches_nothing_but_numpy():
-    assert third_party(reachable("sim.fast")) <= {"numpy"}
+    assert third_party(reachable("cpt.sim.fast")) <= {"numpy"}
 
 
 def test_only_driver_and_devices_import_pynq():
-    importers = {name for name in MODULES if package(name) == "host" and "pynq" in third_party({name})}
-    assert importers == {"host.contiguous", "host.driver", "host.linux"}
+    importers = {name for name in MODULES if package(name) == "cpt.host" and "pynq" in third_party({name})}
+    assert importers == {"cpt.host.contiguous", "cpt.host.driver", "cpt.host.linux"}
 
 
 def test_gateware_evaluates_its_annotations():
     """Postponed ones make an Amaranth component fail and a Struct silently empty."""
     for module, path in MODULES.items():
-        if package(module) in ("hw", "hw.contract"):
+        if package(module) in ("cpt.hw", "cpt.hw.contract"):
             assert "from __future__" not in path.read_text(encoding="utf-8"), module
 
 
@@ -131,16 +134,16 @@ except ImportError:
 else:
     raise SystemExit("torch is not blocked")
 
-import host
-for info in pkgutil.walk_packages(host.__path__, "host."):
+from cpt import host
+for info in pkgutil.walk_packages(host.__path__, "cpt.host."):
     importlib.import_module(info.name)
 
 import numpy as np
-from host.config import TrainConfig
-from host.data import Images, split
-from host.driver import Accelerator
-from host.trainer import Trainer
-from sim.device import open_simulated
+from cpt.host.config import TrainConfig
+from cpt.host.data import Images, split
+from cpt.host.driver import Accelerator
+from cpt.host.trainer import Trainer
+from cpt.sim.device import open_simulated
 
 rng = np.random.default_rng(0)
 labels = np.arange(80) % 4

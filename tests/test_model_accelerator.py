@@ -6,13 +6,13 @@ import torch
 from driven import fast_backend, opened
 from torch import nn
 
-from host.engine import GemmEngine
-from host.layers import QuantConv2d as AcceleratorConv2d
-from host.layers import StepContext
-from host.precision import BACKWARD_SLOT, FORWARD_SLOT, PrecisionSlots
-from model.architecture import Conv
-from model.config import QuantConfig
-from model.layers import QuantConv2d
+from cpt.host.engine import GemmEngine
+from cpt.host.layers import QuantConv2d as AcceleratorConv2d
+from cpt.host.layers import StepContext
+from cpt.host.precision import BACKWARD_SLOT, FORWARD_SLOT, PrecisionSlots
+from cpt.model.architecture import Conv
+from cpt.model.config import QuantConfig
+from cpt.model.layers import QuantConv2d
 
 torch.set_num_threads(1)
 SEED, LAYER = 5, 3

@@ -2,9 +2,9 @@
 
 import pytest
 
-from model.architecture import cifar_resnet, imagenet_resnet, mobilenet_v2
-from model.bitops import PassBitops, counted_macs, pass_bitops, run_bitops, run_gbitops, saving
-from model.schedule import CyclicCosine, Plan, Static
+from cpt.model.architecture import cifar_resnet, imagenet_resnet, mobilenet_v2
+from cpt.model.bitops import PassBitops, counted_macs, pass_bitops, run_bitops, run_gbitops, saving
+from cpt.model.schedule import CyclicCosine, Plan, Static
 
 STATIC_8 = Plan(Static(8), Static(8))
 

@@ -9,9 +9,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from model import checkpoint
-from model.checkpoint import CheckpointError
-from model.files import write_atomically
+from cpt.model import checkpoint
+from cpt.model.checkpoint import CheckpointError
+from cpt.model.files import write_atomically
 
 ARRAYS = {
     "weight": np.arange(12, dtype=np.float32).reshape(3, 4),

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from model.data import DataError, ImageArrays, ImageFolder, ImageSet, load_cifar, load_svhn, shuffled
-from model.data.images import augment
-from model.data.order import draws
+from cpt.model.data import DataError, ImageArrays, ImageFolder, ImageSet, load_cifar, load_svhn, shuffled
+from cpt.model.data.images import augment
+from cpt.model.data.order import draws
 
 RNG = np.random.default_rng(11)
 TRAIN_10 = [f"data_batch_{number}" for number in range(1, 6)]

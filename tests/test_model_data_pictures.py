@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.data import DataError, load_div2k, load_photographs, load_urban100
-from model.data.pictures import reduce
+from cpt.model.data import DataError, load_div2k, load_photographs, load_urban100
+from cpt.model.data.pictures import reduce
 
 RNG = np.random.default_rng(5)
 SCALE = 4

@@ -5,8 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from model.data import DataError, load_penn_treebank, load_python_text, load_wikitext103
-from model.training import LanguageModel
+from cpt.model.data import DataError, load_penn_treebank, load_python_text, load_wikitext103
+from cpt.model.training import LanguageModel
 
 WIKITEXT = " \n = Heading = \n \n the cat <unk> the mat . \n", " \n the dog . \n"
 PTB = " the cat sat on <unk> mat \n a N cat \n", " the dog sat \n"

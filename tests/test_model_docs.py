@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from model.noise import GOLDEN, mix, noise_key, uniform
+from cpt.model.noise import GOLDEN, mix, noise_key, uniform
 
 DOCS = Path(__file__).parent.parent / "docs"
 torch.set_num_threads(1)

@@ -5,12 +5,12 @@ import json
 import pytest
 
 from cpt.main import main
-from model.figures.canvas import add_legend, colour, line, marker, new_figure, save
-from model.figures.history import find_histories, repeats
-from model.figures.layers import draw_layer_map
-from model.figures.planned import planned
-from model.figures.schedule import draw_schedule
-from model.training import TorchConfig
+from cpt.model.figures.canvas import add_legend, colour, line, marker, new_figure, save
+from cpt.model.figures.history import find_histories, repeats
+from cpt.model.figures.layers import draw_layer_map
+from cpt.model.figures.planned import planned
+from cpt.model.figures.schedule import draw_schedule
+from cpt.model.training import TorchConfig
 
 ACCELERATOR = {"simulated_seconds": 4.0, "array": {"name": "tiny"}, "clock_mhz": 200, "memory_model": "ideal"}
 EPOCHS = 4

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from model import golden
-from model.functional import (
+from cpt.model import golden
+from cpt.model.functional import (
     Noise,
     Range,
     add_noise_,
@@ -18,9 +18,9 @@ from model.functional import (
     tensor_range,
     uniform,
 )
-from model.noise import mix as python_mix
-from model.noise import noise_key as python_noise_key
-from model.noise import uniform as numpy_uniform
+from cpt.model.noise import mix as python_mix
+from cpt.model.noise import noise_key as python_noise_key
+from cpt.model.noise import uniform as numpy_uniform
 
 
 @pytest.mark.parametrize("bits", range(1, 17))

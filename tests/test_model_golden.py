@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from model.golden import (
+from cpt.model.golden import (
     REFERENCE_FLOOR,
     ConvGeometry,
     conv_dw,
@@ -13,7 +13,7 @@ from model.golden import (
     int_matmul,
     quantise,
 )
-from model.noise import noise_key, uniform
+from cpt.model.noise import noise_key, uniform
 
 GEOMETRIES = [
     ConvGeometry(2, 5, 5, 3, 4, kernel=3, stride=1, padding=1),

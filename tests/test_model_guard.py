@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from model.config import QuantConfig
-from model.guard import TrainingDiverged, check_step
-from model.quantize import quantize_
+from cpt.model.config import QuantConfig
+from cpt.model.guard import TrainingDiverged, check_step
+from cpt.model.quantize import quantize_
 
 torch.set_num_threads(1)
 

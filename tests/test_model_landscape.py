@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from cpt.main import main
-from model import QuantConfig, quantize_
-from model.landscape import filter_normalised, landscape
-from model.networks import cifar_resnet
+from cpt.model import QuantConfig, quantize_
+from cpt.model.landscape import filter_normalised, landscape
+from cpt.model.networks import cifar_resnet
 
 torch.set_num_threads(1)
 

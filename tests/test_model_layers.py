@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch import nn
 
-from model import golden
-from model.config import QuantConfig
-from model.layers import QuantConv2d, QuantLinear
-from model.noise import noise_key, uniform
-from model.quantize import quantize_
-from model.ranges import RunningRange
+from cpt.model import golden
+from cpt.model.config import QuantConfig
+from cpt.model.layers import QuantConv2d, QuantLinear
+from cpt.model.noise import noise_key, uniform
+from cpt.model.quantize import quantize_
+from cpt.model.ranges import RunningRange
 
 torch.set_num_threads(1)
 SEED, LAYER = 11, 5

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from model.config import QuantConfig
-from model.ldp import LearnedPrecision
-from model.pfq import ProgressiveFractional
-from model.quantize import precision, precisions, quantize_
-from model.range_test import RangeTest
+from cpt.model.config import QuantConfig
+from cpt.model.ldp import LearnedPrecision
+from cpt.model.pfq import ProgressiveFractional
+from cpt.model.quantize import precision, precisions, quantize_
+from cpt.model.range_test import RangeTest
 
 torch.set_num_threads(1)
 MACS = {"0": 300, "2": 100}

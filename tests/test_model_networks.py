@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from model import networks
-from model.config import QuantConfig
-from model.layer_summary import summary
-from model.ldp import LearnedPrecision
-from model.pfq import ProgressiveFractional
-from model.quantize import precisions, quantize_
-from model.schedulers import CyclicPrecision, RandomPrecision, StaticPrecision
+from cpt.model import networks
+from cpt.model.config import QuantConfig
+from cpt.model.layer_summary import summary
+from cpt.model.ldp import LearnedPrecision
+from cpt.model.pfq import ProgressiveFractional
+from cpt.model.quantize import precisions, quantize_
+from cpt.model.schedulers import CyclicPrecision, RandomPrecision, StaticPrecision
 
 torch.set_num_threads(1)
 

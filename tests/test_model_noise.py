@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from model.noise import GOLDEN, mix, noise_key, uniform
+from cpt.model.noise import GOLDEN, mix, noise_key, uniform
 
 
 def test_vectors_of_the_specification_hold():

@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from model.config import QuantConfig
-from model.functional import Noise, noise_like
-from model.layers import FixedPointBatchNorm2d
-from model.noise import noise_key
-from model.optimiser import FixedPointSGD
-from model.quantisers import DoReFa, Wageubn
-from model.quantisers.wageubn import error, flagged_error, shift
-from model.quantize import quantize_
+from cpt.model.config import QuantConfig
+from cpt.model.functional import Noise, noise_like
+from cpt.model.layers import FixedPointBatchNorm2d
+from cpt.model.noise import noise_key
+from cpt.model.optimiser import FixedPointSGD
+from cpt.model.quantisers import DoReFa, Wageubn
+from cpt.model.quantisers.wageubn import error, flagged_error, shift
+from cpt.model.quantize import quantize_
 
 BITS = [2, 4, 8]
 

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 import cpt
-from model import architecture, bitops, networks
-from model.config import QuantConfig
-from model.layer_summary import summary
-from model.ldp import LearnedPrecision
-from model.quantize import precision, precisions, quantize_, set_precision
+from cpt.model import architecture, bitops, networks
+from cpt.model.config import QuantConfig
+from cpt.model.layer_summary import summary
+from cpt.model.ldp import LearnedPrecision
+from cpt.model.quantize import precision, precisions, quantize_, set_precision
 
 torch.set_num_threads(1)
 
@@ -252,7 +252,8 @@ def test_the_api_is_at_hand_in_cpt_and_loads_torch_only_when_used():
     assert cpt.quantize_ is quantize_
     assert cpt.precision is precision
     code = (
-        "import sys, cpt, model, model.golden, model.noise, model.ranges, model.schedule, model.bitops;"
+        "import sys, cpt.model.golden, cpt.model.noise, cpt.model.ranges, cpt.model.schedule;"
+        "import cpt.model.bitops;"
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

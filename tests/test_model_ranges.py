@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from model.ranges import RunningRange
+from cpt.model.ranges import RunningRange
 
 
 def test_first_value_is_the_first_range_itself():

@@ -5,10 +5,10 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_sequence
 
-from model.config import QuantConfig
-from model.layer_summary import summary
-from model.ldp import LearnedPrecision
-from model.quantize import precision, precisions, quantize_, set_precision
+from cpt.model.config import QuantConfig
+from cpt.model.layer_summary import summary
+from cpt.model.ldp import LearnedPrecision
+from cpt.model.quantize import precision, precisions, quantize_, set_precision
 
 torch.set_num_threads(1)
 FULL = QuantConfig(fw=0, bw=0)

@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from host.config import TrainConfig
-from model.training import TorchConfig
+from cpt.host.config import TrainConfig
+from cpt.model.training import TorchConfig
 
 
 def test_both_kinds_of_run_have_the_same_defaults():

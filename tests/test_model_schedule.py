@@ -2,7 +2,7 @@
 
 import pytest
 
-from model.schedule import (
+from cpt.model.schedule import (
     CosineAnnealing,
     CyclicCosine,
     Delayed,

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from model.quantize import precisions, quantize_
-from model.schedulers import (
+from cpt.model.quantize import precisions, quantize_
+from cpt.model.schedulers import (
     CyclicPrecision,
     ProgressivePrecision,
     RandomPrecision,

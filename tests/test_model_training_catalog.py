@@ -9,8 +9,8 @@ from PIL import Image
 from scipy.io import savemat
 from torch_runs import LANGUAGE, LSTM, PICTURES, SMALL
 
-from model.training import TorchTrainer, open_task
-from model.training.catalog import BUNDLED, NAMES
+from cpt.model.training import TorchTrainer, open_task
+from cpt.model.training.catalog import BUNDLED, NAMES
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch_losses
 
-from model.training.distributed import Processes
+from cpt.model.training.distributed import Processes
 
 SCRIPT = Path(torch_losses.__file__)
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from cpt import train
-from model.training.catalog import NAMES
-from model.training.config import METHODS
+from cpt.model.training.catalog import NAMES
+from cpt.model.training.config import METHODS
 
 PAGE = (Path(__file__).parent.parent / "docs" / "training.md").read_text(encoding="utf-8")
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from model.training.prefetch import prefetched
+from cpt.model.training.prefetch import prefetched
 
 
 @pytest.mark.parametrize("workers", [0, 1, 4])

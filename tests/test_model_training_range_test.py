@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from cpt.main import main
-from model.data import ImageArrays, ImageSet
-from model.range_test import RangeTest
-from model.training import Classification, TorchConfig
-from model.training.range_test import find_bounds, guessing
+from cpt.model.data import ImageArrays, ImageSet
+from cpt.model.range_test import RangeTest
+from cpt.model.training import Classification, TorchConfig
+from cpt.model.training.range_test import find_bounds, guessing
 
 torch.set_num_threads(1)
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from torch_runs import LANGUAGE, LSTM, PICTURES, SMALL, images, language, pictures
 
-from model import checkpoint
-from model.checkpoint import CheckpointError
-from model.run import CHECKPOINT, METRICS, SUMMARY
-from model.training import TorchRun, TorchTrainer
+from cpt.model import checkpoint
+from cpt.model.checkpoint import CheckpointError
+from cpt.model.run import CHECKPOINT, METRICS, SUMMARY
+from cpt.model.training import TorchRun, TorchTrainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

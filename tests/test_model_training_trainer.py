@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch_runs import LANGUAGE, LSTM, PICTURES, SMALL, images, language, pictures
 
-from model.data import DataError
-from model.quantize import precisions
-from model.training import TorchConfig, TorchRun, TorchTrainer, TrainingDiverged, open_task
-from model.training.config import METHODS
-from model.training.distributed import Processes, join
-from model.training.learning_rate import LearningRate
-from model.training.state import weights_sha256
-from model.training.tasks import psnr
+from cpt.model.data import DataError
+from cpt.model.quantize import precisions
+from cpt.model.training import TorchConfig, TorchRun, TorchTrainer, TrainingDiverged, open_task
+from cpt.model.training.config import METHODS
+from cpt.model.training.distributed import Processes, join
+from cpt.model.training.learning_rate import LearningRate
+from cpt.model.training.state import weights_sha256
+from cpt.model.training.tasks import psnr
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -126,8 +126,8 @@ def test_evaluation_is_at_the_stated_bits_and_leaves_the_training_bits():
 
 def test_work_is_counted_as_the_papers_do(tmp_path):
     """MACs of all layers + 2 per batch-norm element, times fw**2 + 2*fw*bw, over the images trained on."""
-    from model.architecture import cifar_resnet
-    from model.bitops import counted_macs
+    from cpt.model.architecture import cifar_resnet
+    from cpt.model.bitops import counted_macs
 
     macs = counted_macs(cifar_resnet(8, 4, 8, 1, 4).layers)
     static, _ = train(replace(SMALL, method="static", fw=(6, 6), bw=(8, 8), steps=3), images(), tmp_path)

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from hw.blocks import BLOCKS as BUILT
-from hw.contract import preset
-from sim.bench import runner
-from sim.bench.__main__ import main
-from sim.bench.blocks import BLOCKS
-from sim.bench.runner import BenchFailure, run_bench
-from sim.verilator import BUILD_ROOT
+from cpt.hw.blocks import BLOCKS as BUILT
+from cpt.hw.contract import preset
+from cpt.sim.bench import runner
+from cpt.sim.bench.__main__ import main
+from cpt.sim.bench.blocks import BLOCKS
+from cpt.sim.bench.runner import BenchFailure, run_bench
+from cpt.sim.verilator import BUILD_ROOT
 
 TINY = preset("tiny")
 SAMPLE = ("registers", "dispatch", "loader", "executor", "drain", "accelerator")
@@ -42,7 +42,7 @@ def test_a_fault_in_the_verilog_fails_the_bench(monkeypatch):
     monkeypatch.setattr(runner, "exported", _fresh)
     with pytest.raises(BenchFailure, match="count is") as caught:
         run_bench("popcount", TINY, seed=3, rounds=1)
-    assert "replay: python -m sim.bench --block popcount --preset tiny --seed 3 --rounds 1" in str(
+    assert "replay: python -m cpt.sim.bench --block popcount --preset tiny --seed 3 --rounds 1" in str(
         caught.value
     )
 

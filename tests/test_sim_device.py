@@ -7,12 +7,12 @@ import pynq
 import pytest
 from driven import Multiplication, codes, fast_backend, opened
 
-from host.contiguous import Regions
-from host.driver import Accelerator
-from host.errors import DeviceError
-from hw.contract import ContractError, preset
-from hw.contract.handoff import VLNVS, hwh
-from sim.device import SimulatedDevice, open_simulated
+from cpt.host.contiguous import Regions
+from cpt.host.driver import Accelerator
+from cpt.host.errors import DeviceError
+from cpt.hw.contract import ContractError, preset
+from cpt.hw.contract.handoff import VLNVS, hwh
+from cpt.sim.device import SimulatedDevice, open_simulated
 
 
 def multiplication(accelerator):

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 
 from cpt.devices import open_accelerator
+from cpt.host.config import TrainConfig
+from cpt.host.data import Dataset, Images
+from cpt.host.engine import GemmEngine
+from cpt.host.metrics import Tally
+from cpt.host.network import ResNet
+from cpt.host.trainer import Trainer
+from cpt.hw.contract import preset
 from cpt.main import main
-from host.config import TrainConfig
-from host.data import Dataset, Images
-from host.engine import GemmEngine
-from host.metrics import Tally
-from host.network import ResNet
-from host.trainer import Trainer
-from hw.contract import preset
-from model.architecture import cifar_resnet
-from sim.fast.forecast import Forecast, ShapeRecorder, total
-from sim.memory import memory_model
+from cpt.model.architecture import cifar_resnet
+from cpt.sim.fast.forecast import Forecast, ShapeRecorder, total
+from cpt.sim.memory import memory_model
 
 SMALL = ("--width", "4", "--batch-size", "4")
 

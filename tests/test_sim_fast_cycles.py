@@ -5,18 +5,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from host.program import Gemm
-from hw.contract import ArrayConfig, Counter, OperandLayout, decode, preset
-from hw.popcount import popcount_latency_cycles
-from sim.backend import MEMORY_BASE, Backend
-from sim.bare import BareMachine
-from sim.fast import FastBackend
-from sim.fast.checks import decoded
-from sim.fast.pipeline import popcount_cycles
-from sim.fast.product import Precision
-from sim.fast.timing import Timekeeper, simulate
-from sim.memory import MEMORY_MODELS, memory_model
-from sim.rtl import RtlBackend
+from cpt.host.program import Gemm
+from cpt.hw.contract import ArrayConfig, Counter, OperandLayout, decode, preset
+from cpt.hw.popcount import popcount_latency_cycles
+from cpt.sim.backend import MEMORY_BASE, Backend
+from cpt.sim.bare import BareMachine
+from cpt.sim.fast import FastBackend
+from cpt.sim.fast.checks import decoded
+from cpt.sim.fast.pipeline import popcount_cycles
+from cpt.sim.fast.product import Precision
+from cpt.sim.fast.timing import Timekeeper, simulate
+from cpt.sim.memory import MEMORY_MODELS, memory_model
+from cpt.sim.rtl import RtlBackend
 
 TOLERANCE = 0.02
 CASES = 40

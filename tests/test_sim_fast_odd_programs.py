@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from host.program import Program
-from hw.contract import ArrayConfig, Counter, Opcode, encode, preset
-from hw.contract.layout import SUM_ROWS
-from sim.backend import MEMORY_BASE, Backend
-from sim.bare import BareMachine
-from sim.fast import FastBackend
-from sim.memory import memory_model
-from sim.rtl import RtlBackend
+from cpt.host.program import Program
+from cpt.hw.contract import ArrayConfig, Counter, Opcode, encode, preset
+from cpt.hw.contract.layout import SUM_ROWS
+from cpt.sim.backend import MEMORY_BASE, Backend
+from cpt.sim.bare import BareMachine
+from cpt.sim.fast import FastBackend
+from cpt.sim.memory import memory_model
+from cpt.sim.rtl import RtlBackend
 
 RING_LOG2 = 8
 OPERANDS = MEMORY_BASE + (32 << RING_LOG2)

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from hw.contract import REGISTERS, Counter, Error, Opcode, encode, preset, register, slot_offset
-from sim.backend import MEMORY_BASE, Backend
-from sim.fast import FastBackend
-from sim.memory import memory_model
-from sim.rtl import RtlBackend
+from cpt.hw.contract import REGISTERS, Counter, Error, Opcode, encode, preset, register, slot_offset
+from cpt.sim.backend import MEMORY_BASE, Backend
+from cpt.sim.fast import FastBackend
+from cpt.sim.memory import memory_model
+from cpt.sim.rtl import RtlBackend
 
 MEMORY_BYTES = 1 << 16
 OPERANDS = MEMORY_BASE + 4096

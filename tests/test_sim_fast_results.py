@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from host.packing import pack_operand, unpack_operand, unpack_result
-from host.program import Gemm, Program
-from hw.contract import ArrayConfig, Error, Opcode, OperandLayout, encode, preset, register
-from sim.bare import BareMachine, MachineFault
-from sim.fast import FastBackend
-from sim.fast.product import Precision
-from sim.memory import memory_model
+from cpt.host.packing import pack_operand, unpack_operand, unpack_result
+from cpt.host.program import Gemm, Program
+from cpt.hw.contract import ArrayConfig, Error, Opcode, OperandLayout, encode, preset, register
+from cpt.sim.bare import BareMachine, MachineFault
+from cpt.sim.fast import FastBackend
+from cpt.sim.fast.product import Precision
+from cpt.sim.memory import memory_model
 
 RING_LOG2 = 13
 RING_BYTES = 32 << RING_LOG2

@@ -6,8 +6,8 @@ from fractions import Fraction
 
 import pytest
 
-from hw.contract import ContractError
-from sim.memory import MEMORY_MODELS, MemoryModel, Stalls, memory_model
+from cpt.hw.contract import ContractError
+from cpt.sim.memory import MEMORY_MODELS, MemoryModel, Stalls, memory_model
 
 
 def test_ps_ddr_gives_two_beats_per_cycle_at_200_mhz() -> None:

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from sim import verilator
-from sim.verilator import KEPT_BUILDS, BuildError, cached_build, run_tool, sources_key
+from cpt.sim import verilator
+from cpt.sim.verilator import KEPT_BUILDS, BuildError, cached_build, run_tool, sources_key
 
 
 @pytest.fixture(autouse=True)

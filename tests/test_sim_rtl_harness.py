@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sim.memory import MemoryModel, Stalls
-from sim.rtl import EventKind, RtlError
-from sim.rtl.build import HERE, LIBRARY, compile_verilog
-from sim.rtl.library import Simulation
-from sim.verilator import cached_build, sources_key
+from cpt.sim.memory import MemoryModel, Stalls
+from cpt.sim.rtl import EventKind, RtlError
+from cpt.sim.rtl.build import HERE, LIBRARY, compile_verilog
+from cpt.sim.rtl.library import Simulation
+from cpt.sim.verilator import cached_build, sources_key
 
 STAND_IN = Path(__file__).parent / "faulty_accelerator.v"
 BASE = 0x1000_0000

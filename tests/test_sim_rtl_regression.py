@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from hw.contract import preset
-from sim import regression
-from sim.stimulus import PRECISIONS, RANDOM_SHAPES, case_count, edge_shapes, make_case
+from cpt.hw.contract import preset
+from cpt.sim import regression
+from cpt.sim.stimulus import PRECISIONS, RANDOM_SHAPES, case_count, edge_shapes, make_case
 
 TINY = preset("tiny")
 
@@ -50,7 +50,7 @@ def test_a_difference_fails_with_the_command_that_replays_it(monkeypatch, capsys
     message = capsys.readouterr().err
     assert "RtlBackend product" in message
     assert "(1 of " in message
-    assert "replay: python -m sim.regression --preset tiny --case 5 --seed 9" in message
+    assert "replay: python -m cpt.sim.regression --preset tiny --case 5 --seed 9" in message
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sim.scoreboard import Mismatch, Scoreboard
+from cpt.sim.scoreboard import Mismatch, Scoreboard
 
 
 def test_the_first_difference_is_named_with_its_place():

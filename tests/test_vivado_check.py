@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-import sim.vivado.check
+import cpt.sim.vivado.check
+from cpt.hw.contract import ContractError, preset
+from cpt.hw.contract.board import BOARDS, Capacity, board
 from cpt.main import main
-from hw.contract import ContractError, preset
-from hw.contract.board import BOARDS, Capacity, board
-from sim.vivado.synthesis import Resources, Synthesis, synthesis_problems, synthesise
+from cpt.sim.vivado.synthesis import Resources, Synthesis, synthesis_problems, synthesise
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def test_both_boards_pass_every_check(quick, capsys):
 
 
 def test_a_stale_page_fails_the_command_with_its_name(quick, capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr(sim.vivado.check, "DOCS", tmp_path)
+    monkeypatch.setattr(cpt.sim.vivado.check, "DOCS", tmp_path)
     assert main(["bitstream", "--check", "--board", "zc706", "--no-synthesis"]) == 1
     captured = capsys.readouterr()
     assert captured.out == "zc706: FAIL generated pages\n"
@@ -107,7 +107,7 @@ def test_a_build_that_vivado_ends_badly_names_its_log(quick, capsys, monkeypatch
 
 
 def test_a_handoff_that_differs_from_the_contract_is_not_delivered(quick, capsys, monkeypatch, tmp_path):
-    from hw.contract.handoff import hwh
+    from cpt.hw.contract.handoff import hwh
 
     other = tmp_path / "other.hwh"
     other.write_text(hwh(preset("tiny"), board=board("zc706")).replace("0x43C00", "0x43C10"))
@@ -119,7 +119,7 @@ def test_a_handoff_that_differs_from_the_contract_is_not_delivered(quick, capsys
 
 
 def test_a_complete_build_gets_a_manifest(quick, capsys, monkeypatch, tmp_path):
-    from hw.contract.handoff import hwh
+    from cpt.hw.contract.handoff import hwh
 
     good = tmp_path / "good.hwh"
     good.write_text(hwh(preset("tiny"), board=board("zc706")))

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from cpt.main import main
-from hw.contract import ContractError, preset
-from hw.contract.board import BOARDS, Board, board
-from hw.contract.handoff import hwh
-from hw.export import accelerator_verilog
-from hw.vivado.build import (
+from cpt.hw.contract import ContractError, preset
+from cpt.hw.contract.board import BOARDS, Board, board
+from cpt.hw.contract.handoff import hwh
+from cpt.hw.export import accelerator_verilog
+from cpt.hw.vivado.build import (
     DELIVERED,
     SCRIPTS,
     BuildError,
@@ -20,15 +19,16 @@ from hw.vivado.build import (
     require_vivado,
     write_manifest,
 )
-from hw.vivado.settings import Build, settings_tcl
-from sim.vivado.checks.documents import document_problems
-from sim.vivado.checks.handoff import handoff_problems
-from sim.vivado.checks.ipxact import component_problems
-from sim.vivado.checks.lint import lint_problems
-from sim.vivado.checks.ports import port_problems
-from sim.vivado.checks.scripts import BAD_DESIGNS, run_build, script_problems
-from sim.vivado.standin import Scenario, ScriptError, Session, run_script
-from sim.vivado.standin.scenario import VERSIONS
+from cpt.hw.vivado.settings import Build, settings_tcl
+from cpt.main import main
+from cpt.sim.vivado.checks.documents import document_problems
+from cpt.sim.vivado.checks.handoff import handoff_problems
+from cpt.sim.vivado.checks.ipxact import component_problems
+from cpt.sim.vivado.checks.lint import lint_problems
+from cpt.sim.vivado.checks.ports import port_problems
+from cpt.sim.vivado.checks.scripts import BAD_DESIGNS, run_build, script_problems
+from cpt.sim.vivado.standin import Scenario, ScriptError, Session, run_script
+from cpt.sim.vivado.standin.scenario import VERSIONS
 
 
 @pytest.fixture(scope="module")
@@ -218,15 +218,15 @@ def test_another_clock_reaches_the_handoff(verilog: Path, tmp_path: Path) -> Non
 
 def test_the_interpreter_inside_python_does_as_well(zc706: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tkinter")
-    monkeypatch.setattr("sim.vivado.standin.interpreter.shutil.which", lambda name: None)
+    monkeypatch.setattr("cpt.sim.vivado.standin.interpreter.shutil.which", lambda name: None)
     assert script_problems(zc706) == []
     with pytest.raises(ScriptError, match="setup slack is -1"):
         run_build(zc706, Scenario(setup_slack_ns=-1))
 
 
 def test_a_machine_without_tcl_gets_one_line(zc706: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sim.vivado.standin.interpreter.shutil.which", lambda name: None)
-    monkeypatch.setattr("sim.vivado.standin.interpreter.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("cpt.sim.vivado.standin.interpreter.shutil.which", lambda name: None)
+    monkeypatch.setattr("cpt.sim.vivado.standin.interpreter.importlib.util.find_spec", lambda name: None)
     assert script_problems(zc706) == [
         "no Tcl interpreter; allowed: tclsh on PATH (package tcl) or a Python with tkinter"
     ]

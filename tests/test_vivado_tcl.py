@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from hw.vivado.tcl import split_list, word
-from sim.vivado.standin.interpreter import run_script
+from cpt.hw.vivado.tcl import split_list, word
+from cpt.sim.vivado.standin.interpreter import run_script
 
 AWKWARD = [
     "",

@@ -11,11 +11,11 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import torch
 from torch_runs import LANGUAGE, LSTM, SMALL, images, language
 
-from model import checkpoint
-from model.run import CHECKPOINT
-from model.training import TorchRun, TorchTrainer
-from model.training.distributed import join
-from model.training.state import weights_sha256
+from cpt.model import checkpoint
+from cpt.model.run import CHECKPOINT
+from cpt.model.training import TorchRun, TorchTrainer
+from cpt.model.training.distributed import join
+from cpt.model.training.state import weights_sha256
 
 STEPS = 6
 SEEDS = 6

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from model.data import ImageArrays, ImageSet, TokenSet
-from model.data.pictures import Held, Picture, PictureSet
-from model.training import Classification, LanguageModel, SuperResolution, TorchConfig
+from cpt.model.data import ImageArrays, ImageSet, TokenSet
+from cpt.model.data.pictures import Held, Picture, PictureSet
+from cpt.model.training import Classification, LanguageModel, SuperResolution, TorchConfig
 
 SMALL = TorchConfig(model="resnet8", width=4, epochs=2, cycles=2, batch_size=8, lr=0.05)
 

@@ -1,11 +1,11 @@
 """Layers of a network trained on the accelerator."""
 
-from host.layers.batch_norm import BatchNorm
-from host.layers.block import BasicBlock
-from host.layers.conv import QuantConv2d
-from host.layers.layer import Layer, Parameter, StepContext
-from host.layers.linear import QuantLinear
-from host.layers.simple import FloatLinear, GlobalAveragePool, ReLU
+from cpt.host.layers.batch_norm import BatchNorm
+from cpt.host.layers.block import BasicBlock
+from cpt.host.layers.conv import QuantConv2d
+from cpt.host.layers.layer import Layer, Parameter, StepContext
+from cpt.host.layers.linear import QuantLinear
+from cpt.host.layers.simple import FloatLinear, GlobalAveragePool, ReLU
 
 __all__ = [
     "BasicBlock",

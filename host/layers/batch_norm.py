@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from host.layers.layer import Layer, Parameter, StepContext
+from cpt.host.layers.layer import Layer, Parameter, StepContext
 
 
 class BatchNorm(Layer):

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from host.layers.batch_norm import BatchNorm
-from host.layers.conv import QuantConv2d
-from host.layers.layer import Layer, Shape, StepContext
-from host.layers.simple import ReLU
-from model.architecture import Block
+from cpt.host.layers.batch_norm import BatchNorm
+from cpt.host.layers.conv import QuantConv2d
+from cpt.host.layers.layer import Layer, Shape, StepContext
+from cpt.host.layers.simple import ReLU
+from cpt.model.architecture import Block
 
 if TYPE_CHECKING:
-    from host.engine import GemmEngine
+    from cpt.host.engine import GemmEngine
 
 
 class BasicBlock(Layer):

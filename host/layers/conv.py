@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from host.engine import GemmShape
-from host.layers.layer import Diverged, Layer, Parameter, Shape, StepContext
-from host.precision import BACKWARD_SLOT, FORWARD_SLOT
-from model.architecture import Conv
-from model.golden import (
+from cpt.host.engine import GemmShape
+from cpt.host.layers.layer import Diverged, Layer, Parameter, Shape, StepContext
+from cpt.host.precision import BACKWARD_SLOT, FORWARD_SLOT
+from cpt.model.architecture import Conv
+from cpt.model.golden import (
     ConvGeometry,
     Quantised,
     combine,
@@ -22,15 +22,15 @@ from model.golden import (
     valid_taps,
     value_range,
 )
-from model.noise import noise_key, uniform
-from model.ranges import RunningRange
+from cpt.model.noise import noise_key, uniform
+from cpt.model.ranges import RunningRange
 
 if TYPE_CHECKING:
-    from host.engine import GemmEngine
+    from cpt.host.engine import GemmEngine
 
 
 class QuantConv2d(Layer):
-    """Convolution without bias whose three products run on the accelerator (`model.golden.conv`).
+    """Convolution without bias whose three products run on the accelerator (`cpt.model.golden.conv`).
 
     The bits come from the precision slots: ``slot_forward`` for weights and activations, ``slot_backward``
     for gradients. Weights are quantised per row of the product they enter (output channel forward, input

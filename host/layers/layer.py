@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from host.errors import HostError
+from cpt.host.errors import HostError
 
 if TYPE_CHECKING:
-    from host.engine import GemmEngine
+    from cpt.host.engine import GemmEngine
 
 Shape = tuple[int, ...]
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from host.layers.conv import QuantConv2d
-from host.layers.layer import Layer, Parameter, Shape, StepContext
-from model.architecture import Conv
+from cpt.host.layers.conv import QuantConv2d
+from cpt.host.layers.layer import Layer, Parameter, Shape, StepContext
+from cpt.model.architecture import Conv
 
 if TYPE_CHECKING:
-    from host.engine import GemmEngine
+    from cpt.host.engine import GemmEngine
 
 
 class QuantLinear(Layer):

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from host.layers.layer import Layer, Parameter, Shape, StepContext
+from cpt.host.layers.layer import Layer, Parameter, Shape, StepContext
 
 if TYPE_CHECKING:
-    from host.engine import GemmEngine
+    from cpt.host.engine import GemmEngine
 
 
 class ReLU(Layer):

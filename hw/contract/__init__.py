@@ -4,10 +4,10 @@ Standard library only. RTL, driver, simulators, generated documentation and the 
 hardware handoff are all derived from this package, so that no two of them can disagree.
 """
 
-from hw.contract.config import PRESETS, ArrayConfig, ContractError, preset
-from hw.contract.isa import FORMATS, Format, Instruction, InstructionField, Opcode, decode, encode
-from hw.contract.layout import OperandLayout, ResultLayout, k_log2, result_bytes
-from hw.contract.regs import (
+from cpt.hw.contract.config import PRESETS, ArrayConfig, ContractError, preset
+from cpt.hw.contract.isa import FORMATS, Format, Instruction, InstructionField, Opcode, decode, encode
+from cpt.hw.contract.layout import OperandLayout, ResultLayout, k_log2, result_bytes
+from cpt.hw.contract.regs import (
     CONTRACT_HASH,
     REGISTERS,
     Counter,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hw.contract.config import PRESETS, require
+from cpt.hw.contract.config import PRESETS, require
 
 DIVIDER_MAX = 63
 """Largest value of each of the two dividers behind a fabric clock (UG585, FPGA_CLK_CTRL)."""

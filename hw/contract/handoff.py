@@ -6,9 +6,9 @@ simulated devices, with every address, interrupt and register taken from the con
 
 import xml.etree.ElementTree as ElementTree
 
-from hw.contract.board import BOARDS, Board
-from hw.contract.config import ArrayConfig
-from hw.contract.regs import ADDRESS_BITS, REGISTERS, Register
+from cpt.hw.contract.board import BOARDS, Board
+from cpt.hw.contract.config import ArrayConfig
+from cpt.hw.contract.regs import ADDRESS_BITS, REGISTERS, Register
 
 IP_NAME = "cpt_accelerator_0"
 """Instance name in the block design."""

@@ -15,7 +15,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hw.contract.config import SLOTS, require
+from cpt.hw.contract.config import SLOTS, require
 
 INSTRUCTION_BYTES = 32
 _SLOT_BITS = (SLOTS - 1).bit_length()

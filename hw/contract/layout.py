@@ -8,12 +8,12 @@ lanes and words of ``word_bits`` codes, stored bit plane by bit plane::
 Missing lanes and codes beyond K are zero in every plane. Strides are fixed by ``max_bits``, so a
 lower precision reads fewer planes of the same layout.
 
-A result tile is ``[row][byte plane][column]``, see ``DRAIN`` in `hw.contract.isa`.
+A result tile is ``[row][byte plane][column]``, see ``DRAIN`` in `cpt.hw.contract.isa`.
 """
 
 from dataclasses import dataclass
 
-from hw.contract.config import ACC_BITS, MAX_BITS, ArrayConfig, require
+from cpt.hw.contract.config import ACC_BITS, MAX_BITS, ArrayConfig, require
 
 SUM_ROWS = 2
 """Rows a result tile may carry beyond the array's: column sums, row sums."""

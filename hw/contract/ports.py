@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from hw.contract.config import BEAT_BYTES, BURST_BEATS
-from hw.contract.regs import ADDRESS_BITS
+from cpt.hw.contract.config import BEAT_BYTES, BURST_BEATS
+from cpt.hw.contract.regs import ADDRESS_BITS
 
 TOP = "cpt_accelerator"
 """Name of the top module."""

@@ -5,8 +5,8 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-from hw.contract.config import ACC_BITS, BEAT_BYTES, BURST_BEATS, MAX_BITS, SLOTS, require
-from hw.contract.isa import FORMATS, INSTRUCTION_BYTES
+from cpt.hw.contract.config import ACC_BITS, BEAT_BYTES, BURST_BEATS, MAX_BITS, SLOTS, require
+from cpt.hw.contract.isa import FORMATS, INSTRUCTION_BYTES
 
 MAGIC = 0x43505431
 """``"CPT1"``, the first thing a driver reads."""

@@ -1,1 +1,1 @@
-"""The bitstream: Vivado scripts and what they are told about a board; `sim.vivado` runs them without it."""
+"""The bitstream: Vivado scripts and what they know of a board; `cpt.sim.vivado` runs them without it."""

@@ -7,10 +7,10 @@ import subprocess
 import zlib
 from pathlib import Path
 
-from hw.contract import CONTRACT_HASH, ContractError, preset
-from hw.contract.board import Board
-from hw.export import accelerator_verilog
-from hw.vivado.settings import Build, settings_tcl
+from cpt.hw.contract import CONTRACT_HASH, ContractError, preset
+from cpt.hw.contract.board import Board
+from cpt.hw.export import accelerator_verilog
+from cpt.hw.vivado.settings import Build, settings_tcl
 
 SCRIPTS = Path(__file__).parent
 DELIVERED = ("cpt.bit", "cpt.hwh", "utilization.rpt", "timing.rpt")

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from hw.contract import CONTRACT_HASH, ArrayConfig, preset
-from hw.contract.board import Board
-from hw.contract.handoff import ACCESS, IP_NAME, PS_NAME, REGISTER_BASE, REGISTER_BYTES, VLNVS
-from hw.contract.ports import CLOCK, INTERFACES, RESET, TOP
-from hw.contract.regs import REGISTERS, SLOT_BASE
-from hw.vivado.tcl import word
+from cpt.hw.contract import CONTRACT_HASH, ArrayConfig, preset
+from cpt.hw.contract.board import Board
+from cpt.hw.contract.handoff import ACCESS, IP_NAME, PS_NAME, REGISTER_BASE, REGISTER_BYTES, VLNVS
+from cpt.hw.contract.ports import CLOCK, INTERFACES, RESET, TOP
+from cpt.hw.contract.regs import REGISTERS, SLOT_BASE
+from cpt.hw.vivado.tcl import word
 
 DESIGN = "design_1"
 """Name of the block design; the handoff carries it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from model.architecture.layers import Layer, Linear, conv_norm
+from cpt.model.architecture.layers import Layer, Linear, conv_norm
 
 INVERTED_RESIDUALS = (
     (1, 16, 1, 1),

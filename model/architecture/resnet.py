@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from model.architecture.layers import Conv, Layer, Linear, Norm, conv_norm
+from cpt.model.architecture.layers import Conv, Layer, Linear, Norm, conv_norm
 
 ConvNorm = tuple[Conv, Norm]
 

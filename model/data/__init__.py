@@ -1,13 +1,13 @@
 """Data sets in their published file formats, as numpy arrays; no torch, no download, no trusted pickles."""
 
-from model.data.cifar import load_cifar
-from model.data.imagenet import ImageFolder
-from model.data.images import ImageArrays, ImageSet
-from model.data.order import shuffled
-from model.data.pictures import PictureSet, load_div2k, load_photographs, load_urban100
-from model.data.source import DataError
-from model.data.svhn import load_svhn
-from model.data.text import TokenSet, load_penn_treebank, load_python_text, load_wikitext103
+from cpt.model.data.cifar import load_cifar
+from cpt.model.data.imagenet import ImageFolder
+from cpt.model.data.images import ImageArrays, ImageSet
+from cpt.model.data.order import shuffled
+from cpt.model.data.pictures import PictureSet, load_div2k, load_photographs, load_urban100
+from cpt.model.data.source import DataError
+from cpt.model.data.svhn import load_svhn
+from cpt.model.data.text import TokenSet, load_penn_treebank, load_python_text, load_wikitext103
 
 __all__ = [
     "DataError",

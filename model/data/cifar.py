@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from model.data.images import ImageArrays, ImageSet
-from model.data.source import DataError, find_folder, read_bytes
+from cpt.model.data.images import ImageArrays, ImageSet
+from cpt.model.data.source import DataError, find_folder, read_bytes
 
 MEAN = (0.4914, 0.4822, 0.4465)
 DEVIATION = (0.2023, 0.1994, 0.2010)

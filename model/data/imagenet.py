@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from model.data.order import draws
-from model.data.source import DataError
+from cpt.model.data.order import draws
+from cpt.model.data.source import DataError
 
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.data.order import choose, draws
-from model.data.source import DataError
+from cpt.model.data.order import choose, draws
+from cpt.model.data.source import DataError
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class ImageSet:
         return self._standardise(self.test.pixels[index]), self.test.labels[index]
 
     def sha256(self) -> str:
-        """Hash of all pixels and labels; for float32 images that of `host.data.Dataset`."""
+        """Hash of all pixels and labels; for float32 images that of `cpt.host.data.Dataset`."""
         digest = hashlib.sha256()
         for part in (self.train, self.test):
             kind = "<f4" if part.pixels.dtype == np.float32 else "u1"

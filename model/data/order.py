@@ -6,10 +6,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from model.noise import noise_key, uniform
+from cpt.model.noise import noise_key, uniform
 
 ORDER_STREAM = 0xFFFF_FFFF
-"""Noise streams beside those of the layers, which count from 0; the order is that of `host.data`."""
+"""Noise streams beside those of the layers, which count from 0; the order is that of `cpt.host.data`."""
 AUGMENT_STREAM = 0xFFFF_FFFB
 DROPOUT_STREAM = 0xFFFF_FFFA
 

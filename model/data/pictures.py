@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from model.data.order import choose, draws
-from model.data.source import DataError, find_folder
+from cpt.model.data.order import choose, draws
+from cpt.model.data.source import DataError, find_folder
 
 PHOTOGRAPHS = (("astronaut", "rocket", "china.jpg", "flower.jpg"), ("chelsea", "coffee"))
 """Training and test photographs; names with an ending are scikit-learn's, the others scikit-image's."""

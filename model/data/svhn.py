@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from model.data.images import ImageArrays, ImageSet
-from model.data.source import DataError, find_folder
+from cpt.model.data.images import ImageArrays, ImageSet
+from cpt.model.data.source import DataError, find_folder
 
 MEAN = (0.4377, 0.4438, 0.4728)
 DEVIATION = (0.1980, 0.2010, 0.1970)

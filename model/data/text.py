@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from model.data.source import DataError, find_folder
+from cpt.model.data.source import DataError, find_folder
 
 END, UNKNOWN = "<eos>", "<unk>"
 TEST_SHARE = 0.1

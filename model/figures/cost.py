@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from model.figures.canvas import add_legend, colour, marker, new_figure
-from model.figures.history import History, repeats
+from cpt.model.figures.canvas import add_legend, colour, marker, new_figure
+from cpt.model.figures.history import History, repeats
 
 _LOG_FROM = 4.0
 """Ratio of most to least work from which on its axis is logarithmic."""

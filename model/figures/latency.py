@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from model.figures.canvas import add_legend, bits_axis, colour, draw_bits, new_figure, whole_numbers
-from model.figures.history import History
+from cpt.model.figures.canvas import add_legend, bits_axis, colour, draw_bits, new_figure, whole_numbers
+from cpt.model.figures.history import History
 
 
 def draw_latency(runs: Sequence[History]) -> Figure:

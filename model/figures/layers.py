@@ -11,7 +11,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, Normalize
 from matplotlib.figure import Figure
 
-from model.figures.canvas import bits_axis, draw_bits, new_figure, whole_numbers
+from cpt.model.figures.canvas import bits_axis, draw_bits, new_figure, whole_numbers
 
 _ROW_INCHES = 0.2
 

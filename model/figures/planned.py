@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from model.figures.history import History
-from model.schedule import CyclicCosine, Plan, Static
-from model.training import TorchConfig
-from model.training.methods import make_plan
+from cpt.model.figures.history import History
+from cpt.model.schedule import CyclicCosine, Plan, Static
+from cpt.model.training import TorchConfig
+from cpt.model.training.methods import make_plan
 
 LEARNED = ("ldp", "pfq")
 """Methods whose bits are known only from what was recorded."""

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from model.figures.canvas import add_legend, bits_axis, colour, draw_bits, line, new_figure, whole_numbers
-from model.figures.history import History, repeats
+from cpt.model.figures.canvas import add_legend, bits_axis, colour, draw_bits, line, new_figure, whole_numbers
+from cpt.model.figures.history import History, repeats
 
 _MARKED = 30
 """Epochs up to which every one has a mark."""

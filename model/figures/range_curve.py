@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from model.figures.canvas import bits_axis, colour, draw_bits, new_figure, whole_numbers
+from cpt.model.figures.canvas import bits_axis, colour, draw_bits, new_figure, whole_numbers
 
 
 def draw_range_curve(

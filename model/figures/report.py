@@ -9,17 +9,17 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from model.figures.canvas import save
-from model.figures.cost import draw_cost
-from model.figures.history import History, by_label, repeats
-from model.figures.latency import draw_latency
-from model.figures.layers import draw_layer_curves, draw_layer_map
-from model.figures.planned import planned
-from model.figures.progress import draw_progress
-from model.figures.schedule import draw_schedule
-from model.figures.spread import draw_spread
-from model.figures.sweep import draw_sweep
-from model.files import write_atomically
+from cpt.model.figures.canvas import save
+from cpt.model.figures.cost import draw_cost
+from cpt.model.figures.history import History, by_label, repeats
+from cpt.model.figures.latency import draw_latency
+from cpt.model.figures.layers import draw_layer_curves, draw_layer_map
+from cpt.model.figures.planned import planned
+from cpt.model.figures.progress import draw_progress
+from cpt.model.figures.schedule import draw_schedule
+from cpt.model.figures.spread import draw_spread
+from cpt.model.figures.sweep import draw_sweep
+from cpt.model.files import write_atomically
 
 INDEX = "report.md"
 REPEATS = 3

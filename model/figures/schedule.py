@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from model.figures.canvas import add_legend, bits_axis, colour, draw_bits, new_figure, whole_numbers
+from cpt.model.figures.canvas import add_legend, bits_axis, colour, draw_bits, new_figure, whole_numbers
 
 
 def draw_schedule(rows: Sequence[tuple[float, float]], unit: str = "step", title: str = "") -> Figure:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from model.figures.canvas import colour, new_figure
-from model.figures.history import History, repeats
+from cpt.model.figures.canvas import colour, new_figure
+from cpt.model.figures.history import History, repeats
 
 
 def draw_spread(runs: Sequence[History]) -> Figure:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-from model.figures.canvas import colour, new_figure
+from cpt.model.figures.canvas import colour, new_figure
 
 _LEVELS = 24
 _LEAST = 1e-6

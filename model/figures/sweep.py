@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from model.figures.canvas import add_legend, colour, new_figure
-from model.figures.history import History, by_label
+from cpt.model.figures.canvas import add_legend, colour, new_figure
+from cpt.model.figures.history import History, by_label
 
 
 def draw_sweep(runs: Sequence[History]) -> Figure:

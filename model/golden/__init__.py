@@ -1,6 +1,6 @@
 """Integer reference of the method, numpy only: what torch, host, simulators and RTL are tested against."""
 
-from model.golden.conv import (
+from cpt.model.golden.conv import (
     ConvGeometry,
     conv_dw,
     conv_dx,
@@ -10,8 +10,8 @@ from model.golden.conv import (
     valid_error_taps,
     valid_taps,
 )
-from model.golden.gemm import combine, int_matmul
-from model.golden.quantise import (
+from cpt.model.golden.gemm import combine, int_matmul
+from cpt.model.golden.quantise import (
     MAX_BITS,
     REFERENCE_FLOOR,
     SAFE_FLOOR,

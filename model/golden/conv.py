@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.golden.gemm import combine, int_matmul
-from model.golden.quantise import Quantised
+from cpt.model.golden.gemm import combine, int_matmul
+from cpt.model.golden.quantise import Quantised
 
 Matmul = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(M, K), (N, K) codes to the exact (M, N) product; `int_matmul` or a device."""

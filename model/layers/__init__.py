@@ -1,11 +1,11 @@
 """Layers that quantise what enters them, their weights and the gradient of what leaves them."""
 
-from model.layers.attention import QuantMultiheadAttention
-from model.layers.batch_norm import FixedPointBatchNorm2d
-from model.layers.conv import QuantConv2d
-from model.layers.linear import QuantLinear
-from model.layers.lstm import QuantLSTM
-from model.layers.precision import LayerPrecision
+from cpt.model.layers.attention import QuantMultiheadAttention
+from cpt.model.layers.batch_norm import FixedPointBatchNorm2d
+from cpt.model.layers.conv import QuantConv2d
+from cpt.model.layers.linear import QuantLinear
+from cpt.model.layers.lstm import QuantLSTM
+from cpt.model.layers.precision import LayerPrecision
 
 __all__ = [
     "FixedPointBatchNorm2d",

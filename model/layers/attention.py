@@ -7,10 +7,10 @@ import math
 import torch
 from torch import Tensor, nn
 
-from model.config import QuantConfig
-from model.layers.linear import quantised_linear
-from model.layers.mixed import without_autocast
-from model.layers.precision import LayerPrecision, part_precision
+from cpt.model.config import QuantConfig
+from cpt.model.layers.linear import quantised_linear
+from cpt.model.layers.mixed import without_autocast
+from cpt.model.layers.precision import LayerPrecision, part_precision
 
 
 class QuantMultiheadAttention(nn.MultiheadAttention):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from model.layers.mixed import without_autocast
-from model.quantisers.wageubn import RoundThrough
+from cpt.model.layers.mixed import without_autocast
+from cpt.model.quantisers.wageubn import RoundThrough
 
 VALUE_BITS = 8
 """Of scale, shift and normalised values."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from model.config import QuantConfig
-from model.estimators import LinearTwoWeights
-from model.layers.mixed import without_autocast
-from model.layers.precision import LayerPrecision
+from cpt.model.config import QuantConfig
+from cpt.model.estimators import LinearTwoWeights
+from cpt.model.layers.mixed import without_autocast
+from cpt.model.layers.precision import LayerPrecision
 
 
 def quantised_linear(precision: LayerPrecision, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

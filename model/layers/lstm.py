@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from model.config import QuantConfig
-from model.layers.linear import project, quantised_linear
-from model.layers.mixed import without_autocast
-from model.layers.precision import LayerPrecision, part_precision
+from cpt.model.config import QuantConfig
+from cpt.model.layers.linear import project, quantised_linear
+from cpt.model.layers.mixed import without_autocast
+from cpt.model.layers.precision import LayerPrecision, part_precision
 
 State = tuple[Tensor, Tensor]
 """(h, c) of one layer in one direction."""

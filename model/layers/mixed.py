@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from model.layers.precision import LayerPrecision
+from cpt.model.layers.precision import LayerPrecision
 
 Forward = Callable[..., Any]
 

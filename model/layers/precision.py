@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from model.config import QuantConfig
-from model.functional import Range, noise_key
-from model.quantisers import make_quantiser
-from model.ranges import MOMENTUM
-from model.schedule import FULL_PRECISION, check_bits
+from cpt.model.config import QuantConfig
+from cpt.model.functional import Range, noise_key
+from cpt.model.quantisers import make_quantiser
+from cpt.model.ranges import MOMENTUM
+from cpt.model.schedule import FULL_PRECISION, check_bits
 
 _HALF = (torch.float16, torch.bfloat16)
 """Types too coarse to compute codes in."""
@@ -21,7 +21,7 @@ class LayerPrecision(nn.Module):
     """Quantises the tensors of one layer.
 
     Buffers: ``fw_bits``, ``bw_bits`` (int32, 0 is full precision), ``range`` (lo, hi and weight of
-    `model.ranges.RunningRange`), ``noise_step`` (int64, training forwards so far). All are in the state
+    `cpt.model.ranges.RunningRange`), ``noise_step`` (int64, training forwards so far). All are in the state
     dict, so a checkpoint replays. ``layer``: number of the layer in its model, which keys its noise.
     """
 

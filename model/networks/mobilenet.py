@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from model.architecture.layers import conv_norm
-from model.architecture.mobilenet import HEAD_CHANNELS, INVERTED_RESIDUALS, STEM_CHANNELS
-from model.networks.residual import ConvNorm
+from cpt.model.architecture.layers import conv_norm
+from cpt.model.architecture.mobilenet import HEAD_CHANNELS, INVERTED_RESIDUALS, STEM_CHANNELS
+from cpt.model.networks.residual import ConvNorm
 
 
 class InvertedResidual(nn.Module):

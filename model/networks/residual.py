@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from model import architecture
-from model.architecture import Block, Conv, Norm, ResNet
+from cpt.model import architecture
+from cpt.model.architecture import Block, Conv, Norm, ResNet
 
 
 class ConvNorm(nn.Module):
@@ -91,10 +91,10 @@ class ResidualNetwork(nn.Module):
 def cifar_resnet(
     depth: int, classes: int = 10, image_size: int = 32, image_channels: int = 3, width: int = 16
 ) -> ResidualNetwork:
-    """ResNet of depth 6n + 2 for small images, see `model.architecture.cifar_resnet`."""
+    """ResNet of depth 6n + 2 for small images, see `cpt.model.architecture.cifar_resnet`."""
     return ResidualNetwork(architecture.cifar_resnet(depth, classes, image_size, image_channels, width))
 
 
 def imagenet_resnet(depth: int, classes: int = 1000, image_size: int = 224) -> ResidualNetwork:
-    """ResNet-18, -34 or -50, see `model.architecture.imagenet_resnet`."""
+    """ResNet-18, -34 or -50, see `cpt.model.architecture.imagenet_resnet`."""
     return ResidualNetwork(architecture.imagenet_resnet(depth, classes, image_size))

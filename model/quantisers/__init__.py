@@ -1,10 +1,10 @@
 """The quantisers: how weights, activations and gradients become few bits."""
 
-from model.config import QuantConfig
-from model.quantisers.base import Quantiser
-from model.quantisers.dorefa import DoReFa
-from model.quantisers.sbm import Sbm
-from model.quantisers.wageubn import Wageubn
+from cpt.model.config import QuantConfig
+from cpt.model.quantisers.base import Quantiser
+from cpt.model.quantisers.dorefa import DoReFa
+from cpt.model.quantisers.sbm import Sbm
+from cpt.model.quantisers.wageubn import Wageubn
 
 __all__ = ["DoReFa", "Quantiser", "Sbm", "Wageubn", "make_quantiser"]
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor
 
-from model.functional import Range, tensor_range
+from cpt.model.functional import Range, tensor_range
 
 
 class Quantiser(ABC):

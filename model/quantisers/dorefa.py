@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from model.estimators import QuantiseGradient, StraightThrough
-from model.functional import Noise, Range, fake_quantise
-from model.golden import SAFE_FLOOR
-from model.quantisers.base import Quantiser
+from cpt.model.estimators import QuantiseGradient, StraightThrough
+from cpt.model.functional import Noise, Range, fake_quantise
+from cpt.model.golden import SAFE_FLOOR
+from cpt.model.quantisers.base import Quantiser
 
 
 class DoReFa(Quantiser):

@@ -8,16 +8,16 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from model.estimators import QuantiseGradient
-from model.functional import Noise, Range
-from model.golden import SAFE_FLOOR
-from model.quantisers.base import Quantiser
+from cpt.model.estimators import QuantiseGradient
+from cpt.model.functional import Noise, Range
+from cpt.model.golden import SAFE_FLOOR
+from cpt.model.quantisers.base import Quantiser
 
 
 class Wageubn(Quantiser):
     """Fixed-point weights and activations, errors scaled by a power of two.
 
-    Batch norm is `model.layers.FixedPointBatchNorm2d`, the update `model.optimiser.FixedPointSGD`.
+    Batch norm is `cpt.model.layers.FixedPointBatchNorm2d`, the update `cpt.model.optimiser.FixedPointSGD`.
     ``flagged_errors``: errors in the paper's second format, which keeps small values by a flag bit.
     """
 

@@ -1,11 +1,11 @@
 """Training in torch: tasks, methods, one trainer, and runs that can be resumed bit for bit."""
 
-from model.guard import TrainingDiverged
-from model.training.catalog import open_task
-from model.training.config import TorchConfig
-from model.training.run import TorchRun
-from model.training.tasks import Classification, LanguageModel, SuperResolution, Task
-from model.training.trainer import TorchTrainer
+from cpt.model.guard import TrainingDiverged
+from cpt.model.training.catalog import open_task
+from cpt.model.training.config import TorchConfig
+from cpt.model.training.run import TorchRun
+from cpt.model.training.tasks import Classification, LanguageModel, SuperResolution, Task
+from cpt.model.training.trainer import TorchTrainer
 
 __all__ = [
     "Classification",

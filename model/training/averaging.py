@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from model.quantize import precisions
+from cpt.model.quantize import precisions
 
 
 class WeightAverage:

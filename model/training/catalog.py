@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from model.data import (
+from cpt.model.data import (
     DataError,
     ImageFolder,
     PictureSet,
@@ -17,8 +17,8 @@ from model.data import (
     load_svhn,
     load_wikitext103,
 )
-from model.training.config import TorchConfig
-from model.training.tasks import Classification, LanguageModel, SuperResolution, Task
+from cpt.model.training.config import TorchConfig
+from cpt.model.training.tasks import Classification, LanguageModel, SuperResolution, Task
 
 BUNDLED = ("python-text", "photographs")
 """Data that need no folder."""

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from model.config import DX_WEIGHTS, QuantConfig
-from model.pfq import BW_STAGES, FW_STAGES
-from model.run_config import RunConfig
-from model.schedule import SHAPES
-from model.training.learning_rate import LearningRate
+from cpt.model.config import DX_WEIGHTS, QuantConfig
+from cpt.model.pfq import BW_STAGES, FW_STAGES
+from cpt.model.run_config import RunConfig
+from cpt.model.schedule import SHAPES
+from cpt.model.training.learning_rate import LearningRate
 
 METHODS = ("cpt", "static", "fp32", "ldp", "pfq", "progressive", "random")
 OPTIMISERS = ("sgd", "adam", "adamw")

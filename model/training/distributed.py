@@ -16,10 +16,10 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from model.functional import Noise, Range
-from model.layers import FixedPointBatchNorm2d
-from model.quantisers import DoReFa, Quantiser, Sbm, Wageubn
-from model.quantize import precisions, replace_
+from cpt.model.functional import Noise, Range
+from cpt.model.layers import FixedPointBatchNorm2d
+from cpt.model.quantisers import DoReFa, Quantiser, Sbm, Wageubn
+from cpt.model.quantize import precisions, replace_
 
 BACKENDS = {"cpu": "gloo", "cuda": "nccl"}
 

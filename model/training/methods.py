@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from model.ldp import LearnedPrecision
-from model.pfq import ProgressiveFractional
-from model.quantize import precisions
-from model.schedule import Curve, Plan, Progressive, RandomEvery, Static, cyclic
-from model.schedulers import PrecisionScheduler
-from model.training.config import TorchConfig
+from cpt.model.ldp import LearnedPrecision
+from cpt.model.pfq import ProgressiveFractional
+from cpt.model.quantize import precisions
+from cpt.model.schedule import Curve, Plan, Progressive, RandomEvery, Static, cyclic
+from cpt.model.schedulers import PrecisionScheduler
+from cpt.model.training.config import TorchConfig
 
 
 class Method:

@@ -6,8 +6,8 @@ import re
 
 from torch import nn
 
-from model.architecture.resnet import IMAGENET_DEPTHS
-from model.networks import (
+from cpt.model.architecture.resnet import IMAGENET_DEPTHS
+from cpt.model.networks import (
     LstmLM,
     MobileNetV2,
     PixelAttentionNetwork,
@@ -17,8 +17,8 @@ from model.networks import (
     deit_tiny,
     imagenet_resnet,
 )
-from model.training.config import TorchConfig
-from model.training.tasks import Classification, LanguageModel, SuperResolution, Task
+from cpt.model.training.config import TorchConfig
+from cpt.model.training.tasks import Classification, LanguageModel, SuperResolution, Task
 
 LARGE_SIDE = 64
 """Images from this side on get ImageNet's ResNets where a depth exists in both families."""

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.range_test import RangeTest, RangeTestResult
-from model.training import Classification, LanguageModel, Task, TorchConfig, TorchTrainer
-from model.training.distributed import Processes
+from cpt.model.range_test import RangeTest, RangeTestResult
+from cpt.model.training import Classification, LanguageModel, Task, TorchConfig, TorchTrainer
+from cpt.model.training.distributed import Processes
 
 
 def find_bounds(

@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from model import checkpoint
-from model.run import Run
-from model.training.methods import Learned
-from model.training.state import weights_sha256
-from model.training.trainer import StepReport, TorchTrainer
+from cpt.model import checkpoint
+from cpt.model.run import Run
+from cpt.model.training.methods import Learned
+from cpt.model.training.state import weights_sha256
+from cpt.model.training.trainer import StepReport, TorchTrainer
 
 
 class TorchRun(Run[TorchTrainer]):

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.data import ImageFolder, ImageSet, PictureSet, TokenSet, shuffled
+from cpt.model.data import ImageFolder, ImageSet, PictureSet, TokenSet, shuffled
 
 Arrays = tuple[np.ndarray, np.ndarray]
 

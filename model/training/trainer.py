@@ -12,21 +12,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.data.order import DROPOUT_STREAM
-from model.guard import check_step
-from model.noise import noise_key
-from model.optimiser import FixedPointSGD
-from model.quantize import precision, quantize_
-from model.training import state
-from model.training.averaging import WeightAverage
-from model.training.config import TorchConfig
-from model.training.distributed import Processes
-from model.training.learning_rate import LearningRate
-from model.training.methods import make_method
-from model.training.networks import build_network
-from model.training.prefetch import prefetched
-from model.training.tasks import Outcome, Task
-from model.training.work import WorkCounter
+from cpt.model.data.order import DROPOUT_STREAM
+from cpt.model.guard import check_step
+from cpt.model.noise import noise_key
+from cpt.model.optimiser import FixedPointSGD
+from cpt.model.quantize import precision, quantize_
+from cpt.model.training import state
+from cpt.model.training.averaging import WeightAverage
+from cpt.model.training.config import TorchConfig
+from cpt.model.training.distributed import Processes
+from cpt.model.training.learning_rate import LearningRate
+from cpt.model.training.methods import make_method
+from cpt.model.training.networks import build_network
+from cpt.model.training.prefetch import prefetched
+from cpt.model.training.tasks import Outcome, Task
+from cpt.model.training.work import WorkCounter
 
 RECALIBRATION_STEPS = 100
 """Training batches that batch norm and ranges are measured on for averaged weights."""

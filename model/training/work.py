@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from model.bitops import pass_bitops
-from model.layer_summary import summary
-from model.quantize import precisions
+from cpt.model.bitops import pass_bitops
+from cpt.model.layer_summary import summary
+from cpt.model.quantize import precisions
 
 
 class WorkCounter:

@@ -1,4 +1,4 @@
-"""``python -m sim.bench``: build and run cocotb benches."""
+"""``python -m cpt.sim.bench``: build and run cocotb benches."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import sys
 import time
 from collections.abc import Sequence
 
-from hw.contract import ContractError, preset
-from sim.bench.blocks import BLOCKS
-from sim.bench.runner import BenchFailure, run_bench
-from sim.verilator import BuildError
+from cpt.hw.contract import ContractError, preset
+from cpt.sim.bench.blocks import BLOCKS
+from cpt.sim.bench.runner import BenchFailure, run_bench
+from cpt.sim.verilator import BuildError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m sim.bench", description="Run the cocotb benches.")
+    parser = argparse.ArgumentParser(prog="python -m cpt.sim.bench", description="Run the cocotb benches.")
     parser.add_argument("--block", action="append", help=f"one of {', '.join(BLOCKS)} (default: all)")
     parser.add_argument("--preset", default="tiny", help="array configuration (default: tiny)")
     parser.add_argument("--seed", type=int, default=1, help="seed of everything random (default: 1)")

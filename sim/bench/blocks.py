@@ -1,4 +1,4 @@
-"""Which blocks have a bench: all of `hw.blocks`, and the whole."""
+"""Which blocks have a bench: all of `cpt.hw.blocks`, and the whole."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BLOCKS = (
     "registers",
     "accelerator",
 )
-"""Names that `hw.export.export_block` and the modules ``sim.bench.check_<block>`` share, small ones first."""
+"""Names that `cpt.hw.export.export_block` and the modules ``check_<block>`` share, small ones first."""
 
 SHAPED = ("gearbox", "loader", "collector", "tile_walker", "serialiser", "drain")
 """Blocks that the larger arrays exercise in ways the small one cannot: several beats a row, wide groups."""

@@ -11,14 +11,14 @@ from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiRamRead, AxiRamWrite, AxiReadBus, AxiWriteBus
 
-from host.packing import unpack_result
-from hw.contract import Counter, Error, preset, register, slot_offset
-from hw.contract.config import MAX_BITS
-from model.golden import int_matmul
-from sim.bench.axi import pause_all, require_signals
-from sim.bench.core import CLOCK_NS, BenchTimeout, option, random_stall, rounds
-from sim.scoreboard import Scoreboard
-from sim.stimulus import PRECISIONS, Case, Placement
+from cpt.host.packing import unpack_result
+from cpt.hw.contract import Counter, Error, preset, register, slot_offset
+from cpt.hw.contract.config import MAX_BITS
+from cpt.model.golden import int_matmul
+from cpt.sim.bench.axi import pause_all, require_signals
+from cpt.sim.bench.core import CLOCK_NS, BenchTimeout, option, random_stall, rounds
+from cpt.sim.scoreboard import Scoreboard
+from cpt.sim.stimulus import PRECISIONS, Case, Placement
 
 POLLS = 20_000
 

@@ -1,4 +1,4 @@
-"""Bench of `hw.array`: tiles along the anti-diagonals against the golden product and sums."""
+"""Bench of `cpt.hw.array`: tiles along the anti-diagonals against the golden product and sums."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import cocotb
 import numpy as np
 from numpy.typing import NDArray
 
-from hw.array import Array
-from hw.contract import ArrayConfig, preset
-from hw.contract.config import ACC_BITS
-from hw.layouts import COLLECT, result_rows, step_layout
-from model.golden import int_matmul
-from sim.bench.core import Bench, Every, numpy_rng, option, pack, rounds, unpack
-from sim.bench.planes import steps, word
-from sim.stimulus import random_codes
+from cpt.hw.array import Array
+from cpt.hw.contract import ArrayConfig, preset
+from cpt.hw.contract.config import ACC_BITS
+from cpt.hw.layouts import COLLECT, result_rows, step_layout
+from cpt.model.golden import int_matmul
+from cpt.sim.bench.core import Bench, Every, numpy_rng, option, pack, rounds, unpack
+from cpt.sim.bench.planes import steps, word
+from cpt.sim.stimulus import random_codes
 
 
 class Feeder:

@@ -1,4 +1,4 @@
-"""Bench of `hw.burst`: runs cut into bursts of at most 16 beats that end at multiples of 128 bytes."""
+"""Bench of `cpt.hw.burst`: runs cut into bursts of at most 16 beats that end at multiples of 128 bytes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import cocotb
 
-from hw.layouts import ADDRESS, RUN
-from sim.bench.core import Bench, Sink, Source, pack, random_stall, rounds, split_runs, unpack
+from cpt.hw.layouts import ADDRESS, RUN
+from cpt.sim.bench.core import Bench, Sink, Source, pack, random_stall, rounds, split_runs, unpack
 
 
 @cocotb.test(timeout_time=50, timeout_unit="ms")

@@ -1,4 +1,4 @@
-"""Bench of `hw.collector`: captured tiles overwrite or add to the result tiles, row by row."""
+"""Bench of `cpt.hw.collector`: captured tiles overwrite or add to the result tiles, row by row."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 import cocotb
 
-from hw.collector import Collector
-from hw.contract import preset
-from hw.layouts import COLLECT, result_rows
-from sim.bench.core import Bench, Every, option, pack, rounds
-from sim.bench.rows import add_rows, random_row
+from cpt.hw.collector import Collector
+from cpt.hw.contract import preset
+from cpt.hw.layouts import COLLECT, result_rows
+from cpt.sim.bench.core import Bench, Every, option, pack, rounds
+from cpt.sim.bench.rows import add_rows, random_row
 
 
 @cocotb.test(timeout_time=100, timeout_unit="ms")

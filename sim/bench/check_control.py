@@ -1,4 +1,4 @@
-"""Bench of `hw.control`: random errors, resets and traffic against a model written from its rules."""
+"""Bench of `cpt.hw.control`: random errors, resets and traffic against a model written from its rules."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import cocotb
 
-from hw.contract import Error
-from sim.bench.core import Bench, rounds
+from cpt.hw.contract import Error
+from cpt.sim.bench.core import Bench, rounds
 
 
 @cocotb.test(timeout_time=50, timeout_unit="ms")

@@ -1,4 +1,4 @@
-"""Bench of `hw.counters`: every counter adds up exactly, across 32 bits, and clears."""
+"""Bench of `cpt.hw.counters`: every counter adds up exactly, across 32 bits, and clears."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import cocotb
 
-from hw.contract import Counter
-from sim.bench.core import Bench, rounds
+from cpt.hw.contract import Counter
+from cpt.sim.bench.core import Bench, rounds
 
 
 @cocotb.test(timeout_time=100, timeout_unit="ms")

@@ -1,4 +1,4 @@
-"""Bench of `hw.dispatch`: instructions reach their engine decoded, faulty ones reach none."""
+"""Bench of `cpt.hw.dispatch`: instructions reach their engine decoded, faulty ones reach none."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 import cocotb
 
-from hw.contract import FORMATS, ArrayConfig, Opcode, encode, preset
-from hw.contract.config import ACC_BITS, MAX_BITS, SLOTS
-from hw.dispatch import FAULTS
-from hw.layouts import INSTRUCTION_BITS, SLOT, drain_command, exec_command, load_command
-from sim.bench.core import Bench, Every, Sink, Source, option, pack, random_stall, rounds, unpack
+from cpt.hw.contract import FORMATS, ArrayConfig, Opcode, encode, preset
+from cpt.hw.contract.config import ACC_BITS, MAX_BITS, SLOTS
+from cpt.hw.dispatch import FAULTS
+from cpt.hw.layouts import INSTRUCTION_BITS, SLOT, drain_command, exec_command, load_command
+from cpt.sim.bench.core import Bench, Every, Sink, Source, option, pack, random_stall, rounds, unpack
 
 ENGINES = {Opcode.LOAD_A: "load_a", Opcode.LOAD_B: "load_b", Opcode.EXEC: "execute", Opcode.DRAIN: "drain"}
 RING_MASK = 15

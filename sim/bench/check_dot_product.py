@@ -1,4 +1,4 @@
-"""Bench of `hw.dot_product`: bit-serial products along the anti-diagonals against the golden product."""
+"""Bench of `cpt.hw.dot_product`: bit-serial products along the anti-diagonals against the golden product."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 import cocotb
 import numpy as np
 
-from hw.contract import preset
-from hw.contract.config import ACC_BITS
-from hw.dot_product import DotProductUnit
-from model.golden import int_matmul
-from sim.bench.core import Bench, numpy_rng, option, rounds
-from sim.bench.planes import steps, word
-from sim.stimulus import random_codes
+from cpt.hw.contract import preset
+from cpt.hw.contract.config import ACC_BITS
+from cpt.hw.dot_product import DotProductUnit
+from cpt.model.golden import int_matmul
+from cpt.sim.bench.core import Bench, numpy_rng, option, rounds
+from cpt.sim.bench.planes import steps, word
+from cpt.sim.stimulus import random_codes
 
 
 @cocotb.test(timeout_time=50, timeout_unit="ms")

@@ -1,4 +1,4 @@
-"""Bench of `hw.drain`: complete result tiles land in memory byte for byte, nothing else changes."""
+"""Bench of `cpt.hw.drain`: complete result tiles land in memory byte for byte, nothing else changes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 import cocotb
 import numpy as np
 
-from hw.contract import preset
-from hw.layouts import drain_command
-from sim.bench.core import Bench, Source, option, random_stall, rounds
-from sim.bench.drains import DrainCommand
-from sim.bench.memory import WriteMemory, random_bytes
-from sim.bench.result_tiles import ResultTiles
+from cpt.hw.contract import preset
+from cpt.hw.layouts import drain_command
+from cpt.sim.bench.core import Bench, Source, option, random_stall, rounds
+from cpt.sim.bench.drains import DrainCommand
+from cpt.sim.bench.memory import WriteMemory, random_bytes
+from cpt.sim.bench.result_tiles import ResultTiles
 
 MEMORY_BYTES = 1 << 16
 

@@ -1,4 +1,4 @@
-"""Bench of `hw.executor`: it never runs ahead of operands or result tiles, and counts every cycle."""
+"""Bench of `cpt.hw.executor`: it never runs ahead of operands or result tiles, and counts every cycle."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 import cocotb
 
-from hw.array import Array
-from hw.collector import Collector
-from hw.contract import ArrayConfig, preset
-from hw.layouts import exec_command, result_rows, step_layout
-from sim.bench.core import Bench, Source, option, random_stall, rounds, unpack
-from sim.bench.executes import FLAGS, Execute
-from sim.scoreboard import Mismatch
+from cpt.hw.array import Array
+from cpt.hw.collector import Collector
+from cpt.hw.contract import ArrayConfig, preset
+from cpt.hw.layouts import exec_command, result_rows, step_layout
+from cpt.sim.bench.core import Bench, Source, option, random_stall, rounds, unpack
+from cpt.sim.bench.executes import FLAGS, Execute
+from cpt.sim.scoreboard import Mismatch
 
 HALVES = TILES = 2
 

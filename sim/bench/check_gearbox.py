@@ -1,4 +1,4 @@
-"""Bench of `hw.gearbox`: beats of a group come out as one word per lane."""
+"""Bench of `cpt.hw.gearbox`: beats of a group come out as one word per lane."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import cocotb
 
-from hw.contract import preset
-from sim.bench.core import Bench, option, rounds
+from cpt.hw.contract import preset
+from cpt.sim.bench.core import Bench, option, rounds
 
 
 @cocotb.test(timeout_time=50, timeout_unit="ms")

@@ -1,4 +1,4 @@
-"""Bench of `hw.loader`: blocks land word by word in alternating buffer halves."""
+"""Bench of `cpt.hw.loader`: blocks land word by word in alternating buffer halves."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 import cocotb
 
-from hw.contract import ArrayConfig, preset
-from hw.layouts import load_command
-from sim.bench.core import Bench, Every, Source, option, random_stall, rounds
-from sim.bench.loads import Load
-from sim.bench.memory import ReadMemory, random_bytes
+from cpt.hw.contract import ArrayConfig, preset
+from cpt.hw.layouts import load_command
+from cpt.sim.bench.core import Bench, Every, Source, option, random_stall, rounds
+from cpt.sim.bench.loads import Load
+from cpt.sim.bench.memory import ReadMemory, random_bytes
 
 MEMORY_BYTES = 1 << 18
 HALVES = 2

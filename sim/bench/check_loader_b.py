@@ -1,4 +1,4 @@
-"""Bench of `hw.loader` for operand B: the same checks with a word per column."""
+"""Bench of `cpt.hw.loader` for operand B: the same checks with a word per column."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import cocotb
 
-from sim.bench.check_loader import check
+from cpt.sim.bench.check_loader import check
 
 
 @cocotb.test(timeout_time=500, timeout_unit="ms")

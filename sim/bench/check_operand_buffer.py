@@ -1,4 +1,4 @@
-"""Bench of `hw.operand_buffer`: reads return what was written, for every lane."""
+"""Bench of `cpt.hw.operand_buffer`: reads return what was written, for every lane."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 import cocotb
 
-from hw.contract import preset
-from hw.operand_buffer import OperandBuffer
-from sim.bench.core import Bench, option, rounds
+from cpt.hw.contract import preset
+from cpt.hw.operand_buffer import OperandBuffer
+from cpt.sim.bench.core import Bench, option, rounds
 
 
 @cocotb.test(timeout_time=50, timeout_unit="ms")

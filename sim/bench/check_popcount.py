@@ -1,4 +1,4 @@
-"""Bench of `hw.popcount`: the count of ones of ``a & b``, every cycle."""
+"""Bench of `cpt.hw.popcount`: the count of ones of ``a & b``, every cycle."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 import cocotb
 
-from hw.contract import preset
-from hw.popcount import Popcount
-from sim.bench.core import Bench, option, rounds
+from cpt.hw.contract import preset
+from cpt.hw.popcount import Popcount
+from cpt.sim.bench.core import Bench, option, rounds
 
 
 @cocotb.test(timeout_time=10, timeout_unit="ms")

@@ -1,4 +1,4 @@
-"""Bench of `hw.queue`: first in, first out, under back-pressure on both sides."""
+"""Bench of `cpt.hw.queue`: first in, first out, under back-pressure on both sides."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import cocotb
 
-from sim.bench.core import Bench, Sink, Source, random_stall, rounds
+from cpt.sim.bench.core import Bench, Sink, Source, random_stall, rounds
 
 
 @cocotb.test(timeout_time=50, timeout_unit="ms")

@@ -1,4 +1,4 @@
-"""Bench of `hw.read_arbiter`: two masters share a port and each gets its own data, in order."""
+"""Bench of `cpt.hw.read_arbiter`: two masters share a port and each gets its own data, in order."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 import cocotb
 
-from hw.layouts import ADDRESS, READ_BEAT
-from sim.bench.core import Bench, Sink, Source, pack, random_stall, rounds, unpack
-from sim.bench.memory import ReadMemory, random_bytes
+from cpt.hw.layouts import ADDRESS, READ_BEAT
+from cpt.sim.bench.core import Bench, Sink, Source, pack, random_stall, rounds, unpack
+from cpt.sim.bench.memory import ReadMemory, random_bytes
 
 MEMORY_BYTES = 1 << 14
 

@@ -1,4 +1,4 @@
-"""Bench of `hw.read_master`: the beats of every run arrive in order, whatever the memory does."""
+"""Bench of `cpt.hw.read_master`: the beats of every run arrive in order, whatever the memory does."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import cocotb
 
-from hw.layouts import RUN
-from hw.read_master import MAX_OUTSTANDING
-from sim.bench.core import Bench, Every, Source, pack, random_stall, rounds, split_runs
-from sim.bench.memory import ReadMemory, random_bytes
+from cpt.hw.layouts import RUN
+from cpt.hw.read_master import MAX_OUTSTANDING
+from cpt.sim.bench.core import Bench, Every, Source, pack, random_stall, rounds, split_runs
+from cpt.sim.bench.memory import ReadMemory, random_bytes
 
 MEMORY_BYTES = 1 << 14
 

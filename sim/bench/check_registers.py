@@ -1,4 +1,4 @@
-"""Bench of `hw.registers`: every register's access rule over AXI4-Lite, and the slots' read ports."""
+"""Bench of `cpt.hw.registers`: every register's access rule over AXI4-Lite, and the slots' read ports."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, FallingEdge, RisingEdge
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster
 
-from hw.contract import REGISTERS, Register, register, slot_offset
-from hw.contract.config import SLOTS
-from hw.layouts import SLOT
-from sim.bench.axi import pause_all, require_signals
-from sim.bench.core import CLOCK_NS, pack, random_stall, rounds
-from sim.scoreboard import Scoreboard
+from cpt.hw.contract import REGISTERS, Register, register, slot_offset
+from cpt.hw.contract.config import SLOTS
+from cpt.hw.layouts import SLOT
+from cpt.sim.bench.axi import pause_all, require_signals
+from cpt.sim.bench.core import CLOCK_NS, pack, random_stall, rounds
+from cpt.sim.scoreboard import Scoreboard
 
 PLAIN = [item for item in REGISTERS if not item.name.startswith("SLOT_")]
 LOCKED = ("RING_BASE", "RING_LOG2")

@@ -1,4 +1,4 @@
-"""Bench of `hw.result_buffer`: both read ports return whole rows, the drain port holds its data."""
+"""Bench of `cpt.hw.result_buffer`: both read ports return whole rows, the drain port holds its data."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import cocotb
 
-from hw.contract import preset
-from hw.result_buffer import ResultBuffer
-from sim.bench.core import Bench, option, rounds
-from sim.bench.rows import random_row
+from cpt.hw.contract import preset
+from cpt.hw.result_buffer import ResultBuffer
+from cpt.sim.bench.core import Bench, option, rounds
+from cpt.sim.bench.rows import random_row
 
 
 @cocotb.test(timeout_time=100, timeout_unit="ms")

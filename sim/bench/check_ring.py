@@ -1,4 +1,4 @@
-"""Bench of `hw.ring`: instructions come out in ring order, wrapped, and never beyond the doorbell."""
+"""Bench of `cpt.hw.ring`: instructions come out in ring order, wrapped, and never beyond the doorbell."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 import cocotb
 
-from hw.contract.isa import INSTRUCTION_BYTES
-from sim.bench.core import Bench, Sink, random_stall, rounds
-from sim.bench.memory import ReadMemory, random_bytes
+from cpt.hw.contract.isa import INSTRUCTION_BYTES
+from cpt.sim.bench.core import Bench, Sink, random_stall, rounds
+from cpt.sim.bench.memory import ReadMemory, random_bytes
 
 
 def _received(sink: Sink, count: int) -> bool:

@@ -1,4 +1,4 @@
-"""Bench of `hw.sequencer`: the exact order of steps, tiles and blocks, with pauses anywhere."""
+"""Bench of `cpt.hw.sequencer`: the exact order of steps, tiles and blocks, with pauses anywhere."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import cocotb
 
-from hw.contract import preset
-from hw.layouts import exec_command, step_layout
-from sim.bench.core import Bench, Every, Source, option, random_stall, rounds, unpack
-from sim.bench.executes import FLAGS, Execute
+from cpt.hw.contract import preset
+from cpt.hw.layouts import exec_command, step_layout
+from cpt.sim.bench.core import Bench, Every, Source, option, random_stall, rounds, unpack
+from cpt.sim.bench.executes import FLAGS, Execute
 
 ENDS = ("tile_last", "block_last", "command_last")
 

@@ -1,4 +1,4 @@
-"""Bench of `hw.serialiser`: rows of result tiles as byte planes of eight columns a beat."""
+"""Bench of `cpt.hw.serialiser`: rows of result tiles as byte planes of eight columns a beat."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 import cocotb
 import numpy as np
 
-from hw.contract import preset
-from hw.layouts import RESULT_TILE
-from sim.bench.core import Bench, Sink, Source, option, pack, random_stall, rounds
-from sim.bench.drains import TilePlace
-from sim.bench.result_tiles import ResultTiles
+from cpt.hw.contract import preset
+from cpt.hw.layouts import RESULT_TILE
+from cpt.sim.bench.core import Bench, Sink, Source, option, pack, random_stall, rounds
+from cpt.sim.bench.drains import TilePlace
+from cpt.sim.bench.result_tiles import ResultTiles
 
 
 @cocotb.test(timeout_time=100, timeout_unit="ms")

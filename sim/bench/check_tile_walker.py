@@ -1,4 +1,4 @@
-"""Bench of `hw.tile_walker`: every complete tile gets its place and its sums, in order."""
+"""Bench of `cpt.hw.tile_walker`: every complete tile gets its place and its sums, in order."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import cocotb
 
-from hw.contract import preset
-from hw.layouts import RESULT_TILE, RUN, drain_command
-from sim.bench.core import Bench, Sink, Source, option, random_stall, rounds, unpack
-from sim.bench.drains import DrainCommand
+from cpt.hw.contract import preset
+from cpt.hw.layouts import RESULT_TILE, RUN, drain_command
+from cpt.sim.bench.core import Bench, Sink, Source, option, random_stall, rounds, unpack
+from cpt.sim.bench.drains import DrainCommand
 
 MEMORY_BYTES = 1 << 20
 TILES = 2

@@ -1,4 +1,4 @@
-"""Bench of `hw.walker`: one run for every block, tile and plane, and never more blocks than free halves."""
+"""Bench of `cpt.hw.walker`: one run per block, tile and plane, and never more blocks than free halves."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import cocotb
 
-from hw.contract import preset
-from hw.layouts import RUN, load_command
-from sim.bench.core import Bench, Sink, Source, option, random_stall, rounds, unpack
-from sim.bench.loads import Load
+from cpt.hw.contract import preset
+from cpt.hw.layouts import RUN, load_command
+from cpt.sim.bench.core import Bench, Sink, Source, option, random_stall, rounds, unpack
+from cpt.sim.bench.loads import Load
 
 MEMORY_BYTES = 1 << 20
 HALVES = 2

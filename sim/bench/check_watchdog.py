@@ -1,4 +1,4 @@
-"""Bench of `hw.watchdog`: it expires after exactly its limit of cycles without progress, and only then."""
+"""Bench of `cpt.hw.watchdog`: it expires after just its limit of cycles without progress, and only then."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import cocotb
 
-from sim.bench.core import Bench, rounds
+from cpt.sim.bench.core import Bench, rounds
 
 
 @cocotb.test(timeout_time=50, timeout_unit="ms")

@@ -1,4 +1,4 @@
-"""Bench of `hw.write_master`: beats land where their runs say, and every response is waited for."""
+"""Bench of `cpt.hw.write_master`: beats land where their runs say, and every response is waited for."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 import cocotb
 import numpy as np
 
-from hw.layouts import RUN
-from sim.bench.core import Bench, Every, Source, pack, random_stall, rounds, split_runs
-from sim.bench.memory import WriteMemory, random_bytes
+from cpt.hw.layouts import RUN
+from cpt.sim.bench.core import Bench, Every, Source, pack, random_stall, rounds, split_runs
+from cpt.sim.bench.memory import WriteMemory, random_bytes
 
 MEMORY_BYTES = 1 << 14
 

@@ -1,4 +1,4 @@
-"""Build or run one bench with cocotb's runner; started by `sim.bench.runner` in a process of its own."""
+"""Build or run one bench with cocotb's runner; started by `cpt.sim.bench.runner` in a process of its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BUILD_ARGS = ["-fno-dfg", "-Wno-fatal", "-Wno-lint", "-Wno-style", "--output-spl
 
 
 def main() -> None:
-    """``python -m sim.bench.child build|test FOLDER TOP [MODULE SEED RESULTS PLUSARG...]``."""
+    """``python -m cpt.sim.bench.child build|test FOLDER TOP [MODULE SEED RESULTS PLUSARG...]``."""
     parser = argparse.ArgumentParser()
     parser.add_argument("verb", choices=("build", "test"))
     parser.add_argument("folder", type=Path)

@@ -17,7 +17,7 @@ from amaranth.lib import data
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
 
-from sim.scoreboard import Mismatch, Scoreboard
+from cpt.sim.scoreboard import Mismatch, Scoreboard
 
 CLOCK_NS = 10
 RESET_CYCLES = 4

@@ -6,10 +6,10 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hw.contract import ArrayConfig
-from hw.layouts import drain_command, result_rows
-from sim.bench.core import pack
-from sim.bench.rows import unpack_row
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.layouts import drain_command, result_rows
+from cpt.sim.bench.core import pack
+from cpt.sim.bench.rows import unpack_row
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from hw.contract import ArrayConfig
-from hw.layouts import exec_command
-from sim.bench.core import pack
-from sim.bench.planes import steps
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.layouts import exec_command
+from cpt.sim.bench.core import pack
+from cpt.sim.bench.planes import steps
 
 
 @dataclass(frozen=True)

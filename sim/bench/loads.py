@@ -6,9 +6,9 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hw.contract import ArrayConfig
-from hw.layouts import load_command
-from sim.bench.core import pack
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.layouts import load_command
+from cpt.sim.bench.core import pack
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from hw.layouts import ADDRESS, READ_BEAT, WRITE_BEAT
-from sim.bench.core import Bench, Sink, Source, pack, unpack
-from sim.scoreboard import Mismatch
+from cpt.hw.layouts import ADDRESS, READ_BEAT, WRITE_BEAT
+from cpt.sim.bench.core import Bench, Sink, Source, pack, unpack
+from cpt.sim.scoreboard import Mismatch
 
 BURST_BEATS = 16
 SLVERR = 2

@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from collections import deque
 
-from hw.contract import ArrayConfig
-from hw.layouts import result_rows
-from sim.bench.core import Bench
-from sim.bench.rows import random_row
-from sim.scoreboard import Mismatch
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.layouts import result_rows
+from cpt.sim.bench.core import Bench
+from cpt.sim.bench.rows import random_row
+from cpt.sim.scoreboard import Mismatch
 
 TILES = 2
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from hw.contract import ArrayConfig
-from hw.contract.config import ACC_BITS
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.config import ACC_BITS
 
 MASK = (1 << ACC_BITS) - 1
 

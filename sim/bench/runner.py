@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
-from hw.contract import ArrayConfig
-from sim.verilator import (
+from cpt.hw.contract import ArrayConfig
+from cpt.sim.verilator import (
     BuildError,
     cached_build,
     exported,
@@ -21,7 +21,9 @@ from sim.verilator import (
     verilator_environment,
 )
 
-HERE = Path(__file__).resolve().parent
+HERE = Path(__file__).absolute().parent
+ROOT = HERE.parents[2]
+"""Folder that holds the package ``cpt``: where its modules run with ``-m``, installed or not."""
 BUILD_DEADLINE_S = 600.0
 RUN_DEADLINE_S = 900.0
 # The wheel's makefile fragment has its configured tools baked in or empty; these replace them.
@@ -56,7 +58,7 @@ def build_bench(block: str, config: ArrayConfig) -> Path:
 
 
 def _export(block: str, config: ArrayConfig, folder: Path) -> None:
-    from hw.export import export, export_block
+    from cpt.hw.export import export, export_block
 
     if block == "accelerator":
         export(config, folder)
@@ -65,7 +67,7 @@ def _export(block: str, config: ArrayConfig, folder: Path) -> None:
 
 
 def _top(block: str) -> str:
-    """Name `hw.export` gives the module of ``block``."""
+    """Name `cpt.hw.export` gives the module of ``block``."""
     return f"cpt_{block}"
 
 
@@ -83,8 +85,8 @@ def _common_objects() -> Path:
 def _compile(folder: Path, top: str) -> None:
     """Build ``folder/verilog`` into ``folder/simulator``."""
     run_tool(
-        [sys.executable, "-m", "sim.bench.child", "build", str(folder), top],
-        HERE.parents[1],
+        [sys.executable, "-m", "cpt.sim.bench.child", "build", str(folder), top],
+        ROOT,
         BUILD_DEADLINE_S,
         {**verilator_environment(), "MAKEFLAGS": MAKE_VARIABLES},
     )
@@ -96,7 +98,7 @@ def run_bench(block: str, config: ArrayConfig, seed: int, rounds: int) -> int:
     Raises `BenchFailure` if a test failed, none ran, or the simulator died.
     """
     folder = build_bench(block, config)
-    replay = f"python -m sim.bench --block {block} --preset {config.name} --seed {seed} --rounds {rounds}"
+    replay = f"python -m cpt.sim.bench --block {block} --preset {config.name} --seed {seed} --rounds {rounds}"
     # Under pytest cocotb would name the results file after the pytest test.
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
@@ -106,17 +108,17 @@ def run_bench(block: str, config: ArrayConfig, seed: int, rounds: int) -> int:
                 [
                     sys.executable,
                     "-m",
-                    "sim.bench.child",
+                    "cpt.sim.bench.child",
                     "test",
                     str(folder),
                     _top(block),
-                    f"sim.bench.check_{block}",
+                    f"cpt.sim.bench.check_{block}",
                     str(seed),
                     str(results),
                     f"preset={config.name}",
                     f"rounds={rounds}",
                 ],
-                HERE.parents[1],
+                ROOT,
                 RUN_DEADLINE_S,
                 environment,
             )

@@ -1,5 +1,5 @@
 """The fast model: the accelerator's results, registers and cycle counts without its gates; numpy only."""
 
-from sim.fast.backend import FastBackend
+from cpt.sim.fast.backend import FastBackend
 
 __all__ = ["FastBackend"]

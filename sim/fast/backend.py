@@ -7,15 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hw.contract import ArrayConfig, Counter, Error, Instruction, Opcode
-from hw.contract.isa import INSTRUCTION_BYTES
-from sim.backend import MEMORY_BASE
-from sim.fast.checks import decoded, faults
-from sim.fast.machine import Machine, MachineError, Residue
-from sim.fast.product import Precision
-from sim.fast.registers import RegisterFile
-from sim.fast.timing import Timekeeper
-from sim.memory import MemoryModel
+from cpt.hw.contract import ArrayConfig, Counter, Error, Instruction, Opcode
+from cpt.hw.contract.isa import INSTRUCTION_BYTES
+from cpt.sim.backend import MEMORY_BASE
+from cpt.sim.fast.checks import decoded, faults
+from cpt.sim.fast.machine import Machine, MachineError, Residue
+from cpt.sim.fast.product import Precision
+from cpt.sim.fast.registers import RegisterFile
+from cpt.sim.fast.timing import Timekeeper
+from cpt.sim.memory import MemoryModel
 
 _COUNT = 1 << 32
 _LOCKED = ("RING_BASE", "RING_LOG2")
@@ -41,7 +41,7 @@ class _Batch:
 
 
 class FastBackend:
-    """A `sim.backend.Backend` that runs a whole program at once.
+    """A `cpt.sim.backend.Backend` that runs a whole program at once.
 
     A doorbell makes the machine busy; the program runs, results and counters and all, at the next
     read of STATUS or `wait`, and is finished when that returns. Instructions that wait for some that are not

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 
-from hw.contract.config import BEAT_BYTES, BURST_BEATS
+from cpt.hw.contract.config import BEAT_BYTES, BURST_BEATS
 
 BURST_BYTES = BEAT_BYTES * BURST_BEATS
 OUTSTANDING_BURSTS = 8

@@ -1,4 +1,4 @@
-"""Data channels of the memory: bursts in order, sharing its slots by the rules of `sim.memory`."""
+"""Data channels of the memory: bursts in order, sharing its slots by the rules of `cpt.sim.memory`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from heapq import heappop, heappush
 from math import lcm
 from typing import Protocol
 
-from sim.fast.bursts import OUTSTANDING_BURSTS
-from sim.fast.pipeline import M0_ADDRESS_CYCLES
-from sim.memory import CHANNELS, MemoryModel
+from cpt.sim.fast.bursts import OUTSTANDING_BURSTS
+from cpt.sim.fast.pipeline import M0_ADDRESS_CYCLES
+from cpt.sim.memory import CHANNELS, MemoryModel
 
 READ_0, READ_1, WRITE_0 = range(CHANNELS)
 _NEVER = 1 << 62

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-from hw.contract import FORMATS, ArrayConfig, ContractError, Error, Instruction, Opcode, decode
-from hw.contract.config import ACC_BITS, MAX_BITS
-from sim.fast.product import Precision
+from cpt.hw.contract import FORMATS, ArrayConfig, ContractError, Error, Instruction, Opcode, decode
+from cpt.hw.contract.config import ACC_BITS, MAX_BITS
+from cpt.sim.fast.product import Precision
 
 SLOT_FIELDS = ("slot", "slot_a", "slot_b")
 """Instruction fields that name a precision slot."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from hw.contract import ArrayConfig, Opcode
-from hw.contract.config import BEAT_BYTES
-from hw.contract.isa import INSTRUCTION_BYTES
-from sim.fast.channels import READ_0, READ_1, Channels, Transfer
-from sim.fast.draining import DrainEngine
-from sim.fast.engine import NEVER, AddressPort, Engine
-from sim.fast.executing import ExecEngine
-from sim.fast.loading import LoadEngine
-from sim.fast.machine import Residue
-from sim.fast.pipeline import (
+from cpt.hw.contract import ArrayConfig, Opcode
+from cpt.hw.contract.config import BEAT_BYTES
+from cpt.hw.contract.isa import INSTRUCTION_BYTES
+from cpt.sim.fast.channels import READ_0, READ_1, Channels, Transfer
+from cpt.sim.fast.draining import DrainEngine
+from cpt.sim.fast.engine import NEVER, AddressPort, Engine
+from cpt.sim.fast.executing import ExecEngine
+from cpt.sim.fast.loading import LoadEngine
+from cpt.sim.fast.machine import Residue
+from cpt.sim.fast.pipeline import (
     ADDRESS_CYCLES,
     DISPATCH_CYCLES,
     FETCH_INSTRUCTIONS,
@@ -22,8 +22,8 @@ from sim.fast.pipeline import (
     PREFETCH_INSTRUCTIONS,
     QUEUE_INSTRUCTIONS,
 )
-from sim.fast.work import Work
-from sim.memory import MemoryModel
+from cpt.sim.fast.work import Work
+from cpt.sim.memory import MemoryModel
 
 _BEATS = INSTRUCTION_BYTES // BEAT_BYTES
 
@@ -40,7 +40,7 @@ class _Fetch:
 
 
 class Dispatcher:
-    """Runs a program on the engines; see `sim.fast.timing`.
+    """Runs a program on the engines; see `cpt.sim.fast.timing`.
 
     Args:
         program: opcode and work of every instruction.

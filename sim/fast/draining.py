@@ -6,12 +6,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from sim.fast.bursts import OUTSTANDING_BURSTS
-from sim.fast.channels import WRITE_0, Channels, Transfer
-from sim.fast.engine import LONG_AGO, ONE_BY_ONE_BURSTS, AddressPort, Engine
-from sim.fast.executing import ExecEngine
-from sim.fast.pipeline import ADDRESS_CYCLES, SERIALISE_CYCLES, WRITE_DATA_CYCLES
-from sim.memory import MemoryModel
+from cpt.sim.fast.bursts import OUTSTANDING_BURSTS
+from cpt.sim.fast.channels import WRITE_0, Channels, Transfer
+from cpt.sim.fast.engine import LONG_AGO, ONE_BY_ONE_BURSTS, AddressPort, Engine
+from cpt.sim.fast.executing import ExecEngine
+from cpt.sim.fast.pipeline import ADDRESS_CYCLES, SERIALISE_CYCLES, WRITE_DATA_CYCLES
+from cpt.sim.memory import MemoryModel
 
 
 class DrainEngine(Engine):

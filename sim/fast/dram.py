@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from hw.contract.config import BEAT_BYTES
+from cpt.hw.contract.config import BEAT_BYTES
 
 _ADDRESSES = 1 << 32
 _ADDRESS_MASK = 0xFFFF_FFFF & ~(BEAT_BYTES - 1)

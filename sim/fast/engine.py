@@ -2,7 +2,7 @@
 
 An engine is a generator that goes as far as what it knows allows and yields for more. Events carry the
 cycle they happen in and every wait is a maximum of earlier ones, so an engine may be ahead of another;
-`sim.fast.channels` alone orders what the ports move.
+`cpt.sim.fast.channels` alone orders what the ports move.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from sim.memory import MemoryModel
+from cpt.sim.memory import MemoryModel
 
 ONE_BY_ONE_BURSTS = 64
 """Bursts of each engine that are followed one by one; from then on blocks that stream move as a whole, which

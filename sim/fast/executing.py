@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from hw.contract import ArrayConfig
-from sim.fast.engine import LONG_AGO, Engine
-from sim.fast.loading import LoadEngine
-from sim.fast.pipeline import HALVES, collect_cycles, result_rows
+from cpt.hw.contract import ArrayConfig
+from cpt.sim.fast.engine import LONG_AGO, Engine
+from cpt.sim.fast.loading import LoadEngine
+from cpt.sim.fast.pipeline import HALVES, collect_cycles, result_rows
 
 
 class ExecEngine(Engine):

@@ -6,23 +6,23 @@ from collections import Counter as Multiset
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from host.engine import GemmShape
-from host.metrics import Tally
-from host.precision import BACKWARD_SLOT, FORWARD_SLOT
-from host.program import Gemm
-from hw.contract import ArrayConfig, Counter
-from hw.contract.isa import INSTRUCTION_BYTES
-from sim.backend import MEMORY_BASE
-from sim.fast.checks import decoded
-from sim.fast.product import Precision
-from sim.fast.timing import Timing, simulate
-from sim.memory import MemoryModel
+from cpt.host.engine import GemmShape
+from cpt.host.metrics import Tally
+from cpt.host.precision import BACKWARD_SLOT, FORWARD_SLOT
+from cpt.host.program import Gemm
+from cpt.hw.contract import ArrayConfig, Counter
+from cpt.hw.contract.isa import INSTRUCTION_BYTES
+from cpt.sim.backend import MEMORY_BASE
+from cpt.sim.fast.checks import decoded
+from cpt.sim.fast.product import Precision
+from cpt.sim.fast.timing import Timing, simulate
+from cpt.sim.memory import MemoryModel
 
 _PAGE_BYTES = 4096
 
 
 class ShapeRecorder:
-    """Stands in for `host.engine.GemmEngine` while a network plans: collects the products it would run."""
+    """Stands in for `cpt.host.engine.GemmEngine` while a network plans: collects the products to run."""
 
     def __init__(self) -> None:
         self.shapes: list[GemmShape] = []

@@ -6,11 +6,11 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from sim.fast.bursts import OUTSTANDING_BURSTS, BlockPlan
-from sim.fast.channels import Channels, Transfer
-from sim.fast.engine import LONG_AGO, ONE_BY_ONE_BURSTS, AddressPort, Engine
-from sim.fast.pipeline import ADDRESS_CYCLES, HALVES, LOADED_CYCLES
-from sim.memory import MemoryModel
+from cpt.sim.fast.bursts import OUTSTANDING_BURSTS, BlockPlan
+from cpt.sim.fast.channels import Channels, Transfer
+from cpt.sim.fast.engine import LONG_AGO, ONE_BY_ONE_BURSTS, AddressPort, Engine
+from cpt.sim.fast.pipeline import ADDRESS_CYCLES, HALVES, LOADED_CYCLES
+from cpt.sim.memory import MemoryModel
 
 
 class LoadEngine(Engine):

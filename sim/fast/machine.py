@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hw.contract import ArrayConfig, Error, Instruction, Opcode
-from hw.contract.layout import result_bytes
-from sim.fast.dram import BusError, Dram
-from sim.fast.operands import BlockQueue, Loaded, LoadMemory, arrange
-from sim.fast.product import Precision, exact_product, product_dtype
-from sim.fast.results import TileQueue, Tiles, byte_planes
+from cpt.hw.contract import ArrayConfig, Error, Instruction, Opcode
+from cpt.hw.contract.layout import result_bytes
+from cpt.sim.fast.dram import BusError, Dram
+from cpt.sim.fast.operands import BlockQueue, Loaded, LoadMemory, arrange
+from cpt.sim.fast.product import Precision, exact_product, product_dtype
+from cpt.sim.fast.results import TileQueue, Tiles, byte_planes
 
 
 class MachineError(Exception):
@@ -46,8 +46,8 @@ EMPTY = Residue()
 class Machine:
     """Engines, buffers and memory; executes instructions in program order.
 
-    Instructions have passed `sim.fast.checks`. An EXEC or DRAIN that lacks blocks or tiles waits for later
-    instructions, as it would in its queue.
+    Instructions have passed `cpt.sim.fast.checks`. An EXEC or DRAIN that lacks blocks or tiles waits for
+    later instructions, as it would in its queue.
     """
 
     def __init__(self, config: ArrayConfig, memory: NDArray[np.uint8], memory_base: int) -> None:

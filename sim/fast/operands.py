@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from hw.contract import ArrayConfig
-from sim.fast.pipeline import HALVES
-from sim.fast.planes import codes_from_planes
-from sim.fast.product import Precision
+from cpt.hw.contract import ArrayConfig
+from cpt.sim.fast.pipeline import HALVES
+from cpt.sim.fast.planes import codes_from_planes
+from cpt.sim.fast.product import Precision
 
 
 @dataclass(frozen=True)

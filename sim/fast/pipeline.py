@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hw.contract import ArrayConfig
-from hw.contract.layout import SUM_ROWS
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.layout import SUM_ROWS
 
 HALVES = 2
 """Halves of an operand buffer, and tiles of the result buffer."""

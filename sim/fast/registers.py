@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from hw.contract import CONTRACT_HASH, REGISTERS, ArrayConfig, Counter, register
-from hw.contract.config import SLOTS
-from hw.contract.regs import SLOT_BASE
-from sim.fast.product import Precision
+from cpt.hw.contract import CONTRACT_HASH, REGISTERS, ArrayConfig, Counter, register
+from cpt.hw.contract.config import SLOTS
+from cpt.hw.contract.regs import SLOT_BASE
+from cpt.sim.fast.product import Precision
 
 _BY_OFFSET = {item.offset: item for item in REGISTERS}
 _KEPT = ("MAGIC", "CONTRACT_LO", "CONTRACT_HI", "BUILD_ID", "SHAPE", "DEPTH", "RING_BASE", "RING_LOG2")

@@ -1,4 +1,4 @@
-"""Cycles a program takes, from the rules of ``docs/machine.md`` and `sim.memory`.
+"""Cycles a program takes, from the rules of ``docs/machine.md`` and `cpt.sim.memory`.
 
 Cycles depend on the instructions, the bits in the precision slots they name, address alignment and the
 memory model, never on data, so a program that comes back costs one look-up.
@@ -13,17 +13,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hw.contract import FORMATS, ArrayConfig, Counter, Instruction
-from hw.contract.config import BEAT_BYTES
-from hw.contract.isa import INSTRUCTION_BYTES
-from sim.fast.bursts import BURST_BYTES
-from sim.fast.checks import SLOT_FIELDS
-from sim.fast.dispatcher import Dispatcher
-from sim.fast.machine import EMPTY, Residue
-from sim.fast.pipeline import FETCH_INSTRUCTIONS
-from sim.fast.product import Precision
-from sim.fast.work import DrainWork, LoadWork, work_of
-from sim.memory import MemoryModel
+from cpt.hw.contract import FORMATS, ArrayConfig, Counter, Instruction
+from cpt.hw.contract.config import BEAT_BYTES
+from cpt.hw.contract.isa import INSTRUCTION_BYTES
+from cpt.sim.fast.bursts import BURST_BYTES
+from cpt.sim.fast.checks import SLOT_FIELDS
+from cpt.sim.fast.dispatcher import Dispatcher
+from cpt.sim.fast.machine import EMPTY, Residue
+from cpt.sim.fast.pipeline import FETCH_INSTRUCTIONS
+from cpt.sim.fast.product import Precision
+from cpt.sim.fast.work import DrainWork, LoadWork, work_of
+from cpt.sim.memory import MemoryModel
 
 _MEMO_PROGRAMS = 4096
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import gcd
 
-from hw.contract import ArrayConfig, Instruction, Opcode
-from hw.contract.config import BEAT_BYTES
-from hw.contract.layout import result_bytes
-from sim.fast.bursts import BURST_BYTES, BlockPlan, block_plan
-from sim.fast.product import Precision
-from sim.memory import MemoryModel
+from cpt.hw.contract import ArrayConfig, Instruction, Opcode
+from cpt.hw.contract.config import BEAT_BYTES
+from cpt.hw.contract.layout import result_bytes
+from cpt.sim.fast.bursts import BURST_BYTES, BlockPlan, block_plan
+from cpt.sim.fast.product import Precision
+from cpt.sim.memory import MemoryModel
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class DrainWork:
     """Beats of one row of a tile."""
     round_trip: int
     in_flight: int
-    """See `sim.fast.bursts.block_plan`."""
+    """See `cpt.sim.fast.bursts.block_plan`."""
     _plans: dict[tuple[int, int], BlockPlan] = field(default_factory=dict)
 
     @property

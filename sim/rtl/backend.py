@@ -1,15 +1,15 @@
-"""The compiled RTL as a `sim.backend.Backend`."""
+"""The compiled RTL as a `cpt.sim.backend.Backend`."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hw.contract import ArrayConfig, register
-from sim.backend import MEMORY_BASE
-from sim.memory import MemoryModel, Stalls
-from sim.rtl.build import build_library
-from sim.rtl.library import BusEvent, Simulation
+from cpt.hw.contract import ArrayConfig, register
+from cpt.sim.backend import MEMORY_BASE
+from cpt.sim.memory import MemoryModel, Stalls
+from cpt.sim.rtl.build import build_library
+from cpt.sim.rtl.library import BusEvent, Simulation
 
 _STATUS = register("STATUS")
 _BUSY = 1 << _STATUS.field("busy").offset
@@ -22,7 +22,7 @@ class RtlBackend:
     """One accelerator as exported from ``hw``, cycle by cycle.
 
     ``memory_model`` gives the timing of the AXI ports, ``stalls`` adds random stalls to every AXI channel.
-    The first use of a configuration compiles it. Raises `sim.rtl.RtlError` when the RTL breaks a bus rule.
+    The first use of a configuration compiles it. `cpt.sim.rtl.RtlError`: the RTL has broken a bus rule.
     """
 
     def __init__(

@@ -7,8 +7,8 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from hw.contract import ArrayConfig
-from sim.verilator import (
+from cpt.hw.contract import ArrayConfig
+from cpt.sim.verilator import (
     cached_build,
     exported,
     run_tool,
@@ -44,7 +44,7 @@ CXX_FLAGS = ["-std=c++17", "-fPIC", "-fno-plt", "-fno-gnu-unique", "-w"]
 def build_library(config: ArrayConfig) -> Path:
     """Path of the shared library that simulates ``config``, built if its Verilog has changed.
 
-    Raises `sim.verilator.BuildError` with the tool's output if a step fails.
+    Raises `cpt.sim.verilator.BuildError` with the tool's output if a step fails.
     """
     verilog = exported(f"verilog/{config.name}", config, _export)
     key = sources_key([*verilog, *HERE.glob("*.?pp"), Path(__file__)], CXX_FLAGS)
@@ -52,7 +52,7 @@ def build_library(config: ArrayConfig) -> Path:
 
 
 def _export(config: ArrayConfig, folder: Path) -> None:
-    from hw.export import export
+    from cpt.hw.export import export
 
     export(config, folder)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from host.errors import DeviceError
-from sim.memory import MemoryModel, Stalls
+from cpt.host.errors import DeviceError
+from cpt.sim.memory import MemoryModel, Stalls
 
 
 class RtlError(DeviceError):

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hw.contract import ArrayConfig, ContractError
-from hw.contract.board import Board
-from hw.contract.ports import TOP
-from hw.dot_product import MODULE_NAME
-from sim.vivado.lut_sites import lut_sites
+from cpt.hw.contract import ArrayConfig, ContractError
+from cpt.hw.contract.board import Board
+from cpt.hw.contract.ports import TOP
+from cpt.hw.dot_product import MODULE_NAME
+from cpt.sim.vivado.lut_sites import lut_sites
 
 RESULT_PATH = tuple(f"{TOP}.{name}" for name in ("array", "collector", "results", "drain"))
 """The array and what its results pass on their way to the write port."""

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hw.contract.render import PAGES
+from cpt.hw.contract.render import PAGES
 
 
 def document_problems(docs: Path) -> list[str]:

@@ -4,10 +4,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hw.contract.board import CLOCK_TOLERANCE, Board
-from hw.contract.handoff import BUILT_CLOCK, CRYSTAL, IP_NAME, PS_NAME, REGISTER_BASE, REGISTER_BYTES, VLNVS
-from hw.contract.ports import INTERRUPT
-from hw.contract.regs import REGISTERS, SLOT_BASE
+from cpt.hw.contract.board import CLOCK_TOLERANCE, Board
+from cpt.hw.contract.handoff import (
+    BUILT_CLOCK,
+    CRYSTAL,
+    IP_NAME,
+    PS_NAME,
+    REGISTER_BASE,
+    REGISTER_BYTES,
+    VLNVS,
+)
+from cpt.hw.contract.ports import INTERRUPT
+from cpt.hw.contract.regs import REGISTERS, SLOT_BASE
 
 Row = tuple[str, object, object]
 """What is looked at, its value, the value allowed."""

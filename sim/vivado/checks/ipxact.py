@@ -3,10 +3,10 @@
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-from hw.contract.handoff import ACCESS, REGISTER_BYTES, VLNVS
-from hw.contract.ports import INTERFACES, PORTS
-from hw.contract.regs import REGISTERS, SLOT_BASE
-from sim.vivado.standin.ipxact import NAMESPACE
+from cpt.hw.contract.handoff import ACCESS, REGISTER_BYTES, VLNVS
+from cpt.hw.contract.ports import INTERFACES, PORTS
+from cpt.hw.contract.regs import REGISTERS, SLOT_BASE
+from cpt.sim.vivado.standin.ipxact import NAMESPACE
 
 _DIRECTIONS = {"input": "in", "output": "out"}
 _SPACES = {"s": NAMESPACE}

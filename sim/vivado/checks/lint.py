@@ -4,8 +4,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from hw.contract.ports import TOP
-from sim.verilator import verilator_environment
+from cpt.hw.contract.ports import TOP
+from cpt.sim.verilator import verilator_environment
 
 WAIVERS = (
     ("DECLFILENAME", "*", "the dot-product unit and the rest share one file"),

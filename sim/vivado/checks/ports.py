@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from hw.contract.ports import PORTS, TOP
-from hw.interfaces import attributes
-from sim.vivado.standin.verilog import declared_ports
+from cpt.hw.contract.ports import PORTS, TOP
+from cpt.hw.interfaces import attributes
+from cpt.sim.vivado.standin.verilog import declared_ports
 
 
 def port_problems(verilog: Path) -> list[str]:

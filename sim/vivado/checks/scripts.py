@@ -4,10 +4,10 @@ import dataclasses
 import tempfile
 from pathlib import Path
 
-from hw.vivado.build import DELIVERED, SCRIPTS
-from hw.vivado.settings import Build, settings_tcl
-from sim.vivado.standin import Scenario, ScriptError, Session, run_script
-from sim.vivado.standin.scenario import VERSIONS
+from cpt.hw.vivado.build import DELIVERED, SCRIPTS
+from cpt.hw.vivado.settings import Build, settings_tcl
+from cpt.sim.vivado.standin import Scenario, ScriptError, Session, run_script
+from cpt.sim.vivado.standin.scenario import VERSIONS
 
 BAD_DESIGNS = {
     "setup slack is -0.113": Scenario(setup_slack_ns=-0.113),

@@ -3,8 +3,8 @@
 It checks control flow, names, connections, addresses and the gate, not what Vivado makes of them.
 """
 
-from sim.vivado.standin.interpreter import ScriptError, run_script
-from sim.vivado.standin.scenario import Scenario
-from sim.vivado.standin.session import Session
+from cpt.sim.vivado.standin.interpreter import ScriptError, run_script
+from cpt.sim.vivado.standin.scenario import Scenario
+from cpt.sim.vivado.standin.session import Session
 
 __all__ = ["Scenario", "ScriptError", "Session", "run_script"]

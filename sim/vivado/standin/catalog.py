@@ -6,8 +6,8 @@ processing_system7 5.5: PG082; axi_interconnect 2.1: PG059; proc_sys_reset 5.0: 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hw.contract.board import BOARDS
-from sim.vivado.standin.objects import Thing
+from cpt.hw.contract.board import BOARDS
+from cpt.sim.vivado.standin.objects import Thing
 
 SWITCH = ("0", "1")
 PS = "xilinx.com:ip:processing_system7:5.5"

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sim.vivado.standin.objects import CommandError
+from cpt.sim.vivado.standin.objects import CommandError
 
 
 @dataclass

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hw.contract.handoff import BUILT_CLOCK
-from hw.vivado.tcl import split_list
-from sim.vivado.standin.catalog import (
+from cpt.hw.contract.handoff import BUILT_CLOCK
+from cpt.hw.vivado.tcl import split_list
+from cpt.sim.vivado.standin.catalog import (
     CATALOGUE,
     PS,
     SWITCH,
@@ -16,12 +16,12 @@ from sim.vivado.standin.catalog import (
     memory_bytes,
     packaged,
 )
-from sim.vivado.standin.command import Arguments, command
-from sim.vivado.standin.handoff import write_handoff
-from sim.vivado.standin.objects import CommandError, Thing
+from cpt.sim.vivado.standin.command import Arguments, command
+from cpt.sim.vivado.standin.handoff import write_handoff
+from cpt.sim.vivado.standin.objects import CommandError, Thing
 
 if TYPE_CHECKING:
-    from sim.vivado.standin.session import Session
+    from cpt.sim.vivado.standin.session import Session
 
 GP0_APERTURE = (0x4000_0000, 0x8000_0000)
 """Bus addresses that M_AXI_GP0 serves (UG585, system address map)."""

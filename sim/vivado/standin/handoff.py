@@ -4,10 +4,10 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hw.contract.handoff import BUILT_CLOCK, IP_NAME, PS_NAME, hwh
+from cpt.hw.contract.handoff import BUILT_CLOCK, IP_NAME, PS_NAME, hwh
 
 if TYPE_CHECKING:
-    from sim.vivado.standin.diagram import Diagram, Segment
+    from cpt.sim.vivado.standin.diagram import Diagram, Segment
 
 
 def write_handoff(diagram: "Diagram", path: Path) -> None:

@@ -4,8 +4,8 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sim.vivado.standin.objects import Thing
-from sim.vivado.standin.verilog import DeclaredPort
+from cpt.sim.vivado.standin.objects import Thing
+from cpt.sim.vivado.standin.verilog import DeclaredPort
 
 NAMESPACE = "http://www.spiritconsortium.org/XMLSchema/SPIRIT/1685-2009"
 _VLNV = ("vendor", "library", "name", "version")

@@ -4,13 +4,13 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sim.vivado.standin.command import Arguments, command
-from sim.vivado.standin.ipxact import Component, write_component
-from sim.vivado.standin.objects import CommandError, Thing, settable
-from sim.vivado.standin.verilog import declared_ports
+from cpt.sim.vivado.standin.command import Arguments, command
+from cpt.sim.vivado.standin.ipxact import Component, write_component
+from cpt.sim.vivado.standin.objects import CommandError, Thing, settable
+from cpt.sim.vivado.standin.verilog import declared_ports
 
 if TYPE_CHECKING:
-    from sim.vivado.standin.session import Session
+    from cpt.sim.vivado.standin.session import Session
 
 _ACCESS = ("read-only", "read-write", "write-only")
 _FROM_MASTER = {"ARVALID", "INTERRUPT", "CLK", "RST"}

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hw.vivado.tcl import split_list
-from sim.vivado.standin.command import Arguments, command
-from sim.vivado.standin.objects import CommandError, Thing, settable
+from cpt.hw.vivado.tcl import split_list
+from cpt.sim.vivado.standin.command import Arguments, command
+from cpt.sim.vivado.standin.objects import CommandError, Thing, settable
 
 if TYPE_CHECKING:
-    from sim.vivado.standin.session import Session
+    from cpt.sim.vivado.standin.session import Session
 
 _FILE_KINDS = {".v": "source", ".xdc": "constraints", ".bd": "diagram"}
 

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sim.vivado.standin.command import Arguments, command
-from sim.vivado.standin.objects import CommandError, Thing
+from cpt.sim.vivado.standin.command import Arguments, command
+from cpt.sim.vivado.standin.objects import CommandError, Thing
 
 if TYPE_CHECKING:
-    from sim.vivado.standin.session import Session
+    from cpt.sim.vivado.standin.session import Session
 
 _STRATEGIES = {
     "synth_1": ("Vivado Synthesis Defaults", "Flow_AreaOptimized_high", "Flow_PerfOptimized_high"),

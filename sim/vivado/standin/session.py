@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from hw.vivado.settings import Build
-from hw.vivado.tcl import split_list
-from sim.vivado.standin.command import Arguments, command, commands_of
-from sim.vivado.standin.diagram import Diagram
-from sim.vivado.standin.objects import CommandError, Thing
-from sim.vivado.standin.packager import Packager
-from sim.vivado.standin.project import Project
-from sim.vivado.standin.runs import Runs
-from sim.vivado.standin.scenario import Scenario
+from cpt.hw.vivado.settings import Build
+from cpt.hw.vivado.tcl import split_list
+from cpt.sim.vivado.standin.command import Arguments, command, commands_of
+from cpt.sim.vivado.standin.diagram import Diagram
+from cpt.sim.vivado.standin.objects import CommandError, Thing
+from cpt.sim.vivado.standin.packager import Packager
+from cpt.sim.vivado.standin.project import Project
+from cpt.sim.vivado.standin.runs import Runs
+from cpt.sim.vivado.standin.scenario import Scenario
 
 
 class Session:
