@@ -127,7 +127,7 @@ class RtlCheck:
 
     def _repeat(self, snapshot: _Snapshot) -> CheckedStep:
         if self._machines is None:
-            self._machines = self._machine("rtl"), self._machine("model")
+            self._machines = self._machine("rtl"), self._machine("fast")
         rtl, model = self._machines
         after = rtl.repeat(snapshot)
         model.repeat(snapshot)

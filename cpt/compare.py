@@ -114,7 +114,7 @@ def compare(config: TrainConfig, data: Dataset, preset_name: str, memory: str) -
 
     Raises `ContractError` if the machines did not run the same programs.
     """
-    rtl, model = (_step(config, data, device, preset_name, memory) for device in ("rtl", "model"))
+    rtl, model = (_step(config, data, device, preset_name, memory) for device in ("rtl", "fast"))
     if [item.label for item in rtl] != [item.label for item in model]:
         raise ContractError(f"rtl ran {len(rtl)} programs, the model {len(model)}; allowed: the same ones")
     return [Row(_name(left), left, right) for left, right in zip(rtl, model, strict=True)]

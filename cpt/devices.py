@@ -13,7 +13,7 @@ from cpt.hw.contract import ContractError
 if TYPE_CHECKING:
     from cpt.host.driver import Accelerator
 
-SIMULATED = ("model", "rtl")
+SIMULATED = ("fast", "rtl")
 DEVICES = (*SIMULATED, "board")
 TORCH_DEVICES = ("cpu", "cuda")
 """Training in torch."""
@@ -21,6 +21,15 @@ RTL_DEADLINE_S = 1800.0
 """Longest one program may take on the compiled RTL."""
 _OPENING = threading.Lock()
 """pynq keeps global state while an overlay is loaded, so devices are opened one at a time."""
+
+
+OLD_NAMES = {"model": "fast"}
+"""What devices were called in earlier versions; still understood."""
+
+
+def device_name(text: str) -> str:
+    """The name of the device that ``text`` means, for argparse."""
+    return OLD_NAMES.get(text, text)
 
 
 def check_device(name: str, allowed: tuple[str, ...] = DEVICES) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cpt.devices import DEVICES, check_device, open_accelerator
+from cpt.devices import DEVICES, check_device, device_name, open_accelerator
 from cpt.host.engine import GemmEngine, GemmShape
 from cpt.host.errors import DeviceError
 from cpt.host.precision import BACKWARD_SLOT, FORWARD_SLOT, PrecisionSlots
@@ -33,7 +33,9 @@ Check = tuple[str, str]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``cpt doctor``."""
-    parser.add_argument("--device", default="model", metavar="NAME", help=f"{', '.join(DEVICES)}")
+    parser.add_argument(
+        "--device", type=device_name, default="fast", metavar="NAME", help=f"{', '.join(DEVICES)}"
+    )
     parser.add_argument("--preset", default="tiny", metavar="NAME", help=f"array: {', '.join(PRESETS)}")
     parser.add_argument("--bitfile", metavar="PATH", help="bitstream of the board, .hwh beside it")
     parser.add_argument("--json", action="store_true", help="the findings as one line")

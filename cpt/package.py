@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     write_archive(archive, folder if built else None)
     print(f"{archive}: contract {CONTRACT_HASH:016x}, {'with' if built else 'without'} a bitstream")
     if not built:
-        print(f"no bitstream in {folder}: --device model works, --device board needs one", file=sys.stderr)
+        print(f"no bitstream in {folder}: --device fast works, --device board needs one", file=sys.stderr)
     return 0
 
 

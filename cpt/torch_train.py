@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     from cpt.model.training.distributed import join
 
     if arguments.check_rtl:
-        raise ContractError(f"--check-rtl is given for device {arguments.device!r}; allowed: model")
+        raise ContractError(f"--check-rtl is given for device {arguments.device!r}; allowed: fast")
     for name, least in (("threads", 1), ("workers", 0), ("save_every", 0)):
         value = getattr(arguments, name)
         if value is not None and value < least:

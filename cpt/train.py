@@ -13,7 +13,15 @@ from typing import Any
 from cpt import torch_options, torch_train
 from cpt.check import RtlCheck, as_json, verdict
 from cpt.data import DIGITS, load_dataset
-from cpt.devices import DEVICES, SIMULATED, TORCH_DEVICES, check_device, check_options, open_accelerator
+from cpt.devices import (
+    DEVICES,
+    SIMULATED,
+    TORCH_DEVICES,
+    check_device,
+    check_options,
+    device_name,
+    open_accelerator,
+)
 from cpt.host.config import TrainConfig
 from cpt.host.data import Dataset, Images
 from cpt.host.errors import DeviceError
@@ -47,9 +55,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     machine = parser.add_argument_group("machine")
     machine.add_argument(
         "--device",
-        default="model",
+        type=device_name,
+        default="fast",
         metavar="NAME",
-        help=f"{', '.join((*DEVICES, *TORCH_DEVICES))} (default: model)",
+        help=f"{', '.join((*DEVICES, *TORCH_DEVICES))} (default: fast)",
     )
     machine.add_argument(
         "--preset", metavar="NAME", help=f"array: {', '.join(PRESETS)} (default: {SIMULATION['preset']})"
@@ -118,7 +127,7 @@ class _Command:
         self.compare = self.compare and cyclic
         self.check = arguments.check_rtl
         if self.check is None:
-            self.check = arguments.device == "model" and not config.steps and not arguments.resume
+            self.check = arguments.device == "fast" and not config.steps and not arguments.resume
 
     def train(self) -> tuple[dict[str, Any], int]:
         """Train everything and print the table; the summary of all, and the exit status."""

@@ -284,7 +284,7 @@ def open_board(bitfile: str | None, root: Path | None = None) -> Accelerator:
     root = root or ROOT
     manager = root / FPGA_MANAGER
     if not manager.exists():
-        raise DeviceError(f"no board: this machine has no FPGA ({manager}); allowed devices: model, rtl")
+        raise DeviceError(f"no board: this machine has no FPGA ({manager}); allowed devices: fast, rtl")
     bitfile = bitfile or str(INSTALLED_BITFILE)
     if not Path(bitfile).is_file():
         raise DeviceError(f"bitstream is {bitfile}; allowed: path of a .bit file with its .hwh beside it")

@@ -25,7 +25,7 @@ from cpt.sim.memory import memory_model as memory_model_named
 
 MEMORY_BYTES = 1 << 28
 """Device memory of a simulated machine unless told otherwise; pages never touched cost nothing."""
-KINDS = ("model", "rtl")
+KINDS = ("fast", "rtl")
 _SLCR_BASE, _SLCR_BYTES = 0xF800_0000, 0x1000
 _PLL_OFFSETS = (0x100, 0x104, 0x108)
 _POISON = 0xA5
@@ -147,7 +147,7 @@ class SimulatedDevice(Device):
 def make_backend(kind: str, config: ArrayConfig, memory: str, memory_bytes: int, **options: Any) -> Backend:
     """The simulated machine called ``kind``; see `open_simulated`."""
     timing = memory_model_named(memory, config.clock_mhz)
-    if kind == "model":
+    if kind == "fast":
         from cpt.sim.fast import FastBackend
 
         return FastBackend(config, timing, memory_bytes, **options)
@@ -169,7 +169,7 @@ def open_simulated(
     """A simulated accelerator for `cpt.host.driver.Accelerator`.
 
     Args:
-        kind: ``"model"`` (fast and exact, numpy only) or ``"rtl"`` (compiled on first use).
+        kind: ``"fast"`` (exact, numpy only) or ``"rtl"`` (compiled on first use).
         config: array shape, or the name of a preset.
         memory: name of a memory model, see `cpt.sim.memory.memory_model`.
         memory_bytes: size of the device's memory.

@@ -26,7 +26,7 @@ def fast_backend(name: str = "tiny", kind: type = FastBackend, memory_bytes: int
 def backend(kind: str, fault: type = object, memory_bytes: int = MEMORY_BYTES):
     """A tiny machine with ideal memory: fast ``model`` or compiled ``rtl``, seen through ``fault``."""
     config = preset("tiny")
-    machine = {"model": FastBackend, "rtl": RtlBackend}[kind]
+    machine = {"fast": FastBackend, "rtl": RtlBackend}[kind]
     bases = (machine,) if fault is object else (fault, machine)
     return type("Machine", bases, {})(config, memory_model("ideal", config.clock_mhz), memory_bytes)
 

@@ -30,7 +30,7 @@ def _open(device):
         return accelerator.clock_mhz
 
 
-@pytest.fixture(params=["model", "rtl"])
+@pytest.fixture(params=["fast", "rtl"])
 def device(request, monkeypatch):
     """A simulated device whose own clock registers pynq uses; it keeps those of the first one it saw."""
     monkeypatch.delattr(pynq.Clocks, "_real_instance", raising=False)
@@ -76,7 +76,7 @@ def test_a_handoff_without_the_built_clock_is_refused():
         fabric_clock_mhz(None, {"PCW_CRYSTAL_PERIPHERAL_FREQMHZ": "50"})
 
 
-@pytest.mark.parametrize("kind", ["model", "rtl"])
+@pytest.mark.parametrize("kind", ["fast", "rtl"])
 def test_every_program_is_timed_on_both_clocks(kind):
     with opened(backend(kind)) as accelerator:
         rng = np.random.default_rng(7)

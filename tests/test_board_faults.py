@@ -22,7 +22,7 @@ class OldTag:
         return value ^ 0x80 if offset == register("DONE_TAG").offset else value
 
 
-@pytest.mark.parametrize("kind", ["model", "rtl"])
+@pytest.mark.parametrize("kind", ["fast", "rtl"])
 def test_a_program_that_did_not_end_is_not_taken_for_one_that_did(kind):
     with opened(backend(kind, OldTag)) as accelerator:
         rng = np.random.default_rng(1)
@@ -37,7 +37,7 @@ def test_an_index_outside_the_program_is_reported_as_it_is():
     assert text.startswith("program nothing stopped at instruction 77, watchdog: ")
 
 
-@pytest.mark.parametrize("kind", ["model", "rtl"])
+@pytest.mark.parametrize("kind", ["fast", "rtl"])
 def test_a_clock_that_no_divider_reaches_is_named(kind):
     """A handoff that asks for a clock four thousand times slower than the PLL."""
     device = SimulatedDevice(backend(kind))

@@ -25,7 +25,7 @@ QUICK = ["--width", "4", "--steps", "4", "--batch-size", "16", "--cycles", "1", 
 def board(request, monkeypatch, tmp_path):
     """A machine with the marks of a PYNQ image and an active pynq device, fast model or RTL."""
     monkeypatch.delattr(pynq.Clocks, "_real_instance", raising=False)
-    device = open_simulated(getattr(request, "param", "model"), "tiny", memory_bytes=8 * MEMORY_BYTES)
+    device = open_simulated(getattr(request, "param", "fast"), "tiny", memory_bytes=8 * MEMORY_BYTES)
     monkeypatch.setattr(pynq.Device, "_active_device", device, raising=False)
     for mark in ("sys/class/fpga_manager/fpga0", "proc/device-tree/chosen/pynq_board"):
         (tmp_path / "root" / mark).mkdir(parents=True)
@@ -53,7 +53,7 @@ def test_a_board_trains_to_the_weights_of_the_model(board, tmp_path, capsys):
     assert summaries[1]["memory_model"] == "board"
 
 
-@pytest.mark.parametrize("board", ["model", "rtl"], indirect=True)
+@pytest.mark.parametrize("board", ["fast", "rtl"], indirect=True)
 def test_measured_times_stand_beside_simulated_ones(board, tmp_path, capsys):
     assert _train(board, tmp_path) == 0
     path = tmp_path / "digits" / MEASURED
@@ -126,7 +126,7 @@ def test_a_missing_file_is_named(tmp_path, capsys):
     assert "none.json cannot be read" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("board", ["model", "rtl"], indirect=True)
+@pytest.mark.parametrize("board", ["fast", "rtl"], indirect=True)
 def test_a_board_without_a_bitstream_says_where_it_looked(board, tmp_path, capsys):
     assert main(["train", *QUICK, "--device", "board", "--bitfile", str(tmp_path / "x.bit")]) == 2
     assert "x.bit; allowed: path of a .bit file with its .hwh beside it" in capsys.readouterr().err
@@ -141,7 +141,7 @@ def test_too_little_contiguous_memory_is_one_line(board, tmp_path, capsys):
     assert last.startswith("cpt train: no contiguous memory for a buffer of shape")
 
 
-@pytest.mark.parametrize("board", ["model", "rtl"], indirect=True)
+@pytest.mark.parametrize("board", ["fast", "rtl"], indirect=True)
 def test_a_wrong_reference_ends_the_run_with_the_clock_it_found(board, tmp_path, capsys, monkeypatch):
     """As if the fabric ran ten thousand times faster than the registers say."""
     monkeypatch.setattr(cpt.host.board, "CHECKED_S", 0.0)

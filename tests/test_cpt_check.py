@@ -25,7 +25,7 @@ def noise_images(count=20):
 
 
 def test_rtl_and_fast_model_train_to_the_same_weights(tmp_path, capsys):
-    for device in ("model", "rtl"):
+    for device in ("fast", "rtl"):
         assert main(["train", "--device", device, *QUICK, "--out", str(tmp_path / device)]) == 0
     model, rtl = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert model["weights_sha256"] == rtl["weights_sha256"]
@@ -39,7 +39,7 @@ def test_rtl_and_fast_model_train_to_the_same_weights(tmp_path, capsys):
 def test_the_check_repeats_one_step_per_precision_and_passes():
     data = noise_images()
     with (
-        open_accelerator("model", "zc706", "ps-ddr") as accelerator,
+        open_accelerator("fast", "zc706", "ps-ddr") as accelerator,
         RtlCheck(CONFIG, data, "ps-ddr") as check,
     ):
         trainer = Trainer(CONFIG, data, accelerator)
@@ -59,7 +59,7 @@ def test_the_check_notices_a_step_that_came_out_differently():
     data = noise_images()
     config = dataclasses.replace(CONFIG, epochs=1)
     with (
-        open_accelerator("model", "tiny", "ps-ddr") as accelerator,
+        open_accelerator("fast", "tiny", "ps-ddr") as accelerator,
         RtlCheck(config, data, "ps-ddr") as check,
     ):
         trainer = Trainer(config, data, accelerator)

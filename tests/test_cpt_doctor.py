@@ -45,7 +45,7 @@ def test_a_wrong_result_is_counted(capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (["--device", "abacus"], "device is 'abacus'; allowed: model, rtl, board"),
+        (["--device", "abacus"], "device is 'abacus'; allowed: fast, rtl, board"),
         (["--preset", "huge"], "preset is 'huge'; allowed: zc706"),
         (["--device", "board"], "no board: this machine has no FPGA"),
     ],

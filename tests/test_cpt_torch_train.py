@@ -40,7 +40,7 @@ def test_the_files_are_those_of_the_accelerators_trainer(tmp_path, capsys):
     assert train("--json", out=tmp_path / "torch") == 0
     printed = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert printed == summary_of(tmp_path / "torch")
-    accelerator = ["--device", "model", "--preset", "tiny", "--no-check-rtl", *QUICK[2:]]
+    accelerator = ["--device", "fast", "--preset", "tiny", "--no-check-rtl", *QUICK[2:]]
     assert main(["train", *accelerator, "--out", str(tmp_path / "model")]) == 0
     other = summary_of(tmp_path / "model")
     names = [{path.name for path in (tmp_path / kind / "digits").iterdir()} for kind in ("torch", "model")]
@@ -188,10 +188,10 @@ WRONG = [
     (["--fw", "0", "8"], "fw is 0; allowed: 1..16"),
     (["--threads", "0"], "threads is 0; allowed: at least 1"),
     (["--save-every", "-1"], "save-every is -1; allowed: at least 0"),
-    (["--preset", "tiny"], "--preset is given for device 'cpu'; allowed: model, rtl"),
-    (["--memory", "ideal"], "--memory is given for device 'cpu'; allowed: model, rtl, board"),
+    (["--preset", "tiny"], "--preset is given for device 'cpu'; allowed: fast, rtl"),
+    (["--memory", "ideal"], "--memory is given for device 'cpu'; allowed: fast, rtl, board"),
     (["--bitfile", "cpt.bit"], "--bitfile is given for device 'cpu'; allowed: board"),
-    (["--check-rtl"], "--check-rtl is given for device 'cpu'; allowed: model"),
+    (["--check-rtl"], "--check-rtl is given for device 'cpu'; allowed: fast"),
     (["--resume", "--run-name", "never"], "checkpoint.npz does not exist"),
     (["--run-name", "../up"], "run-name is '../up'; allowed: letters, digits"),
     (["--arch", "vgg"], "arch is 'vgg'; allowed: cifar10_resnet_N"),

@@ -57,7 +57,7 @@ class Interrupted:
         return super().read_register(offset)
 
 
-@pytest.fixture(params=["model", "rtl"])
+@pytest.fixture(params=["fast", "rtl"])
 def simulated(request):
     """Makes a machine of each kind: everything below runs on the fast model and on the compiled RTL."""
     return partial(backend, request.param)
@@ -345,7 +345,7 @@ def test_slots_are_not_touched_while_the_machine_is_busy(simulated):
 
 
 def test_a_machine_without_an_fpga_gives_one_clear_line():
-    with pytest.raises(DeviceError, match=r"no board: .* allowed devices: model, rtl") as caught:
+    with pytest.raises(DeviceError, match=r"no board: .* allowed devices: fast, rtl") as caught:
         open_board("cpt.bit")
     one_line(caught)
 

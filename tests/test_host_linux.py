@@ -110,7 +110,7 @@ def fresh_clocks(monkeypatch):
     monkeypatch.delattr(pynq.Clocks, "_real_instance", raising=False)
 
 
-@pytest.fixture(params=["model", "rtl"])
+@pytest.fixture(params=["fast", "rtl"])
 def zynq(request, tmp_path):
     machine = backend(request.param)
     yield Zynq(board(tmp_path), machine)
@@ -139,7 +139,7 @@ def test_loading_hands_a_swapped_copy_to_the_fpga_manager_and_starts_the_clock(z
 
 
 def test_the_command_trains_on_it_as_on_the_model(tmp_path, monkeypatch, capsys):
-    machine = backend("model", memory_bytes=8 * MEMORY_BYTES)
+    machine = backend("fast", memory_bytes=8 * MEMORY_BYTES)
     root = board(tmp_path / "root", 8 * MEMORY_BYTES)
     monkeypatch.setattr(cpt.host.driver, "ROOT", root)
     monkeypatch.setattr(cpt.host.driver, "LinuxDevice", lambda root: Zynq(root, machine))

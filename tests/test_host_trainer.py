@@ -21,7 +21,7 @@ from cpt.model.run import CHECKPOINT, METRICS, SUMMARY
 CONFIG = TrainConfig(
     model="resnet8", width=4, epochs=3, cycles=1, batch_size=16, lr=0.05, max_shift=1, seed=3
 )
-MACHINE = {"device": "model", "preset": "tiny", "memory_model": "ideal"}
+MACHINE = {"device": "fast", "preset": "tiny", "memory_model": "ideal"}
 
 
 def stripes(count=60):

@@ -149,7 +149,7 @@ rng = np.random.default_rng(0)
 labels = np.arange(80) % 4
 pixels = rng.normal(size=(80, 8, 8, 1)).astype(np.float32) + labels[:, None, None, None].astype(np.float32)
 data = split("steps of brightness", Images(pixels, labels.astype(np.int64)))
-device = open_simulated("model", "tiny", "ideal")
+device = open_simulated("fast", "tiny", "ideal")
 config = TrainConfig(model="resnet8", width=4, steps=6, cycles=2, batch_size=16, lr=0.05)
 with Accelerator(device.bitfile, device) as accelerator:
     trainer = Trainer(config, data, accelerator)

@@ -130,7 +130,7 @@ def test_nothing_answers_beside_registers_and_clocks():
 
 
 def test_the_placeholder_vanishes_with_the_device():
-    device = open_simulated("model", "tiny", "ideal", 1 << 20)
+    device = open_simulated("fast", "tiny", "ideal", 1 << 20)
     assert os.path.exists(device.bitfile)
     device.close()
     assert not os.path.exists(device.bitfile)
@@ -140,8 +140,8 @@ def test_the_placeholder_vanishes_with_the_device():
     ("arguments", "message"),
     [
         (("modle", "tiny"), "device is 'modle'; allowed: model, rtl"),
-        (("model", "huge"), "preset is 'huge'; allowed: zc706, z7020, tiny"),
-        (("model", "tiny", "fast"), "memory model is 'fast'; allowed: "),
+        (("fast", "huge"), "preset is 'huge'; allowed: zc706, z7020, tiny"),
+        (("fast", "tiny", "fast"), "memory model is 'fast'; allowed: "),
     ],
 )
 def test_unknown_names_are_refused_in_one_line(arguments, message):

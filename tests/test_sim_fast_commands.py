@@ -55,7 +55,7 @@ def _digits_like(rng: np.random.Generator, count: int) -> Dataset:
 
 def test_forecast_of_a_step_is_what_the_device_counts() -> None:
     config = TrainConfig(width=8, fw=(5, 5), steps=1, batch_size=4)
-    with open_accelerator("model", "z7020", "ps-ddr") as accelerator:
+    with open_accelerator("fast", "z7020", "ps-ddr") as accelerator:
         trainer = Trainer(config, _digits_like(np.random.default_rng(0), 8), accelerator)
         counted = Tally()
         trainer.engine.listeners.append(counted.add)
