@@ -31,10 +31,18 @@ NOT_ABOVE = {"cpt.sim": COMMANDS, "cpt": set()}
 """What the packages that may import everything else still may not."""
 
 
-def imports(module):
+def running(tree):
+    """All nodes of ``tree`` but those that only type checkers read."""
+    yield tree
+    for node in ast.iter_child_nodes(tree):
+        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+            yield from running(node)
+
+
+def imports(module, walk=ast.walk):
     """Full names of everything ``module`` imports, wherever the statement stands."""
     names = set()
-    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+    for node in walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -63,14 +71,14 @@ def reachable(module):
         current = todo.pop()
         if current not in seen:
             seen.add(current)
-            todo += [name for name in imports(current) if name in MODULES]
+            todo += [name for name in imports(current, running) if name in MODULES]
             todo += [parent for parent in (current.rpartition(".")[0],) if parent]
     return seen
 
 
 def third_party(modules):
     """Top-level names outside project and standard library that ``modules`` import."""
-    names = {name.partition(".")[0] for module in modules for name in imports(module)}
+    names = {name.partition(".")[0] for module in modules for name in imports(module, running)}
     return names - STANDARD - {"cpt"}
 
 
