@@ -7,7 +7,14 @@ or parts of one.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+if Path(__file__).with_name("model").is_file():
+    raise ImportError(
+        "cpt/model is a file, not a link: this checkout was made without symbolic links; allowed: "
+        "git config core.symlinks true, then git checkout -- cpt hw/board"
+    )
 
 from cpt import model
 
