@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 
-def __getattr__(name: str) -> Any:
-    if name not in model.__all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(model, name)
+if not TYPE_CHECKING:  # a checker that sees this function believes every name
+
+    def __getattr__(name: str) -> Any:
+        if name not in model.__all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(model, name)
 
 
 def __dir__() -> list[str]:
