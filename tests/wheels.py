@@ -66,7 +66,7 @@ class Fresh:
         self.site = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
         pip = (sys.executable, "-m", "pip", "--python", self.python, "install", "--quiet", "--no-index")
         run(*pip, "--no-deps", "--no-compile", wheel)
-        # A .pth file's path is searched, but .pth files in it, an editable install's among them, are not read.
+        # The path in this file is searched; .pth files there, such as an editable install's, are not read.
         (self.site / "borrowed.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
 
     def run(self, *command, cwd):
