@@ -2,47 +2,62 @@
 PYTHON ?= python3
 BIN := .venv/bin
 BOARD ?= zc706
+TORCH ?= 2.13
+NUMPY ?= 2
+LIBRARY_TESTS := $(filter-out tests/test_model_run_config.py,$(wildcard tests/test_model_*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help train results test sim compare rtl lint docs bitstream bitstream-check board-package clean
+.PHONY: help train results test test-fast test-torch coverage sim compare rtl lint docs bitstream bitstream-check board-package clean
 
 help: ## list the verbs
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 17
 
-train: .venv/installed ## train the digits network with cyclic precision on the simulated accelerator
+train: .venv/installed ## digits with cyclic precision on the simulated ZC706 (4 min)
 	$(BIN)/cpt train --run-name digits $(ARGS)
 
-test: .venv/installed lint ## lint, types, unit tests and a seeded sample of the slow suites
+test: .venv/installed lint ## lint, types, all tests, a sample of the slow suites (20 min)
 	$(BIN)/python -m pytest $(ARGS)
 
-sim: .venv/installed ## full regression: every precision, random shapes and stalls, all cocotb benches, killed training runs
+test-fast: .venv/installed ## the tests that take seconds (3 min)
+	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile $(ARGS)
+
+test-torch: ## the library beside TORCH=2.x NUMPY=2.x, in build/torch-TORCH/ (5 min)
+	$(PYTHON) -m venv build/torch-$(TORCH)
+	build/torch-$(TORCH)/bin/python -m pip install --quiet "torch==$(TORCH).*" "numpy==$(NUMPY).*" '.[torch]' pytest pytest-timeout
+	PYTHONPATH=. build/torch-$(TORCH)/bin/python -m pytest -p no:cacheprovider -m "not slow" $(LIBRARY_TESTS) $(ARGS)
+
+coverage: .venv/installed ## all tests, and the lines and branches they reach (40 min)
+	$(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term:skip-covered $(ARGS)
+
+sim: .venv/installed ## full regression of RTL and killed training runs (hours)
 	$(BIN)/python -m cpt.sim.regression --full $(ARGS)
 	$(BIN)/python tests/kill_and_resume.py --kills 20
 
-results: .venv/installed ## train every method on the bundled data and write docs/results.md (hours)
+results: .venv/installed ## every method on the bundled data: docs/results.md (hours)
 	$(BIN)/cpt results $(ARGS)
 
-compare: .venv/installed ## cycles of a training step: RTL beside fast model, per program
+compare: .venv/installed ## a training step's cycles, RTL beside fast model (minutes)
 	$(BIN)/cpt compare $(ARGS)
 
-rtl: .venv/installed ## write the accelerator's Verilog to build/verilog/
+rtl: .venv/installed ## the accelerator's Verilog, in build/verilog/ (seconds)
 	$(BIN)/python -m cpt.hw.export --preset zc706 -o build/verilog/zc706 $(ARGS)
 
-lint: .venv/installed ## ruff and mypy
+lint: .venv/installed ## ruff and mypy (1 min)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: .venv/installed ## regenerate the register and instruction reference
+docs: .venv/installed ## references, and the output that pages show (seconds)
 	$(BIN)/python -m cpt.hw.contract.render
+	$(BIN)/python tests/documented.py
 
-bitstream: .venv/installed ## build the bitstream in build/bitstream/BOARD/ (needs Vivado)
+bitstream: .venv/installed ## the bitstream, in build/bitstream/BOARD/ (needs Vivado)
 	$(BIN)/cpt bitstream --board $(BOARD) $(ARGS)
 
-bitstream-check: .venv/installed ## check everything about the bitstream that needs no Vivado
+bitstream-check: .venv/installed ## all about the bitstream that needs no Vivado (6 min)
 	$(BIN)/cpt bitstream --check $(ARGS)
 
-board-package: .venv/installed ## pack runtime, digits and bitstream for a board in build/board/
+board-package: .venv/installed ## runtime, digits and bitstream for a board (seconds)
 	$(BIN)/cpt package --board $(BOARD) $(ARGS)
 
 clean: ## delete the environment, everything built and all runs
