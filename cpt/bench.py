@@ -7,7 +7,7 @@ import json
 
 from cpt.hw.contract import ContractError
 from cpt.model.benchmark import StepTimes, benchmark_step
-from cpt.table import align
+from cpt.table import align, paragraph
 from cpt.torch_device import add_device_options, chosen_device
 
 WHAT = ("step",)
@@ -59,10 +59,11 @@ def _render(times: StepTimes) -> str:
     rows.append(("FW8, nearest", _ms(times.nearest_s), f"{times.nearest_ratio:.2f}"))
     rows.append(("FW8/BW8, stochastic gradients", _ms(times.stochastic_s), f"{times.stochastic_ratio:.2f}"))
     threads = f", {times.threads} thread{'s' * (times.threads > 1)}" if times.device == "cpu" else ""
-    return (
+    title = (
         f"resnet{times.depth}, {times.batch} images of 32x32, channels-last, {times.device}{threads}"
-        f"{', compiled' * times.compiled}, {times.rounds} rounds\n\n{align(rows)}"
+        f"{', compiled' * times.compiled}, {times.rounds} round{'s' * (times.rounds > 1)}"
     )
+    return f"{paragraph(title)}\n\n{align(rows)}"
 
 
 def _ms(seconds: float) -> str:

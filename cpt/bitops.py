@@ -15,7 +15,8 @@ from cpt.model.architecture.resnet import IMAGENET_DEPTHS
 from cpt.model.bitops import PAPER_ITERATIONS, PAPER_SAMPLES, PassBitops, pass_bitops, run_bitops, saving
 from cpt.model.reproduce import Comparison, compare_all
 from cpt.model.schedule import Curve, CyclicCosine, Plan, Static
-from cpt.table import align
+from cpt.model.units import change, gbitops, percent, precision
+from cpt.table import align, paragraph
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -97,19 +98,21 @@ def _model(arguments: argparse.Namespace) -> int:
     if arguments.layers:
         names = ("layer", "MACs", "forward", "dX", "dW")
         rows = [
-            (row["name"], str(row["macs"]), *(f"{row[key] / 1e6:.1f}" for key in ("forward", "dx", "dw")))
+            (row["name"], f"{row['macs']:,}", *(f"{row[key] / 1e6:,.1f}" for key in ("forward", "dx", "dw")))
             for row in result["layers"]
         ]
-        print(f"million bit operations per image at FW{top}/BW{arguments.bw}\n\n{align([names, *rows])}")
+        print(
+            f"million bit operations per image at {precision(top, arguments.bw)}\n\n{align([names, *rows])}"
+        )
     rows = [("precision", "GBitOPs", "forward", "dX", "dW")]
     if len(arguments.fw) == 2:
-        rows.append(_run(f"FW({arguments.fw[0]},{top})/BW{arguments.bw}", cost))
-    rows.append(_run(f"FW{top}/BW{arguments.bw}", static_cost))
-    print(
-        f"{arguments.model}, {arguments.samples} images, schedule of {arguments.total} steps\n\n{align(rows)}"
-    )
+        rows.append(_run(precision(arguments.fw, arguments.bw), cost))
+    rows.append(_run(precision(top, arguments.bw), static_cost))
     if len(arguments.fw) == 2:
-        print(f"saved: {100 * saved:.1f} %")
+        both = zip(_passes(cost), _passes(static_cost), strict=True)
+        rows.append(("difference", *(change(cyclic / steady - 1) for cyclic, steady in both)))
+    title = f"{arguments.model}, {arguments.samples:,} images, schedule of {arguments.total:,} steps"
+    print(f"{paragraph(title)}\n\n{align(rows)}")
     return 0
 
 
@@ -118,9 +121,13 @@ def _giga(cost: PassBitops) -> dict[str, float]:
     return {"forward": cost.forward / 1e9, "dx": cost.dx / 1e9, "dw": cost.dw / 1e9}
 
 
-def _run(precision: str, cost: PassBitops) -> tuple[str, ...]:
+def _run(name: str, cost: PassBitops) -> tuple[str, ...]:
     """A row of the table of runs."""
-    return (precision, *(f"{part / 1e9:.4g}" for part in (cost.total, cost.forward, cost.dx, cost.dw)))
+    return (name, *(gbitops(part / 1e9) for part in _passes(cost)))
+
+
+def _passes(cost: PassBitops) -> tuple[float, float, float, float]:
+    return (cost.total, cost.forward, cost.dx, cost.dw)
 
 
 def _layer(layer: Any, fw: int, bw: int) -> dict[str, Any]:
@@ -142,37 +149,30 @@ def _paper(as_json: bool) -> int:
     if as_json:
         print(json.dumps([row.as_dict() for row in rows]))
         return 0
-    names = (
-        "table",
-        "model",
-        "method",
-        "FW",
-        "BW",
-        "published",
-        "computed",
-        "off",
-        "saves",
-        "computed",
-        "note",
-    )
-    print(align([names, *map(_cells, rows)]))
+    notes = list(dict.fromkeys(row.reason for row in rows if not row.reproducible))
+    print("million GBitOPs of a whole run, published and counted here; numbers: notes below\n")
+    for table in dict.fromkeys(row.table for row in rows):
+        names = ("model", "method", "FW/BW", "paper", "here", "off", "paper saves", "here saves", "note")
+        print(f"{table}\n{align([names, *(_cells(row, notes) for row in rows if row.table == table)])}")
+    print("not reproducible:")
+    for number, reason in enumerate(notes, 1):
+        print(paragraph(f"{number:2}  {reason}", "    "))
     return 0
 
 
-def _cells(row: Comparison) -> tuple[str, ...]:
-    def percent(value: float | None, form: str = ".1f") -> str:
-        return "" if value is None else f"{100 * value:{form}} %"
+def _cells(row: Comparison, notes: Sequence[str]) -> tuple[str, ...]:
+    def share(value: float | None) -> str:
+        return "" if value is None else percent(value)
 
+    bits = ("-".join(map(str, bounds)) for bounds in (row.fw, row.bw))
     return (
-        row.table,
         row.model,
         row.method,
-        "-".join(map(str, row.fw)),
-        "-".join(map(str, row.bw)),
-        f"{row.published:.3g}",
-        "" if row.computed is None else f"{row.computed:.3g}",
-        percent(row.difference, "+.2f"),
-        percent(row.published_saving),
-        percent(row.computed_saving),
-        "" if row.reproducible else f"not reproducible: {row.reason}",
+        "/".join(bits),
+        gbitops(row.published / 1e6),
+        "" if row.computed is None else gbitops(row.computed / 1e6),
+        "" if row.difference is None else f"{100 * row.difference:+.2f} %",
+        share(row.published_saving),
+        share(row.computed_saving),
+        "" if row.reproducible else str(notes.index(row.reason) + 1),
     )

@@ -12,6 +12,7 @@ from cpt.hw.contract import ContractError
 from cpt.model.bitops import mean_cost
 from cpt.model.schedule import SHAPES as CYCLIC
 from cpt.model.schedule import Curve, Delayed, Plan, Progressive, RandomEvery, Static, cyclic
+from cpt.model.units import percent
 
 SHAPES = (*CYCLIC, "progressive", "random")
 _WIDTH = 64
@@ -70,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{name}: {column[0]} throughout")
     print(f"\nevaluation at {plan.evaluation_bits} bits")
     print(f"bit operations per multiply-accumulate, three passes: {cost:.1f}")
-    print(f"saved against the upper bound throughout: {100 * result['saving']:.1f} %")
+    print(f"saved against the upper bound throughout: {percent(result['saving'])}")
     return 0
 
 

@@ -19,9 +19,10 @@ from cpt.host.engine import GemmRun
 from cpt.host.trainer import Trainer
 from cpt.hw.contract import PRESETS, ContractError, preset
 from cpt.measured import print_measured
+from cpt.model.units import percent
 from cpt.options import TRAINING, add_options
 from cpt.sim.memory import MEMORY_MODELS, memory_model
-from cpt.table import align
+from cpt.table import align, paragraph
 
 DISAGREEMENT = 1
 _NETWORK = ("model", "width", "batch_size", "seed")
@@ -140,7 +141,7 @@ def render(rows: list[Row], config: TrainConfig, preset_name: str, memory: str) 
     table = [("program", "RTL cycles", "model cycles", "error", "array busy")]
     for row in rows:
         rtl, model = row.rtl.counters, row.model.counters
-        busy = f"{100 * rtl.exec_busy / rtl.total:.1f} %"
+        busy = percent(rtl.exec_busy / rtl.total)
         table.append((row.program, f"{rtl.total:,}", f"{model.total:,}", f"{100 * row.error:+.3f} %", busy))
     rtl_total = sum(row.rtl.counters.total for row in rows)
     model_total = sum(row.model.counters.total for row in rows)
@@ -151,15 +152,17 @@ def render(rows: list[Row], config: TrainConfig, preset_name: str, memory: str) 
             f"{rtl_total:,}",
             f"{model_total:,}",
             f"{100 * (model_total - rtl_total) / rtl_total:+.3f} %",
-            f"{100 * busy_total / rtl_total:.1f} %",
+            percent(busy_total / rtl_total),
         )
     )
     worst = max(rows, key=lambda row: abs(row.error))
     failed = sum(not row.agrees for row in rows)
-    return (
+    title = (
         f"{config.model}, one step of {config.batch_size} images at FW{config.fw[1]}/BW{config.bw}: "
-        f"{preset_name} array at {preset(preset_name).clock_mhz:g} MHz, memory {memory}\n\n"
-        + align(table)
-        + f"\nworst: {100 * worst.error:+.3f} % in {worst.program} (allowed: {100 * TOLERANCE:g} %); "
+        f"{preset_name} array at {preset(preset_name).clock_mhz:g} MHz, memory {memory}"
+    )
+    end = (
+        f"worst: {100 * worst.error:+.3f} % in {worst.program} (allowed: {100 * TOLERANCE:g} %); "
         f"{len(rows) - failed} of {len(rows)} programs agree"
     )
+    return f"{paragraph(title)}\n\n{align(table)}\n{paragraph(end)}"

@@ -16,9 +16,10 @@ from cpt.hw.contract import PRESETS, ArrayConfig, ContractError, preset
 from cpt.model.architecture import cifar_resnet
 from cpt.model.bitops import PAPER_BATCH, PAPER_ITERATIONS, run_gbitops
 from cpt.model.schedule import Plan
+from cpt.model.units import change, duration, gbitops, percent, precision
 from cpt.sim.fast.forecast import Forecast, ProductForecast, ShapeRecorder, total
 from cpt.sim.memory import MEMORY_MODELS, memory_model
-from cpt.table import align, duration
+from cpt.table import align, paragraph
 
 CIFAR_SIZE, CIFAR_CHANNELS, CIFAR_CLASSES, CIFAR_WIDTH = 32, 3, 10, 16
 PAPER_CYCLES = 32
@@ -187,37 +188,28 @@ def _render(
     """Tables for reading."""
     rows = [("run", "precision", "GBitOPs", "simulated", "array utilisation", "array busy", "TB moved")]
     for item in runs:
-        low, high = item.fw
         moved = item.tally.bytes_read + item.tally.bytes_written
         rows.append(
             (
                 item.name,
-                f"FW({low},{high})/BW{item.bw}" if low < high else f"FW{high}/BW{item.bw}",
-                f"{item.gbitops:.4g}",
+                precision(item.fw, item.bw),
+                gbitops(item.gbitops),
                 duration(item.tally.seconds(config)),
-                f"{100 * item.tally.array_utilisation(config):.1f} %",
-                f"{100 * item.tally.array_busy():.1f} %",
+                percent(item.tally.array_utilisation(config)),
+                percent(item.tally.array_busy()),
                 f"{moved / 1e12:.1f}",
             )
         )
     if len(runs) > 1:
         saving = _saving(runs, config)
         rows.append(
-            (
-                "saving",
-                "",
-                f"{100 * saving['gbitops']:.1f} %",
-                f"{100 * saving['simulated_hours']:.1f} %",
-                "",
-                "",
-                "",
-            )
+            ("difference", "", change(-saving["gbitops"]), change(-saving["simulated_hours"]), "", "", "")
         )
-    text = (
-        f"{arguments.model}, CIFAR, {arguments.iterations} iterations of {arguments.batch} images\n"
-        f"{config.name} array at {config.clock_mhz:g} MHz, memory {arguments.memory}; {SCOPE}\n\n"
-        + align(rows)
+    machine = (
+        f"{config.name} array at {config.clock_mhz:g} MHz, memory {arguments.memory}; "
+        f"{arguments.iterations:,} iterations of {arguments.batch} images; {SCOPE}"
     )
+    text = f"{arguments.model} on CIFAR\n{paragraph(machine)}\n\n{align(rows)}"
     return text + ("\n" + _layer_table(static) if arguments.layers else "")
 
 
@@ -233,8 +225,8 @@ def _layer_table(static: list[ProductForecast]) -> str:
                 f"{item.bits_a}x{item.bits_b}",
                 str(item.count),
                 f"{tally.total_cycles // item.count:,}",
-                f"{100 * tally.total_cycles / whole:.1f} %",
-                f"{100 * tally.array_busy():.1f} %",
+                percent(tally.total_cycles / whole),
+                percent(tally.array_busy()),
             )
         )
     return align(rows)

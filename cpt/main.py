@@ -63,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return USER_ERROR
     parser = OneLineParser(prog=f"cpt {name}", description=module.__doc__)
     module.add_arguments(parser)
+    parser.add_argument("--quiet", action="store_true", help="no progress and no notes on standard error")
     try:
         return int(module.run(parser.parse_args(words[1:])) or 0)
     except (ContractError, HostError) as error:

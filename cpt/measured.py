@@ -147,7 +147,7 @@ def print_measured(path: Path, memory: str, as_json: bool) -> int:
 
 def render(report: Report, rows: list[MeasuredRow], memory: str) -> str:
     """The rows as a table, with their sum."""
-    table = [("epoch", "precision", "steps", "measured", "simulated", "ratio", "cycles measured/simulated")]
+    table = [("epoch", "precision", "steps", "measured", "simulated", "ratio", "cycle ratio")]
     for row in rows:
         table.append((str(row.epoch + 1), f"FW{row.fw}/BW{row.bw}", str(row.steps), *_times(row)))
     whole = MeasuredRow(

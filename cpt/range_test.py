@@ -17,7 +17,8 @@ from cpt.model.files import write_atomically
 from cpt.model.range_test import RangeTest, RangeTestResult
 from cpt.model.training.distributed import Processes
 from cpt.model.training.range_test import find_bounds, guessing
-from cpt.table import align
+from cpt.model.units import metric
+from cpt.table import align, paragraph
 from cpt.torch_device import add_device_options, chosen_device
 from cpt.torch_tasks import add_task_options
 from cpt.torch_train import make_task
@@ -120,14 +121,16 @@ def _render(result: RangeTestResult, experiment: str) -> str:
     settings = result.settings
     rows = [("bits", "training accuracy", "gain")]
     lo, hi = settings.bits
+    shown = metric("accuracy")
     for bits, accuracy, gain in zip(range(lo, hi + 1), result.accuracies, result.improvements, strict=True):
-        rows.append((str(bits), f"{100 * accuracy:.1f} %", f"{100 * gain:+.1f} points"))
+        rows.append((str(bits), shown.text(accuracy), shown.difference(gain)))
     verdict = (
         f"lower bound: {result.lower_bound} bits, the first to gain {100 * settings.threshold:g} points"
         if result.passed
         else f"lower bound: none gains {100 * settings.threshold:g} points; {hi} bits, the highest tested"
     )
-    return (
+    title = (
         f"{experiment}: {settings.steps} steps at each precision, accuracy of the last {settings.window}, "
-        f"gradients {settings.bw} bits\n\n{align(rows)}\n{verdict}"
+        f"gradients {settings.bw} bits"
     )
+    return f"{paragraph(title)}\n\n{align(rows)}\n{paragraph(verdict)}"

@@ -7,6 +7,8 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from cpt.model.units import gbitops, metric, percent, precision
+
 CONFIDENCE = 0.95
 INTRODUCTION = """\
 # Results on the bundled data
@@ -33,14 +35,6 @@ def interval(gains: Sequence[float]) -> tuple[float, float, float] | None:
     return mean, mean - half, mean + half
 
 
-_UNITS = {
-    "accuracy": ("test accuracy, %", 100.0, 2, True),
-    "perplexity": ("test perplexity", 1.0, 3, False),
-    "psnr_db": ("test PSNR, dB", 1.0, 3, True),
-}
-"""By metric: heading, factor, decimals, whether more is better."""
-
-
 def page(tables: Iterable[tuple[str, str, list[dict[str, Any]]]]) -> str:
     """Markdown; ``tables``: title, name of the data and rows of each section."""
     lines = [INTRODUCTION]
@@ -49,11 +43,12 @@ def page(tables: Iterable[tuple[str, str, list[dict[str, Any]]]]) -> str:
         if not rows:
             lines.append("No run has finished.")
             continue
-        heading, factor, digits, _ = _UNITS[rows[0]["metric"]]
+        shown = metric(rows[0]["metric"])
+        heading = f"test {shown.name}" + (f", {shown.unit}" if shown.unit else "")
         lines += [
             _cells("method", "precision", "seeds", heading, "at", "difference", "GBitOPs", "saved"),
             "|---|---|---|---|---|---|---|---|",
-            *(_line(row, factor, digits) for row in rows),
+            *(_line(row, shown.factor, shown.digits) for row in rows),
             "",
             f"Data `{data}`, sha256 `{rows[0]['dataset_sha256'][:16]}`. "
             + _settings(rows[0]["config"])
@@ -72,19 +67,19 @@ def _line(row: dict[str, Any], factor: float, digits: int) -> str:
     config = row["config"]
     low, high = config["fw"]
     cyclic = low < high and config["method"] not in ("static", "fp32")
-    precision = f"FW({low},{high})/BW{config['bw'][1]}" if cyclic else f"FW{high}/BW{config['bw'][1]}"
+    at = precision((low, high) if cyclic else high, config["bw"][1])
     stages = f"FW {' '.join(map(str, config['pfq_fw']))}, BW {' '.join(map(str, config['pfq_bw']))}"
-    precision = {"fp32": "FP32", "pfq": stages}.get(config["method"], precision)
+    at = {"fp32": "FP32", "pfq": stages}.get(config["method"], at)
     spread = "" if row["deviation"] is None else f" ± {factor * row['deviation']:.{digits}f}"
     bits = {0: "FP32", "learned": "learned bits"}.get(row["eval_bits"], f"FW{row['eval_bits']}")
     gain = ""
     if row["gain"]:
         mean, low_end, high_end = (factor * value for value in row["gain"])
         gain = f"{mean:+.{digits}f} ({low_end:+.{digits}f} .. {high_end:+.{digits}f})"
-    saved = "" if row["row"] == row["base"] or row["saving"] < -1 else f"{100 * row['saving']:.1f} %"
+    saved = "" if row["row"] == row["base"] or row["saving"] < -1 else percent(row["saving"])
     seeds = f"{row['seeds']}" if row["seeds"] == row["planned"] else f"{row['seeds']} of {row['planned']}"
     value = f"{factor * row['mean']:.{digits}f}{spread}"
-    return _cells(row["row"], precision, seeds, value, bits, gain, f"{row['gbitops']:,.0f}", saved)
+    return _cells(row["row"], at, seeds, value, bits, gain, gbitops(row["gbitops"]), saved)
 
 
 def _cells(*cells: str) -> str:
@@ -93,9 +88,10 @@ def _cells(*cells: str) -> str:
 
 def _conclusion(row: dict[str, Any]) -> str:
     """What the figures say about one row."""
-    _, factor, digits, more_is_better = _UNITS[row["metric"]]
+    shown = metric(row["metric"])
+    factor, digits, more_is_better = shown.factor, shown.digits, shown.more_is_better
     saving = row["saving"]
-    work = f"{abs(100 * saving):.1f} % {'fewer' if saving >= 0 else 'more'} bit operations"
+    work = f"{percent(abs(saving))} {'fewer' if saving >= 0 else 'more'} bit operations"
     if saving < -1:
         work = f"{1 - saving:.1f} times the bit operations"
     elif abs(saving) < 5e-4:

@@ -1,63 +1,129 @@
-"""The table at the end of a run."""
+"""Tables for reading, as wide as the terminal at most, and the one at the end of a run."""
 
 from __future__ import annotations
 
+import shutil
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+from cpt.model.units import accuracy, change, duration, gbitops, metric, percent, precision
+
+COLUMNS = 80
+"""Width of a terminal that does not tell, and of files."""
+_LEAST = 40
+_GAP = "  "
 _HEADER = ("run", "precision", "test accuracy", "GBitOPs", "simulated", "array utilisation", "array busy")
 
 
+def columns() -> int:
+    """Characters of a line: what ``COLUMNS`` or the terminal says, 80 where neither does."""
+    return max(_LEAST, shutil.get_terminal_size((COLUMNS, 24)).columns)
+
+
+def paragraph(text: str, indent: str = "") -> str:
+    """Words in lines no longer than `columns`; ``indent`` is that of the second line and all later ones."""
+    return textwrap.fill(
+        text, columns(), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def align(rows: Sequence[Sequence[str]], width: int | None = None) -> str:
+    """Columns of text under a ruled header, no line longer than ``width`` (default: `columns`).
+
+    What does not fit has its headers broken at spaces; what still does not is folded into several tables
+    that repeat the first column.
+    """
+    limit = width or columns()
+    natural = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
+    if _total(natural) <= limit:
+        return _block(rows, natural)
+    header, *body = rows
+    narrow = [
+        max([*map(len, title.split()), *(len(row[index]) for row in body)])
+        for index, title in enumerate(header)
+    ]
+    if _total(narrow) <= limit:
+        return _block(rows, narrow)
+    key = min(narrow[0], limit // 2)
+    blocks: list[list[int]] = []
+    for index in range(1, len(header)):
+        cell = min(narrow[index], limit - key - len(_GAP))
+        if blocks and _total([key, *(narrow[i] for i in blocks[-1]), cell]) <= limit:
+            blocks[-1].append(index)
+        else:
+            blocks.append([index])
+    room = limit - key - len(_GAP)
+    return "\n".join(
+        _block(
+            [[row[0], *(row[index] for index in block)] for row in rows],
+            [key, *(min(narrow[index], room) for index in block)],
+        )
+        for block in blocks
+    )
+
+
+def _total(widths: Sequence[int]) -> int:
+    return sum(widths) + len(_GAP) * (len(widths) - 1)
+
+
+def _block(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> str:
+    """One table; cells wider than their column go on in the next line."""
+    lines: list[str] = []
+    for number, row in enumerate(rows):
+        cells = [
+            [cell] if len(cell) <= width else textwrap.wrap(cell, width)
+            for cell, width in zip(row, widths, strict=True)
+        ]
+        height = max(len(cell) for cell in cells)
+        for line in range(height):
+            words = [
+                (cell[line] if line < len(cell) else "").ljust(width)
+                for cell, width in zip(cells, widths, strict=True)
+            ]
+            lines.append(_GAP.join(words).rstrip())
+        if number == 0:
+            lines.append(_GAP.join("-" * width for width in widths))
+    return "\n".join(lines) + "\n"
+
+
 def render(summary: dict[str, Any]) -> str:
-    """What was reached and what it cost, static run and saving included where there is one."""
+    """What was reached and what it cost, static run and difference included where there is one."""
     rows = [_HEADER, _row(summary)]
     if "static" in summary:
         rows.append(_row(summary["static"]))
         saving = summary["saving"]
         rows.append(
             (
-                "saving",
+                "difference",
                 "",
-                f"{100 * (summary['accuracy'] - summary['static']['accuracy']):+.2f} points",
-                f"{100 * saving['gbitops']:.1f} %",
-                f"{100 * saving['simulated_seconds']:.1f} %",
+                metric("accuracy").difference(summary["accuracy"] - summary["static"]["accuracy"]),
+                change(-saving["gbitops"]),
+                change(-saving["simulated_seconds"]),
                 "",
                 "",
             )
         )
     config = summary["config"]
-    return (
-        f"\n{config['model']} on {summary['dataset']}, seed {config['seed']}, "
-        f"{summary['steps']} steps of {config['batch_size']} images\n"
-        f"{summary['device']}: {summary['array']['name']} array at {summary['clock_mhz']:g} MHz, "
-        f"memory {summary['memory_model']}; times are the accelerator's for all training steps\n\n"
-        + align(rows)
+    title = (
+        f"{config['model']} on {summary['dataset']}, seed {config['seed']}, "
+        f"{summary['steps']} steps of {config['batch_size']} images"
     )
-
-
-def align(rows: Sequence[Sequence[str]]) -> str:
-    """Columns of text as wide as they need, under a ruled header."""
-    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join(line.rstrip() for line in lines) + "\n"
-
-
-def duration(seconds: float) -> str:
-    """Seconds, or hours from one hour on."""
-    return f"{seconds / 3600:.2f} h" if seconds >= 3600 else f"{seconds:.3f} s"
+    machine = (
+        f"{summary['device']}: {summary['array']['name']} array at {summary['clock_mhz']:g} MHz, "
+        f"memory {summary['memory_model']}; times are the accelerator's for all training steps"
+    )
+    return f"\n{paragraph(title)}\n{paragraph(machine)}\n\n{align(rows)}"
 
 
 def _row(result: dict[str, Any]) -> tuple[str, ...]:
     config = result["config"]
-    low, high = config["fw"]
-    forward = f"FW({low},{high})" if low < high else f"FW{high}"
     return (
         result["run"],
-        f"{forward}/BW{config['bw']}",
-        f"{100 * result['accuracy']:.2f} % (FW{result['eval_bits']})",
-        f"{result['gbitops']:.4g}",
+        precision(config["fw"], config["bw"]),
+        f"{accuracy(result['accuracy'])} (FW{result['eval_bits']})",
+        gbitops(result["gbitops"]),
         duration(result["simulated_seconds"]),
-        f"{100 * result['array_utilisation']:.1f} %",
-        f"{100 * result['array_busy']:.1f} %",
+        percent(result["array_utilisation"]),
+        percent(result["array_busy"]),
     )

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from cpt.data import DIGITS, load_dataset
 from cpt.hw.contract import ContractError
+from cpt.model.units import change, gbitops, metric, precision
 from cpt.options import AUTO, TRAINING
-from cpt.table import align
+from cpt.progress import Progress
+from cpt.table import align, paragraph
 from cpt.torch_options import TORCH, InSteps, settle
 
 if TYPE_CHECKING:
@@ -225,8 +227,6 @@ def _one(
     processes: Processes,
 ) -> dict[str, Any]:
     """Train one run and give its summary."""
-    from tqdm import tqdm
-
     from cpt.model.checkpoint import CheckpointError
     from cpt.model.run import CHECKPOINT
     from cpt.model.training import TorchRun, TorchTrainer, TrainingDiverged
@@ -242,29 +242,14 @@ def _one(
             training.start()
     except ValueError as error:
         raise ContractError(str(error)) from None
-    terminal = sys.stderr.isatty()
-    bar = tqdm(
-        total=trainer.total_steps,
-        initial=trainer.step,
-        desc=name,
-        unit="step",
-        mininterval=0.1 if terminal else 10.0,
-        dynamic_ncols=True,
-        file=sys.stderr,
-        disable=not processes.leads,
-    )
-    metric = ""
+    shown = metric(task.metric)
+    bar = Progress(name, trainer.total_steps, trainer.step, arguments.quiet or not processes.leads)
 
     def stepped(report: StepReport) -> None:
-        bar.set_postfix_str(
-            f"epoch {report.epoch + 1} FW{report.fw:g}/BW{report.bw:g} loss {report.loss:.3f}{metric}",
-            refresh=False,
-        )
-        bar.update()
+        bar.step(report.epoch, report.fw, report.bw, report.loss)
 
     def epoch_done(row: dict[str, Any]) -> None:
-        nonlocal metric
-        metric = f" {task.metric} {row[task.metric]:.4g}"
+        bar.epoch(f"{shown.name} {shown.text(row[task.metric])}")
 
     with bar:
         try:
@@ -274,30 +259,33 @@ def _one(
 
 
 def _table(summary: dict[str, Any], task: Task) -> str:
-    """What was reached and what it cost, static run and saving included where there is one."""
-    rows = [("run", "precision", f"test {task.metric}", "GBitOPs"), _row(summary, task)]
+    """What was reached and what it cost, static run and difference included where there is one."""
+    shown = metric(task.metric)
+    rows = [("run", "precision", f"test {shown.name}", "GBitOPs"), _row(summary, task)]
     if "swa" in summary:
-        rows.append(("averaged weights", "", f"{summary['swa'][task.metric]:.4f}", ""))
+        rows.append(("averaged weights", "", shown.text(summary["swa"][task.metric]), ""))
     if "static" in summary:
         static = summary["static"]
         difference = summary[task.metric] - static[task.metric]
         rows += [
             _row(static, task),
-            ("saving", "", f"{difference:+.4f}", f"{100 * summary['saving']['gbitops']:.1f} %"),
+            ("difference", "", shown.difference(difference), change(-summary["saving"]["gbitops"])),
         ]
     config = summary["config"]
-    return (
-        f"\n{config['model']} on {summary['dataset']}, seed {config['seed']}, {summary['steps']} steps of "
+    title = (
+        f"{config['model']} on {summary['dataset']}, seed {config['seed']}, {summary['steps']} steps of "
         f"{config['batch_size']}; device {summary['device']}, {summary['processes']} process"
-        f"{'es' if summary['processes'] > 1 else ''}\n\n" + align(rows)
+        f"{'es' if summary['processes'] > 1 else ''}"
     )
+    return f"\n{paragraph(title)}\n\n{align(rows)}"
 
 
 def _row(result: dict[str, Any], task: Task) -> tuple[str, ...]:
     config = result["config"]
-    forward, back = (f"({low},{high})" if low < high else high for low, high in (config["fw"], config["bw"]))
     stages = f"FW {' '.join(map(str, config['pfq_fw']))}"
-    shown = {"fp32": "FP32", "pfq": stages}.get(config["method"], f"FW{forward}/BW{back}")
+    special = {"fp32": "FP32", "pfq": stages}
+    at = special.get(config["method"], precision(config["fw"], config["bw"]))
     bits = result["eval_bits"]
     evaluated = {0: "FP32", "learned": "learned bits"}.get(bits, f"FW{bits}")
-    return (result["run"], shown, f"{result[task.metric]:.4f} ({evaluated})", f"{result['gbitops']:.4g}")
+    reached = metric(task.metric).text(result[task.metric])
+    return (result["run"], at, f"{reached} ({evaluated})", gbitops(result["gbitops"]))

@@ -30,6 +30,7 @@ from cpt.host.run import TrainingRun
 from cpt.host.trainer import StepReport, Trainer
 from cpt.hw.contract import PRESETS, ContractError, preset
 from cpt.model.run import CHECKPOINT, SUMMARY, write_json
+from cpt.model.units import accuracy, duration
 from cpt.options import TRAINING, add_options, train_config
 from cpt.progress import Progress
 from cpt.table import render
@@ -181,7 +182,7 @@ class _Command:
             else:
                 training.start()
             measurement = Measurement(trainer)
-            with Progress(training) as bar:
+            with Progress(name, trainer.total_steps, trainer.step, arguments.quiet) as bar:
 
                 def before(batch: Images) -> None:
                     if check:
@@ -190,11 +191,16 @@ class _Command:
 
                 def after(report: StepReport) -> None:
                     measurement.after_step(report)
-                    bar.step(report)
+                    seconds = trainer.training.seconds(accelerator.config)
+                    spent = f"simulated {duration(seconds)}"
+                    bar.step(report.epoch, report.fw, report.bw, report.loss, spent)
                     if check:
                         check.after_step(trainer)
 
-                summary = training.train(after, bar.epoch, before)
+                def epoch_done(row: dict[str, Any]) -> None:
+                    bar.epoch(f"accuracy {accuracy(row['accuracy'])}")
+
+                summary = training.train(after, epoch_done, before)
             if arguments.device == "board":
                 print(f"{name}: {accelerator.wall.check(accelerator.clock_mhz)}")
                 print(f"{name}: measured times in {measurement.save(folder)}")

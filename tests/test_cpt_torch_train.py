@@ -61,7 +61,7 @@ def test_the_files_are_those_of_the_accelerators_trainer(tmp_path, capsys):
 def test_comparison_with_static_prints_a_table(tmp_path, capsys):
     assert train("--compare", "--method", "cpt", out=tmp_path) == 0
     text = capsys.readouterr().out
-    for expected in ("FW(3,8)/BW8", "FW8/BW8", "saving", "weights sha256: ", "test accuracy", "(FW8)"):
+    for expected in ("FW(3,8)/BW8", "FW8/BW8", "difference", "weights sha256: ", "test accuracy", "(FW8)"):
         assert expected in text
     summary = summary_of(tmp_path)
     assert 0 < summary["saving"]["gbitops"] < 1

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cpt.model.units import metric
+
 METRICS, SUMMARY = "metrics.jsonl", "summary.json"
-_UNITS = {"accuracy": ("test accuracy (%)", 100.0), "psnr_db": ("test PSNR (dB)", 1.0)}
-"""Axis label of a metric, and what its values are multiplied by."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class History:
     @property
     def metric_label(self) -> str:
         """Axis label with unit."""
-        return _UNITS.get(self.metric, (f"test {self.metric}", 1.0))[0]
+        return metric(self.metric).label
 
     @property
     def final(self) -> float:
@@ -56,7 +56,7 @@ class History:
 
     def values(self) -> list[float]:
         """The metric after every epoch, in the label's unit."""
-        factor = _UNITS.get(self.metric, ("", 1.0))[1]
+        factor = metric(self.metric).factor
         return [factor * float(row[self.metric]) for row in self.rows]
 
     @property
