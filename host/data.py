@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,10 +15,13 @@ import numpy as np
 from cpt.host.errors import HostError
 from cpt.host.files import write_atomically
 from cpt.hw.contract import ContractError
+from cpt.model.arithmetic import divide, sum_in_halves
 from cpt.model.noise import noise_key, uniform
 
 _ORDER_STREAM, _SHIFT_STREAM, _SPLIT_STREAM = 0xFFFF_FFFF, 0xFFFF_FFFE, 0xFFFF_FFFD
 """Noise streams beside those of the layers, which count from 0."""
+_IMAGES_AT_ONCE = 256
+"""Images summed at a time, so that the scratch stays small."""
 
 
 @dataclass(frozen=True)
@@ -111,13 +115,28 @@ def split(name: str, images: Images, *, test_fraction: float = 0.2, seed: int = 
             )
         held_out[members[:count]] = True
     train, test = images.take(np.flatnonzero(~held_out)), images.take(np.flatnonzero(held_out))
-    mean, deviation = np.float32(train.pixels.mean()), np.float32(train.pixels.std())
-    return Dataset(
-        name,
-        Images((train.pixels - mean) / deviation, train.labels),
-        Images((test.pixels - mean) / deviation, test.labels),
-        classes,
+    mean = _mean(train.pixels)
+    deviation = math.sqrt(_mean(train.pixels, np.float32(mean)))
+    train, test = (
+        Images(divide(part.pixels - np.float32(mean), np.float32(deviation)), part.labels)
+        for part in (train, test)
     )
+    return Dataset(name, train, test, classes)
+
+
+def _mean(pixels: np.ndarray, centre: np.float32 | None = None) -> float:
+    """Mean of all pixels, or of their squared distances from ``centre``.
+
+    In float64, `sum_in_halves` within an image and over the images.
+    """
+    sums = np.empty(len(pixels))
+    for start in range(0, len(pixels), _IMAGES_AT_ONCE):
+        some = pixels[start : start + _IMAGES_AT_ONCE].reshape(-1, pixels[0].size).T.astype(np.float64)
+        if centre is not None:
+            some -= centre
+            some *= some
+        sums[start : start + _IMAGES_AT_ONCE] = sum_in_halves(some, overwrite=True)
+    return float(sum_in_halves(sums)) / pixels.size
 
 
 def shuffled(count: int, seed: int, epoch: int, stream: int = _ORDER_STREAM) -> np.ndarray:

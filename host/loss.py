@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 
+from cpt.model.arithmetic import divide, exponential, logarithm, sum_in_halves
+
 
 def softmax_cross_entropy(logits: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
-    """Mean loss in nats and the gradient of ``logits`` (N, classes), float32, for integer ``labels`` (N,)."""
+    """Mean loss in nats and the gradient of ``logits`` (N, classes), float32, for integer ``labels`` (N,).
+
+    Sums over classes and over images are `sum_in_halves`.
+    """
     shifted = logits - logits.max(axis=1, keepdims=True)
-    exponentials = np.exp(shifted)
-    totals = exponentials.sum(axis=1, keepdims=True)
+    exponentials = exponential(shifted)
+    totals = sum_in_halves(exponentials.T)[:, None]
     rows = np.arange(labels.shape[0])
-    losses = np.log(totals[:, 0]) - shifted[rows, labels]
-    grad = exponentials / totals
+    losses = logarithm(totals[:, 0]) - shifted[rows, labels]
+    grad = divide(exponentials, totals)
     grad[rows, labels] -= 1
-    grad /= np.float32(labels.shape[0])
-    return float(losses.mean(dtype=np.float64)), grad
+    count = np.float32(labels.shape[0])
+    return float(divide(sum_in_halves(losses), count)), divide(grad, count, out=grad)
 
 
 def correct(logits: np.ndarray, labels: np.ndarray) -> int:

@@ -14,6 +14,7 @@ from cpt.host.layers import (
     BatchNorm,
     FloatLinear,
     GlobalAveragePool,
+    InitialWeights,
     Layer,
     QuantConv2d,
     ReLU,
@@ -46,19 +47,19 @@ class ResNet(Layer):
     def __init__(self, description: Description, seed: int = 0) -> None:
         super().__init__()
         self.description = description
-        rng = np.random.Generator(np.random.PCG64(seed))
+        initial = InitialWeights(seed)
         stem, _ = description.stem
-        self.children["stem"] = QuantConv2d(stem, index=0, rng=rng, needs_input_grad=False)
+        self.children["stem"] = QuantConv2d(stem, index=0, initial=initial, needs_input_grad=False)
         self.children["stem_norm"] = BatchNorm(stem.out_channels)
         self.children["relu"] = ReLU()
         index = 1
         for block in description.blocks:
-            layer = BasicBlock(block, index=index, rng=rng)
+            layer = BasicBlock(block, index=index, initial=initial)
             self.children[block.name] = layer
             index += layer.convolutions
         self.children["pool"] = GlobalAveragePool()
         classifier = description.classifier
-        self.children["classifier"] = FloatLinear(classifier.in_features, classifier.out_features, rng)
+        self.children["classifier"] = FloatLinear(classifier.in_features, classifier.out_features, initial)
 
     def plan(self, shape: Shape, engine: GemmEngine) -> Shape:
         """(N, H, W, C) -> (N, classes)."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from cpt.host.layers.layer import Parameter
 from cpt.hw.contract.config import require
+from cpt.model.arithmetic import cosine
 
 LR_SCHEDULES = ("step", "cosine", "constant")
 
@@ -44,5 +45,5 @@ def learning_rate(schedule: str, lr: float, done: float) -> float:
     if schedule == "step":
         return lr * (1.0 if done < 0.5 else 0.1 if done < 0.75 else 0.01)
     if schedule == "cosine":
-        return lr * 0.5 * (1 + math.cos(math.pi * done))
+        return lr * 0.5 * (1 + cosine(math.pi * done))
     return lr

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from cpt.host.data import Images
 from cpt.host.errors import CheckpointError
@@ -100,9 +99,9 @@ class TrainingRun(Run[Trainer]):
             "step": trainer.step,
             "fw": last.fw,
             "bw": last.bw,
-            "fw_mean": float(np.mean([report.fw for report in reports])),
+            "fw_mean": sum(report.fw for report in reports) / len(reports),
             "lr": last.lr,
-            "loss": float(np.mean([report.loss for report in reports])),
+            "loss": math.fsum(report.loss for report in reports) / len(reports),
             "train_accuracy": sum(r.correct for r in reports) / sum(r.batch for r in reports),
             "accuracy": accuracy,
             "eval_bits": trainer.config.evaluation_bits,

@@ -42,7 +42,8 @@ class Trainer:
     """One network in training on one accelerator.
 
     Programs and buffers are made once, for the widest bits of the run; the precision is changed by writing
-    slots. Weights, batch norm, loss and updates are float32 on the host.
+    slots. Weights, batch norm, loss and updates are float32 on the host, in a stated order of operations
+    (docs/numerics.md): the same bits on every machine. Every step starts at the command ring's beginning.
 
     Raises `ContractError` if a batch does not fit the training set.
     """
@@ -92,7 +93,7 @@ class Trainer:
         fw, bw = self.bits()
         self.slots.set(FORWARD_SLOT, fw)
         self.slots.set(BACKWARD_SLOT, bw)
-        self._tally = self.training
+        self._start(self.training)
         context = StepContext(training=True, seed=self.config.seed, step=self.step)
         logits = self.network.forward(batch.pixels, context)
         loss, grad = softmax_cross_entropy(logits, batch.labels)
@@ -136,7 +137,7 @@ class Trainer:
     def evaluate(self) -> float:
         """Accuracy (0..1) on the test set at the configuration's ``evaluation_bits``."""
         self.slots.set(FORWARD_SLOT, self.config.evaluation_bits)
-        self._tally = self.evaluation
+        self._start(self.evaluation)
         context = StepContext(training=False)
         hits = 0
         for pixels, labels in evaluation_batches(self.data.test, self.config.batch_size):
@@ -170,6 +171,14 @@ class Trainer:
     def _arrays(self) -> dict[str, np.ndarray]:
         velocity = {f"velocity.{name}": array for name, array in self.optimiser.velocity.items()}
         return {**{f"network.{name}": array for name, array in self.network.state().items()}, **velocity}
+
+    def _start(self, tally: Tally) -> None:
+        """Begin a step or an evaluation, counted in ``tally``, at the command ring's beginning.
+
+        A program's cycles depend on where in the ring it lies: so they are the same after a resume.
+        """
+        self._tally = tally
+        self.accelerator.soft_reset()
 
     def _count(self, run: GemmRun) -> None:
         self._tally.add(run)

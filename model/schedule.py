@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, Protocol
 
+from cpt.model.arithmetic import cosine
 from cpt.model.noise import mix
 
 MAX_BITS = 16
@@ -124,7 +125,7 @@ class CyclicCosine(_Cyclic):
     """
 
     def shape(self, phase: float) -> float:
-        return (1 - math.cos(math.pi * phase)) / 2
+        return (1 - cosine(math.pi * phase)) / 2
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ class CosineAnnealing(_Cyclic):
     """Down along half a cosine from ``hi``, then back up at once (warm restarts)."""
 
     def shape(self, phase: float) -> float:
-        return (1 + math.cos(math.pi * phase)) / 2
+        return (1 + cosine(math.pi * phase)) / 2
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from cpt.host.layers import BatchNorm, FloatLinear, GlobalAveragePool, Parameter, ReLU, StepContext
+from cpt.host.layers import (
+    BatchNorm,
+    FloatLinear,
+    GlobalAveragePool,
+    InitialWeights,
+    Parameter,
+    ReLU,
+    StepContext,
+)
 from cpt.host.loss import correct, softmax_cross_entropy
 from cpt.host.optimiser import Sgd, learning_rate
 from cpt.hw.contract import ContractError
@@ -76,7 +84,7 @@ def test_average_pooling_and_its_gradient():
 
 
 def test_classifier_and_loss_match_torch():
-    layer = FloatLinear(6, 4, np.random.default_rng(0))
+    layer = FloatLinear(6, 4, InitialWeights())
     x, labels = random(8, 6), np.arange(8) % 4
     logits = layer.forward(x, TRAINING)
     loss, grad = softmax_cross_entropy(logits, labels)

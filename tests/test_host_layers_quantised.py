@@ -6,7 +6,7 @@ import torch
 from driven import fast_backend, opened
 
 from cpt.host.engine import GemmEngine
-from cpt.host.layers import QuantConv2d, QuantLinear, StepContext
+from cpt.host.layers import InitialWeights, QuantConv2d, QuantLinear, StepContext
 from cpt.host.layers.layer import Diverged
 from cpt.host.precision import BACKWARD_SLOT, FORWARD_SLOT, PrecisionSlots
 from cpt.hw.contract import ContractError
@@ -38,7 +38,11 @@ def engine():
 def convolution(engine, shape, fw, bw, seed=0):
     inputs, outputs, kernel, stride, padding, size = shape
     rng = np.random.default_rng(seed)
-    layer = QuantConv2d(Conv("conv", inputs, outputs, kernel, stride, padding, size, size), index=3, rng=rng)
+    layer = QuantConv2d(
+        Conv("conv", inputs, outputs, kernel, stride, padding, size, size),
+        index=3,
+        initial=InitialWeights(seed),
+    )
     layer.plan((2, size, size, inputs), engine)
     engine.slots.set(FORWARD_SLOT, fw)
     engine.slots.set(BACKWARD_SLOT, bw)
@@ -93,7 +97,9 @@ def test_programs_are_built_once_and_shared_between_equal_shapes(engine):
 
 def test_the_first_layer_runs_no_input_gradient(engine):
     rng = np.random.default_rng(0)
-    layer = QuantConv2d(Conv("stem", 1, 4, 3, 1, 1, 6, 6), index=0, rng=rng, needs_input_grad=False)
+    layer = QuantConv2d(
+        Conv("stem", 1, 4, 3, 1, 1, 6, 6), index=0, initial=InitialWeights(), needs_input_grad=False
+    )
     layer.plan((2, 6, 6, 1), engine)
     engine.slots.set(FORWARD_SLOT, 4)
     engine.slots.set(BACKWARD_SLOT, 4)
@@ -162,7 +168,7 @@ def test_values_that_are_not_finite_are_named_with_layer_and_step(engine):
 
 def test_linear_layer_matches_float_arithmetic_at_many_bits(engine):
     rng = np.random.default_rng(0)
-    layer = QuantLinear(20, 6, index=0, rng=rng)
+    layer = QuantLinear(20, 6, index=0, initial=InitialWeights())
     assert layer.plan((8, 20), engine) == (8, 6)
     engine.slots.set(FORWARD_SLOT, 12)
     engine.slots.set(BACKWARD_SLOT, 9)

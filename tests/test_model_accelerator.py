@@ -7,8 +7,8 @@ from driven import fast_backend, opened
 from torch import nn
 
 from cpt.host.engine import GemmEngine
+from cpt.host.layers import InitialWeights, StepContext
 from cpt.host.layers import QuantConv2d as AcceleratorConv2d
-from cpt.host.layers import StepContext
 from cpt.host.precision import BACKWARD_SLOT, FORWARD_SLOT, PrecisionSlots
 from cpt.model.architecture import Conv
 from cpt.model.config import QuantConfig
@@ -36,7 +36,7 @@ def test_training_steps_and_evaluation_agree_with_the_accelerator(kernel, stride
     shape = Conv("conv", 5, 7, kernel, stride, padding, 6, 6)
     with opened(fast_backend(memory_bytes=1 << 24)) as accelerator:
         slots = PrecisionSlots({FORWARD_SLOT: 8, BACKWARD_SLOT: 8}, accelerator.set_slot)
-        theirs = AcceleratorConv2d(shape, index=LAYER, rng=rng)
+        theirs = AcceleratorConv2d(shape, index=LAYER, initial=InitialWeights())
         theirs.plan((2, 6, 6, 5), GemmEngine(accelerator, slots))
         slots.set(FORWARD_SLOT, fw)
         slots.set(BACKWARD_SLOT, bw)

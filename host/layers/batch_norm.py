@@ -1,17 +1,18 @@
-"""Batch normalisation over all but the last axis, in float32 with float64 sums."""
+"""Batch normalisation over all but the last axis, in float32."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from cpt.host.layers.layer import Layer, Parameter, StepContext
+from cpt.model.arithmetic import divide, reciprocal_root, sum_in_halves
 
 
 class BatchNorm(Layer):
     """``gamma * (x - mean) / sqrt(var + eps) + beta`` per channel of ``x`` (..., C).
 
     Training uses the batch's statistics and moves the running ones by ``momentum`` (unbiased variance);
-    evaluation uses the running ones. Sums are formed in float64, everything else in float32.
+    evaluation uses the running ones. Sums over positions are `sum_in_halves`.
     """
 
     def __init__(self, channels: int, *, momentum: float = 0.1, eps: float = 1e-5) -> None:
@@ -34,13 +35,13 @@ class BatchNorm(Layer):
         gamma, beta = self.parameters["gamma"].value, self.parameters["beta"].value
         rows = x.reshape(-1, x.shape[-1])
         if not context.training:
-            factor = gamma / np.sqrt(self.buffers["var"] + self.eps)
+            factor = gamma * reciprocal_root(self.buffers["var"] + self.eps)
             return (rows * factor + (beta - self.buffers["mean"] * factor)).reshape(x.shape)
         count = rows.shape[0]
-        mean = (_column_sums(rows) / count).astype(np.float32)
+        mean = divide(sum_in_halves(rows), np.float32(count))
         centred = rows - mean
-        var = (_column_dots(centred, centred) / count).astype(np.float32)
-        self._inverse = 1 / np.sqrt(var + self.eps)
+        var = divide(sum_in_halves(centred * centred, overwrite=True), np.float32(count))
+        self._inverse = reciprocal_root(var + self.eps)
         centred *= self._inverse
         self._normalised = centred
         unbiased = var * np.float32(count / max(count - 1, 1))
@@ -53,23 +54,13 @@ class BatchNorm(Layer):
         del context
         rows = grad.reshape(-1, grad.shape[-1])
         count = np.float32(rows.shape[0])
-        d_beta = _column_sums(rows).astype(np.float32)
-        d_gamma = _column_dots(rows, self._normalised).astype(np.float32)
+        d_beta = sum_in_halves(rows)
+        d_gamma = sum_in_halves(rows * self._normalised, overwrite=True)
         self.parameters["beta"].grad, self.parameters["gamma"].grad = d_beta, d_gamma
         d_x = self._normalised
-        d_x *= -d_gamma / count
+        d_x *= divide(-d_gamma, count)
         d_x += rows
-        d_x -= d_beta / count
+        d_x -= divide(d_beta, count)
         d_x *= self.parameters["gamma"].value * self._inverse
         self._normalised = np.empty(0, np.float32)
         return d_x.reshape(grad.shape)
-
-
-def _column_sums(rows: np.ndarray) -> np.ndarray:
-    """Sums over axis 0 of (P, C), float64."""
-    return np.sum(rows, axis=0, dtype=np.float64)
-
-
-def _column_dots(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Sums over axis 0 of the products of two (P, C) arrays, float64."""
-    return np.sum(left * right, axis=0, dtype=np.float64)

@@ -8,6 +8,7 @@ import numpy as np
 
 from cpt.host.layers.batch_norm import BatchNorm
 from cpt.host.layers.conv import QuantConv2d
+from cpt.host.layers.initial import InitialWeights
 from cpt.host.layers.layer import Layer, Shape, StepContext
 from cpt.host.layers.simple import ReLU
 from cpt.model.architecture import Block
@@ -23,21 +24,21 @@ class BasicBlock(Layer):
     numbered from ``index`` on; `convolutions` says how many numbers are used.
     """
 
-    def __init__(self, description: Block, *, index: int, rng: np.random.Generator) -> None:
+    def __init__(self, description: Block, *, index: int, initial: InitialWeights) -> None:
         super().__init__()
         (conv1, _), (conv2, _) = description.main
         self.children = {
-            "conv1": QuantConv2d(conv1, index=index, rng=rng),
+            "conv1": QuantConv2d(conv1, index=index, initial=initial),
             "norm1": BatchNorm(conv1.out_channels),
             "relu1": ReLU(),
-            "conv2": QuantConv2d(conv2, index=index + 1, rng=rng),
+            "conv2": QuantConv2d(conv2, index=index + 1, initial=initial),
             "norm2": BatchNorm(conv2.out_channels),
         }
         self._main = list(self.children.values())
         self._side: list[Layer] = []
         if description.shortcut:
             conv, _ = description.shortcut
-            self.children["shortcut"] = QuantConv2d(conv, index=index + 2, rng=rng)
+            self.children["shortcut"] = QuantConv2d(conv, index=index + 2, initial=initial)
             self.children["shortcut_norm"] = BatchNorm(conv.out_channels)
             self._side = [self.children["shortcut"], self.children["shortcut_norm"]]
         self._out = self.children["relu2"] = ReLU()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cpt.host.engine import GemmShape
+from cpt.host.layers.initial import InitialWeights
 from cpt.host.layers.layer import Diverged, Layer, Parameter, Shape, StepContext
 from cpt.host.precision import BACKWARD_SLOT, FORWARD_SLOT
 from cpt.model.architecture import Conv
@@ -41,7 +43,7 @@ class QuantConv2d(Layer):
     Args:
         description: shape of the layer; the image size comes from `plan`.
         index: number of the layer in its network; keys the stochastic rounding.
-        rng: source of the initial weights, N(0, 2 / (kernel**2 * out_channels)).
+        initial: source of the initial weights, N(0, 2 / (kernel**2 * out_channels)).
         needs_input_grad: False for the first layer, which then has no dX pass.
     """
 
@@ -50,7 +52,7 @@ class QuantConv2d(Layer):
         description: Conv,
         *,
         index: int,
-        rng: np.random.Generator,
+        initial: InitialWeights,
         needs_input_grad: bool = True,
         slot_forward: int = FORWARD_SLOT,
         slot_backward: int = BACKWARD_SLOT,
@@ -60,9 +62,9 @@ class QuantConv2d(Layer):
         self.needs_input_grad = needs_input_grad
         self.slot_forward, self.slot_backward = slot_forward, slot_backward
         kernel, outputs = description.kernel, description.out_channels
-        weight = rng.standard_normal((outputs, kernel, kernel, description.in_channels))
-        weight *= np.sqrt(2 / (kernel * kernel * outputs))
-        self.parameters = {"weight": Parameter(weight.astype(np.float32))}
+        shape = (outputs, kernel, kernel, description.in_channels)
+        weight = initial.normal(shape, math.sqrt(2 / (kernel * kernel * outputs)))
+        self.parameters = {"weight": Parameter(weight)}
         self.buffers = {"range": np.zeros(3, np.float32)}  # fields of RunningRange
         self._input: Quantised | None = None
 

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cpt.host.layers.conv import QuantConv2d
+from cpt.host.layers.initial import InitialWeights
 from cpt.host.layers.layer import Layer, Parameter, Shape, StepContext
 from cpt.model.architecture import Conv
+from cpt.model.arithmetic import sum_in_halves
 
 if TYPE_CHECKING:
     from cpt.host.engine import GemmEngine
@@ -23,12 +25,12 @@ class QuantLinear(Layer):
         outputs: int,
         *,
         index: int,
-        rng: np.random.Generator,
+        initial: InitialWeights,
         needs_input_grad: bool = True,
     ) -> None:
         super().__init__()
         shape = Conv("product", inputs, outputs, kernel=1, stride=1, padding=0, height=1, width=1)
-        product = QuantConv2d(shape, index=index, rng=rng, needs_input_grad=needs_input_grad)
+        product = QuantConv2d(shape, index=index, initial=initial, needs_input_grad=needs_input_grad)
         self.product = product
         self.children = {"product": product}
         self.parameters = {"bias": Parameter(np.zeros(outputs, np.float32))}
@@ -45,6 +47,6 @@ class QuantLinear(Layer):
 
     def backward(self, grad: np.ndarray, context: StepContext) -> np.ndarray:
         """(N, outputs) -> (N, inputs), float32."""
-        self.parameters["bias"].grad = grad.sum(axis=0)
+        self.parameters["bias"].grad = sum_in_halves(grad)
         d_x = self.product.backward(grad[:, None, None, :], context)
         return d_x.reshape(grad.shape[0], -1)

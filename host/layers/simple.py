@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cpt.host.layers.initial import InitialWeights
 from cpt.host.layers.layer import Layer, Parameter, Shape, StepContext
+from cpt.model.arithmetic import divide, sum_in_halves
 
 if TYPE_CHECKING:
     from cpt.host.engine import GemmEngine
@@ -23,7 +26,9 @@ class ReLU(Layer):
         """Same shape as ``x``."""
         if context.training:
             self._positive = x > 0
-        return np.maximum(x, 0)
+        y = np.maximum(x, 0)
+        y += np.float32(0)  # which of two zeros is the larger is the processor's choice: make it +0
+        return y
 
     def backward(self, grad: np.ndarray, context: StepContext) -> np.ndarray:
         """``grad`` where the input was positive, else 0."""
@@ -47,24 +52,29 @@ class GlobalAveragePool(Layer):
         """Mean over H and W, float32."""
         del context
         self._shape = x.shape
-        return x.mean(axis=(1, 2), dtype=np.float32)
+        batch, height, width, channels = x.shape
+        pixels = x.reshape(batch, height * width, channels).swapaxes(0, 1)
+        return divide(sum_in_halves(pixels), np.float32(height * width))
 
     def backward(self, grad: np.ndarray, context: StepContext) -> np.ndarray:
         """Spreads each gradient evenly over the image."""
         del context
         _, height, width, _ = self._shape
-        return np.broadcast_to(grad[:, None, None, :] / np.float32(height * width), self._shape)
+        return np.broadcast_to(divide(grad, np.float32(height * width))[:, None, None, :], self._shape)
 
 
 class FloatLinear(Layer):
-    """``x @ weight.T + bias`` in float32: the classifier, which CPT leaves unquantised on CIFAR."""
+    """``x @ weight.T + bias`` in float32: the classifier, which CPT leaves unquantised on CIFAR.
 
-    def __init__(self, inputs: int, outputs: int, rng: np.random.Generator) -> None:
+    Its three products are `ordered_product`: no BLAS, whose order of additions differs between processors.
+    """
+
+    def __init__(self, inputs: int, outputs: int, initial: InitialWeights) -> None:
         super().__init__()
-        bound = 1 / np.sqrt(inputs)
+        bound = 1 / math.sqrt(inputs)
         self.parameters = {
-            "weight": Parameter(rng.uniform(-bound, bound, (outputs, inputs)).astype(np.float32)),
-            "bias": Parameter(rng.uniform(-bound, bound, outputs).astype(np.float32)),
+            "weight": Parameter(initial.uniform((outputs, inputs), bound)),
+            "bias": Parameter(initial.uniform((outputs,), bound)),
         }
         self._input = np.empty(0, np.float32)
 
@@ -77,11 +87,16 @@ class FloatLinear(Layer):
         """(N, inputs) -> (N, outputs)."""
         if context.training:
             self._input = x
-        return x @ self.parameters["weight"].value.T + self.parameters["bias"].value
+        return ordered_product(x.T, self.parameters["weight"].value.T) + self.parameters["bias"].value
 
     def backward(self, grad: np.ndarray, context: StepContext) -> np.ndarray:
         """(N, outputs) -> (N, inputs)."""
         del context
-        self.parameters["weight"].grad = grad.T @ self._input
-        self.parameters["bias"].grad = grad.sum(axis=0)
-        return grad @ self.parameters["weight"].value
+        self.parameters["weight"].grad = ordered_product(grad, self._input)
+        self.parameters["bias"].grad = sum_in_halves(grad)
+        return ordered_product(grad.T, self.parameters["weight"].value)
+
+
+def ordered_product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """``left.T @ right`` of (K, M) and (K, N), float32: K products, each rounded, by `sum_in_halves`."""
+    return sum_in_halves(left[:, :, None] * right[:, None, :], overwrite=True)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cpt.model.arithmetic import divide
+
 MAX_BITS = 16
 SAFE_FLOOR = 2.0**-126
 """Smallest scale: the smallest normal float32. No level is lost, and an all-equal tensor gets code 0."""
@@ -42,7 +44,8 @@ class Quantised:
 def value_range(x: np.ndarray, axis: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Smallest and largest value of the tensor, or along ``axis`` of each slice: float32."""
     axes = None if axis is None else tuple(a for a in range(x.ndim) if a != axis % x.ndim)
-    return np.asarray(x.min(axes), np.float32), np.asarray(x.max(axes), np.float32)
+    zero = np.float32(0)  # -0 + 0 = 0: which of two zeros is the smaller is the processor's choice
+    return np.asarray(x.min(axes) + zero, np.float32), np.asarray(x.max(axes) + zero, np.float32)
 
 
 def quantise(
@@ -72,7 +75,7 @@ def quantise(
         lo, hi = found[0] if lo is None else lo, found[1] if hi is None else hi
     zero, top = np.asarray(lo, np.float32), np.asarray(hi, np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
-        scale = np.maximum((top - zero) / np.float32(2**bits - 1), np.float32(floor))
+        scale = np.maximum(divide(top - zero, np.float32(2**bits - 1)), np.float32(floor))
     if not (np.isfinite(scale).all() and np.isfinite(zero).all()):
         raise ValueError(f"range is {np.min(zero)}..{np.max(top)}; allowed: finite values and a finite width")
     result = Quantised(np.empty(x.shape, np.uint8 if bits <= 8 else np.uint16), scale, zero, bits, axis)
@@ -99,7 +102,7 @@ def _codes(x: np.ndarray, result: Quantised, noise: np.ndarray | None) -> None:
         block = flat[start : start + _BLOCK]
         values = scratch[: len(block)]
         np.subtract(block, result.zero, out=values)
-        np.divide(values, result.scale, out=values)
+        divide(values, result.scale, out=values)
         if noise is not None:
             np.add(values, noise[start : start + _BLOCK], out=values)
         _round(values, result.bits, codes[start : start + _BLOCK])
@@ -108,7 +111,7 @@ def _codes(x: np.ndarray, result: Quantised, noise: np.ndarray | None) -> None:
 def _codes_along_axis(x: np.ndarray, result: Quantised, noise: np.ndarray | None) -> None:
     """Fill the codes in one go; weights are small."""
     values = x - result.spread(result.zero)
-    values /= result.spread(result.scale)
+    divide(values, result.spread(result.scale), out=values)
     if noise is not None:
         values += noise.reshape(x.shape)
     _round(values, result.bits, result.codes)
