@@ -7,8 +7,9 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from cpt import stopped
 from cpt.host.errors import HostError
 from cpt.hw.contract import ContractError
 
@@ -30,7 +31,6 @@ COMMANDS = {
 """Commands and what they do; each is a module of ``cpt`` (dashes become underscores), with two functions:
 ``add_arguments`` and ``run``."""
 USER_ERROR = 2
-INTERRUPTED = 130
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -39,6 +39,13 @@ class OneLineParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print ``message`` and exit with status 2."""
         self.exit(USER_ERROR, f"{self.prog}: {message}\n")
+
+    def parse_known_args(self, *words: Any, **rest: Any) -> Any:
+        """As of argparse, which takes the value of ``--option=--`` away and then misses it."""
+        try:
+            return super().parse_known_args(*words, **rest)
+        except ValueError:
+            self.error("the value of an option is '--'; allowed: anything else")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,15 +72,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     module.add_arguments(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress and no notes on standard error")
     try:
-        return int(module.run(parser.parse_args(words[1:])) or 0)
+        with stopped.by_sigterm():
+            return int(module.run(parser.parse_args(words[1:])) or 0)
     except (ContractError, HostError) as error:
         text = str(error)
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         text = f"{place}{error.strerror or error}"
-    except KeyboardInterrupt:
-        print(f"cpt {name}: interrupted", file=sys.stderr)
-        return INTERRUPTED
+    except KeyboardInterrupt as stop:
+        print(stopped.text(stop, words), file=sys.stderr)
+        return stopped.status(stop)
     print(f"cpt {name}: {' '.join(text.split())}", file=sys.stderr)
     return USER_ERROR
 

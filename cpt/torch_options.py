@@ -11,7 +11,6 @@ from typing import Any
 
 from cpt.data import DIGITS
 from cpt.hw.contract import ContractError
-from cpt.model.run import CHECKPOINT
 from cpt.options import Option
 
 TORCH = (
@@ -83,18 +82,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def settle(arguments: argparse.Namespace) -> None:
-    """Fill in what ``--arch`` and ``--automatic_resume`` of the public code stand for."""
+    """Fill in what ``--arch`` of the public code stands for."""
     if arguments.arch is not None:
         data, model = _architecture(arguments.arch)
         arguments.model = arguments.model or model
-        for name, default, value in (("data", DIGITS, data), ("run_name", DIGITS, arguments.arch)):
+        for name, default, value in (("data", DIGITS, data), ("run_name", None, arguments.arch)):
             if getattr(arguments, name) == default:
                 setattr(arguments, name, value)
         for name, value in PUBLIC_DEFAULTS["imagenet" if data == "imagenet" else "cifar"].items():
             if getattr(arguments, name) is None:
                 setattr(arguments, name, value)
-    if arguments.automatic_resume:
-        arguments.resume = (Path(arguments.out) / arguments.run_name / CHECKPOINT).is_file()
 
 
 class InSteps(float):

@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cpt import run_folder
 from cpt.data import DIGITS, load_dataset
 from cpt.hw.contract import ContractError
 from cpt.model.units import change, gbitops, metric, precision
 from cpt.options import AUTO, TRAINING
 from cpt.progress import Progress
+from cpt.run_folder import STATIC
 from cpt.table import align, paragraph
 from cpt.torch_options import TORCH, InSteps, settle
 
@@ -53,7 +55,6 @@ TASK_DEFAULTS: dict[str, dict[str, Any]] = {
 LSTM_DEFAULTS = {"optimiser": "adam", "lr": 2e-3, "weight_decay": 0.0}
 OF_OPTIMISER = ("optimiser", "lr", "weight_decay")
 """WAGEUBN has an optimiser of its own: these are `TorchConfig`'s."""
-MAIN, STATIC = "cpt", "static"
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -85,12 +86,23 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _train(arguments: argparse.Namespace, processes: Processes) -> dict[str, Any]:
     """All runs of the command; the summary of the first, with the static one's inside."""
+    try:
+        config = make_config(arguments)
+    except ValueError as error:
+        raise ContractError(str(error)) from None
+    name = run_folder.default_name(arguments.data, config.model, config.method, arguments.device)
+    with run_folder.claimed(arguments, name, processes.leads) as folder:
+        return _train_in(folder, arguments, config, processes)
+
+
+def _train_in(
+    folder: Path, arguments: argparse.Namespace, config: TorchConfig, processes: Processes
+) -> dict[str, Any]:
     from cpt.model.run import SUMMARY, write_json
 
-    folder = _folder(arguments)
     tested: dict[str, Any] = {}
     try:
-        config, task = make_task(arguments)
+        task = open_data(arguments.data, arguments.data_dir, arguments.scale, config)
         if arguments.fw and arguments.fw[0] == AUTO:
             config, tested = _with_lower_bound(
                 config, task, processes, folder / "range-test", bool(arguments.resume)
@@ -102,9 +114,10 @@ def _train(arguments: argparse.Namespace, processes: Processes) -> dict[str, Any
     compare = not config.steps if arguments.compare is None else arguments.compare
     compare = compare and config.method not in ("static", "fp32")
     name = config.method if config.method != "static" else STATIC
-    summary = _one(arguments, name, config, task, folder, processes)
-    if compare:
-        static = _one(arguments, STATIC, config.static(), task, folder / STATIC, processes)
+    beside = config.static() if compare else None
+    summary = _one(arguments, name, config, task, folder, processes, beside)
+    if beside:
+        static = _one(arguments, STATIC, beside, task, folder / STATIC, processes)
         summary["static"] = static
         summary["saving"] = {"gbitops": 1 - summary["gbitops"] / static["gbitops"]}
     if tested:
@@ -117,8 +130,8 @@ def _train(arguments: argparse.Namespace, processes: Processes) -> dict[str, Any
     return summary
 
 
-def make_task(arguments: argparse.Namespace) -> tuple[TorchConfig, Task]:
-    """The configuration and task that the options describe; raises `ValueError` in one line."""
+def make_config(arguments: argparse.Namespace) -> TorchConfig:
+    """The configuration that the options describe; raises `ValueError` in one line."""
     from cpt.model.training import Classification, LanguageModel, SuperResolution
     from cpt.model.training.catalog import IMAGES, LANGUAGE, PICTURES
     from cpt.model.training.config import TorchConfig
@@ -126,7 +139,12 @@ def make_task(arguments: argparse.Namespace) -> tuple[TorchConfig, Task]:
     settle(arguments)
     kinds = {LanguageModel: LANGUAGE, SuperResolution: PICTURES, Classification: IMAGES}
     kind = next((kind for kind, names in kinds.items() if arguments.data in names), Classification)
-    config = TorchConfig(**_values(arguments, TASK_DEFAULTS[kind.__name__]))
+    return TorchConfig(**_values(arguments, TASK_DEFAULTS[kind.__name__]))
+
+
+def make_task(arguments: argparse.Namespace) -> tuple[TorchConfig, Task]:
+    """The configuration and task that the options describe; raises `ValueError` in one line."""
+    config = make_config(arguments)
     return config, open_data(arguments.data, arguments.data_dir, arguments.scale, config)
 
 
@@ -213,11 +231,6 @@ def _with_lower_bound(
     return dataclasses.replace(config, fw=(found["lower_bound"], config.fw[1])), found
 
 
-def _folder(arguments: argparse.Namespace) -> Path:
-    """Where the command's first run goes."""
-    return Path(arguments.out) / arguments.run_name
-
-
 def _one(
     arguments: argparse.Namespace,
     name: str,
@@ -225,21 +238,17 @@ def _one(
     task: Task,
     folder: Path,
     processes: Processes,
+    beside: TorchConfig | None = None,
 ) -> dict[str, Any]:
-    """Train one run and give its summary."""
+    """Train one run and give its summary; ``beside``: settings of the static run that follows."""
     from cpt.model.checkpoint import CheckpointError
-    from cpt.model.run import CHECKPOINT
     from cpt.model.training import TorchRun, TorchTrainer, TrainingDiverged
     from cpt.model.training.trainer import StepReport
 
     try:
         trainer = TorchTrainer(config, task, processes, arguments.workers or 0, bool(arguments.compile))
         training = TorchRun(name, trainer, folder, arguments.save_every or 0)
-        # the static run beside it may not have begun when the command was interrupted
-        if arguments.resume and (folder == _folder(arguments) or (folder / CHECKPOINT).is_file()):
-            training.resume()
-        else:
-            training.start()
+        run_folder.begin(training, arguments, beside)
     except ValueError as error:
         raise ContractError(str(error)) from None
     shown = metric(task.metric)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import re
 import sys
 from pathlib import Path
 from typing import Any
 
-from cpt import torch_options, torch_train
+from cpt import run_folder, torch_options, torch_train
 from cpt.check import RtlCheck, as_json, verdict
 from cpt.data import DIGITS, load_dataset
 from cpt.devices import (
@@ -28,15 +27,16 @@ from cpt.host.errors import DeviceError
 from cpt.host.measure import Measurement
 from cpt.host.run import TrainingRun
 from cpt.host.trainer import StepReport, Trainer
-from cpt.hw.contract import PRESETS, ContractError, preset
-from cpt.model.run import CHECKPOINT, SUMMARY, write_json
+from cpt.hw.contract import PRESETS, preset
+from cpt.model.run import SUMMARY, write_json
 from cpt.model.units import accuracy, duration
 from cpt.options import TRAINING, add_options, train_config
 from cpt.progress import Progress
+from cpt.run_folder import STATIC
 from cpt.table import render
 
 CHECK_FAILED = 1
-MAIN, STATIC = "cpt", "static"
+MAIN = "cpt"
 SIMULATION = {"preset": "zc706", "memory": "ps-ddr"}
 """What is simulated unless told otherwise."""
 USED_BY = {
@@ -77,9 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_options(parser.add_argument_group("training"), TRAINING, unset=True)
     torch_options.add_arguments(parser)
     run = parser.add_argument_group("run")
-    run.add_argument("--run-name", default="digits", metavar="NAME", help="folder below --out")
-    run.add_argument("--out", default="runs", type=Path, metavar="DIR", help="where runs go (default: runs)")
-    run.add_argument("--resume", action="store_true", help="go on from the run's checkpoint")
+    run_folder.add_arguments(run)
     run.add_argument(
         "--compare",
         action=argparse.BooleanOptionalAction,
@@ -97,8 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, print the table and the summary; returns the exit status."""
-    if not re.fullmatch(r"[\w.-]*\w[\w.-]*", arguments.run_name):
-        raise ContractError(f"run-name is {arguments.run_name!r}; allowed: letters, digits, '.', '_', '-'")
+    run_folder.check_arguments(arguments)
     check_device(arguments.device, (*DEVICES, *TORCH_DEVICES))
     check_options(arguments, USED_BY)
     if arguments.device in TORCH_DEVICES:
@@ -108,10 +105,13 @@ def run(arguments: argparse.Namespace) -> int:
             setattr(arguments, name, default)
     preset(arguments.preset)
     config = train_config(arguments)
-    data = load_dataset(arguments.data)
-    command = _Command(arguments, config, data)
-    with contextlib.redirect_stdout(sys.stderr if arguments.json else sys.stdout):
-        summary, status = command.train()
+    method = MAIN if config.fw[0] < config.fw[1] else STATIC
+    name = run_folder.default_name(arguments.data, config.model, method, arguments.device)
+    with (
+        run_folder.claimed(arguments, name) as folder,
+        contextlib.redirect_stdout(sys.stderr if arguments.json else sys.stdout),
+    ):
+        summary, status = _Command(arguments, config, load_dataset(arguments.data), folder).train()
     if arguments.json:
         print(json.dumps(summary, sort_keys=True))
     return status
@@ -120,9 +120,10 @@ def run(arguments: argparse.Namespace) -> int:
 class _Command:
     """The runs of one command: cyclic, static, and the RTL's check."""
 
-    def __init__(self, arguments: argparse.Namespace, config: TrainConfig, data: Dataset) -> None:
-        self.arguments, self.config, self.data = arguments, config, data
-        self.folder = Path(arguments.out) / arguments.run_name
+    def __init__(
+        self, arguments: argparse.Namespace, config: TrainConfig, data: Dataset, folder: Path
+    ) -> None:
+        self.arguments, self.config, self.data, self.folder = arguments, config, data, folder
         cyclic = config.fw[0] < config.fw[1]
         self.compare = not config.steps if arguments.compare is None else arguments.compare
         self.compare = self.compare and cyclic
@@ -177,10 +178,7 @@ class _Command:
         ) as accelerator:
             trainer = Trainer(config, self.data, accelerator)
             training = TrainingRun(name, trainer, folder, machine)
-            if arguments.resume and (name == MAIN or (folder / CHECKPOINT).exists()):
-                training.resume()
-            else:
-                training.start()
+            run_folder.begin(training, arguments, self.config.static() if self.compare else None)
             measurement = Measurement(trainer)
             with Progress(name, trainer.total_steps, trainer.step, arguments.quiet) as bar:
 

@@ -6,6 +6,7 @@ The file is a numpy ``.npz`` without pickled objects. Its entry ``manifest`` is 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -96,15 +97,38 @@ def previous(path: Path) -> Path:
     return path.with_name(f"{path.stem}.previous{path.suffix}")
 
 
-def load_newest(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """`load` of ``path``, or of `previous` if that one is damaged and the previous is whole."""
+def damaged(path: Path) -> Path:
+    """Where a damaged checkpoint of ``path`` is put once the one before it was loaded."""
+    return path.with_name(f"{path.stem}.damaged{path.suffix}")
+
+
+def exists(path: Path) -> bool:
+    """Whether there is a checkpoint ``path`` or the one before it."""
+    return path.exists() or previous(path).exists()
+
+
+def load_newest(
+    path: Path, passed_over: Callable[[CheckpointError], None] = lambda error: None
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """`load` of ``path``, or of `previous` if that one is damaged or gone and the previous is whole.
+
+    ``passed_over`` is called with what is wrong with the newest, once the previous has been read.
+    """
     try:
         return load(path)
     except CheckpointError as error:
         try:
-            return load(previous(path)) if path.is_file() else load(path)
+            found = load(previous(path))
         except CheckpointError:
             raise error from None
+        passed_over(error)
+        return found
+
+
+def set_aside(path: Path) -> None:
+    """Move a damaged ``path`` to `damaged`, so that the next save keeps the whole one before it."""
+    with contextlib.suppress(FileNotFoundError):
+        os.replace(path, damaged(path))
 
 
 def other_run(

@@ -13,8 +13,9 @@ from cpt.model import checkpoint
 from cpt.model.checkpoint import CheckpointError, other_run
 from cpt.model.files import remove_leftovers, write_atomically
 from cpt.model.run_config import RunConfig
+from cpt.model.run_folder import CHECKPOINT, METRICS, SUMMARY, FolderError, clear, holds
 
-METRICS, CHECKPOINT, SUMMARY = "metrics.jsonl", "checkpoint.npz", "summary.json"
+__all__ = ["CHECKPOINT", "METRICS", "SUMMARY", "Run", "Trainer", "write_json"]
 
 
 class Trainer(Protocol):
@@ -42,15 +43,18 @@ class Run(Generic[T]):
         writes: whether files are this process's to write.
 
     Raises `OSError` naming the file if one cannot be written.
-    """
 
-    write_checkpoint = staticmethod(checkpoint.save)
+    The last two checkpoints are kept. Where two processes could meet in ``folder``, the caller locks it
+    (`cpt.model.run_folder.locked`).
+    """
 
     def __init__(
         self, name: str, trainer: T, folder: Path, stated: Mapping[str, Any], writes: bool = True
     ) -> None:
         self.name, self.trainer, self.folder, self.writes = name, trainer, folder, writes
         self.rows: list[dict[str, Any]] = []
+        self.passed_over: str | None = None
+        """What was wrong with the newest checkpoint, where `resume` had to take the one before it."""
         self.stated: dict[str, Any] = {
             "run": name,
             **stated,
@@ -58,33 +62,50 @@ class Run(Generic[T]):
             "seed": trainer.config.seed,
         }
 
-    def start(self) -> None:
-        """Clear the folder of an earlier run's files."""
+    def start(self, overwrite: bool = False) -> None:
+        """Begin a new run; raises `FolderError` if the folder holds another one, unless ``overwrite``."""
         if self.writes:
-            path = self.folder / CHECKPOINT
-            for old in (path, checkpoint.previous(path), self.folder / SUMMARY):
-                old.unlink(missing_ok=True)
+            if not overwrite and (found := holds(self.folder)):
+                raise FolderError(f"run folder {self.folder} holds {found}; allowed: an unused folder")
+            clear(self.folder)
         self._begin()
 
     def resume(self) -> None:
-        """Return to the folder's newest checkpoint.
+        """Return to the folder's newest whole checkpoint; a damaged one after it is set aside.
 
         Raises `CheckpointError` if there is none, all are damaged, or it belongs to another run.
         """
         path = self.folder / CHECKPOINT
-        arrays, meta = checkpoint.load_newest(path)
+        errors: list[CheckpointError] = []
+        arrays, meta = checkpoint.load_newest(path, errors.append)
         if refusal := other_run(path, meta, self.stated, self.trainer.config.difference):
             raise CheckpointError(refusal)
         self.trainer.load_state(arrays, meta["counters"])
         self.rows = meta["rows"]
+        if errors:
+            self.passed_over = str(errors[0])
+            if self.writes:
+                checkpoint.set_aside(path)
         self._begin()
+
+    def check_beside(self, name: str, config: RunConfig, folder: Path) -> None:
+        """Raise a `ValueError` unless ``folder`` is free or its checkpoint that of ``config``."""
+        path = folder / CHECKPOINT
+        if not checkpoint.exists(path):
+            if found := holds(folder):
+                raise FolderError(f"run folder {folder} holds {found} but no checkpoint; allowed: both")
+            return
+        _, meta = checkpoint.load_newest(path)
+        stated = {**self.stated, "run": name, "config": config.as_dict(), "seed": config.seed}
+        if refusal := other_run(path, meta, stated, config.difference):
+            raise CheckpointError(refusal)
 
     def save(self) -> None:
         """Write a checkpoint."""
         arrays, counters = self.trainer.state()
         if self.writes:
             meta = {"stated": self.stated, "counters": counters, "rows": self.rows}
-            self.write_checkpoint(self.folder / CHECKPOINT, arrays, meta)
+            checkpoint.save_keeping_previous(self.folder / CHECKPOINT, arrays, meta)
 
     def end_epoch(self, row: dict[str, Any]) -> None:
         """Take ``row`` into the history, and write a checkpoint and the history."""

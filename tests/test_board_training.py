@@ -46,7 +46,8 @@ def test_a_board_trains_to_the_weights_of_the_model(board, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "s by the wall clock" in printed
     summaries = [
-        json.loads((tmp_path / name / "digits" / SUMMARY).read_text()) for name in ("model", "board")
+        json.loads((tmp_path / name / f"digits-resnet8-cpt-{device}" / SUMMARY).read_text())
+        for name, device in (("model", "fast"), ("board", "board"))
     ]
     assert summaries[0]["weights_sha256"] == summaries[1]["weights_sha256"]
     assert summaries[0]["simulated_seconds"] == summaries[1]["simulated_seconds"]
@@ -56,7 +57,7 @@ def test_a_board_trains_to_the_weights_of_the_model(board, tmp_path, capsys):
 @pytest.mark.parametrize("board", ["fast", "rtl"], indirect=True)
 def test_measured_times_stand_beside_simulated_ones(board, tmp_path, capsys):
     assert _train(board, tmp_path) == 0
-    path = tmp_path / "digits" / MEASURED
+    path = tmp_path / "digits-resnet8-cpt-board" / MEASURED
     rows = json.loads(path.read_text())["epochs"]
     assert sum(row["steps"] for row in rows) == 4
     assert len({row["fw"] for row in rows}) > 1
@@ -102,7 +103,7 @@ WRONG = [
 @pytest.mark.parametrize(("change", "expected"), WRONG)
 def test_a_wrong_file_is_named_in_one_line(board, tmp_path, capsys, change, expected):
     assert _train(board, tmp_path, "--steps", "1") == 0
-    path = tmp_path / "digits" / MEASURED
+    path = tmp_path / "digits-resnet8-cpt-board" / MEASURED
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     capsys.readouterr()
     assert main(["compare", "--measured", str(path)]) == 2
@@ -113,7 +114,7 @@ def test_a_wrong_file_is_named_in_one_line(board, tmp_path, capsys, change, expe
 
 def test_a_time_that_is_no_number_is_named(board, tmp_path, capsys):
     assert _train(board, tmp_path, "--steps", "1") == 0
-    path = tmp_path / "digits" / MEASURED
+    path = tmp_path / "digits-resnet8-cpt-board" / MEASURED
     values = json.loads(path.read_text())
     values["epochs"][0]["wall_seconds"] = "fast"
     path.write_text(json.dumps(values))
@@ -155,7 +156,7 @@ def test_ctrl_c_frees_everything_and_keeps_the_last_checkpoint(board, tmp_path, 
     """Pressed while a program of the second epoch runs; the command then goes on where it was."""
     epochs = ["--steps", "0", "--epochs", "2", "--batch-size", "512", "--no-compare", "--no-check-rtl"]
     real, pressed, status = FastBackend.read_register, [], register("STATUS").offset
-    checkpoint = tmp_path / "digits" / CHECKPOINT
+    checkpoint = tmp_path / "digits-resnet8-cpt-board" / CHECKPOINT
 
     def reading(self, offset):
         if offset == status and checkpoint.exists() and not pressed:
@@ -170,7 +171,10 @@ def test_ctrl_c_frees_everything_and_keeps_the_last_checkpoint(board, tmp_path, 
     assert board.default_memory.regions.taken_bytes == 0
     assert board.backend.read_register(status) == 0
     assert _train(board, tmp_path, *epochs, "--resume") == 0
-    rows = [json.loads(line) for line in (tmp_path / "digits" / METRICS).read_text().splitlines()]
+    rows = [
+        json.loads(line)
+        for line in (tmp_path / "digits-resnet8-cpt-board" / METRICS).read_text().splitlines()
+    ]
     assert [row["epoch"] for row in rows] == [0, 1]
 
 

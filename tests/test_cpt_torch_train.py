@@ -18,6 +18,7 @@ from cpt.torch_options import settle
 from cpt.torch_train import _values, make_task
 
 ROOT = Path(__file__).parent.parent
+NAME, OTHER = "digits-resnet8-cpt-cpu", "digits-resnet8-cpt-fast"
 QUICK = ["--device", "cpu", "--width", "4", "--steps", "3", "--batch-size", "16", "--seed", "1"]
 
 
@@ -32,7 +33,7 @@ def train(*options, out):
     return main(["train", *QUICK, *options, "--out", str(out)])
 
 
-def summary_of(folder, name="digits"):
+def summary_of(folder, name=NAME):
     return json.loads((folder / name / SUMMARY).read_text())
 
 
@@ -42,8 +43,9 @@ def test_the_files_are_those_of_the_accelerators_trainer(tmp_path, capsys):
     assert printed == summary_of(tmp_path / "torch")
     accelerator = ["--device", "fast", "--preset", "tiny", "--no-check-rtl", *QUICK[2:]]
     assert main(["train", *accelerator, "--out", str(tmp_path / "model")]) == 0
-    other = summary_of(tmp_path / "model")
-    names = [{path.name for path in (tmp_path / kind / "digits").iterdir()} for kind in ("torch", "model")]
+    other = summary_of(tmp_path / "model", OTHER)
+    folders = (tmp_path / "torch" / NAME, tmp_path / "model" / OTHER)
+    names = [{path.name for path in folder.iterdir()} for folder in folders]
     assert names == [{CHECKPOINT, METRICS, SUMMARY}] * 2
     assert printed["gbitops"] == pytest.approx(other["gbitops"], rel=1e-12)
     for name in ("run", "dataset", "dataset_sha256", "seed", "steps", "eval_bits"):
@@ -51,8 +53,8 @@ def test_the_files_are_those_of_the_accelerators_trainer(tmp_path, capsys):
     assert set(other["config"]) - set(printed["config"]) == set()
     for name in ("weights_sha256", "accuracy", "loss"):
         assert type(printed[name]) is type(other[name])
-    rows = [json.loads(line) for line in (tmp_path / "torch" / "digits" / METRICS).read_text().splitlines()]
-    theirs = json.loads((tmp_path / "model" / "digits" / METRICS).read_text().splitlines()[0])
+    rows = [json.loads(line) for line in (tmp_path / "torch" / NAME / METRICS).read_text().splitlines()]
+    theirs = json.loads((tmp_path / "model" / OTHER / METRICS).read_text().splitlines()[0])
     shared = {"run", "epoch", "step", "fw", "bw", "fw_mean", "lr", "accuracy", "eval_bits", "gbitops"}
     assert shared <= set(rows[0])
     assert shared <= set(theirs)
@@ -66,7 +68,7 @@ def test_comparison_with_static_prints_a_table(tmp_path, capsys):
     summary = summary_of(tmp_path)
     assert 0 < summary["saving"]["gbitops"] < 1
     assert summary["static"]["config"]["method"] == "static"
-    assert summary["static"] == json.loads((tmp_path / "digits" / "static" / SUMMARY).read_text())
+    assert summary["static"] == json.loads((tmp_path / NAME / "static" / SUMMARY).read_text())
 
 
 def test_resume_ends_with_the_same_summary(tmp_path, capsys):
@@ -78,7 +80,7 @@ def test_resume_ends_with_the_same_summary(tmp_path, capsys):
 
 def test_resume_starts_the_static_run_that_had_not_begun(tmp_path, capsys):
     assert train("--compare", "--method", "cpt", "--json", out=tmp_path) == 0
-    shutil.rmtree(tmp_path / "digits" / "static")
+    shutil.rmtree(tmp_path / NAME / "static")
     assert train("--compare", "--method", "cpt", "--json", "--resume", out=tmp_path) == 0
     first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert first == second
@@ -227,7 +229,8 @@ def test_a_run_that_diverges_ends_in_one_line_and_keeps_its_files(tmp_path, caps
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("cpt train: ")
     assert "is not finite" in error
-    assert {path.name for path in (tmp_path / "digits").iterdir()} <= {METRICS, CHECKPOINT}
+    (folder,) = tmp_path.iterdir()
+    assert {path.name for path in folder.iterdir()} <= {METRICS, CHECKPOINT}
 
 
 def test_torchrun_trains_with_two_processes_and_one_prints(tmp_path):

@@ -12,6 +12,7 @@ from cpt.main import COMMANDS, main
 from cpt.model.run import CHECKPOINT, METRICS, SUMMARY
 
 ROOT = Path(__file__).parent.parent
+NAME = "digits-resnet8-cpt-fast"
 QUICK = ["--preset", "tiny", "--width", "4", "--steps", "3", "--batch-size", "16", "--seed", "1"]
 REQUIRED = {
     "weights_sha256",
@@ -31,7 +32,7 @@ def train(*options, out):
 def test_json_is_the_last_line_and_equals_the_summary_file(tmp_path, capsys):
     assert train("--json", out=tmp_path) == 0
     printed = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert printed == json.loads((tmp_path / "digits" / SUMMARY).read_text())
+    assert printed == json.loads((tmp_path / NAME / SUMMARY).read_text())
     assert set(printed) >= REQUIRED
     assert printed["memory_model"] == "ps-ddr"
     assert printed["clock_mhz"] == 200
@@ -89,7 +90,7 @@ def test_wrong_input_gives_one_line_and_status_2(refusal, options, message):
 
 def test_a_damaged_checkpoint_gives_one_line_and_stays_as_it_is(tmp_path, capsys):
     assert train(out=tmp_path) == 0
-    path = tmp_path / "digits" / CHECKPOINT
+    path = tmp_path / NAME / CHECKPOINT
     path.write_bytes(path.read_bytes()[:-100])
     damaged = path.read_bytes()
     capsys.readouterr()
@@ -143,7 +144,7 @@ def test_a_disk_that_fills_up_gives_one_line_and_keeps_the_last_good_files(tmp_p
     line = done.stderr.splitlines()[-1]
     assert line.startswith("cpt train: cannot write ")
     assert "Traceback" not in done.stderr
-    names = {path.name: path.stat().st_size for path in (tmp_path / "digits").iterdir()}
+    names = {path.name: path.stat().st_size for path in (tmp_path / NAME).iterdir()}
     assert set(names) == {METRICS}
-    lines = (tmp_path / "digits" / METRICS).read_text().splitlines()
+    lines = (tmp_path / NAME / METRICS).read_text().splitlines()
     assert all(json.loads(text)["run"] == "cpt" for text in lines)

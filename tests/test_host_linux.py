@@ -149,8 +149,8 @@ def test_the_command_trains_on_it_as_on_the_model(tmp_path, monkeypatch, capsys)
     assert main(["train", *quick, str(tmp_path / "board"), "--device", "board", *bitfile]) == 0
     assert "s by the wall clock" in capsys.readouterr().out
     weights = [
-        json.loads((tmp_path / name / "digits" / SUMMARY).read_text())["weights_sha256"]
-        for name in ("model", "board")
+        json.loads((tmp_path / name / f"digits-resnet8-cpt-{device}" / SUMMARY).read_text())["weights_sha256"]
+        for name, device in (("model", "fast"), ("board", "board"))
     ]
     assert weights[0] == weights[1]
 

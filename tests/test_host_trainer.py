@@ -165,7 +165,8 @@ def test_a_run_leaves_a_line_per_epoch_a_summary_and_a_checkpoint(accelerator, t
     assert [row["epoch"] for row in rows] == [0, 1, 2]
     assert [row["fw"] for row in rows] == [3, 4, 8]
     assert json.loads((tmp_path / SUMMARY).read_text()) == summary
-    assert {file.name for file in tmp_path.iterdir()} == {METRICS, SUMMARY, CHECKPOINT}
+    kept = {METRICS, SUMMARY, CHECKPOINT, "checkpoint.previous.npz"}
+    assert {file.name for file in tmp_path.iterdir()} == kept
     wanted = {"weights_sha256", "accuracy", "gbitops", "simulated_seconds", "clock_mhz"}
     assert wanted | {"memory_model", "array_utilisation", "contract_hash", "config", "seed"} <= set(summary)
     assert summary["accuracy"] == rows[-1]["accuracy"]

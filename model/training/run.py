@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from cpt.model import checkpoint
 from cpt.model.run import Run
 from cpt.model.training.methods import Learned
 from cpt.model.training.state import weights_sha256
@@ -25,8 +24,6 @@ class TorchRun(Run[TorchTrainer]):
     Checkpoints hold everything: a run that was killed at any moment and resumed ends with the same weights
     on the CPU. The last two are kept; a damaged last one is passed over. Only the leading process writes.
     """
-
-    write_checkpoint = staticmethod(checkpoint.save_keeping_previous)
 
     def __init__(self, name: str, trainer: TorchTrainer, folder: Path, save_every: int = 0) -> None:
         if save_every < 0:
