@@ -40,12 +40,12 @@ class OneLineParser(argparse.ArgumentParser):
         """Print ``message`` and exit with status 2."""
         self.exit(USER_ERROR, f"{self.prog}: {message}\n")
 
-    def parse_known_args(self, *words: Any, **rest: Any) -> Any:
-        """As of argparse, which takes the value of ``--option=--`` away and then misses it."""
-        try:
-            return super().parse_known_args(*words, **rest)
-        except ValueError:
-            self.error("the value of an option is '--'; allowed: anything else")
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As of argparse, which takes the value of ``--option=--`` away and then stores an empty list."""
+        for word in args or ():
+            if word.startswith("--") and word.endswith("=--"):
+                self.error(f"argument {word.removesuffix('=--')}: the value is '--'; allowed: anything else")
+        return super().parse_known_args(args, namespace)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

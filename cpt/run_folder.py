@@ -88,8 +88,15 @@ def begin(run: Run[Any], arguments: argparse.Namespace, beside: RunConfig | None
     each stands, ``--overwrite`` deletes both. ``beside``: the static run's settings, if there will be one; a
     ``static/`` that is none of theirs is refused before the first step, not after the first run.
 
-    Raises `ValueError` or `HostError` in one line.
+    Raises `ContractError` or `HostError` in one line.
     """
+    try:
+        _begin(run, arguments, beside)
+    except ValueError as error:
+        raise ContractError(str(error)) from None
+
+
+def _begin(run: Run[Any], arguments: argparse.Namespace, beside: RunConfig | None) -> None:
     inside = run.folder != arguments.folder
     if arguments.resume and (not inside or checkpoint.exists(run.folder / CHECKPOINT)):
         if beside and not inside:
