@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import math
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from cpt.host.files import write_atomically
 from cpt.hw.contract import ContractError
 from cpt.model.arithmetic import divide, sum_in_halves
 from cpt.model.noise import noise_key, uniform
+from cpt.model.npz import NpzError, read_npz
 
 _ORDER_STREAM, _SHIFT_STREAM, _SPLIT_STREAM = 0xFFFF_FFFF, 0xFFFF_FFFE, 0xFFFF_FFFD
 """Noise streams beside those of the layers, which count from 0."""
@@ -77,13 +77,12 @@ def load_images(path: Path) -> Images:
     Raises `HostError` naming the file if it is missing or something else.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            pixels, labels = file["pixels"], file["labels"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        arrays = read_npz(path, ("pixels", "labels"))
+    except NpzError as error:
         raise HostError(
-            f"images {path} cannot be read ({reason}); allowed: an .npz of pixels, labels"
+            f"images {path} cannot be read ({error}); allowed: an .npz of pixels, labels"
         ) from None
+    pixels, labels = arrays["pixels"], arrays["labels"]
     if (
         labels.dtype.kind not in "iu"
         or labels.size == 0

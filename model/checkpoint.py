@@ -11,7 +11,6 @@ import hashlib
 import io
 import json
 import os
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from cpt.model.files import write_atomically
+from cpt.model.npz import read_npz
 
 FORMAT = 1
 _MANIFEST = "manifest"
@@ -46,16 +46,18 @@ def save(path: Path, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) 
 
 def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The arrays and ``meta`` of a checkpoint; raises `CheckpointError` unless every hash agrees."""
-    if not path.is_file():
+    if not os.path.lexists(path):
         raise CheckpointError(f"checkpoint {path} does not exist; allowed: a file written by a run")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = read_npz(path)
         manifest = json.loads(arrays.pop(_MANIFEST).tobytes())
-        described, meta = manifest["arrays"], manifest["meta"]
-        version = manifest["format"]
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        described, meta, version = dict(manifest["arrays"]), dict(manifest["meta"]), manifest["format"]
+    except KeyError as error:
+        raise CheckpointError(
+            f"checkpoint {path} is damaged ({error} is missing); allowed: a whole file"
+        ) from None
+    except (ValueError, TypeError, RecursionError) as error:
+        reason = str(error).splitlines()[0]
         raise CheckpointError(f"checkpoint {path} is damaged ({reason}); allowed: a whole file") from None
     if version != FORMAT:
         raise CheckpointError(f"checkpoint {path} has format {version}; allowed: {FORMAT}")

@@ -100,7 +100,7 @@ def test_saved_images_come_back(tmp_path):
 @pytest.mark.parametrize(
     ("entries", "reason"),
     [
-        ({"pixels": np.zeros((2, 4, 4, 1))}, "labels is not a file in the archive"),
+        ({"pixels": np.zeros((2, 4, 4, 1))}, "labels is missing"),
         ({"pixels": np.zeros((2, 4, 4, 1)), "labels": np.array([0.5, 1])}, "hold float64 and float64"),
         ({"pixels": np.zeros((2, 4, 4, 1)), "labels": np.array([-1, 1])}, "hold float64 and int64"),
     ],

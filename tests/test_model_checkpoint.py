@@ -8,10 +8,12 @@ import zipfile
 
 import numpy as np
 import pytest
+from damage import damage
 
 from cpt.model import checkpoint
 from cpt.model.checkpoint import CheckpointError
 from cpt.model.files import write_atomically
+from cpt.model.npz import NpzError, read_npz
 
 ARRAYS = {
     "weight": np.arange(12, dtype=np.float32).reshape(3, 4),
@@ -147,3 +149,51 @@ def test_a_full_disk_leaves_the_old_file_and_no_trace(tmp_path, monkeypatch):
         write_atomically(path, b"new" * 1000)
     assert os.listdir(tmp_path) == ["file"]
     assert path.read_bytes() == b"old"
+
+
+def test_whatever_the_damage_the_checkpoint_before_is_found_or_one_line_given():
+    """A thousand are ``python tests/damage.py --count 1000``."""
+    result = damage(count=90, seed=8)
+    assert result["wrong"] == []
+    assert {"previous", "one line", "images refused"} <= set(result["happened"])
+
+
+def test_a_checkpoint_that_is_gone_is_replaced_by_the_one_before(tmp_path):
+    path = tmp_path / "checkpoint.npz"
+    for step in range(2):
+        checkpoint.save_keeping_previous(path, ARRAYS, {"step": step})
+    path.unlink()
+    passed_over = []
+    assert checkpoint.load_newest(path, passed_over.append)[1] == {"step": 0}
+    assert "does not exist" in str(passed_over[0])
+
+
+def test_saving_after_a_damaged_checkpoint_keeps_the_whole_one(tmp_path):
+    path = tmp_path / "checkpoint.npz"
+    for step in range(2):
+        checkpoint.save_keeping_previous(path, ARRAYS, {"step": step})
+    path.write_bytes(b"damaged")
+    checkpoint.load_newest(path)
+    checkpoint.set_aside(path)
+    checkpoint.save_keeping_previous(path, ARRAYS, {"step": 2})
+    assert checkpoint.load(checkpoint.previous(path))[1] == {"step": 0}
+    assert checkpoint.load(path)[1] == {"step": 2}
+    assert checkpoint.damaged(path).read_bytes() == b"damaged"
+
+
+@pytest.mark.parametrize("name", ["fifo", "folder", "nul\0", "gone"])
+def test_what_is_no_file_is_never_waited_for(tmp_path, name):
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(NpzError):
+        read_npz(tmp_path / name)
+
+
+def test_arrays_said_to_be_larger_than_the_file_can_hold_take_no_memory(tmp_path):
+    path = tmp_path / "bomb.npz"
+    header = b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little")
+    text = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,), }"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.npy", header + text.ljust(117) + b"\n")
+    with pytest.raises(NpzError, match="has another size"):
+        read_npz(path)
