@@ -42,11 +42,16 @@ class QuantConv2d(nn.Conv2d):
             mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
             x = nn.functional.pad(x, self._reversed_padding_repeated_twice, mode)
             padding = (0, 0)
+        stride = self.stride
+        if self.kernel_size == (1, 1) and padding == (0, 0) and stride != (1, 1):
+            # What such a layer reads. With AVX2 alone, torch 2.13's strided kernel for the gradient of the weights
+            # writes past its buffer (channels-last, fewer than 8 input channels).
+            x, stride = x[:, :, :: stride[0], :: stride[1]], (1, 1)
         w, w_dx = self.precision.weights(self.weight, self.groups)
         if w_dx is None:
-            y = nn.functional.conv2d(x, w, None, self.stride, padding, self.dilation, self.groups)
+            y = nn.functional.conv2d(x, w, None, stride, padding, self.dilation, self.groups)
         else:
-            y = Conv2dTwoWeights.apply(x, w, w_dx, self.stride, padding, self.dilation, self.groups)
+            y = Conv2dTwoWeights.apply(x, w, w_dx, stride, padding, self.dilation, self.groups)
         bias = self.precision.bias(self.bias)
         if bias is not None:
             y = y + bias.to(y.dtype).view(-1, 1, 1)
