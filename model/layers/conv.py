@@ -44,7 +44,7 @@ class QuantConv2d(nn.Conv2d):
             padding = (0, 0)
         stride = self.stride
         if self.kernel_size == (1, 1) and padding == (0, 0) and stride != (1, 1):
-            # What such a layer reads. With AVX2 alone, torch 2.13's strided kernel for the gradient of the weights
+            # What such a layer reads. With AVX2 alone, torch 2.13's strided kernel for the weights' gradient
             # writes past its buffer (channels-last, fewer than 8 input channels).
             x, stride = x[:, :, :: stride[0], :: stride[1]], (1, 1)
         w, w_dx = self.precision.weights(self.weight, self.groups)
