@@ -20,7 +20,7 @@ from cpt.model.checkpoint import load_newest
 from cpt.model.figures.canvas import save
 from cpt.model.figures.history import History, load_history
 from cpt.model.figures.surface import draw_profile, draw_surface
-from cpt.model.files import write_atomically
+from cpt.model.files import check_writable, write_atomically
 from cpt.model.landscape import Landscape, landscape
 from cpt.model.quantize import precision
 from cpt.model.run import CHECKPOINT
@@ -78,6 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     device = chosen_device(arguments)
     if arguments.samples < 1:
         raise ContractError(f"samples is {arguments.samples}; allowed: at least 1")
+    check_writable(arguments.out / RESULT)
     try:
         views = [view for folder in arguments.runs for view in _views(folder, arguments, device)]
     except ValueError as error:

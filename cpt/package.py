@@ -19,6 +19,7 @@ from cpt.host.data import Images
 from cpt.hw.contract import CONTRACT_HASH
 from cpt.hw.contract.board import BOARDS, board
 from cpt.hw.vivado.build import DELIVERED, check_manifest
+from cpt.model.files import check_writable, write_atomically
 
 ROOT = Path(__file__).absolute().parents[1]
 """Folder that holds the package ``cpt``: a checkout, or where it is installed."""
@@ -63,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     elif arguments.bitstream:
         raise FileNotFoundError(f"{folder} holds no {MANIFEST}; allowed: a folder that cpt bitstream wrote")
     archive = arguments.out / f"cpt-{target.name}.tar.gz"
-    archive.parent.mkdir(parents=True, exist_ok=True)
+    check_writable(archive)
     write_archive(archive, folder if built else None)
     print(f"{archive}: contract {CONTRACT_HASH:016x}, {'with' if built else 'without'} a bitstream")
     if not built:
@@ -131,7 +132,7 @@ def write_archive(path: Path, bitstream: Path | None) -> None:
             entry = tarfile.TarInfo(f"cpt-board/{name}")
             entry.size, entry.mode = len(files[name]), 0o755 if name.endswith(".sh") else 0o644
             archive.addfile(entry, io.BytesIO(files[name]))
-    path.write_bytes(gzip.compress(packed.getvalue(), mtime=0))
+    write_atomically(path, gzip.compress(packed.getvalue(), mtime=0))
 
 
 def _npz(images: Images) -> bytes:

@@ -13,7 +13,7 @@ from typing import Any
 from cpt.hw.contract import ContractError
 from cpt.model.figures.canvas import save
 from cpt.model.figures.range_curve import draw_range_curve
-from cpt.model.files import write_atomically
+from cpt.model.files import check_writable, write_atomically
 from cpt.model.range_test import RangeTest, RangeTestResult
 from cpt.model.training.distributed import Processes
 from cpt.model.training.range_test import find_bounds, guessing
@@ -71,6 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Test, print and draw."""
     device = chosen_device(arguments)
     steps, bw = arguments.steps, arguments.bw
+    for name in (CURVE, FIGURE):
+        check_writable(arguments.out / name)
     try:
         config, task = make_task(argparse.Namespace(**{**vars(arguments), "steps": None, "bw": None}))
         chance = guessing(task) if arguments.chance is None else arguments.chance

@@ -13,6 +13,7 @@ from cpt.hw.contract import ContractError
 from cpt.model.figures.canvas import FORMATS
 from cpt.model.figures.history import find_histories
 from cpt.model.figures.report import INDEX, write_report
+from cpt.model.files import check_writable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Draw and list."""
     if arguments.format not in FORMATS:
         raise ContractError(f"format is {arguments.format!r}; allowed: {', '.join(FORMATS)}")
+    check_writable(arguments.out / INDEX)
     try:
         runs = find_histories(arguments.runs)
         entries = write_report(runs, arguments.out, arguments.format)

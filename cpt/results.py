@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from cpt.data import DIGITS
 from cpt.hw.contract import ContractError
+from cpt.model.files import check_writable, write_atomically
+from cpt.model.run_folder import CHECKPOINT, locked
 from cpt.results_page import interval, page
 
 if TYPE_CHECKING:
@@ -134,11 +136,18 @@ def run(arguments: argparse.Namespace) -> int:
     """Train what is missing, then write the page. Interrupted runs are resumed."""
     if arguments.threads < 1:
         raise ContractError(f"threads is {arguments.threads}; allowed: at least 1")
+    check_writable(arguments.page)
     if not arguments.render_only:
         with contextlib.redirect_stdout(sys.stderr):
             _train_all(arguments.out, arguments.threads)
     tables = [(section, _rows(section, arguments.out)) for section in SECTIONS]
-    _write(arguments.page, page((section.title, section.data, rows) for section, rows in tables))
+    if not any(rows for _, rows in tables):
+        raise ContractError(
+            f"{arguments.out} holds no finished run for the page; allowed: --out with runs, or no "
+            "--render-only (hours)"
+        )
+    text = page((section.title, section.data, rows) for section, rows in tables)
+    write_atomically(arguments.page, text.encode())
     if arguments.json:
         print(json.dumps([{"section": section.name, **row} for section, rows in tables for row in rows]))
     else:
@@ -175,15 +184,19 @@ def _order() -> Iterator[tuple[Section, Row, int]]:
 
 
 def _train(name: str, config: TorchConfig, task: Task, folder: Path) -> None:
-    from cpt.model.run import CHECKPOINT
+    from cpt.model import checkpoint
     from cpt.model.training import TorchRun, TorchTrainer
 
-    training = TorchRun(name, TorchTrainer(config, task), folder)
-    if (folder / CHECKPOINT).is_file():
-        training.resume()
-    else:
-        training.start()
-    training.train()
+    try:
+        with locked(folder):
+            training = TorchRun(name, TorchTrainer(config, task), folder)
+            if checkpoint.exists(folder / CHECKPOINT):
+                training.resume()
+            else:
+                training.start()
+            training.train()
+    except ValueError as error:
+        raise ContractError(str(error)) from None
 
 
 def _config(section: Section, row: Row, seed: int) -> TorchConfig:
@@ -258,9 +271,3 @@ def _finished(section: Section, row: Row, out: Path) -> dict[int, dict[str, Any]
 
 def _slug(name: str) -> str:
     return "-".join(name.lower().replace(",", "").split())
-
-
-def _write(path: Path, text: str) -> None:
-    from cpt.model.files import write_atomically
-
-    write_atomically(path, text.encode())

@@ -7,7 +7,6 @@ and forgetting either one is as visible as with a non-coherent port of the real 
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from pynqmetadata.frontends import Metadata
 from cpt.host.contiguous import ContiguousMemory
 from cpt.hw.contract import ArrayConfig, ContractError, preset
 from cpt.hw.contract.handoff import PLL_FEEDBACK, REGISTER_BASE, REGISTER_BYTES, hwh
+from cpt.model.scratch import Scratch
 from cpt.sim.backend import MEMORY_BASE, Backend
 from cpt.sim.memory import memory_model as memory_model_named
 
@@ -98,8 +98,8 @@ class SimulatedDevice(Device):
         self._slcr = np.zeros(_SLCR_BYTES // 4, np.uint32)
         for offset in _PLL_OFFSETS:
             self._slcr[offset // 4] = PLL_FEEDBACK << 12
-        self._folder = tempfile.TemporaryDirectory(prefix="cpt-overlay-")
-        bitfile = Path(self._folder.name) / "cpt.bit"
+        self._folder = Scratch("overlay")
+        bitfile = self._folder.path / "cpt.bit"
         bitfile.write_bytes(b"")
         bitfile.with_suffix(".hwh").write_text(hwh(backend.config), encoding="utf-8")
         self.bitfile = str(bitfile)
@@ -141,7 +141,7 @@ class SimulatedDevice(Device):
     def close(self) -> None:
         """End the simulation and remove the placeholder files."""
         self.backend.close()
-        self._folder.cleanup()
+        self._folder.close()
 
 
 def make_backend(kind: str, config: ArrayConfig, memory: str, memory_bytes: int, **options: Any) -> Backend:

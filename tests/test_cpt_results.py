@@ -45,6 +45,36 @@ def test_missing_runs_are_trained_and_finished_ones_kept(tiny, tmp_path, capsys)
     assert (tmp_path / "results.md").read_text() == text
 
 
+def test_a_page_is_never_replaced_by_one_without_runs(tiny, tmp_path, capsys):
+    (tmp_path / "results.md").write_text("a year of results")
+    assert main([*tiny, "--render-only"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert f"{tmp_path}/runs holds no finished run for the page; allowed: --out with runs" in error
+    assert (tmp_path / "results.md").read_text() == "a year of results"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("results", "--page", "{}/results.md"),
+        ("range-test", "--device", "cpu", "--data", "digits", "--out", "{}"),
+        ("landscape", "run", "--out", "{}"),
+        ("report", "run", "--out", "{}"),
+        ("package", "--out", "{}"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_where_results_go_is_looked_at_before_the_work(words, tmp_path, capsys, monkeypatch):
+    """None of them reads data, runs or sources before: reading these would fail in another line."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("in the way")
+    assert main([word.format(tmp_path / "file" / "below") for word in words]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"cpt {words[0]}: cannot write {tmp_path}/file/below/")
+    assert error.endswith(": Not a directory\n")
+
+
 def test_an_interrupted_run_is_resumed(tiny, tmp_path, capsys):
     assert main(tiny) == 0
     folder = tmp_path / "runs" / "images" / "cpt-1"

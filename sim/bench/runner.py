@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import tempfile
 import time
 from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
 from cpt.hw.contract import ArrayConfig
+from cpt.model.scratch import Scratch
 from cpt.sim.verilator import (
     BuildError,
     cached_build,
@@ -101,8 +101,8 @@ def run_bench(block: str, config: ArrayConfig, seed: int, rounds: int) -> int:
     replay = f"python -m cpt.sim.bench --block {block} --preset {config.name} --seed {seed} --rounds {rounds}"
     # Under pytest cocotb would name the results file after the pytest test.
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
-    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
-        results = Path(scratch) / "results.xml"
+    with Scratch("bench") as scratch:
+        results = scratch / "results.xml"
         try:
             run_tool(
                 [

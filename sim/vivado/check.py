@@ -1,7 +1,6 @@
 """Everything about the bitstream that can be checked without Vivado."""
 
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from cpt.hw.contract.handoff import hwh
 from cpt.hw.export import export
 from cpt.hw.vivado.build import prepare
 from cpt.hw.vivado.settings import Build
+from cpt.model.scratch import Scratch
 from cpt.sim.vivado.checks.documents import document_problems
 from cpt.sim.vivado.checks.handoff import handoff_problems
 from cpt.sim.vivado.checks.ipxact import component_problems
@@ -45,9 +45,9 @@ def check(target: Board, clock_mhz: float | None = None, synthesis: bool = False
     found: list[str] = []
     if synthesis:
         yosys()  # a missing program is told at once, not minutes later
-    with tempfile.TemporaryDirectory(prefix="cpt-bitstream-") as name:
-        build = prepare(target, clock_mhz or target.clock_mhz, Path(name))
-        for title, run in steps(build, Path(name)):
+    with Scratch("bitstream") as scratch:
+        build = prepare(target, clock_mhz or target.clock_mhz, scratch)
+        for title, run in steps(build, scratch):
             problems = list(run())
             print(f"{target.name}: {'FAIL' if problems else 'ok  '} {title}", flush=True)
             for line in problems:
@@ -56,7 +56,7 @@ def check(target: Board, clock_mhz: float | None = None, synthesis: bool = False
             if problems:
                 return found  # the later checks build on this one
         if synthesis:
-            found += _count_resources(build, Path(name))
+            found += _count_resources(build, scratch)
     return found
 
 

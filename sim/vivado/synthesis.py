@@ -11,7 +11,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from cpt.hw.contract import ArrayConfig, ContractError
 from cpt.hw.contract.board import Board
 from cpt.hw.contract.ports import TOP
 from cpt.hw.dot_product import MODULE_NAME
+from cpt.model.scratch import Scratch
 from cpt.sim.vivado.lut_sites import lut_sites
 
 RESULT_PATH = tuple(f"{TOP}.{name}" for name in ("array", "collector", "results", "drain"))
@@ -74,8 +74,7 @@ def yosys() -> str:
 
 def synthesise(verilog: Path, deadline_s: float = DEADLINE_S) -> Synthesis:
     """Synthesise the exported design at ``verilog``; `ContractError` if there is no Yosys or it fails."""
-    with tempfile.TemporaryDirectory(prefix="cpt-synthesis-") as name:
-        folder = Path(name)
+    with Scratch("synthesis") as folder:
         (folder / "design.v").write_text(_INITIAL.sub("", verilog.read_text()))
         commands = [
             "read_verilog design.v",

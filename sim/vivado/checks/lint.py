@@ -1,10 +1,10 @@
 """Verilator's lint of the exported design; every warning is an error but the ones named here."""
 
 import subprocess
-import tempfile
 from pathlib import Path
 
 from cpt.hw.contract.ports import TOP
+from cpt.model.scratch import Scratch
 from cpt.sim.verilator import verilator_environment
 
 WAIVERS = (
@@ -24,13 +24,13 @@ DEADLINE_S = 300.0
 def lint_problems(verilog: Path) -> list[str]:
     """What Verilator reports of the design beyond the waivers, at most ten lines."""
     rules = [f'lint_off -rule {rule} -file "*" -match "{pattern}"' for rule, pattern, _ in WAIVERS]
-    with tempfile.TemporaryDirectory(prefix="cpt-lint-") as name:
-        waivers = Path(name) / "waivers.vlt"
+    with Scratch("lint") as scratch:
+        waivers = scratch / "waivers.vlt"
         waivers.write_text("\n".join(["`verilator_config", *rules, ""]))
         command = ["verilator", "--lint-only", "-Wall", "--top-module", TOP, str(waivers)]
         done = subprocess.run(
             [*command, str(verilog.resolve())],
-            cwd=name,
+            cwd=scratch,
             env=verilator_environment(),
             capture_output=True,
             text=True,

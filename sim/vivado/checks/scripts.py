@@ -1,11 +1,11 @@
 """The Tcl scripts under the stand-in: one build that passes, and designs the gate must refuse."""
 
 import dataclasses
-import tempfile
 from pathlib import Path
 
 from cpt.hw.vivado.build import DELIVERED, SCRIPTS
 from cpt.hw.vivado.settings import Build, settings_tcl
+from cpt.model.scratch import Scratch
 from cpt.sim.vivado.standin import Scenario, ScriptError, Session, run_script
 from cpt.sim.vivado.standin.scenario import VERSIONS
 
@@ -45,8 +45,8 @@ def gate_problems(build: Build, scripts: Path = SCRIPTS) -> list[str]:
     """Bad designs that got through, or were refused without saying why."""
     found = []
     for expected, scenario in BAD_DESIGNS.items():
-        with tempfile.TemporaryDirectory(prefix="cpt-gate-") as name:
-            trial = dataclasses.replace(build, output=Path(name))
+        with Scratch("gate") as scratch:
+            trial = dataclasses.replace(build, output=scratch)
             (trial.output / "settings.tcl").write_text(settings_tcl(trial))
             try:
                 run_build(trial, scenario, scripts)
