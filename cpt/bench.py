@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 
+from cpt.command_line import LONGEST, check_range
 from cpt.hw.contract import ContractError
 from cpt.model.benchmark import StepTimes, benchmark_step
+from cpt.model.run_config import LARGEST
 from cpt.table import align, paragraph
 from cpt.torch_device import add_device_options, chosen_device
 
@@ -30,6 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure and print."""
     if arguments.what not in WHAT:
         raise ContractError(f"what is {arguments.what!r}; allowed: {', '.join(WHAT)}")
+    check_range("batch", arguments.batch, 1, LARGEST["batch_size"])
+    check_range("rounds", arguments.rounds, 1, LONGEST)
     device = chosen_device(arguments)
     try:
         times = benchmark_step(
@@ -48,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _depth(name: str) -> int:
     depth = name.removeprefix("resnet")
-    if not depth.isdecimal() or depth == name:
+    if not re.fullmatch(r"[0-9]{1,4}", depth) or depth == name:
         raise ContractError(f"model is {name!r}; allowed: resnetD with D = 6n+2")
     return int(depth)
 

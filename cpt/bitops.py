@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from cpt.command_line import LONGEST, MOST_IMAGES, check_range
 from cpt.hw.contract import ContractError
 from cpt.model.architecture import cifar_resnet, imagenet_resnet, mobilenet_v2
 from cpt.model.architecture.layers import Layer, Norm
@@ -52,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _network(name: str) -> Sequence[Layer]:
     """Layers of the network called ``name``."""
-    match = re.fullmatch(r"resnet(\d+)", name)
+    match = re.fullmatch(r"resnet(\d{1,4})", name)
     if match:
         depth = int(match[1])
         return imagenet_resnet(depth).layers if depth in IMAGENET_DEPTHS else cifar_resnet(depth).layers
@@ -69,9 +70,8 @@ def _model(arguments: argparse.Namespace) -> int:
     layers = _network(arguments.model)
     if not 1 <= len(arguments.fw) <= 2:
         raise ContractError(f"fw is {' '.join(map(str, arguments.fw))}; allowed: one or two bit-widths")
-    for name in ("samples", "total"):
-        if getattr(arguments, name) < 1:
-            raise ContractError(f"{name} is {getattr(arguments, name)}; allowed: at least 1")
+    check_range("samples", arguments.samples, 1, MOST_IMAGES)
+    check_range("total", arguments.total, 1, LONGEST)
     top = arguments.fw[-1]
     fw: Curve = Static(top)
     if len(arguments.fw) == 2:

@@ -8,11 +8,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from cpt.command_line import LONGEST, check_range
 from cpt.hw.contract import ContractError
 from cpt.model.bitops import mean_cost
 from cpt.model.schedule import SHAPES as CYCLIC
 from cpt.model.schedule import Curve, Delayed, Plan, Progressive, RandomEvery, Static, cyclic
 from cpt.model.units import percent
+from cpt.progress import note
 
 SHAPES = (*CYCLIC, "progressive", "random")
 _WIDTH = 64
@@ -43,6 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the schedule."""
+    check_range("total", arguments.total, 1, LONGEST)
+    check_range("start", arguments.start, 0, LONGEST)
     try:
         plan = Plan(_curve("fw", arguments.fw, arguments), _curve("bw", arguments.bw, arguments))
         rows = [plan.bits(step) for step in range(arguments.total)]
@@ -60,7 +64,10 @@ def run(arguments: argparse.Namespace) -> int:
         "saving": 1 - cost / static,
     }
     if arguments.figure:
+        made = [folder for folder in arguments.figure.absolute().parents if not folder.exists()]
         _draw(arguments.figure, rows)
+        for folder in reversed(made):
+            note(arguments, f"folder made: {folder}")
     if arguments.json:
         print(json.dumps(result))
         return 0
@@ -72,6 +79,8 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"\nevaluation at {plan.evaluation_bits} bits")
     print(f"bit operations per multiply-accumulate, three passes: {cost:.1f}")
     print(f"saved against the upper bound throughout: {percent(result['saving'])}")
+    if arguments.figure:
+        print(f"figure: {arguments.figure}")
     return 0
 
 
@@ -111,11 +120,9 @@ def _picture(name: str, column: list[int]) -> str:
 
 def _draw(path: Path, rows: list[tuple[int, int]]) -> None:
     """The schedule as a figure (CPT Fig. 9)."""
-    try:
-        from cpt.model.figures.canvas import save
-        from cpt.model.figures.schedule import draw_schedule
-    except ImportError:
-        raise ContractError("figure needs matplotlib; allowed: pip install 'cpt-fpga[torch]'") from None
+    from cpt.model.figures.canvas import save
+    from cpt.model.figures.schedule import draw_schedule
+
     try:
         save(draw_schedule(rows), path)
     except ValueError as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cpt.hw.contract import PRESETS
 from cpt.hw.contract.board import BOARDS, Board, board
+from cpt.progress import note
 
 OUTPUT = Path("build/bitstream")
 BAD = 1
@@ -38,6 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
         from cpt.sim.vivado.check import check
 
         names = [arguments.board] if arguments.board else list(BOARDS)
+        if arguments.synthesis:
+            note(arguments, "checking, then counting resources with Yosys: several minutes for each board")
         targets = [_target(name, arguments.preset) for name in names]
         problems = [
             line for target in targets for line in check(target, arguments.clock_mhz, arguments.synthesis)

@@ -21,6 +21,7 @@ from cpt.hw.contract import PRESETS, ContractError, preset
 from cpt.measured import print_measured
 from cpt.model.units import percent
 from cpt.options import TRAINING, add_options
+from cpt.progress import note
 from cpt.sim.memory import MEMORY_MODELS, memory_model
 from cpt.table import align, paragraph
 
@@ -101,6 +102,11 @@ def run(arguments: argparse.Namespace) -> int:
     network = {name: getattr(arguments, name) for name in _NETWORK}
     config = TrainConfig(fw=(fw, fw), bw=bw, steps=1, **network)
     data = load_dataset(arguments.data)
+    note(
+        arguments,
+        f"one step on compiled RTL, then on the fast model: preset {arguments.preset} is compiled first "
+        "where it has not been (a minute for tiny, many for zc706); the step takes about 3 minutes",
+    )
     with contextlib.redirect_stdout(sys.stderr):
         rows = compare(config, data, arguments.preset, arguments.memory)
     if arguments.json:
@@ -138,7 +144,7 @@ def _name(item: GemmRun) -> str:
 
 def render(rows: list[Row], config: TrainConfig, preset_name: str, memory: str) -> str:
     """The rows as a table, with their sum and the worst of them."""
-    table = [("program", "RTL cycles", "model cycles", "error", "array busy")]
+    table = [("program", "RTL cycles", "fast model", "error", "array busy")]
     for row in rows:
         rtl, model = row.rtl.counters, row.model.counters
         busy = percent(rtl.exec_busy / rtl.total)

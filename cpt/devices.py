@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from cpt.extras import missing
 from cpt.hw.contract import ContractError
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ def open_accelerator(
     try:
         with _OPENING:
             device = open_simulated(name, preset, memory)
+    except ModuleNotFoundError as error:
+        raise DeviceError(f"device {name!r}: {missing(error)}") from None
     except (BuildError, ImportError) as error:
         lines = str(error).splitlines()
         raise DeviceError(f"device {name!r} cannot be built: {lines[0]}") from None

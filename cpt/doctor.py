@@ -1,4 +1,7 @@
-"""Check software and accelerator step by step: versions, who answers, whether it multiplies correctly."""
+"""Check software and accelerator step by step: versions, who answers, whether it multiplies correctly.
+
+What is missing and not needed here is marked with dashes, and what it costs is said.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,9 @@ from cpt.host.precision import BACKWARD_SLOT, FORWARD_SLOT, PrecisionSlots
 from cpt.hw.contract import CONTRACT_HASH, PRESETS, preset
 from cpt.hw.contract.config import MAX_BITS
 from cpt.model.golden import int_matmul
+from cpt.progress import note
+from cpt.software import PARTS
+from cpt.table import paragraph
 
 if TYPE_CHECKING:
     from cpt.host.driver import Accelerator
@@ -49,7 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
     for what, value in findings(arguments):
         found.append((what, value))
         if not arguments.json:
-            print(f"ok  {what:20} {value}", flush=True)
+            mark = "--" if value.startswith("missing: ") else "ok"
+            print(paragraph(f"{mark}  {what:20} {value}", " " * 25), flush=True)
     if arguments.json:
         print(json.dumps(dict(found)))
     return 0
@@ -58,8 +65,12 @@ def run(arguments: argparse.Namespace) -> int:
 def findings(arguments: argparse.Namespace) -> Iterator[Check]:
     """Every check in turn; raises `cpt.host.errors.HostError` at the first fault."""
     yield "Python", f"{platform.python_version()} on {platform.machine()}"
-    for name in ("numpy", "pynq"):
-        yield name, metadata.version(name)
+    yield "numpy", np.__version__
+    for part in PARTS:
+        yield part.name, part.look() or part.absence()
+    if arguments.device == "rtl":
+        note(arguments, "compiling the RTL where it has not been: about a minute for preset tiny")
+    yield "pynq", metadata.version("pynq")
     yield "contract", f"{CONTRACT_HASH:016x}"
     with open_accelerator(arguments.device, arguments.preset, "ps-ddr", arguments.bitfile) as accelerator:
         config = accelerator.config

@@ -8,6 +8,7 @@ from collections import Counter as Multiset
 from dataclasses import dataclass
 from typing import Any, cast
 
+from cpt.command_line import LONGEST, check_range
 from cpt.host.config import TrainConfig
 from cpt.host.engine import GemmEngine
 from cpt.host.metrics import Tally
@@ -15,8 +16,10 @@ from cpt.host.network import ResNet, resnet_depth
 from cpt.hw.contract import PRESETS, ArrayConfig, ContractError, preset
 from cpt.model.architecture import cifar_resnet
 from cpt.model.bitops import PAPER_BATCH, PAPER_ITERATIONS, run_gbitops
+from cpt.model.run_config import LARGEST
 from cpt.model.schedule import Plan
 from cpt.model.units import change, duration, gbitops, percent, precision
+from cpt.progress import note
 from cpt.sim.fast.forecast import Forecast, ProductForecast, ShapeRecorder, total
 from cpt.sim.memory import MEMORY_MODELS, memory_model
 from cpt.table import align, paragraph
@@ -99,6 +102,12 @@ def run(arguments: argparse.Namespace) -> int:
     ResNet(description).plan(shape, cast(GemmEngine, recorder))
     forecast = Forecast(config, model, recorder.shapes, plan_config.fw[1], plan_config.bw)
     steps: dict[tuple[int, int], list[ProductForecast]] = {}
+    precisions = plan_config.fw[1] - plan_config.fw[0] + 1
+    note(
+        arguments,
+        f"simulating a step at up to {precisions} precision{'s' * (precisions > 1)}: "
+        f"seconds each for resnet20, about half a minute for resnet74",
+    )
     runs = []
     for name, stated in _runs(plan_config):
         plan = stated.plan(stated.steps)
@@ -114,9 +123,8 @@ def _train_config(arguments: argparse.Namespace) -> TrainConfig:
     """The schedule asked for, checked like that of a training run."""
     if not 1 <= len(arguments.fw) <= 2:
         raise ContractError(f"fw is {' '.join(map(str, arguments.fw))}; allowed: one or two bit-widths")
-    for name in ("batch", "iterations"):
-        if getattr(arguments, name) < 1:
-            raise ContractError(f"{name} is {getattr(arguments, name)}; allowed: at least 1")
+    check_range("batch", arguments.batch, 1, LARGEST["batch_size"])
+    check_range("iterations", arguments.iterations, 1, LONGEST)
     return TrainConfig(
         model=arguments.model,
         fw=(arguments.fw[0], arguments.fw[-1]),

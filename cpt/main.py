@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
 
-from cpt import stopped
+from cpt import __version__, stopped
+from cpt.command_line import USER_ERROR, make_parser
+from cpt.extras import missing
 from cpt.host.errors import HostError
 from cpt.hw.contract import ContractError
+from cpt.table import paragraph
 
 COMMANDS = {
     "train": "train a network on the accelerator, with cyclic and with static precision",
@@ -27,63 +29,98 @@ COMMANDS = {
     "landscape": "loss around the weights that a torch run has trained",
     "bench": "time a quantised training step in torch beside float32",
     "bitops": "count bit operations; with --paper, beside the published numbers",
+    "completion": "print what completes commands and options in bash or zsh",
 }
 """Commands and what they do; each is a module of ``cpt`` (dashes become underscores), with two functions:
 ``add_arguments`` and ``run``."""
-USER_ERROR = 2
-
-
-class OneLineParser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Print ``message`` and exit with status 2."""
-        self.exit(USER_ERROR, f"{self.prog}: {message}\n")
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As of argparse, which takes the value of ``--option=--`` away and then stores an empty list."""
-        for word in args or ():
-            if word.startswith("--") and word.endswith("=--"):
-                self.error(f"argument {word.removesuffix('=--')}: the value is '--'; allowed: anything else")
-        return super().parse_known_args(args, namespace)
+BROKEN_PIPE = 141
+"""Who reads the output has gone, as in ``cpt bits | head``: what shells say of a program that it ended."""
+FAULT = 70
+"""Of ``cpt`` itself (EX_SOFTWARE of sysexits.h)."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``cpt`` with ``arguments`` (the process's own by default); returns the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # a file name need not be text in the terminal's encoding
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        try:
+            return _command(words)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes once more at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except OSError as error:
+        return _refuse("cpt", f"standard output: {error.strerror or error}")
+
+
+def _command(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
-        print("usage: cpt COMMAND [options]      (cpt COMMAND --help lists them)\n")
-        for name, text in COMMANDS.items():
-            print(f"  {name:10} {text}")
+        print(_usage())
         return 0 if words else USER_ERROR
+    if words[0] in ("-V", "--version"):
+        print(f"cpt {__version__}")
+        return 0
     name = words[0]
     if name not in COMMANDS:
-        print(f"cpt: command is {name!r}; allowed: {', '.join(COMMANDS)}", file=sys.stderr)
-        return USER_ERROR
+        return _refuse("cpt", f"command is {name!r}; allowed: {', '.join(COMMANDS)}")
+    if any("\0" in word for word in words):
+        return _refuse(f"cpt {name}", "an option holds the character NUL; allowed: any other")
     # One BLAS thread, set before numpy is loaded: sums do not depend on the number of cores, products are
     # too small to gain from more, and on a busy machine threads that wait for each other cost tenfold.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
-        module = importlib.import_module(f"cpt.{name.replace('-', '_')}")
-    except ModuleNotFoundError as error:
-        print(f"cpt {name}: {error.name} is not in this installation", file=sys.stderr)
-        return USER_ERROR
-    parser = OneLineParser(prog=f"cpt {name}", description=module.__doc__)
-    module.add_arguments(parser)
-    parser.add_argument("--quiet", action="store_true", help="no progress and no notes on standard error")
-    try:
-        with stopped.by_sigterm():
-            return int(module.run(parser.parse_args(words[1:])) or 0)
+        return _run(name, words[1:])
     except (ContractError, HostError) as error:
         text = str(error)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         text = f"{place}{error.strerror or error}"
+    except MemoryError:
+        text = "out of memory; allowed: smaller numbers, a larger machine"
+    except ModuleNotFoundError as error:
+        text = missing(error)
     except KeyboardInterrupt as stop:
-        print(stopped.text(stop, words), file=sys.stderr)
+        print(stopped.text(stop, [name, *words[1:]]), file=sys.stderr)
         return stopped.status(stop)
-    print(f"cpt {name}: {' '.join(text.split())}", file=sys.stderr)
+    except Exception as error:  # a fault of ours: one line, unless where it happened is asked for
+        if "--traceback" in words or sys.flags.dev_mode:
+            raise
+        _refuse(
+            f"cpt {name}",
+            f"fault of this program ({type(error).__name__}: {error}); please report it, "
+            "with what the same command prints with --traceback",
+        )
+        return FAULT
+    return _refuse(f"cpt {name}", text)
+
+
+def _run(name: str, words: list[str]) -> int:
+    module = importlib.import_module(f"cpt.{name.replace('-', '_')}")
+    with stopped.by_sigterm():
+        return int(module.run(make_parser(name, module).parse_args(words)) or 0)
+
+
+def _refuse(who: str, text: str) -> int:
+    """Print ``text`` as one line; the exit status of a wrong input."""
+    print(f"{who}: {' '.join(text.split())}", file=sys.stderr)
     return USER_ERROR
+
+
+def _usage() -> str:
+    """The commands and what they do."""
+    lines = ["usage: cpt COMMAND [options]      (cpt COMMAND --help lists them)", ""]
+    for name, text in COMMANDS.items():
+        lines.append(paragraph(f"  {name:10} {text}", " " * 13))
+    lines += ["", "cpt --version prints the version; cpt completion bash or zsh, what a shell needs"]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ STARTS = (
     "cpt.bitops",
     "cpt.compare",
     "cpt.doctor",
+    "cpt.completion",
     "cpt.sim.fast",
     "cpt.sim.device",
 )

@@ -23,6 +23,7 @@ from cpt.host.layers import (
 from cpt.host.layers.layer import Shape
 from cpt.hw.contract import ContractError
 from cpt.model.architecture import ResNet as Description
+from cpt.model.architecture.resnet import DEEPEST
 
 if TYPE_CHECKING:
     from cpt.host.engine import GemmEngine
@@ -30,9 +31,9 @@ if TYPE_CHECKING:
 
 def resnet_depth(name: str) -> int:
     """Depth of ``resnetD``; raises `ContractError` unless D = 6n+2 with n >= 1."""
-    match = re.fullmatch(r"resnet(\d+)", name)
+    match = re.fullmatch(r"resnet(\d{1,4})", name)
     depth = int(match[1]) if match else 0
-    if depth < 8 or (depth - 2) % 6:
+    if not 8 <= depth <= DEEPEST or (depth - 2) % 6:
         raise ContractError(f"model is {name!r}; allowed: resnetD with D = 6n+2 (resnet8, resnet20, ...)")
     return depth
 

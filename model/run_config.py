@@ -8,6 +8,16 @@ from typing import Any
 
 from cpt.model.schedule import UNITS, check_bits
 
+LARGEST = {
+    "width": 4096,
+    "cycles": 1_000_000,
+    "epochs": 1_000_000,
+    "batch_size": 65_536,
+    "steps": 100_000_000,
+    "max_shift": 1_000,
+}
+"""What no machine goes beyond: far from any use, and near enough not to end in a lack of memory or a hang."""
+
 
 class RunConfig:
     """Base of frozen dataclasses that have at least these fields (`TrainConfig`, `TorchConfig`).
@@ -38,6 +48,8 @@ class RunConfig:
         self._one_of(per=UNITS)
         self._at_least(1, "width", "cycles", "epochs", "batch_size")
         self._at_least(0, "steps", "max_shift")
+        for name, most in LARGEST.items():
+            self._require(name, getattr(self, name) <= most, f"at most {most:,}")
         self._require("seed", 0 <= self.seed < 2**32, f"0..{2**32 - 1}")
         self._at_most(lr=100.0, momentum=1.0, weight_decay=1.0)
 

@@ -22,7 +22,13 @@ def test_a_healthy_model_passes_every_check(capsys):
 def test_findings_are_printed_as_they_are_made(capsys):
     assert main(["doctor", "--preset", "z7020"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert all(line.startswith("ok  ") for line in lines)
+    assert all(line.startswith(("ok  ", "--  ", " " * 25)) and len(line) <= 80 for line in lines)
+    assert {line.split()[1] for line in lines if line[0] != " "} > {
+        "torch",
+        "matplotlib",
+        "verilator",
+        "Vivado",
+    }
     assert any(line.split() == ["ok", "fabric", "clock", "100", "MHz"] for line in lines)
 
 

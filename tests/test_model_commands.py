@@ -64,7 +64,7 @@ def test_every_reproducible_row_of_both_papers_is_reproduced(capsys):
         (("bitops", "vgg"), "cpt bitops: model is 'vgg'; allowed: mobilenetv2, resnetN with N = 18, 34, 50 "),
         (("bitops", "resnet7"), "cpt bitops: depth is 7; allowed: 6n + 2"),
         (("bitops", "--bw", "17"), "cpt bitops: bits is 17; allowed: 1..16, or 0 for full precision\n"),
-        (("bitops", "--samples", "0"), "cpt bitops: samples is 0; allowed: at least 1\n"),
+        (("bitops", "--samples", "0"), "cpt bitops: samples is 0; allowed: 1..1,000,000,000,000,000\n"),
     ],
 )
 def test_wrong_options_end_with_one_line_and_status_2(capsys, words, message):

@@ -39,6 +39,10 @@ class ResNet:
         return (*found, self.classifier)
 
 
+DEEPEST = 1202
+"""Of He et al. 2016, section 4.2."""
+
+
 def cifar_resnet(
     depth: int, classes: int = 10, image_size: int = 32, image_channels: int = 3, width: int = 16
 ) -> ResNet:
@@ -48,8 +52,8 @@ def cifar_resnet(
     classifier is quantised. Raises `ValueError` for another depth. Source: He et al. 2016 section 4.2;
     docs/numerics.md (ResNet-164 has basic blocks, n = 27).
     """
-    if depth < 8 or depth % 6 != 2:
-        raise ValueError(f"depth is {depth}; allowed: 6n + 2 with n at least 1 (8, 14, 20, ...)")
+    if not 8 <= depth <= DEEPEST or depth % 6 != 2:
+        raise ValueError(f"depth is {depth}; allowed: 6n + 2 with n at least 1 (8, 14, 20, ... {DEEPEST})")
     blocks = []
     size, channels = image_size, width
     for stage in range(3):

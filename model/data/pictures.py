@@ -152,7 +152,10 @@ def _photograph(name: str, scale: int) -> Picture:
 
             pixels = getattr(skimage.data, name)()
     except ImportError as error:
-        raise DataError(f"data photographs need the package {error.name}, which is not installed") from None
+        raise DataError(
+            f"data photographs need {error.name}, which is not installed; "
+            "allowed: pip install 'cpt-fpga[torch]'"
+        ) from None
     pixels = pixels[: pixels.shape[0] // scale * scale, : pixels.shape[1] // scale * scale]
     return Picture(name, Held(pixels), Held(reduce(pixels, scale)), scale)
 

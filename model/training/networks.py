@@ -6,7 +6,7 @@ import re
 
 from torch import nn
 
-from cpt.model.architecture.resnet import IMAGENET_DEPTHS
+from cpt.model.architecture.resnet import DEEPEST, IMAGENET_DEPTHS
 from cpt.model.networks import (
     LstmLM,
     MobileNetV2,
@@ -30,7 +30,7 @@ def build_network(config: TorchConfig, task: Task) -> nn.Module:
         return _classifier(config, task)
     if isinstance(task, LanguageModel):
         vocabulary = len(task.tokens.vocabulary)
-        match = re.fullmatch(r"(transformer|lstm)(\d*)", config.model)
+        match = re.fullmatch(r"(transformer|lstm)(\d{0,3})", config.model)
         if match and match[1] == "transformer":
             depth = int(match[2] or 6)
             heads = max(1, config.width // 64)
@@ -43,7 +43,7 @@ def build_network(config: TorchConfig, task: Task) -> nn.Module:
             f"model is {config.model!r}; allowed for {task.name}: transformer, lstm, or either with its depth"
         )
     assert isinstance(task, SuperResolution)
-    match = re.fullmatch(r"pan(\d*)", config.model)
+    match = re.fullmatch(r"pan(\d{0,3})", config.model)
     if not match:
         raise ValueError(f"model is {config.model!r}; allowed for {task.name}: pan, panB with B blocks")
     return PixelAttentionNetwork(task.pictures.scale, config.width, blocks=int(match[1] or 16))
@@ -52,12 +52,12 @@ def build_network(config: TorchConfig, task: Task) -> nn.Module:
 def _classifier(config: TorchConfig, task: Classification) -> nn.Module:
     side, _, channels = task.images.shape
     classes = task.images.classes
-    match = re.fullmatch(r"resnet(\d+)", config.model)
+    match = re.fullmatch(r"resnet(\d{1,4})", config.model)
     if match:
         depth = int(match[1])
         if side >= LARGE_SIDE and depth in IMAGENET_DEPTHS:
             return imagenet_resnet(depth, classes, side)
-        if depth >= 8 and depth % 6 == 2:
+        if 8 <= depth <= DEEPEST and depth % 6 == 2:
             return cifar_resnet(depth, classes, side, channels, config.width)
     if config.model == "mobilenetv2":
         return MobileNetV2(classes, side, channels)
