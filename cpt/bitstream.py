@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import sys
 from pathlib import Path
 
-from cpt.hw.contract import PRESETS
+from cpt.hw.contract import PRESETS, ContractError
 from cpt.hw.contract.board import BOARDS, Board, board
 from cpt.progress import note
 
@@ -35,6 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Build or check; exit status 1 if a check fails or Vivado does."""
+    if arguments.clock_mhz is not None and not 0 < arguments.clock_mhz < math.inf:
+        raise ContractError(f"clock-mhz is {arguments.clock_mhz:g}; allowed: above 0")
     if arguments.check:
         from cpt.sim.vivado.check import check
 
@@ -59,7 +62,7 @@ def _build(target: Board, arguments: argparse.Namespace) -> int:
     from cpt.hw.vivado.build import BuildError, prepare, require_vivado, run_vivado, write_manifest
     from cpt.sim.vivado.checks.handoff import handoff_problems
 
-    clock_mhz = arguments.clock_mhz or target.clock_mhz
+    clock_mhz = target.clock_mhz if arguments.clock_mhz is None else arguments.clock_mhz
     target.clock_divisors(clock_mhz)
     require_vivado()
     try:

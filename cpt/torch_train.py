@@ -242,6 +242,7 @@ def _one(
 ) -> dict[str, Any]:
     """Train one run and give its summary; ``beside``: settings of the static run that follows."""
     from cpt.model.checkpoint import CheckpointError
+    from cpt.model.data import DataError
     from cpt.model.training import TorchRun, TorchTrainer, TrainingDiverged
     from cpt.model.training.trainer import StepReport
 
@@ -263,7 +264,7 @@ def _one(
     with bar:
         try:
             return training.train(stepped, epoch_done)
-        except (TrainingDiverged, CheckpointError) as error:
+        except (TrainingDiverged, CheckpointError, DataError) as error:
             raise ContractError(str(error)) from None
 
 

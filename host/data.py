@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
@@ -74,25 +75,41 @@ def save_images(path: Path, images: Images) -> None:
 def load_images(path: Path) -> Images:
     """Images from an ``.npz`` with ``pixels`` (N, H, W, C) and integer ``labels`` (N,), 0 .. classes-1.
 
-    Raises `HostError` naming the file if it is missing or something else.
+    Raises `HostError` naming the file and the reason if it is missing, something else, or nothing to learn
+    from: pixels that are not finite, or all the same.
     """
     try:
-        arrays = read_npz(path, ("pixels", "labels"))
+        content = read_npz(path, ("pixels", "labels"))
     except NpzError as error:
+        shown = str(path) if str(path).isprintable() else repr(str(path))
         raise HostError(
-            f"images {path} cannot be read ({error}); allowed: an .npz of pixels, labels"
+            f"images {shown} cannot be read ({error}); allowed: an .npz of pixels, labels"
         ) from None
-    pixels, labels = arrays["pixels"], arrays["labels"]
-    if (
-        labels.dtype.kind not in "iu"
-        or labels.size == 0
-        or labels.min() < 0
-        or pixels.dtype.kind not in "fiu"
-    ):
-        raise HostError(
-            f"images {path} hold {pixels.dtype} and {labels.dtype}; allowed: numbers, labels from 0"
+    pixels, labels = content["pixels"], content["labels"]
+
+    def refuse(found: str, allowed: str) -> NoReturn:
+        raise HostError(f"images {path} {found}; allowed: {allowed}")
+
+    if labels.dtype.kind not in "iu" or pixels.dtype.kind not in "fiu":
+        refuse(f"hold {pixels.dtype} and {labels.dtype}", "numbers, and whole numbers as labels")
+    if pixels.ndim != 4 or labels.shape != pixels.shape[:1]:
+        refuse(f"have shape {pixels.shape} and labels {labels.shape}", "(N, H, W, C) and (N,)")
+    if not pixels.size:
+        refuse(f"have shape {pixels.shape}", "at least one image of one pixel")
+    if labels.min() < 0 or labels.max() >= len(labels):
+        refuse(
+            f"have labels {labels.min()}..{labels.max()}",
+            f"0..classes-1, with images of each ({len(labels)} images)",
         )
-    return Images(pixels.astype(np.float32), labels.astype(np.int64))
+    with np.errstate(over="ignore"):
+        # numbers beyond float32's become infinite here, and are refused as such
+        values = pixels.astype(np.float32)
+    odd = ~np.isfinite(values).all(axis=(1, 2, 3))
+    if odd.any():
+        refuse(f"have pixels that are not finite (image {int(odd.argmax())})", "finite float32 numbers")
+    if values.min() == values.max():
+        refuse(f"have one value, {values.flat[0]:g}, in all pixels", "images that differ")
+    return Images(values, labels.astype(np.int64))
 
 
 def split(name: str, images: Images, *, test_fraction: float = 0.2, seed: int = 0) -> Dataset:

@@ -106,7 +106,8 @@ class RunConfig:
     def _at_most(self, **highest: float) -> None:
         for name, most in highest.items():
             value = getattr(self, name)
-            self._require(name, math.isfinite(value) and 0 <= value <= most, f"0..{most:g}")
+            allowed = f"0..{most:g}" if math.isfinite(most) else "a number of at least 0"
+            self._require(name, math.isfinite(value) and 0 <= value <= most, allowed)
 
     def _require(self, name: str, condition: bool, allowed: str) -> None:
         if not condition:

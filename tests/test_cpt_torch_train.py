@@ -7,8 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from cpt import train as command
 from cpt.main import main
@@ -199,6 +201,11 @@ WRONG = [
     (["--arch", "vgg"], "arch is 'vgg'; allowed: cifar10_resnet_N"),
     (["--batch-size", "5000"], "batch-size is 5000; allowed: 1..1438"),
     (["--steps", "0", "--swa_start", "4"], "swa_start is 4.0 steps; allowed: together with --iters"),
+    (["--ldp-alpha", "-1"], "ldp-alpha is -1.0; allowed: a number of at least 0"),
+    (["--ldp-lr", "inf"], "argument --ldp-lr: value is inf; allowed: finite numbers"),
+    (["--lr", "nan"], "argument --lr: value is nan; allowed: finite numbers"),
+    (["--pfq-eps", "-0.1"], "pfq-eps is -0.1; allowed: a number of at least 0"),
+    (["--ldp-target", "1.5"], "ldp-target is 1.5; allowed: 0..1"),
     *(
         []
         if torch.cuda.is_available()
@@ -210,6 +217,24 @@ WRONG = [
 @pytest.mark.parametrize(("options", "message"), WRONG, ids=[" ".join(options) for options, _ in WRONG])
 def test_wrong_input_gives_one_line_and_status_2(refusal, options, message):
     assert message in refusal(train, options)
+
+
+def test_an_image_damaged_in_the_middle_of_a_run_is_named_in_one_line(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    for part in ("train", "val"):
+        for label in ("n01", "n02"):
+            folder = tmp_path / "data" / part / label
+            folder.mkdir(parents=True)
+            for number in range(2):
+                pixels = rng.integers(0, 255, (40, 50, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{number}.JPEG")
+    bad = tmp_path / "data" / "val" / "n02" / "1.JPEG"
+    bad.write_bytes(bad.read_bytes()[:900])
+    options = ["--data", "imagenet", "--data-dir", str(tmp_path / "data"), "--model", "resnet18"]
+    options += ["--steps", "1", "--batch-size", "2", "--no-compare"]
+    assert train(*options, out=tmp_path / "runs") == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(f"cpt train: data {bad} cannot be read (")
 
 
 def test_a_run_that_diverges_ends_in_one_line_and_keeps_its_files(tmp_path, capsys):

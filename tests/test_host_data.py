@@ -1,5 +1,10 @@
 """Splits, order and batches are pure functions of their seeds."""
 
+import io
+import os
+import zipfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -97,14 +102,24 @@ def test_saved_images_come_back(tmp_path):
     np.testing.assert_array_equal(images.labels, numbered().labels)
 
 
+GREY = np.zeros((2, 4, 4, 1))
+
+
 @pytest.mark.parametrize(
     ("entries", "reason"),
     [
         ({"pixels": np.zeros((2, 4, 4, 1))}, "labels is missing"),
         ({"pixels": np.zeros((2, 4, 4, 1)), "labels": np.array([0.5, 1])}, "hold float64 and float64"),
-        ({"pixels": np.zeros((2, 4, 4, 1)), "labels": np.array([-1, 1])}, "hold float64 and int64"),
+        ({"pixels": GREY, "labels": np.array([-1, 1])}, r"have labels -1\.\.1; allowed"),
+        ({"pixels": GREY, "labels": np.array([0, 2**62])}, r"have labels 0\.\.4611686018427387904; allowed"),
+        ({"pixels": GREY, "labels": np.array([0, 1])}, "have one value, 0, in all pixels"),
+        ({"pixels": GREY + np.nan, "labels": np.array([0, 1])}, r"not finite \(image 0\)"),
+        ({"pixels": GREY + 1e300, "labels": np.array([0, 1])}, r"not finite \(image 0\)"),
+        ({"pixels": GREY[0], "labels": np.array([0, 1])}, r"have shape \(4, 4, 1\) and labels \(2,\)"),
+        ({"pixels": GREY[:0], "labels": np.array([0, 1])[:0]}, "allowed: at least one image"),
+        ({"pixels": GREY.astype(object), "labels": np.array([0, 1])}, "holds no plain numbers"),
+        ({"pixels": GREY.astype("U3"), "labels": np.array([0, 1])}, "hold <U3 and int64"),
     ],
-    ids=["missing", "fractions", "negative"],
 )
 def test_files_without_images_are_refused(tmp_path, entries, reason):
     np.savez(tmp_path / "odd.npz", **entries)
@@ -115,3 +130,45 @@ def test_files_without_images_are_refused(tmp_path, entries, reason):
 def test_images_and_labels_must_match():
     with pytest.raises(ContractError, match=r"labels \(3,\); allowed"):
         Images(np.zeros((2, 4, 4, 1), np.float32), np.zeros(3, np.int64))
+
+
+def test_a_file_that_claims_more_than_fits_is_refused_before_it_is_unpacked(tmp_path):
+    path = tmp_path / "huge.npz"
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "|u1", "fortran_order": False, "shape": (1 << 50, 8, 8, 1)}
+    )
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("pixels.npy", header.getvalue())
+    with pytest.raises(HostError, match=r"huge\.npz cannot be read"):
+        load_images(path)
+    packed = bytearray(path.read_bytes())
+    # the unpacked size in the archive's directory
+    place = packed.rindex(b"PK\x01\x02") + 24
+    packed[place : place + 4] = b"\xfe\xff\xff\xff"
+    path.write_bytes(packed)
+    with pytest.raises(HostError, match=r"huge\.npz cannot be read"):
+        load_images(path)
+
+
+def test_an_encrypted_archive_is_refused_in_one_line(tmp_path):
+    path = tmp_path / "secret.npz"
+    save_images(path, numbered())
+    packed = bytearray(path.read_bytes())
+    for start, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = packed.find(start)
+        while at >= 0:
+            packed[at + flags] |= 1
+            at = packed.find(start, at + 4)
+    path.write_bytes(packed)
+    with pytest.raises(HostError, match=r"secret\.npz cannot be read \(.*encrypted"):
+        load_images(path)
+
+
+def test_pipes_and_devices_are_refused_without_waiting(tmp_path):
+    os.mkfifo(tmp_path / "pipe.npz")
+    for path in (tmp_path / "pipe.npz", Path("/dev/zero")):
+        with pytest.raises(HostError, match="it is no regular file"):
+            load_images(path)
+    with pytest.raises(HostError, match="null byte"):
+        load_images(Path("a\0b.npz"))

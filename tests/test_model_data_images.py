@@ -4,6 +4,7 @@ import io
 import os
 import pickle
 import pickletools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ from PIL import Image
 from scipy.io import savemat
 
 from cpt.model.data import DataError, ImageArrays, ImageFolder, ImageSet, load_cifar, load_svhn, shuffled
+from cpt.model.data.decode import open_rgb
 from cpt.model.data.images import augment
 from cpt.model.data.order import draws
+from cpt.model.data.source import read_bytes
 
 RNG = np.random.default_rng(11)
 TRAIN_10 = [f"data_batch_{number}" for number in range(1, 6)]
@@ -205,6 +208,10 @@ def cifar_like(**options):
     return ImageSet("x", images, images, 10, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4), **options)
 
 
+BLACK = (-np.float32([0.5, 0.4, 0.3])) / np.float32([0.2, 0.3, 0.4])
+"""Pixel value 0, standardised: the border's colour in the public CPT code, which pads first."""
+
+
 def test_augmented_images_are_shifted_and_mirrored_ones():
     """Every augmented image is found among all shifts and mirrorings of its padded self; many kinds occur."""
     data = cifar_like(pad=2, flip=True)
@@ -213,7 +220,8 @@ def test_augmented_images_are_shifted_and_mirrored_ones():
     assert labels.tolist() == data.train.labels.tolist()
     kinds = set()
     for image, result in zip(plain, moved, strict=True):
-        padded = np.pad(image, ((2, 2), (2, 2), (0, 0)))
+        padded = np.tile(BLACK, (12, 12, 1))
+        padded[2:-2, 2:-2] = image
         matches = [
             (top, left, mirrored)
             for top in range(5)
@@ -270,3 +278,72 @@ def test_the_unpickler_reads_numpys_new_module_names_too(tmp_path):
         (folder / name).write_bytes(text.replace(b"cnumpy.core.multiarray\n", b"cnumpy._core.multiarray\n"))
     assert len(load_cifar(tmp_path, 100).train) == 3
     assert io.BytesIO(text).read(2) == b"\x80\x02"
+
+
+@pytest.mark.parametrize(
+    ("labels", "reason"),
+    [
+        ([0, 1], r"labels 0\.\.1; allowed: 1\.\.10"),
+        ([-3, 1], r"labels -3\.\.1"),
+        ([1, 11], r"labels 1\.\.11"),
+        ([1.5, 2], "labels that are not whole numbers"),
+        ([np.nan, 2], "labels that are not whole numbers"),
+        ([1], "2 images and 1 labels"),
+    ],
+)
+def test_svhn_labels_that_nobody_published_are_refused(tmp_path, labels, reason):
+    for part in ("train", "test"):
+        savemat(tmp_path / f"{part}_32x32.mat", {"X": np.zeros((32, 32, 3, 2), np.uint8), "y": labels})
+    with pytest.raises(DataError, match=rf"train_32x32\.mat .*{reason}"):
+        load_svhn(tmp_path)
+
+
+def test_a_label_beyond_the_classes_names_the_file(tmp_path):
+    folder = tmp_path / "cifar-10-batches-bin"
+    write_binary(folder, [*TRAIN_10, "test_batch"], 10)
+    path = folder / "data_batch_3.bin"
+    path.write_bytes(b"\x0a" + path.read_bytes()[1:])
+    with pytest.raises(DataError, match=r"data_batch_3\.bin has labels \d\.\.10; allowed: 0\.\.9"):
+        load_cifar(tmp_path, 10)
+
+
+def test_a_pickle_that_asks_for_gigabytes_of_places_is_refused(tmp_path):
+    folder = tmp_path / "cifar-100-python"
+    write_pickles(folder, ["train", "test"], 100)
+    (folder / "test").write_bytes(b"\x80\x02}r\xff\xff\xff\x7f.")
+    with pytest.raises(DataError, match=r"cifar-100-python/test: pickle has a place 2147483647"):
+        load_cifar(tmp_path, 100)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32])
+def test_sixteen_bits_of_grey_are_scaled_to_eight(tmp_path, dtype):
+    values = np.arange(65536, dtype=dtype).reshape(256, 256)
+    Image.fromarray(values).save(tmp_path / "ramp.png" if dtype == np.uint16 else tmp_path / "ramp.tif")
+    found = np.asarray(open_rgb(next(tmp_path.iterdir())))[..., 0]
+    np.testing.assert_array_equal(found, np.rint(np.arange(65536) / 257).reshape(256, 256))
+
+
+def test_pixels_without_a_scale_are_refused(tmp_path):
+    Image.fromarray(np.full((4, 4), 70000, np.int32)).save(tmp_path / "far.tif")
+    Image.fromarray(np.zeros((4, 4), np.float32)).save(tmp_path / "float.tif")
+    for name, reason in (("far", r"pixels 70000\.\.70000"), ("float", "floating-point pixels")):
+        with pytest.raises(DataError, match=rf"{name}\.tif has {reason}"):
+            open_rgb(tmp_path / f"{name}.tif")
+
+
+def test_a_picture_of_more_pixels_than_any_camera_makes_is_refused_undecoded(tmp_path):
+    Image.new("1", (20000, 20000)).save(tmp_path / "bomb.png")
+    with pytest.raises(DataError, match=r"bomb\.png cannot be read \(DecompressionBombError"):
+        open_rgb(tmp_path / "bomb.png")
+
+
+def test_pipes_folders_and_devices_are_no_data(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    for path, reason in (
+        (tmp_path / "pipe.png", "pipe"),
+        (tmp_path, "folder"),
+        (Path("/dev/zero"), "device"),
+    ):
+        for read in (open_rgb, read_bytes):
+            with pytest.raises(DataError, match=reason):
+                read(path)

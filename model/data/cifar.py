@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from cpt.model.data.images import ImageArrays, ImageSet
-from cpt.model.data.source import DataError, find_folder, read_bytes
+from cpt.model.data.source import DataError, find_folder, first_line, read_bytes
 
 MEAN = (0.4914, 0.4822, 0.4465)
 DEVIATION = (0.2023, 0.1994, 0.2010)
@@ -60,26 +61,55 @@ def _read_binary(path: Path, classes: int) -> tuple[np.ndarray, np.ndarray]:
     if not data.size or data.size % (labels + PIXEL_BYTES):
         raise DataError(f"data {path} has {data.size} bytes; allowed: records of {labels + PIXEL_BYTES}")
     records = data.reshape(-1, labels + PIXEL_BYTES)
-    return _pixels(records[:, labels:]), records[:, labels - 1].astype(np.int64)
+    return _pixels(records[:, labels:]), _labels(path, records[:, labels - 1], classes)
 
 
 def _read_pickle(path: Path, classes: int) -> tuple[np.ndarray, np.ndarray]:
     """A pickled dict with the array ``data`` and the list ``labels`` or ``fine_labels``."""
     key = b"labels" if classes == 10 else b"fine_labels"
+    packed = read_bytes(path)
     try:
-        content = _ArrayUnpickler(io.BytesIO(read_bytes(path)), encoding="bytes").load()
-        data, labels = np.asarray(content[b"data"]), np.asarray(content[key], np.int64)
-    except DataError:
-        raise
+        _check_places(packed)
+        content = _ArrayUnpickler(io.BytesIO(packed), encoding="bytes").load()
+        data, labels = np.asarray(content[b"data"]), np.asarray(content[key])
+    except DataError as error:
+        raise DataError(f"data {path}: {error}") from None
     except Exception as error:
         # a damaged pickle may raise anything at all
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise DataError(f"data {path} is damaged ({reason}); allowed: a published CIFAR batch") from None
-    if data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != PIXEL_BYTES or len(labels) != len(data):
+        raise DataError(
+            f"data {path} is damaged ({first_line(error)}); allowed: a published CIFAR batch"
+        ) from None
+    if (
+        data.dtype != np.uint8
+        or data.ndim != 2
+        or data.shape[1] != PIXEL_BYTES
+        or labels.shape != data.shape[:1]
+    ):
         raise DataError(
             f"data {path} holds {data.dtype} {data.shape}; allowed: uint8 (N, {PIXEL_BYTES}), N labels"
         )
-    return _pixels(data), labels
+    if not len(data):
+        raise DataError(f"data {path} holds no images; allowed: at least 1")
+    if labels.dtype.kind not in "iu":
+        raise DataError(f"data {path} has labels of type {labels.dtype}; allowed: whole numbers")
+    return _pixels(data), _labels(path, labels, classes)
+
+
+def _labels(path: Path, labels: np.ndarray, classes: int) -> np.ndarray:
+    low, high = labels.min(), labels.max()
+    if low < 0 or high >= classes:
+        raise DataError(f"data {path} has labels {low}..{high}; allowed: 0..{classes - 1}")
+    return labels.astype(np.int64)
+
+
+def _check_places(packed: bytes) -> None:
+    """Refuse a pickle that remembers something at a place beyond its length.
+
+    The unpickler makes room up to that place before it looks any further: gigabytes for one flipped bit.
+    """
+    for code, argument, _ in pickletools.genops(packed):
+        if code.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > len(packed):
+            raise DataError(f"pickle has a place {argument}; allowed: up to its {len(packed)} bytes")
 
 
 def _pixels(planes: np.ndarray) -> np.ndarray:

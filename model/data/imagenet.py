@@ -11,12 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from cpt.model.data.decode import open_rgb as _open
 from cpt.model.data.order import draws
 from cpt.model.data.source import DataError
 
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
 SUFFIXES = frozenset({".jpeg", ".jpg", ".png"})
+LONGEST = 100
+"""The longer side of a test image over its shorter one, at most."""
 TEST_MARGIN = 256 / 224
 """The shorter side of a test image over the square that is cut out of its middle."""
 
@@ -68,7 +71,8 @@ class ImageFolder:
         """Hash of names and sizes of all files; their contents are too large to read for it."""
         digest = hashlib.sha256()
         for path, _ in (*self.train, *self.test):
-            digest.update(f"{path.relative_to(self.root)} {path.stat().st_size}\n".encode())
+            line = f"{path.relative_to(self.root)} {path.stat().st_size}\n"
+            digest.update(line.encode(errors="surrogateescape"))
         return digest.hexdigest()
 
     @cached_property
@@ -104,24 +108,16 @@ class ImageFolder:
 
     def _middle(self, path: Path) -> np.ndarray:
         image = _open(path)
+        if max(image.size) > LONGEST * min(image.size):
+            raise DataError(
+                f"data {path} is {image.width} x {image.height}; allowed: sides at most 1:{LONGEST}"
+            )
         scale = round(self.side * TEST_MARGIN) / min(image.width, image.height)
         pixels = _resize(
             image, max(self.side, round(image.width * scale)), max(self.side, round(image.height * scale))
         )
         top, left = (pixels.shape[0] - self.side) // 2, (pixels.shape[1] - self.side) // 2
         return pixels[top : top + self.side, left : left + self.side]
-
-
-def _open(path: Path) -> Any:
-    """The image as PIL's, in RGB."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"data {path} cannot be read ({reason}); allowed: an image") from None
 
 
 def _resize(image: Any, width: int, height: int) -> np.ndarray:

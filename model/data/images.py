@@ -34,7 +34,8 @@ class ImageSet:
     """Training and test images of one data set, and how they are prepared.
 
     ``mean``, ``deviation``: per channel, of pixels in 0..1 where they are uint8; None for images that are
-    standardised already. ``pad``: zeros around a training image that it is cropped out of again at random;
+    standardised already. ``pad``: zeros around a training image that it is cropped out of again at random
+    (black, or the mean's colour where images are standardised already);
     ``flip``: half of the training images are mirrored.
     """
 
@@ -60,10 +61,10 @@ class ImageSet:
 
     def train_batch(self, index: np.ndarray, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """Prepared training images (N, H, W, C) float32 and labels, as they are in this epoch."""
-        pixels = self._standardise(self.train.pixels[index])
+        pixels = self.train.pixels[index]
         if self.pad or self.flip:
             pixels = augment(pixels, draws(index, 3, seed, epoch, len(self.train)), self.pad, self.flip)
-        return pixels, self.train.labels[index]
+        return self._standardise(pixels), self.train.labels[index]
 
     def test_batch(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Prepared test images and labels."""
@@ -91,8 +92,8 @@ class ImageSet:
 def augment(pixels: np.ndarray, noise: np.ndarray, pad: int, flip: bool) -> np.ndarray:
     """Each image (N, H, W, C) cropped out of its zero-padded self and perhaps mirrored.
 
-    ``noise`` (N, 3) in [0, 1) decides row, column and mirroring. Padding comes after standardising, so that
-    it has the mean's colour, as in the public CPT code.
+    ``noise`` (N, 3) in [0, 1) decides row, column and mirroring. uint8 images are padded before they are
+    standardised, so that the border is black, as in the public CPT code.
     """
     count, height, width, _ = pixels.shape
     padded = np.pad(pixels, ((0, 0), (pad, pad), (pad, pad), (0, 0)))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cpt.model.data.decode import open_rgb
 from cpt.model.data.order import choose, draws
 from cpt.model.data.source import DataError, find_folder
 
@@ -185,14 +186,7 @@ class _File:
     path: Path
 
     def __call__(self) -> np.ndarray:
-        from PIL import Image
-
-        try:
-            with Image.open(self.path) as image:
-                return np.asarray(image.convert("RGB"))
-        except (OSError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise DataError(f"data {self.path} cannot be read ({reason}); allowed: an image") from None
+        return np.asarray(open_rgb(self.path))
 
 
 def _pairs(root: Path, name: str, scale: int) -> list[Picture]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from cpt.model.data.images import ImageArrays, ImageSet
-from cpt.model.data.source import DataError, find_folder
+from cpt.model.data.source import DataError, find_folder, first_line, regular_file
 
 MEAN = (0.4377, 0.4438, 0.4728)
 DEVIATION = (0.1980, 0.2010, 0.1970)
@@ -26,15 +26,39 @@ def load_svhn(root: Path) -> ImageSet:
 
 def _read(path: Path) -> ImageArrays:
     """``X`` (32, 32, 3, N) uint8 and ``y`` (N, 1), in which 10 stands for the digit 0."""
-    from scipy.io import loadmat
-
     try:
-        content = loadmat(path, variable_names=("X", "y"))
-        pixels, labels = content["X"], content["y"].ravel().astype(np.int64)
+        from scipy.io import loadmat
+    except ImportError:
+        raise DataError(
+            "scipy, which reads MATLAB files, is not installed; allowed: pip install 'cpt-fpga[torch]'"
+        ) from None
+    try:
+        content = loadmat(regular_file(path), variable_names=("X", "y"))
+        pixels, labels = content["X"], content["y"]
+    except DataError:
+        raise
     except Exception as error:
         # scipy raises many kinds for damaged files
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise DataError(f"data {path} cannot be read ({reason}); allowed: SVHN's format 2") from None
-    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[:3] != (32, 32, 3):
+        raise DataError(
+            f"data {path} cannot be read ({first_line(error)}); allowed: SVHN's format 2"
+        ) from None
+    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[:3] != (32, 32, 3) or not pixels.size:
         raise DataError(f"data {path} holds {pixels.dtype} {pixels.shape}; allowed: uint8 (32, 32, 3, N)")
-    return ImageArrays(np.ascontiguousarray(pixels.transpose(3, 0, 1, 2)), labels % 10)
+    if labels.size != pixels.shape[3]:
+        raise DataError(
+            f"data {path} holds {pixels.shape[3]} images and {labels.size} labels; allowed: as many"
+        )
+    return ImageArrays(np.ascontiguousarray(pixels.transpose(3, 0, 1, 2)), _labels(path, labels.ravel()))
+
+
+def _labels(path: Path, labels: np.ndarray) -> np.ndarray:
+    """The published labels 1..10 as 1..9, 0."""
+    whole = labels.dtype.kind in "iuf" and np.isfinite(labels).all() and (labels == np.floor(labels)).all()
+    if not whole:
+        raise DataError(
+            f"data {path} has labels that are not whole numbers; allowed: 1..10 (10 stands for 0)"
+        )
+    low, high = labels.min(), labels.max()
+    if low < 1 or high > 10:
+        raise DataError(f"data {path} has labels {low:g}..{high:g}; allowed: 1..10 (10 stands for 0)")
+    return labels.astype(np.int64) % 10

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cpt.model.data.source import DataError, find_folder
+from cpt.model.data.source import DataError, find_folder, regular_file
 
 END, UNKNOWN = "<eos>", "<unk>"
 TEST_SHARE = 0.1
@@ -88,7 +88,7 @@ def _words(name: str, train: Path, test: Path) -> TokenSet:
 def _tokens(path: Path) -> Iterator[str]:
     """Words of a file, line by line."""
     try:
-        with path.open(encoding="utf-8") as file:
+        with regular_file(path).open(encoding="utf-8") as file:
             for line in file:
                 yield from line.split()
                 yield END

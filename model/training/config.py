@@ -87,6 +87,7 @@ class TorchConfig(RunConfig):
         self._at_least(1, "every", "lr_cycles", "sequence")
         self._at_least(0, "delay", "warmup_steps", "lr_drop_epochs")
         self._at_most(swa_start=1.0, clip=math.inf, dropout=1.0)
+        self._at_most(ldp_target=1.0, ldp_alpha=math.inf, ldp_lr=math.inf, pfq_eps=math.inf)
         if self.method == "ldp":
             self._require("fw", self.fw[0] < self.fw[1], "two different bounds for ldp")
         if self.quantiser == "wageubn" and self.optimiser != "sgd":
