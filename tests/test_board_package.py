@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -39,6 +40,12 @@ def image(request, tmp_path_factory):
     versions = "import sys, numpy; print(sys.version_info[:2], numpy.__version__)"
     assert _run(python, "-c", versions).stdout == "(3, 10) 1.21.6\n"
     return python
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """This Python with a board's packages alone."""
+    return this_python(tmp_path_factory.mktemp("plain"))
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +139,71 @@ def test_what_a_board_cannot_do_is_said_in_one_line(installed, tmp_path, command
 def test_wrong_options_of_the_installer_are_named(unpacked, options, expected):
     done = _run(unpacked / "install.sh", *options)
     assert (done.returncode, done.stderr) == (2, expected + "\n")
+
+
+def content(folder):
+    return {path.relative_to(folder): path.is_file() and path.read_bytes() for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("own", ["lib/mine.txt", "bitstream/mine.bit", ".hidden", "bin/cpt"])
+def test_a_folder_that_holds_other_files_is_refused_and_left_alone(unpacked, plain, tmp_path, own):
+    (tmp_path / own).parent.mkdir(exist_ok=True)
+    (tmp_path / own).write_text("mine")
+    before = content(tmp_path)
+    done = _run(unpacked / "install.sh", "--prefix", tmp_path, "--python", plain)
+    assert done.returncode == 2
+    refusal = "holds what this installer did not put there; allowed: a new or an empty folder"
+    assert done.stderr == f"install: {tmp_path} {refusal}\n"
+    assert content(tmp_path) == before
+
+
+def test_a_second_installation_replaces_the_first_only_once_it_starts(unpacked, plain, tmp_path):
+    prefix = tmp_path / "opt"
+    for number in (1, 2):
+        assert _run(unpacked / "install.sh", "--prefix", prefix, "--python", plain).returncode == 0
+        assert os.readlink(prefix / "current") == f"releases/{number}"
+        assert [path.name for path in (prefix / "releases").iterdir()] == [str(number)]
+    broken = tmp_path / "broken"
+    shutil.copytree(unpacked, broken)
+    (broken / "lib" / "cpt" / "bits.py").write_text("raise OSError('broken')")
+    done = _run(broken / "install.sh", "--prefix", prefix, "--python", plain)
+    assert done.returncode == 2
+    assert "does not start; its message stands above" in done.stderr
+    assert os.readlink(prefix / "current") == "releases/2"
+    assert {path.name for path in prefix.iterdir()} == {".cpt-board", "bin", "current", "releases"}
+    assert _run(prefix / "bin" / "cpt", "bits", cwd=tmp_path).returncode == 0
+
+
+def test_every_user_may_read_what_was_installed_under_a_closed_umask(unpacked, plain, tmp_path):
+    closed = tmp_path / "unpacked"
+    shutil.copytree(unpacked, closed)
+    command = (
+        f"umask 077; chmod -R go= {closed}; {closed}/install.sh --prefix {tmp_path}/a/b --python {plain}"
+    )
+    assert _run("sh", "-c", command).returncode == 0
+    for path in (tmp_path / "a", *(tmp_path / "a").rglob("*")):
+        wanted = 0o005 if path.is_dir() or path.name == "cpt" else 0o004
+        assert path.stat().st_mode & wanted == wanted, path
+
+
+@pytest.mark.parametrize("name", ['it\'s "$(touch x)" `y` \\ opt', "-rf"])
+def test_prefixes_with_odd_characters_are_one_word(unpacked, plain, tmp_path, name):
+    done = _run(unpacked / "install.sh", "--prefix", name, "--python", plain, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert _run(tmp_path / name / "bin" / "cpt", "bits", cwd=tmp_path).returncode == 0
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_the_launcher_runs_nothing_of_the_current_folder(unpacked, plain, tmp_path):
+    prefix, trap = tmp_path / "opt", tmp_path / "trap"
+    assert _run(unpacked / "install.sh", "--prefix", prefix, "--python", plain).returncode == 0
+    for name in ("argparse", "sitecustomize", "numpy", "cpt/__init__", "cpt/main", "relative/argparse"):
+        (trap / f"{name}.py").parent.mkdir(parents=True, exist_ok=True)
+        (trap / f"{name}.py").write_text("open('sprung', 'w'); raise SystemExit('sprung')")
+    for entries in ("", ":", "/nowhere:", ".:relative"):
+        done = _run("env", f"PYTHONPATH={entries}", prefix / "bin" / "cpt", "bits", cwd=trap)
+        assert done.returncode == 0, done.stderr
+        assert not (trap / "sprung").exists()
 
 
 def test_an_image_without_numpy_is_refused_before_anything_is_written(unpacked, tmp_path):

@@ -139,7 +139,7 @@ def test_the_placeholder_vanishes_with_the_device():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("modle", "tiny"), "device is 'modle'; allowed: model, rtl"),
+        (("modle", "tiny"), "device is 'modle'; allowed: fast, rtl"),
         (("fast", "huge"), "preset is 'huge'; allowed: zc706, z7020, tiny"),
         (("fast", "tiny", "fast"), "memory model is 'fast'; allowed: "),
     ],
