@@ -15,7 +15,16 @@ if TYPE_CHECKING:
     from cpt.model.layer_summary import summary
     from cpt.model.ldp import LearnedPrecision
     from cpt.model.pfq import ProgressiveFractional
-    from cpt.model.quantize import precision, precisions, quantize_, set_precision
+    from cpt.model.quantize import (
+        calibration,
+        dequantize_,
+        float_layers,
+        precision,
+        precisions,
+        quantize_,
+        register,
+        set_precision,
+    )
     from cpt.model.range_test import RangeTest
     from cpt.model.schedulers import (
         CyclicPrecision,
@@ -36,9 +45,13 @@ __all__ = [
     "RandomPrecision",
     "RangeTest",
     "StaticPrecision",
+    "calibration",
+    "dequantize_",
+    "float_layers",
     "precision",
     "precisions",
     "quantize_",
+    "register",
     "set_blockwise",
     "set_precision",
     "summary",

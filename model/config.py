@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 from cpt.model.golden import SAFE_FLOOR
-from cpt.model.schedule import check_bits
+from cpt.model.schedule import check_bits, hold_ints
 
 QUANTISERS = ("sbm", "dorefa", "wageubn")
 DX_WEIGHTS = ("input_channel", "forward")
@@ -38,10 +39,11 @@ class QuantConfig:
         for name, allowed in (("quantiser", QUANTISERS), ("dx_weights", DX_WEIGHTS)):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; allowed: {', '.join(allowed)}")
-        check_bits("fw", self.fw, full_precision=True)
-        check_bits("bw", self.bw, full_precision=True)
-        if not 0 <= self.seed < 2**32:
+        for name in ("fw", "bw"):
+            hold_ints(self, **{name: check_bits(name, getattr(self, name), full_precision=True)})
+        if not (isinstance(self.seed, Integral) and 0 <= self.seed < 2**32):
             raise ValueError(f"seed is {self.seed}; allowed: 0..{2**32 - 1}")
+        hold_ints(self, seed=self.seed)
         if not self.floor > 0:
             raise ValueError(f"floor is {self.floor}; allowed: above 0")
 

@@ -65,10 +65,13 @@ class QuantiseGradient(Function):
     def forward(
         ctx: Any, y: Tensor, bits: Tensor, key: Tensor | int | None, channels_first: bool, rule: GradientRule
     ) -> Tensor:
-        ctx.save_for_backward(bits, *((key,) if isinstance(key, Tensor) else ()))
-        ctx.key = None if isinstance(key, Tensor) else key
+        # Compiled code holds tensors only when saved; else it is the first forward's, not a recomputed one's.
+        saved = isinstance(key, Tensor) and torch.compiler.is_compiling()
+        ctx.save_for_backward(bits, *((key,) if saved else ()))
+        ctx.key = None if saved else key
         ctx.channels_first, ctx.rule = channels_first, rule
-        return y.view_as(y)
+        # The same memory, but to torch no view: views that a function makes may not be changed in place.
+        return torch.ops.aten._unsafe_view(y, y.shape)
 
     @staticmethod
     @once_differentiable

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cpt.model.layers import LayerPrecision
+from cpt.model.layers import LayerPrecision, NonFiniteInput
 
 
 class TrainingDiverged(ValueError):
@@ -57,11 +57,16 @@ def _forward_fault(model: nn.Module, forward: Callable[[], object]) -> str:
         for name, module in model.named_modules()
         if name and not isinstance(module, LayerPrecision) and not _children(module)
     ]
+    outside = ""
     try:
         forward()
+    except NonFiniteInput as error:
+        outside = str(error).partition(";")[0]
     finally:
         for handle in handles:
             handle.remove()
+    if outside and not found:
+        return outside
     return found[0] if found else "every layer's output is finite, the loss itself overflows"
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from cpt.model.bitops import PassBitops, pass_bitops
+from cpt.model.layers.lstm import weight_names
 from cpt.model.quantize import QUANTISABLE, precision, precisions
 from cpt.model.schedule import FULL_PRECISION
 
@@ -145,9 +146,8 @@ def _products(module: nn.Module, inputs: Any, options: Any, output: Any) -> dict
         x = inputs[0] if inputs else options["input"]
         positions = x.numel() // x.shape[-1]
         return {
-            name.removeprefix("weight_"): positions * parameter.numel()
-            for name, parameter in module.named_parameters()
-            if name.startswith("weight_")
+            name.removeprefix("weight_"): positions * getattr(module, name).numel()
+            for name in weight_names(module)
         }
     assert isinstance(module, nn.MultiheadAttention)
     named = dict(zip(("query", "key", "value"), inputs, strict=False)) | options

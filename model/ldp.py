@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from cpt.model.layers.precision import LayerPrecision, LearnedBits
-from cpt.model.quantize import precisions
+from cpt.model.quantize import number_apart, precisions
 from cpt.model.schedule import check_bits
+from cpt.model.schedulers import check_run
 
 COSTS = ("forward", "training")
 _EPS = 1e-12
@@ -41,15 +42,14 @@ class LearnedPrecision:
         cost: str = "forward",
     ) -> None:
         lo, hi = bits
-        check_bits("lo", lo)
-        check_bits("hi", hi)
-        check_bits("bw", bw)
+        lo, hi, bw = check_bits("lo", lo), check_bits("hi", hi), check_bits("bw", bw)
         if lo >= hi:
             raise ValueError(f"lo is {lo}; allowed: below hi ({hi})")
         if cost not in COSTS:
             raise ValueError(f"cost is {cost!r}; allowed: {', '.join(COSTS)}")
         if not 0 < target <= 1:
             raise ValueError(f"target is {target}; allowed: above 0, at most 1")
+        number_apart(model)
         self.layers: dict[str, LayerPrecision] = precisions(model)
         missing = [name for name in self.layers if name not in macs]
         if missing:
@@ -59,10 +59,12 @@ class LearnedPrecision:
                 raise ValueError(f"quantiser is {item.config.quantiser!r}; allowed: sbm, dorefa")
             item.set_bits(hi, bw)
             item.soft_bits = LearnedBits(lo, hi, initial_beta, item.fw_bits.device)
+            item.hold(self)
         self.model, self.hi, self.bw = model, hi, bw
         self.target, self.alpha, self.lr, self.cost_kind = target, alpha, lr, cost
         self.macs = [macs[name] for name in self.layers]
         self.history: list[list[int]] = []
+        self._checked = False
 
     @property
     def betas(self) -> list[nn.Parameter]:
@@ -83,7 +85,13 @@ class LearnedPrecision:
         return torch.as_tensor(total / (sum(self.macs) * self._work(self.hi)))
 
     def step(self) -> None:
-        """Update the betas from the gradients of the task, and of the cost while it is above the target."""
+        """Update the betas from the gradients of the task, and of the cost while it is above the target.
+
+        The first call raises `ValueError` naming layers that have not run although others have.
+        """
+        if not self._checked:
+            check_run(list(self.layers.values()))
+            self._checked = True
         betas = self.betas
         task = [torch.zeros_like(beta) if beta.grad is None else beta.grad for beta in betas]
         cost = self.cost()

@@ -10,8 +10,9 @@ from typing import Any
 
 from torch import nn
 
-from cpt.model.quantize import set_precision
+from cpt.model.quantize import number_apart, precisions, set_precision
 from cpt.model.schedule import check_bits
+from cpt.model.schedulers import check_run
 
 FW_STAGES = (3, 4, 6, 8)
 BW_STAGES = (6, 6, 8, 8)
@@ -39,8 +40,7 @@ class ProgressiveFractional:
             raise ValueError(
                 f"stages are {len(fw)} of fw and {len(bw)} of bw; allowed: equally many, at least 1"
             )
-        for bits in (*fw, *bw):
-            check_bits("stage", bits)
+        fw, bw = (tuple(check_bits("stage", bits) for bits in stages) for stages in (fw, bw))
         for name, value, least in (
             ("eps", eps, 1e-12),
             ("window", window, 2),
@@ -53,10 +53,20 @@ class ProgressiveFractional:
         self.eps, self.stage = eps, 0
         self._first: list[float] = []
         self._recent: list[float] = []
+        self._checked = False
+        number_apart(model)
         self._apply()
+        for item in precisions(model).values():
+            item.hold(self)
 
     def step(self, loss: float) -> tuple[int, int]:
-        """Take in an epoch's loss and give the (fw, bw) of the next epoch."""
+        """Take in an epoch's loss and give the (fw, bw) of the next epoch.
+
+        The first call raises `ValueError` naming layers that have not run although others have.
+        """
+        if not self._checked:
+            check_run(list(precisions(self.model).values()))
+            self._checked = True
         if len(self._first) < self.scale_epochs:
             self._first.append(loss)
         self._recent = [*self._recent, loss][-self.window :]

@@ -1,9 +1,11 @@
-"""Turning a model into a quantised one, and changing its precision."""
+"""Turning a model into a quantised one and back, and changing its precision."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 from torch import nn
 
@@ -16,55 +18,228 @@ from cpt.model.layers import (
     QuantLSTM,
     QuantMultiheadAttention,
 )
+from cpt.model.layers.adopt import plain_type
 
-Filter = Callable[[str, nn.Module], bool]
-"""(dotted name, module) to whether the module is quantised."""
+Filter = Callable[..., bool]
+"""(module, dotted name) to whether the module is quantised.
 
-QUANTISABLE: dict[type[nn.Module], Callable[..., nn.Module]] = {
+One whose first parameter is called ``name`` or ``fqn``, or is annotated as a string, is asked (name, module).
+"""
+
+Builder = Callable[[Any, QuantConfig, int], nn.Module]
+"""(float layer, configuration, number of its first `LayerPrecision`) to the quantised layer."""
+
+QUANTISABLE: dict[type[nn.Module], Builder] = {
     nn.Conv2d: QuantConv2d.from_float,
     nn.Linear: QuantLinear.from_float,
     nn.LSTM: QuantLSTM.from_float,
     nn.MultiheadAttention: QuantMultiheadAttention.from_float,
 }
-"""Exact types that `quantize_` replaces, and by what."""
+"""Exact types that `quantize_` replaces, and by what; `register` adds to it."""
+
+
+def register(kind: type[nn.Module], builder: Builder) -> None:
+    """Let `quantize_` replace layers whose type is exactly ``kind`` by what ``builder`` makes of them.
+
+    The new layer holds a `LayerPrecision` for every product, numbered from the given number on
+    (`cpt.model.layers.adopt` keeps parameters, hooks and buffers); with a method ``to_float`` it can go back.
+    Raises `ValueError` if ``kind`` is no type of module.
+    """
+    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
+        raise ValueError(f"kind is {kind!r}; allowed: a class derived from torch.nn.Module")
+    QUANTISABLE[kind] = builder
 
 
 def default_filter(model: nn.Module) -> Filter:
     """Everything but the layers that ``model.full_precision_layers`` (names) keeps out, if it has any."""
     kept: frozenset[str] = getattr(model, "full_precision_layers", frozenset())
-    return lambda name, module: name not in kept
+    return lambda module, name: name not in kept
 
 
 def quantize_(
-    model: nn.Module, config: QuantConfig | None = None, filter_fn: Filter | None = None
+    model: nn.Module,
+    config: QuantConfig | None = None,
+    filter_fn: Filter | None = None,
+    strict: bool = False,
 ) -> nn.Module:
     """Replace the model's `Conv2d`, `Linear`, `LSTM` and `MultiheadAttention` by quantised ones, in place.
 
-    Parameters are shared with the layers replaced, so optimisers stay valid. Layers are numbered in the order
-    of ``named_modules``. With WAGEUBN, `BatchNorm2d` is replaced too. Returns ``model`` (or its replacement,
-    if the model itself is such a layer). Raises `ValueError` if nothing is left to quantise.
+    New layers hold all that those replaced held, parameters, hooks and buffers, so optimisers stay valid.
+    They are numbered in the order of ``named_modules``, on from those quantised before. With WAGEUBN,
+    `BatchNorm2d` is replaced too. Returns ``model``, or its replacement if the model itself is such a layer.
+    ``strict``: raise if anything that the filter takes stays in float32 (see `float_layers`).
+    Raises `ValueError` if nothing is left to quantise; the model is then as it was.
     """
     config = config or QuantConfig()
-    keep = filter_fn or default_filter(model)
-    chosen = [
-        (name, module)
-        for name, module in model.named_modules()
-        if type(module) in QUANTISABLE and keep(name, module)
-    ]
-    if not chosen:
-        kinds = ", ".join(kind.__name__ for kind in QUANTISABLE)
+    takes = asked(filter_fn or default_filter(model))
+    able = [(name, module) for name, module in model.named_modules() if plain_type(module) in QUANTISABLE]
+    kinds = ", ".join(kind.__name__ for kind in QUANTISABLE)
+    if not able:
         raise ValueError(f"model has 0 layers to quantise; allowed: at least 1 of {kinds}")
+    chosen = [(name, module) for name, module in able if takes(module, name)]
+    if not chosen:
+        raise ValueError(
+            f"filter_fn takes 0 of {len(able)} layers; allowed: at least 1 "
+            "(it is called filter_fn(module, name))"
+        )
+    if strict:
+        _refuse_float(model, {name for name, _ in chosen}, takes)
     new: dict[nn.Module, nn.Module] = {}
-    layer = 0
-    for _, module in chosen:
-        new[module] = QUANTISABLE[type(module)](module, config, layer)
+    layer = _next_number(model)
+    for name, module in chosen:
+        try:
+            new[module] = QUANTISABLE[plain_type(module)](module, config, layer)
+        except ValueError as error:
+            raise ValueError(f"{error} (layer {name!r})") from None
         layer += len(precisions(new[module]))
     if config.quantiser == "wageubn":
         norms = (module for module in model.modules() if type(module) is nn.BatchNorm2d)
         new |= {norm: FixedPointBatchNorm2d.from_float(norm) for norm in norms}
     model = replace_(model, new)
+    for name, item in precisions(model).items():
+        item.name = name or type(model).__name__
     _forbid_fused_encoders(model)
+    model._register_load_state_dict_pre_hook(_check_state, with_module=True)
     return model
+
+
+def dequantize_(model: nn.Module) -> nn.Module:
+    """Put float layers with the same weights, hooks and buffers back, in place; `quantize_`'s inverse.
+
+    Returns ``model`` or its replacement. Raises `ValueError` naming a layer that offers no ``to_float``.
+    """
+    new: dict[nn.Module, nn.Module] = {}
+    for name, module in model.named_modules():
+        back = getattr(module, "to_float", None)
+        if back is not None:
+            new[module] = back()
+        elif any(isinstance(child, LayerPrecision) for child in module.children()):
+            raise ValueError(
+                f"layer {name!r} is a {type(module).__name__} without to_float; allowed: with it"
+            )
+    model = replace_(model, new)
+    for module in model.modules():
+        if isinstance(module, nn.TransformerEncoderLayer):
+            kinds = {nn.functional.relu: 1, nn.functional.gelu: 2}
+            module.activation_relu_or_gelu = kinds.get(module.activation, 0)
+    return model
+
+
+def asked(filter_fn: Filter) -> Filter:
+    """``filter_fn`` to be called (module, name), whichever order its parameters have."""
+    try:
+        first = next(iter(inspect.signature(filter_fn).parameters.values()), None)
+    except (TypeError, ValueError):  # some callables written in C
+        first = None
+    by_name = first is not None and (first.name in ("name", "fqn") or first.annotation in (str, "str"))
+
+    def ask(module: nn.Module, name: str) -> bool:
+        try:
+            return filter_fn(name, module) if by_name else filter_fn(module, name)
+        except (AttributeError, TypeError) as error:
+            order = "filter_fn(name, module)" if by_name else "filter_fn(module, name)"
+            raise ValueError(f"filter_fn failed at {name!r}: {error}; it is called {order}") from error
+
+    return ask
+
+
+def float_layers(model: nn.Module) -> dict[str, str]:
+    """What computes with its weights in float32, by name, and why: ``{"stem": "Conv1d (weight): ..."}``.
+
+    A weight is a parameter with at least two axes longer than 1; embeddings and norms do not count. A layer
+    that a model bypasses (``F.linear(x, layer.weight)``) is quantised but never runs: schedulers refuse it at
+    their first step.
+    """
+    found = {}
+    for name, module in model.named_modules():
+        weights = _weights(module)
+        if weights and not any(isinstance(child, LayerPrecision) for child in module.children()):
+            found[name] = f"{plain_type(module).__name__} ({', '.join(weights)}): {_reason(module)}"
+    return _without_parts(model, found)
+
+
+def _weights(module: nn.Module) -> list[str]:
+    """Names of a module's own weights, parametrised ones by the name they are used by."""
+    if isinstance(module, _WEIGHTS_APART):
+        return []
+    own = dict(module.named_parameters(recurse=False))
+    if isinstance(made := getattr(module, "parametrizations", None), nn.ModuleDict):
+        own |= {name: next(iter(item.parameters())) for name, item in made.items()}
+    return [
+        name
+        for name, parameter in own.items()
+        if isinstance(parameter, nn.UninitializedParameter) or sum(n > 1 for n in parameter.shape) > 1
+    ]
+
+
+_WEIGHTS_APART = (
+    nn.Embedding,
+    nn.EmbeddingBag,
+    nn.LayerNorm,
+    nn.utils.parametrize.ParametrizationList,
+)
+"""Modules whose weights enter no product, or are another module's."""
+
+
+def _reason(module: nn.Module) -> str:
+    if plain_type(module) in QUANTISABLE:
+        return "left out"
+    base = next((kind for kind in type(module).__mro__ if kind in QUANTISABLE), None)
+    if base is not None:
+        return f"a subclass of {base.__name__}; allowed: that type itself, or one given to register"
+    return "no type that is known; allowed: one given to register"
+
+
+def _without_parts(model: nn.Module, found: dict[str, str]) -> dict[str, str]:
+    """``found`` without what belongs to a quantised layer, as attention's output projection does."""
+    quantised = [
+        name
+        for name, module in model.named_modules()
+        if any(isinstance(child, LayerPrecision) for child in module.children())
+    ]
+    return {
+        name: why
+        for name, why in found.items()
+        if not any(name.startswith(f"{layer}." if layer else "") for layer in quantised)
+    }
+
+
+def _refuse_float(model: nn.Module, chosen: set[str], takes: Filter) -> None:
+    """Raise `ValueError` naming what would stay in float although the filter takes it."""
+    left = {
+        name: why
+        for name, why in float_layers(model).items()
+        if name not in chosen
+        and not any(name.startswith(f"{layer}.") for layer in chosen)
+        and takes(model.get_submodule(name), name)
+    }
+    if left:
+        named = "; ".join(f"{name or 'the model itself'} is a {why}" for name, why in left.items())
+        raise ValueError(f"strict, and {len(left)} would stay float: {named}")
+
+
+def _next_number(model: nn.Module) -> int:
+    """Number of the next layer: after those quantised before, so that no two draw the same noise."""
+    return max((item.layer for item in precisions(model).values()), default=-1) + 1
+
+
+def number_apart(model: nn.Module) -> None:
+    """Give layers whose number is taken, quantised by calls on parts of the model, numbers of their own."""
+    taken: set[int] = set()
+    number = _next_number(model)
+    for item in precisions(model).values():
+        if item.layer in taken:
+            item.layer = number
+            number += 1
+        taken.add(item.layer)
+
+
+def _check_state(model: nn.Module, state_dict: Any, prefix: str, *args: Any) -> None:
+    """Refuse another quantiser's state before anything is loaded."""
+    metadata = getattr(state_dict, "_metadata", {})
+    for name, module in model.named_modules():
+        if isinstance(module, LayerPrecision):
+            module.check_state(metadata.get(prefix + name, {}))
 
 
 def replace_(model: nn.Module, new: Mapping[nn.Module, nn.Module]) -> nn.Module:
@@ -96,12 +271,9 @@ def precisions(model: nn.Module) -> dict[str, LayerPrecision]:
 
 
 def selected(model: nn.Module, filter_fn: Filter | None) -> list[LayerPrecision]:
-    """The precisions that ``filter_fn`` takes, by their name and the layer (or product) of that name."""
-    return [
-        item
-        for name, item in precisions(model).items()
-        if filter_fn is None or filter_fn(name, model.get_submodule(name))
-    ]
+    """The precisions that ``filter_fn`` takes, by the layer (or product) and its name."""
+    takes = asked(filter_fn) if filter_fn is not None else lambda module, name: True
+    return [item for name, item in precisions(model).items() if takes(model.get_submodule(name), name)]
 
 
 def set_precision(
@@ -115,13 +287,28 @@ def set_precision(
 @contextmanager
 def precision(model: nn.Module, fw: int | None = None, bw: int | None = None) -> Iterator[nn.Module]:
     """``with precision(model, fw=8): evaluate()`` sets bits for a while; learned bits are overruled too."""
-    items = list(precisions(model).values())
-    before = [(item, int(item.fw_bits), int(item.bw_bits), item.soft_bits) for item in items]
-    try:
+    with ExitStack() as stack:
+        items = list(precisions(model).values())
+        for item in items:
+            stack.enter_context(item.kept())
         for item in items:
             item.set_bits(fw, bw)
         yield model
+
+
+@contextmanager
+def calibration(model: nn.Module) -> Iterator[nn.Module]:
+    """``with calibration(model): model(batch)`` gives the ranges of activations without a training step.
+
+    The model may be in evaluation: weights, statistics and the count of steps stay as they are. Each batch is
+    quantised with its own range, which moves the running average.
+    """
+    items = list(precisions(model).values())
+    before = [item.calibrating for item in items]
+    try:
+        for item in items:
+            item.calibrating = True
+        yield model
     finally:
-        for item, old_fw, old_bw, soft in before:
-            item.set_bits(old_fw, old_bw)
-            item.soft_bits = soft
+        for item, old in zip(items, before, strict=True):
+            item.calibrating = old

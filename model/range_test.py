@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from cpt.model.quantize import precision, set_precision
-from cpt.model.schedule import check_bits
+from cpt.model.schedule import check_bits, hold_ints
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class RangeTest:
 
     def __post_init__(self) -> None:
         lo, hi = self.bits
-        check_bits("lo", lo)
-        check_bits("hi", hi)
-        check_bits("bw", self.bw)
+        lo, hi = check_bits("lo", lo), check_bits("hi", hi)
+        object.__setattr__(self, "bits", (lo, hi))
+        hold_ints(self, bw=check_bits("bw", self.bw))
         if lo > hi:
             raise ValueError(f"lo is {lo}; allowed: at most hi ({hi})")
         if not 1 <= self.window <= self.steps:

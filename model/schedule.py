@@ -35,14 +35,34 @@ class Curve(Protocol):
         """Bits at ``step``."""
 
 
-def check_bits(name: str, bits: int, full_precision: bool = False, least: int = 1) -> None:
-    """Raise `ValueError` unless ``bits`` is ``least``..16, or 0 where full precision makes sense."""
-    allowed = isinstance(bits, Integral) and (
-        least <= bits <= MAX_BITS or (full_precision and bits == FULL_PRECISION)
+def check_bits(name: str, bits: int, full_precision: bool = False, least: int = 1) -> int:
+    """``bits`` as a Python int, whatever kind of integer they are (numpy's too).
+
+    Raises `ValueError` unless they are ``least``..16, or 0 where full precision makes sense.
+    """
+    allowed = (
+        isinstance(bits, Integral)
+        and not isinstance(bits, bool)
+        and (least <= bits <= MAX_BITS or (full_precision and bits == FULL_PRECISION))
     )
     if not allowed:
         extra = ", or 0 for full precision" if full_precision else ""
         raise ValueError(f"{name} is {bits}; allowed: {least}..{MAX_BITS}{extra}")
+    return int(bits)
+
+
+def bits_pair(bits: int | tuple[int, int]) -> tuple[int, int]:
+    """(lowest, highest) of one width or of two."""
+    if isinstance(bits, (int, Integral)):
+        return int(bits), int(bits)
+    lo, hi = bits
+    return lo, hi
+
+
+def hold_ints(record: object, **values: int) -> None:
+    """Set fields of a frozen record to Python ints."""
+    for name, value in values.items():
+        object.__setattr__(record, name, int(value))
 
 
 @dataclass(frozen=True)
@@ -52,7 +72,7 @@ class Static:
     value: int
 
     def __post_init__(self) -> None:
-        check_bits("bits", self.value, full_precision=True)
+        hold_ints(self, value=check_bits("bits", self.value, full_precision=True))
 
     @property
     def highest(self) -> int:
@@ -71,8 +91,7 @@ class _Bounded:
     total_steps: int
 
     def __post_init__(self) -> None:
-        check_bits("lo", self.lo)
-        check_bits("hi", self.hi)
+        hold_ints(self, lo=check_bits("lo", self.lo), hi=check_bits("hi", self.hi))
         if self.lo > self.hi:
             raise ValueError(f"lo is {self.lo}; allowed: at most hi ({self.hi})")
         if self.total_steps < 1:
@@ -162,8 +181,7 @@ class Stages:
     def __post_init__(self) -> None:
         if not 1 <= len(self.stages) <= self.total_steps:
             raise ValueError(f"stages are {len(self.stages)}; allowed: 1..total_steps ({self.total_steps})")
-        for bits in self.stages:
-            check_bits("stage", bits)
+        object.__setattr__(self, "stages", tuple(check_bits("stage", bits) for bits in self.stages))
 
     @property
     def highest(self) -> int:
@@ -182,7 +200,7 @@ class Delayed:
     curve: Curve
 
     def __post_init__(self) -> None:
-        check_bits("before", self.before, full_precision=True)
+        hold_ints(self, before=check_bits("before", self.before, full_precision=True))
         if self.start < 0:
             raise ValueError(f"start is {self.start}; allowed: at least 0")
 
@@ -197,16 +215,16 @@ class Delayed:
 SHAPES = {"cosine": CyclicCosine, "triangular": Triangular, "cosine_anneal": CosineAnnealing}
 
 
-def cyclic(shape: str, bits: tuple[int, int], cycles: int, total_steps: int, start: int = 0) -> Curve:
+def cyclic(shape: str, bits: int | tuple[int, int], cycles: int, total_steps: int, start: int = 0) -> Curve:
     """``cycles`` cycles of a shape between two bounds from ``start`` on, the lower bound before it.
 
-    Equal bounds make it static. Raises `ValueError` naming what does not fit.
+    Equal bounds, or one width, make it static. Raises `ValueError` naming what does not fit.
     """
     if shape not in SHAPES:
         raise ValueError(f"shape is {shape!r}; allowed: {', '.join(SHAPES)}")
     if start and not 0 < start < total_steps:
         raise ValueError(f"start is {start}; allowed: 0..{total_steps - 1}, below the length of the run")
-    lo, hi = bits
+    lo, hi = bits_pair(bits)
     if lo == hi:
         return Static(hi)
     curve = SHAPES[shape](lo, hi, total_steps - start, cycles)
@@ -272,6 +290,6 @@ class Stepper:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go to a saved position; raises `ValueError` if it is none."""
         step = state.get("last_step")
-        if not isinstance(step, int) or step < 0:
+        if not isinstance(step, Integral) or step < 0:
             raise ValueError(f"last_step is {step!r}; allowed: a step number, at least 0")
-        self.last_step = step
+        self.last_step = int(step)

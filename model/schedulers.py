@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 from torch import nn
 
-from cpt.model.quantize import Filter, precisions, selected
+from cpt.model.layers import LayerPrecision
+from cpt.model.quantize import Filter, number_apart, precisions, selected
 from cpt.model.schedule import UNITS, Curve, Plan, Progressive, RandomEvery, Stages, Static, Stepper, cyclic
 
 
 class PrecisionScheduler:
     """Sets the model's bits along a plan. Call `step` after every ``unit``.
 
-    ``filter_fn`` restricts it to some layers, by name and module as in `set_precision`, so that several
-    schedulers may share a model (block-wise precision). The bits of step 0 are in force from construction on.
+    ``filter_fn`` restricts it to some layers, by module and name as in `set_precision`, so that several
+    schedulers may share a model (block-wise precision). The bits of step 0 are in force from construction on;
+    a state dict loaded into the model later does not change them.
     """
 
     def __init__(
@@ -23,15 +26,25 @@ class PrecisionScheduler:
     ) -> None:
         if unit not in UNITS:
             raise ValueError(f"unit is {unit!r}; allowed: {', '.join(UNITS)}")
+        number_apart(model)
         self._layers = selected(model, filter_fn)
         if not self._layers:
             raise ValueError("model has 0 quantised layers to set; allowed: at least 1 (see quantize_)")
         self.model, self.plan, self.unit = model, plan, unit
         self._stepper = Stepper(plan)
+        self._checked = False
         self._apply()
+        for layer in self._layers:
+            layer.hold(self)
 
     def step(self) -> tuple[int, int]:
-        """Go to the next step and give its (fw, bw)."""
+        """Go to the next step and give its (fw, bw).
+
+        The first call raises `ValueError` naming layers that have not run although others have.
+        """
+        if not self._checked:
+            check_run(self._layers)
+            self._checked = True
         self._stepper.step()
         return self._apply()
 
@@ -60,6 +73,16 @@ class PrecisionScheduler:
         return fw, bw
 
 
+def check_run(layers: Sequence[LayerPrecision]) -> None:
+    """Raise `ValueError` if some of the layers have run and others have not: these are bypassed."""
+    idle = [layer.name for layer in layers if not layer.has_run]
+    if 0 < len(idle) < len(layers):
+        raise ValueError(
+            f"quantised but never run: {', '.join(idle)} (is the weight used without its layer?); "
+            "allowed: layers that run, others left out by filter_fn"
+        )
+
+
 class CyclicPrecision(PrecisionScheduler):
     """CPT: ``bits`` = (lowest, highest) of weights and activations, ``cycles`` times over ``total_steps``.
 
@@ -80,8 +103,7 @@ class CyclicPrecision(PrecisionScheduler):
         start: int = 0,
         filter_fn: Filter | None = None,
     ) -> None:
-        bounds = (bits, (bw, bw) if isinstance(bw, int) else bw)
-        fw, back = (cyclic(shape, pair, cycles, total_steps, start) for pair in bounds)
+        fw, back = (cyclic(shape, bounds, cycles, total_steps, start) for bounds in (bits, bw))
         super().__init__(model, Plan(fw, back), unit, filter_fn)
 
 
@@ -117,7 +139,7 @@ class ProgressivePrecision(PrecisionScheduler):
                 return Progressive(values[0], values[1], total_steps)
             return Stages(tuple(values), total_steps)
 
-        back = Static(bw) if isinstance(bw, int) else rising(bw)
+        back = Static(int(bw)) if isinstance(bw, (int, Integral)) else rising(bw)
         super().__init__(model, Plan(rising(bits), back), unit, filter_fn)
 
 

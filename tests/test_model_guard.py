@@ -17,7 +17,7 @@ torch.set_num_threads(1)
 def net():
     torch.manual_seed(0)
     layers = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 4), nn.Linear(4, 2))
-    return quantize_(layers, QuantConfig("dorefa", fw=3, bw=6), lambda name, module: name != "3")
+    return quantize_(layers, QuantConfig("dorefa", fw=3, bw=6), lambda module, name: name != "3")
 
 
 def check(net, norm=1.0):

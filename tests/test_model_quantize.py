@@ -44,7 +44,7 @@ def test_imagenet_network_also_keeps_stem_and_shortcuts():
 def test_filter_chooses_layers_by_name_and_module():
     net = networks.cifar_resnet(8, width=4)
     quantize_(
-        net, filter_fn=lambda name, module: name.startswith("blocks.1") and module.kernel_size == (3, 3)
+        net, filter_fn=lambda module, name: name.startswith("blocks.1") and module.kernel_size == (3, 3)
     )
     assert set(precisions(net)) == {"blocks.1.0.conv", "blocks.1.1.conv"}
 

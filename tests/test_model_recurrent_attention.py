@@ -64,7 +64,7 @@ def test_lstm_has_a_precision_per_product_and_learns_at_low_precision():
 def test_work_of_layers_with_several_products_is_counted_per_product():
     model = nn.Sequential(nn.LSTM(3, 8, num_layers=2, batch_first=True))
     quantize_(model, QuantConfig(fw=4, bw=6))
-    set_precision(model, fw=3, filter_fn=lambda name, product: name.endswith("hh_l1"))
+    set_precision(model, fw=3, filter_fn=lambda product, name: name.endswith("hh_l1"))
     counted = summary(model, torch.randn(5, 6, 3))
     assert [layer.name for layer in counted.layers] == list(precisions(model))
     assert [layer.macs for layer in counted.layers] == [6 * 32 * 3, 6 * 32 * 8, 6 * 32 * 8, 6 * 32 * 8]

@@ -68,7 +68,7 @@ def test_other_schedules_reach_their_end():
 def test_several_schedulers_share_a_model_block_by_block():
     net = model()
     StaticPrecision(net, 8)
-    inner = CyclicPrecision(net, (3, 5), 1, 4, filter_fn=lambda name, module: name.startswith("1"))
+    inner = CyclicPrecision(net, (3, 5), 1, 4, filter_fn=lambda module, name: name.startswith("1"))
     inner.step()
     assert bits(net)[0] == (8, 8)
     assert bits(net)[1] == bits(net)[2] == inner.get_last_bits()
@@ -85,12 +85,12 @@ def test_several_schedulers_share_a_model_block_by_block():
 )
 def test_every_scheduler_leaves_the_layers_of_others_alone(make):
     net = model()
-    schedule = make(net, lambda name, module: name.startswith("1"))
+    schedule = make(net, lambda module, name: name.startswith("1"))
     for _ in range(3):
         schedule.step()
         assert bits(net) == [(8, 8), schedule.get_last_bits(), schedule.get_last_bits()]
     with pytest.raises(ValueError, match=r"^model has 0 quantised layers to set; allowed: at least 1"):
-        make(net, lambda name, module: False)
+        make(net, lambda module, name: False)
 
 
 def test_blocks_get_bits_by_hand_and_the_longest_prefix_wins():

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from cpt.model.config import QuantConfig
+from cpt.model.layers.adopt import adopt
 from cpt.model.layers.linear import quantised_linear
 from cpt.model.layers.mixed import without_autocast
-from cpt.model.layers.precision import LayerPrecision, part_precision
+from cpt.model.layers.precision import LayerPrecision, part_precision, without_precision
 
 
 class QuantMultiheadAttention(nn.MultiheadAttention):
@@ -18,26 +19,18 @@ class QuantMultiheadAttention(nn.MultiheadAttention):
 
     @classmethod
     def from_float(cls, attention: nn.MultiheadAttention, config: QuantConfig, layer: int) -> nn.Module:
-        """A quantised layer that shares the parameters of ``attention``, numbered from ``layer`` on."""
+        """A quantised layer with all that ``attention`` holds, numbered from ``layer`` on."""
         if attention.bias_k is not None or attention.add_zero_attn:
             raise ValueError("attention has bias_k or add_zero_attn; allowed: neither")
-        new = cls(
-            attention.embed_dim,
-            attention.num_heads,
-            attention.dropout,
-            attention.in_proj_bias is not None,
-            kdim=attention.kdim,
-            vdim=attention.vdim,
-            batch_first=attention.batch_first,
-            device="meta",
-        )
-        for name, parameter in attention.named_parameters(recurse=False):
-            setattr(new, name, parameter)
-        new.out_proj = attention.out_proj
+        new = adopt(cls, attention)
         for offset, part in enumerate(("q", "k", "v", "out")):
             item = LayerPrecision(config, layer + offset, attention.out_proj.weight.device)
             new.add_module(f"precision_{part}", item)
-        return new.train(attention.training)
+        return new
+
+    def to_float(self) -> nn.MultiheadAttention:
+        """The layer that this one was made from, with the weights of now."""
+        return without_precision(nn.MultiheadAttention, self)
 
     @without_autocast
     def forward(

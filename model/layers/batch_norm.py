@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from cpt.model.layers.adopt import adopt
 from cpt.model.layers.mixed import without_autocast
 from cpt.model.quantisers.wageubn import RoundThrough
 
@@ -19,14 +20,14 @@ class FixedPointBatchNorm2d(nn.BatchNorm2d):
 
     @classmethod
     def from_float(cls, norm: nn.BatchNorm2d) -> FixedPointBatchNorm2d:
-        """A layer that shares the parameters and buffers of ``norm``."""
+        """A layer with all that ``norm`` holds."""
         if norm.momentum is None or not norm.affine or not norm.track_running_stats:
             raise ValueError("batch norm has no momentum, affine or running statistics; allowed: all of them")
-        new = cls(norm.num_features, norm.eps, norm.momentum, device="meta")
-        new.weight, new.bias = norm.weight, norm.bias
-        new.running_mean, new.running_var = norm.running_mean, norm.running_var
-        new.num_batches_tracked = norm.num_batches_tracked
-        return new.train(norm.training)
+        return adopt(cls, norm)
+
+    def to_float(self) -> nn.BatchNorm2d:
+        """The layer that this one was made from, with the weights and statistics of now."""
+        return adopt(nn.BatchNorm2d, self)
 
     @without_autocast
     def forward(self, input: Tensor) -> Tensor:

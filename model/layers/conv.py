@@ -6,8 +6,9 @@ from torch import Tensor, nn
 
 from cpt.model.config import QuantConfig
 from cpt.model.estimators import Conv2dTwoWeights
+from cpt.model.layers.adopt import adopt
 from cpt.model.layers.mixed import without_autocast
-from cpt.model.layers.precision import LayerPrecision
+from cpt.model.layers.precision import LayerPrecision, without_precision
 
 
 class QuantConv2d(nn.Conv2d):
@@ -17,22 +18,14 @@ class QuantConv2d(nn.Conv2d):
 
     @classmethod
     def from_float(cls, conv: nn.Conv2d, config: QuantConfig, layer: int) -> QuantConv2d:
-        """A quantised layer that shares the parameters of ``conv``."""
-        new = cls(
-            conv.in_channels,
-            conv.out_channels,
-            conv.kernel_size,  # type: ignore[arg-type]
-            conv.stride,  # type: ignore[arg-type]
-            conv.padding,  # type: ignore[arg-type]
-            conv.dilation,  # type: ignore[arg-type]
-            conv.groups,
-            conv.bias is not None,
-            conv.padding_mode,
-            device="meta",
-        )
-        new.weight, new.bias = conv.weight, conv.bias
+        """A quantised layer with all that ``conv`` holds."""
+        new = adopt(cls, conv)
         new.precision = LayerPrecision(config, layer, conv.weight.device)
-        return new.train(conv.training)
+        return new
+
+    def to_float(self) -> nn.Conv2d:
+        """The layer that this one was made from, with the weights of now."""
+        return without_precision(nn.Conv2d, self)
 
     @without_autocast
     def forward(self, input: Tensor) -> Tensor:

@@ -6,8 +6,9 @@ from torch import Tensor, nn
 
 from cpt.model.config import QuantConfig
 from cpt.model.estimators import LinearTwoWeights
+from cpt.model.layers.adopt import adopt
 from cpt.model.layers.mixed import without_autocast
-from cpt.model.layers.precision import LayerPrecision
+from cpt.model.layers.precision import LayerPrecision, without_precision
 
 
 def quantised_linear(precision: LayerPrecision, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -33,11 +34,14 @@ class QuantLinear(nn.Linear):
 
     @classmethod
     def from_float(cls, linear: nn.Linear, config: QuantConfig, layer: int) -> QuantLinear:
-        """A quantised layer that shares the parameters of ``linear``."""
-        new = cls(linear.in_features, linear.out_features, linear.bias is not None, device="meta")
-        new.weight, new.bias = linear.weight, linear.bias
+        """A quantised layer with all that ``linear`` holds."""
+        new = adopt(cls, linear)
         new.precision = LayerPrecision(config, layer, linear.weight.device)
-        return new.train(linear.training)
+        return new
+
+    def to_float(self) -> nn.Linear:
+        """The layer that this one was made from, with the weights of now."""
+        return without_precision(nn.Linear, self)
 
     @without_autocast
     def forward(self, input: Tensor) -> Tensor:

@@ -6,12 +6,18 @@ import torch
 from torch import Tensor, nn
 
 from cpt.model.config import QuantConfig
+from cpt.model.layers.adopt import adopt
 from cpt.model.layers.linear import project, quantised_linear
 from cpt.model.layers.mixed import without_autocast
-from cpt.model.layers.precision import LayerPrecision, part_precision
+from cpt.model.layers.precision import LayerPrecision, part_precision, without_precision
 
 State = tuple[Tensor, Tensor]
 """(h, c) of one layer in one direction."""
+
+
+def weight_names(lstm: nn.LSTM) -> list[str]:
+    """Names of the weights, parametrised or not, in torch's order."""
+    return [name for names in lstm._all_weights for name in names if name.startswith("weight_")]
 
 
 class QuantLSTM(nn.LSTM):
@@ -24,27 +30,20 @@ class QuantLSTM(nn.LSTM):
 
     @classmethod
     def from_float(cls, lstm: nn.LSTM, config: QuantConfig, layer: int) -> QuantLSTM:
-        """A quantised layer that shares the parameters of ``lstm``; it takes numbers from ``layer`` on."""
-        new = cls(
-            lstm.input_size,
-            lstm.hidden_size,
-            lstm.num_layers,
-            lstm.bias,
-            lstm.batch_first,
-            lstm.dropout,
-            lstm.bidirectional,
-            lstm.proj_size,
-            device="meta",
-        )
-        for name, parameter in lstm.named_parameters():
-            setattr(new, name, parameter)
+        """A quantised layer that has all that ``lstm`` holds; it takes numbers from ``layer`` on."""
+        new = adopt(cls, lstm)
         new._init_flat_weights()
         device = next(lstm.parameters()).device
-        products = [name for name, _ in lstm.named_parameters() if name.startswith("weight_")]
-        for offset, name in enumerate(products):
+        for offset, name in enumerate(weight_names(lstm)):
             item = LayerPrecision(config, layer + offset, device)
             new.add_module(name.replace("weight", "precision"), item)
-        return new.train(lstm.training)
+        return new
+
+    def to_float(self) -> nn.LSTM:
+        """The layer that this one was made from, with the weights of now."""
+        new = without_precision(nn.LSTM, self)
+        new._init_flat_weights()
+        return new
 
     @without_autocast
     def forward(self, input: Tensor, hx: State | None = None) -> tuple[Tensor, State]:
@@ -90,12 +89,12 @@ class QuantLSTM(nn.LSTM):
         """One layer in one direction: (B, T, I) -> (B, T, H), last (h, c)."""
         bias_ih, bias_hh = (getattr(self, f"bias_{kind}_{suffix}", None) for kind in ("ih", "hh"))
         from_input = quantised_linear(
-            part_precision(self, f"ih_{suffix}"), x, self.get_parameter(f"weight_ih_{suffix}"), bias_ih
+            part_precision(self, f"ih_{suffix}"), x, getattr(self, f"weight_ih_{suffix}"), bias_ih
         ).unbind(1)
         kinds = ("hh", "hr") if self.proj_size else ("hh",)
         parts = [part_precision(self, f"{kind}_{suffix}") for kind in kinds]
         weights = [
-            part.weights(self.get_parameter(f"weight_{kind}_{suffix}"))
+            part.weights(getattr(self, f"weight_{kind}_{suffix}"))
             for kind, part in zip(kinds, parts, strict=True)
         ]
         h, c = state

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import copy
+import math
+import warnings
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch.distributed as dist
+import torch.fx
 from torch import Tensor, nn
 
 from cpt.model.config import QuantConfig
 from cpt.model.functional import Range, noise_key
+from cpt.model.layers.adopt import Layer, adopt
+from cpt.model.noise import GOLDEN, mix
 from cpt.model.quantisers import make_quantiser
 from cpt.model.ranges import MOMENTUM
 from cpt.model.schedule import FULL_PRECISION, check_bits
@@ -17,12 +27,20 @@ _HALF = (torch.float16, torch.bfloat16)
 """Types too coarse to compute codes in."""
 
 
+class NonFiniteInput(ValueError):
+    """A layer's input in training has no finite range; the message is one line."""
+
+
 class LayerPrecision(nn.Module):
     """Quantises the tensors of one layer.
 
     Buffers: ``fw_bits``, ``bw_bits`` (int32, 0 is full precision), ``range`` (lo, hi and weight of
     `cpt.model.ranges.RunningRange`), ``noise_step`` (int64, training forwards so far). All are in the state
     dict, so a checkpoint replays. ``layer``: number of the layer in its model, which keys its noise.
+
+    A deep copy has bits of its own, but where others write over its buffers, as torch's `AveragedModel` does
+    with averages, it takes the bits of the layer it was copied from, until `set_bits` or a state dict gives
+    it some.
     """
 
     fw_bits: Tensor
@@ -33,6 +51,8 @@ class LayerPrecision(nn.Module):
     def __init__(self, config: QuantConfig, layer: int, device: torch.device | None = None) -> None:
         super().__init__()
         self.config, self.layer = config, layer
+        self.name = f"number {layer}"
+        """In its model, for messages; `quantize_` sets it."""
         self.quantiser = make_quantiser(config)
         self.register_buffer("fw_bits", torch.zeros((), dtype=torch.int32, device=device))
         self.register_buffer("bw_bits", torch.zeros((), dtype=torch.int32, device=device))
@@ -41,6 +61,13 @@ class LayerPrecision(nn.Module):
         self.soft_bits: LearnedBits | None = None
         # Full precision is a branch in Python: quantised layers never wait for the value of their bits.
         self._full_fw = self._full_bw = True
+        self.calibrating = False
+        """In evaluation too, ranges are those of the batch and move the running average."""
+        self.has_run = False
+        """Whether the layer has seen an input."""
+        self._calls = self._again = 0
+        self._holder: weakref.ref[object] | None = None
+        self._source: weakref.ref[LayerPrecision] | None = None
         self.set_bits(config.fw, config.bw)
 
     def set_bits(self, fw: int | None = None, bw: int | None = None) -> None:
@@ -48,20 +75,34 @@ class LayerPrecision(nn.Module):
 
         Raises `ValueError` where the quantiser has no such width.
         """
-        for name, bits in (("fw", fw), ("bw", bw)):
-            if bits is not None:
-                check_bits(name, bits, full_precision=True, least=self.quantiser.least_bits)
+        least = self.quantiser.least_bits
+        fw = None if fw is None else check_bits("fw", fw, full_precision=True, least=least)
+        bw = None if bw is None else check_bits("bw", bw, full_precision=True, least=least)
+        self._source = None
         if fw is not None:
-            self.fw_bits.fill_(fw)
-            self._full_fw, self.soft_bits = fw == FULL_PRECISION, None
-        if bw is not None:
-            self.bw_bits.fill_(bw)
-            self._full_bw = bw == FULL_PRECISION
+            self.soft_bits = None
+        self._write(fw, bw)
 
     def get_bits(self) -> tuple[int, int]:
         """(fw, bw) in force; learned bits included."""
+        self._follow()
         fw = self.soft_bits.hard() if self.soft_bits is not None else self.fw_bits
         return int(fw), int(self.bw_bits)
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Whatever bits are set inside, learned ones included, are as before afterwards."""
+        self._follow()
+        fw, bw, soft, source = int(self.fw_bits), int(self.bw_bits), self.soft_bits, self._source
+        try:
+            yield
+        finally:
+            self._write(fw, bw)
+            self.soft_bits, self._source = soft, source
+
+    def hold(self, scheduler: object) -> None:
+        """While ``scheduler`` lives, bits are its own to give: those of a state dict are not taken."""
+        self._holder = weakref.ref(scheduler)
 
     @property
     def in_full_precision(self) -> bool:
@@ -70,6 +111,7 @@ class LayerPrecision(nn.Module):
 
     def activation(self, x: Tensor) -> Tensor:
         """The layer's input, quantised; in training its range moves the running average."""
+        self._begin(x)
         if self._full_fw:
             return x
         if x.dtype in _HALF:
@@ -77,11 +119,12 @@ class LayerPrecision(nn.Module):
                 f"input is {x.dtype}; allowed: torch.float32 (mixed precision by torch.autocast)"
             )
         bits, soft = self._forward_bits()
-        found = self._range_of(x) if self.quantiser.has_range else None
-        return self.quantiser.activation(x, bits, found, self.training, soft)
+        found, inside = self._range_of(x) if self.quantiser.has_range else (None, self.training)
+        return self.quantiser.activation(x, bits, found, inside, soft)
 
     def weights(self, w: Tensor, groups: int = 1) -> tuple[Tensor, Tensor | None]:
         """(weights of forward and dW, those of dX or None if they are the same)."""
+        self._follow()
         if self._full_fw:
             return w, None
         bits, soft = self._forward_bits()
@@ -98,11 +141,46 @@ class LayerPrecision(nn.Module):
         """The layer's output; its gradient will be quantised. Counts a training step."""
         if self._full_bw:
             return y
-        key = noise_key(self.config.seed, self.noise_step, self.layer)
-        if self.training:
-            # Not in place: compiled code may read the old value again in backward.
-            self.noise_step = self.noise_step + 1
+        key = noise_key(self._seed(), self._count(), self.layer)
         return self.quantiser.gradient(y, self.bw_bits, key, channels_first)
+
+    def _begin(self, x: Tensor) -> None:
+        """Look at what may have changed since the last forward, and refuse what cannot work."""
+        self.has_run = True
+        if torch.compiler.is_compiling():
+            return
+        self._follow()
+        if self.in_full_precision:
+            return
+        if isinstance(x, torch.fx.Proxy) or torch._C._are_functorch_transforms_active():
+            kind = "torch.fx tracing" if isinstance(x, torch.fx.Proxy) else "a transform of torch.func"
+            raise ValueError(
+                f"layer {self.name} is quantised and under {kind}; allowed: autograd, torch.compile "
+                "(dequantize_ gives a float model)"
+            )
+
+    def _count(self) -> Tensor:
+        """The number of this training forward; counts it, unless checkpointing computes it again."""
+        step = self.noise_step
+        if not self.training:
+            return step
+        if _recomputing():
+            # Again in the order of the first time, so each has the number it had.
+            self._again += 1
+            return step - (self._calls - self._again + 1)
+        if not torch.compiler.is_compiling():
+            self._calls = 1 if self._again else self._calls + 1
+            self._again = 0
+        # Not in place: compiled code may read the old value again in backward.
+        self.noise_step = step + 1
+        return step
+
+    def _seed(self) -> int:
+        """Seed of this process's noise: under plain data parallelism every process draws its own."""
+        if self.quantiser.numbers_whole_batch or not (dist.is_available() and dist.is_initialized()):
+            return self.config.seed
+        rank = dist.get_rank()
+        return mix(self.config.seed + rank * GOLDEN) if rank else self.config.seed
 
     def _forward_bits(self) -> tuple[Tensor, Tensor | None]:
         if self.soft_bits is None:
@@ -110,21 +188,113 @@ class LayerPrecision(nn.Module):
         return self.soft_bits.hard(), self.soft_bits()
 
     @torch.no_grad()
-    def _range_of(self, x: Tensor) -> Range:
-        if self.training:
-            found = self.quantiser.tensor_range(x.detach())
-            new = torch.stack((found.lo, found.hi, torch.ones_like(found.lo)))
-            self.range.mul_(MOMENTUM).add_(new * (1 - MOMENTUM))
-            return found
-        if not torch.compiler.is_compiling() and not self.range[2]:
-            raise ValueError(
-                "running range has 0 updates; allowed: at least 1 training step before evaluation"
+    def _range_of(self, x: Tensor) -> tuple[Range, bool]:
+        """The range to quantise with, and whether it is that of ``x`` itself."""
+        moves = self.training or self.calibrating
+        if not moves and not torch.compiler.is_compiling() and not self.range[2]:
+            warnings.warn(
+                "evaluation before training: quantised layers take the range of this first batch "
+                "(cpt.calibration(model) takes that of several)",
+                stacklevel=2,
             )
-        return Range(self.range[0] / self.range[2], self.range[1] / self.range[2])
+            moves = True
+        if not moves:
+            return Range(self.range[0] / self.range[2], self.range[1] / self.range[2]), False
+        found = self.quantiser.tensor_range(x.detach())
+        if not _recomputing():
+            self._move(found)
+        return found, True
 
-    def _load_from_state_dict(self, *args: Any) -> None:
-        super()._load_from_state_dict(*args)
-        self._full_fw, self._full_bw = not int(self.fw_bits), not int(self.bw_bits)
+    def _move(self, found: Range) -> None:
+        """Move the running average, which keeps its value where the range is not finite."""
+        new = torch.stack((found.lo, found.hi, torch.ones_like(found.lo)))
+        if found.lo.device.type == "cpu" and not torch.compiler.is_compiling():
+            if not (math.isfinite(found.lo.item()) and math.isfinite(found.hi.item())):
+                raise NonFiniteInput(
+                    f"input of layer {self.name} ranges from {found.lo.item()} to {found.hi.item()}; "
+                    "allowed: finite numbers"
+                )
+            self.range.mul_(MOMENTUM).add_(new * (1 - MOMENTUM))
+        else:
+            # Elsewhere nobody waits for the values: the output is then not finite either, and tells.
+            moved = self.range * MOMENTUM + new * (1 - MOMENTUM)
+            self.range.copy_(torch.where(new.isfinite().all(), moved, self.range))
+
+    def _write(self, fw: int | None, bw: int | None) -> None:
+        if fw is not None:
+            self.fw_bits.fill_(fw)
+            self._full_fw = fw == FULL_PRECISION
+        if bw is not None:
+            self.bw_bits.fill_(bw)
+            self._full_bw = bw == FULL_PRECISION
+        self._written = self._versions()
+
+    def _versions(self) -> tuple[int, int]:
+        """Counts of the writes to the bits, by which those of others are noticed."""
+        return _version(self.fw_bits), _version(self.bw_bits)
+
+    def _follow(self) -> None:
+        """Where others wrote to the bits: take those of the layer this one was copied from, or theirs."""
+        if torch.compiler.is_compiling() or self._versions() == self._written or self.fw_bits.is_meta:
+            return
+        source = self._source() if self._source is not None else None
+        if source is not None:
+            source._follow()
+        written = source or self
+        self._write(int(written.fw_bits), int(written.bw_bits))
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        metadata = getattr(destination, "_metadata", {}).get(prefix[:-1])
+        if metadata is not None:
+            metadata["quantiser"] = self.config.quantiser
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, local_metadata: Mapping[str, Any], *args: Any
+    ) -> None:
+        self.check_state(local_metadata)
+        if not any(prefix + name in state_dict for name in self._buffers):
+            # The state of a float model: weights are all it has to say.
+            if self.soft_bits is not None:
+                state_dict.setdefault(f"{prefix}soft_bits.beta", self.soft_bits.beta.detach())
+            return
+        if self._holder is not None and self._holder() is not None:
+            for name in ("fw_bits", "bw_bits"):
+                state_dict[prefix + name] = getattr(self, name).clone()
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
+        self._source = None
+        if not self.fw_bits.is_meta:
+            self._write(int(self.fw_bits), int(self.bw_bits))
+
+    def check_state(self, metadata: Mapping[str, Any]) -> None:
+        """Raise `ValueError` if ``metadata`` of a state dict says that another quantiser made it."""
+        made_by = metadata.get("quantiser", self.config.quantiser)
+        if made_by != self.config.quantiser:
+            raise ValueError(
+                f"state of layer {self.name} is of quantiser {made_by!r}; allowed: {self.config.quantiser}"
+            )
+
+    def _apply(self, *args: Any, **options: Any) -> LayerPrecision:
+        self._follow()
+        super()._apply(*args, **options)
+        self._written = self._versions()
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> LayerPrecision:
+        new = type(self).__new__(type(self))
+        memo[id(self)] = new
+        self._follow()
+        vars(new).update(copy.deepcopy(vars(self), memo))
+        new._source, new._holder, new._written = weakref.ref(self), None, new._versions()
+        return new
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._follow()
+        return vars(self) | {"_source": None, "_holder": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._written = self._versions()
 
     def extra_repr(self) -> str:
         fw, bw = self.get_bits()
@@ -136,6 +306,25 @@ def part_precision(module: nn.Module, part: str) -> LayerPrecision:
     item = module.get_submodule(f"precision_{part}")
     assert isinstance(item, LayerPrecision)
     return item
+
+
+def without_precision(kind: type[Layer], module: nn.Module) -> Layer:
+    """A quantised layer as a float one: all it holds but its precisions."""
+    new = adopt(kind, module)
+    for name, child in module.named_children():
+        if isinstance(child, LayerPrecision):
+            delattr(new, name)
+    return new
+
+
+def _recomputing() -> bool:
+    """Whether a backward pass is under way: a forward inside one is a checkpointed one, run again."""
+    return not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1
+
+
+def _version(x: Tensor) -> int:
+    """How often ``x`` was written to; inference tensors do not count."""
+    return 0 if x.is_inference() else x._version
 
 
 class LearnedBits(nn.Module):

@@ -20,6 +20,8 @@ class Quantiser(ABC):
     """Activations need a range: the batch's in training, a running average in evaluation."""
     least_bits = 1
     """Lowest precision with a meaning."""
+    numbers_whole_batch = False
+    """Its noise is numbered over the batch of all processes, instead of each process drawing its own."""
     learnable_precision = True
     """A gradient reaches ``soft_bits``."""
 

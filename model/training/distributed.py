@@ -18,6 +18,7 @@ from torch.autograd import Function
 
 from cpt.model.functional import Noise, Range
 from cpt.model.layers import FixedPointBatchNorm2d
+from cpt.model.layers.adopt import adopt
 from cpt.model.quantisers import DoReFa, Quantiser, Sbm, Wageubn
 from cpt.model.quantize import precisions, replace_
 
@@ -73,8 +74,10 @@ class Processes:
         """Make a quantised model use the statistics of the whole batch; in place."""
         if self.world == 1:
             return
-        for item in precisions(model).values():
-            item.quantiser = _shared(item.quantiser, self.rank)
+        items = list(precisions(model).values())
+        shared_quantisers = [_shared(item.quantiser, self.rank) for item in items]
+        for item, quantiser in zip(items, shared_quantisers, strict=True):
+            item.quantiser = quantiser
         shared: dict[nn.Module, nn.Module] = {}
         for module in model.modules():
             if type(module) is nn.BatchNorm2d:
@@ -112,12 +115,12 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
 
     @classmethod
     def from_float(cls, norm: nn.BatchNorm2d) -> SharedBatchNorm2d:
-        """A layer that shares the parameters and buffers of ``norm``."""
-        new = cls(norm.num_features, norm.eps, norm.momentum, device="meta")
-        new.weight, new.bias = norm.weight, norm.bias
-        new.running_mean, new.running_var = norm.running_mean, norm.running_var
-        new.num_batches_tracked = norm.num_batches_tracked
-        return new.train(norm.training)
+        """A layer with all that ``norm`` holds."""
+        return adopt(cls, norm)
+
+    def to_float(self) -> nn.BatchNorm2d:
+        """The layer that this one was made from, with the weights and statistics of now."""
+        return adopt(nn.BatchNorm2d, self)
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W)."""
@@ -170,13 +173,16 @@ class SumOverProcesses(Function):
 class SharedSbm(Sbm):
     """SBM with the ranges of all processes' parts."""
 
+    numbers_whole_batch = True
+
     def __init__(self, own: Sbm, rank: int) -> None:
         super().__init__(own.floor, own.forward_weights_in_dx)
         self.rank = rank
 
     def tensor_range(self, x: Tensor) -> Range:
         found = super().tensor_range(x)
-        ends = torch.stack((-found.lo, found.hi))
+        # Not a number becomes infinite: a maximum may lose it, and all processes are to stop together.
+        ends = torch.stack((-found.lo, found.hi)).nan_to_num(torch.inf, torch.inf, -torch.inf)
         dist.all_reduce(ends, dist.ReduceOp.MAX)
         return Range(-ends[0], ends[1])
 
@@ -186,6 +192,8 @@ class SharedSbm(Sbm):
 
 class SharedDoReFa(DoReFa):
     """DoReFa, whose ranges are per sample, with the noise of this process's samples."""
+
+    numbers_whole_batch = True
 
     def __init__(self, rank: int) -> None:
         self.rank = rank
@@ -197,6 +205,8 @@ class SharedDoReFa(DoReFa):
 class SharedWageubn(Wageubn):
     """WAGEUBN with the largest error of all processes' parts."""
 
+    numbers_whole_batch = True
+
     def largest(self, grad: Tensor) -> Tensor:
         found = super().largest(grad)
         dist.all_reduce(found, dist.ReduceOp.MAX)
@@ -204,11 +214,20 @@ class SharedWageubn(Wageubn):
 
 
 def _shared(own: Quantiser, rank: int) -> Quantiser:
-    if isinstance(own, Sbm):
+    """``own`` with the statistics of the whole batch; raises `ValueError` where nobody knows how."""
+    if own.numbers_whole_batch:
+        return own
+    # Exact classes: what a subclass does differently would be lost.
+    if type(own) is Sbm:
         return SharedSbm(own, rank)
-    if isinstance(own, Wageubn):
+    if type(own) is Wageubn:
         return SharedWageubn(own.flagged_errors)
-    return SharedDoReFa(rank)
+    if type(own) is DoReFa:
+        return SharedDoReFa(rank)
+    raise ValueError(
+        f"quantiser is {type(own).__name__} under torchrun; allowed: Sbm, DoReFa, Wageubn, "
+        "or one that sets numbers_whole_batch"
+    )
 
 
 def _own_noise(noise: Noise | None, grad: Tensor, rank: int) -> Noise | None:

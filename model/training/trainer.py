@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from cpt.model.data.order import DROPOUT_STREAM
 from cpt.model.guard import check_step
+from cpt.model.layers import NonFiniteInput
 from cpt.model.noise import noise_key
 from cpt.model.optimiser import FixedPointSGD
 from cpt.model.quantize import precision, quantize_
@@ -135,7 +137,13 @@ class TorchTrainer:
         config, processes, epoch = self.config, self.processes, self.epoch
         inputs, targets = inputs.to(processes.device), targets.to(processes.device)
         bits = self.method.bits()
-        outcome = self._forward(self.network, inputs, targets)
+        try:
+            outcome = self._forward(self.network, inputs, targets)
+        except NonFiniteInput:  # before there is a loss; the guard names the layer that it comes from
+            check_step(
+                self.model, self.step, math.nan, 0.0, lambda: self._forward(self.model, inputs, targets)
+            )
+            raise
         count = outcome.sums["count"] * processes.world
         self.optimiser.zero_grad()
         (outcome.sums["loss"] / count).backward()
