@@ -164,7 +164,7 @@ def _weights(module: nn.Module) -> list[str]:
         return []
     own = dict(module.named_parameters(recurse=False))
     if isinstance(made := getattr(module, "parametrizations", None), nn.ModuleDict):
-        own |= {name: next(iter(item.parameters())) for name, item in made.items()}
+        own |= {name: max(item.parameters(), key=lambda part: part.numel()) for name, item in made.items()}
     return [
         name
         for name, parameter in own.items()

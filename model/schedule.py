@@ -60,8 +60,10 @@ def bits_pair(bits: int | tuple[int, int]) -> tuple[int, int]:
 
 
 def hold_ints(record: object, **values: int) -> None:
-    """Set fields of a frozen record to Python ints."""
+    """Set fields of a frozen record to Python ints; raises `ValueError` for what is no integer."""
     for name, value in values.items():
+        if not isinstance(value, Integral):
+            raise ValueError(f"{name} is {value!r}; allowed: an integer")
         object.__setattr__(record, name, int(value))
 
 
@@ -92,6 +94,7 @@ class _Bounded:
 
     def __post_init__(self) -> None:
         hold_ints(self, lo=check_bits("lo", self.lo), hi=check_bits("hi", self.hi))
+        hold_ints(self, total_steps=self.total_steps)
         if self.lo > self.hi:
             raise ValueError(f"lo is {self.lo}; allowed: at most hi ({self.hi})")
         if self.total_steps < 1:
@@ -122,6 +125,7 @@ class _Cyclic(_Bounded):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        hold_ints(self, cycles=self.cycles)
         if not 1 <= self.cycles <= self.total_steps:
             raise ValueError(f"cycles is {self.cycles}; allowed: 1..total_steps ({self.total_steps})")
 
@@ -182,6 +186,7 @@ class Stages:
         if not 1 <= len(self.stages) <= self.total_steps:
             raise ValueError(f"stages are {len(self.stages)}; allowed: 1..total_steps ({self.total_steps})")
         object.__setattr__(self, "stages", tuple(check_bits("stage", bits) for bits in self.stages))
+        hold_ints(self, total_steps=self.total_steps)
 
     @property
     def highest(self) -> int:
@@ -200,7 +205,7 @@ class Delayed:
     curve: Curve
 
     def __post_init__(self) -> None:
-        hold_ints(self, before=check_bits("before", self.before, full_precision=True))
+        hold_ints(self, before=check_bits("before", self.before, full_precision=True), start=self.start)
         if self.start < 0:
             raise ValueError(f"start is {self.start}; allowed: at least 0")
 
@@ -240,6 +245,7 @@ class RandomEvery(_Bounded):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        hold_ints(self, every=self.every, seed=self.seed)
         if self.every < 1:
             raise ValueError(f"every is {self.every}; allowed: at least 1")
 

@@ -57,3 +57,10 @@ def test_the_layer_of_a_broken_gradient_is_named(net):
 def test_an_overflow_outside_the_layers_is_told_apart(net):
     with pytest.raises(TrainingDiverged, match="every gradient is finite, their norm overflows"):
         check(net, math.inf)
+
+
+def test_an_input_that_is_not_finite_before_any_layer_is_named():
+    net = quantize_(nn.Sequential(nn.Linear(3, 2)))
+    message = r"^loss is nan at step 7: input of layer 0 ranges from nan to nan; allowed: finite numbers"
+    with pytest.raises(TrainingDiverged, match=message):
+        check_step(net, 7, math.nan, 0.0, lambda: net(torch.full((5, 3), math.nan)))

@@ -11,8 +11,19 @@ import cpt
 from cpt.model import architecture, bitops, networks
 from cpt.model.config import QuantConfig
 from cpt.model.layer_summary import summary
+from cpt.model.layers import LayerPrecision, QuantConv2d, QuantLinear
 from cpt.model.ldp import LearnedPrecision
-from cpt.model.quantize import precision, precisions, quantize_, set_precision
+from cpt.model.quantize import (
+    QUANTISABLE,
+    dequantize_,
+    float_layers,
+    precision,
+    precisions,
+    quantize_,
+    register,
+    set_precision,
+)
+from cpt.model.schedulers import StaticPrecision
 
 torch.set_num_threads(1)
 
@@ -47,6 +58,148 @@ def test_filter_chooses_layers_by_name_and_module():
         net, filter_fn=lambda module, name: name.startswith("blocks.1") and module.kernel_size == (3, 3)
     )
     assert set(precisions(net)) == {"blocks.1.0.conv", "blocks.1.1.conv"}
+
+
+@pytest.mark.parametrize(
+    "old_order",
+    [
+        lambda name, _: name == "0",
+        lambda fqn, layer: fqn == "0",
+        lambda module, name: name == "0",
+        lambda m, n: n == "0",
+    ],
+)
+def test_a_filter_in_the_old_order_still_works_by_its_first_parameters_name(old_order):
+    net = quantize_(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)), filter_fn=old_order)
+    assert list(precisions(net)) == ["0"]
+    set_precision(net, fw=3, filter_fn=old_order)
+    assert net[0].precision.get_bits()[0] == 3
+
+
+def test_a_filter_that_takes_nothing_or_fails_says_how_it_is_called():
+    net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    with pytest.raises(
+        ValueError, match=r"^filter_fn takes 0 of 2 layers; allowed: at least 1 .*\(module, name\)"
+    ):
+        quantize_(net, filter_fn=lambda n, m: n == "0")
+    with pytest.raises(
+        ValueError, match=r"^filter_fn failed at '0': .*it is called filter_fn\(module, name\)"
+    ):
+        quantize_(net, filter_fn=lambda n, m: n.startswith("0"))
+
+
+def test_layer_numbers_go_on_over_several_calls():
+    net = nn.Sequential(nn.Linear(2, 2), nn.LSTM(2, 2), nn.Linear(2, 2))
+    for number in ("1", "0", "2"):
+        quantize_(net, QuantConfig(), lambda module, name, number=number: name == number)
+    assert sorted(item.layer for item in precisions(net).values()) == [0, 1, 2, 3]
+
+
+def test_parts_quantised_on_their_own_are_numbered_apart_by_the_scheduler():
+    net = nn.Sequential(nn.Sequential(nn.Linear(2, 2)), nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)))
+    for part in net:
+        quantize_(part)
+    assert [item.layer for item in precisions(net).values()] == [0, 0, 1]
+    StaticPrecision(net, 8)
+    assert [item.layer for item in precisions(net).values()] == [0, 2, 1]
+
+
+class Scaled(nn.Conv2d):
+    """A subclass, as standardised convolutions are."""
+
+
+class Functional(nn.Module):
+    """A weight of its own, in no layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Parameter(torch.ones(3, 3))
+
+    def forward(self, x):
+        return x @ self.table
+
+
+def test_what_stays_float_is_reported_by_name_and_reason():
+    net = nn.ModuleDict(
+        {
+            "done": nn.Linear(3, 3),
+            "attention": nn.MultiheadAttention(4, 2),
+            "left": nn.Linear(3, 3),
+            "sub": Scaled(1, 2, 3),
+            "up": nn.ConvTranspose2d(2, 2, 3),
+            "gru": nn.GRU(2, 2),
+            "own": Functional(),
+            "normed": nn.utils.parametrizations.weight_norm(nn.Conv1d(2, 2, 3)),
+            "words": nn.Embedding(5, 3),
+            "norm": nn.LayerNorm((3, 3)),
+            "lazy": nn.LazyLinear(3),
+        }
+    )
+    quantize_(net, filter_fn=lambda module, name: name != "left")
+    found = float_layers(net)
+    assert list(found) == ["left", "sub", "up", "gru", "own", "normed", "lazy"]
+    assert found["left"] == "Linear (weight): left out"
+    assert found["sub"].startswith("Scaled (weight): a subclass of Conv2d; allowed: ")
+    assert found["own"].startswith("Functional (table): no type that is known")
+    assert found["normed"].startswith("Conv1d (weight): no type")
+    assert found["gru"].startswith("GRU (weight_ih_l0, weight_hh_l0): ")
+
+
+def test_strict_refuses_what_would_stay_float_and_changes_nothing():
+    def make():
+        return nn.Sequential(
+            nn.Linear(3, 3), nn.MultiheadAttention(4, 2), Scaled(1, 2, 3), nn.Embedding(3, 3)
+        )
+
+    net = make()
+    with pytest.raises(
+        ValueError, match=r"^strict, and 1 would stay float: 2 is a Scaled \(weight\): a subclass"
+    ):
+        quantize_(net, strict=True)
+    assert type(net[0]) is nn.Linear
+    quantize_(net, filter_fn=lambda module, name: name != "2", strict=True)
+    assert len(precisions(net)) == 5
+
+
+def test_users_register_layers_of_their_own(monkeypatch):
+    class Twice(nn.Module):
+        def __init__(self, layer):
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x):
+            return self.layer(self.layer(x))
+
+    monkeypatch.setattr("cpt.model.quantize.QUANTISABLE", dict(QUANTISABLE))
+    register(Scaled, QuantConv2d.from_float)
+    register(
+        nn.ConvTranspose2d,
+        lambda module, config, layer: Twice(QuantLinear.from_float(nn.Linear(2, 2), config, layer)),
+    )
+    net = quantize_(nn.Sequential(Scaled(1, 2, 3), nn.ConvTranspose2d(2, 2, 3), nn.Linear(2, 2)), strict=True)
+    assert [item.layer for item in precisions(net).values()] == [0, 1, 2]
+    assert type(net[1]) is Twice
+    with pytest.raises(ValueError, match=r"^kind is 'x'; allowed: a class derived from torch\.nn\.Module"):
+        register("x", QuantConv2d.from_float)
+
+
+def test_a_registered_layer_without_a_way_back_is_named():
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.precision = LayerPrecision(QuantConfig(), 0)
+
+    with pytest.raises(ValueError, match=r"^layer '0' is a Own without to_float"):
+        dequantize_(nn.Sequential(Own()))
+
+
+def test_a_transformer_goes_back_to_float_with_its_fused_path():
+    layer = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)
+    fused, state = layer.activation_relu_or_gelu, set(layer.state_dict())
+    dequantize_(quantize_(layer))
+    assert layer.activation_relu_or_gelu == fused
+    assert set(layer.state_dict()) == state
+    assert not precisions(layer)
 
 
 def test_a_layer_used_twice_is_replaced_wherever_it_is():

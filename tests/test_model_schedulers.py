@@ -1,10 +1,17 @@
 """Precision schedulers on a model."""
 
+import json
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from cpt.model.quantize import precisions, quantize_
+from cpt.model.config import QuantConfig
+from cpt.model.ldp import LearnedPrecision
+from cpt.model.pfq import ProgressiveFractional
+from cpt.model.quantize import precision, precisions, quantize_, set_precision
+from cpt.model.range_test import RangeTest
 from cpt.model.schedulers import (
     CyclicPrecision,
     ProgressivePrecision,
@@ -131,3 +138,80 @@ def test_precision_of_a_training_loop_reads_like_torch():
         optimiser.step()
         schedule.step()
     assert used == [3, 4, 8]
+
+
+class Bypassing(nn.Module):
+    """Uses a layer's weight without the layer, as Swin's attention does."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.qkv = nn.Linear(3, 3), nn.Linear(3, 3)
+
+    def forward(self, x):
+        return nn.functional.linear(self.first(x), self.qkv.weight)
+
+
+def bypassing():
+    net = quantize_(Bypassing())
+    return net, {"first": 9, "qkv": 9}
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments"),
+    [
+        (lambda net, macs: StaticPrecision(net, 8), ()),
+        (lambda net, macs: ProgressiveFractional(net), (1.0,)),
+        (lambda net, macs: LearnedPrecision(net, (3, 8), macs), ()),
+    ],
+)
+def test_the_first_step_names_a_quantised_layer_that_never_ran(make, arguments):
+    net, macs = bypassing()
+    schedule = make(net, macs)
+    net(torch.randn(2, 3)).sum().backward()
+    with pytest.raises(
+        ValueError, match=r"^quantised but never run: qkv \(is the weight used without its layer"
+    ):
+        schedule.step(*arguments)
+
+
+def test_a_schedule_may_be_stepped_without_a_model_that_runs():
+    net, _ = bypassing()
+    schedule = CyclicPrecision(net, (3, 8), 1, 4)
+    assert [schedule.step()[0] for _ in range(3)][-1] == 8
+
+
+def test_a_layer_left_out_of_the_scheduler_need_not_run():
+    net, _ = bypassing()
+    schedule = StaticPrecision(net, 8, filter_fn=lambda module, name: name != "qkv")
+    net(torch.randn(2, 3))
+    schedule.step()
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint8])
+def test_every_width_may_be_a_numpy_integer(kind):
+    lo, hi = kind(3), kind(8)
+    net = quantize_(nn.Sequential(nn.Linear(3, 3)), QuantConfig(fw=hi, bw=hi, seed=kind(1)))
+    schedules = [
+        CyclicPrecision(net, (lo, hi), kind(2), kind(10), bw=hi, start=kind(2)),
+        CyclicPrecision(net, (lo, hi), 2, 10, bw=(lo, hi)),
+        CyclicPrecision(net, np.array([3, 8], kind), 2, 10, bw=np.array([4, 8], kind)),
+        StaticPrecision(net, hi, hi),
+        ProgressivePrecision(net, (lo, hi), kind(10), bw=hi),
+        ProgressivePrecision(net, (lo, kind(5), hi), 10, bw=(lo, hi), linear=False),
+        RandomPrecision(net, (lo, hi), kind(2), kind(10), bw=hi, seed=kind(3)),
+        ProgressiveFractional(net, (lo, hi), (hi, hi)),
+        LearnedPrecision(net, (lo, hi), {"0": 9}, bw=hi),
+    ]
+    for schedule in schedules[:-2]:
+        assert {type(bits) for _ in range(10) for bits in schedule.step()} == {int}
+    assert {type(bits) for bits in schedules[-2].step(1.0)} == {int}
+    set_precision(net, fw=lo, bw=hi)
+    with precision(net, fw=hi):
+        assert precisions(net)["0"].get_bits() == (8, 8)
+    set_blockwise(net, {"0": lo}, bw=hi)
+    test = RangeTest(bits=(lo, hi), steps=1, window=1, bw=hi)
+    assert {type(bits) for bits, _ in test.run(net, lambda: 0.5).curve} == {int}
+    json.dumps(QuantConfig(fw=hi, bw=lo, seed=kind(2)).as_dict())
+    schedules[3].load_state_dict({"last_step": kind(2)})
+    with pytest.raises(ValueError, match=r"^fw is True; allowed"):
+        QuantConfig(fw=True)

@@ -5,10 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import plain_ddp
 import pytest
 import torch
 import torch_losses
+from torch import nn
 
+from cpt.model.quantisers import DoReFa, Quantiser, Sbm, Wageubn
+from cpt.model.quantize import quantize_
 from cpt.model.training.distributed import Processes
 
 SCRIPT = Path(torch_losses.__file__)
@@ -76,3 +80,38 @@ def test_ranges_and_noise_are_those_of_the_whole_batch(found, name):
 def test_a_batch_that_does_not_divide_is_refused():
     with pytest.raises(ValueError, match="batch-size is 9; allowed: a multiple of the 2 processes"):
         Processes(torch.device("cpu"), 0, 2).check_batch(9)
+
+
+def test_under_plain_data_parallelism_every_process_draws_its_own_noise(tmp_path):
+    """The first what one process alone draws; whole-batch numbering is another matter."""
+    done = subprocess.run(
+        [*TORCHRUN, plain_ddp.__file__, str(tmp_path)], capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 0, done.stderr
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
+    assert first["alone"] == second["alone"] == first["own"]
+    assert second["own"] != first["own"]
+    assert first["shared"] != second["shared"]
+    assert first["shared"] == pytest.approx(first["own"])
+    assert first["ddp"] == second["ddp"]
+    assert first["steps"] == second["steps"] == 2
+
+
+@pytest.mark.parametrize("base", [Quantiser, Sbm, DoReFa, Wageubn])
+def test_a_quantiser_that_nobody_knows_how_to_share_is_refused_and_nothing_changed(base):
+    class Own(base):
+        def weight(self, w, bits, soft_bits=None):
+            return w
+
+        def activation(self, x, bits, found, inside, soft_bits=None):
+            return x
+
+        def gradient(self, y, bits, key, channels_first):
+            return y
+
+    net = quantize_(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)))
+    net[1].precision.quantiser = Own()
+    with pytest.raises(ValueError, match=r"^quantiser is Own under torchrun; allowed: Sbm, DoReFa, Wageubn"):
+        Processes(torch.device("cpu"), 0, 2).share(net)
+    assert type(net[0].precision.quantiser) is Sbm
+    assert type(net[1].precision.quantiser) is Own

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.fx
 from torch import Tensor, nn
 
 from cpt.model.config import QuantConfig
@@ -111,7 +110,8 @@ class LayerPrecision(nn.Module):
 
     def activation(self, x: Tensor) -> Tensor:
         """The layer's input, quantised; in training its range moves the running average."""
-        self._begin(x)
+        self.has_run = True
+        self._follow()
         if self._full_fw:
             return x
         if x.dtype in _HALF:
@@ -143,21 +143,6 @@ class LayerPrecision(nn.Module):
             return y
         key = noise_key(self._seed(), self._count(), self.layer)
         return self.quantiser.gradient(y, self.bw_bits, key, channels_first)
-
-    def _begin(self, x: Tensor) -> None:
-        """Look at what may have changed since the last forward, and refuse what cannot work."""
-        self.has_run = True
-        if torch.compiler.is_compiling():
-            return
-        self._follow()
-        if self.in_full_precision:
-            return
-        if isinstance(x, torch.fx.Proxy) or torch._C._are_functorch_transforms_active():
-            kind = "torch.fx tracing" if isinstance(x, torch.fx.Proxy) else "a transform of torch.func"
-            raise ValueError(
-                f"layer {self.name} is quantised and under {kind}; allowed: autograd, torch.compile "
-                "(dequantize_ gives a float model)"
-            )
 
     def _count(self) -> Tensor:
         """The number of this training forward; counts it, unless checkpointing computes it again."""
