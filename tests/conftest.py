@@ -31,3 +31,55 @@ def refusal(tmp_path, capsys):
         return captured.err
 
     return of
+
+
+SLOW = {
+    # compiled or simulated hardware, at length
+    "test_hw_export",
+    "test_sim_bench_blocks",
+    "test_sim_fast_commands",
+    "test_sim_fast_cycles",
+    "test_sim_fast_odd_programs",
+    "test_sim_rtl_harness",
+    "test_sim_rtl_regression",
+    "test_vivado_check",
+    "test_vivado_lut_sites",
+    "test_vivado_scripts",
+    # installations and child processes
+    "test_board_coverage",
+    "test_board_package",
+    "test_board_training",
+    "test_cpt_wheel",
+    # training, more than a few steps
+    "test_cpt_results",
+    "test_cpt_torch_train",
+    "test_cpt_train",
+    "test_model_accelerator",
+    "test_model_landscape",
+    "test_model_training_distributed",
+    "test_model_training_range_test",
+    "test_model_training_resume",
+    "test_model_training_trainer",
+}
+"""Files that are slow as a whole; a single slow test carries the marker itself."""
+RTL = {
+    "test_cpt_check",
+    "test_host_driver",
+    "test_host_driver_rtl",
+    "test_hw_export",
+    "test_sim_bench_blocks",
+    "test_sim_fast_cycles",
+    "test_sim_fast_odd_programs",
+    "test_sim_rtl_harness",
+    "test_sim_rtl_regression",
+}
+"""Files that compile Verilog: without a C++ compiler, ``pytest -m "not rtl"``."""
+
+
+def pytest_collection_modifyitems(items):
+    """The markers of whole files."""
+    for item in items:
+        if item.path.stem in SLOW:
+            item.add_marker(pytest.mark.slow)
+        if item.path.stem in RTL:
+            item.add_marker(pytest.mark.rtl)

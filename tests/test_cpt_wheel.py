@@ -9,8 +9,6 @@ from wheels import Fresh, build, copy_sources, packed, shipped
 
 import cpt
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory):
