@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cpt.data import DIGITS
 from cpt.options import TRAINING
+from cpt.public_flags import FIELDS
 from cpt.torch_options import MACHINE, TORCH
 
 
@@ -18,7 +19,7 @@ def add_task_options(parser: argparse.ArgumentParser, fields: Sequence[str]) -> 
     names that are added later keep their defaults.
     """
     known = (*TRAINING, *TORCH)
-    parser.set_defaults(**dict.fromkeys([*(option.field for option in known), *MACHINE]))
+    parser.set_defaults(**dict.fromkeys([*(option.field for option in known), *MACHINE, *FIELDS]))
     parser.add_argument("--data", default=DIGITS, metavar="NAME", help=f"as of cpt train (default: {DIGITS})")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where the files of --data are")
     parser.add_argument("--scale", type=int, metavar="N", help="super-resolution factor (default: 4)")

@@ -17,9 +17,10 @@ from cpt.hw.contract import ContractError
 from cpt.model.units import change, gbitops, metric, precision
 from cpt.options import AUTO, TRAINING
 from cpt.progress import Progress
+from cpt.public_flags import settle
 from cpt.run_folder import STATIC
 from cpt.table import align, paragraph
-from cpt.torch_options import TORCH, InSteps, settle
+from cpt.torch_options import TORCH
 
 if TYPE_CHECKING:
     from cpt.model.training import Task, TorchConfig
@@ -176,7 +177,7 @@ def _values(arguments: argparse.Namespace, defaults: dict[str, Any]) -> dict[str
         given["fw"] = _to_be_tested(fw, defaults) if fw[0] == AUTO else (fw[0], fw[-1])
     if given.get("method") == "pfq" and "fw" in given:
         raise ValueError(f"fw is {' '.join(map(str, given['fw']))} with method pfq; allowed: --pfq-fw")
-    for field in {"pfq_fw", "pfq_bw"} & set(given):
+    for field in {"pfq_fw", "pfq_bw", "lr_drops"} & set(given):
         given[field] = tuple(given[field])
     if "bw" in given:
         given["bw"] = (given["bw"], given["bw"])
@@ -189,11 +190,6 @@ def _values(arguments: argparse.Namespace, defaults: dict[str, Any]) -> dict[str
     values = {**defaults, **given}
     if "fw" in values and values["fw"][0] == values["fw"][1]:
         values.setdefault("method", "static")
-    start = values.get("swa_start")
-    if isinstance(start, InSteps):
-        if not values.get("steps"):
-            raise ValueError(f"swa_start is {start} steps; allowed: together with --iters or --steps")
-        values["swa_start"] = start / values["steps"]
     return values
 
 

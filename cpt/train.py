@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from cpt import run_folder, torch_options, torch_train
+from cpt import public_flags, run_folder, torch_options, torch_train
 from cpt.check import RtlCheck, as_json, verdict
 from cpt.data import DIGITS, load_dataset
 from cpt.devices import (
@@ -98,6 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
     run_folder.check_arguments(arguments)
     check_device(arguments.device, (*DEVICES, *TORCH_DEVICES))
     check_options(arguments, USED_BY)
+    public_flags.check_device(arguments, TORCH_DEVICES)
     if arguments.device in TORCH_DEVICES:
         return torch_train.run(arguments)
     for name, default in SIMULATION.items():

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -13,10 +14,11 @@ import torch
 from PIL import Image
 
 from cpt import train as command
+from cpt.command_line import OneLineParser
 from cpt.main import main
 from cpt.model.run import CHECKPOINT, METRICS, SUMMARY
 from cpt.model.training import TorchConfig
-from cpt.torch_options import settle
+from cpt.public_flags import FLAGS, settle
 from cpt.torch_train import _values, make_task
 
 ROOT = Path(__file__).parent.parent
@@ -113,11 +115,76 @@ def test_the_public_codes_flags_mean_what_they_mean_there(capsys):
     assert config.swa_start == 0.75
     config, _ = parsed("--num_bits", "6", "--num_grad_bits", "8", "--iters", "10", "--warm_up")
     assert (config.method, config.fw, config.bw, config.warmup_steps) == ("static", (6, 6), (8, 8), 400)
+    assert (config.warmup_lr, config.lr_drops) == (0.01, ())
     assert parsed("--num_bits", "0", "--iters", "5")[0].method == "fp32"
-    assert not capsys.readouterr().err
+    assert capsys.readouterr().err.splitlines() == [
+        "cpt train: --swa_start: weights are averaged after every epoch from there, not every 1170 iterations"
+    ]
     _, arguments = parsed("--print_freq", "10", "--eval_every", "390", "--num_bits", "8")
     assert arguments.fw == [8]
     assert "--print_freq has no effect here" in capsys.readouterr().err
+
+
+def test_the_bits_of_the_public_code_do_not_depend_on_the_order_of_its_flags(capsys):
+    cyclic = ("--is_cyclic_precision", "--cyclic_num_bits_schedule", "3", "8", "--data", "digits")
+    for options in (("--num_bits", "8", *cyclic), (*cyclic, "--num_bits", "8")):
+        assert (parsed(*options)[0].method, parsed(*options)[0].fw) == ("cpt", (3, 8))
+    assert parsed("--num_bits", "0", "--num_grad_bits", "0")[0].method == "fp32"
+    _, config = settled("--arch", "cifar10_resnet_38")
+    assert (config.method, config.lr_schedule, config.lr_drops) == ("fp32", "step", (32_000, 48_000))
+    _, config = settled("--arch", "cifar10_resnet_38", "--fw", "3", "6")
+    assert (config.method, config.fw) == ("cpt", (3, 6))
+    capsys.readouterr()
+    settled("--arch", "cifar10_resnet_38", "--num_bits", "8")
+    assert "gradients have 8 bits here, full precision there" in capsys.readouterr().err
+
+
+def test_the_learning_rates_of_the_public_code_are_its_own(capsys):
+    _, config = settled("--arch", "cifar10_resnet_38", "--lr_schedule", "linear", "--warm_up")
+    assert (config.lr_schedule, config.warmup_steps, config.warmup_lr) == ("linear", 400, 0.01)
+    _, config = settled(
+        "--arch", "cifar10_resnet_38", "--lr_schedule", "anneal_cosine", "--step_ratio", "0.2"
+    )
+    assert (config.lr_schedule, config.lr_drop_ratio, config.warmup_steps) == ("anneal_cosine", 0.2, 0)
+    assert not capsys.readouterr().err
+    settled("--arch", "cifar10_resnet_38", "--iters", "100")
+    assert "the rate falls at iterations 32000 and 48000 as there, the run has 100" in capsys.readouterr().err
+
+
+SAMPLES = {
+    "--arch": "cifar10_resnet_38",
+    "--lr_schedule": "linear",
+    "--cmd": "train",
+    "--cyclic_num_bits_schedule": "3 8",
+    "--cyclic_num_grad_bits_schedule": "8 8",
+    "--num_bits": "8 --num_grad_bits 8",
+}
+
+
+@pytest.mark.parametrize("flag", FLAGS, ids=lambda flag: flag.name)
+def test_every_flag_of_the_public_code_does_what_its_row_says(flag, capsys):
+    """An equal one says nothing, a different one says a line, a refused one ends in a line."""
+    value = "" if flag.count == 0 else SAMPLES.get(flag.name, "8")
+    context = "--is_cyclic_precision" if flag.name.startswith("--cyclic") else ""
+    context += " --num_bits 8" if flag.name == "--num_grad_bits" else ""
+    parser = OneLineParser()
+    command.add_arguments(parser)
+    words = [*context.split(), flag.name, *value.split()]
+    if flag.status == "refused":
+        with pytest.raises(SystemExit):
+            parser.parse_args(words)
+        assert "of the public CPT code is refused: " in capsys.readouterr().err
+        return
+    settle(parser.parse_args([*words, "--iters", "64000"] if flag.name == "--swa_start" else words))
+    assert capsys.readouterr().err.count("\n") == (flag.status == "different")
+
+
+def test_the_page_has_a_row_for_every_flag_of_the_public_code():
+    page = (ROOT / "docs" / "training.md").read_text()
+    table = page.partition("## Coming from the public CPT code")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?`) \| (\w+) \|", table, re.M)
+    found = {name: status for names, status in rows for name in re.findall(r"`(-\w|--\w+)", names)}
+    assert found == {flag.name: flag.status for flag in FLAGS}
 
 
 CIFAR_EXAMPLE = (
@@ -152,7 +219,7 @@ def test_the_examples_of_the_public_code_mean_what_they_mean_there():
     assert (arguments.data, config.model) == ("imagenet", "resnet34")
     assert (config.epochs, config.batch_size) == (120, 256)
     assert (config.per, config.cycles) == ("iteration", 32)
-    assert (config.warmup_steps, config.lr_drop_epochs) == (400, 30)
+    assert (config.warmup_steps, config.lr_drop_epochs) == (0, 30)
     assert arguments.resume is False
     _, config = settled("--arch", "cifar10_resnet_38", "--iters", "100", "--num_bits", "8")
     assert (config.steps, config.method) == (100, "static")
@@ -198,6 +265,9 @@ WRONG = [
     (["--check-rtl"], "--check-rtl is given for device 'cpu'; allowed: fast"),
     (["--resume", "--run-name", "never"], "checkpoint.npz does not exist"),
     (["--run-name", "../up"], "run-name is '../up'; allowed: letters, digits"),
+    (["--lr_schedule", "cosine"], "lr_schedule is 'cosine'; allowed: piecewise, linear, anneal_cosine"),
+    (["--num_grad_bits", "8", "--num_bits", "0"], "num_grad_bits is 8 with num_bits 0"),
+    (["--cmd", "test"], "cmd is 'test'; allowed: train"),
     (["--arch", "vgg"], "arch is 'vgg'; allowed: cifar10_resnet_N"),
     (["--batch-size", "5000"], "batch-size is 5000; allowed: 1..1438"),
     (["--steps", "0", "--swa_start", "4"], "swa_start is 4.0 steps; allowed: together with --iters"),

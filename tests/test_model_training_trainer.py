@@ -217,6 +217,13 @@ def test_learning_rates_follow_their_schedules():
     assert rates("step", drop_steps=3) == pytest.approx([1, 1, 1, 0.1, 0.1, 0.1, 0.01, 0.01])
     cosine, cyclic = rates("cosine"), rates("cyclic", cycles=2)
     assert cosine == pytest.approx([0.5 * (1 + math.cos(math.pi * step / 8)) for step in range(8)])
+    assert rates("step", drops=(2, 6), drop_ratio=0.5) == [1, 1, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25]
+    assert rates("constant", warmup_steps=2, warmup_rate=0.01) == [0.01, 0.01, 1, 1, 1, 1, 1, 1]
+    assert rates("linear")[:5] == [1] * 5
+    assert rates("linear")[5:] == pytest.approx(
+        [1 - 0.99 * (share - 0.5) / 0.4 for share in (0.625, 0.75, 0.875)]
+    )
+    assert rates("anneal_cosine") == pytest.approx([0.01 + 0.99 * value for value in rates("cosine")])
     assert cyclic[:4] == cyclic[4:] == pytest.approx(cosine[::2])
 
 

@@ -64,7 +64,13 @@ class TorchConfig(RunConfig):
     lr_cycles: int = 3
     lr_drop_epochs: int = 0
     """Schedule ``step``: times 0.1 every so many epochs; 0: at 50 % and 75 % of the run."""
+    lr_drops: tuple[int, ...] = ()
+    """Schedule ``step``: falls at these steps instead."""
+    lr_drop_ratio: float = 0.1
+    """What the rate is multiplied by at a fall; its square is the end of ``anneal_cosine``."""
     warmup_steps: int = 0
+    warmup_lr: float = 0.0
+    """Constant rate of the warm-up; 0: it rises in a straight line."""
     momentum: float = 0.9
     weight_decay: float = 1e-4
     clip: float = 0.0
@@ -87,6 +93,9 @@ class TorchConfig(RunConfig):
         self._at_least(1, "every", "lr_cycles", "sequence")
         self._at_least(0, "delay", "warmup_steps", "lr_drop_epochs")
         self._at_most(swa_start=1.0, clip=math.inf, dropout=1.0)
+        self._at_most(lr_drop_ratio=1.0, warmup_lr=100.0)
+        if any(step < 0 for step in self.lr_drops):
+            raise ValueError(f"lr-drops is {' '.join(map(str, self.lr_drops))}; allowed: steps from 0")
         self._at_most(ldp_target=1.0, ldp_alpha=math.inf, ldp_lr=math.inf, pfq_eps=math.inf)
         if self.method == "ldp":
             self._require("fw", self.fw[0] < self.fw[1], "two different bounds for ldp")

@@ -85,6 +85,9 @@ class TorchTrainer:
             config.lr_cycles,
             config.warmup_steps,
             config.lr_drop_epochs * self.steps_per_epoch,
+            config.lr_drops,
+            config.lr_drop_ratio,
+            config.warmup_lr,
         )
         torch.manual_seed(config.seed)
         model = quantize_(build_network(config, task), config.quantisation())
