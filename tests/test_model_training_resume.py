@@ -164,6 +164,26 @@ def test_another_runs_checkpoint_is_refused(saved, tmp_path):
         resume(tmp_path / "nothing")
 
 
+def test_a_run_is_not_resumed_where_sums_may_round_otherwise(saved, monkeypatch):
+    """Threads, instructions and version of torch decide the last bits of its float32 sums."""
+    for name, function, here in (
+        ("threads", "torch.get_num_threads", 3),
+        ("cpu_capability", "torch.backends.cpu.get_cpu_capability", "another"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(function, lambda here=here: here)
+            with pytest.raises(
+                CheckpointError, match=f"has {name} .*, here {here}; allowed: the run"
+            ) as caught:
+                resume(saved)
+            assert "\n" not in str(caught.value)
+    with monkeypatch.context() as patch:
+        patch.setattr("torch.__version__", "1.0")
+        with pytest.raises(CheckpointError, match=r"has torch .*, here 1\.0; allowed: the run"):
+            resume(saved)
+    assert resume(saved).trainer.finished
+
+
 def test_momentum_is_in_the_checkpoint(saved):
     arrays, _ = checkpoint.load(saved / CHECKPOINT)
     momenta = [array for name, array in arrays.items() if name.endswith("momentum_buffer")]

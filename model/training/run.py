@@ -32,16 +32,11 @@ class TorchRun(Run[TorchTrainer]):
         stated = {
             "device": processes.device.type,
             "processes": processes.world,
+            **arithmetic(processes.device, compiled=trainer.network is not trainer.model),
             **trainer.task.describe(),
         }
         super().__init__(name, trainer, folder, stated, processes.leads)
         self.save_every = save_every
-        self.environment = {
-            "torch": torch.__version__,
-            "threads": torch.get_num_threads(),
-            "compiled": trainer.network is not trainer.model,
-        }
-        """Recorded, but another one may resume: then float32 sums may differ in their last bits."""
 
     def train(
         self,
@@ -78,7 +73,6 @@ class TorchRun(Run[TorchTrainer]):
         }
         result: dict[str, Any] = {
             **self.stated,
-            **self.environment,
             **figures,
             "weights_sha256": weights_sha256(trainer.model),
             "eval_bits": last["eval_bits"],
@@ -110,3 +104,16 @@ class TorchRun(Run[TorchTrainer]):
             "eval_bits": "learned" if bits is None else bits,
             "gbitops": trainer.work.gbitops,
         }
+
+
+def arithmetic(device: torch.device, *, compiled: bool) -> dict[str, Any]:
+    """What the last bits of torch's float32 sums depend on: a run is resumed with the same, or not at all.
+
+    On a CPU the threads and the widest instructions that torch uses; anywhere torch's version, and whether
+    steps are compiled.
+    """
+    found: dict[str, Any] = {"torch": torch.__version__, "compiled": compiled}
+    if device.type == "cpu":
+        found["threads"] = torch.get_num_threads()
+        found["cpu_capability"] = torch.backends.cpu.get_cpu_capability()
+    return found
