@@ -137,3 +137,24 @@ def test_a_program_that_waits_forever_raises_the_watchdog_alike(machines: tuple[
     del rtl["ERROR_INDEX"], fast["ERROR_INDEX"]
     assert rtl == fast
     assert rtl["ERROR"] == 1 << Error.WATCHDOG
+
+
+def test_a_doorbell_far_beyond_the_ring_goes_round_and_round_it_alike(
+    machines: tuple[Backend, Backend],
+) -> None:
+    """A tail of 2**32 - 1: neither machine holds more than a ring of it."""
+    for backend in machines:
+        backend.memory[: 2 * len(END)] = np.frombuffer(END * 2, np.uint8)
+    _write(machines, "RING_BASE", MEMORY_BASE)
+    _write(machines, "RING_LOG2", 1)
+    _write(machines, "RING_TAIL", (1 << 32) - 1)
+    for backend in machines:
+        assert not backend.wait(1000)
+        assert backend.read_register(register("STATUS").offset) == 1
+        assert backend.read_register(register("DONE_TAG").offset) == 77
+    # an instruction that is none ends it
+    for backend in machines:
+        backend.memory[: 2 * len(END)] = 0xFF
+        assert backend.wait(DEADLINE_CYCLES)
+    rtl, fast = map(_state, machines)
+    assert rtl["ERROR"] == fast["ERROR"] != 0

@@ -138,7 +138,8 @@ class FastBackend:
         if not self._running:
             return
         slots, head, size = registers.slots, registers["RING_HEAD"], 1 << registers["RING_LOG2"]
-        count = (registers["RING_TAIL"] - head) % _COUNT
+        # a tail that is further ahead than the ring is long is many laps: one at each look
+        count = min((registers["RING_TAIL"] - head) % _COUNT, size)
         try:
             if count:
                 self._run(self._ring_words(head, count, size), slots, head, size)
@@ -160,7 +161,7 @@ class FastBackend:
             if instruction is None or errors:
                 break
             good.append(instruction)
-        registers["RING_HEAD"] = head + len(good) + bool(errors)
+        registers["RING_HEAD"] = (head + len(good) + bool(errors)) % _COUNT
         registers["ERROR_INDEX"] = (registers["RING_HEAD"] - 1) % size
         batch.extend(words[: len(good)], good)
         timing = self._timekeeper.time(
