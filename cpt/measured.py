@@ -14,12 +14,15 @@ from cpt.host.measure import FORMAT
 from cpt.host.network import ResNet, resnet_depth
 from cpt.hw.contract import CONTRACT_HASH, ArrayConfig, ContractError
 from cpt.model.architecture import cifar_resnet
+from cpt.model.json_files import read_object
 from cpt.sim.fast.forecast import Forecast, ShapeRecorder, total
 from cpt.sim.memory import memory_model
 from cpt.table import align
 
 _NUMBERS = {"epoch": 0, "fw": 1, "bw": 1, "steps": 1, "cycles": 1, "wall_seconds": 0}
 """Fields of a row that are read, and the least each may be."""
+_LARGEST = 65_536
+"""Of an image's sides and of classes."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +73,11 @@ class MeasuredRow:
 def load_report(path: Path) -> Report:
     """Read a file in the format of docs/results-template.md; `HostError` names what is wrong in one line."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise HostError(f"{path} cannot be read ({error}); allowed: a file of measured times") from None
-    if not isinstance(values, dict) or values.get("format") != FORMAT:
-        found = values.get("format") if isinstance(values, dict) else type(values).__name__
-        raise HostError(f"format of {path} is {found!r}; allowed: {FORMAT!r}")
+        values = read_object(path)
+    except ValueError as error:
+        raise HostError(f"{error}; allowed: a file of measured times") from None
+    if values.get("format") != FORMAT:
+        raise HostError(f"format of {path} is {values.get('format')!r}; allowed: {FORMAT!r}")
     if values.get("contract_hash") != f"{CONTRACT_HASH:016x}":
         raise HostError(
             f"{path} was measured with contract {values.get('contract_hash')}; allowed: "
@@ -85,25 +87,31 @@ def load_report(path: Path) -> Report:
         config: dict[str, Any] = {
             name: tuple(v) if isinstance(v, list) else v for name, v in values["config"].items()
         }
-        height, width, channels = values["image_shape"]
+        height, width, channels = (_natural(side, "image_shape") for side in values["image_shape"])
         return Report(
             ArrayConfig(**values["array"]),
             TrainConfig(**config),
             (height, width, channels),
-            int(values["classes"]),
+            _natural(values["classes"], "classes"),
             [_checked(row) for row in values["epochs"]],
         )
     except ContractError as error:
         raise HostError(f"{path}: {error}") from None
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise HostError(f"{path} lacks or misspells {error}; allowed: the fields of {FORMAT}") from None
+
+
+def _natural(value: Any, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _LARGEST:
+        raise ContractError(f"{name} is {value!r}; allowed: 1..{_LARGEST}")
+    return value
 
 
 def _checked(row: dict[str, Any]) -> dict[str, Any]:
     for name, least in _NUMBERS.items():
         value = row[name]
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or value < least or (name != "wall_seconds" and value != int(value)):
+        if not number or not least <= value < 1 << 63 or (name != "wall_seconds" and value != int(value)):
             raise ContractError(f"{name} of an epoch is {value!r}; allowed: a number of at least {least}")
     return row
 

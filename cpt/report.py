@@ -12,8 +12,9 @@ from pathlib import Path
 from cpt.hw.contract import ContractError
 from cpt.model.figures.canvas import FORMATS
 from cpt.model.figures.history import find_histories
-from cpt.model.figures.report import INDEX, write_report
+from cpt.model.figures.report import INDEX, double, write_report
 from cpt.model.files import check_writable
+from cpt.progress import note
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +42,8 @@ def run(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         raise ContractError(str(error)) from None
     index = arguments.out / INDEX
+    for run in double(runs):
+        note(arguments, f"left out of means: {run.folder}, whose settings and seed another run has too")
     if arguments.json:
         figures = [
             {"experiment": e.experiment, "kind": e.kind, "caption": e.caption, "path": str(e.path)}

@@ -256,12 +256,18 @@ def _rows(section: Section, out: Path) -> list[dict[str, Any]]:
 
 def _finished(section: Section, row: Row, out: Path) -> dict[int, dict[str, Any]]:
     """Summaries by seed; those of other settings are refused."""
+    from cpt.model.json_files import read_object
+
     found = {}
     for seed in range(row.seeds):
         path = out / section.name / f"{_slug(row.name)}-{seed}" / "summary.json"
         if path.is_file():
-            summary = json.loads(path.read_text(encoding="utf-8"))
-            if _config(section, row, seed).difference(summary["config"]):
+            try:
+                summary = read_object(path)
+            except ValueError as error:
+                raise ContractError(str(error)) from None
+            config = summary.get("config")
+            if not isinstance(config, dict) or _config(section, row, seed).difference(config):
                 raise ContractError(
                     f"{path} has other settings than this version; allowed: delete its folder"
                 )

@@ -208,6 +208,7 @@ def _with_lower_bound(
 
     ``known``: an earlier start of the run has left it in ``folder``.
     """
+    from cpt.model.json_files import number, read_object
     from cpt.model.range_test import RangeTest
     from cpt.model.training.range_test import find_bounds, guessing
     from cpt.range_test import CURVE, as_dict, write_result
@@ -216,7 +217,8 @@ def _with_lower_bound(
         raise ValueError(f"fw is {AUTO} with method {config.method}; allowed: a method that moves precision")
     path = folder / CURVE
     if known and path.is_file():
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_object(path)
+        number(found, "lower_bound", 1, config.fw[1], path)
     else:
         settings = RangeTest(bits=config.fw, chance=guessing(task), bw=config.bw[1])
         result = find_bounds(config, task, settings, processes)

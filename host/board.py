@@ -19,6 +19,8 @@ _REFERENCE = "proc/device-tree/*/slcr@f8000000/clkc@100/ps-clk-frequency"
 _FABRIC = 0
 CHECKED_S = 0.05
 """Accelerator time from which the wall clock says something about the fabric clock."""
+CLOCKS_MHZ = 1.0, 1000.0
+"""Clocks that a handoff may state."""
 
 
 def reference_mhz(root: Path) -> float | None:
@@ -41,10 +43,7 @@ def fabric_clock_mhz(clocks: Any, parameters: Mapping[str, Any], reference: floa
 
     Raises `DeviceError` if the handoff names no clock or the dividers cannot go that low.
     """
-    try:
-        crystal, built = float(reference or parameters[CRYSTAL]), float(parameters[BUILT_CLOCK])
-    except KeyError as error:
-        raise DeviceError(f"the handoff names no {error.args[0]}; build it with cpt bitstream") from None
+    crystal, built = reference or _mhz(parameters, CRYSTAL), _mhz(parameters, BUILT_CLOCK)
     clocks._ref_clk_mhz = round(3 * crystal) / 3  # files round 100/3 to whole hertz
     found = float(clocks.get_pl_clk(_FABRIC))
     if abs(found - built) <= CLOCK_TOLERANCE * built:
@@ -54,6 +53,22 @@ def fabric_clock_mhz(clocks: Any, parameters: Mapping[str, Any], reference: floa
     first, second = _divisors(pll / (built * (1 + CLOCK_TOLERANCE)))
     clocks.set_pl_clk(_FABRIC, div0=first, div1=second)
     return float(clocks.get_pl_clk(_FABRIC))
+
+
+def _mhz(parameters: Mapping[str, Any], name: str) -> float:
+    """A clock of the handoff; raises `DeviceError` where there is none, or none that a Zynq could have."""
+    if name not in parameters:
+        raise DeviceError(f"the handoff names no {name}; build it with cpt bitstream")
+    try:
+        value = float(parameters[name])
+    except (TypeError, ValueError):
+        value = math.nan
+    if not CLOCKS_MHZ[0] <= value <= CLOCKS_MHZ[1]:
+        raise DeviceError(
+            f"{name} of the handoff is {parameters[name]!r}; allowed: MHz from {CLOCKS_MHZ[0]:g} to "
+            f"{CLOCKS_MHZ[1]:g}"
+        )
+    return value
 
 
 def _divisors(least: float) -> tuple[int, int]:

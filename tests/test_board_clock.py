@@ -12,6 +12,7 @@ from cpt.host.driver import Accelerator
 from cpt.host.errors import DeviceError
 from cpt.hw.contract import ContractError
 from cpt.hw.contract.board import BOARDS, board
+from cpt.hw.contract.handoff import BUILT_CLOCK, CRYSTAL
 from cpt.sim.device import SimulatedDevice
 
 IO_PLL = 0x108
@@ -122,3 +123,11 @@ def test_an_unknown_board_or_preset_is_named():
         board("zedboard")
     with pytest.raises(ContractError, match="preset is 'huge'; allowed"):
         dataclasses.replace(board("zc706"), preset="huge")
+
+
+@pytest.mark.parametrize("value", ["0", "nan", "inf", "-50", "fast", None])
+def test_a_clock_that_no_board_has_is_refused_by_name(value):
+    parameters = {BUILT_CLOCK: "100", CRYSTAL: "33.333333"}
+    for name in parameters:
+        with pytest.raises(DeviceError, match=f"{name} of the handoff is"):
+            fabric_clock_mhz(None, {**parameters, name: value})

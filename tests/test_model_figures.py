@@ -6,6 +6,7 @@ import pytest
 
 from cpt.main import main
 from cpt.model.figures.canvas import add_legend, colour, line, marker, new_figure, save
+from cpt.model.figures.cost import draw_cost
 from cpt.model.figures.history import find_histories, repeats
 from cpt.model.figures.layers import draw_layer_map
 from cpt.model.figures.planned import planned
@@ -174,7 +175,7 @@ def test_equal_figures_give_equal_files(tmp_path):
             lambda folder: (folder / "summary.json").write_text("{}"),
             "summary.json lacks or misspells 'config'",
         ),
-        (lambda folder: (folder / "metrics.jsonl").write_text("{"), "metrics.jsonl lacks or misspells"),
+        (lambda folder: (folder / "metrics.jsonl").write_text("{"), "metrics.jsonl holds no JSON"),
         (lambda folder: (folder / "metrics.jsonl").unlink(), "allowed: folders that hold summary.json and"),
     ],
 )
@@ -190,3 +191,38 @@ def test_a_run_that_cannot_be_read_is_one_line(capsys, tmp_path, change, message
 def test_an_unknown_format_is_one_line(capsys, tmp_path):
     assert main(("report", str(tmp_path), "--format", "gif")) == 2
     assert capsys.readouterr().err == "cpt report: format is 'gif'; allowed: png, svg, pdf\n"
+
+
+def test_runs_that_differ_in_anything_but_the_seed_are_no_repetitions(tmp_path, capsys):
+    for name, settings in (
+        ("a", {"seed": 0}),
+        ("b", {"seed": 1}),
+        ("c", {"lr": 0.5}),
+        ("d", {"batch_size": 7}),
+        ("e", {"seed": 1}),
+        ("s", {"method": "static", "cycles": 1}),
+        ("t", {"method": "static", "cycles": 2, "seed": 1}),
+    ):
+        write_run(tmp_path / name, **settings)
+    groups = {
+        label: [run.folder.name for run in group]
+        for label, group in repeats(find_histories([tmp_path])).items()
+    }
+    common = f"lr {TorchConfig().lr}, batch {TorchConfig().batch_size}"
+    first = next(iter(groups))
+    assert groups[first] == ["a", "b"]
+    assert list(groups.values()) == [["a", "b"], ["c"], ["d"], ["s", "t"]]
+    assert all(word in first for word in common.split(", "))
+    assert any("lr 0.5" in label for label in groups)
+    assert any("batch 7" in label for label in groups)
+    assert main(("report", str(tmp_path), "--out", str(tmp_path / "out"), "--json")) == 0
+    assert f"left out of means: {tmp_path / 'e'}" in " ".join(capsys.readouterr().err.split())
+
+
+def test_two_test_images_do_not_fill_the_height_of_the_cost_figure(tmp_path):
+    write_run(tmp_path / "a", accuracy=0.9806)
+    write_run(tmp_path / "b", accuracy=0.9833, method="static")
+    (axes,) = draw_cost(find_histories([tmp_path])).axes
+    low, high = axes.get_ylim()
+    assert high - low >= 5
+    assert low < 98.06 < 98.33 < high

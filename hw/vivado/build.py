@@ -91,7 +91,12 @@ def write_manifest(build: Build) -> Path:
 
 def check_manifest(path: Path) -> None:
     """Raise `ContractError` if the build at ``path`` comes from another contract than this software."""
-    found = json.loads(path.read_text())["contract_hash"]
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["contract_hash"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ContractError(
+            f"{path} is no manifest of a bitstream ({error}); allowed: what cpt bitstream wrote"
+        ) from None
     if found != f"{CONTRACT_HASH:016x}":
         raise ContractError(
             f"{path} has contract {found}, this software {CONTRACT_HASH:016x}; run make bitstream again"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cpt.model.json_files import parse_object, read_object, read_text
 from cpt.model.units import metric
 
 METRICS, SUMMARY = "metrics.jsonl", "summary.json"
@@ -103,6 +104,15 @@ class History:
             words.append("cyclic lr")
         return " ".join(words)
 
+    def settings(self) -> str:
+        """Everything that decides the run but the seed, in one form: equal for repeated runs."""
+        return json.dumps(self.deciding(), sort_keys=True)
+
+    def deciding(self) -> dict[str, Any]:
+        """The configuration without the seed, and without what a precision that stays has no use for."""
+        idle = {"seed", *(() if self.method not in ("static", "fp32") else _OF_CYCLES)}
+        return {name: value for name, value in self.config.items() if name not in idle}
+
     def layer_bits(self) -> dict[str, list[int]]:
         """Forward bits of every layer after every epoch; empty unless they were learned."""
         layers, rows = self.summary.get("layers", ()), self.summary.get("bits_history", ())
@@ -134,17 +144,17 @@ class History:
 def load_history(folder: Path) -> History:
     """Read a run's folder; raises `ValueError` naming the file if it is not what a finished run leaves."""
     path = folder / SUMMARY
+    summary = read_object(path)
+    for name in ("dataset", "metric"):
+        if not isinstance(summary.get(name, ""), str):
+            raise ValueError(f"{name} of {path} is {summary[name]!r}; allowed: a word")
+    rows = [parse_object(line, folder / METRICS) for line in read_text(folder / METRICS).splitlines()]
+    found = History(folder, summary, tuple(rows))
     try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
-        first = History(folder, summary, ())
-        _ = (first.experiment, first.label, first.gbitops, first.layer_bits())
+        _ = (found.experiment, found.label, found.gbitops, found.layer_bits(), found.cycles)
         path = folder / METRICS
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        found = History(folder, summary, tuple(rows))
         _ = (found.epochs, found.final, found.bits())
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read ({error.strerror}); allowed: a finished run") from None
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"{path} lacks or misspells {error}; allowed: the file of a finished run") from None
     return found
 
@@ -171,11 +181,45 @@ def by_label(runs: Iterable[History]) -> dict[str, list[History]]:
     return groups
 
 
+_OF_CYCLES = ("cycles", "per", "shape", "delay", "fw", "every", "method")
+_WORDS = {"cycles": "N = {}", "epochs": "{} epochs", "steps": "{} steps", "batch_size": "batch {}"}
+"""How a setting is told in a name, where not as its own."""
+
+
 def repeats(runs: Iterable[History]) -> dict[str, list[History]]:
-    """Repeated runs together: `by_label`, and apart by the number of cycles where a method has several."""
+    """Repeated runs together: equal in every setting but the seed, each seed once.
+
+    Runs of one `History.label` that differ are kept apart, and the names say in what: the number of cycles,
+    the length, the learning rate, or any other setting. Of runs with one seed the later folders are left
+    out: they repeat the first to the bit, or replace it.
+    """
     groups: dict[str, list[History]] = {}
-    for label, group in by_label(runs).items():
-        counts = {run.cycles for run in group}
-        for run in group:
-            groups.setdefault(label if len(counts) == 1 else f"{label}, N = {run.cycles}", []).append(run)
+    for label, same in by_label(runs).items():
+        kinds: dict[str, list[History]] = {}
+        for run in same:
+            kinds.setdefault(run.settings(), []).append(run)
+        for group in kinds.values():
+            name = ", ".join([label, *_differences(group[0], same)])
+            seeds = {run.config.get("seed"): run for run in reversed(group)}
+            groups[name] = [run for run in group if seeds[run.config.get("seed")] is run]
     return groups
+
+
+def left_out(runs: Sequence[History]) -> list[History]:
+    """Those of one experiment's runs that `repeats` leaves out."""
+    kept = [run.folder for group in repeats(runs).values() for run in group]
+    return [run for run in runs if run.folder not in kept]
+
+
+def _differences(run: History, others: Iterable[History]) -> list[str]:
+    """What sets ``run`` apart from ``others`` of its label, in words."""
+    first = [other.deciding() for other in others]
+    own = run.deciding()
+    words = []
+    for name in dict.fromkeys(name for config in first for name in config):
+        value = own.get(name)
+        if all(config.get(name) == value for config in first):
+            continue
+        shown = " ".join(map(str, value)) if isinstance(value, list) else value
+        words.append(_WORDS.get(name, name.replace("_", " ") + " {}").format(shown))
+    return words

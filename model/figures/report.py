@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from cpt.model.figures.canvas import save
 from cpt.model.figures.cost import draw_cost
-from cpt.model.figures.history import History, by_label, repeats
+from cpt.model.figures.history import History, by_label, left_out, repeats
 from cpt.model.figures.latency import draw_latency
 from cpt.model.figures.layers import draw_layer_curves, draw_layer_map
 from cpt.model.figures.planned import planned
@@ -20,6 +20,7 @@ from cpt.model.figures.schedule import draw_schedule
 from cpt.model.figures.spread import draw_spread
 from cpt.model.figures.sweep import draw_sweep
 from cpt.model.files import write_atomically
+from cpt.model.units import gbitops, metric
 
 INDEX = "report.md"
 REPEATS = 3
@@ -42,15 +43,26 @@ def write_report(runs: Sequence[History], folder: Path, suffix: str = "png") -> 
     Raises `ValueError` for an unknown format and `OSError` naming a file that cannot be written.
     """
     entries = []
-    experiments: dict[str, list[History]] = {}
-    for run in runs:
-        experiments.setdefault(run.experiment, []).append(run)
+    experiments = _experiments(runs)
     for experiment, group in experiments.items():
         for kind, caption, figure in _figures(group):
             path = folder / f"{_slug(f'{experiment} {kind}')}.{suffix}"
             entries.append(Entry(experiment, kind, caption, save(figure, path)))
     write_atomically(folder / INDEX, _index(experiments, entries).encode())
     return entries
+
+
+def double(runs: Sequence[History]) -> list[History]:
+    """Runs that are left out of means, because another has their settings and seed."""
+    return [run for group in _experiments(runs).values() for run in left_out(group)]
+
+
+def _experiments(runs: Sequence[History]) -> dict[str, list[History]]:
+    """Runs that may be compared, together."""
+    experiments: dict[str, list[History]] = {}
+    for run in runs:
+        experiments.setdefault(run.experiment, []).append(run)
+    return experiments
 
 
 def _figures(runs: Sequence[History]) -> Iterator[tuple[str, str, Figure]]:
@@ -90,10 +102,11 @@ def _index(experiments: dict[str, list[History]], entries: Sequence[Entry]) -> s
             f"| method | runs | {runs[0].metric_label} | GBitOPs |",
             "|---|---|---|---|",
         ]
+        digits = metric(runs[0].metric).digits
         for label, group in repeats(runs).items():
             mean = sum(run.final for run in group) / len(group)
             work = sum(run.gbitops for run in group) / len(group)
-            lines.append(f"| {label} | {len(group)} | {mean:.2f} | {work:.4g} |")
+            lines.append(f"| {label} | {len(group)} | {mean:.{digits}f} | {gbitops(work)} |")
         lines.append("")
         for entry in entries:
             if entry.experiment == experiment:
