@@ -93,7 +93,7 @@ ALLOWED = {
     ("cpt.host.loss", "sum"): "counts booleans",
     **{
         (f"cpt.{module}", "sum"): "integers in Python"
-        for module in ("host.run", "host.program", "host.layers.block", "model.bitops")
+        for module in ("host.run", "host.program", "host.layers.block", "model.bitops", "model.npz")
     },
     ("cpt.model.arithmetic", "divide"): "the one that it offers: float32 only where that is exact",
     ("cpt.model.arithmetic", "sqrt"): "float64",
