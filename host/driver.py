@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any
 
 import pynq
-from pynq import Clocks, DefaultIP, Overlay
+from pynq import MMIO, Clocks, DefaultIP, Overlay
 
 from cpt.host.board import INSTALLED_BITFILE, WallClock, fabric_clock_mhz, reference_mhz
 from cpt.host.counters import Counters
@@ -20,6 +20,7 @@ from cpt.host.diagnosis import explain
 from cpt.host.errors import DeviceError, DeviceTimeout, OutOfDeviceMemory
 from cpt.host.identity import identify
 from cpt.host.linux import FPGA_MANAGER, LinuxDevice
+from cpt.host.ports import widen
 from cpt.host.program import Program
 from cpt.host.ring import CommandRing
 from cpt.hw.contract import ContractError, Counter, register
@@ -93,11 +94,14 @@ class Accelerator:
         self.deadline_s = deadline_s
         self._buffers: list[Any] = []
         self._slots: dict[int, tuple[int, bool]] = {}
+        self._broken = ""
+        """Why nothing more is asked of this machine; empty while it answers."""
         self._tag = 0
         self.wall = WallClock()
         """Wall time and cycles of every program run."""
         self.overlay, self.ip = _load(bitfile, device)
         self.device = self.overlay.device
+        widen(lambda base, nbytes: MMIO(base, nbytes, device=self.device))
         self.config = identify(self.ip, _fabric_clock_mhz(self.overlay, reference_mhz))
         self.ring = CommandRing(self.allocate((INSTRUCTION_BYTES << ring_log2,), "u1"))
         try:
@@ -122,7 +126,7 @@ class Accelerator:
     def close(self) -> None:
         """Stop the machine if it still runs, and free every buffer allocated here."""
         try:
-            if self.ip.read("STATUS") & (_BUSY | _HALTED):
+            if not self._broken and self.ip.read("STATUS") & (_BUSY | _HALTED):
                 self.soft_reset()
         finally:
             self._free_all()
@@ -132,6 +136,7 @@ class Accelerator:
 
         Raises `OutOfDeviceMemory` if there is no room.
         """
+        self._check_whole()
         try:
             buffer = pynq.allocate(shape, dtype, target=self.device, cacheable=1)
         except (MemoryError, OSError, RuntimeError) as error:
@@ -159,6 +164,7 @@ class Accelerator:
             slot_offset(index)
             if not 1 <= bits <= MAX_BITS:
                 raise ContractError(f"bits of slot {index} is {bits}; allowed: 1..{MAX_BITS}")
+        self._check_whole()
         wanted = {index: (int(bits), bool(signed)) for index, (bits, signed) in slots.items()}
         changed = {index: value for index, value in wanted.items() if self._slots.get(index) != value}
         if changed and self.ip.read("STATUS") & _BUSY:
@@ -168,6 +174,11 @@ class Accelerator:
             self.ip.write(f"SLOT_{index}", word)
             self._slots[index] = value
 
+    def rewrite_slots(self) -> None:
+        """Write every precision slot that was set once more, whatever the machine holds by now."""
+        slots, self._slots = self._slots, {}
+        self.set_slots(slots)
+
     def run(self, program: Program, deadline_s: float | None = None) -> Counters:
         """Run ``program`` to its end and return what the hardware counted meanwhile.
 
@@ -175,8 +186,9 @@ class Accelerator:
 
         Raises:
             DeviceTimeout: not finished after ``deadline_s`` (the accelerator's by default).
-            DeviceError: the machine stopped with a sticky error.
+            DeviceError: the machine stopped with a sticky error, or an earlier failure left it unusable.
         """
+        self._check_whole()
         self._tag = (self._tag + 1) & 0xFFFF_FFFF
         limit_s = self.deadline_s if deadline_s is None else deadline_s
         first = self.ring.tail
@@ -194,23 +206,29 @@ class Accelerator:
             raise
 
     def soft_reset(self) -> None:
-        """Stop whatever runs and start the ring afresh; precision slots keep their values.
+        """Stop whatever runs, start the ring afresh and write the precision slots again.
 
-        Raises `DeviceTimeout` if the machine stays busy: then only loading the bitstream again helps.
+        Raises `DeviceTimeout` if the machine stays busy: then only loading the bitstream again helps, and
+        every later call raises `DeviceError`.
         """
+        self._check_whole()
         self._command("soft_reset")
         end = time.monotonic() + _RESET_DEADLINE_S
         while self.ip.read("STATUS") & _BUSY:
             if time.monotonic() > end:
-                raise DeviceTimeout(
-                    f"still busy {_RESET_DEADLINE_S:g} s after a soft reset ({self.ip.last_read}); "
-                    "load the bitstream again"
-                )
+                self._broken = f"still busy {_RESET_DEADLINE_S:g} s after a soft reset ({self.ip.last_read})"
+                raise DeviceTimeout(f"{self._broken}; load the bitstream again")
         self.ip.write("ERROR", register("ERROR").mask)
         self.ip.write("RING_BASE", self.ring.buffer.device_address)  # type: ignore[attr-defined]
         self.ip.write("RING_LOG2", self.ring.log2)
         self.ip.write("WATCHDOG", WATCHDOG_CYCLES)
         self.ring.reset()
+        self.rewrite_slots()
+
+    def _check_whole(self) -> None:
+        """Raise `DeviceError` if the machine has stopped answering; nothing is asked of it then."""
+        if self._broken:
+            raise DeviceError(f"the accelerator is unusable: {self._broken}; open it again")
 
     def _free_all(self) -> None:
         while self._buffers:
@@ -266,6 +284,8 @@ class Accelerator:
 
     def _recover(self, error: BaseException) -> None:
         """Reset after ``error``; a reset that fails too is added to its message, not put in its place."""
+        if self._broken:
+            return
         try:
             self.soft_reset()
         except Exception as second:

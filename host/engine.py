@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from cpt.host.caches import drop, write_back
 from cpt.host.packing import pack_operand, unpack_result
 from cpt.host.precision import PrecisionSlots
 from cpt.host.program import Gemm, Program
@@ -112,10 +113,10 @@ class GemmEngine:
         a, b, c = self._buffers
         pack_operand(codes_a, gemm.layout_a, bits_a, a)
         pack_operand(codes_b, gemm.layout_b, bits_b, b)
-        a[: gemm.layout_a.nbytes].flush()  # type: ignore[attr-defined]
-        b[: gemm.layout_b.nbytes].flush()  # type: ignore[attr-defined]
+        write_back(a[: gemm.layout_a.nbytes])
+        write_back(b[: gemm.layout_b.nbytes])
         counters = self.accelerator.run(planned.program)
-        c[: gemm.layout_c.nbytes].invalidate()  # type: ignore[attr-defined]
+        drop(c[: gemm.layout_c.nbytes])
         values, row_sums, col_sums = unpack_result(
             c, gemm.layout_c, bits_a, bits_b, row_sums=shape.row_sums, col_sums=True
         )

@@ -19,6 +19,7 @@ from pynq.metadata.runtime_metadata_parser import RuntimeMetadataParser
 from pynq.pl_server.embedded_device import bit2bin
 from pynqmetadata.frontends import Metadata
 
+from cpt.host.caches import lines
 from cpt.host.contiguous import ContiguousMemory
 from cpt.host.errors import DeviceError
 
@@ -30,8 +31,6 @@ BUFFER = "udmabuf0"
 FCLK0_GATE = 0xF800_0178
 """Register whose bit 0 stops FCLK0; kernels stop the clocks that no driver uses."""
 TO_DEVICE, FROM_DEVICE = 1, 2
-_LINE_BYTES = 32
-"""Cache line of a Cortex-A9; buffers begin on pages, so whole lines belong to one buffer."""
 
 
 class DmaMemory(ContiguousMemory):
@@ -60,8 +59,7 @@ class DmaMemory(ContiguousMemory):
 
     def sync(self, attribute: str, direction: int, start: int, nbytes: int) -> None:
         """Write cache lines back (``sync_for_device``) or drop them (``sync_for_cpu``)."""
-        first = start // _LINE_BYTES * _LINE_BYTES
-        size = -(-(start + nbytes - first) // _LINE_BYTES) * _LINE_BYTES
+        first, size = lines(start, nbytes)
         _write(self.attributes / attribute, b"0x%08X%08X" % (first, size | direction << 2 | 1))
 
 

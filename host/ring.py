@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from cpt.host.caches import write_back
 from cpt.hw.contract.isa import INSTRUCTION_BYTES
 
 _WRAP = 1 << 32
@@ -13,7 +14,7 @@ _WRAP = 1 << 32
 class CommandRing:
     """Instructions placed so far, and the buffer they lie in.
 
-    ``buffer`` is a contiguous uint8 buffer of a power of two of instructions; its views have ``flush``.
+    ``buffer`` is a contiguous uint8 buffer of a power of two of instructions.
     """
 
     def __init__(self, buffer: NDArray[np.uint8]) -> None:
@@ -41,7 +42,7 @@ class CommandRing:
             start = self.tail % self.slots * INSTRUCTION_BYTES
             part = self.buffer[start : start + len(left)]
             part[:] = np.frombuffer(left[: part.size], np.uint8)
-            part.flush()  # type: ignore[attr-defined]
+            write_back(part)
             left = left[part.size :]
             self.tail = (self.tail + part.size // INSTRUCTION_BYTES) % _WRAP
 

@@ -17,6 +17,7 @@ from pynq.pl_server.device import Device
 from pynqmetadata.frontends import Metadata
 
 from cpt.host.contiguous import ContiguousMemory
+from cpt.host.ports import CHANNELS, PORT_BYTES, PORTS
 from cpt.hw.contract import ArrayConfig, ContractError, preset
 from cpt.hw.contract.handoff import PLL_FEEDBACK, REGISTER_BASE, REGISTER_BYTES, hwh
 from cpt.model.scratch import Scratch
@@ -98,6 +99,8 @@ class SimulatedDevice(Device):
         self._slcr = np.zeros(_SLCR_BYTES // 4, np.uint32)
         for offset in _PLL_OFFSETS:
             self._slcr[offset // 4] = PLL_FEEDBACK << 12
+        self._ports = {base: np.ones(PORT_BYTES // 4, np.uint32) for base in PORTS.values()}
+        """Memory ports as a boot loader may leave them: 32 bits wide."""
         self._folder = Scratch("overlay")
         bitfile = self._folder.path / "cpt.bit"
         bitfile.write_bytes(b"")
@@ -105,12 +108,14 @@ class SimulatedDevice(Device):
         self.bitfile = str(bitfile)
 
     def mmap(self, base: int, length: int) -> RegisterWindow | NDArray[np.uint32]:
-        """The 32-bit words at bus address ``base``: the accelerator's or the clock registers."""
+        """The 32-bit words at bus address ``base``: the accelerator's, the clocks' or a memory port's."""
         if base >= REGISTER_BASE and base + length <= REGISTER_BASE + REGISTER_BYTES:
             return RegisterWindow(self.backend, (base - REGISTER_BASE) // 4, length // 4)
         if base >= _SLCR_BASE and base + length <= _SLCR_BASE + _SLCR_BYTES:
             first = (base - _SLCR_BASE) // 4
             return self._slcr[first : first + length // 4]
+        if base in self._ports and length <= PORT_BYTES:
+            return self._ports[base][: length // 4]
         raise OSError(f"nothing at bus addresses {base:#x}..{base + length - 1:#x}")
 
     def get_memory(self, description: object) -> SimulatedMemory:
@@ -123,9 +128,12 @@ class SimulatedDevice(Device):
         target[:] = bo.host[offset : offset + nbytes]
 
     def invalidate(self, bo: _BufferObject, offset: int, address: int, nbytes: int) -> None:
-        """Copy the device's memory to the host bytes."""
+        """Copy the device's memory to the host bytes; through a narrow port half of each word is lost."""
         source = self.backend.memory[bo.start + offset : bo.start + offset + nbytes]
-        bo.host[offset : offset + nbytes] = source
+        arrived = np.ones(nbytes, bool)
+        if any(words[at // 4] & 1 for words in self._ports.values() for at in CHANNELS.values()):
+            arrived = (offset + np.arange(nbytes)) % 8 < 4
+        np.copyto(bo.host[offset : offset + nbytes], source, where=arrived)
 
     def get_bitfile_metadata(self, bitfile_name: str, partial: bool = False) -> RuntimeMetadataParser:
         """Parse the handoff beside the bit file, as pynq does on a board."""

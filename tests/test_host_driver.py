@@ -118,6 +118,19 @@ def test_only_slots_that_change_are_written(simulated):
         assert trace.writes == []
 
 
+@pytest.mark.parametrize("mend", ["soft_reset", "rewrite_slots"])
+def test_an_upset_slot_is_mended(simulated, mend):
+    """The driver's own copy still says what the register no longer holds."""
+    machine = simulated()
+    with opened(machine) as accelerator:
+        work = multiplication(accelerator)
+        work.check()
+        machine.write_register(register("SLOT_0").offset, 1)
+        assert not (work.product().values == work.a @ work.b.T).all()
+        getattr(accelerator, mend)()
+        work.check()
+
+
 def test_precision_changes_nothing_but_slots(simulated):
     """Same buffers, same instruction words; only slot registers differ between two precisions."""
     trace = TracedBackend(simulated())
@@ -218,15 +231,27 @@ def test_a_hanging_machine_meets_the_deadline_and_is_reset(simulated):
 
 def test_a_machine_that_ignores_the_reset_says_so(simulated, monkeypatch):
     monkeypatch.setattr("cpt.host.driver._RESET_DEADLINE_S", 0.05)
-    device = SimulatedDevice(simulated(fault=NeverReset))
+    machine = TracedBackend(simulated(fault=NeverReset))
+    device = SimulatedDevice(machine)
     accelerator = Accelerator(device.bitfile, device)
     work = multiplication(accelerator)
     work.set_slots()
     with pytest.raises(DeviceTimeout, match=r"not finished after .*; still busy 0.05 s after") as caught:
         accelerator.run(work.program, deadline_s=0.05)
     one_line(caught)
-    with pytest.raises(DeviceTimeout, match="load the bitstream again"):
-        accelerator.close()
+    machine.clear()
+    calls = (
+        lambda: accelerator.run(work.program),
+        accelerator.soft_reset,
+        work.set_slots,
+        lambda: accelerator.allocate((1,)),
+    )
+    for call in calls:
+        with pytest.raises(DeviceError, match=r"unusable: still busy .*; open it again") as caught:
+            call()
+        one_line(caught)
+    accelerator.close()
+    assert machine.writes == []
     assert device.default_memory.regions.taken_bytes == 0
     device.close()
 

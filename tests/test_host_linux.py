@@ -15,6 +15,7 @@ import cpt.host.driver
 from cpt.host.driver import Accelerator, open_board
 from cpt.host.errors import DeviceError, OutOfDeviceMemory
 from cpt.host.linux import BUFFER, FCLK0_GATE, FPGA_MANAGER, LinuxDevice
+from cpt.host.ports import CHANNELS, PORT_BYTES, PORTS
 from cpt.hw.contract import preset
 from cpt.hw.contract.handoff import PLL_FEEDBACK, REGISTER_BASE, hwh
 from cpt.main import main
@@ -45,11 +46,13 @@ def board(root, buffer_bytes=MEMORY_BYTES):
         put(root / ATTRIBUTES / name)
     put(root / DEVICE, b"\xa5" * buffer_bytes)
     put(root / "dev/mem")
-    os.truncate(root / "dev/mem", SLCR + SLCR_BYTES)
+    os.truncate(root / "dev/mem", max(PORTS.values()) + PORT_BYTES)
     clocks = np.memmap(root / "dev/mem", np.uint32, "r+", SLCR, (SLCR_BYTES // 4,))
     clocks[[0x100 // 4, 0x104 // 4, 0x108 // 4]] = PLL_FEEDBACK << 12
     clocks[(FCLK0_GATE - SLCR) // 4] = 1
     clocks.flush()
+    for base in PORTS.values():
+        np.memmap(root / "dev/mem", np.uint32, "r+", base, (PORT_BYTES // 4,))[:] = 1  # 32 bits wide
     node = root / "proc/device-tree/amba/slcr@f8000000/clkc@100/ps-clk-frequency"
     put(node, (33_333_333).to_bytes(4, "big"))
     return root
@@ -136,6 +139,8 @@ def test_loading_hands_a_swapped_copy_to_the_fpga_manager_and_starts_the_clock(z
     assert (tmp_path / MANAGER / "firmware").read_bytes() == b"cpt.bin"
     assert (tmp_path / MANAGER / "flags").read_bytes() == b"0"
     assert LinuxDevice(tmp_path).mmap(FCLK0_GATE, 4)[0] == 0
+    ports = [LinuxDevice(tmp_path).mmap(base, PORT_BYTES) for base in PORTS.values()]
+    assert [int(words[at // 4]) & 1 for words in ports for at in CHANNELS.values()] == [0, 0, 0, 0]
 
 
 def test_the_command_trains_on_it_as_on_the_model(tmp_path, monkeypatch, capsys):

@@ -10,6 +10,7 @@ from driven import Multiplication, codes, fast_backend, opened
 from cpt.host.contiguous import Regions
 from cpt.host.driver import Accelerator
 from cpt.host.errors import DeviceError
+from cpt.host.ports import widen
 from cpt.hw.contract import ContractError, preset
 from cpt.hw.contract.handoff import VLNVS, hwh
 from cpt.sim.device import SimulatedDevice, open_simulated
@@ -50,6 +51,7 @@ def test_instructions_that_were_not_flushed_are_not_seen(monkeypatch):
 
 def test_flushing_a_part_moves_that_part_only():
     device = SimulatedDevice(fast_backend())
+    widen(lambda base, nbytes: pynq.MMIO(base, nbytes, device=device))
     buffer = pynq.allocate((4, 8), "u2", target=device)
     start = buffer.device_address - device.backend.memory_base
     buffer[:] = np.arange(32).reshape(4, 8)
