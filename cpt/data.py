@@ -1,12 +1,14 @@
-"""Where training images come from: scikit-learn's digits, or a file of arrays."""
+"""Where training images come from: scikit-learn's digits, a file of arrays, or class folders."""
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from cpt.host.data import Dataset, Images, load_images, split
+from cpt.host.data import Dataset, Images, load_images, split, standardised
 from cpt.host.errors import HostError
 
 DIGITS = "digits"
@@ -16,21 +18,62 @@ SPLIT_SEED = 0
 """Which images are held out; the same for every training seed, so that runs are compared on one test set."""
 
 
-def load_dataset(source: str) -> Dataset:
-    """The images of ``source``, standardised, a fifth of each class held out for testing.
+def add_image_size(parser: argparse._ActionsContainer) -> None:
+    """Declare ``--image-size``."""
+    parser.add_argument(
+        "--image-size",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="side, or height and width, that images of class folders are brought to",
+    )
+
+
+def load_dataset(source: str, image_size: Sequence[int] | None = None) -> Dataset:
+    """The images of ``source``, standardised; where there is no test part, a fifth of each class is held out.
 
     Args:
-        source: ``"digits"``, or the path of an ``.npz`` file as `cpt.host.data.save_images` writes it: how
-            images reach a board, which has no scikit-learn.
+        source: ``"digits"``; or the path of an ``.npz`` file as `cpt.host.data.save_images` writes it: how
+            images reach a board, which has no scikit-learn; or a folder of class folders
+            (`cpt.model.data.load_class_folders`).
+        image_size: side, or height and width, that the images of class folders are brought to.
 
     Raises `HostError` in one line if they cannot be had.
     """
+    path = Path(source)
+    if source != DIGITS and path.is_dir():
+        return _class_folders(path, image_size)
+    if image_size:
+        raise HostError(f"image-size is given for data {source!r}; allowed: a folder of class folders")
     if source == DIGITS:
         return split(DIGITS, digits(), seed=SPLIT_SEED)
-    path = Path(source)
     if path.suffix != ".npz":
-        raise HostError(f"data is {source!r}; allowed: {DIGITS}, or the path of an .npz file")
+        raise HostError(f"data is {source!r}; allowed: {DIGITS}, an .npz file, or a folder of class folders")
     return split(path.stem, load_images(path), seed=SPLIT_SEED)
+
+
+def _class_folders(root: Path, image_size: Sequence[int] | None) -> Dataset:
+    from cpt.model.data import DataError, load_class_folders
+
+    if image_size and len(image_size) > 2:
+        raise HostError(
+            f"image-size is {' '.join(map(str, image_size))}; allowed: a side, or height and width"
+        )
+    size = (image_size[0], image_size[-1]) if image_size else None
+    name = root.resolve().name or "images"
+    try:
+        found = load_class_folders(root, size)
+    except DataError as error:
+        raise HostError(str(error)) from None
+    train = _images(found.train)
+    if found.test is None:
+        return split(name, train, seed=SPLIT_SEED)
+    return standardised(name, train, _images(found.test), len(found.classes))
+
+
+def _images(part: tuple[np.ndarray, np.ndarray]) -> Images:
+    pixels, labels = part
+    return Images(pixels.astype(np.float32), labels)
 
 
 def digits() -> Images:

@@ -119,8 +119,10 @@ def _checked(row: dict[str, Any]) -> dict[str, Any]:
 def compare_measured(report: Report, memory: str) -> list[MeasuredRow]:
     """A row per epoch and precision; ``memory`` names the memory model that stands for the board's DRAM."""
     config, array = report.config, report.array
-    height, _, channels = report.image_shape
-    description = cifar_resnet(resnet_depth(config.model), report.classes, height, channels, config.width)
+    height, width, channels = report.image_shape
+    description = cifar_resnet(
+        resnet_depth(config.model), report.classes, (height, width), channels, config.width
+    )
     recorder = ShapeRecorder()
     ResNet(description).plan((config.batch_size, *report.image_shape), cast(GemmEngine, recorder))
     widest = max(config.fw[1], config.evaluation_bits)

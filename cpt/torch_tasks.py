@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from cpt.data import DIGITS
+from cpt.data import DIGITS, add_image_size
 from cpt.options import TRAINING
 from cpt.public_flags import FIELDS
 from cpt.torch_options import MACHINE, TORCH
@@ -22,6 +22,7 @@ def add_task_options(parser: argparse.ArgumentParser, fields: Sequence[str]) -> 
     parser.set_defaults(**dict.fromkeys([*(option.field for option in known), *MACHINE, *FIELDS]))
     parser.add_argument("--data", default=DIGITS, metavar="NAME", help=f"as of cpt train (default: {DIGITS})")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where the files of --data are")
+    add_image_size(parser)
     parser.add_argument("--scale", type=int, metavar="N", help="super-resolution factor (default: 4)")
     for option in known:
         if option.field in fields:

@@ -103,7 +103,9 @@ def _train_in(
 
     tested: dict[str, Any] = {}
     try:
-        task = open_data(arguments.data, arguments.data_dir, arguments.scale, config)
+        task = open_data(arguments.data, arguments.data_dir, arguments.scale, config, arguments.image_size)
+        if processes.leads:
+            print(f"data: {task.name}, {task.split()}")
         if arguments.fw and arguments.fw[0] == AUTO:
             config, tested = _with_lower_bound(
                 config, task, processes, folder / "range-test", bool(arguments.resume)
@@ -146,22 +148,33 @@ def make_config(arguments: argparse.Namespace) -> TorchConfig:
 def make_task(arguments: argparse.Namespace) -> tuple[TorchConfig, Task]:
     """The configuration and task that the options describe; raises `ValueError` in one line."""
     config = make_config(arguments)
-    return config, open_data(arguments.data, arguments.data_dir, arguments.scale, config)
+    return config, open_data(
+        arguments.data, arguments.data_dir, arguments.scale, config, arguments.image_size
+    )
 
 
-def open_data(name: str, folder: Path | None, scale: int | None, config: TorchConfig) -> Task:
+def open_data(
+    name: str,
+    folder: Path | None,
+    scale: int | None,
+    config: TorchConfig,
+    image_size: Sequence[int] | None = None,
+) -> Task:
     """The task of ``--data``, ``--data-dir`` and ``--scale``; raises `ValueError` in one line."""
     from cpt.model.data import ImageArrays, ImageSet
     from cpt.model.training import Classification, open_task
     from cpt.model.training.catalog import NAMES
 
     if name in NAMES:
+        if image_size:
+            raise ValueError(f"image-size is given for data {name!r}; allowed: a folder of class folders")
         return open_task(name, folder, config, scale or 4)
-    if name != DIGITS and not name.endswith(".npz"):
+    if name != DIGITS and not name.endswith(".npz") and not Path(name).is_dir():
         raise ValueError(
-            f"data is {name!r}; allowed: {DIGITS}, {', '.join(NAMES)}, or the path of an .npz file"
+            f"data is {name!r}; allowed: {DIGITS}, {', '.join(NAMES)}, an .npz file, "
+            "or a folder of class folders"
         )
-    data = load_dataset(name)
+    data = load_dataset(name, image_size)
     train, test = (ImageArrays(part.pixels, part.labels) for part in (data.train, data.test))
     return Classification(ImageSet(data.name, train, test, data.classes, pad=config.max_shift))
 

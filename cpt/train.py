@@ -11,7 +11,7 @@ from typing import Any
 
 from cpt import public_flags, run_folder, torch_options, torch_train
 from cpt.check import RtlCheck, as_json, verdict
-from cpt.data import DIGITS, load_dataset
+from cpt.data import DIGITS, add_image_size, load_dataset
 from cpt.devices import (
     DEVICES,
     SIMULATED,
@@ -72,8 +72,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data",
         default=DIGITS,
         metavar="NAME",
-        help=f"{DIGITS}, an .npz of pixels and labels, or a name of docs/training.md",
+        help=f"{DIGITS}, an .npz of pixels and labels, a folder with train/CLASS/*.png, or a name of "
+        "docs/training.md",
     )
+    add_image_size(parser)
     add_options(parser.add_argument_group("training"), TRAINING, unset=True)
     torch_options.add_arguments(parser)
     run = parser.add_argument_group("run")
@@ -112,7 +114,9 @@ def run(arguments: argparse.Namespace) -> int:
         run_folder.claimed(arguments, name) as folder,
         contextlib.redirect_stdout(sys.stderr if arguments.json else sys.stdout),
     ):
-        summary, status = _Command(arguments, config, load_dataset(arguments.data), folder).train()
+        data = load_dataset(arguments.data, arguments.image_size)
+        print(data.describe())
+        summary, status = _Command(arguments, config, data, folder).train()
     if arguments.json:
         print(json.dumps(summary, sort_keys=True))
     return status

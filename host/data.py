@@ -56,6 +56,14 @@ class Dataset:
     test: Images
     classes: int
 
+    def describe(self) -> str:
+        """The split, as a line."""
+        height, width, channels = self.train.pixels.shape[1:]
+        return (
+            f"data: {self.name}, {len(self.train)} training and {len(self.test)} test images of "
+            f"{height} x {width} x {channels}, {self.classes} classes"
+        )
+
     def sha256(self) -> str:
         """Hash of all pixels and labels: what a run was trained and tested on."""
         digest = hashlib.sha256()
@@ -131,11 +139,19 @@ def split(name: str, images: Images, *, test_fraction: float = 0.2, seed: int = 
             )
         held_out[members[:count]] = True
     train, test = images.take(np.flatnonzero(~held_out)), images.take(np.flatnonzero(held_out))
+    return standardised(name, train, test, classes)
+
+
+def standardised(name: str, train: Images, test: Images, classes: int) -> Dataset:
+    """Both parts with the training pixels' mean taken away, over their deviation."""
     mean = _mean(train.pixels)
-    deviation = math.sqrt(_mean(train.pixels, np.float32(mean)))
+    deviation = np.float32(math.sqrt(_mean(train.pixels, np.float32(mean))))
+    if not 0 < deviation < math.inf:
+        raise ContractError(
+            f"training pixels of {name} have deviation {deviation:g}; allowed: above 0, finite"
+        )
     train, test = (
-        Images(divide(part.pixels - np.float32(mean), np.float32(deviation)), part.labels)
-        for part in (train, test)
+        Images(divide(part.pixels - np.float32(mean), deviation), part.labels) for part in (train, test)
     )
     return Dataset(name, train, test, classes)
 

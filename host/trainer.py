@@ -64,8 +64,10 @@ class Trainer:
         self.engine = GemmEngine(accelerator, self.slots)
         self.engine.listeners.append(self._count)
         shape = data.train.pixels.shape[1:]
-        require(shape[0] == shape[1], f"images are {shape[0]} x {shape[1]}; allowed: square ones")
-        description = cifar_resnet(resnet_depth(config.model), data.classes, shape[0], shape[2], config.width)
+        height, width, channels = shape
+        description = cifar_resnet(
+            resnet_depth(config.model), data.classes, (height, width), channels, config.width
+        )
         self.network = ResNet(description, config.seed)
         self.network.plan((config.batch_size, *shape), self.engine)
         self.optimiser = Sgd(

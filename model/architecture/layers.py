@@ -75,14 +75,27 @@ def conv_norm(
     name: str,
     in_channels: int,
     out_channels: int,
-    size: int,
+    size: int | tuple[int, int],
     kernel: int = 3,
     stride: int = 1,
     groups: int = 1,
     quantised: bool = True,
 ) -> tuple[Conv, Norm]:
-    """A convolution padded by half its kernel on a square image, and the batch norm after it."""
+    """A convolution padded by half its kernel, and the batch norm after it.
+
+    ``size``: side of a square image, or height and width.
+    """
+    height, width = (size, size) if isinstance(size, int) else size
     conv = Conv(
-        f"{name}.conv", in_channels, out_channels, kernel, stride, kernel // 2, size, size, groups, quantised
+        f"{name}.conv",
+        in_channels,
+        out_channels,
+        kernel,
+        stride,
+        kernel // 2,
+        height,
+        width,
+        groups,
+        quantised,
     )
     return conv, Norm(f"{name}.norm", out_channels, conv.out_height, conv.out_width)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from cpt.model.architecture.layers import Conv, Layer, Linear, Norm, conv_norm
 
 ConvNorm = tuple[Conv, Norm]
+Size = int | tuple[int, int]
+"""Of an image: the side of a square one, or height and width."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ DEEPEST = 1202
 
 
 def cifar_resnet(
-    depth: int, classes: int = 10, image_size: int = 32, image_channels: int = 3, width: int = 16
+    depth: int, classes: int = 10, image_size: Size = 32, image_channels: int = 3, width: int = 16
 ) -> ResNet:
     """ResNet of ``depth`` = 6n + 2: three stages of n basic blocks, widths 1, 2 and 4 times ``width``.
 
@@ -61,7 +63,8 @@ def cifar_resnet(
             stride = 2 if stage > 0 and index == 0 else 1
             block = _basic(f"stage{stage}.{index}", channels, width << stage, size, stride)
             blocks.append(block)
-            size, channels = block.main[-1][0].out_height, width << stage
+            last = block.main[-1][0]
+            size, channels = (last.out_height, last.out_width), width << stage
     return ResNet(
         f"ResNet-{depth}",
         conv_norm("stem", image_channels, width, image_size),
@@ -95,7 +98,7 @@ def imagenet_resnet(depth: int, classes: int = 1000, image_size: int = 224) -> R
 
 
 def _shortcut(
-    name: str, in_channels: int, out_channels: int, size: int, stride: int, quantised: bool
+    name: str, in_channels: int, out_channels: int, size: Size, stride: int, quantised: bool
 ) -> ConvNorm | None:
     if stride == 1 and in_channels == out_channels:
         return None
@@ -103,10 +106,10 @@ def _shortcut(
 
 
 def _basic(
-    name: str, in_channels: int, out_channels: int, size: int, stride: int, quantise_shortcut: bool = True
+    name: str, in_channels: int, out_channels: int, size: Size, stride: int, quantise_shortcut: bool = True
 ) -> Block:
     first = conv_norm(f"{name}.0", in_channels, out_channels, size, stride=stride)
-    second = conv_norm(f"{name}.1", out_channels, out_channels, first[0].out_height)
+    second = conv_norm(f"{name}.1", out_channels, out_channels, (first[0].out_height, first[0].out_width))
     shortcut = _shortcut(name, in_channels, out_channels, size, stride, quantise_shortcut)
     return Block(name, (first, second), shortcut)
 

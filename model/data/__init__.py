@@ -1,6 +1,7 @@
 """Data sets in their published file formats, as numpy arrays; no torch, no download, no trusted pickles."""
 
 from cpt.model.data.cifar import load_cifar
+from cpt.model.data.folders import load_class_folders
 from cpt.model.data.imagenet import ImageFolder
 from cpt.model.data.images import ImageArrays, ImageSet
 from cpt.model.data.order import shuffled
@@ -17,6 +18,7 @@ __all__ = [
     "PictureSet",
     "TokenSet",
     "load_cifar",
+    "load_class_folders",
     "load_div2k",
     "load_penn_treebank",
     "load_photographs",

@@ -89,7 +89,11 @@ class ResidualNetwork(nn.Module):
 
 
 def cifar_resnet(
-    depth: int, classes: int = 10, image_size: int = 32, image_channels: int = 3, width: int = 16
+    depth: int,
+    classes: int = 10,
+    image_size: int | tuple[int, int] = 32,
+    image_channels: int = 3,
+    width: int = 16,
 ) -> ResidualNetwork:
     """ResNet of depth 6n + 2 for small images, see `cpt.model.architecture.cifar_resnet`."""
     return ResidualNetwork(architecture.cifar_resnet(depth, classes, image_size, image_channels, width))

@@ -50,18 +50,20 @@ def build_network(config: TorchConfig, task: Task) -> nn.Module:
 
 
 def _classifier(config: TorchConfig, task: Classification) -> nn.Module:
-    side, _, channels = task.images.shape
+    side, across, channels = task.images.shape
     classes = task.images.classes
     match = re.fullmatch(r"resnet(\d{1,4})", config.model)
     if match:
         depth = int(match[1])
-        if side >= LARGE_SIDE and depth in IMAGENET_DEPTHS:
+        if side == across and side >= LARGE_SIDE and channels == 3 and depth in IMAGENET_DEPTHS:
             return imagenet_resnet(depth, classes, side)
         if 8 <= depth <= DEEPEST and depth % 6 == 2:
-            return cifar_resnet(depth, classes, side, channels, config.width)
+            return cifar_resnet(depth, classes, (side, across), channels, config.width)
+    if side != across and config.model in ("mobilenetv2", "deit-tiny", "vit"):
+        raise ValueError(f"model is {config.model!r}; allowed for images of {side} x {across}: resnetD")
     if config.model == "mobilenetv2":
         return MobileNetV2(classes, side, channels)
-    if config.model == "deit-tiny":
+    if config.model == "deit-tiny" and channels == 3:
         return deit_tiny(classes, side)
     if config.model == "vit":
         return VisionTransformer(classes, side, max(2, side // 8), config.width, 4, 2, channels)

@@ -75,6 +75,10 @@ class Task(ABC):
         """An input of one sample, for counting work."""
 
     @abstractmethod
+    def split(self) -> str:
+        """What is trained and tested on, in words."""
+
+    @abstractmethod
     def sha256(self) -> str:
         """Hash of the data."""
 
@@ -117,6 +121,14 @@ class Classification(Task):
     def example(self) -> Tensor:
         height, width, channels = self.images.shape
         return torch.zeros(1, channels, height, width)
+
+    def split(self) -> str:
+        images = self.images
+        height, width, channels = images.shape
+        return (
+            f"{len(images.train)} training and {len(images.test)} test images of "
+            f"{height} x {width} x {channels}, {images.classes} classes"
+        )
 
     def sha256(self) -> str:
         return self.images.sha256()
@@ -190,6 +202,13 @@ class LanguageModel(Task):
     def example(self) -> Tensor:
         return torch.zeros(1, self.sequence, dtype=torch.int64)
 
+    def split(self) -> str:
+        tokens = self.tokens
+        return (
+            f"{len(tokens.train)} training and {len(tokens.test)} test {tokens.unit}s, "
+            f"a vocabulary of {len(tokens.vocabulary)}"
+        )
+
     def sha256(self) -> str:
         return self.tokens.sha256()
 
@@ -237,6 +256,12 @@ class SuperResolution(Task):
     def example(self) -> Tensor:
         side = self.pictures.patch
         return torch.zeros(1, 3, side, side)
+
+    def split(self) -> str:
+        pictures = self.pictures
+        return (
+            f"{len(pictures.train)} training and {len(pictures.test)} test pictures, times {pictures.scale}"
+        )
 
     def sha256(self) -> str:
         return self.pictures.sha256()
