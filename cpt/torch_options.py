@@ -43,6 +43,7 @@ MACHINE = (
     "compile",
     "save_every",
     "cyclic_bw",
+    "network",
 )
 
 
@@ -52,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for option in TORCH:
         option.add_to(group, option.text)
     group.add_argument("--cyclic-bw", nargs=2, type=int, metavar="BITS", help="gradients cycle between these")
+    group.add_argument("--network", metavar="FILE.py:FUNCTION", help="in place of --model: one of yours")
     group.add_argument("--data-dir", type=Path, metavar="DIR", help="where the files of --data are")
     group.add_argument("--scale", type=int, metavar="N", help="super-resolution factor (default: 4)")
     group.add_argument("--workers", type=int, metavar="N", help="threads that load data (default: 0)")

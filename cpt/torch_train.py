@@ -103,7 +103,7 @@ def _train_in(
 
     tested: dict[str, Any] = {}
     try:
-        task = open_data(arguments.data, arguments.data_dir, arguments.scale, config, arguments.image_size)
+        task = _task(arguments, config)
         if processes.leads:
             print(f"data: {task.name}, {task.split()}")
         if arguments.fw and arguments.fw[0] == AUTO:
@@ -138,19 +138,33 @@ def make_config(arguments: argparse.Namespace) -> TorchConfig:
     from cpt.model.training import Classification, LanguageModel, SuperResolution
     from cpt.model.training.catalog import IMAGES, LANGUAGE, PICTURES
     from cpt.model.training.config import TorchConfig
+    from cpt.model.training.own_network import OwnNetwork
 
     settle(arguments)
     kinds = {LanguageModel: LANGUAGE, SuperResolution: PICTURES, Classification: IMAGES}
     kind = next((kind for kind, names in kinds.items() if arguments.data in names), Classification)
-    return TorchConfig(**_values(arguments, TASK_DEFAULTS[kind.__name__]))
+    if arguments.network and (arguments.model or kind is not Classification):
+        odd = "--model" if arguments.model else f"data {arguments.data!r}"
+        raise ValueError(f"network is given with {odd}; allowed: without --model, and for images")
+    config = TorchConfig(**_values(arguments, TASK_DEFAULTS[kind.__name__]))
+    if arguments.network:
+        return dataclasses.replace(config, model=OwnNetwork(arguments.network).name)
+    return config
 
 
 def make_task(arguments: argparse.Namespace) -> tuple[TorchConfig, Task]:
     """The configuration and task that the options describe; raises `ValueError` in one line."""
     config = make_config(arguments)
-    return config, open_data(
-        arguments.data, arguments.data_dir, arguments.scale, config, arguments.image_size
-    )
+    return config, _task(arguments, config)
+
+
+def _task(arguments: argparse.Namespace, config: TorchConfig) -> Task:
+    from cpt.model.training.own_network import OwnNetwork
+
+    task = open_data(arguments.data, arguments.data_dir, arguments.scale, config, arguments.image_size)
+    if arguments.network:
+        task.network = OwnNetwork(arguments.network)
+    return task
 
 
 def open_data(

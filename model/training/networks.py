@@ -52,6 +52,8 @@ def build_network(config: TorchConfig, task: Task) -> nn.Module:
 def _classifier(config: TorchConfig, task: Classification) -> nn.Module:
     side, across, channels = task.images.shape
     classes = task.images.classes
+    if task.network:
+        return task.network.build(classes, channels, (side, across))
     match = re.fullmatch(r"resnet(\d{1,4})", config.model)
     if match:
         depth = int(match[1])

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from cpt.model.data import ImageFolder, ImageSet, PictureSet, TokenSet, shuffled
+from cpt.model.training.own_network import OwnNetwork
 
 Arrays = tuple[np.ndarray, np.ndarray]
 
@@ -33,6 +34,8 @@ class Task(ABC):
     metric: str
     """Name of the figure that counts, a key of `metrics`."""
     higher_is_better = True
+    network: OwnNetwork | None = None
+    """In place of one that the configuration names."""
     carries = False
     """Batches of an epoch continue each other; the network's state goes from one to the next."""
 
@@ -83,8 +86,9 @@ class Task(ABC):
         """Hash of the data."""
 
     def describe(self) -> dict[str, Any]:
-        """What is recorded about the data."""
-        return {"dataset": self.name, "dataset_sha256": self.sha256(), "metric": self.metric}
+        """What is recorded about the data, and about the user's own network if there is one."""
+        network = self.network.stated() if self.network else {}
+        return {"dataset": self.name, "dataset_sha256": self.sha256(), "metric": self.metric, **network}
 
 
 class Classification(Task):
