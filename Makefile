@@ -4,7 +4,10 @@ BIN := .venv/bin
 BOARD ?= zc706
 TORCH ?= 2.13
 NUMPY ?= 2
-LIBRARY_TESTS := $(filter-out tests/test_model_run_config.py,$(wildcard tests/test_model_*.py))
+# Tests that need torch and numpy, not the runtime.
+LIBRARY_TESTS := $(filter-out tests/test_model_accelerator.py,$(wildcard tests/test_model_*.py))
+# A process per processor; the tests of a file share what they have built, so they stay together.
+PARALLEL := -n logical --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help train results test test-fast test-torch coverage sim compare rtl lint docs bitstream bitstream-check board-package clean
@@ -16,18 +19,18 @@ train: .venv/installed ## digits with cyclic precision on the simulated ZC706 (4
 	$(BIN)/cpt train $(ARGS)
 
 test: .venv/installed lint ## lint, types, all tests, a sample of the slow suites (20 min)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 test-fast: .venv/installed ## the tests that take seconds (3 min)
-	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow" $(ARGS)
 
-test-torch: ## the library beside TORCH=2.x NUMPY=2.x, in build/torch-TORCH/ (5 min)
+test-torch: ## the library beside TORCH=2.x NUMPY=2, in build/torch-TORCH/ (15 min)
 	$(PYTHON) -m venv build/torch-$(TORCH)
-	build/torch-$(TORCH)/bin/python -m pip install --quiet "torch==$(TORCH).*" "numpy==$(NUMPY).*" '.[torch]' pytest pytest-timeout
-	PYTHONPATH=. build/torch-$(TORCH)/bin/python -m pytest -p no:cacheprovider -m "not slow" $(LIBRARY_TESTS) $(ARGS)
+	build/torch-$(TORCH)/bin/python -m pip install --quiet "torch==$(TORCH).*" "numpy==$(NUMPY).*" -e '.[torch]' pytest pytest-timeout
+	build/torch-$(TORCH)/bin/python -m pytest -m "not slow" $(LIBRARY_TESTS) $(ARGS)
 
 coverage: .venv/installed ## all tests, and the lines and branches they reach (40 min)
-	$(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term:skip-covered $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term:skip-covered $(ARGS)
 
 sim: .venv/installed ## full regression of RTL and killed training runs (hours)
 	$(BIN)/python -m cpt.sim.regression --full $(ARGS)

@@ -46,7 +46,7 @@ def printed(command):
     if words[0] == "cpt":
         words[:1] = [sys.executable, "-m", "cpt.main"]
     env = {**os.environ, "COLUMNS": "80", "PYTHONPATH": str(ROOT), "MAKEFLAGS": "--no-print-directory"}
-    done = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, timeout=550)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -86,3 +86,15 @@ def test_the_picture_is_an_image_whose_files_exist():
     for names in named:
         for name in names.split(", "):
             assert (ROOT / name).exists(), name
+
+
+@pytest.mark.slow
+def test_a_training_run_ends_with_the_lines_that_the_readme_shows(tmp_path):
+    """A short run on a small array: other numbers, the same lines in the same order."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = readme.partition("<!-- shape of: make train -->\n```")[2].partition("```")[0]
+    short = "--preset tiny --width 4 --steps 3 --batch-size 16 --compare --check-rtl"
+    output = printed(f"cpt train {short} --out {tmp_path}")
+    starts = [line.split()[0] for line in output.splitlines() if line[:1].isalpha()]
+    assert {"resnet8", "run", "cpt", "static", "difference", "RTL", "weights", "files:"} <= set(starts)
+    assert starts == [line.split()[0] for line in block.splitlines() if line[:1].isalpha()]
