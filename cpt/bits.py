@@ -15,6 +15,7 @@ from cpt.model.schedule import SHAPES as CYCLIC
 from cpt.model.schedule import Curve, Delayed, Plan, Progressive, RandomEvery, Static, cyclic
 from cpt.model.units import percent
 from cpt.progress import note
+from cpt.table import paragraph
 
 SHAPES = (*CYCLIC, "progressive", "random")
 _WIDTH = 64
@@ -114,7 +115,8 @@ def _picture(name: str, column: list[int]) -> str:
     for bits in range(max(column), min(column) - 1, -1):
         lines.append(f"{bits:3} " + "".join("#" if value == bits else " " for value in shown).rstrip())
     words = [f"{bits}x{count}" for bits, count in runs[:_RUNS]]
-    lines.append("bits x steps: " + " ".join(words) + (" ..." if len(runs) > _RUNS else ""))
+    listed = "bits x steps: " + " ".join(words) + (" ..." if len(runs) > _RUNS else "")
+    lines.append(paragraph(listed, " " * 14))
     return "\n".join(lines)
 
 

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import dataclasses
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -130,6 +131,7 @@ def _train_in(
         print(_table(summary, task))
         print(f"weights sha256: {summary['weights_sha256']}")
         print(f"files: {folder}")
+        print(f"next: cpt report {shlex.quote(str(folder))} draws what is in them")
     return summary
 
 

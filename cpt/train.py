@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -29,9 +30,9 @@ from cpt.host.run import TrainingRun
 from cpt.host.trainer import StepReport, Trainer
 from cpt.hw.contract import PRESETS, preset
 from cpt.model.run import SUMMARY, write_json
-from cpt.model.units import accuracy, duration
+from cpt.model.units import accuracy, duration, precision
 from cpt.options import TRAINING, add_options, train_config
-from cpt.progress import Progress
+from cpt.progress import Progress, note
 from cpt.run_folder import STATIC
 from cpt.table import render
 
@@ -138,6 +139,7 @@ class _Command:
 
     def train(self) -> tuple[dict[str, Any], int]:
         """Train everything and print the table; the summary of all, and the exit status."""
+        note(self.arguments, self._plan())
         with RtlCheck(self.config, self.data, self.arguments.memory) as check:
             summary = self._one(MAIN, self.config, self.folder, check if self.check else None)
             if self.compare:
@@ -153,7 +155,21 @@ class _Command:
             print(line)
         print(f"weights sha256: {summary['weights_sha256']}")
         print(f"files: {self.folder}")
+        print(f"next: cpt report {shlex.quote(str(self.folder))} draws what is in them")
         return summary, 0 if passed else CHECK_FAILED
+
+    def _plan(self) -> str:
+        """What the command is going to do, before it is silent for seconds."""
+        config = self.config
+        length = f"{config.steps} steps" if config.steps else f"{config.epochs} epochs"
+        beside = f", then as long at {precision(config.fw[1], config.bw)} beside it" if self.compare else ""
+        check = "; compiled RTL repeats some of the steps, and is built first if it has not been"
+        usual = config == TrainConfig() and self.arguments.device == "fast"
+        return (
+            f"training {config.model} on {self.data.name}: {length} of batches of {config.batch_size} at "
+            f"{precision(config.fw, config.bw)}{beside}{check if self.check else ''}"
+            f"{'; in all about 3 minutes on 2 cores' if usual else ''}"
+        )
 
     def _checked(self, check: RtlCheck, summary: dict[str, Any]) -> tuple[str, bool]:
         """The RTL check's line, and whether nothing disagreed; the outcome goes into ``summary``.
