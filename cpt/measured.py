@@ -17,10 +17,11 @@ from cpt.model.architecture import cifar_resnet
 from cpt.model.json_files import read_object
 from cpt.sim.fast.forecast import Forecast, ShapeRecorder, total
 from cpt.sim.memory import memory_model
-from cpt.table import align
+from cpt.table import align, paragraph
 
-_NUMBERS = {"epoch": 0, "fw": 1, "bw": 1, "steps": 1, "cycles": 1, "wall_seconds": 0}
+_NUMBERS = {"epoch": 0, "fw": 1, "bw": 1, "steps": 1, "cycles": 1, "wall_seconds": 0, "host_seconds": 0}
 """Fields of a row that are read, and the least each may be."""
+_SECONDS = ("wall_seconds", "host_seconds")
 _LARGEST = 65_536
 """Of an image's sides and of classes."""
 
@@ -44,14 +45,22 @@ class MeasuredRow:
     fw: int
     bw: int
     steps: int
-    measured_seconds: float
+    step_seconds: float
+    """Whole steps by the wall clock: what a person waits for."""
+    wall_seconds: float
+    """The programs among it, doorbell to done."""
     measured_cycles: int
     simulated_cycles: int
     clock_mhz: float
 
     @property
+    def accelerator_seconds(self) -> float:
+        """Cycles that the hardware counted, at its clock."""
+        return self.measured_cycles / (self.clock_mhz * 1e6)
+
+    @property
     def simulated_seconds(self) -> float:
-        """Simulated cycles at the board's clock."""
+        """Simulated cycles at the same clock."""
         return self.simulated_cycles / (self.clock_mhz * 1e6)
 
     def as_dict(self) -> dict[str, Any]:
@@ -61,9 +70,10 @@ class MeasuredRow:
             "fw": self.fw,
             "bw": self.bw,
             "steps": self.steps,
-            "measured_seconds": self.measured_seconds,
+            "step_seconds": self.step_seconds,
+            "wall_seconds": self.wall_seconds,
+            "accelerator_seconds": self.accelerator_seconds,
             "simulated_seconds": self.simulated_seconds,
-            "ratio": self.measured_seconds / self.simulated_seconds,
             "measured_cycles": self.measured_cycles,
             "simulated_cycles": self.simulated_cycles,
             "cycle_ratio": self.measured_cycles / self.simulated_cycles,
@@ -84,21 +94,26 @@ def load_report(path: Path) -> Report:
             f"{CONTRACT_HASH:016x}, the one simulated here"
         )
     try:
-        config: dict[str, Any] = {
-            name: tuple(v) if isinstance(v, list) else v for name, v in values["config"].items()
-        }
-        height, width, channels = (_natural(side, "image_shape") for side in values["image_shape"])
-        return Report(
-            ArrayConfig(**values["array"]),
-            TrainConfig(**config),
-            (height, width, channels),
-            _natural(values["classes"], "classes"),
-            [_checked(row) for row in values["epochs"]],
-        )
+        return report_of(values)
     except ContractError as error:
         raise HostError(f"{path}: {error}") from None
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise HostError(f"{path} lacks or misspells {error}; allowed: the fields of {FORMAT}") from None
+
+
+def report_of(values: dict[str, Any]) -> Report:
+    """Fields of a file of measured times, checked; what is wrong raises `ContractError` or `ValueError`."""
+    config: dict[str, Any] = {
+        name: tuple(v) if isinstance(v, list) else v for name, v in values["config"].items()
+    }
+    height, width, channels = (_natural(side, "image_shape") for side in values["image_shape"])
+    return Report(
+        ArrayConfig(**values["array"]),
+        TrainConfig(**config),
+        (height, width, channels),
+        _natural(values["classes"], "classes"),
+        [_checked(row) for row in values["epochs"]],
+    )
 
 
 def _natural(value: Any, name: str) -> int:
@@ -111,7 +126,7 @@ def _checked(row: dict[str, Any]) -> dict[str, Any]:
     for name, least in _NUMBERS.items():
         value = row[name]
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not least <= value < 1 << 63 or (name != "wall_seconds" and value != int(value)):
+        if not number or not least <= value < 1 << 63 or (name not in _SECONDS and value != int(value)):
             raise ContractError(f"{name} of an epoch is {value!r}; allowed: a number of at least {least}")
     return row
 
@@ -138,6 +153,7 @@ def compare_measured(report: Report, memory: str) -> list[MeasuredRow]:
                 row["epoch"],
                 *bits,
                 row["steps"],
+                float(row["wall_seconds"] + row["host_seconds"]),
                 float(row["wall_seconds"]),
                 row["cycles"],
                 row["steps"] * cycles[bits],
@@ -155,34 +171,61 @@ def print_measured(path: Path, memory: str, as_json: bool) -> int:
     return 0
 
 
-def render(report: Report, rows: list[MeasuredRow], memory: str) -> str:
-    """The rows as a table, with their sum."""
-    table = [("epoch", "precision", "steps", "measured", "simulated", "ratio", "cycle ratio")]
-    for row in rows:
-        table.append((str(row.epoch + 1), f"FW{row.fw}/BW{row.bw}", str(row.steps), *_times(row)))
-    whole = MeasuredRow(
+def whole(rows: list[MeasuredRow]) -> MeasuredRow:
+    """The sum of ``rows``, which stand for at least one epoch."""
+    return MeasuredRow(
         0,
         0,
         0,
         sum(row.steps for row in rows),
-        sum(row.measured_seconds for row in rows),
+        sum(row.step_seconds for row in rows),
+        sum(row.wall_seconds for row in rows),
         sum(row.measured_cycles for row in rows),
         sum(row.simulated_cycles for row in rows),
-        report.array.clock_mhz,
+        rows[0].clock_mhz,
     )
-    table.append(("all", "", str(whole.steps), *_times(whole)))
-    return (
+
+
+def render(report: Report, rows: list[MeasuredRow], memory: str) -> str:
+    """The rows as a table, with their sum; all times are seconds per step."""
+    table = [("epoch", "precision", "steps", "whole step", "accelerator", "simulated", "cycle ratio")]
+    for row in rows:
+        table.append((str(row.epoch + 1), f"FW{row.fw}/BW{row.bw}", str(row.steps), *_times(row)))
+    if rows:
+        table.append(("all", "", str(whole(rows).steps), *_times(whole(rows))))
+    title = (
         f"{report.config.model}, {report.config.batch_size} images per step: {report.array.name} array at "
-        f"{report.array.clock_mhz:g} MHz, simulated with memory {memory}\n"
-        "the accelerator's time in training steps\n\n" + align(table)
+        f"{report.array.clock_mhz:g} MHz, simulated with memory {memory}"
     )
+    about = (
+        "Per step: the whole by the wall clock; the accelerator by its own cycle counter; the same cycles "
+        "simulated. The ratio is of counted to simulated cycles."
+    )
+    waited = sum(row.wall_seconds - row.accelerator_seconds for row in rows)
+    overhead = (
+        f"Starting programs and noticing their end took {waited:.3f} s beside the accelerator's own time."
+    )
+    return f"{paragraph(title)}\n{paragraph(about)}\n\n{align(table)}{paragraph(overhead)}"
 
 
 def _times(row: MeasuredRow) -> tuple[str, str, str, str]:
-    values = row.as_dict()
     return (
-        f"{row.measured_seconds:.4g} s",
-        f"{row.simulated_seconds:.4g} s",
-        f"{values['ratio']:.3f}",
-        f"{values['cycle_ratio']:.3f}",
+        f"{row.step_seconds / row.steps:.4g} s",
+        f"{row.accelerator_seconds / row.steps:.4g} s",
+        f"{row.simulated_seconds / row.steps:.4g} s",
+        f"{row.measured_cycles / row.simulated_cycles:.3f}",
     )
+
+
+def as_summary(measured: dict[str, Any], memory: str) -> dict[str, float]:
+    """What a run's `Measurement` says per step: the whole, the accelerator's part, and that simulated."""
+    rows = compare_measured(report_of(measured), memory)
+    if not rows:
+        return {}
+    row = whole(rows)
+    times = {
+        "step_seconds": row.step_seconds,
+        "accelerator_step_seconds": row.accelerator_seconds,
+        "simulated_step_seconds": row.simulated_seconds,
+    }
+    return {name: seconds / row.steps for name, seconds in times.items()}

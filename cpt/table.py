@@ -13,7 +13,14 @@ COLUMNS = 80
 """Width of a terminal that does not tell, and of files."""
 _LEAST = 40
 _GAP = "  "
-_HEADER = ("run", "precision", "test accuracy", "GBitOPs", "simulated", "array utilisation", "array busy")
+_SIMULATED, _COUNTED = {"simulated_seconds": "simulated"}, {"simulated_seconds": "accelerator"}
+MEASURED = {
+    "step_seconds": "measured step",
+    "accelerator_step_seconds": "accelerator",
+    "simulated_step_seconds": "simulated",
+}
+"""Columns of times, by their names in a summary: the first is what a person waits for."""
+_SHARES = {"array_utilisation": "array utilisation", "array_busy": "array busy"}
 
 
 def columns() -> int:
@@ -88,20 +95,25 @@ def _block(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> str:
 
 
 def render(summary: dict[str, Any]) -> str:
-    """What was reached and what it cost, static run and difference included where there is one."""
-    rows = [_HEADER, _row(summary)]
+    """What was reached and what it cost, static run and difference included where there is one.
+
+    What a person waited for comes first: on a board the whole step by the wall clock, then the accelerator's
+    part of it and that part simulated.
+    """
+    times = _times(summary)
+    rows = [("run", "precision", "test accuracy", *times.values(), "GBitOPs", *_SHARES.values())]
+    rows.append(_row(summary, times))
     if "static" in summary:
-        rows.append(_row(summary["static"]))
+        rows.append(_row(summary["static"], times))
         saving = summary["saving"]
         rows.append(
             (
                 "difference",
                 "",
                 metric("accuracy").difference(summary["accuracy"] - summary["static"]["accuracy"]),
+                *(change(-saving[name]) for name in times),
                 change(-saving["gbitops"]),
-                change(-saving["simulated_seconds"]),
-                "",
-                "",
+                *("" for _ in _SHARES),
             )
         )
     config = summary["config"]
@@ -109,21 +121,33 @@ def render(summary: dict[str, Any]) -> str:
         f"{config['model']} on {summary['dataset']}, seed {config['seed']}, "
         f"{summary['steps']} steps of {config['batch_size']} images"
     )
+    about = (
+        "times are means of a training step: measured, the whole by the wall clock; the accelerator's part "
+        "by its cycle counter; that part simulated with memory ps-ddr unless --memory says otherwise"
+        if times is MEASURED
+        else f"memory {summary['memory_model']}; times are the accelerator's for all training steps"
+    )
     machine = (
-        f"{summary['device']}: {summary['array']['name']} array at {summary['clock_mhz']:g} MHz, "
-        f"memory {summary['memory_model']}; times are the accelerator's for all training steps"
+        f"{summary['device']}: {summary['array']['name']} array at {summary['clock_mhz']:g} MHz, {about}"
     )
     return f"\n{paragraph(title)}\n{paragraph(machine)}\n\n{align(rows)}"
 
 
-def _row(result: dict[str, Any]) -> tuple[str, ...]:
+def _times(summary: dict[str, Any]) -> dict[str, str]:
+    """The columns of times; a board whose steps were all measured before a resume has its cycles alone."""
+    if summary["device"] != "board":
+        return _SIMULATED
+    runs = (summary, summary.get("static", summary))
+    return MEASURED if all(set(MEASURED) <= set(run) for run in runs) else _COUNTED
+
+
+def _row(result: dict[str, Any], times: dict[str, str]) -> tuple[str, ...]:
     config = result["config"]
     return (
         result["run"],
         precision(config["fw"], config["bw"]),
         f"{accuracy(result['accuracy'])} (FW{result['eval_bits']})",
+        *(duration(result[name]) for name in times),
         gbitops(result["gbitops"]),
-        duration(result["simulated_seconds"]),
-        percent(result["array_utilisation"]),
-        percent(result["array_busy"]),
+        *(percent(result[name]) for name in _SHARES),
     )

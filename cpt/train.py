@@ -29,12 +29,13 @@ from cpt.host.measure import Measurement
 from cpt.host.run import TrainingRun
 from cpt.host.trainer import StepReport, Trainer
 from cpt.hw.contract import PRESETS, preset
+from cpt.measured import as_summary
 from cpt.model.run import SUMMARY, write_json
 from cpt.model.units import accuracy, duration, precision
 from cpt.options import TRAINING, add_options, train_config
 from cpt.progress import Progress, note
 from cpt.run_folder import STATIC
-from cpt.table import render
+from cpt.table import MEASURED, render
 
 CHECK_FAILED = 1
 MAIN = "cpt"
@@ -145,9 +146,8 @@ class _Command:
             if self.compare:
                 static = self._one(STATIC, self.config.static(), self.folder / STATIC, None)
                 summary["static"] = static
-                summary["saving"] = {
-                    name: 1 - summary[name] / static[name] for name in ("gbitops", "simulated_seconds")
-                }
+                saved = {"gbitops", "simulated_seconds", *MEASURED} & set(summary) & set(static)
+                summary["saving"] = {name: 1 - summary[name] / static[name] for name in saved}
             line, passed = self._checked(check, summary)
         write_json(self.folder / SUMMARY, summary)
         print(render(summary))
@@ -211,7 +211,8 @@ class _Command:
                 def after(report: StepReport) -> None:
                     measurement.after_step(report)
                     seconds = trainer.training.seconds(accelerator.config)
-                    spent = f"simulated {duration(seconds)}"
+                    whose = "accelerator" if arguments.device == "board" else "simulated"
+                    spent = f"{whose} {duration(seconds)}"
                     bar.step(report.epoch, report.fw, report.bw, report.loss, spent)
                     if check:
                         check.after_step(trainer)
@@ -223,4 +224,6 @@ class _Command:
             if arguments.device == "board":
                 print(f"{name}: {accelerator.wall.check(accelerator.clock_mhz)}")
                 print(f"{name}: measured times in {measurement.save(folder)}")
+                summary |= as_summary(measurement.as_dict(), arguments.memory)
+                training.end(summary)
             return summary
