@@ -41,7 +41,7 @@ def test_json_is_the_last_line_and_equals_the_summary_file(tmp_path, capsys):
 def test_the_table_names_precision_clock_and_memory(tmp_path, capsys):
     assert train("--compare", "--run-name", "both", out=tmp_path) == 0
     text = capsys.readouterr().out
-    for expected in ("FW(3,8)/BW8", "FW8/BW8", "saving", "200 MHz", "ps-ddr", "weights sha256: "):
+    for expected in ("FW(3,8)/BW8", "FW8/BW8", "difference", "200 MHz", "ps-ddr", "weights sha256: "):
         assert expected in text
     summary = json.loads((tmp_path / "both" / SUMMARY).read_text())
     assert 0 < summary["saving"]["gbitops"] < 1
@@ -69,14 +69,14 @@ WRONG = [
     (["--device", "gpu"], "device is 'gpu'; allowed: fast, rtl, board"),
     (["--method", "ldp"], "--method is given for device 'fast'; allowed: cpu, cuda"),
     (["--device", "rtl", "--compile"], "--compile is given for device 'rtl'; allowed: cpu, cuda"),
-    (["--swa_start", "4"], "--swa-start is given for device 'fast'; allowed: cpu, cuda"),
+    (["--swa_start", "4"], "--swa_start is given for device 'fast'; allowed: cpu, cuda"),
     (["--device", "board"], "--preset is given for device 'board'; allowed: fast, rtl"),
     (["--bitfile", "cpt.bit"], "--bitfile is given for device 'fast'; allowed: board"),
     (["--model", "resnet10"], "model is 'resnet10'; allowed: resnetD"),
     (["--batch-size", "5000"], "batch-size is 5000; allowed: 1..1438 (training images)"),
     (["--run-name", "../up"], "run-name is '../up'; allowed: letters, digits"),
     (["--resume", "--run-name", "never"], "checkpoint.npz does not exist"),
-    (["--data", "mnist"], "data is 'mnist'; allowed: digits, or the path of an .npz file"),
+    (["--data", "mnist"], "data is 'mnist'; allowed: digits, an .npz file, or a folder of class folders"),
     (["--data", "gone.npz"], "images gone.npz cannot be read (No such file or directory)"),
     (["--epochs", "many"], "argument --epochs: invalid int value: 'many'"),
     (["--colour"], "unrecognized arguments: --colour"),
