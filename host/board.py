@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,16 @@ def reference_mhz(root: Path) -> float | None:
     for path in sorted(root.glob(_REFERENCE)):
         return int.from_bytes(path.read_bytes()[:4], "big") / 1e6
     return None
+
+
+def free_contiguous_bytes(root: Path) -> int | None:
+    """What the kernel of ``root`` has left of its contiguous memory; None where it says nothing."""
+    try:
+        text = (root / "proc/meminfo").read_text(encoding="ascii")
+    except OSError:
+        return None
+    found = re.search(r"^CmaFree:\s*(\d+) kB$", text, re.MULTILINE)
+    return int(found[1]) << 10 if found else None
 
 
 def fabric_clock_mhz(clocks: Any, parameters: Mapping[str, Any], reference: float | None = None) -> float:

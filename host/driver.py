@@ -14,7 +14,14 @@ from typing import Any
 import pynq
 from pynq import MMIO, Clocks, DefaultIP, Overlay
 
-from cpt.host.board import INSTALLED_BITFILE, WallClock, fabric_clock_mhz, reference_mhz
+from cpt.host.board import (
+    INSTALLED_BITFILE,
+    WallClock,
+    fabric_clock_mhz,
+    free_contiguous_bytes,
+    reference_mhz,
+)
+from cpt.host.contiguous import ContiguousMemory
 from cpt.host.counters import Counters
 from cpt.host.diagnosis import explain
 from cpt.host.errors import DeviceError, DeviceTimeout, OutOfDeviceMemory
@@ -145,6 +152,13 @@ class Accelerator:
             ) from error
         self._buffers.append(buffer)
         return buffer
+
+    def free_bytes(self) -> int | None:
+        """Contiguous memory that is left, in all; None where nobody says."""
+        memory = getattr(self.device, "default_memory", None)
+        if isinstance(memory, ContiguousMemory):
+            return memory.size - memory.regions.taken_bytes
+        return free_contiguous_bytes(ROOT)
 
     def free(self, buffer: Any) -> None:
         """Free one buffer before the accelerator is closed."""

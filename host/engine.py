@@ -94,6 +94,13 @@ class GemmEngine:
             raise RuntimeError(f"{shape.name} was reserved after the first run")
         self._shapes[shape] = None
 
+    def buffer_bytes(self) -> tuple[int, int, int]:
+        """Sizes of the three buffers (A, B, C): each is that of the largest reserved shape."""
+        gemms = [self._gemm(shape, 0, 0, 0) for shape in self._shapes]
+        layouts = ("layout_a", "layout_b", "layout_c")
+        a, b, c = (max((getattr(gemm, name).nbytes for gemm in gemms), default=0) for name in layouts)
+        return a, b, c
+
     def programs(self) -> list[Program]:
         """The program of every reserved shape."""
         self._prepare()
@@ -129,14 +136,9 @@ class GemmEngine:
     def _prepare(self) -> None:
         if self._planned:
             return
-        gemms = {shape: self._gemm(shape, 0, 0, 0) for shape in self._shapes}
-        sizes = [
-            max(getattr(gemm, name).nbytes for gemm in gemms.values())
-            for name in ("layout_a", "layout_b", "layout_c")
-        ]
-        self._buffers = tuple(self.accelerator.allocate((size,), np.uint8) for size in sizes)
+        self._buffers = tuple(self.accelerator.allocate((size,), np.uint8) for size in self.buffer_bytes())
         a, b, c = (int(buffer.device_address) for buffer in self._buffers)  # type: ignore[attr-defined]
-        for shape in gemms:
+        for shape in self._shapes:
             gemm = self._gemm(shape, a, b, c)
             self._planned[shape] = _Planned(gemm, gemm.program(shape.name))
 

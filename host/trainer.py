@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import numpy as np
 from cpt.host.config import TrainConfig
 from cpt.host.data import Dataset, Images, evaluation_batches, training_batches
 from cpt.host.engine import GemmEngine, GemmRun
+from cpt.host.errors import OutOfDeviceMemory
 from cpt.host.layers import StepContext
 from cpt.host.loss import correct, softmax_cross_entropy
 from cpt.host.metrics import Tally
@@ -18,7 +20,7 @@ from cpt.host.network import ResNet, copy_arrays, resnet_depth
 from cpt.host.optimiser import Sgd, learning_rate
 from cpt.host.precision import BACKWARD_SLOT, FORWARD_SLOT, PrecisionSlots
 from cpt.hw.contract.config import require
-from cpt.model.architecture import cifar_resnet
+from cpt.model import architecture
 
 if TYPE_CHECKING:
     from cpt.host.driver import Accelerator
@@ -45,7 +47,8 @@ class Trainer:
     slots. Weights, batch norm, loss and updates are float32 on the host, in a stated order of operations
     (docs/numerics.md): the same bits on every machine. Every step starts at the command ring's beginning.
 
-    Raises `ContractError` if a batch does not fit the training set.
+    Raises `ContractError` if a batch does not fit the training set, `OutOfDeviceMemory` if it does not fit
+    the accelerator's memory.
     """
 
     def __init__(self, config: TrainConfig, data: Dataset, accelerator: Accelerator) -> None:
@@ -65,11 +68,14 @@ class Trainer:
         self.engine.listeners.append(self._count)
         shape = data.train.pixels.shape[1:]
         height, width, channels = shape
-        description = cifar_resnet(
+        description = architecture.cifar_resnet(
             resnet_depth(config.model), data.classes, (height, width), channels, config.width
         )
         self.network = ResNet(description, config.seed)
         self.network.plan((config.batch_size, *shape), self.engine)
+        self.memory_bytes = sum(self.engine.buffer_bytes())
+        """Contiguous memory that training takes, beside the command ring."""
+        self._check_memory(description, shape)
         self.optimiser = Sgd(
             dict(self.network.named_parameters()),
             momentum=config.momentum,
@@ -80,6 +86,25 @@ class Trainer:
         """Sum over training steps of ``fw**2 + 2*fw*bw``."""
         self.training, self.evaluation = Tally(), Tally()
         self._tally = self.training
+
+    def _check_memory(self, description: architecture.ResNet, shape: tuple[int, ...]) -> None:
+        """Raise `OutOfDeviceMemory` before anything is allocated if a batch does not fit."""
+        room = self.accelerator.free_bytes()
+        if room is None or self.memory_bytes <= room:
+            return
+
+        def fits(batch: int) -> bool:
+            engine = GemmEngine(self.accelerator, self.slots)
+            ResNet(description).plan((batch, *shape), engine)
+            return sum(engine.buffer_bytes()) <= room
+
+        most = bisect.bisect_left(range(1, self.config.batch_size), True, key=lambda batch: not fits(batch))
+        allowed = f"batch-size 1..{most}, or more memory" if most else "a smaller network, or more memory"
+        raise OutOfDeviceMemory(
+            f"{self.config.model} with batch-size {self.config.batch_size} needs "
+            f"{self.memory_bytes / 2**20:.1f} MiB of contiguous memory, {room / 2**20:.1f} MiB are free; "
+            f"allowed: {allowed}"
+        )
 
     @property
     def epoch(self) -> int:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from driven import fast_backend, opened
 
 from cpt.host.config import TrainConfig
 from cpt.host.data import Images, split
-from cpt.host.errors import CheckpointError
+from cpt.host.errors import CheckpointError, OutOfDeviceMemory
 from cpt.host.network import resnet_depth
 from cpt.host.run import TrainingRun
 from cpt.host.trainer import Trainer
@@ -48,6 +49,24 @@ def trained(accelerator, config=CONFIG, steps=None):
     while trainer.step < (steps or trainer.total_steps):
         trainer.train_epoch()
     return trainer
+
+
+def test_a_batch_that_does_not_fit_is_refused_with_the_largest_that_does():
+    """Before anything is allocated; the largest one trains."""
+    with opened(fast_backend(memory_bytes=1 << 18)) as accelerator:
+        free = accelerator.free_bytes()
+        with pytest.raises(
+            OutOfDeviceMemory, match=r"needs .* MiB of contiguous memory, .* MiB are free"
+        ) as caught:
+            Trainer(dataclasses.replace(CONFIG, batch_size=48), DATA, accelerator)
+        assert accelerator.free_bytes() == free
+        most = int(re.search(r"allowed: batch-size 1\.\.(\d+), or more memory$", str(caught.value))[1])
+        assert 1 <= most < 48
+        with pytest.raises(OutOfDeviceMemory):
+            Trainer(dataclasses.replace(CONFIG, batch_size=most + 1), DATA, accelerator)
+        trainer = Trainer(dataclasses.replace(CONFIG, batch_size=most), DATA, accelerator)
+        trainer.train_epoch()
+        assert free - accelerator.free_bytes() >= trainer.memory_bytes
 
 
 def test_it_learns_to_tell_two_patterns_apart(accelerator):
