@@ -13,6 +13,11 @@ from pynq.buffer import PynqBuffer
 PAGE_BYTES = 4096
 
 
+def whole_pages(nbytes: int) -> int:
+    """``nbytes`` rounded up to pages, at least one: what a buffer takes."""
+    return max(1, -(-nbytes // PAGE_BYTES)) * PAGE_BYTES
+
+
 class Regions:
     """Which parts of ``0 .. size-1`` are taken."""
 
@@ -27,7 +32,7 @@ class Regions:
 
     def take(self, nbytes: int) -> int:
         """Start of a free region of ``nbytes`` (whole pages); MemoryError if there is none."""
-        pages = max(1, -(-nbytes // PAGE_BYTES)) * PAGE_BYTES
+        pages = whole_pages(nbytes)
         start = 0
         for begin in sorted(self._taken):
             if begin - start >= pages:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cpt.host.config import TrainConfig
+from cpt.host.contiguous import whole_pages
 from cpt.host.data import Dataset, Images, evaluation_batches, training_batches
 from cpt.host.engine import GemmEngine, GemmRun
 from cpt.host.errors import OutOfDeviceMemory
@@ -73,7 +74,7 @@ class Trainer:
         )
         self.network = ResNet(description, config.seed)
         self.network.plan((config.batch_size, *shape), self.engine)
-        self.memory_bytes = sum(self.engine.buffer_bytes())
+        self.memory_bytes = _taken(self.engine)
         """Contiguous memory that training takes, beside the command ring."""
         self._check_memory(description, shape)
         self.optimiser = Sgd(
@@ -96,7 +97,7 @@ class Trainer:
         def fits(batch: int) -> bool:
             engine = GemmEngine(self.accelerator, self.slots)
             ResNet(description).plan((batch, *shape), engine)
-            return sum(engine.buffer_bytes()) <= room
+            return _taken(engine) <= room
 
         most = bisect.bisect_left(range(1, self.config.batch_size), True, key=lambda batch: not fits(batch))
         allowed = f"batch-size 1..{most}, or more memory" if most else "a smaller network, or more memory"
@@ -209,3 +210,8 @@ class Trainer:
 
     def _count(self, run: GemmRun) -> None:
         self._tally.add(run)
+
+
+def _taken(engine: GemmEngine) -> int:
+    """Contiguous memory that the buffers of ``engine`` take."""
+    return sum(map(whole_pages, engine.buffer_bytes()))
