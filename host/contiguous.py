@@ -10,12 +10,7 @@ from typing import Any
 import numpy as np
 from pynq.buffer import PynqBuffer
 
-PAGE_BYTES = 4096
-
-
-def whole_pages(nbytes: int) -> int:
-    """``nbytes`` rounded up to pages, at least one: what a buffer takes."""
-    return max(1, -(-nbytes // PAGE_BYTES)) * PAGE_BYTES
+from cpt.host.pages import whole_pages
 
 
 class Regions:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cpt.host.config import TrainConfig
-from cpt.host.contiguous import whole_pages
 from cpt.host.data import Dataset, Images, evaluation_batches, training_batches
 from cpt.host.engine import GemmEngine, GemmRun
 from cpt.host.errors import OutOfDeviceMemory
@@ -19,6 +18,7 @@ from cpt.host.loss import correct, softmax_cross_entropy
 from cpt.host.metrics import Tally
 from cpt.host.network import ResNet, copy_arrays, resnet_depth
 from cpt.host.optimiser import Sgd, learning_rate
+from cpt.host.pages import whole_pages
 from cpt.host.precision import BACKWARD_SLOT, FORWARD_SLOT, PrecisionSlots
 from cpt.hw.contract.config import require
 from cpt.model import architecture

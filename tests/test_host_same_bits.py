@@ -68,8 +68,12 @@ WEIGHT_PATH = sorted(
     name
     for name in reachable("cpt.host.trainer") | reachable("cpt.host.run") | reachable("cpt.data")
     if name.startswith(("cpt.host.", "cpt.model.")) or name == "cpt.data"
+    if not name.startswith("cpt.model.data.") or name.endswith((".folders", ".decode"))
 )
-"""Modules that training on the accelerator runs through, beside the devices, which hand over integers."""
+"""Modules that training on the accelerator runs through, beside the devices, which hand over integers.
+
+Of `cpt.model.data`, whose other modules are torch's, class folders alone.
+"""
 SUMS = {"sum", "mean", "average", "var", "std", "prod", "cumsum", "nansum", "reduce", "accumulate", "trace"}
 PRODUCTS = {"dot", "vdot", "inner", "outer", "matmul", "einsum", "tensordot", "convolve", "correlate"}
 FUNCTIONS = {
@@ -93,7 +97,14 @@ ALLOWED = {
     ("cpt.host.loss", "sum"): "counts booleans",
     **{
         (f"cpt.{module}", "sum"): "integers in Python"
-        for module in ("host.run", "host.program", "host.layers.block", "model.bitops", "model.npz")
+        for module in (
+            "host.run",
+            "host.trainer",
+            "host.program",
+            "host.layers.block",
+            "model.bitops",
+            "model.npz",
+        )
     },
     ("cpt.model.arithmetic", "divide"): "the one that it offers: float32 only where that is exact",
     ("cpt.model.arithmetic", "sqrt"): "float64",

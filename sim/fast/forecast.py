@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from cpt.host.engine import GemmShape
 from cpt.host.metrics import Tally
+from cpt.host.pages import whole_pages
 from cpt.host.precision import BACKWARD_SLOT, FORWARD_SLOT
 from cpt.host.program import Gemm
 from cpt.hw.contract import ArrayConfig, Counter
@@ -17,8 +18,6 @@ from cpt.sim.fast.checks import decoded
 from cpt.sim.fast.product import Precision
 from cpt.sim.fast.timing import Timing, simulate
 from cpt.sim.memory import MemoryModel
-
-_PAGE_BYTES = 4096
 
 
 class ShapeRecorder:
@@ -112,7 +111,7 @@ class Forecast:
         )
         addresses = [MEMORY_BASE]
         for layout in (draft.layout_a, draft.layout_b):
-            addresses.append(addresses[-1] + -(-layout.nbytes // _PAGE_BYTES) * _PAGE_BYTES)
+            addresses.append(addresses[-1] + whole_pages(layout.nbytes))
         addr_a, addr_b, addr_c = addresses
         return replace(draft, addr_a=addr_a, addr_b=addr_b, addr_c=addr_c)
 
