@@ -7,9 +7,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 BOARD_PATH = [
-    f"host/{name}.py"
+    f"cpt/host/{name}.py"
     for name in (
         "board",
+        "caches",
         "contiguous",
         "counters",
         "diagnosis",
@@ -17,6 +18,8 @@ BOARD_PATH = [
         "identity",
         "linux",
         "measure",
+        "pages",
+        "ports",
         "ring",
     )
 ]
@@ -25,6 +28,8 @@ TESTS = [
     "test_host_driver.py",
     "test_host_driver_rtl.py",
     "test_host_linux.py",
+    "test_host_ports.py",
+    "test_host_caches.py",
     "test_board_clock.py",
     "test_board_faults.py",
     "test_board_training.py::test_measured_times_stand_beside_simulated_ones",
@@ -37,7 +42,7 @@ from pathlib import Path
 
 import pytest
 
-wanted = {str(Path(name).resolve()) for name in json.loads(sys.argv[1])}
+wanted = {str(Path(name).absolute()) for name in json.loads(sys.argv[1])}
 ran = {name: set() for name in wanted}
 
 

@@ -39,14 +39,14 @@ def test_an_index_outside_the_program_is_reported_as_it_is():
 
 @pytest.mark.parametrize("kind", ["fast", "rtl"])
 def test_a_clock_that_no_divider_reaches_is_named(kind):
-    """A handoff that asks for a clock four thousand times slower than the PLL."""
+    """A handoff whose clock is four thousand times slower than its PLL."""
     device = SimulatedDevice(backend(kind))
     try:
         with Accelerator(device.bitfile, device):
             import pynq
 
             clocks = pynq.Clocks._instance
-            parameters = {CRYSTAL: "33.333333", BUILT_CLOCK: "0.25"}
+            parameters = {CRYSTAL: "133.333333", BUILT_CLOCK: "1"}
             with pytest.raises(DeviceError, match=r"needs a divider of 399\d; allowed: at most 3969"):
                 fabric_clock_mhz(clocks, parameters)
     finally:

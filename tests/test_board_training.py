@@ -157,7 +157,9 @@ def test_too_little_contiguous_memory_is_one_line(board, tmp_path, capsys):
     board.default_memory.regions.take(board.default_memory.size - (1 << 17))
     assert _train(board, tmp_path) == 2
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith("cpt train: no contiguous memory for a buffer of shape")
+    assert last.startswith(
+        "cpt train: resnet8 with batch-size 16 needs 0.1 MiB of contiguous memory, 0.0 MiB are free"
+    )
 
 
 @pytest.mark.parametrize("board", ["fast", "rtl"], indirect=True)

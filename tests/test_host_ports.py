@@ -10,9 +10,9 @@ from cpt.host.ports import CHANNELS, PORTS
 from cpt.sim.device import SimulatedDevice
 
 
-@pytest.fixture
-def device():
-    simulated = SimulatedDevice(backend("fast"))
+@pytest.fixture(params=["fast", "rtl"])
+def device(request):
+    simulated = SimulatedDevice(backend(request.param))
     yield simulated
     simulated.close()
 
