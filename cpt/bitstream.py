@@ -40,11 +40,13 @@ def run(arguments: argparse.Namespace) -> int:
         raise ContractError(f"clock-mhz is {arguments.clock_mhz:g}; allowed: above 0")
     if arguments.check:
         from cpt.sim.vivado.check import check
+        from cpt.sim.vivado.synthesis import yosys
 
         names = [arguments.board] if arguments.board else list(BOARDS)
-        if arguments.synthesis:
-            note(arguments, "checking, then counting resources with Yosys: several minutes for each board")
         targets = [_target(name, arguments.preset) for name in names]
+        if arguments.synthesis:
+            yosys()  # a missing program is told at once
+            note(arguments, "checking, then counting resources with Yosys: several minutes for each board")
         problems = [
             line for target in targets for line in check(target, arguments.clock_mhz, arguments.synthesis)
         ]

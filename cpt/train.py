@@ -140,7 +140,6 @@ class _Command:
 
     def train(self) -> tuple[dict[str, Any], int]:
         """Train everything and print the table; the summary of all, and the exit status."""
-        note(self.arguments, self._plan())
         with RtlCheck(self.config, self.data, self.arguments.memory) as check:
             summary = self._one(MAIN, self.config, self.folder, check if self.check else None)
             if self.compare:
@@ -159,7 +158,7 @@ class _Command:
         return summary, 0 if passed else CHECK_FAILED
 
     def _plan(self) -> str:
-        """What the command is going to do, before it is silent for seconds."""
+        """What the command is going to do, now that nothing was refused."""
         config = self.config
         length = f"{config.steps} steps" if config.steps else f"{config.epochs} epochs"
         beside = f", then as long at {precision(config.fw[1], config.bw)} beside it" if self.compare else ""
@@ -200,6 +199,8 @@ class _Command:
             trainer = Trainer(config, self.data, accelerator)
             training = TrainingRun(name, trainer, folder, machine)
             run_folder.begin(training, arguments, self.config.static() if self.compare else None)
+            if folder == self.folder:
+                note(arguments, self._plan())
             measurement = Measurement(trainer)
             with Progress(name, trainer.total_steps, trainer.step, arguments.quiet) as bar:
 

@@ -104,7 +104,7 @@ def test_a_check_that_cannot_be_built_is_reported_and_never_counts_as_passed(tmp
     captured = capsys.readouterr()
     assert "RTL check: not run (device 'rtl' cannot be built: verilator is not installed)" in captured.err
     assert json.loads(captured.out)["rtl_check"]["passed"] is None
-    assert main([*options, "--check-rtl", "--out", str(tmp_path)]) == 2
+    assert main([*options, "--check-rtl", "--overwrite", "--out", str(tmp_path)]) == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith("cpt train: device 'rtl' cannot be built")
 
 

@@ -193,6 +193,6 @@ def test_momentum_is_in_the_checkpoint(saved):
 
 
 def test_leftovers_of_a_killed_writer_are_cleared(saved):
-    (saved / f".{CHECKPOINT}.abc").write_bytes(b"half")
+    (saved / f".{CHECKPOINT}.ab3_x9yz").write_bytes(b"half")
     resume(saved)
     assert not list(saved.glob(".*"))

@@ -72,7 +72,7 @@ def test_without_yosys_one_line_says_what_to_install(capsys, monkeypatch, tmp_pa
     [
         (["--board", "zedboard"], "board is 'zedboard'; allowed: zc706, pynq-z2"),
         (["--clock-mhz", "180"], "clock is 180 MHz; allowed on zc706: 1000 MHz divided by a whole number"),
-        (["--clock-mhz", "-5"], "clock is -5 MHz; allowed: above 0"),
+        (["--clock-mhz", "-5"], "clock-mhz is -5; allowed: above 0"),
         ([], "vivado is not on PATH"),
     ],
 )
