@@ -298,8 +298,6 @@ class Accelerator:
 
     def _recover(self, error: BaseException) -> None:
         """Reset after ``error``; a reset that fails too is added to its message, not put in its place."""
-        if self._broken:
-            return
         try:
             self.soft_reset()
         except Exception as second:

@@ -7,7 +7,7 @@ import pynq
 import pytest
 from driven import Multiplication, backend, codes, opened
 
-from cpt.host.board import WallClock, fabric_clock_mhz, free_contiguous_bytes, reference_mhz
+from cpt.host.board import WallClock, fabric_clock_mhz, reference_mhz
 from cpt.host.driver import Accelerator
 from cpt.host.errors import DeviceError
 from cpt.hw.contract import ContractError
@@ -48,11 +48,17 @@ def test_a_machine_without_a_device_tree_knows_none(tmp_path):
     assert reference_mhz(tmp_path) is None
 
 
-def test_the_kernel_says_how_much_contiguous_memory_is_left(tmp_path):
-    assert free_contiguous_bytes(tmp_path) is None
-    (tmp_path / "proc").mkdir()
-    (tmp_path / "proc" / "meminfo").write_text("MemFree:  5 kB\nCmaTotal:  131072 kB\nCmaFree:  100 kB\n")
-    assert free_contiguous_bytes(tmp_path) == 102_400
+def test_where_pynq_allocates_the_kernel_says_how_much_contiguous_memory_is_left(
+    device, tmp_path, monkeypatch
+):
+    with Accelerator(device.bitfile, device) as accelerator, monkeypatch.context() as image:
+        image.setattr("cpt.host.driver.ROOT", tmp_path)
+        image.setattr(device, "default_memory", object())
+        assert accelerator.free_bytes() is None
+        (tmp_path / "proc").mkdir()
+        meminfo = "MemFree:  5 kB\nCmaTotal:  131072 kB\nCmaFree:  100 kB\n"
+        (tmp_path / "proc" / "meminfo").write_text(meminfo)
+        assert accelerator.free_bytes() == 102_400
 
 
 def test_a_third_of_100_mhz_is_not_reported_as_50(device):
