@@ -1,4 +1,4 @@
-# Verbs only; `make` lists them. The environment is .venv/, everything built is cached in build/.
+# Verbs only; `make` lists them. The environment is .venv/; compiled simulators lie in the user's cache folder.
 PYTHON ?= python3
 BIN := .venv/bin
 BOARD ?= zc706
@@ -63,7 +63,7 @@ bitstream-check: .venv/installed ## all about the bitstream that needs no Vivado
 board-package: .venv/installed ## runtime, digits and bitstream for a board (seconds)
 	$(BIN)/cpt package --board $(BOARD) $(ARGS)
 
-clean: ## delete the environment, everything built and all runs
+clean: ## delete the environment, build/ and all runs
 	rm -rf .venv build runs
 
 .venv/installed: pyproject.toml constraints.txt

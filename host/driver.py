@@ -50,6 +50,8 @@ _BUSY = 1 << _STATUS.field("busy").offset
 _HALTED = 1 << _STATUS.field("halted").offset
 ROOT = Path("/")
 """Where a board's file system begins."""
+_LEFT_BY_PYNQ = "loaded.xclbin"
+"""What pynq 3.1 writes into the current folder while it loads."""
 _PYNQ_IMAGE = "proc/device-tree/chosen/pynq_board"
 
 
@@ -326,6 +328,8 @@ def open_board(bitfile: str | None, root: Path | None = None) -> Accelerator:
 
 def _load(bitfile: str, device: Any) -> tuple[Overlay, AcceleratorIP]:
     """Load the bitstream and find the accelerator's driver in it."""
+    left = Path(_LEFT_BY_PYNQ)
+    known = left.exists()
     try:
         overlay = Overlay(bitfile, device=device)
         for name, entry in overlay.ip_dict.items():
@@ -336,6 +340,9 @@ def _load(bitfile: str, device: Any) -> tuple[Overlay, AcceleratorIP]:
                 return overlay, driver
     except Exception as error:  # pynq and its parsers raise anything for files that are not right
         raise DeviceError(f"bitstream {bitfile} could not be loaded: {_first_line(error)}") from error
+    finally:
+        if not known:
+            left.unlink(missing_ok=True)
     raise DeviceError(f"bitstream {bitfile} holds no accelerator; allowed: one IP of {' or '.join(VLNVS)}")
 
 

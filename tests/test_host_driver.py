@@ -1,6 +1,7 @@
 """The driver through real pynq calls: register transactions, deadlines, errors, recovery."""
 
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -213,6 +214,24 @@ def test_something_else_behind_the_bitstream_is_refused(simulated):
         Accelerator(device.bitfile, device)
     device.close()
     one_line(caught)
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_loading_leaves_nothing_in_the_current_folder(own, tmp_path, monkeypatch):
+    """pynq 3.1 writes a file there; one that was there before is the user's."""
+
+    class Writes(SimulatedDevice):
+        def download(self, bitstream, parser=None):
+            Path("loaded.xclbin").write_bytes(b"theirs")
+            super().download(bitstream, parser)
+
+    monkeypatch.chdir(tmp_path)
+    if own:
+        Path("loaded.xclbin").write_bytes(b"mine")
+    device = Writes(fast_backend())
+    Accelerator(device.bitfile, device).close()
+    device.close()
+    assert Path("loaded.xclbin").exists() == own
 
 
 def test_a_hanging_machine_meets_the_deadline_and_is_reset(simulated):
