@@ -104,8 +104,10 @@ def run(arguments: argparse.Namespace) -> int:
     data = load_dataset(arguments.data)
     note(
         arguments,
-        f"one step on compiled RTL, then on the fast model: preset {arguments.preset} is compiled first "
-        "where it has not been (a minute for tiny, many for zc706); the step takes about 3 minutes",
+        paragraph(
+            f"one step on compiled RTL, then on the fast model: preset {arguments.preset} is compiled first "
+            "where it has not been (a minute for tiny, many for zc706); the step takes about 3 minutes"
+        ),
     )
     with contextlib.redirect_stdout(sys.stderr):
         rows = compare(config, data, arguments.preset, arguments.memory)

@@ -105,8 +105,10 @@ def run(arguments: argparse.Namespace) -> int:
     precisions = plan_config.fw[1] - plan_config.fw[0] + 1
     note(
         arguments,
-        f"simulating a step at up to {precisions} precision{'s' * (precisions > 1)}: "
-        f"seconds each for resnet20, about half a minute for resnet74",
+        paragraph(
+            f"simulating a step at up to {precisions} precision{'s' * (precisions > 1)}: "
+            "seconds each for resnet20, about half a minute for resnet74"
+        ),
     )
     runs = []
     for name, stated in _runs(plan_config):

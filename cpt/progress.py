@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import TextIO
 
-from cpt.table import columns, paragraph
+from cpt.table import columns
 
 _TERMINAL_INTERVAL_S, _FILE_INTERVAL_S = 0.1, 60.0
 _BAR = 20
@@ -19,7 +19,7 @@ _LEAST_BAR = 5
 def note(arguments: argparse.Namespace, text: str) -> None:
     """Say on standard error what is going on, unless ``--quiet``."""
     if not getattr(arguments, "quiet", False):
-        print(paragraph(text), file=sys.stderr, flush=True)
+        print(text, file=sys.stderr, flush=True)
 
 
 class Progress:

@@ -35,7 +35,7 @@ from cpt.model.units import accuracy, duration, precision
 from cpt.options import TRAINING, add_options, train_config
 from cpt.progress import Progress, note
 from cpt.run_folder import STATIC
-from cpt.table import MEASURED, render
+from cpt.table import MEASURED, paragraph, render
 
 CHECK_FAILED = 1
 MAIN = "cpt"
@@ -200,7 +200,7 @@ class _Command:
             training = TrainingRun(name, trainer, folder, machine)
             run_folder.begin(training, arguments, self.config.static() if self.compare else None)
             if folder == self.folder:
-                note(arguments, self._plan())
+                note(arguments, paragraph(self._plan()))
             measurement = Measurement(trainer)
             with Progress(name, trainer.total_steps, trainer.step, arguments.quiet) as bar:
 

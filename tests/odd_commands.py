@@ -18,7 +18,8 @@ from cpt.command_line import make_parser
 from cpt.main import COMMANDS
 
 ROOT = Path(__file__).parent.parent
-DEADLINE_S = 120.0
+DEADLINE_S = 600.0
+"""For the longest that a command line of small work takes: both boards' bitstreams checked, in minutes."""
 REFUSED, FAULT = 2, 70
 STATUSES = {0, 1, REFUSED}
 SKIPPED = {"results"}
