@@ -217,7 +217,7 @@ def _times(row: MeasuredRow) -> tuple[str, str, str, str]:
     )
 
 
-def as_summary(measured: dict[str, Any], memory: str) -> dict[str, float]:
+def as_summary(measured: dict[str, Any], memory: str) -> dict[str, Any]:
     """What a run's `Measurement` says per step: the whole, the accelerator's part, and that simulated."""
     rows = compare_measured(report_of(measured), memory)
     if not rows:
@@ -228,4 +228,5 @@ def as_summary(measured: dict[str, Any], memory: str) -> dict[str, float]:
         "accelerator_step_seconds": row.accelerator_seconds,
         "simulated_step_seconds": row.simulated_seconds,
     }
-    return {name: seconds / row.steps for name, seconds in times.items()}
+    means = {name: seconds / row.steps for name, seconds in times.items()}
+    return {**means, "simulated_memory_model": memory}

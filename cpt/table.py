@@ -123,7 +123,7 @@ def render(summary: dict[str, Any]) -> str:
     )
     about = (
         "times are means of a training step: measured, the whole by the wall clock; the accelerator's part "
-        "by its cycle counter; that part simulated with memory ps-ddr unless --memory says otherwise"
+        f"by its cycle counter; that part simulated with memory {summary['simulated_memory_model']}"
         if times is MEASURED
         else f"memory {summary['memory_model']}; times are the accelerator's for all training steps"
     )

@@ -69,6 +69,7 @@ def test_what_a_person_waits_for_is_printed_first(board, tmp_path, capsys):
     )
     table = captured.err
     assert 0 < table.index("measured") < table.index("simulated")
+    assert "simulated with memory ps-ddr" in " ".join(table.split())
 
 
 @pytest.mark.parametrize("board", ["fast", "rtl"], indirect=True)
