@@ -47,6 +47,19 @@ def test_a_fault_in_the_verilog_fails_the_bench(monkeypatch):
     )
 
 
+def test_environments_share_no_built_bench(monkeypatch, tmp_path):
+    """A bench is linked against its environment's folders, which may be deleted while the cache stays."""
+    keys = []
+    monkeypatch.setattr(runner, "cached_build", lambda name, key, build: keys.append((name, key)) or tmp_path)
+    runner.build_bench("popcount", TINY)
+    runner._common_objects()
+    monkeypatch.setattr(runner, "verilator_root", lambda: tmp_path / "other" / "verilator")
+    runner.build_bench("popcount", TINY)
+    runner._common_objects()
+    assert [name for name, _ in keys[:2]] == [name for name, _ in keys[2:]]
+    assert len(set(keys)) == 4
+
+
 def _fresh(name, config, export):
     """An export that leaves the real one's cache alone."""
     folder = BUILD_ROOT / "bench" / "verilog-faulty"

@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from functools import partial
+from importlib import util
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -19,6 +20,7 @@ from cpt.sim.verilator import (
     run_tool,
     sources_key,
     verilator_environment,
+    verilator_root,
 )
 
 HERE = Path(__file__).absolute().parent
@@ -41,7 +43,7 @@ class BenchFailure(AssertionError):
 def build_bench(block: str, config: ArrayConfig) -> Path:
     """Folder with the simulator of ``block``; built if the hardware's sources have changed."""
     verilog = exported(f"bench/verilog-{config.name}-{block}", config, partial(_export, block))
-    key = sources_key([*verilog, HERE / "child.py"], block, MAKE_VARIABLES)
+    key = sources_key([*verilog, HERE / "child.py"], block, MAKE_VARIABLES, _libraries())
 
     def build(folder: Path) -> None:
         shutil.copytree(verilog[0].parent, folder / "verilog")
@@ -79,7 +81,14 @@ def _common_objects() -> Path:
         (folder / "verilog" / "empty.v").write_text("module empty(input clk); endmodule\n")
         _compile(folder, "empty")
 
-    return cached_build("bench/common", sources_key([HERE / "child.py"], MAKE_VARIABLES), build)
+    key = sources_key([HERE / "child.py"], MAKE_VARIABLES, _libraries())
+    return cached_build("bench/common", key, build)
+
+
+def _libraries() -> list[str]:
+    """Folders of this environment that a built bench goes on reading: the cache outlives environments."""
+    cocotb = util.find_spec("cocotb")
+    return [str(verilator_root()), str(cocotb.origin if cocotb else None)]
 
 
 def _compile(folder: Path, top: str) -> None:
