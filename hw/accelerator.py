@@ -8,25 +8,25 @@ from amaranth import Module, ResetInserter, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from cpt.hw.array import Array
-from cpt.hw.axi import AXI_LITE, AXI_READ, AXI_WRITE, connect_read, connect_write
-from cpt.hw.collector import Collector
+from cpt.hw.bus.axi import AXI_LITE, AXI_READ, AXI_WRITE, connect_read, connect_write
+from cpt.hw.bus.read_arbiter import ReadArbiter
+from cpt.hw.bus.read_master import MAX_OUTSTANDING
 from cpt.hw.contract import CONTRACT_HASH, ArrayConfig, Counter, Error, register
 from cpt.hw.contract.config import BEAT_BYTES
 from cpt.hw.contract.regs import MAGIC
-from cpt.hw.control import Control
-from cpt.hw.counters import Counters
-from cpt.hw.dispatch import Dispatch
-from cpt.hw.drain import Drain
-from cpt.hw.executor import Executor
-from cpt.hw.loader import Loader
-from cpt.hw.operand_buffer import OperandBuffer
-from cpt.hw.read_arbiter import ReadArbiter
-from cpt.hw.read_master import MAX_OUTSTANDING
-from cpt.hw.registers import RegisterFile
-from cpt.hw.result_buffer import ResultBuffer
-from cpt.hw.ring import Ring
-from cpt.hw.watchdog import Watchdog
+from cpt.hw.control.control import Control
+from cpt.hw.control.counters import Counters
+from cpt.hw.control.dispatch import Dispatch
+from cpt.hw.control.registers import RegisterFile
+from cpt.hw.control.ring import Ring
+from cpt.hw.control.watchdog import Watchdog
+from cpt.hw.drain.collector import Collector
+from cpt.hw.drain.drain import Drain
+from cpt.hw.drain.result_buffer import ResultBuffer
+from cpt.hw.load.loader import Loader
+from cpt.hw.load.operand_buffer import OperandBuffer
+from cpt.hw.matrix.array import Array
+from cpt.hw.matrix.executor import Executor
 
 
 class Accelerator(wiring.Component):

@@ -119,7 +119,7 @@ def exported(name: str, config: ArrayConfig, export: Callable[[ArrayConfig, Path
 
     Builds are keyed by this text, so editing what does not change it costs an export and no build.
     """
-    files = [*HARDWARE.glob("*.py"), *(HARDWARE / "contract").glob("*.py")]
+    files = [path for path in HARDWARE.rglob("*.py") if path.parent.name not in ("board", "vivado")]
     folder = cached_build(name, sources_key(files, config.as_dict()), lambda target: export(config, target))
     return sorted(folder.glob("*.v"))
 

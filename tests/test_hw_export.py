@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from cpt.hw.blocks import BLOCKS
 from cpt.hw.contract import CONTRACT_HASH, ContractError, preset
 from cpt.hw.contract.ports import PORTS, TOP
 from cpt.hw.export import export, export_block
+from cpt.hw.export.blocks import BLOCKS
 
 TINY = preset("tiny")
 
@@ -83,7 +83,7 @@ def test_every_block_can_be_exported_alone(name: str, tmp_path: Path) -> None:
 
 
 def test_an_unknown_block_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(ContractError, match="block is 'nosuch'; allowed: array"):
+    with pytest.raises(ContractError, match=r"block is .nosuch.; allowed: .*array"):
         export_block("nosuch", TINY, tmp_path)
     assert not list(tmp_path.iterdir())
 

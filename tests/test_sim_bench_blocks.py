@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cpt.hw.blocks import BLOCKS as BUILT
 from cpt.hw.contract import preset
+from cpt.hw.export.blocks import BLOCKS as BUILT
 from cpt.sim.bench import runner
 from cpt.sim.bench.__main__ import main
 from cpt.sim.bench.blocks import BLOCKS

@@ -7,7 +7,7 @@ import pytest
 
 from cpt.host.program import Gemm
 from cpt.hw.contract import ArrayConfig, Counter, OperandLayout, decode, preset
-from cpt.hw.popcount import popcount_latency_cycles
+from cpt.hw.matrix.popcount import popcount_latency_cycles
 from cpt.sim.backend import MEMORY_BASE, Backend
 from cpt.sim.bare import BareMachine
 from cpt.sim.fast import FastBackend

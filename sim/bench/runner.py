@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 
 from cpt.hw.contract import ArrayConfig
 from cpt.model.scratch import Scratch
+from cpt.sim.bench.blocks import bench_module
 from cpt.sim.verilator import (
     BuildError,
     cached_build,
@@ -121,7 +122,7 @@ def run_bench(block: str, config: ArrayConfig, seed: int, rounds: int) -> int:
                     "test",
                     str(folder),
                     _top(block),
-                    f"cpt.sim.bench.check_{block}",
+                    bench_module(block),
                     str(seed),
                     str(results),
                     f"preset={config.name}",

@@ -19,7 +19,7 @@ from typing import Any
 from cpt.hw.contract import ArrayConfig, ContractError
 from cpt.hw.contract.board import Board
 from cpt.hw.contract.ports import TOP
-from cpt.hw.dot_product import MODULE_NAME
+from cpt.hw.matrix.dot_product import MODULE_NAME
 from cpt.model.scratch import Scratch
 from cpt.sim.vivado.lut_sites import lut_sites
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from cpt.hw.contract.ports import PORTS, TOP
-from cpt.hw.interfaces import attributes
+from cpt.hw.export.interfaces import attributes
 from cpt.sim.vivado.standin.verilog import declared_ports
 
 

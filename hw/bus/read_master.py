@@ -1,0 +1,57 @@
+"""Reads runs of memory over AXI, several bursts in flight."""
+
+from amaranth import Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from cpt.hw.bus.axi import MASTER_STATE, READ_STREAMS
+from cpt.hw.bus.burst import BurstGenerator
+from cpt.hw.layouts import RUN
+
+MAX_OUTSTANDING = 8
+"""Bursts in flight per master; what an HP port of the Zynq accepts."""
+
+
+class ReadMaster(wiring.Component):
+    """AXI read master: runs in, data beats out in the same order.
+
+    The consumer must take every beat at once, so it may only ask for what it has room for.
+
+    Parameters: ``max_outstanding`` bursts in flight.
+    Members: ``runs`` (in); ``ar``, ``r`` (AXI); ``beat_valid``, ``beat`` (64 bits): received data; ``stop``:
+    issue nothing new; ``error``: a beat came with an error response; ``idle``: no run is held and nothing is
+    in flight; ``quiet``: nothing is in flight.
+    """
+
+    def __init__(self, max_outstanding: int = MAX_OUTSTANDING):
+        self.max_outstanding = max_outstanding
+        super().__init__(
+            {
+                "runs": In(stream.Signature(RUN)),
+                **READ_STREAMS,
+                "beat_valid": Out(1),
+                "beat": Out(64),
+                **MASTER_STATE,
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.generator = generator = BurstGenerator()
+        connect(m, flipped(self.runs), generator.runs)
+        connect(m, generator.bursts, flipped(self.ar))
+
+        outstanding = Signal(range(self.max_outstanding + 1))
+        finished = Signal()
+        m.d.comb += [
+            generator.enable.eq(~self.stop & (outstanding != self.max_outstanding)),
+            self.r.ready.eq(1),
+            finished.eq(self.r.valid & self.r.payload.last),
+            self.beat_valid.eq(self.r.valid),
+            self.beat.eq(self.r.payload.data),
+            self.error.eq(self.r.valid & self.r.payload.resp[1]),
+            self.quiet.eq(outstanding == 0),
+            self.idle.eq(generator.idle & self.quiet),
+        ]
+        m.d.sync += outstanding.eq(outstanding + generator.issue - finished)
+        return m

@@ -1,0 +1,1 @@
+"""Ring, dispatch, registers, counters, and what stops and restarts the machine."""

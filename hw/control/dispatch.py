@@ -1,0 +1,202 @@
+"""Decodes and checks instructions and hands them to the engines' queues."""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from cpt.hw.contract import FORMATS, ArrayConfig, Opcode
+from cpt.hw.contract.config import ACC_BITS, MAX_BITS, SLOTS
+from cpt.hw.contract.regs import RING_LOG2_MAX
+from cpt.hw.control.queue import Queue
+from cpt.hw.layouts import (
+    INSTRUCTION_BITS,
+    SLOT,
+    drain_command,
+    exec_command,
+    instruction_layout,
+    load_command,
+)
+
+QUEUE_INSTRUCTIONS = 4
+"""Decoded instructions waiting for each engine, beside the one it is working on."""
+
+FAULTS = data.StructLayout({"illegal_opcode": 1, "bad_slot": 1, "operand_overflow": 1, "result_width": 1})
+"""What an instruction can be refused for."""
+
+
+class Dispatch(wiring.Component):
+    """Takes `cycles_per_instruction` for each instruction: slots, products, check, push.
+
+    Slots are read here, so an engine gets bits and signs, never slot numbers, and a faulty instruction
+    reaches no engine.
+
+    Members: ``instructions`` (in); ``slot_a_addr``, ``slot_b_addr`` and, a cycle later, ``slot_a``,
+    ``slot_b``; ``load_a``, ``load_b``, ``execute``, ``drain`` (out); ``engines_idle``: no engine or AXI port
+    has anything to do; ``done``: an END completes; ``done_tag``: the tag of the last one; ``faults``: why the
+    instruction is refused; ``dispatched``: an instruction leaves or is refused; ``mask``: ring size - 1;
+    ``index``: ring position of the last one dispatched; ``stop``; ``idle``: no instruction here or in the
+    queues.
+    """
+
+    cycles_per_instruction = 6
+
+    def __init__(self, config: ArrayConfig):
+        self.config = config
+        slot_addr = range(SLOTS)
+        super().__init__(
+            {
+                "instructions": In(stream.Signature(INSTRUCTION_BITS)),
+                "slot_a_addr": Out(slot_addr),
+                "slot_b_addr": Out(slot_addr),
+                "slot_a": In(SLOT),
+                "slot_b": In(SLOT),
+                "load_a": Out(stream.Signature(load_command(config, "a"))),
+                "load_b": Out(stream.Signature(load_command(config, "b"))),
+                "execute": Out(stream.Signature(exec_command(config))),
+                "drain": Out(stream.Signature(drain_command())),
+                "engines_idle": In(1),
+                "mask": In(RING_LOG2_MAX),
+                "index": Out(RING_LOG2_MAX),
+                "done": Out(1),
+                "done_tag": Out(32),
+                "faults": Out(FAULTS),
+                "dispatched": Out(1),
+                "stop": In(1),
+                "idle": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        words = {
+            opcode: data.View(instruction_layout(opcode), self.instructions.payload) for opcode in Opcode
+        }
+        load, execute, drain, end = (
+            words[op] for op in (Opcode.LOAD_A, Opcode.EXEC, Opcode.DRAIN, Opcode.END)
+        )
+        opcode = end.opcode
+
+        slots = {Opcode.LOAD_A: 1, Opcode.LOAD_B: 1, Opcode.EXEC: 2, Opcode.DRAIN: 2, Opcode.END: 0}
+        two_slots, any_slot, known, counts_valid = Signal(), Signal(), Signal(), Signal()
+        with m.Switch(opcode):
+            for op, word in words.items():
+                with m.Case(op):
+                    m.d.comb += [known.eq(1), any_slot.eq(slots[op] > 0), two_slots.eq(slots[op] > 1)]
+                    counts = [word[f.name] != 0 for f in FORMATS[op].fields[1:] if f.minimum > 0]
+                    valid = 1
+                    for nonzero in counts:
+                        valid = valid & nonzero
+                    m.d.comb += counts_valid.eq(valid)
+                    if slots[op] == 1:
+                        m.d.comb += self.slot_a_addr.eq(word.slot)
+                    elif slots[op] == 2:
+                        m.d.comb += [self.slot_a_addr.eq(word.slot_a), self.slot_b_addr.eq(word.slot_b)]
+
+        is_exec = Signal()
+        slot_a, slot_b = Signal(SLOT), Signal(SLOT)
+        ksteps, tiles = Signal.like(load.ksteps), Signal.like(load.tiles)
+        top_a, top_b = Signal(16), Signal(16)
+        words_a, words_b = Signal(16), Signal(16)
+        block_words = Signal(26)
+        result_bits = Signal(7)
+        m.d.comb += [
+            is_exec.eq(opcode == Opcode.EXEC),
+            ksteps.eq(Mux(is_exec, execute.ksteps, load.ksteps)),
+            tiles.eq(Mux(is_exec, execute.tiles, load.tiles)),
+        ]
+
+        def bad(slot):
+            return (slot.bits == 0) | (slot.bits > MAX_BITS)
+
+        half_a, half_b = config.half_words("a"), config.half_words("b")
+        # What follows from bits is only looked at when the bits are allowed.
+        found = Signal(FAULTS)
+        overflow, width = Signal(), Signal()
+        m.d.comb += [
+            found.illegal_opcode.eq(~known | ~counts_valid),
+            found.bad_slot.eq((any_slot & bad(slot_a)) | (two_slots & bad(slot_b))),
+            found.operand_overflow.eq(overflow & ~found.bad_slot),
+            found.result_width.eq(width & ~found.bad_slot),
+            width.eq((opcode == Opcode.DRAIN) & (result_bits > ACC_BITS)),
+        ]
+        with m.Switch(opcode):
+            with m.Case(Opcode.LOAD_A):
+                m.d.comb += overflow.eq(block_words > half_a)
+            with m.Case(Opcode.LOAD_B):
+                m.d.comb += overflow.eq(block_words > half_b)
+            with m.Case(Opcode.EXEC):
+                m.d.comb += overflow.eq((block_words > half_a) | (words_b > half_b))
+
+        queues = {}
+        for op, port in (
+            (Opcode.LOAD_A, self.load_a),
+            (Opcode.LOAD_B, self.load_b),
+            (Opcode.EXEC, self.execute),
+            (Opcode.DRAIN, self.drain),
+        ):
+            queue = Queue(port.payload.shape(), QUEUE_INSTRUCTIONS)
+            m.submodules[f"queue_{op.name.lower()}"] = queues[op] = queue
+            connect(m, queue.o, flipped(port))
+            for item in FORMATS[op].fields:
+                if item.name in port.payload.shape().members:
+                    m.d.comb += queue.i.payload[item.name].eq(words[op][item.name])
+        for op in (Opcode.LOAD_A, Opcode.LOAD_B):
+            m.d.comb += [
+                queues[op].i.payload.bits.eq(slot_a.bits),
+                queues[op].i.payload.block_words.eq(block_words),
+            ]
+        m.d.comb += [
+            queues[Opcode.EXEC].i.payload.a.eq(slot_a),
+            queues[Opcode.EXEC].i.payload.b.eq(slot_b),
+            queues[Opcode.EXEC].i.payload.a_top_words.eq(top_a),
+            queues[Opcode.EXEC].i.payload.b_top_words.eq(top_b),
+            queues[Opcode.EXEC].i.payload.a_tile_words.eq(words_a),
+            queues[Opcode.DRAIN].i.payload.bytes.eq((result_bits + 7) >> 3),
+        ]
+
+        count = Signal(RING_LOG2_MAX)
+        m.d.comb += self.instructions.ready.eq(self.dispatched)
+        with m.If(self.dispatched):
+            m.d.sync += [self.index.eq(count & self.mask), count.eq(count + 1)]
+        with m.If(self.done):
+            m.d.sync += self.done_tag.eq(end.tag)
+        all_empty = 1
+        for queue in queues.values():
+            all_empty = all_empty & queue.empty
+        m.d.comb += self.idle.eq(~self.instructions.valid & all_empty)
+
+        with m.FSM():
+            with m.State("WAIT"), m.If(self.instructions.valid & ~self.stop):
+                m.next = "SLOTS"
+            with m.State("SLOTS"):
+                m.d.sync += [slot_a.eq(self.slot_a), slot_b.eq(self.slot_b)]
+                m.next = "PRODUCTS"
+            with m.State("PRODUCTS"):
+                m.d.sync += [
+                    top_a.eq((slot_a.bits - 1).as_unsigned()[:5] * ksteps),
+                    top_b.eq((slot_b.bits - 1).as_unsigned()[:5] * ksteps),
+                    result_bits.eq(slot_a.bits + slot_b.bits + drain.k_log2),
+                ]
+                m.next = "WORDS"
+            with m.State("WORDS"):
+                m.d.sync += [words_a.eq(top_a + ksteps), words_b.eq(top_b + ksteps)]
+                m.next = "BLOCK"
+            with m.State("BLOCK"):
+                m.d.sync += block_words.eq(words_a * tiles)
+                m.next = "PUSH"
+            with m.State("PUSH"), m.If(~self.stop):
+                with m.If(found.as_value().any()):
+                    m.d.comb += [self.faults.eq(found), self.dispatched.eq(1)]
+                with m.Else(), m.Switch(opcode):
+                    for op, queue in queues.items():
+                        with m.Case(op):
+                            m.d.comb += [queue.i.valid.eq(1), self.dispatched.eq(queue.i.ready)]
+                    with m.Case(Opcode.END):
+                        m.d.comb += [
+                            self.dispatched.eq(self.engines_idle & all_empty),
+                            self.done.eq(self.dispatched),
+                        ]
+                with m.If(self.dispatched):
+                    m.next = "WAIT"
+        return m

@@ -1,0 +1,96 @@
+"""Fetches instructions from the command ring."""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from cpt.hw.bus.axi import MASTER_STATE, READ_STREAMS
+from cpt.hw.bus.read_master import ReadMaster
+from cpt.hw.contract.config import BEAT_BYTES, BURST_BEATS
+from cpt.hw.contract.isa import INSTRUCTION_BYTES
+from cpt.hw.contract.regs import RING_LOG2_MAX
+from cpt.hw.control.queue import Queue
+from cpt.hw.layouts import INSTRUCTION_BITS
+
+INSTRUCTION_BEATS = INSTRUCTION_BYTES // BEAT_BYTES
+FETCH_INSTRUCTIONS = BURST_BEATS // INSTRUCTION_BEATS
+"""Most instructions read in one burst."""
+PREFETCH_INSTRUCTIONS = 2 * FETCH_INSTRUCTIONS
+"""Instructions read ahead of dispatch."""
+
+
+class Ring(wiring.Component):
+    """Reads instructions while ``tail`` is ahead and there is room for a whole burst.
+
+    Members: ``base``, ``log2``, ``tail``: the ring registers; ``head``: instructions fetched;
+    ``instructions`` (out); ``mask``: ring size - 1; ``ar``, ``r`` (AXI); ``stop``, ``error``, ``quiet`` as in
+    `ReadMaster`; ``idle``: everything up to ``tail`` was handed on.
+    """
+
+    def __init__(self):
+        super().__init__(
+            {
+                "base": In(32),
+                "log2": In(5),
+                "tail": In(32),
+                "head": Out(32),
+                "mask": Out(RING_LOG2_MAX),
+                "instructions": Out(stream.Signature(INSTRUCTION_BITS)),
+                **READ_STREAMS,
+                **MASTER_STATE,
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.master = master = ReadMaster()
+        m.submodules.queue = queue = Queue(INSTRUCTION_BITS, PREFETCH_INSTRUCTIONS)
+        connect(m, master.ar, flipped(self.ar))
+        connect(m, flipped(self.r), master.r)
+        connect(m, queue.o, flipped(self.instructions))
+
+        requested = Signal(32)
+        held = Signal(range(PREFETCH_INSTRUCTIONS + 1))
+        """Requested and not yet handed on."""
+        available, aligned, count = (
+            Signal(32),
+            Signal(range(FETCH_INSTRUCTIONS + 1)),
+            Signal(range(FETCH_INSTRUCTIONS + 1)),
+        )
+        burst_mask = Signal(range(FETCH_INSTRUCTIONS))
+        request = Signal()
+        m.d.comb += [
+            self.mask.eq((1 << self.log2[:5]) - 1),
+            burst_mask.eq(self.mask),
+            available.eq(self.tail - requested),
+            aligned.eq(burst_mask + 1 - (requested & burst_mask)),
+            count.eq(Mux(available < aligned, available, aligned)),
+            master.runs.valid.eq((available != 0) & (held <= PREFETCH_INSTRUCTIONS - FETCH_INSTRUCTIONS)),
+            master.runs.payload.addr.eq(
+                self.base + ((requested & self.mask) << (INSTRUCTION_BYTES - 1).bit_length())
+            ),
+            master.runs.payload.beats.eq(count * INSTRUCTION_BEATS),
+            request.eq(master.runs.valid & master.runs.ready),
+            master.stop.eq(self.stop),
+            self.error.eq(master.error),
+            self.quiet.eq(master.quiet),
+            self.idle.eq((available == 0) & (held == 0)),
+        ]
+        handed_on = self.instructions.valid & self.instructions.ready
+        m.d.sync += held.eq(held + Mux(request, count, 0) - handed_on)
+        with m.If(request):
+            m.d.sync += requested.eq(requested + count)
+
+        # The last beat completes an instruction, the ones before wait here.
+        beats = Signal(64 * (INSTRUCTION_BEATS - 1))
+        index = Signal(range(INSTRUCTION_BEATS))
+        complete = Signal()
+        m.d.comb += [
+            complete.eq(master.beat_valid & (index == INSTRUCTION_BEATS - 1)),
+            queue.i.valid.eq(complete),
+            queue.i.payload.eq(Cat(beats, master.beat)),
+        ]
+        m.d.sync += self.head.eq(self.head + complete)
+        with m.If(master.beat_valid):
+            m.d.sync += [index.eq(index + 1), beats.eq(Cat(beats[64:], master.beat))]
+        return m

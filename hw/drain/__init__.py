@@ -1,0 +1,1 @@
+"""From captured tiles to memory: collector, result buffer, DRAIN."""

@@ -1,0 +1,86 @@
+"""Every block by room and name, built for a configuration: what benches and block exports choose from."""
+
+from collections.abc import Callable
+
+from amaranth.lib import wiring
+
+from cpt.hw.bus.burst import BurstGenerator
+from cpt.hw.bus.read_arbiter import ReadArbiter
+from cpt.hw.bus.read_master import MAX_OUTSTANDING, ReadMaster
+from cpt.hw.bus.write_master import WriteMaster
+from cpt.hw.contract import ArrayConfig, ContractError
+from cpt.hw.control.control import Control
+from cpt.hw.control.counters import Counters
+from cpt.hw.control.dispatch import Dispatch
+from cpt.hw.control.queue import Queue
+from cpt.hw.control.registers import RegisterFile
+from cpt.hw.control.ring import Ring
+from cpt.hw.control.watchdog import Watchdog
+from cpt.hw.drain.collector import Collector
+from cpt.hw.drain.drain import Drain
+from cpt.hw.drain.result_buffer import ResultBuffer
+from cpt.hw.drain.serialiser import Serialiser
+from cpt.hw.drain.tile_walker import TileWalker
+from cpt.hw.load.gearbox import Gearbox
+from cpt.hw.load.loader import Loader
+from cpt.hw.load.operand_buffer import OperandBuffer
+from cpt.hw.load.walker import Walker
+from cpt.hw.matrix.array import Array
+from cpt.hw.matrix.dot_product import DotProductUnit
+from cpt.hw.matrix.executor import Executor
+from cpt.hw.matrix.popcount import Popcount
+from cpt.hw.matrix.sequencer import Sequencer
+
+ROOMS: dict[str, dict[str, Callable[[ArrayConfig], wiring.Component]]] = {
+    "bus": {
+        "burst": lambda config: BurstGenerator(),
+        "read_arbiter": lambda config: ReadArbiter(2 * MAX_OUTSTANDING),
+        "read_master": lambda config: ReadMaster(),
+        "write_master": lambda config: WriteMaster(),
+    },
+    "load": {
+        "gearbox": lambda config: Gearbox(config.rows, config.word_bits),
+        "operand_buffer": lambda config: OperandBuffer(config.rows, config.word_bits, config.a_depth_words),
+        "walker": lambda config: Walker(config, "a"),
+        "loader": lambda config: Loader(config, "a"),
+        "loader_b": lambda config: Loader(config, "b"),
+    },
+    "matrix": {
+        "popcount": lambda config: Popcount(config.word_bits),
+        "dot_product": lambda config: DotProductUnit(config.word_bits),
+        "array": lambda config: Array(config, inline=False),
+        "sequencer": Sequencer,
+        "executor": Executor,
+    },
+    "drain": {
+        "collector": Collector,
+        "result_buffer": ResultBuffer,
+        "tile_walker": TileWalker,
+        "serialiser": Serialiser,
+        "drain": Drain,
+    },
+    "control": {
+        "queue": lambda config: Queue(64, 4),
+        "ring": lambda config: Ring(),
+        "dispatch": Dispatch,
+        "control": lambda config: Control(),
+        "counters": lambda config: Counters(),
+        "watchdog": lambda config: Watchdog(),
+        "registers": lambda config: RegisterFile(),
+    },
+}
+"""Blocks by the folder they lie in, parts before what is made of them."""
+
+BLOCKS = {name: build for room in ROOMS.values() for name, build in room.items()}
+
+
+def room_of(name: str) -> str:
+    """The folder of ``hw`` that block ``name`` lies in."""
+    return next(room for room, blocks in ROOMS.items() if name in blocks)
+
+
+def build_block(name: str, config: ArrayConfig) -> wiring.Component:
+    """The block called ``name``; raises `ContractError` naming the known ones."""
+    if name not in BLOCKS:
+        raise ContractError(f"block is {name!r}; allowed: {', '.join(BLOCKS)}")
+    return BLOCKS[name](config)

@@ -1,0 +1,85 @@
+"""Verilog of the accelerator, of one block, and of the unit that both instantiate."""
+
+import json
+from pathlib import Path
+
+from amaranth import ClockDomain, Module, Value
+from amaranth.back import verilog
+
+from cpt.hw.accelerator import Accelerator
+from cpt.hw.contract import CONTRACT_HASH, ArrayConfig
+from cpt.hw.export.blocks import build_block
+from cpt.hw.export.interfaces import annotate
+from cpt.hw.export.memory_init import compact
+from cpt.hw.matrix.dot_product import MODULE_NAME, DotProductUnit
+
+TOP = "cpt_accelerator"
+PREFIXES = {"s_axil": "s_axil_", "m0": "m0_axi_", "m0_write": "m0_axi_", "m1": "m1_axi_", "irq": "irq"}
+
+
+def _ports(component, prefixes: dict[str, str]) -> dict:
+    """Ports of the top: the interface's prefix and the member's name; inner members keep Amaranth's names."""
+    ports = {}
+    for path, _, value in component.signature.flatten(component):
+        head, *rest = (str(part) for part in path)
+        ports[prefixes.get(head, head) + "__" * bool(rest and head not in prefixes) + "__".join(rest)] = (
+            Value.cast(value),
+            None,
+        )
+    return ports
+
+
+def _convert(elaboratable, name: str, ports: dict) -> str:
+    """Verilog without source paths, which would tell where it was made."""
+    return compact(
+        verilog.convert(elaboratable, name=name, ports=ports, emit_src=False, strip_internal_attrs=True)
+    )
+
+
+def dot_product_verilog(config: ArrayConfig) -> str:
+    """The unit, once; everything else instantiates it."""
+    unit = DotProductUnit(config.word_bits)
+    return _convert(unit, MODULE_NAME, _ports(unit, {}))
+
+
+def accelerator_verilog(config: ArrayConfig, *, build_id: int = 0) -> str:
+    """The whole design as one Verilog source; top module ``cpt_accelerator``, see ``docs/machine.md``."""
+    top = Accelerator(config, build_id=build_id)
+    text = _convert(top, TOP, _ports(top, PREFIXES))
+    return annotate(dot_product_verilog(config) + text)
+
+
+def export(config: ArrayConfig, path: Path | str, *, build_id: int = 0) -> Path:
+    """Write ``cpt_accelerator.v`` and ``manifest.json`` into directory ``path``; returns the Verilog file."""
+    path = Path(path)
+    path.mkdir(parents=True, exist_ok=True)
+    target = path / f"{TOP}.v"
+    target.write_text(accelerator_verilog(config, build_id=build_id))
+    manifest = {
+        "top": TOP,
+        "config": config.as_dict(),
+        "contract_hash": f"{CONTRACT_HASH:016x}",
+        "build_id": build_id,
+    }
+    (path / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
+    return target
+
+
+def export_block(name: str, config: ArrayConfig, path: Path | str) -> str:
+    """Write block ``name`` as ``NAME.v`` into folder ``path``; returns its module name.
+
+    Every block has ports ``clk`` and ``rst``; interface members are joined by two underscores. Raises
+    `ContractError` for an unknown name.
+    """
+    block, top = build_block(name, config), f"cpt_{name}"
+    m = Module()
+    m.domains.sync = domain = ClockDomain("sync")
+    m.submodules.block = block
+    ports = {"clk": (domain.clk, None), "rst": (domain.rst, None), **_ports(block, {})}
+    text = _convert(m, top, ports)
+    if MODULE_NAME in text:
+        text = dot_product_verilog(config) + text
+    path = Path(path)
+    path.mkdir(parents=True, exist_ok=True)
+    (path / f"{name}.v").write_text(text)
+    return top

@@ -1,0 +1,1 @@
+"""EXEC: the order of plane pairs, and the array that counts them."""

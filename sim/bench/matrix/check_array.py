@@ -1,0 +1,126 @@
+"""Bench of `cpt.hw.matrix.array`: tiles along the anti-diagonals against the golden product and sums."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+import cocotb
+import numpy as np
+from numpy.typing import NDArray
+
+from cpt.hw.contract import ArrayConfig, preset
+from cpt.hw.contract.config import ACC_BITS
+from cpt.hw.layouts import COLLECT, result_rows, step_layout
+from cpt.hw.matrix.array import Array
+from cpt.model.golden import int_matmul
+from cpt.sim.bench.core import Bench, Every, numpy_rng, option, pack, rounds, unpack
+from cpt.sim.bench.planes import steps, word
+from cpt.sim.stimulus import random_codes
+
+
+class Feeder:
+    """Presents steps, and two cycles later their words; idles between steps at random."""
+
+    outstanding = 0
+
+    def __init__(self, bench: Bench, config: ArrayConfig, stall: float) -> None:
+        self.bench, self.config, self.stall = bench, config, stall
+        self.todo: deque[tuple[int, list[int], list[int]]] = deque()
+        self.since_tile = 0
+        idle = ([0] * config.rows, [0] * config.cols)
+        self._pipeline = deque([idle] * Array.OPERAND_LATENCY)
+        bench.agents.append(self)
+
+    def drive(self) -> None:
+        """The next step's flags, and the words of the step before."""
+        config, dut = self.config, self.bench.dut
+        words = ([random.getrandbits(config.word_bits)] * config.rows, [0] * config.cols)
+        valid = bool(self.todo) and random.random() >= self.stall
+        if valid:
+            step, a_words, b_words = self.todo.popleft()
+            dut.step.value = step
+            words = (a_words, b_words)
+        dut.valid.value = int(valid)
+        self._pipeline.append(words)
+        a_words, b_words = self._pipeline.popleft()
+        for name, values in (("a_words", a_words), ("b_words", b_words)):
+            for lane, value in enumerate(values):
+                getattr(dut, f"{name}__{lane}").value = value
+
+    def sample(self) -> None:
+        """Nothing to look at."""
+
+
+def tile_steps(
+    config: ArrayConfig,
+    a: NDArray[np.int64],
+    b: NDArray[np.int64],
+    bits: list[int],
+    signed: list[bool],
+    collect: int,
+) -> Iterator[tuple[int, list[int], list[int]]]:
+    """The steps of one tile with their words; codes are ``(rows, k)`` and ``(cols, k)``."""
+    width = config.word_bits
+    todo = list(steps(bits[0], bits[1], signed[0], signed[1], a.shape[1] // width))
+    for index, step in enumerate(todo):
+        flags = {
+            "a_addr": 0,
+            "b_addr": 0,
+            "clear": step.clear,
+            "double": step.double,
+            "a_negative": step.a_negative,
+            "b_negative": step.b_negative,
+            "a_lowest": step.plane_a == 0,
+            "b_lowest": step.plane_b == 0,
+            "capture": index == len(todo) - 1,
+            "collect": unpack(COLLECT, collect),
+        }
+        yield (
+            pack(step_layout(config), flags),
+            [word(lane, step.plane_a, step.k, width) for lane in a],
+            [word(lane, step.plane_b, step.k, width) for lane in b],
+        )
+
+
+@cocotb.test(timeout_time=500, timeout_unit="ms")
+async def captured_rows_are_the_product_and_the_operand_sums(dut: Any) -> None:
+    bench, rng, config = Bench(dut), numpy_rng(), preset(option("preset", "tiny"))
+    feeder = Feeder(bench, config, 0.0)
+    captured: list[int] = []
+    Every(bench, sample=lambda: captured.append(bench.get("collect")) if bench.get("captured") else None)
+    await bench.start()
+    rows = result_rows(config)
+    for _ in range(rounds()):
+        feeder.stall = random.choice((0.0, 0.3))
+        bits = [int(rng.integers(1, 6)) for _ in range(2)]
+        signed = [bool(rng.integers(2)) for _ in range(2)]
+        k = config.word_bits * int(rng.integers(1, 3))
+        a = random_codes(rng, (config.rows, k), bits[0], signed[0])
+        b = random_codes(rng, (config.cols, k), bits[1], signed[1])
+        tag = random.getrandbits(COLLECT.size)
+        feeder.todo.extend(tile_steps(config, a, b, bits, signed, tag))
+        while not captured:
+            await bench.step()
+        bench.board.equal("collect", captured, [tag])
+        captured.clear()
+        want = np.zeros((rows, config.cols), np.int64)
+        want[: config.rows] = int_matmul(a, b)
+        want[config.rows] = b.sum(axis=1)
+        want[config.rows + 1, : config.rows] = a.sum(axis=1)
+        # The next tile may already be running while the rows are read.
+        feeder.todo.extend(tile_steps(config, a, b, bits, signed, tag))
+        for row in range(rows):
+            bench.set("row_index", row)
+            await bench.step()
+            value = bench.get("row")
+            got = [value >> ACC_BITS * column & (1 << ACC_BITS) - 1 for column in range(config.cols)]
+            bench.board.equal(f"row {row}", got, [int(item) % (1 << ACC_BITS) for item in want[row]])
+            captured.clear()
+        while feeder.todo:
+            await bench.step()
+        await bench.step(20)
+        captured.clear()
+    bench.finish()

@@ -1,0 +1,210 @@
+"""cpt.hw.control.dispatch: decoding, checks, queues, END."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from typing import Any
+
+import pytest
+from hw_streams import SMALL, simulate, stream_get, stream_put
+
+from cpt.hw.contract import Opcode, encode
+from cpt.hw.control.dispatch import QUEUE_INSTRUCTIONS, Dispatch
+
+SLOT_VALUES = {1: (3, 0), 2: (5, 1), 3: (16, 0), 4: (1, 1), 9: (0, 0), 10: (17, 0)}
+"""Bits and sign of the slots that the tests name."""
+
+GOOD = {
+    Opcode.LOAD_A: {
+        "slot": 1, "tiles": 2, "ksteps": 2, "blocks": 3, "base": 64, "block_stride": 8, "tile_stride": 16,
+        "plane_stride": 24,
+    },
+    Opcode.LOAD_B: {
+        "slot": 2, "tiles": 1, "ksteps": 3, "blocks": 4, "base": 128, "block_stride": 32, "tile_stride": 40,
+        "plane_stride": 48,
+    },
+    Opcode.EXEC: {
+        "slot_a": 1, "slot_b": 2, "ksteps": 2, "first": 1, "last": 1, "tiles": 2, "release_a": 1, "blocks": 3,
+    },
+    Opcode.DRAIN: {
+        "slot_a": 1, "slot_b": 2, "k_log2": 7, "col_sums": 1, "row_sums": 0, "tiles": 2, "base": 256,
+        "block_stride": 512, "tile_stride": 64, "blocks": 3,
+    },
+    Opcode.END: {"tag": 0xDEADBEEF},
+}  # fmt: skip
+
+
+def word(opcode: Opcode, **changes: int) -> int:
+    return int.from_bytes(encode(opcode, **{**GOOD[opcode], **changes}), "little")
+
+
+async def slots(ctx: Any, block: Dispatch, cycles: int) -> None:
+    """The slot memory: answers a cycle after the address."""
+    for _ in range(cycles):
+        _, _, *found = await ctx.tick().sample(block.slot_a_addr, block.slot_b_addr)
+        for port, index in zip((block.slot_a, block.slot_b), found, strict=True):
+            bits, signed = SLOT_VALUES.get(index, (0, 0))
+            ctx.set(port, {"bits": bits, "signed": signed})
+
+
+def run(words: list[int], *benches: Any, block: Dispatch, cycles: int = 200) -> None:
+    async def memory(ctx: Any) -> None:
+        await slots(ctx, block, cycles)
+
+    async def put(ctx: Any) -> None:
+        await stream_put(ctx, block.instructions, words, random.Random(1), 0)
+
+    simulate(block, memory, put, *benches)
+
+
+def test_each_engine_gets_its_fields_and_what_follows_from_the_slots() -> None:
+    block = Dispatch(SMALL)
+    got: dict[str, Any] = {}
+
+    async def get(ctx: Any) -> None:
+        for name in ("load_a", "load_b", "execute", "drain"):
+            (got[name],) = await stream_get(ctx, getattr(block, name), 1, random.Random(1), 0)
+        ctx.set(block.engines_idle, 1)
+
+    run([word(opcode) for opcode in Opcode], get, block=block)
+    for name, opcode in (
+        ("load_a", Opcode.LOAD_A),
+        ("load_b", Opcode.LOAD_B),
+        ("execute", Opcode.EXEC),
+        ("drain", Opcode.DRAIN),
+    ):
+        for field, value in GOOD[opcode].items():
+            if not field.startswith("slot") and field != "k_log2":
+                assert got[name][field] == value, f"{name}.{field}"
+    assert (got["load_a"].bits, got["load_a"].block_words) == (3, 2 * 3 * 2)
+    assert (got["load_b"].bits, got["load_b"].block_words) == (5, 1 * 5 * 3)
+    execute = got["execute"]
+    assert (execute.a.bits, execute.a.signed, execute.b.bits, execute.b.signed) == (3, 0, 5, 1)
+    assert (execute.a_top_words, execute.b_top_words, execute.a_tile_words) == (2 * 2, 4 * 2, 3 * 2)
+    assert got["drain"].bytes == 2
+
+
+FAULTY = [
+    ("illegal_opcode", 0),
+    ("illegal_opcode", 6),
+    ("illegal_opcode", 15),
+    ("bad_slot", word(Opcode.LOAD_A, slot=9)),
+    ("bad_slot", word(Opcode.LOAD_B, slot=10)),
+    ("bad_slot", word(Opcode.EXEC, slot_b=9)),
+    ("bad_slot", word(Opcode.DRAIN, slot_a=10)),
+    ("operand_overflow", word(Opcode.LOAD_A, tiles=3)),
+    ("operand_overflow", word(Opcode.LOAD_B, ksteps=4)),
+    ("operand_overflow", word(Opcode.EXEC, tiles=3)),
+    ("operand_overflow", word(Opcode.EXEC, slot_a=4, tiles=1, ksteps=4)),
+    ("result_width", word(Opcode.DRAIN, slot_a=3, slot_b=3, k_log2=17)),
+]
+COUNTS = [
+    (opcode, name)
+    for opcode, names in (
+        (Opcode.LOAD_A, ("tiles", "ksteps", "blocks")),
+        (Opcode.LOAD_B, ("tiles", "ksteps", "blocks")),
+        (Opcode.EXEC, ("tiles", "ksteps", "blocks")),
+        (Opcode.DRAIN, ("tiles", "blocks")),
+    )
+    for name in names
+]
+
+
+def fault_of(instruction: int) -> dict[str, int]:
+    """The fault bits an instruction raises; with any, it must reach no engine."""
+    block = Dispatch(SMALL)
+    found: dict[str, int] = {}
+
+    async def get(ctx: Any) -> None:
+        ctx.set(block.engines_idle, 1)
+        (faults,) = await ctx.tick().sample(block.faults).until(block.dispatched)
+        found.update({name: faults[name] for name in faults.shape().members})
+        ctx.set(block.stop, 1)
+        await ctx.tick().repeat(5)
+        valid = [ctx.get(port.valid) for port in (block.load_a, block.load_b, block.execute, block.drain)]
+        assert sum(valid) == (not any(found.values()))
+
+    run([instruction], get, block=block, cycles=40)
+    return found
+
+
+@pytest.mark.parametrize(("fault", "instruction"), FAULTY)
+def test_a_faulty_instruction_names_its_fault(fault: str, instruction: int) -> None:
+    assert [name for name, value in fault_of(instruction).items() if value] == [fault]
+
+
+@pytest.mark.parametrize(("opcode", "name"), COUNTS)
+def test_a_count_of_zero_is_illegal(opcode: Opcode, name: str) -> None:
+    ones, twos = word(opcode, **{name: 1}), word(opcode, **{name: 2})
+    assert fault_of(ones & twos)["illegal_opcode"]
+
+
+@pytest.mark.parametrize(
+    "instruction",
+    [
+        word(Opcode.LOAD_A, tiles=1, ksteps=5),
+        word(Opcode.LOAD_A, slot=3, tiles=1, ksteps=1),
+        word(Opcode.LOAD_B, slot=3, ksteps=1),
+        word(Opcode.DRAIN, slot_a=3, slot_b=3, k_log2=16),
+    ],
+)
+def test_the_largest_allowed_is_not_a_fault(instruction: int) -> None:
+    assert not any(fault_of(instruction).values())
+
+
+def test_a_full_queue_stops_dispatch_until_its_engine_takes_one() -> None:
+    block = Dispatch(SMALL)
+    words = [word(Opcode.LOAD_A, base=8 * n) for n in range(QUEUE_INSTRUCTIONS + 3)]
+    count = [0]
+
+    async def get(ctx: Any) -> None:
+        await ctx.tick().repeat(80)
+        assert count[0] == QUEUE_INSTRUCTIONS
+        loads = await stream_get(ctx, block.load_a, len(words), random.Random(2), 0.3)
+        assert [load.base for load in loads] == [8 * n for n in range(len(words))]
+
+    async def dispatched(ctx: Any) -> None:
+        for _ in range(300):
+            count[0] += ctx.get(block.dispatched)
+            await ctx.tick()
+
+    run(words, get, dispatched, block=block, cycles=300)
+
+
+def test_an_instruction_takes_the_stated_cycles() -> None:
+    block = Dispatch(SMALL)
+    cycles: list[int] = []
+
+    async def watch(ctx: Any) -> None:
+        for cycle in range(60):
+            if ctx.get(block.dispatched):
+                cycles.append(cycle)
+            await ctx.tick()
+
+    run([word(Opcode.LOAD_A), word(Opcode.LOAD_B), word(Opcode.EXEC)], watch, block=block)
+    assert [after - before for before, after in itertools.pairwise(cycles)] == [
+        block.cycles_per_instruction
+    ] * 2
+
+
+def test_end_waits_for_queues_and_engines_and_gives_its_tag() -> None:
+    block = Dispatch(SMALL)
+
+    async def bench(ctx: Any) -> None:
+        ctx.set(block.engines_idle, 1)
+        for _ in range(40):
+            assert not ctx.get(block.done), "END overtook a queued instruction"
+            await ctx.tick()
+        ctx.set(block.engines_idle, 0)
+        await stream_get(ctx, block.load_a, 1, random.Random(1), 0)
+        for _ in range(10):
+            assert not ctx.get(block.done), "END did not wait for the engines"
+            await ctx.tick()
+        assert not ctx.get(block.idle)
+        ctx.set(block.engines_idle, 1)
+        await ctx.tick().until(block.done)
+        assert ctx.get(block.done_tag) == GOOD[Opcode.END]["tag"]
+        assert ctx.get(block.idle)
+
+    run([word(Opcode.LOAD_A), word(Opcode.END)], bench, block=block)
