@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 from types import ModuleType
 from typing import Any, NoReturn
@@ -51,11 +52,21 @@ class OneLineParser(argparse.ArgumentParser):
         self.exit(USER_ERROR, f"{self.prog}: {' '.join(message.split())}\n")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As of argparse, which takes the value of ``--option=--`` away and then stores an empty list."""
-        for word in args or ():
+        """As of argparse, but for two words that it leaves to others.
+
+        It takes the value of ``--option=--`` away and then stores an empty list, and calls a word that follows
+        an option without value unrecognised, which does not tell whose it was.
+        """
+        for word, following in itertools.pairwise([*(args or ()), "-"]):
             if word.startswith("--") and word.endswith("=--"):
                 self.error(f"argument {word.removesuffix('=--')}: the value is '--'; allowed: anything else")
+            action = self._option_string_actions.get(word)
+            if action and action.nargs == 0 and not following.startswith("-") and not self._has_positionals():
+                self.error(f"argument {word} ({action.help}): it takes no value, {following!r} is given")
         return super().parse_known_args(args, namespace)
+
+    def _has_positionals(self) -> bool:
+        return any(not action.option_strings for action in self._actions)
 
 
 def make_parser(name: str, module: ModuleType) -> OneLineParser:

@@ -30,7 +30,9 @@ def add_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--out", default="runs", type=Path, metavar="DIR", help="where runs go (default: runs)"
     )
-    group.add_argument("--resume", action="store_true", help="go on from the run's checkpoint")
+    group.add_argument(
+        "--resume", action="store_true", help="go on from the checkpoint in the folder of --out and --run-name"
+    )
     group.add_argument("--overwrite", action="store_true", help="delete the run that is in the folder")
 
 

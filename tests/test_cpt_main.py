@@ -119,3 +119,11 @@ def test_a_figure_says_which_folders_it_made(capsys, tmp_path):
     assert f"folder made: {tmp_path / 'a' / 'b'}" in captured.err
     assert main(["bits", "--figure", str(path)]) == 0
     assert "folder made" not in capsys.readouterr().err
+
+
+def test_a_word_behind_an_option_without_value_is_named_with_the_option(capsys):
+    """As ``--resume PATH`` of the public code."""
+    line = refused(capsys, "train", "--resume", "logs/run")
+    assert "argument --resume" in line
+    assert "--out and --run-name" in line
+    assert line.endswith("it takes no value, 'logs/run' is given\n")

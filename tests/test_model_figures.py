@@ -11,6 +11,7 @@ from cpt.model.figures.history import find_histories, repeats
 from cpt.model.figures.layers import draw_layer_map
 from cpt.model.figures.planned import planned
 from cpt.model.figures.schedule import draw_schedule
+from cpt.model.figures.sweep import draw_sweep
 from cpt.model.training import TorchConfig
 
 ACCELERATOR = {"simulated_seconds": 4.0, "array": {"name": "tiny"}, "clock_mhz": 200, "memory_model": "ideal"}
@@ -226,3 +227,16 @@ def test_two_test_images_do_not_fill_the_height_of_the_cost_figure(tmp_path):
     low, high = axes.get_ylim()
     assert high - low >= 5
     assert low < 98.06 < 98.33 < high
+
+
+def test_the_sweep_means_only_runs_that_differ_in_seed_and_cycles(tmp_path):
+    for cycles in (2, 4):
+        for lr in (0.1, 0.2):
+            write_run(tmp_path / f"{cycles}-{lr}", accuracy=0.5 + lr, cycles=cycles, lr=lr)
+    (axes,) = draw_sweep(find_histories([tmp_path])).axes
+    lines = [line for line in axes.get_lines() if len(line.get_xdata()) == 2]
+    assert sorted(line.get_label() for line in lines) == [
+        "CPT FW(3,8)/BW8, lr 0.1",
+        "CPT FW(3,8)/BW8, lr 0.2",
+    ]
+    assert [list(line.get_ydata()) for line in lines] == [pytest.approx([60, 60]), pytest.approx([70, 70])]

@@ -104,9 +104,9 @@ class History:
             words.append("cyclic lr")
         return " ".join(words)
 
-    def settings(self) -> str:
-        """Everything that decides the run but the seed, in one form: equal for repeated runs."""
-        return json.dumps(self.deciding(), sort_keys=True)
+    def settings(self, free: Sequence[str] = ()) -> str:
+        """Everything that decides the run but the seed and ``free``, in one form: equal for repeated runs."""
+        return json.dumps({k: v for k, v in self.deciding().items() if k not in free}, sort_keys=True)
 
     def deciding(self) -> dict[str, Any]:
         """The configuration without the seed, and without what a precision that stays has no use for."""
@@ -186,8 +186,8 @@ _WORDS = {"cycles": "N = {}", "epochs": "{} epochs", "steps": "{} steps", "batch
 """How a setting is told in a name, where not as its own."""
 
 
-def repeats(runs: Iterable[History]) -> dict[str, list[History]]:
-    """Repeated runs together: equal in every setting but the seed, each seed once.
+def repeats(runs: Iterable[History], free: Sequence[str] = ()) -> dict[str, list[History]]:
+    """Repeated runs together: equal in every setting but the seed and those in ``free``, each run once.
 
     Runs of one `History.label` that differ are kept apart, and the names say in what: the number of cycles,
     the length, the learning rate, or any other setting. Of runs with one seed the later folders are left
@@ -197,11 +197,11 @@ def repeats(runs: Iterable[History]) -> dict[str, list[History]]:
     for label, same in by_label(runs).items():
         kinds: dict[str, list[History]] = {}
         for run in same:
-            kinds.setdefault(run.settings(), []).append(run)
+            kinds.setdefault(run.settings(free), []).append(run)
         for group in kinds.values():
-            name = ", ".join([label, *_differences(group[0], same)])
-            seeds = {run.config.get("seed"): run for run in reversed(group)}
-            groups[name] = [run for run in group if seeds[run.config.get("seed")] is run]
+            name = ", ".join([label, *_differences(group[0], same, free)])
+            first = {(run.config.get("seed"), run.settings()): run for run in reversed(group)}
+            groups[name] = [run for run in group if run in first.values()]
     return groups
 
 
@@ -211,14 +211,14 @@ def left_out(runs: Sequence[History]) -> list[History]:
     return [run for run in runs if run.folder not in kept]
 
 
-def _differences(run: History, others: Iterable[History]) -> list[str]:
+def _differences(run: History, others: Iterable[History], free: Sequence[str]) -> list[str]:
     """What sets ``run`` apart from ``others`` of its label, in words."""
     first = [other.deciding() for other in others]
     own = run.deciding()
     words = []
     for name in dict.fromkeys(name for config in first for name in config):
         value = own.get(name)
-        if all(config.get(name) == value for config in first):
+        if name in free or all(config.get(name) == value for config in first):
             continue
         shown = " ".join(map(str, value)) if isinstance(value, list) else value
         words.append(_WORDS.get(name, name.replace("_", " ") + " {}").format(shown))

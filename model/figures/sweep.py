@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from cpt.model.figures.canvas import add_legend, colour, new_figure
-from cpt.model.figures.history import History, by_label
+from cpt.model.figures.history import History, repeats
 
 
 def draw_sweep(runs: Sequence[History]) -> Figure:
@@ -16,7 +16,7 @@ def draw_sweep(runs: Sequence[History]) -> Figure:
     figure, (axes,) = new_figure()
     runs = [run for run in runs if run.cycles is not None or run.method in ("static", "fp32")]
     ticks: set[int] = set()
-    for index, (label, group) in enumerate(by_label(runs).items()):
+    for index, (label, group) in enumerate(repeats(runs, free=("cycles",)).items()):
         counts = sorted({run.cycles for run in group if run.cycles is not None})
         if not counts:
             mean = float(np.mean([run.final for run in group]))
