@@ -31,7 +31,7 @@ def add_arguments(group: argparse._ArgumentGroup) -> None:
         "--out", default="runs", type=Path, metavar="DIR", help="where runs go (default: runs)"
     )
     group.add_argument(
-        "--resume", action="store_true", help="go on from the checkpoint in the folder of --out and --run-name"
+        "--resume", action="store_true", help="go on from the checkpoint in the folder of --out, --run-name"
     )
     group.add_argument("--overwrite", action="store_true", help="delete the run that is in the folder")
 

@@ -125,5 +125,5 @@ def test_a_word_behind_an_option_without_value_is_named_with_the_option(capsys):
     """As ``--resume PATH`` of the public code."""
     line = refused(capsys, "train", "--resume", "logs/run")
     assert "argument --resume" in line
-    assert "--out and --run-name" in line
+    assert "--out, --run-name" in line
     assert line.endswith("it takes no value, 'logs/run' is given\n")
