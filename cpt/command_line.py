@@ -54,8 +54,8 @@ class OneLineParser(argparse.ArgumentParser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As of argparse, but for two words that it leaves to others.
 
-        It takes the value of ``--option=--`` away and then stores an empty list; a word that follows an option
-        without value it calls unrecognised, which does not tell whose it was.
+        It takes the value of ``--option=--`` away and then stores an empty list; a word behind an option
+        without value it calls unrecognised, without telling whose it was.
         """
         for word, following in itertools.pairwise([*(args or ()), "-"]):
             if word.startswith("--") and word.endswith("=--"):

@@ -268,6 +268,22 @@ def test_a_mistake_in_the_scripts_is_named(
         run_build(zc706, scripts=_edited_scripts(tmp_path, file, old, new))
 
 
+@pytest.mark.parametrize("block", ["reg0", "Reg", ""])
+@pytest.mark.parametrize("spaces", [True, False])
+def test_the_scripts_work_whatever_the_packager_infers(zc706: Build, block: str, spaces: bool) -> None:
+    """Names of address blocks and inferred address spaces differ between versions."""
+    run_build(zc706, Scenario(inferred_block=block, infers_spaces=spaces))
+    component = (zc706.output / "work" / "ip" / "component.xml").read_text()
+    assert component.count("<spirit:range>4G</spirit:range>") == 2
+    assert component.count("addressSpaceRef=") == 2
+
+
+def test_a_master_without_address_space_fails_the_packaged_ip(zc706: Build, tmp_path: Path) -> None:
+    scripts = _edited_scripts(tmp_path, "package.tcl", "    cpt::describe_memory $core\n", "")
+    with pytest.raises(ScriptError, match="the packaged IP fails ipx::check_integrity"):
+        run_build(zc706, Scenario(infers_spaces=False), scripts)
+
+
 def test_overlapping_addresses_are_named(zc706: Build) -> None:
     path = zc706.output / "settings.tcl"
     path.write_text(path.read_text().replace("base 0x43C00000", "base 0x3FFFF000"))

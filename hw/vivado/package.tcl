@@ -22,6 +22,7 @@ proc cpt::package_ip {} {
 
     cpt::check_interfaces $core
     cpt::describe_registers $core
+    cpt::describe_memory $core
     ipx::create_xgui_files $core
     ipx::update_checksums $core
     # Some versions answer with nothing when all is well.
@@ -68,7 +69,11 @@ proc cpt::describe_registers {core} {
         set_property slave_memory_map_ref $register_bus \
             [ipx::get_bus_interfaces $register_bus -of_objects $core]
     }
-    set block [ipx::get_address_blocks reg0 -of_objects $map -quiet]
+    # The name of an inferred block is the packager's choice; nothing here depends on it.
+    set block [ipx::get_address_blocks -of_objects $map -quiet]
+    if {[llength $block] > 1} {
+        error "bus $register_bus has [llength $block] address blocks; allowed: one"
+    }
     if {$block eq ""} {
         set block [ipx::add_address_block reg0 $map]
     }
@@ -88,5 +93,23 @@ proc cpt::describe_registers {core} {
             set_property access [dict get $register access] $bits
             set_property description [dict get $field doc] $bits
         }
+    }
+}
+
+# Every memory master sees 4 GB, whether or not its address space was inferred.
+proc cpt::describe_memory {core} {
+    variable interfaces
+
+    dict for {name wanted} $interfaces {
+        if {![dict get $wanted memory] || [dict get $wanted role] ne "master"} {
+            continue
+        }
+        set space [ipx::get_address_spaces $name -of_objects $core -quiet]
+        if {$space eq ""} {
+            set space [ipx::add_address_space $name $core]
+            set_property master_address_space_ref $name [ipx::get_bus_interfaces $name -of_objects $core]
+        }
+        set_property range 4G $space
+        set_property width 32 $space
     }
 }

@@ -104,7 +104,7 @@ def _segments(board: Board) -> list[dict[str, str]]:
     """Address map: what each master sees, where."""
     registers = {
         "space": f"{PS_NAME}/Data",
-        "target": f"{IP_NAME}/{REGISTER_BUS}/reg0",
+        "target": f"{IP_NAME}/{REGISTER_BUS}/*",
         "base": f"0x{REGISTER_BASE:08X}",
         "bytes": f"0x{REGISTER_BYTES:X}",
     }

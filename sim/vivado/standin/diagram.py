@@ -166,10 +166,11 @@ class Diagram:
         cell, bus, segment = given.words[0].split("/")
         vlnv, _ = self._cell(cell)
         role = self._bus(f"{cell}/{bus}").role
-        expected = f"{bus.removeprefix('S_AXI_')}_DDR_LOWOCM" if vlnv == PS else "reg0"
-        if role != "slave" or segment != expected:
+        block = self.session.scenario.inferred_block or "reg0"
+        expected = f"{bus.removeprefix('S_AXI_')}_DDR_LOWOCM" if vlnv == PS else block
+        if role != "slave" or segment not in ("*", expected):
             raise CommandError(f"no segment {given.words[0]}; {cell}/{bus} has {expected}")
-        return self.session.add(Thing("segment", given.words[0]))
+        return self.session.add(Thing("segment", f"{cell}/{bus}/{expected}"))
 
     @command("assign_bd_address", "-offset= -range= -target_address_space=", least=1)
     def assign_bd_address(self, given: Arguments) -> str:

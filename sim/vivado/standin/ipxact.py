@@ -23,6 +23,7 @@ class Component:
     associations: list[dict[str, str]] = field(default_factory=list)
     registers: dict[str, tuple[Thing, list[Thing]]] = field(default_factory=dict)
     block: Thing | None = None
+    spaces: dict[str, Thing] = field(default_factory=dict)
 
     @property
     def vlnv(self) -> str:
@@ -33,12 +34,20 @@ class Component:
         """Memory-mapped interfaces."""
         return [item for item in self.interfaces.values() if ":aximm:" in item.properties["bus_type_vlnv"]]
 
+    def masters(self) -> list[Thing]:
+        """Memory-mapped interfaces that begin transfers."""
+        return [item for item in self.buses() if item.properties["interface_mode"] == "master"]
+
     def problems(self) -> list[str]:
         """What is wrong with the core, one line each."""
         clocked = {item.get("-busif") for item in self.associations}
         found = [f"bus {item.name} has no clock" for item in self.buses() if item.name not in clocked]
         if not any("-reset" in item for item in self.associations):
             found.append("the clock has no reset")
+        for master in self.masters():
+            space = self.spaces.get(master.properties["master_address_space_ref"])
+            if space is None or not space.properties["range"]:
+                found.append(f"bus {master.name} has no address space with a range")
         if self.block is None or not self.block.properties["range"]:
             return [*found, "the register bus has no address block with a range"]
         size = int(self.block.properties["range"], 0)
@@ -73,6 +82,12 @@ def write_component(component: Component, path: Path) -> None:
     buses = ElementTree.SubElement(root, _tag("busInterfaces"))
     for interface in component.interfaces.values():
         _bus(buses, interface)
+    spaces = ElementTree.SubElement(root, _tag("addressSpaces"))
+    for space in component.spaces.values():
+        entry = ElementTree.SubElement(spaces, _tag("addressSpace"))
+        for key in ("range", "width"):
+            _text(entry, key, space.properties[key])
+        _text(entry, "name", space.name)
     memory = ElementTree.SubElement(ElementTree.SubElement(root, _tag("memoryMaps")), _tag("memoryMap"))
     _text(
         memory, "name", next(i.name for i in component.buses() if i.properties["interface_mode"] == "slave")
@@ -123,6 +138,9 @@ def _bus(parent: ElementTree.Element, interface: Thing) -> None:
     names["name"] += "_rtl"
     ElementTree.SubElement(bus, _tag("abstractionType"), {_tag(key): value for key, value in names.items()})
     role = ElementTree.SubElement(bus, _tag(interface.properties["interface_mode"]))
+    if role.tag == _tag("master") and names["name"] == "aximm_rtl":
+        space = interface.properties["master_address_space_ref"]
+        ElementTree.SubElement(role, _tag("addressSpaceRef"), {_tag("addressSpaceRef"): space})
     if role.tag == _tag("slave") and names["name"] == "aximm_rtl":
         ElementTree.SubElement(role, _tag("memoryMapRef"), {_tag("memoryMapRef"): interface.name})
     maps = ElementTree.SubElement(bus, _tag("portMaps"))

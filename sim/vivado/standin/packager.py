@@ -58,6 +58,10 @@ class Packager:
         for name, interface in _inferred(ports).items():
             self.component.interfaces[name] = interface
             self.session.add(interface)
+            interface.properties["master_address_space_ref"] = ""
+            interface.allowed["master_address_space_ref"] = None
+            if self.session.scenario.infers_spaces and interface in self.component.masters():
+                interface.properties["master_address_space_ref"] = name
         return ""
 
     @command("ipx::current_core")
@@ -92,13 +96,15 @@ class Packager:
             return ""
         return self.session.add(Thing("map", given.words[0]))
 
-    @command("ipx::get_address_blocks", "-of_objects= -quiet", least=1)
+    @command("ipx::get_address_blocks", "-of_objects= -quiet")
     def get_address_blocks(self, given: Arguments) -> str:
-        """The block Vivado infers is called reg0."""
+        """What was inferred: one block or none; by its name, or without a name whatever it is called."""
         self.session.thing(given.need("-of_objects"), "map")
-        if given.words[0] != "reg0":
-            return ""
-        block = settable("block", "reg0", range="", usage="")
+        name = self.session.scenario.inferred_block
+        return self._block(name) if name and given.words in ([], [name]) else ""
+
+    def _block(self, name: str) -> str:
+        block = settable("block", name, range="", usage="")
         self._open().block = block
         return self.session.add(block)
 
@@ -110,7 +116,31 @@ class Packager:
     @command("ipx::add_address_block", least=2)
     def add_address_block(self, given: Arguments) -> str:
         """Only where none was inferred."""
-        raise CommandError(f"address block {given.words[0]} exists already")
+        self.session.thing(given.words[1], "map")
+        if self.session.scenario.inferred_block:
+            raise CommandError("the bus has an inferred address block already")
+        return self._block(given.words[0])
+
+    @command("ipx::get_address_spaces", "-of_objects= -quiet", least=1)
+    def get_address_spaces(self, given: Arguments) -> str:
+        """Address space of a master, where one was inferred or added."""
+        self.session.thing(given.need("-of_objects"), "core")
+        found = self._open().interfaces.get(given.words[0])
+        if found is None or not found.properties["master_address_space_ref"]:
+            return ""
+        return self._space(given.words[0])
+
+    @command("ipx::add_address_space", least=2)
+    def add_address_space(self, given: Arguments) -> str:
+        """Only where none was inferred."""
+        self.session.thing(given.words[1], "core")
+        if given.words[0] in self._open().spaces:
+            raise CommandError(f"address space {given.words[0]} exists already")
+        return self._space(given.words[0])
+
+    def _space(self, name: str) -> str:
+        space = self._open().spaces.setdefault(name, settable("space", name, range="", width=""))
+        return self.session.add(space)
 
     @command("ipx::add_register", least=2)
     def add_register(self, given: Arguments) -> str:

@@ -21,6 +21,10 @@ class Scenario:
     failing_run: str = ""
     """Run that does not complete."""
     version: str = "2022.1"
+    inferred_block: str = "reg0"
+    """Name that the packager gives the inferred address block of the registers; empty: it infers none."""
+    infers_spaces: bool = True
+    """Whether the packager makes the address spaces of the masters by itself."""
 
     @property
     def handoff_below(self) -> str:
