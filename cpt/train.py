@@ -157,16 +157,18 @@ class _Command:
         print(f"next: cpt report {shlex.quote(str(self.folder))} draws what is in them")
         return summary, 0 if passed else CHECK_FAILED
 
-    def _plan(self) -> str:
+    def _plan(self, memory_bytes: int) -> str:
         """What the command is going to do, now that nothing was refused."""
         config = self.config
         length = f"{config.steps} steps" if config.steps else f"{config.epochs} epochs"
         beside = f", then as long at {precision(config.fw[1], config.bw)} beside it" if self.compare else ""
         check = "; compiled RTL repeats some of the steps, and is built first if it has not been"
+        taken = f"; {memory_bytes / 2**20:.1f} MiB of contiguous memory"
         usual = config == TrainConfig() and self.arguments.device == "fast"
         return (
             f"training {config.model} on {self.data.name}: {length} of batches of {config.batch_size} at "
             f"{precision(config.fw, config.bw)}{beside}{check if self.check else ''}"
+            f"{taken if self.arguments.device == 'board' else ''}"
             f"{'; in all about 3 minutes on 2 cores' if usual else ''}"
         )
 
@@ -200,7 +202,7 @@ class _Command:
             training = TrainingRun(name, trainer, folder, machine)
             run_folder.begin(training, arguments, self.config.static() if self.compare else None)
             if folder == self.folder:
-                note(arguments, paragraph(self._plan()))
+                note(arguments, paragraph(self._plan(trainer.memory_bytes)))
             measurement = Measurement(trainer)
             with Progress(name, trainer.total_steps, trainer.step, arguments.quiet) as bar:
 

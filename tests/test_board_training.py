@@ -1,6 +1,7 @@
 """``cpt train --device board``: the whole path of a board, a simulated device where the FPGA is opened."""
 
 import json
+import re
 from pathlib import Path
 
 import pynq
@@ -42,9 +43,11 @@ def _train(device, out, *options):
 def test_a_board_trains_to_the_weights_of_the_model(board, tmp_path, capsys):
     """The wall clock of a simulation means nothing, so only the slow side is allowed to speak."""
     assert main(["train", *QUICK, "--preset", "tiny", "--out", str(tmp_path / "model")]) == 0
+    capsys.readouterr()
     assert _train(board, tmp_path / "board") == 0
-    printed = capsys.readouterr().out
-    assert "s by the wall clock" in printed
+    printed = capsys.readouterr()
+    assert "s by the wall clock" in printed.out
+    assert re.search(r"\d\.\d MiB of contiguous memory", " ".join(printed.err.split()))
     summaries = [
         json.loads((tmp_path / name / f"digits-resnet8-cpt-{device}" / SUMMARY).read_text())
         for name, device in (("model", "fast"), ("board", "board"))
