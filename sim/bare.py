@@ -26,6 +26,20 @@ class BareMachine:
         self._write("RING_BASE", backend.memory_base)
         self._write("RING_LOG2", ring_log2)
 
+    def rest(self, max_polls: int) -> None:
+        """Wait until what is in flight has arrived; `MachineFault` after ``max_polls`` reads of STATUS."""
+        busy = 1 << register("STATUS").field("busy").offset
+        for _ in range(max_polls):
+            if not self._read("STATUS") & busy:
+                return
+        raise MachineFault(f"still busy after {max_polls} reads of STATUS")
+
+    def soft_reset(self, max_polls: int) -> None:
+        """Start afresh after an error, once the machine rests; slots and ring geometry stay."""
+        self._write("CONTROL", 1 << register("CONTROL").field("soft_reset").offset)
+        self.rest(max_polls)
+        self._placed = 0
+
     def set_slot(self, index: int, bits: int, signed: bool) -> None:
         """Set precision slot ``index``."""
         self.backend.write_register(slot_offset(index), bits | signed << 8)

@@ -25,11 +25,13 @@ that valid and ready are both high at the clock edge ending cycle ``t``.
    them at the end of the cycle it is transferred in. A beat outside the memory reads as zero with DECERR; a
    write burst with any beat outside is answered with DECERR and such beats are dropped.
 
-Random stalls (`Stalls`) are for the RTL alone: they withhold ready, valid or a slot of a channel for a cycle.
+For the RTL alone: random stalls (`Stalls`) withhold ready, valid or a slot of a channel for some cycles, and
+`WriteOrder` lets write data in before its address. What goes wrong on request is in `cpt.sim.faults`.
 """
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
@@ -37,8 +39,28 @@ from math import ceil
 from cpt.hw.contract import ContractError
 from cpt.hw.contract.config import BEAT_BYTES
 
-CHANNELS = 3
-"""Data channels that share the slots: read m0, read m1, write m0."""
+
+class Channel(enum.IntEnum):
+    """Data channels that share the slots."""
+
+    READ_0 = 0
+    READ_1 = 1
+    WRITE_0 = 2
+
+
+CHANNELS = len(Channel)
+"""How many they are."""
+
+
+class WriteOrder(enum.IntEnum):
+    """Which goes first on the write port; the values are those of the harness."""
+
+    ADDRESS = 0
+    """Data waits for its address: rule 4."""
+    DATA = 1
+    """An address waits until all data of its burst is in, at most one burst ahead; written as it is taken."""
+    RANDOM = 2
+    """Drawn for each burst from the seed of `Stalls`: address first, data first, or some beats first."""
 
 
 @dataclass(frozen=True)
@@ -81,16 +103,22 @@ class MemoryModel:
 
 @dataclass(frozen=True)
 class Stalls:
-    """Random AXI stalls: in each cycle each channel is held back with ``probability`` (0 to below 1)."""
+    """Random AXI stalls: in each cycle each channel is held back with ``probability`` (0 to below 1).
+
+    A stall lasts 1 to ``longest_cycles`` cycles, all alike.
+    """
 
     probability: float = 0.0
     seed: int = 0
+    longest_cycles: int = 1
 
     def __post_init__(self) -> None:
         if not 0 <= self.probability < 1:
             raise ContractError(
                 f"stall probability is {self.probability}; allowed: 0 up to, not including, 1"
             )
+        if self.longest_cycles < 1:
+            raise ContractError(f"stall longest_cycles is {self.longest_cycles}; allowed: 1 and up")
 
 
 @dataclass(frozen=True)

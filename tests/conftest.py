@@ -40,6 +40,7 @@ SLOW = {
     "test_sim_fast_commands",
     "test_sim_fast_cycles",
     "test_sim_fast_odd_programs",
+    "test_sim_faults",
     "test_sim_rtl_harness",
     "test_sim_rtl_regression",
     "test_vivado_check",
@@ -70,6 +71,7 @@ RTL = {
     "test_sim_bench_blocks",
     "test_sim_fast_cycles",
     "test_sim_fast_odd_programs",
+    "test_sim_faults",
     "test_sim_rtl_harness",
     "test_sim_rtl_regression",
 }

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cpt.sim.memory import MemoryModel, Stalls
+from cpt.sim.faults import Faults, Flip, Refusal, Response
+from cpt.sim.memory import Channel, MemoryModel, Stalls, WriteOrder
 from cpt.sim.rtl import EventKind, RtlError
 from cpt.sim.rtl.build import HERE, LIBRARY, compile_verilog
 from cpt.sim.rtl.library import Simulation
@@ -25,9 +26,15 @@ def library() -> Path:
     return cached_build("rtl/stand-in", key, lambda folder: compile_verilog([STAND_IN], folder)) / LIBRARY
 
 
-def simulation(library: Path, model: MemoryModel = FAST, stalls: Stalls | None = None, size: int = 1 << 13):
+def simulation(
+    library: Path,
+    model: MemoryModel = FAST,
+    stalls: Stalls | None = None,
+    size: int = 1 << 13,
+    order=WriteOrder.ADDRESS,
+):
     memory = np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
-    return memory, Simulation(library, memory, BASE, model, stalls or Stalls())
+    return memory, Simulation(library, memory, BASE, model, stalls or Stalls(), order)
 
 
 def run(machine: Simulation, mode: int = 0, base: int = BASE) -> bool:
@@ -48,6 +55,99 @@ def test_correct_transfers_are_accepted_and_exact(library, model, stalls):
     assert (memory[:1024] == before[:1024]).all()
     assert (memory[1152:] == before[1152:]).all()
     assert machine.open_bursts == 0
+    machine.close()
+
+
+@pytest.mark.parametrize("order", [WriteOrder.DATA, WriteOrder.RANDOM])
+@pytest.mark.parametrize(
+    "stalls", [Stalls(), Stalls(0.3, 1), Stalls(0.8, 2), Stalls(0.1, 3, longest_cycles=40)]
+)
+def test_data_before_its_address_ends_in_the_same_memory(library, order, stalls):
+    memory, machine = simulation(library, stalls=stalls, order=order)
+    before = memory.copy()
+    assert run(machine)
+    assert (memory[1024:1152].view(np.uint64) == sums_of(before)).all()
+    assert (memory[1152:] == before[1152:]).all()
+    assert machine.open_bursts == 0
+    machine.close()
+
+
+def test_an_address_that_waits_for_its_data_is_taken_in_the_next_cycle(library):
+    cycles = []
+    for order in (WriteOrder.ADDRESS, WriteOrder.DATA):
+        _, machine = simulation(library, order=order)
+        machine.trace(True)
+        run(machine)
+        (taken,) = [e.cycle for e in machine.take_events() if e.kind is EventKind.WRITE_BURST]
+        cycles.append((taken, machine.read(BUSY_CYCLES)))
+        machine.close()
+    # 16 beats come before the address; when it is first, they begin a cycle after it.
+    assert cycles[1][0] - cycles[0][0] == 16
+    assert cycles[1][1] == cycles[0][1]
+
+
+def sums_of(memory, refused=(), flips=()):
+    """What the stand-in writes: 16 sums of the beats read, refused ones as zero, flipped ones flipped."""
+    beats = memory[:1024].view(np.uint64).copy()
+    for index, bit in flips:
+        beats[index] ^= np.uint64(1 << bit)
+    beats[list(refused)] = 0
+    return beats.reshape(-1, 16).sum(axis=0)
+
+
+def test_a_refused_read_brings_zeros_beat_by_beat(library):
+    memory, machine = simulation(library)
+    before = memory.copy()
+    machine.set_faults(
+        Faults(
+            refusals=(
+                Refusal((Channel.READ_0,), first=5, count=2),
+                Refusal((Channel.READ_1,), start=BASE + 1000, end=BASE + 1008, response=Response.DECERR),
+            )
+        )
+    )
+    assert run(machine)
+    assert (memory[1024:1152].view(np.uint64) == sums_of(before, [5, 6, 125])).all()
+    machine.close()
+
+
+def test_beats_drawn_by_address_are_those_that_python_draws(library):
+    for seed in (1, 2):
+        memory, machine = simulation(library, stalls=Stalls(0.4, seed))
+        before = memory.copy()
+        faults = Faults(refusals=(Refusal((Channel.READ_0, Channel.READ_1), probability=0.3, seed=seed),))
+        machine.set_faults(faults)
+        assert run(machine)
+        drawn = np.flatnonzero(faults.refused(Channel.READ_0, BASE + 8 * np.arange(128)))
+        assert 20 < len(drawn) < 60
+        assert (memory[1024:1152].view(np.uint64) == sums_of(before, drawn)).all()
+        machine.close()
+
+
+def test_a_refused_write_beat_changes_nothing(library):
+    memory, machine = simulation(library, order=WriteOrder.RANDOM)
+    before = memory.copy()
+    machine.set_faults(Faults(refusals=(Refusal((Channel.WRITE_0,), first=3, count=1),)))
+    assert run(machine)
+    expected = sums_of(before)
+    expected[3] = before[1024:1152].view(np.uint64)[3]
+    assert (memory[1024:1152].view(np.uint64) == expected).all()
+    machine.set_faults(Faults())
+    assert run(machine)
+    assert (memory[1024:1152].view(np.uint64) == sums_of(before)).all()
+    machine.close()
+
+
+def test_one_bit_of_one_beat_is_flipped_on_request(library):
+    memory, machine = simulation(library)
+    before = memory.copy()
+    flips = (Flip(Channel.READ_0, 9, 63), Flip(Channel.READ_1, 2, 0, start=BASE + 640, end=BASE + 1024))
+    machine.set_faults(Faults(flips=(*flips, Flip(Channel.WRITE_0, 15, 7))))
+    assert run(machine)
+    expected = sums_of(before, flips=[(9, 63), (82, 0)])
+    expected[15] ^= np.uint64(1 << 7)
+    assert (memory[1024:1152].view(np.uint64) == expected).all()
+    assert (memory[:1024] == before[:1024]).all()
     machine.close()
 
 

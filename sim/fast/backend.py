@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cpt.hw.contract import ArrayConfig, Counter, Error, Instruction, Opcode
+from cpt.hw.contract.config import BEAT_BYTES
 from cpt.hw.contract.isa import INSTRUCTION_BYTES
 from cpt.sim.backend import MEMORY_BASE
 from cpt.sim.fast.checks import decoded, faults
@@ -15,7 +16,8 @@ from cpt.sim.fast.machine import Machine, MachineError, Residue
 from cpt.sim.fast.product import Precision
 from cpt.sim.fast.registers import RegisterFile
 from cpt.sim.fast.timing import Timekeeper
-from cpt.sim.memory import MemoryModel
+from cpt.sim.faults import Faults
+from cpt.sim.memory import Channel, MemoryModel
 
 _COUNT = 1 << 32
 _LOCKED = ("RING_BASE", "RING_LOG2")
@@ -53,6 +55,7 @@ class FastBackend:
         memory_model: the memory its cycles are counted with.
         memory_bytes: size of device memory.
         memory_base: bus address of its first byte.
+        faults: what the memory refuses, by address only; raises `ContractError` for others.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class FastBackend:
         memory_model: MemoryModel,
         memory_bytes: int,
         memory_base: int = MEMORY_BASE,
+        faults: Faults | None = None,
     ) -> None:
         self.config = config
         self.memory_model = memory_model
@@ -71,6 +75,17 @@ class FastBackend:
         self._timekeeper = Timekeeper(config, memory_model)
         self._batch: _Batch | None = None
         self._halted = False
+        self.faults = faults or Faults()
+
+    @property
+    def faults(self) -> Faults:
+        """What the memory does wrong."""
+        return self._machine.dram.faults
+
+    @faults.setter
+    def faults(self, faults: Faults) -> None:
+        faults.check_by_address()
+        self._machine.dram.faults = faults
 
     @property
     def irq(self) -> bool:
@@ -125,10 +140,13 @@ class FastBackend:
             registers.clear_counters()
 
     def _ring_words(self, head: int, count: int, size: int) -> NDArray[np.uint8]:
-        """The ``(count, 32)`` bytes of the next instructions; raises `MachineError` outside the memory."""
+        """The ``(count, 32)`` bytes of the next instructions; `MachineError` if the memory has none."""
         base = self._registers["RING_BASE"] - self.memory_base
         places = base + (head + np.arange(count)) % size * INSTRUCTION_BYTES
         if base < 0 or places.max() + INSTRUCTION_BYTES > self.memory.size:
+            raise MachineError([Error.AXI_READ])
+        beats = self.memory_base + places[:, None] + np.arange(0, INSTRUCTION_BYTES, BEAT_BYTES)
+        if self.faults.refused(Channel.READ_0, beats).any():
             raise MachineError([Error.AXI_READ])
         return self.memory[places[:, None] + np.arange(INSTRUCTION_BYTES)]
 

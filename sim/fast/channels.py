@@ -12,9 +12,9 @@ from typing import Protocol
 
 from cpt.sim.fast.bursts import OUTSTANDING_BURSTS
 from cpt.sim.fast.pipeline import M0_ADDRESS_CYCLES
-from cpt.sim.memory import CHANNELS, MemoryModel
+from cpt.sim.memory import CHANNELS, Channel, MemoryModel
 
-READ_0, READ_1, WRITE_0 = range(CHANNELS)
+READ_0, READ_1, WRITE_0 = Channel
 _NEVER = 1 << 62
 _REPLACE_CYCLES = M0_ADDRESS_CYCLES + 1
 """From a burst's last beat to the address of the burst that takes its place, on m0."""

@@ -10,25 +10,29 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from cpt.hw.contract.config import BEAT_BYTES
+from cpt.sim.faults import Faults
+from cpt.sim.memory import Channel
 
 _ADDRESSES = 1 << 32
 _ADDRESS_MASK = 0xFFFF_FFFF & ~(BEAT_BYTES - 1)
 
 
 class BusError(Exception):
-    """A transfer touched an address outside the memory."""
+    """A transfer touched an address outside the memory, or one that the memory refuses."""
 
 
 class Dram:
     """Device memory seen through bus addresses.
 
     ``strides`` and ``counts`` name the run ``base + sum(index * stride)``, outermost index first;
-    addresses wrap at 4 GB and ignore their three lowest bits, as the bus ports do.
+    addresses wrap at 4 GB and ignore their three lowest bits, as the bus ports do. ``faults``: which of them
+    it refuses.
     """
 
     def __init__(self, memory: NDArray[np.uint8], base: int) -> None:
         self.memory = memory
         self.base = base
+        self.faults = Faults()
 
     def reach(
         self, address: int, strides: Sequence[int], counts: Sequence[int], run_bytes: int
@@ -64,10 +68,25 @@ class Dram:
             runs.append(self.memory[start : start + run_bytes])
         return runs
 
+    def check(
+        self, channel: Channel, address: int, strides: Sequence[int], counts: Sequence[int], run_bytes: int
+    ) -> None:
+        """Raise `BusError` if the memory refuses a beat of the runs on ``channel``."""
+        if not self.faults.refusals:
+            return
+        beats = np.arange(0, run_bytes, BEAT_BYTES)
+        for stride, count in zip(reversed(strides), reversed(counts), strict=True):
+            beats = (stride * np.arange(count)[:, None] + beats).reshape(-1)
+        addresses = (address + beats) & _ADDRESS_MASK
+        refused = self.faults.refused(channel, addresses)
+        if refused.any():
+            raise BusError(f"the memory refuses the beat at {addresses[refused.argmax()]:#x}")
+
     def read(
-        self, address: int, strides: Sequence[int], counts: Sequence[int], run_bytes: int
+        self, channel: Channel, address: int, strides: Sequence[int], counts: Sequence[int], run_bytes: int
     ) -> NDArray[np.uint8]:
         """``(*counts, run_bytes)`` bytes, possibly a view; raises `BusError`."""
+        self.check(channel, address, strides, counts, run_bytes)
         window = self._window(address, strides, counts, run_bytes)
         if window is not None:
             return window
@@ -79,6 +98,7 @@ class Dram:
         Raises `BusError` before anything is written.
         """
         *counts, run_bytes = data.shape
+        self.check(Channel.WRITE_0, address, strides, counts, run_bytes)
         window = self._window(address, strides, counts, run_bytes)
         # Numpy may assign overlapping targets in any order, so only runs known to be apart go at once.
         reach = run_bytes

@@ -15,6 +15,7 @@ from cpt.sim.fast.dram import BusError, Dram
 from cpt.sim.fast.operands import BlockQueue, Loaded, LoadMemory, arrange
 from cpt.sim.fast.product import Precision, exact_product, product_dtype
 from cpt.sim.fast.results import TileQueue, Tiles, byte_planes
+from cpt.sim.memory import Channel
 
 
 class MachineError(Exception):
@@ -106,7 +107,8 @@ class Machine:
         if blocks is None:
             run_bytes = load.ksteps * self.config.group_bytes(operand)
             try:
-                runs = self.dram.read(load.base, strides, counts, run_bytes)
+                channel = Channel.READ_0 if operand == "a" else Channel.READ_1
+                runs = self.dram.read(channel, load.base, strides, counts, run_bytes)
             except BusError:
                 raise MachineError([Error.AXI_READ]) from None
             blocks = arrange(self.config, operand, runs, load.ksteps)

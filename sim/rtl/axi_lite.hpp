@@ -9,9 +9,9 @@ namespace cpt {
 
 class RegisterMaster {
   public:
-    RegisterMaster(double stall, uint64_t seed, unsigned channel)
-        : stall_aw_(stall, seed, channel), stall_w_(stall, seed, channel + 1), stall_b_(stall, seed, channel + 2),
-          stall_ar_(stall, seed, channel + 3), stall_r_(stall, seed, channel + 4) {}
+    RegisterMaster(const Stalls& stalls, unsigned channel)
+        : stall_aw_(stalls, channel), stall_w_(stalls, channel + 1), stall_b_(stalls, channel + 2),
+          stall_ar_(stalls, channel + 3), stall_r_(stalls, channel + 4) {}
 
     void start_write(uint32_t offset, uint32_t value) {
         address = offset;

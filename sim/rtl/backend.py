@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from cpt.hw.contract import ArrayConfig, register
 from cpt.sim.backend import MEMORY_BASE
-from cpt.sim.memory import MemoryModel, Stalls
+from cpt.sim.faults import Faults
+from cpt.sim.memory import MemoryModel, Stalls, WriteOrder
 from cpt.sim.rtl.build import build_library
 from cpt.sim.rtl.library import BusEvent, Simulation
 
@@ -21,7 +22,8 @@ POLL_CYCLES = 20_000
 class RtlBackend:
     """One accelerator as exported from ``hw``, cycle by cycle.
 
-    ``memory_model`` gives the timing of the AXI ports, ``stalls`` adds random stalls to every AXI channel.
+    ``memory_model`` gives the timing of the AXI ports, ``stalls`` adds random stalls to every AXI channel,
+    ``write_order`` lets data in before its address, ``faults`` is what the memory does wrong.
     The first use of a configuration compiles it. `cpt.sim.rtl.RtlError`: the RTL has broken a bus rule.
     """
 
@@ -32,13 +34,26 @@ class RtlBackend:
         memory_bytes: int,
         memory_base: int = MEMORY_BASE,
         stalls: Stalls | None = None,
+        write_order: WriteOrder = WriteOrder.ADDRESS,
+        faults: Faults | None = None,
     ) -> None:
         self.config = config
         self.memory_base = memory_base
         self.memory: NDArray[np.uint8] = np.zeros(memory_bytes, dtype=np.uint8)
         self.simulation = Simulation(
-            build_library(config), self.memory, memory_base, memory_model, stalls or Stalls()
+            build_library(config), self.memory, memory_base, memory_model, stalls or Stalls(), write_order
         )
+        self.faults = faults or Faults()
+
+    @property
+    def faults(self) -> Faults:
+        """What the memory does wrong; setting it numbers beats from 0 again."""
+        return self._faults
+
+    @faults.setter
+    def faults(self, faults: Faults) -> None:
+        self._faults = faults
+        self.simulation.set_faults(faults)
 
     def read_register(self, offset: int) -> int:
         """Read a register; STATUS while busy first advances up to `POLL_CYCLES`."""

@@ -21,9 +21,11 @@ constexpr uint64_t kAnswerCycles = 10000;
 
 class Simulation {
   public:
-    Simulation(uint8_t* bytes, uint64_t base, uint64_t size, const MemoryModel& model, double stall, uint64_t seed)
-        : model_(model), dram_{bytes, base, size}, top_(new Vcpt{&context_}), m0_("m0 AR", model_, dram_, stall, seed, 0),
-          m1_("m1 AR", model_, dram_, stall, seed, 2), write_(model_, dram_, stall, seed, 4), host_(stall, seed, 7) {
+    Simulation(uint8_t* bytes, uint64_t base, uint64_t size, const MemoryModel& model, const Stalls& stalls,
+               WriteOrder order)
+        : model_(model), dram_{bytes, base, size, {}}, top_(new Vcpt{&context_}),
+          m0_("m0 AR", kRead0, model_, dram_, stalls, 0), m1_("m1 AR", kRead1, model_, dram_, stalls, 2),
+          write_(model_, dram_, stalls, order, 4), host_(stalls, 7) {
         top_->clk = 0;
         reset();
     }
@@ -94,6 +96,8 @@ class Simulation {
     uint64_t cycle() const { return cycle_; }
     bool irq() const { return top_->irq; }
     size_t open_bursts() const { return m0_.open() + m1_.open() + write_.open(); }
+
+    Faults& faults() { return dram_.faults; }
 
     bool tracing = false;
     std::vector<Event> events;
@@ -202,10 +206,13 @@ int guarded(void* handle, Action action) {
 
 extern "C" {
 
-void* cpt_create(uint8_t* bytes, uint64_t base, uint64_t size, const int64_t* model, double stall, uint64_t seed) {
+void* cpt_create(uint8_t* bytes, uint64_t base, uint64_t size, const int64_t* model, double stall, uint64_t seed,
+                 uint32_t longest_stall, int write_order) {
     const cpt::MemoryModel numbers{model[0], model[1], model[2], model[3], model[4]};
+    const cpt::Stalls stalls{stall, seed, longest_stall};
     auto* handle = new cpt::Handle;
-    handle->simulation.reset(new cpt::Simulation(bytes, base, size, numbers, stall, seed));
+    handle->simulation.reset(
+        new cpt::Simulation(bytes, base, size, numbers, stalls, static_cast<cpt::WriteOrder>(write_order)));
     return handle;
 }
 
@@ -247,6 +254,14 @@ uint64_t cpt_cycle(void* handle) { return static_cast<cpt::Handle*>(handle)->sim
 int cpt_irq(void* handle) { return static_cast<cpt::Handle*>(handle)->simulation->irq(); }
 
 uint64_t cpt_open_bursts(void* handle) { return static_cast<cpt::Handle*>(handle)->simulation->open_bursts(); }
+
+void cpt_clear_faults(void* handle) { static_cast<cpt::Handle*>(handle)->simulation->faults().clear(); }
+
+void cpt_add_fault(void* handle, uint32_t channels, uint64_t start, uint64_t end, uint64_t first, uint64_t count,
+                   uint64_t threshold, uint64_t seed, uint32_t response, uint64_t flip) {
+    const cpt::Fault fault{channels, start, end, first, count, threshold, seed, uint8_t(response), flip, {}};
+    static_cast<cpt::Handle*>(handle)->simulation->faults().add(fault);
+}
 
 void cpt_trace(void* handle, int on) { static_cast<cpt::Handle*>(handle)->simulation->tracing = on; }
 

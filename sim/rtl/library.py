@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cpt.host.errors import DeviceError
-from cpt.sim.memory import MemoryModel, Stalls
+from cpt.sim.faults import Faults
+from cpt.sim.memory import MemoryModel, Stalls, WriteOrder
 
 
 class RtlError(DeviceError):
@@ -51,6 +52,7 @@ class _Event(ctypes.Structure):
 
 
 _HANDLE = ctypes.c_void_p
+_ALL = (1 << 64) - 1
 _SIGNATURES = {
     "cpt_create": (
         _HANDLE,
@@ -61,6 +63,8 @@ _SIGNATURES = {
             ctypes.POINTER(ctypes.c_int64),
             ctypes.c_double,
             ctypes.c_uint64,
+            ctypes.c_uint32,
+            ctypes.c_int,
         ],
     ),
     "cpt_destroy": (None, [_HANDLE]),
@@ -72,6 +76,11 @@ _SIGNATURES = {
     "cpt_cycle": (ctypes.c_uint64, [_HANDLE]),
     "cpt_irq": (ctypes.c_int, [_HANDLE]),
     "cpt_open_bursts": (ctypes.c_uint64, [_HANDLE]),
+    "cpt_clear_faults": (None, [_HANDLE]),
+    "cpt_add_fault": (
+        None,
+        [_HANDLE, ctypes.c_uint32, *[ctypes.c_uint64] * 6, ctypes.c_uint32, ctypes.c_uint64],
+    ),
     "cpt_trace": (None, [_HANDLE, ctypes.c_int]),
     "cpt_take_events": (ctypes.c_uint64, [_HANDLE, ctypes.POINTER(_Event), ctypes.c_uint64]),
 }
@@ -87,6 +96,7 @@ class Simulation:
         memory_base: int,
         model: MemoryModel,
         stalls: Stalls,
+        write_order: WriteOrder = WriteOrder.ADDRESS,
     ) -> None:
         self._calls = ctypes.CDLL(str(library))
         for name, (result, arguments) in _SIGNATURES.items():
@@ -101,7 +111,14 @@ class Simulation:
             model.max_outstanding,
         )
         self._handle = self._calls.cpt_create(
-            memory.ctypes.data, memory_base, memory.nbytes, numbers, stalls.probability, stalls.seed
+            memory.ctypes.data,
+            memory_base,
+            memory.nbytes,
+            numbers,
+            stalls.probability,
+            stalls.seed,
+            stalls.longest_cycles,
+            write_order,
         )
 
     def close(self) -> None:
@@ -149,6 +166,21 @@ class Simulation:
     def open_bursts(self) -> int:
         """Bursts whose data or response is still owed."""
         return int(self._calls.cpt_open_bursts(self._handle))
+
+    def set_faults(self, faults: Faults) -> None:
+        """Replace what the memory does wrong; beats are numbered anew."""
+        self._calls.cpt_clear_faults(self._handle)
+        for refusal in faults.refusals:
+            channels = sum(1 << channel for channel in set(refusal.channels))
+            count = _ALL if refusal.count is None else refusal.count
+            beats = (channels, refusal.start, refusal.end, refusal.first, count)
+            self._add_fault(*beats, refusal.threshold, refusal.seed & _ALL, refusal.response, 0)
+        for flip in faults.flips:
+            beats = (1 << flip.channel, flip.start, flip.end, flip.beat, 1)
+            self._add_fault(*beats, _ALL, 0, 0, 1 << flip.bit)
+
+    def _add_fault(self, *numbers: int) -> None:
+        self._calls.cpt_add_fault(self._handle, *numbers)
 
     def trace(self, on: bool) -> None:
         """Start or stop recording bus events."""

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <deque>
 
+#include "faults.hpp"
 #include "stalls.hpp"
 
 namespace cpt {
@@ -18,10 +19,39 @@ struct MemoryModel {
     int64_t read_latency, write_latency, slots_num, slots_den, max_outstanding;
 };
 
+enum class WriteOrder : int { kAddress = 0, kData = 1, kRandom = 2 };
+
+// The bytes, and what happens to a beat on its way to or from them.
 struct Dram {
     uint8_t* bytes;
     uint64_t base, size;
+    Faults faults;
 
+    // One read beat; the response, and zeros with an error.
+    uint8_t read(unsigned channel, uint64_t address, uint64_t& data) {
+        const Verdict verdict = faults.judge(channel, address);
+        const uint8_t response = holds(address) ? verdict.response : kDecodeError;
+        data = 0;
+        if (response == kOkay) {
+            std::memcpy(&data, bytes + (address - base), kBeatBytes);
+            data ^= verdict.flip;
+        }
+        return response;
+    }
+
+    // One write beat; the response, and nothing is changed with an error.
+    uint8_t write(unsigned channel, uint64_t address, uint64_t data, uint8_t strobe) {
+        const Verdict verdict = faults.judge(channel, address);
+        const uint8_t response = holds(address) ? verdict.response : kDecodeError;
+        if (response == kOkay) {
+            uint8_t* target = bytes + (address - base);
+            for (unsigned byte = 0; byte < kBeatBytes; byte++)
+                if (strobe >> byte & 1) target[byte] = uint8_t((data ^ verdict.flip) >> 8 * byte);
+        }
+        return response;
+    }
+
+  private:
     bool holds(uint64_t address) const { return address >= base && address + kBeatBytes <= base + size; }
 };
 
@@ -79,9 +109,10 @@ class ReadPort {
         uint8_t resp = kOkay;
     };
 
-    ReadPort(const char* name, const MemoryModel& model, Dram& dram, double stall, uint64_t seed, unsigned channel)
-        : name_(name), model_(model), dram_(dram), steady_(name), stall_address_(stall, seed, channel),
-          stall_data_(stall, seed, channel + 1) {}
+    ReadPort(const char* name, unsigned data_channel, const MemoryModel& model, Dram& dram, const Stalls& stalls,
+             unsigned channel)
+        : name_(name), data_channel_(data_channel), model_(model), dram_(dram), steady_(name),
+          stall_address_(stalls, channel), stall_data_(stalls, channel + 1) {}
 
     bool address_ready() { return !stall_address_.next() && open_.size() < size_t(model_.max_outstanding); }
 
@@ -92,12 +123,8 @@ class ReadPort {
 
     void grant() {
         Open& burst = open_.front();
-        const uint64_t address = burst.address + uint64_t(burst.sent) * kBeatBytes;
-        offer = Offer{true, burst.sent == burst.len, 0, kDecodeError};
-        if (dram_.holds(address)) {
-            std::memcpy(&offer.data, dram_.bytes + (address - dram_.base), kBeatBytes);
-            offer.resp = kOkay;
-        }
+        offer = Offer{true, burst.sent == burst.len, 0, kOkay};
+        offer.resp = dram_.read(data_channel_, burst.address + uint64_t(burst.sent) * kBeatBytes, offer.data);
     }
 
     // The clock edge that ends `cycle`: which transfers took place.
@@ -134,6 +161,7 @@ class ReadPort {
     };
 
     const char* name_;
+    const unsigned data_channel_;
     const MemoryModel& model_;
     Dram& dram_;
     std::deque<Open> open_;
@@ -153,15 +181,22 @@ class WritePort {
         }
     };
 
-    WritePort(const MemoryModel& model, Dram& dram, double stall, uint64_t seed, unsigned channel)
-        : model_(model), dram_(dram), stall_address_(stall, seed, channel), stall_data_(stall, seed, channel + 1),
-          stall_response_(stall, seed, channel + 2) {}
-
-    bool address_ready() {
-        return !stall_address_.next() && filling_.size() + answers_.size() < size_t(model_.max_outstanding);
+    WritePort(const MemoryModel& model, Dram& dram, const Stalls& stalls, WriteOrder order, unsigned channel)
+        : model_(model), dram_(dram), stall_address_(stalls, channel), stall_data_(stalls, channel + 1),
+          stall_response_(stalls, channel + 2), order_(order), random_(stalls.seed, channel + kOrderChannel) {
+        draw();
     }
 
-    bool wants_slot(bool wvalid) { return !stall_data_.next() && wvalid && !filling_.empty(); }
+    bool address_ready() {
+        if (stall_address_.next() || filling_.size() + answers_.size() >= size_t(model_.max_outstanding)) return false;
+        return early_.size() >= wanted_ || early_complete();
+    }
+
+    // Data of the burst whose address comes next is taken early if the order allows it, one burst at the most.
+    bool wants_slot(bool wvalid) {
+        if (stall_data_.next() || !wvalid) return false;
+        return !filling_.empty() || (early_allowed_ && !early_complete());
+    }
 
     void offer_response(uint64_t cycle) {
         if (stall_response_.next() || response_valid || answers_.empty()) return;
@@ -177,24 +212,35 @@ class WritePort {
             answers_.pop_front();
             response_valid = false;
         }
-        if (wvalid && wready) take(cycle, beat);
         const bool accepted = awvalid && awready;
+        if (wvalid && wready) {
+            if (filling_.empty()) early_.push_back(beat);
+            else take(cycle, beat);
+        }
         if (accepted) {
             address.check("m0 AW", cycle);
             filling_.push_back(Filling{address.address, address.len, 0, kOkay});
+            draw();
         }
+        // Early beats belong to the burst behind all those that still wait for data.
+        if (filling_.size() == 1)
+            while (!early_.empty()) {
+                take(cycle, early_.front());
+                early_.pop_front();
+            }
         return accepted;
     }
 
     void reset() {
         filling_.clear();
         answers_.clear();
+        early_.clear();
         response_valid = false;
         steady_address_.reset();
         steady_data_.reset();
     }
 
-    size_t open() const { return filling_.size() + answers_.size(); }
+    size_t open() const { return filling_.size() + answers_.size() + (early_.empty() ? 0 : 1); }
 
     bool response_valid = false;
     uint8_t response = kOkay;
@@ -210,6 +256,24 @@ class WritePort {
         uint8_t resp;
     };
 
+    static constexpr unsigned kOrderChannel = 100;
+
+    bool early_complete() const { return !early_.empty() && early_.back().last; }
+
+    // How the next burst's address and data are ordered.
+    void draw() {
+        WriteOrder order = order_;
+        if (order == WriteOrder::kRandom) {
+            const uint32_t drawn = random_.next() % 4;
+            order = drawn == 0 ? WriteOrder::kAddress : WriteOrder::kData;
+            wanted_ = drawn == 1 ? kBurstBeats : random_.next() % 4;
+        } else {
+            wanted_ = kBurstBeats;
+        }
+        early_allowed_ = order == WriteOrder::kData;
+        if (!early_allowed_) wanted_ = 0;
+    }
+
     void take(uint64_t cycle, const Beat& beat) {
         Filling& burst = filling_.front();
         const uint64_t address = burst.address + uint64_t(burst.taken) * kBeatBytes;
@@ -217,13 +281,8 @@ class WritePort {
         if (bool(beat.last) != last)
             fail("m0 W: last is %d on beat %u of %u at cycle %llu", beat.last, burst.taken + 1, burst.len + 1,
                  static_cast<unsigned long long>(cycle));
-        if (dram_.holds(address)) {
-            uint8_t* target = dram_.bytes + (address - dram_.base);
-            for (unsigned byte = 0; byte < kBeatBytes; byte++)
-                if (beat.strobe >> byte & 1) target[byte] = uint8_t(beat.data >> 8 * byte);
-        } else {
-            burst.resp = kDecodeError;
-        }
+        const uint8_t response = dram_.write(kWrite0, address, beat.data, beat.strobe);
+        if (response != kOkay) burst.resp = response;
         burst.taken++;
         if (last) {
             answers_.push_back(Answer{cycle, burst.resp});
@@ -238,6 +297,11 @@ class WritePort {
     Steady<Address> steady_address_{"m0 AW"};
     Steady<Beat> steady_data_{"m0 W"};
     Stall stall_address_, stall_data_, stall_response_;
+    WriteOrder order_;
+    Random random_;
+    std::deque<Beat> early_;    // data without an address
+    size_t wanted_ = 0;         // beats of it before the next address is taken
+    bool early_allowed_ = false;
 };
 
 }  // namespace cpt
