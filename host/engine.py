@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class GemmShape:
     """``C (m, n) = A (m, k) . B (n, k)^T`` with the precision slot of each operand.
 
-    The sums of B's codes over K always come with it, those of A's with ``row_sums``.
+    The sums of B's codes over K always come with it.
     """
 
     m: int
@@ -30,24 +30,21 @@ class GemmShape:
     k: int
     slot_a: int
     slot_b: int
-    row_sums: bool = False
 
     @property
     def name(self) -> str:
         """Short and unique: what programs and reports are called."""
-        return f"{self.m}x{self.n}x{self.k}/s{self.slot_a}s{self.slot_b}{'+rows' * self.row_sums}"
+        return f"{self.m}x{self.n}x{self.k}/s{self.slot_a}s{self.slot_b}"
 
 
 @dataclass(frozen=True)
 class OperandProduct:
-    """Exact integers: the product and its operands' sums over K."""
+    """Exact integers: the product and B's sums over K."""
 
     values: NDArray[np.integer]
     """(m, n)."""
     col_sums: NDArray[np.integer]
     """(n,): B's codes."""
-    row_sums: NDArray[np.integer] | None
-    """(m,): A's codes, if the shape asked for them."""
 
 
 @dataclass(frozen=True)
@@ -124,14 +121,12 @@ class GemmEngine:
         write_back(b[: gemm.layout_b.nbytes])
         counters = self.accelerator.run(planned.program)
         drop(c[: gemm.layout_c.nbytes])
-        values, row_sums, col_sums = unpack_result(
-            c, gemm.layout_c, bits_a, bits_b, row_sums=shape.row_sums, col_sums=True
-        )
+        values, col_sums = unpack_result(c, gemm.layout_c, bits_a, bits_b, col_sums=True)
         assert col_sums is not None
         run = GemmRun(label, shape, bits_a, bits_b, counters)
         for listener in self.listeners:
             listener(run)
-        return OperandProduct(values, col_sums, row_sums)
+        return OperandProduct(values, col_sums)
 
     def _prepare(self) -> None:
         if self._planned:
@@ -156,6 +151,5 @@ class GemmEngine:
             addr_c,
             most[shape.slot_a],
             most[shape.slot_b],
-            shape.row_sums,
             True,
         )

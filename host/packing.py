@@ -14,12 +14,10 @@ _BLOCK_CODES = 1 << 18
 
 
 class Product(NamedTuple):
-    """A matrix product and the operand sums that came with it."""
+    """A matrix product and the column sums that came with it."""
 
     values: NDArray[np.signedinteger]
     """``(m, n)``; int32 where the widest sum fits, else int64."""
-    row_sums: NDArray[np.signedinteger] | None
-    """``(m,)`` sums of A's codes over K, if the program asked for them."""
     col_sums: NDArray[np.signedinteger] | None
     """``(n,)`` sums of B's codes over K, if the program asked for them."""
 
@@ -86,7 +84,6 @@ def unpack_result(
     bits_b: int,
     *,
     signed: bool = False,
-    row_sums: bool = False,
     col_sums: bool = False,
 ) -> Product:
     """Integers from the result tiles the accelerator wrote.
@@ -96,7 +93,7 @@ def unpack_result(
         layout: where the tiles lie.
         bits_a, bits_b: the operands' precision slots when the program ran.
         signed: whether either slot was signed.
-        row_sums, col_sums: as given to the program that ran.
+        col_sums: as given to the program that ran.
 
     Raises:
         ContractError: the buffer is too small or the result too wide.
@@ -116,17 +113,11 @@ def unpack_result(
     grid = _assemble(body.transpose(1, 2, 0, 3, 4), kind, signed)  # (row tiles, rows, col tiles, cols)
     values = grid.reshape(layout.row_tiles * config.rows, -1)[: layout.m, : layout.n]
 
-    by_col = by_row = None
+    by_col = None
     if col_sums:
         first = rows_at(tiles[:, 0], config.rows, 1)  # (col tiles, 1, depth, cols)
         by_col = _assemble(first, kind, signed).reshape(-1)[: layout.n]
-    if row_sums:
-        # In the first row tile the column sums come before the row sums.
-        lines = np.empty((layout.row_tiles, depth, config.cols), np.uint8)
-        lines[0] = rows_at(tiles[0, 0], config.rows + col_sums, 1)[0]
-        lines[1:] = rows_at(tiles[0, 1:], config.rows, 1)[:, 0]
-        by_row = _assemble(lines, kind, signed)[:, : config.rows].reshape(-1)[: layout.m]
-    return Product(values, by_row, by_col)
+    return Product(values, by_col)
 
 
 def _byte_of(codes: NDArray[np.integer], low: int) -> NDArray[np.uint8]:

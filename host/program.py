@@ -93,7 +93,6 @@ class Gemm:
     addr_c: int
     max_bits_a: int = MAX_BITS
     max_bits_b: int = MAX_BITS
-    row_sums: bool = False
     col_sums: bool = False
 
     def __post_init__(self) -> None:
@@ -216,14 +215,13 @@ class Gemm:
         )
 
     def _drain(self, row: int, col: int, tiles: int, blocks: int, c: ResultLayout) -> bytes:
-        """Tiles from ``(row, col)`` on; sums leave once, with the first row or column of tiles."""
+        """Tiles from ``(row, col)`` on; column sums leave once, with the first row of tiles."""
         return encode(
             Opcode.DRAIN,
             slot_a=self.slot_a,
             slot_b=self.slot_b,
             k_log2=k_log2(self.k),
             col_sums=self.col_sums and row == 0,
-            row_sums=self.row_sums and col == 0,
             tiles=tiles,
             base=self.addr_c + col * c.block_stride + row * c.tile_stride,
             block_stride=c.block_stride,
@@ -244,7 +242,6 @@ def build_gemm(
     addr_a: int,
     addr_b: int,
     addr_c: int,
-    row_sums: bool = False,
     col_sums: bool = False,
     name: str = "gemm",
 ) -> Program:
@@ -261,6 +258,5 @@ def build_gemm(
         addr_c,
         max_bits_a,
         max_bits_b,
-        row_sums,
         col_sums,
     ).program(name)

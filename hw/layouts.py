@@ -74,12 +74,12 @@ def exec_command(config: ArrayConfig) -> data.StructLayout:
 
 def drain_command() -> data.StructLayout:
     """A decoded DRAIN: its fields and the bytes per result element, 1..6."""
-    fields = ("col_sums", "row_sums", "tiles", "blocks", "base", "block_stride", "tile_stride")
+    fields = ("col_sums", "tiles", "blocks", "base", "block_stride", "tile_stride")
     return data.StructLayout({"bytes": bits_for(ACC_BITS // 8), **_widths(Opcode.DRAIN, *fields)})
 
 
-RESULT_TILE = data.StructLayout({"bytes": bits_for(ACC_BITS // 8), "col_sums": 1, "row_sums": 1})
-"""What a result tile looks like in memory: bytes per element, and which sums follow its rows."""
+RESULT_TILE = data.StructLayout({"bytes": bits_for(ACC_BITS // 8), "col_sums": 1})
+"""What a result tile looks like in memory: bytes per element, and whether column sums follow its rows."""
 
 COLLECT = data.StructLayout({"tile": 1, "first": 1, "last": 1})
 """What the collector does with a captured tile: which result tile, overwrite it or add, complete after it."""
@@ -96,7 +96,6 @@ def step_layout(config: ArrayConfig) -> data.StructLayout:
             "a_negative": 1,
             "b_negative": 1,
             "a_lowest": 1,
-            "b_lowest": 1,
             "capture": 1,
             "collect": COLLECT,
         }
@@ -104,7 +103,7 @@ def step_layout(config: ArrayConfig) -> data.StructLayout:
 
 
 def result_rows(config: ArrayConfig) -> int:
-    """Rows of a result tile: array rows, column sums, row sums."""
+    """Rows of a result tile: array rows, column sums."""
     return config.rows + SUM_ROWS
 
 

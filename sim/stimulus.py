@@ -57,7 +57,6 @@ class Case:
     precisions: tuple[Precision, ...]
     max_bits_a: int
     max_bits_b: int
-    row_sums: bool
     col_sums: bool
     memory: str
     """Name of the memory model."""
@@ -112,7 +111,6 @@ def make_case(config: ArrayConfig, seed: int, number: int) -> Case:
         precisions,
         max_bits_a=int(rng.integers(max(p.bits_a for p in precisions), MAX_BITS + 1)),
         max_bits_b=int(rng.integers(max(p.bits_b for p in precisions), MAX_BITS + 1)),
-        row_sums=bool(rng.integers(2)),
         col_sums=bool(rng.integers(2)),
         memory=("ideal", "ps-ddr")[rng.integers(2)],
         stall_probability=STALL_PROBABILITIES[number % len(STALL_PROBABILITIES)],
@@ -157,7 +155,6 @@ class Placement:
                 addr_c,
                 case.max_bits_a,
                 case.max_bits_b,
-                case.row_sums,
                 case.col_sums,
             )
 

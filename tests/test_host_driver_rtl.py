@@ -26,7 +26,6 @@ DRAIN = {
     "slot_b": 1,
     "k_log2": 0,
     "col_sums": 0,
-    "row_sums": 0,
     "tiles": 1,
     "base": 0x1000_0000,
     "block_stride": 0,
@@ -81,7 +80,7 @@ def test_each_error_is_named_and_the_next_program_runs(machine, name, words, mes
 
 def test_a_write_outside_the_memory_is_an_error(machine):
     rng = np.random.default_rng(4)
-    work = Multiplication(machine, codes(rng, 4, 48, 4), codes(rng, 8, 48, 4), sums=(False, False))
+    work = Multiplication(machine, codes(rng, 4, 48, 4), codes(rng, 8, 48, 4), sums=False)
     work.set_slots()
     lost = encode(Opcode.DRAIN, **DRAIN | {"base": 0xF000_0000})
     loads_and_exec = work.program.words[:96]

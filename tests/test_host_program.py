@@ -53,7 +53,7 @@ def test_random_products_are_exact_in_every_loop_order():
             k = rng.integers(1, 1200)
             bits = tuple(int(item) for item in rng.integers(1, 9, 2))
             signed = tuple(bool(item) for item in rng.integers(0, 2, 2))
-            sums = tuple(bool(item) for item in rng.integers(0, 2, 2))
+            sums = bool(rng.integers(0, 2))
             operands = [codes(rng, *item) for item in zip((m, n), (k, k), bits, signed, strict=True)]
             work = Multiplication(accelerator, *operands, bits, signed, (8, 8), sums)
             work.check()
@@ -107,7 +107,7 @@ def test_joined_programs_run_as_one():
 
 
 def test_build_gemm_takes_the_arguments_in_the_order_of_the_contract():
-    program = build_gemm(TINY, 5, 9, 50, 3, 8, 10, 20, 0x1000, 0x2000, 0x3000, True, False, "named")
+    program = build_gemm(TINY, 5, 9, 50, 3, 8, 10, 20, 0x1000, 0x2000, 0x3000, True, "named")
     assert program == gemm(
         max_bits_a=3,
         max_bits_b=8,
@@ -116,7 +116,7 @@ def test_build_gemm_takes_the_arguments_in_the_order_of_the_contract():
         addr_a=0x1000,
         addr_b=0x2000,
         addr_c=0x3000,
-        row_sums=True,
+        col_sums=True,
     ).program("named")
 
 

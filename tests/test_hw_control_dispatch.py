@@ -28,7 +28,7 @@ GOOD = {
         "slot_a": 1, "slot_b": 2, "ksteps": 2, "first": 1, "last": 1, "tiles": 2, "release_a": 1, "blocks": 3,
     },
     Opcode.DRAIN: {
-        "slot_a": 1, "slot_b": 2, "k_log2": 7, "col_sums": 1, "row_sums": 0, "tiles": 2, "base": 256,
+        "slot_a": 1, "slot_b": 2, "k_log2": 7, "col_sums": 1, "tiles": 2, "base": 256,
         "block_stride": 512, "tile_stride": 64, "blocks": 3,
     },
     Opcode.END: {"tag": 0xDEADBEEF},

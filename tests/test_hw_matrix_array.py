@@ -47,7 +47,7 @@ class Tile:
 
     def __init__(self, rng: random.Random, which: int, first: int, last: int) -> None:
         self.collect = {"tile": which, "first": first, "last": last}
-        # At least rows + 2 steps, so that the next tile may follow at once.
+        # At least rows + 1 steps, so that the next tile may follow at once.
         self.bits_a, self.bits_b, self.ksteps = rng.randint(2, 5), rng.randint(2, 5), rng.randint(1, 2)
         self.signed_a, self.signed_b = rng.random() < 0.5, rng.random() < 0.5
         k = self.ksteps * WIDTH
@@ -62,7 +62,6 @@ class Tile:
     def golden(self) -> list[list[int]]:
         rows = [[sum(x * y for x, y in zip(a, b, strict=True)) for b in self.b] for a in self.a]
         rows.append([sum(b) for b in self.b])
-        rows.append([sum(a) for a in self.a] + [0] * (COLS - ROWS))
         return rows
 
     def steps(self) -> list[tuple[dict[str, Any], list[int], list[int]]]:
@@ -84,7 +83,6 @@ class Tile:
                 "a_negative": flags["negative_a"],
                 "b_negative": flags["negative_b"],
                 "a_lowest": int(step.plane_a == 0),
-                "b_lowest": int(step.plane_b == 0),
                 "capture": int(number == len(order) - 1),
                 "collect": self.collect,
             }

@@ -90,8 +90,8 @@ def test_last_steps_of_tiles_are_at_least_a_collection_apart() -> None:
 
     simulate(block, bench, log.watch)
     first, second = log.seen["busy"]
-    assert second - first == ROWS + 2
-    assert len(log.seen["wait_drain"]) == ROWS + 1
+    assert second - first == ROWS + 1
+    assert len(log.seen["wait_drain"]) == ROWS
 
 
 def test_a_third_tile_waits_until_drain_gives_one_back() -> None:

@@ -50,7 +50,6 @@ def golden(item: dict[str, Any]) -> list[dict[str, int]]:
                     "a_negative": flags["negative_a"],
                     "b_negative": flags["negative_b"],
                     "a_lowest": int(step.plane_a == 0),
-                    "b_lowest": int(step.plane_b == 0),
                     "tile_last": int(tile_last),
                     "block_last": int(block_last),
                     "command_last": int(block_last and block == item["blocks"] - 1),

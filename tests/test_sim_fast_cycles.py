@@ -36,8 +36,7 @@ def _random_gemm(config: ArrayConfig, rng: np.random.Generator, bits: tuple[int,
     ):
         addresses.append(at + 8 * int(rng.integers(0, 16)))
         at += -(-size // 128) * 128 + 128
-    sums = bool(rng.integers(2)), bool(rng.integers(2))
-    return Gemm(config, m, n, k, 1, 2, *addresses, *widest, *sums)
+    return Gemm(config, m, n, k, 1, 2, *addresses, *widest, col_sums=bool(rng.integers(2)))
 
 
 def _counted(backend: Backend, gemm: Gemm, bits: tuple[int, int]) -> dict[Counter, int]:

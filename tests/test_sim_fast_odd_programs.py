@@ -79,7 +79,6 @@ class OddProgram:
                 slot_b=3,
                 k_log2=int(self.rng.integers(0, 20)),
                 col_sums=int(self.rng.integers(2)),
-                row_sums=int(self.rng.integers(2)),
                 tiles=tiles,
                 base=self.result,
                 block_stride=tiles * stride,

@@ -76,7 +76,7 @@ def _exec(**changes: int) -> bytes:
 
 
 def _drain(**changes: int) -> bytes:
-    fields = {"slot_a": 3, "slot_b": 3, "k_log2": 16, "col_sums": 0, "row_sums": 0, "tiles": 1}
+    fields = {"slot_a": 3, "slot_b": 3, "k_log2": 16, "col_sums": 0, "tiles": 1}
     fields |= {"base": OPERANDS, "block_stride": 0, "tile_stride": 0, "blocks": 1}
     return encode(Opcode.DRAIN, **{**fields, **changes})
 

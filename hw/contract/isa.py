@@ -150,8 +150,8 @@ FORMATS: dict[Opcode, Format] = {
             Opcode.DRAIN,
             "Write ``blocks * tiles`` result tiles to memory, in the order EXEC completes them. Tile ``t`` "
             "of block ``i`` is one contiguous run at ``base + i*block_stride + t*tile_stride``: rows, then "
-            "the column sums of B if asked for and ``t`` is 0, then the row sums of A if asked for and ``i`` "
-            "is 0. A row is ``result_bytes`` byte planes (least significant first) of one byte per column.",
+            "the column sums of B if asked for and ``t`` is 0. A row is ``result_bytes`` byte planes (least "
+            "significant first) of one byte per column.",
             tuple(
                 _word(
                     0,
@@ -160,12 +160,6 @@ FORMATS: dict[Opcode, Format] = {
                     ("slot_b", _SLOT_BITS, "Precision slot of operand B.", 0),
                     ("k_log2", 5, "ceil(log2(K)); with the slots it gives the result width.", 0),
                     ("col_sums", 1, "Append the sums of B's columns over K to the first tile of a block.", 0),
-                    (
-                        "row_sums",
-                        1,
-                        "Append the sums of A's rows over K to every tile of the first block.",
-                        0,
-                    ),
                 )
                 + _word(1, ("tiles", 10, "Tiles per block.", 1))
                 + _word(2, ("base", 32, "Byte address of the first tile; a multiple of 8.", 0))

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from cpt.hw.contract.config import ACC_BITS, MAX_BITS, ArrayConfig, require
 
-SUM_ROWS = 2
-"""Rows a result tile may carry beyond the array's: column sums, row sums."""
+SUM_ROWS = 1
+"""Rows a result tile may carry beyond the array's: the column sums."""
 
 
 def k_log2(k: int) -> int:
@@ -116,7 +116,7 @@ class ResultLayout:
 
     @property
     def tile_stride(self) -> int:
-        """Bytes kept per tile: all rows and both sums at the widest result."""
+        """Bytes kept per tile: all rows and the column sums at the widest result."""
         widest = result_bytes(self.max_bits_a, self.max_bits_b, k_log2(self.k))
         return (self.config.rows + SUM_ROWS) * widest * self.config.cols
 

@@ -248,7 +248,7 @@ def _canonical() -> str:
                 [r.name, r.offset, r.access, [[f.name, f.offset, f.width] for f in r.fields]]
                 for r in REGISTERS
             ],
-            "layout": "operand [tile][plane][kstep][lane][bit]; result [row, col sums, row sums][byte][col]",
+            "layout": "operand [tile][plane][kstep][lane][bit]; result [row, col sums][byte][col]",
         },
         separators=(",", ":"),
     )

@@ -11,7 +11,7 @@ from cpt.hw.layouts import COLLECT, result_row, result_rows
 class Collector(wiring.Component):
     """Adds a captured tile to a result tile, or overwrites it with ``first``; a row per cycle.
 
-    A new tile may be captured every ``rows + 2`` cycles.
+    A new tile may be captured every ``rows + 1`` cycles.
 
     Members: ``captured``, ``collect``, ``row_index``, ``row``: the array's results; ``old_*``, ``write_*``:
     the result buffer; ``done``: the last row is being written; ``complete``: and DRAIN may have the tile.

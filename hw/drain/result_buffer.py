@@ -14,7 +14,7 @@ TILES = 2
 class ResultBuffer(wiring.Component):
     """Memory of whole rows: one write port, a read port for the collector and one for the drain.
 
-    Addresses are ``tile * (rows + 2) + row``. Read latency one cycle; a read port holds its data while its
+    Addresses are ``tile * (rows + 1) + row``. Read latency one cycle; a read port holds its data while its
     ``en`` is low.
     """
 

@@ -47,10 +47,8 @@ class Serialiser(wiring.Component):
         m.d.comb += [
             group_last.eq(group == groups - 1),
             row_last.eq(group_last & (plane == tile.bytes - 1)),
-            next_row.eq(Mux((row == rows - 1) & ~tile.col_sums, rows + 1, row + 1)),
-            tile_last.eq(
-                row_last & (row == Mux(tile.row_sums, rows + 1, Mux(tile.col_sums, rows, rows - 1)))
-            ),
+            next_row.eq(row + 1),
+            tile_last.eq(row_last & (row == Mux(tile.col_sums, rows, rows - 1))),
             self.beats.valid.eq(active),
             taken.eq(active & self.beats.ready),
             self.tile_free.eq(taken & tile_last),

@@ -36,7 +36,7 @@ class TileWalker(wiring.Component):
         command = Signal(drain_command())
         active = Signal()
         waiting = Signal(range(TILES + 1))
-        first_block, first_tile = Signal(), Signal()
+        first_tile = Signal()
         tiles_left, blocks_left = Signal.like(command.tiles), Signal.like(command.blocks)
         tile_addr, block_addr = Signal(32), Signal(32)
 
@@ -46,8 +46,7 @@ class TileWalker(wiring.Component):
         m.d.comb += [
             self.tiles.payload.bytes.eq(command.bytes),
             self.tiles.payload.col_sums.eq(command.col_sums & first_tile),
-            self.tiles.payload.row_sums.eq(command.row_sums & first_block),
-            rows.eq(self.config.rows + self.tiles.payload.col_sums + self.tiles.payload.row_sums),
+            rows.eq(self.config.rows + self.tiles.payload.col_sums),
             self.runs.payload.addr.eq(tile_addr),
             self.runs.payload.beats.eq(rows * row_beats),
             self.runs.valid.eq(active & (waiting != 0)),
@@ -68,7 +67,6 @@ class TileWalker(wiring.Component):
             with m.If(tiles_left == 1):
                 m.d.sync += [
                     first_tile.eq(1),
-                    first_block.eq(0),
                     tiles_left.eq(command.tiles),
                     blocks_left.eq(blocks_left - 1),
                     tile_addr.eq(next_block),
@@ -81,7 +79,6 @@ class TileWalker(wiring.Component):
                 active.eq(1),
                 command.eq(start),
                 first_tile.eq(1),
-                first_block.eq(1),
                 tiles_left.eq(start.tiles),
                 blocks_left.eq(start.blocks),
                 tile_addr.eq(start.base),

@@ -1,4 +1,4 @@
-"""The array: rows x cols dot-product units, a column of row sums and a row of column sums."""
+"""The array: rows x cols dot-product units and a row of column sums."""
 
 from amaranth import Cat, Module, Signal
 from amaranth.lib import data, wiring
@@ -13,8 +13,7 @@ from cpt.hw.matrix.popcount import popcount_latency_cycles
 class Array(wiring.Component):
     """Multiplies a word of every row with a word of every column each cycle.
 
-    Row sums come from units whose B word is all ones while ``b_lowest``, column sums from units whose A word
-    is all ones while ``a_lowest``; each has only its own operand's sign.
+    Column sums come from units whose A word is all ones while ``a_lowest``; they have B's sign only.
 
     Parameters: ``config``; ``inline``: build the units in place instead of instantiating their module.
     Members: ``valid``, ``step``: flags of a step; ``a_words``, ``b_words``: its words, `OPERAND_LATENCY`
@@ -77,18 +76,14 @@ class Array(wiring.Component):
             ]
             return item.result
 
-        ones_a, ones_b = Signal(config.word_bits), Signal(config.word_bits)
-        m.d.comb += [
-            ones_a.eq(operands.a_lowest.replicate(config.word_bits)),
-            ones_b.eq(operands.b_lowest.replicate(config.word_bits)),
-        ]
+        ones_a = Signal(config.word_bits)
+        m.d.comb += ones_a.eq(operands.a_lowest.replicate(config.word_bits))
         negative = flag.a_negative ^ flag.b_negative
         rows = [
             [unit(f"unit_{r}_{c}", a, b, negative) for c, b in enumerate(self.b_words)]
             for r, a in enumerate(self.a_words)
         ]
         rows.append([unit(f"col_sum_{c}", ones_a, b, flag.b_negative) for c, b in enumerate(self.b_words)])
-        rows.append([unit(f"row_sum_{r}", a, ones_b, flag.a_negative) for r, a in enumerate(self.a_words)])
         with m.Switch(self.row_index):
             for index, results in enumerate(rows):
                 with m.Case(index):

@@ -72,7 +72,6 @@ class Sequencer(wiring.Component):
             self.step.a_negative.eq(top_a & command.a.signed),
             self.step.b_negative.eq(top_b & command.b.signed),
             self.step.a_lowest.eq(plane_a == 0),
-            self.step.b_lowest.eq(plane_b == 0),
             self.step.capture.eq(self.tile_last),
             self.step.collect.first.eq(command.first),
             self.step.collect.last.eq(command.last),

@@ -19,12 +19,10 @@ class TilePlace:
     address: int
     element_bytes: int
     col_sums: bool
-    row_sums: bool
 
     def rows(self, config: ArrayConfig) -> list[int]:
         """Which rows of the result buffer's tile are written, in order."""
-        sums = [config.rows] * self.col_sums + [config.rows + 1] * self.row_sums
-        return [*range(config.rows), *sums]
+        return list(range(config.rows + self.col_sums))
 
     def beats(self, config: ArrayConfig) -> int:
         """Beats of the tile."""
@@ -47,7 +45,6 @@ class DrainCommand:
     config: ArrayConfig
     element_bytes: int
     col_sums: bool
-    row_sums: bool
     tiles: int
     blocks: int
     base: int
@@ -62,22 +59,22 @@ class DrainCommand:
         tile_stride = result_rows(config) * element_bytes * config.cols + 8 * random.randint(0, 3)
         block_stride = tiles * tile_stride + 8 * random.randint(0, 3)
         base = 8 * random.randint(0, (memory_bytes - blocks * block_stride) // 8)
-        flags = random.random() < 0.5, random.random() < 0.5
-        return cls(config, element_bytes, *flags, tiles, blocks, base, block_stride, tile_stride)
+        return cls(
+            config, element_bytes, random.random() < 0.5, tiles, blocks, base, block_stride, tile_stride
+        )
 
     def payload(self) -> int:
         """The decoded command."""
-        names = ("col_sums", "row_sums", "tiles", "blocks", "base", "block_stride", "tile_stride")
+        names = ("col_sums", "tiles", "blocks", "base", "block_stride", "tile_stride")
         values = {name: getattr(self, name) for name in names}
         return pack(drain_command(), {"bytes": self.element_bytes, **values})
 
     def places(self) -> Iterator[TilePlace]:
-        """Its tiles in order: column sums with the first tile of a block, row sums with the first block."""
+        """Its tiles in order: column sums with the first tile of a block."""
         for block in range(self.blocks):
             for tile in range(self.tiles):
                 yield TilePlace(
                     self.base + block * self.block_stride + tile * self.tile_stride,
                     self.element_bytes,
                     self.col_sums and tile == 0,
-                    self.row_sums and block == 0,
                 )

@@ -78,12 +78,11 @@ class Execute:
                         "a_negative": int(step.a_negative),
                         "b_negative": int(step.b_negative),
                         "a_lowest": int(step.plane_a == 0),
-                        "b_lowest": int(step.plane_b == 0),
                         "tile_last": int(tile_last),
                         "block_last": int(block_last),
                         "command_last": int(block_last and block == self.blocks - 1),
                     }
 
 
-FLAGS = ("clear", "double", "a_negative", "b_negative", "a_lowest", "b_lowest")
+FLAGS = ("clear", "double", "a_negative", "b_negative", "a_lowest")
 """Step fields that `Execute.steps` and the step layout share by name."""

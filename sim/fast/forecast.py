@@ -106,7 +106,6 @@ class Forecast:
             addr_c=0,
             max_bits_a=self._widest[shape.slot_a],
             max_bits_b=self._widest[shape.slot_b],
-            row_sums=shape.row_sums,
             col_sums=True,
         )
         addresses = [MEMORY_BASE]

@@ -147,10 +147,8 @@ class Machine:
         loaded = blocks_b.read_as(b.bits, 1, execute.ksteps)
         codes_b = loaded.codes(b, 1, dtype)
         product = exact_product(codes_a, codes_b, a.magnitude * b.magnitude)
-        ones = np.ones((1, codes_a.shape[1]), dtype)
-        row_sums = exact_product(codes_a[:-1], ones, a.magnitude)
         values = product[:-1].reshape(tiles, rows, loaded.count, cols).transpose(2, 0, 1, 3)
-        return Tiles(values, product[-1].reshape(loaded.count, cols), row_sums.reshape(tiles, rows))
+        return Tiles(values, product[-1].reshape(loaded.count, cols))
 
     def _drain(self, drain: Instruction, slots: Sequence[Precision]) -> bool:
         """Run one DRAIN; False while its tiles are not all there."""
@@ -169,30 +167,15 @@ class Machine:
         return True
 
     def _write(self, drain: Instruction, tiles: Tiles, first: int, width: int) -> None:
-        """Write blocks from number ``first`` of a DRAIN, in three parts by which sums a tile carries."""
+        """Write blocks from number ``first`` of a DRAIN; with column sums the first tiles on their own."""
         data = byte_planes(tiles.values, width)
-        col_sums = byte_planes(tiles.col_sums[:, None, :], width) if drain.col_sums else None
-        with_rows = 0
-        if drain.row_sums and first == 0:
-            with_rows = 1
-            rows = np.zeros((tiles.tiles, 1, self.config.cols), tiles.row_sums.dtype)
-            rows[:, 0, : self.config.rows] = tiles.row_sums
-            row_sums = byte_planes(rows, width)
-            for tile in range(tiles.tiles):
-                parts = [data[0, tile], row_sums[tile]]
-                if col_sums is not None and tile == 0:
-                    parts.insert(1, col_sums[0])
-                self._put(drain, 0, tile, np.concatenate(parts)[None, None])
-        rest = data[with_rows:]
-        if not len(rest):
+        if not drain.col_sums:
+            self._put(drain, first, 0, data)
             return
-        if col_sums is None:
-            self._put(drain, first + with_rows, 0, rest)
-            return
-        with_sums = np.concatenate([rest[:, 0], col_sums[with_rows:]], axis=1)
-        self._put(drain, first + with_rows, 0, with_sums[:, None])
+        col_sums = byte_planes(tiles.col_sums[:, None, :], width)
+        self._put(drain, first, 0, np.concatenate([data[:, 0], col_sums], axis=1)[:, None])
         if tiles.tiles > 1:
-            self._put(drain, first + with_rows, 1, rest[:, 1:])
+            self._put(drain, first, 1, data[:, 1:])
 
     def _put(self, drain: Instruction, block: int, tile: int, data: NDArray[np.uint8]) -> None:
         address = drain.base + block * drain.block_stride + tile * drain.tile_stride

@@ -19,8 +19,6 @@ class Tiles:
     """``(blocks, tiles, rows, cols)``, integers in any dtype."""
     col_sums: NDArray[np.generic]
     """``(blocks, cols)``: sums of B's columns over K."""
-    row_sums: NDArray[np.generic]
-    """``(tiles, rows)``: sums of A's rows over K."""
 
     @property
     def blocks(self) -> int:
@@ -34,30 +32,25 @@ class Tiles:
 
     def part(self, start: int, stop: int) -> Tiles:
         """Blocks ``start`` to ``stop``."""
-        return Tiles(self.values[start:stop], self.col_sums[start:stop], self.row_sums)
+        return Tiles(self.values[start:stop], self.col_sums[start:stop])
 
     def singles(self) -> list[Tiles]:
         """Every tile on its own, in the order EXEC completes them."""
         return [
-            Tiles(
-                self.values[block : block + 1, tile : tile + 1],
-                self.col_sums[block : block + 1],
-                self.row_sums[tile : tile + 1],
-            )
+            Tiles(self.values[block : block + 1, tile : tile + 1], self.col_sums[block : block + 1])
             for block in range(self.blocks)
             for tile in range(self.tiles)
         ]
 
     def last_tile(self) -> Tiles:
         """The last tile of the last block."""
-        return Tiles(self.values[-1:, -1:], self.col_sums[-1:], self.row_sums[-1:])
+        return Tiles(self.values[-1:, -1:], self.col_sums[-1:])
 
     def plus(self, other: Tiles) -> Tiles:
         """Tile by tile sum, as 64-bit integers; one of the two may be a single tile."""
         return Tiles(
             self.values.astype(np.int64) + other.values.astype(np.int64),
             self.col_sums.astype(np.int64) + other.col_sums.astype(np.int64),
-            self.row_sums.astype(np.int64) + other.row_sums.astype(np.int64),
         )
 
 
@@ -108,8 +101,4 @@ class TileQueue:
             singles.extend(self._waiting.popleft().singles())
         self._waiting.extendleft(reversed(singles[tiles:]))
         block = singles[:tiles]
-        return Tiles(
-            np.concatenate([tile.values for tile in block], axis=1),
-            block[0].col_sums,
-            np.concatenate([tile.row_sums for tile in block]),
-        )
+        return Tiles(np.concatenate([tile.values for tile in block], axis=1), block[0].col_sums)

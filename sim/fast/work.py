@@ -54,14 +54,14 @@ class DrainWork:
         """Beats of all tiles."""
         drain = self.drain
         rows = drain.blocks * drain.tiles * self.config.rows
-        rows += drain.col_sums * drain.blocks + drain.row_sums * drain.tiles
+        rows += drain.col_sums * drain.blocks
         return rows * self.row_beats
 
     def plan(self, block: int, tile: int) -> BlockPlan:
         """Bursts of one tile."""
         drain = self.drain
         residue = (drain.base + block * drain.block_stride + tile * drain.tile_stride) % BURST_BYTES
-        rows = self.config.rows + (drain.col_sums and tile == 0) + (drain.row_sums and block == 0)
+        rows = self.config.rows + (drain.col_sums and tile == 0)
         plan = self._plans.get((residue, rows))
         if plan is None:
             plan = block_plan(residue, (0, 0), (1, 1), rows * self.row_beats, self.round_trip, self.in_flight)

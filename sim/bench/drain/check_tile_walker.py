@@ -44,8 +44,8 @@ async def tiles_are_placed_as_the_reference_says(dut: Any) -> None:
         )
         bench.board.equal(
             "tiles",
-            [(t["bytes"], t["col_sums"], t["row_sums"]) for t in got_tiles],
-            [(p.element_bytes, int(p.col_sums), int(p.row_sums)) for p in places],
+            [(t["bytes"], t["col_sums"]) for t in got_tiles],
+            [(p.element_bytes, int(p.col_sums)) for p in places],
         )
         await bench.settle()
         bench.board.equal("idle", bench.get("idle"), 1)
