@@ -23,6 +23,7 @@ from cpt.hw.contract import (
 )
 from cpt.hw.contract.config import MAX_BITS
 from cpt.hw.contract.isa import FORMATS, INSTRUCTION_BYTES
+from cpt.hw.contract.order import tile_cycles
 
 _END = encode(Opcode.END, tag=0)
 _TAG_BYTE = next(item.offset for item in FORMATS[Opcode.END].fields if item.name == "tag") // 8
@@ -31,12 +32,12 @@ _ADDRESS_LIMIT = 1 << 32
 
 
 class Work(NamedTuple):
-    """What one product asks of the array: ``bits_a * bits_b * steps`` cycles."""
+    """Equal tiles that a product asks of the array."""
 
     slot_a: int
     slot_b: int
-    steps: int
-    """K steps of one plane pair, summed over all tiles."""
+    ksteps: int
+    tiles: int
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,13 @@ class Program:
         end[_TAG_BYTE : _TAG_BYTE + 4] = tag.to_bytes(4, "little")
         return self.words[:-INSTRUCTION_BYTES] + bytes(end)
 
-    def exec_cycles(self, bits: Mapping[int, int]) -> int:
-        """Cycles the array is busy, given the bits of each slot: the exact value of its counter."""
-        return sum(bits[item.slot_a] * bits[item.slot_b] * item.steps for item in self.work)
+    def exec_cycles(self, slots: Mapping[int, tuple[int, bool]]) -> int:
+        """Cycles the array is busy, given ``(bits, signed)`` of each slot: the exact value of its counter."""
+        cycles = 0
+        for item in self.work:
+            (bits_a, signed_a), (bits_b, signed_b) = slots[item.slot_a], slots[item.slot_b]
+            cycles += item.tiles * tile_cycles(bits_a, bits_b, signed_a, signed_b, item.ksteps)
+        return cycles
 
 
 def join(name: str, programs: Sequence[Program]) -> Program:
@@ -129,9 +134,15 @@ class Gemm:
             self.layout_a.tiles,
         )
         b_fits = self.layout_b.ksteps * self.max_bits_b <= self.config.half_words("b")
-        body = self._resident(tiles_per_load) if tiles_per_load and b_fits else self._chunked()
-        steps = self.layout_a.tiles * self.layout_b.tiles * self.layout_a.ksteps
-        return Program(name, b"".join(body) + _END, (Work(self.slot_a, self.slot_b, steps),))
+        if tiles_per_load and b_fits:
+            edges = [0, self.layout_a.ksteps]
+            body = self._resident(tiles_per_load)
+        else:
+            edges = self._chunk_edges()
+            body = self._chunked(edges)
+        tiles = self.layout_a.tiles * self.layout_b.tiles
+        work = tuple(Work(self.slot_a, self.slot_b, end - start, tiles) for start, end in pairwise(edges))
+        return Program(name, b"".join(body) + _END, work)
 
     def _resident(self, group: int) -> Iterator[bytes]:
         """Keep ``group`` A tiles on chip and stream all of B past them, group after group."""
@@ -145,15 +156,19 @@ class Gemm:
                 yield self._exec(a.ksteps, tiles=tiles, blocks=blocks, release_a=col + blocks == b.tiles)
                 yield self._drain(row, col, tiles, blocks, c)
 
-    def _chunked(self) -> Iterator[bytes]:
-        """K does not fit in a buffer half: one result tile at a time, chunk after chunk of K."""
-        a, b, c = self.layout_a, self.layout_b, self.layout_c
+    def _chunk_edges(self) -> list[int]:
+        """Where K is cut when it does not fit in a buffer half, in K steps, both ends included."""
         fits = min(
             self.config.half_words("a") // self.max_bits_a, self.config.half_words("b") // self.max_bits_b
         )
-        chunks = -(-a.ksteps // fits)
+        ksteps = self.layout_a.ksteps
+        chunks = -(-ksteps // fits)
         # Equal chunks: a short last one would hide less of the loading behind it.
-        edges = [index * a.ksteps // chunks for index in range(chunks + 1)]
+        return [index * ksteps // chunks for index in range(chunks + 1)]
+
+    def _chunked(self, edges: Sequence[int]) -> Iterator[bytes]:
+        """One result tile at a time, chunk after chunk of K."""
+        a, b, c = self.layout_a, self.layout_b, self.layout_c
         for row in range(a.tiles):
             for col in range(b.tiles):
                 for start, end in pairwise(edges):

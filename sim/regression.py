@@ -2,7 +2,7 @@
 
 ``python -m cpt.sim.regression`` runs a short sample; ``--full`` runs every case of `cpt.sim.stimulus` on the
 ``tiny`` preset, a sample on the larger ones, and all cocotb benches. Results, column sums and the whole
-memory must be equal bit for bit, and the execute-busy counter must equal ``bits_a * bits_b * ksteps``
+memory must be equal bit for bit, and the execute-busy counter must equal `cpt.hw.contract.order.tile_cycles`
 summed over tiles. A failure prints the command that replays it and exits with status 1.
 """
 
@@ -116,8 +116,11 @@ def _run(
     machine.set_slot(gemm.slot_b, precision.bits_b, precision.signed_b)
     codes_a, codes_b = placement.fill(memory, machine.backend.memory_base, case, run)
     start, size = gemm.addr_c - machine.backend.memory_base, gemm.layout_c.nbytes
-    bits = {gemm.slot_a: precision.bits_a, gemm.slot_b: precision.bits_b}
-    busy = placement.program.exec_cycles(bits)
+    slots = {
+        gemm.slot_a: (precision.bits_a, precision.signed_a),
+        gemm.slot_b: (precision.bits_b, precision.signed_b),
+    }
+    busy = placement.program.exec_cycles(slots)
     # Room for the memory at its slowest: every transfer stalled, one burst at a time.
     limit = 20_000 + 50 * (busy + placement.memory_bytes)
     before = memory.copy()

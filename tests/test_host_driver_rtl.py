@@ -46,7 +46,7 @@ def check_product(machine):
     rng = np.random.default_rng(2)
     work = Multiplication(machine, codes(rng, 9, 100, 3), codes(rng, 17, 100, 5), bits=(3, 5))
     work.check()
-    assert work.counters.exec_busy == work.program.exec_cycles({0: 3, 1: 5})
+    assert work.counters.exec_busy == work.program.exec_cycles({0: (3, False), 1: (5, False)})
     for buffer in work.buffers:
         machine.free(buffer)
 
@@ -56,7 +56,7 @@ def test_products_are_exact_in_every_loop_order(machine):
     for m, n, k, bits in ((70, 12, 90, (2, 7)), (13, 9, 760, (4, 4)), (5, 9, 1000, (8, 1))):
         work = Multiplication(machine, codes(rng, m, k, bits[0]), codes(rng, n, k, bits[1]), bits=bits)
         work.check()
-        assert work.counters.exec_busy == work.program.exec_cycles(dict(enumerate(bits)))
+        assert work.counters.exec_busy == work.program.exec_cycles({0: (bits[0], False), 1: (bits[1], False)})
 
 
 @pytest.mark.parametrize(

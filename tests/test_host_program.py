@@ -67,7 +67,7 @@ def test_busy_cycles_are_known_beforehand(m, n, k):
     with opened() as accelerator:
         work = Multiplication(accelerator, codes(rng, m, k, 3), codes(rng, n, k, 6), bits=(3, 6))
         work.check()
-        assert work.counters.exec_busy == work.program.exec_cycles({0: 3, 1: 6})
+        assert work.counters.exec_busy == work.program.exec_cycles({0: (3, False), 1: (6, False)})
 
 
 def test_more_column_tiles_than_a_load_counts_are_split():

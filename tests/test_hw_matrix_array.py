@@ -6,9 +6,9 @@ import random
 from typing import Any
 
 from amaranth import Elaboratable, Module
-from hw_planes import flags_of, steps_of
 from hw_streams import SMALL, simulate
 
+from cpt.hw.contract.order import tile_steps
 from cpt.hw.drain.collector import Collector
 from cpt.hw.drain.result_buffer import ResultBuffer
 from cpt.hw.layouts import result_rows
@@ -67,9 +67,8 @@ class Tile:
     def steps(self) -> list[tuple[dict[str, Any], list[int], list[int]]]:
         """Flags and words of every step."""
         found = []
-        order = steps_of(self.bits_a, self.bits_b, self.ksteps)
+        order = list(tile_steps(self.bits_a, self.bits_b, self.signed_a, self.signed_b, self.ksteps))
         for number, step in enumerate(order):
-            flags = flags_of(step, self.bits_a, self.bits_b, self.signed_a, self.signed_b)
             part = slice(step.k * WIDTH, (step.k + 1) * WIDTH)
             words = [
                 [sum((code >> plane & 1) << n for n, code in enumerate(lane[part])) for lane in lanes]
@@ -78,10 +77,11 @@ class Tile:
             fields = {
                 "a_addr": 0,
                 "b_addr": 0,
-                "clear": flags["clear"],
-                "double": flags["double"],
-                "a_negative": flags["negative_a"],
-                "b_negative": flags["negative_b"],
+                "clear": int(step.clear),
+                "double": int(step.double),
+                "count": int(step.count),
+                "subtract": int(step.subtract),
+                "b_subtract": int(step.b_subtract),
                 "a_lowest": int(step.plane_a == 0),
                 "capture": int(number == len(order) - 1),
                 "collect": self.collect,

@@ -6,9 +6,9 @@ import random
 from typing import Any
 
 import pytest
-from hw_planes import flags_of, steps_of
 from hw_streams import simulate
 
+from cpt.hw.contract.order import tile_steps
 from cpt.hw.matrix.dot_product import DotProductUnit
 
 WORD_BITS = 24
@@ -36,12 +36,10 @@ def test_a_captured_result_is_the_integer_dot_product(
             a = [rng.randint(low_a, low_a + (1 << bits_a) - 1) for _ in range(ksteps * WORD_BITS)]
             b = [rng.randint(low_b, low_b + (1 << bits_b) - 1) for _ in range(ksteps * WORD_BITS)]
             pipeline: list[dict[str, int]] = [{}] * delay
-            for step in [*steps_of(bits_a, bits_b, ksteps), *[None] * delay]:
+            for step in [*tile_steps(bits_a, bits_b, signed_a, signed_b, ksteps), *[None] * delay]:
                 gap = 0 if step is None else rng.choice((0, 0, 1))
                 for current in [None] * gap + [step]:
-                    pipeline.append(
-                        {} if current is None else flags_of(current, bits_a, bits_b, signed_a, signed_b)
-                    )
+                    pipeline.append({} if current is None else vars(current))
                     flags = pipeline.pop(0)
                     if current is not None:
                         i, j, k = current.plane_a, current.plane_b, current.k
@@ -49,8 +47,9 @@ def test_a_captured_result_is_the_integer_dot_product(
                         ctx.set(block.a, sum((v >> i & 1) << n for n, v in enumerate(a[words])))
                         ctx.set(block.b, sum((v >> j & 1) << n for n, v in enumerate(b[words])))
                     ctx.set(block.enable, int(bool(flags)))
-                    for name in ("clear", "double", "negative"):
-                        ctx.set(getattr(block, name), flags.get(name, 0))
+                    for name in ("clear", "double", "count"):
+                        ctx.set(getattr(block, name), int(flags.get(name, 0)))
+                    ctx.set(block.negative, int(flags.get("subtract", 0)))
                     await ctx.tick()
             ctx.set(block.enable, 0)
             ctx.set(block.capture, 1)
@@ -67,6 +66,7 @@ def test_a_capture_takes_the_sum_from_before_the_same_edge() -> None:
     async def bench(ctx: Any) -> None:
         ctx.set(block.a, 0xFF)
         ctx.set(block.b, 0xFF)
+        ctx.set(block.count, 1)
         await ctx.tick().repeat(block.count_latency_cycles)
         ctx.set(block.enable, 1)
         ctx.set(block.clear, 1)

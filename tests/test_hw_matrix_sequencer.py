@@ -1,4 +1,4 @@
-"""cpt.hw.matrix.sequencer: the order of steps against the golden anti-diagonals."""
+"""cpt.hw.matrix.sequencer: the order of steps against the order of the contract."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import random
 from typing import Any
 
 import pytest
-from hw_planes import flags_of, steps_of
 from hw_streams import SMALL, simulate, stream_put
 
+from cpt.hw.contract.order import tile_steps
 from cpt.hw.matrix.sequencer import Sequencer
 
 
@@ -37,18 +37,22 @@ def golden(item: dict[str, Any]) -> list[dict[str, int]]:
     found = []
     for block in range(item["blocks"]):
         for tile in range(item["tiles"]):
-            steps = steps_of(bits_a, bits_b, ksteps)
+            steps = list(tile_steps(bits_a, bits_b, signed_a, signed_b, ksteps))
             for number, step in enumerate(steps):
-                flags = flags_of(step, bits_a, bits_b, signed_a, signed_b)
                 tile_last = number == len(steps) - 1
                 block_last = tile_last and tile == item["tiles"] - 1
-                found.append({
+                # A bubble multiplies nothing: its addresses are free.
+                words = {
                     "a_addr": (tile * bits_a + step.plane_a) * ksteps + step.k,
                     "b_addr": step.plane_b * ksteps + step.k,
-                    "clear": flags["clear"],
-                    "double": flags["double"],
-                    "a_negative": flags["negative_a"],
-                    "b_negative": flags["negative_b"],
+                }
+                found.append({
+                    **(words if step.count else {}),
+                    "clear": int(step.clear),
+                    "double": int(step.double),
+                    "count": int(step.count),
+                    "subtract": int(step.subtract),
+                    "b_subtract": int(step.b_subtract),
                     "a_lowest": int(step.plane_a == 0),
                     "tile_last": int(tile_last),
                     "block_last": int(block_last),
@@ -72,6 +76,9 @@ def test_steps_follow_the_antidiagonals_without_a_gap(stall: float) -> None:
         command(1, 1, 1, 1, 1, (0, 0)),
         command(16, 16, 1, 1, 1, (1, 1)),
         command(1, 16, 1, 3, 2, (0, 1)),
+        command(1, 5, 2, 2, 1, (1, 0)),
+        command(4, 1, 2, 1, 1, (0, 1)),
+        command(2, 2, 2, 1, 2, (1, 1)),
     ]
     items += [random_command(rng) for _ in range(8)]
     want = [step for item in items for step in golden(item)]

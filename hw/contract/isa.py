@@ -126,7 +126,8 @@ FORMATS: dict[Opcode, Format] = {
             Opcode.EXEC,
             "Multiply every tile of the current A block with the next ``blocks`` B blocks (one tile each): "
             "for each B block, for each A tile, ``bits_a * bits_b * ksteps`` steps along the "
-            "anti-diagonals of plane pairs, highest weight first. Waits for each block to be loaded and "
+            "anti-diagonals of plane pairs, highest weight first, and a cycle more where a diagonal has only "
+            "negative pairs (one per tile if both slots are signed). Waits for each block to be loaded and "
             "releases each B block after its last tile.",
             tuple(
                 _word(

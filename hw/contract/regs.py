@@ -56,7 +56,7 @@ class Counter(enum.IntEnum):
 
 COUNTER_DOCS = {
     Counter.TOTAL: "cycles from the doorbell until the ring is empty and every result is in memory",
-    Counter.EXEC_BUSY: "cycles the array took a step: the sum of bits_a * bits_b * ksteps over tiles",
+    Counter.EXEC_BUSY: "cycles the array took a step: bits_a * bits_b * ksteps and the bubbles, over tiles",
     Counter.EXEC_WAIT_FETCH: "cycles EXEC waited for an operand block",
     Counter.EXEC_WAIT_DRAIN: "cycles EXEC waited for the result path",
     Counter.BYTES_READ: "bytes received on all read ports, instructions included",

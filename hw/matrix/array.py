@@ -71,6 +71,7 @@ class Array(wiring.Component):
                 item.enable.eq(enable),
                 item.clear.eq(flag.clear),
                 item.double.eq(flag.double),
+                item.count.eq(flag.count),
                 item.negative.eq(negative),
                 item.capture.eq(self.captured),
             ]
@@ -78,12 +79,11 @@ class Array(wiring.Component):
 
         ones_a = Signal(config.word_bits)
         m.d.comb += ones_a.eq(operands.a_lowest.replicate(config.word_bits))
-        negative = flag.a_negative ^ flag.b_negative
         rows = [
-            [unit(f"unit_{r}_{c}", a, b, negative) for c, b in enumerate(self.b_words)]
+            [unit(f"unit_{r}_{c}", a, b, flag.subtract) for c, b in enumerate(self.b_words)]
             for r, a in enumerate(self.a_words)
         ]
-        rows.append([unit(f"col_sum_{c}", ones_a, b, flag.b_negative) for c, b in enumerate(self.b_words)])
+        rows.append([unit(f"col_sum_{c}", ones_a, b, flag.b_subtract) for c, b in enumerate(self.b_words)])
         with m.Switch(self.row_index):
             for index, results in enumerate(rows):
                 with m.Case(index):

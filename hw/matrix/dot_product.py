@@ -17,6 +17,7 @@ def dot_product_signature(word_bits: int) -> wiring.Signature:
             "a": In(word_bits),
             "b": In(word_bits),
             "enable": In(1),
+            "count": In(1),
             "clear": In(1),
             "double": In(1),
             "negative": In(1),
@@ -29,9 +30,10 @@ def dot_product_signature(word_bits: int) -> wiring.Signature:
 class DotProductUnit(wiring.Component):
     """AND, count, accumulate.
 
-    ``enable``: the accumulator becomes ``(0 if clear else 2*acc if double else acc) + count``, or minus count
-    with ``negative``. These flags belong to the words presented `count_latency_cycles` before. ``capture``
-    copies the accumulator to ``result``; an accumulation may happen in the same cycle.
+    ``enable``: the accumulator becomes ``(0 if clear else 2*acc if double else acc) + count``, or minus the
+    count with ``negative``, or neither without ``count``. These flags belong to the words presented
+    `count_latency_cycles` before. ``capture`` copies the accumulator to ``result``; one may accumulate
+    in the same cycle.
 
     Parameters: ``word_bits``.
     Members: ``a``, ``b`` (``word_bits``); flags as above; ``result`` (48 bits, two's complement).
@@ -52,7 +54,8 @@ class DotProductUnit(wiring.Component):
         base = Mux(self.clear, 0, Mux(self.double, acc << 1, acc))
         # -count is ~count + 1; the one goes in as the adder's carry. The addend stands first: above the
         # count it is one signal, so the carry chain's data input needs no LUT.
-        addend = popcount.count ^ self.negative.replicate(ACC_BITS)
+        counted = popcount.count & self.count.replicate(len(popcount.count))
+        addend = counted ^ self.negative.replicate(ACC_BITS)
         with m.If(self.enable):
             m.d.sync += acc.eq(addend + base + self.negative)
         with m.If(self.capture):

@@ -144,9 +144,12 @@ async def programs_give_the_golden_product(dut: Any) -> None:
             board.equal("column sums", product.col_sums, codes_b.sum(axis=1))
         board.equal("memory before the result", after[:start], before[:start])
         board.equal("memory behind the result", after[end:], before[end:])
-        bits = {gemm.slot_a: precision.bits_a, gemm.slot_b: precision.bits_b}
+        slots = {
+            gemm.slot_a: (precision.bits_a, precision.signed_a),
+            gemm.slot_b: (precision.bits_b, precision.signed_b),
+        }
         counted = await machine.read(f"{Counter.EXEC_BUSY.name}_LO")
-        board.equal("exec_busy", counted, placement.program.exec_cycles(bits))
+        board.equal("exec_busy", counted, placement.program.exec_cycles(slots))
     dut._log.info("%d values compared", board.finish())
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.order import tile_steps
 from cpt.hw.layouts import exec_command
 from cpt.sim.bench.core import pack
-from cpt.sim.bench.planes import steps
 
 
 @dataclass(frozen=True)
@@ -64,19 +64,23 @@ class Execute:
 
     def steps(self) -> Iterator[dict[str, Any]]:
         """Every step's fields, without buffer halves and result tile, and which ends it reaches."""
-        order = list(steps(self.bits_a, self.bits_b, self.signed_a, self.signed_b, self.ksteps))
+        order = list(tile_steps(self.bits_a, self.bits_b, self.signed_a, self.signed_b, self.ksteps))
         for block in range(self.blocks):
             for tile in range(self.tiles):
                 for index, step in enumerate(order):
                     tile_last = index == len(order) - 1
                     block_last = tile_last and tile == self.tiles - 1
                     yield {
-                        "a_word": (tile * self.bits_a + step.plane_a) * self.ksteps + step.k,
-                        "b_word": step.plane_b * self.ksteps + step.k,
+                        # A bubble multiplies nothing: its addresses are free.
+                        "a_word": (tile * self.bits_a + step.plane_a) * self.ksteps + step.k
+                        if step.count
+                        else -1,
+                        "b_word": step.plane_b * self.ksteps + step.k if step.count else -1,
                         "clear": int(step.clear),
                         "double": int(step.double),
-                        "a_negative": int(step.a_negative),
-                        "b_negative": int(step.b_negative),
+                        "count": int(step.count),
+                        "subtract": int(step.subtract),
+                        "b_subtract": int(step.b_subtract),
                         "a_lowest": int(step.plane_a == 0),
                         "tile_last": int(tile_last),
                         "block_last": int(block_last),
@@ -84,5 +88,5 @@ class Execute:
                     }
 
 
-FLAGS = ("clear", "double", "a_negative", "b_negative", "a_lowest")
+FLAGS = ("clear", "double", "count", "subtract", "b_subtract", "a_lowest")
 """Step fields that `Execute.steps` and the step layout share by name."""

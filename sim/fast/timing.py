@@ -1,6 +1,6 @@
 """Cycles a program takes, from the rules of ``docs/machine.md`` and `cpt.sim.memory`.
 
-Cycles depend on the instructions, the bits in the precision slots they name, address alignment and the
+Cycles depend on the instructions, the precision slots they name, address alignment and the
 memory model, never on data, so a program that comes back costs one look-up.
 """
 
@@ -112,9 +112,9 @@ class Timekeeper:
         fields = words.view(np.uint32)
         masked = fields & _MASKS[fields[:, 0] & 0xF]
         named = {slot for item in instructions for name, slot in item.values.items() if name in SLOT_FIELDS}
-        bits = tuple(slots[slot].bits for slot in sorted(named))
+        precisions = tuple(slots[slot] for slot in sorted(named))
         align = min(FETCH_INSTRUCTIONS, ring_size)
-        key = (masked.tobytes(), bits, ring_index % align, align, residue)
+        key = (masked.tobytes(), precisions, ring_index % align, align, residue)
         timing = self._memo.get(key)
         if timing is None:
             timing = simulate(instructions, slots, self._config, self._model, ring_index, ring_size, residue)

@@ -9,6 +9,7 @@ from math import gcd
 from cpt.hw.contract import ArrayConfig, Instruction, Opcode
 from cpt.hw.contract.config import BEAT_BYTES
 from cpt.hw.contract.layout import result_bytes
+from cpt.hw.contract.order import tile_cycles
 from cpt.sim.fast.bursts import BURST_BYTES, BlockPlan, block_plan
 from cpt.sim.fast.product import Precision
 from cpt.sim.memory import MemoryModel
@@ -85,8 +86,9 @@ def work_of(
     if opcode in (Opcode.LOAD_A, Opcode.LOAD_B):
         return _load_work(instruction, slots[instruction.slot].bits, config, model)
     if opcode == Opcode.EXEC:
+        a, b = slots[instruction.slot_a], slots[instruction.slot_b]
         return ExecWork(
-            slots[instruction.slot_a].bits * slots[instruction.slot_b].bits * instruction.ksteps,
+            tile_cycles(a.bits, b.bits, a.signed, b.signed, instruction.ksteps),
             instruction.tiles,
             instruction.blocks,
             bool(instruction.first),

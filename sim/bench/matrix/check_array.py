@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from cpt.hw.contract import ArrayConfig, preset
 from cpt.hw.contract.config import ACC_BITS
+from cpt.hw.contract.order import tile_steps
 from cpt.hw.layouts import COLLECT, result_rows, step_layout
 from cpt.hw.matrix.array import Array
 from cpt.model.golden import int_matmul
 from cpt.sim.bench.core import Bench, Every, numpy_rng, option, pack, rounds, unpack
-from cpt.sim.bench.planes import steps, word
+from cpt.sim.bench.planes import word
 from cpt.sim.stimulus import random_codes
 
 
@@ -54,7 +55,7 @@ class Feeder:
         """Nothing to look at."""
 
 
-def tile_steps(
+def stimulus(
     config: ArrayConfig,
     a: NDArray[np.int64],
     b: NDArray[np.int64],
@@ -64,15 +65,16 @@ def tile_steps(
 ) -> Iterator[tuple[int, list[int], list[int]]]:
     """The steps of one tile with their words; codes are ``(rows, k)`` and ``(cols, k)``."""
     width = config.word_bits
-    todo = list(steps(bits[0], bits[1], signed[0], signed[1], a.shape[1] // width))
+    todo = list(tile_steps(bits[0], bits[1], signed[0], signed[1], a.shape[1] // width))
     for index, step in enumerate(todo):
         flags = {
             "a_addr": 0,
             "b_addr": 0,
             "clear": step.clear,
             "double": step.double,
-            "a_negative": step.a_negative,
-            "b_negative": step.b_negative,
+            "count": step.count,
+            "subtract": step.subtract,
+            "b_subtract": step.b_subtract,
             "a_lowest": step.plane_a == 0,
             "capture": index == len(todo) - 1,
             "collect": unpack(COLLECT, collect),
@@ -100,7 +102,7 @@ async def captured_rows_are_the_product_and_the_column_sums(dut: Any) -> None:
         a = random_codes(rng, (config.rows, k), bits[0], signed[0])
         b = random_codes(rng, (config.cols, k), bits[1], signed[1])
         tag = random.getrandbits(COLLECT.size)
-        feeder.todo.extend(tile_steps(config, a, b, bits, signed, tag))
+        feeder.todo.extend(stimulus(config, a, b, bits, signed, tag))
         while not captured:
             await bench.step()
         bench.board.equal("collect", captured, [tag])
@@ -109,7 +111,7 @@ async def captured_rows_are_the_product_and_the_column_sums(dut: Any) -> None:
         want[: config.rows] = int_matmul(a, b)
         want[config.rows] = b.sum(axis=1)
         # The next tile may already be running while the rows are read.
-        feeder.todo.extend(tile_steps(config, a, b, bits, signed, tag))
+        feeder.todo.extend(stimulus(config, a, b, bits, signed, tag))
         for row in range(rows):
             bench.set("row_index", row)
             await bench.step()

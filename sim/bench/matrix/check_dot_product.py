@@ -10,10 +10,11 @@ import numpy as np
 
 from cpt.hw.contract import preset
 from cpt.hw.contract.config import ACC_BITS
+from cpt.hw.contract.order import tile_steps
 from cpt.hw.matrix.dot_product import DotProductUnit
 from cpt.model.golden import int_matmul
 from cpt.sim.bench.core import Bench, numpy_rng, option, rounds
-from cpt.sim.bench.planes import steps, word
+from cpt.sim.bench.planes import word
 from cpt.sim.stimulus import random_codes
 
 
@@ -29,13 +30,19 @@ async def captured_result_is_the_integer_dot_product(dut: Any) -> None:
         ksteps = int(rng.integers(1, 4))
         a, b = (random_codes(rng, (1, ksteps * width), n, s) for n, s in zip(bits, signed, strict=True))
         flags: list[dict[str, int]] = []
-        for step in steps(bits[0], bits[1], signed[0], signed[1], ksteps):
+        for step in tile_steps(bits[0], bits[1], signed[0], signed[1], ksteps):
             while random.random() < 0.2:  # gaps, in which the accumulator must stand still
                 flags.append({"enable": 0})
                 await _cycle(bench, flags, delay)
             bench.set("a", word(a[0], step.plane_a, step.k, width))
             bench.set("b", word(b[0], step.plane_b, step.k, width))
-            flags.append({"enable": 1, "clear": step.clear, "double": step.double, "negative": step.negative})
+            does = {
+                "clear": step.clear,
+                "double": step.double,
+                "count": step.count,
+                "negative": step.subtract,
+            }
+            flags.append({"enable": 1, **does})
             await _cycle(bench, flags, delay)
         for _ in range(delay):
             flags.append({"enable": 0})
@@ -53,7 +60,7 @@ async def captured_result_is_the_integer_dot_product(dut: Any) -> None:
 async def _cycle(bench: Bench, flags: list[dict[str, int]], delay: int) -> None:
     """One cycle: the flags of the words presented ``delay`` cycles ago."""
     if len(flags) > delay:
-        late = {"clear": 0, "double": 0, "negative": 0, **flags[-1 - delay]}
+        late = {"clear": 0, "double": 0, "count": 0, "negative": 0, **flags[-1 - delay]}
     else:
         late = {"enable": 0}
     for name, value in late.items():
@@ -70,6 +77,7 @@ async def the_extremes_fit_the_accumulator(dut: Any) -> None:
     ones = (1 << width) - 1
     bench.set("a", ones)
     bench.set("b", ones)
+    bench.set("count", 1)
     for negative in (0, 1):
         bench.set("negative", negative)
         await bench.step(delay)

@@ -109,8 +109,8 @@ async def steps_wait_for_operands_and_result_tiles(dut: Any) -> None:
         for item in executes:
             for step in item.steps():
                 tile ^= step["tile_last"] and item.first
-                row = [step["a_word"] + half_a * config.half_words("a")]
-                row += [step["b_word"] + half_b * config.half_words("b")]
+                row = [step["a_word"] + half_a * config.half_words("a")] if step["count"] else [-1]
+                row += [step["b_word"] + half_b * config.half_words("b")] if step["count"] else [-1]
                 row += [step[name] for name in FLAGS]
                 want.append([*row, step["tile_last"], tile if step["tile_last"] else -1])
                 half_b ^= step["block_last"]
@@ -126,7 +126,8 @@ async def steps_wait_for_operands_and_result_tiles(dut: Any) -> None:
 def _row(step: dict[str, Any]) -> list[int]:
     """The fields of a step that are compared; the result tile only where a tile ends."""
     tile = step["collect"]["tile"] if step["capture"] else -1
-    return [step["a_addr"], step["b_addr"], *(step[name] for name in FLAGS), step["capture"], tile]
+    addresses = [step["a_addr"], step["b_addr"]] if step["count"] else [-1, -1]
+    return [*addresses, *(step[name] for name in FLAGS), step["capture"], tile]
 
 
 def _chain(config: ArrayConfig, index: int) -> Execute:
