@@ -30,6 +30,7 @@ from cpt.hw.matrix.dot_product import DotProductUnit
 from cpt.hw.matrix.executor import Executor
 from cpt.hw.matrix.popcount import Popcount
 from cpt.hw.matrix.sequencer import Sequencer
+from cpt.hw.matrix.unit import Unit, result_bits
 
 ROOMS: dict[str, dict[str, Callable[[ArrayConfig], wiring.Component]]] = {
     "bus": {
@@ -48,6 +49,7 @@ ROOMS: dict[str, dict[str, Callable[[ArrayConfig], wiring.Component]]] = {
     "matrix": {
         "popcount": lambda config: Popcount(config.word_bits),
         "dot_product": lambda config: DotProductUnit(config.word_bits),
+        "unit": lambda config: Unit(config.word_bits, bits=result_bits(config), checked=True),
         "array": lambda config: Array(config, inline=False),
         "sequencer": Sequencer,
         "executor": Executor,

@@ -1,6 +1,7 @@
 """Verilog of the accelerator, of one block, and of the unit that both instantiate."""
 
 import json
+import re
 from pathlib import Path
 
 from amaranth import ClockDomain, Module, Value
@@ -11,7 +12,9 @@ from cpt.hw.contract import CONTRACT_HASH, ArrayConfig
 from cpt.hw.export.blocks import build_block
 from cpt.hw.export.interfaces import annotate
 from cpt.hw.export.memory_init import compact
-from cpt.hw.matrix.dot_product import MODULE_NAME, DotProductUnit
+from cpt.hw.matrix import dot_product, unit
+from cpt.hw.matrix.dot_product import DotProductUnit
+from cpt.hw.matrix.unit import Unit
 
 TOP = "cpt_accelerator"
 PREFIXES = {"s_axil": "s_axil_", "m0": "m0_axi_", "m0_write": "m0_axi_", "m1": "m1_axi_", "irq": "irq"}
@@ -38,23 +41,41 @@ def _convert(elaboratable, name: str, ports: dict) -> str:
 
 def dot_product_verilog(config: ArrayConfig) -> str:
     """The unit, once; everything else instantiates it."""
-    unit = DotProductUnit(config.word_bits)
-    return _convert(unit, MODULE_NAME, _ports(unit, {}))
+    block = DotProductUnit(config.word_bits)
+    return _convert(block, dot_product.MODULE_NAME, _ports(block, {}))
 
 
-def accelerator_verilog(config: ArrayConfig, *, build_id: int = 0) -> str:
-    """The whole design as one Verilog source; top module ``cpt_accelerator``, see ``docs/machine.md``."""
+def unit_verilog(config: ArrayConfig, form: str = "portable") -> str:
+    """The unit in one of its forms, once; everything else instantiates it."""
+    block = Unit(config.word_bits, form, unit.result_bits(config))
+    return _convert(block, unit.MODULE_NAME, _ports(block, {}))
+
+
+def _with_units(text: str, config: ArrayConfig, form: str) -> str:
+    """``text`` behind the modules of the units that it instantiates."""
+    if re.search(rf"^\s+{unit.MODULE_NAME} ", text, re.M):
+        text = unit_verilog(config, form) + text
+    if re.search(rf"^\s+{dot_product.MODULE_NAME} ", text, re.M):
+        text = dot_product_verilog(config) + text
+    return text
+
+
+def accelerator_verilog(config: ArrayConfig, *, build_id: int = 0, form: str = "portable") -> str:
+    """The whole design as one Verilog source; top module ``cpt_accelerator``, see ``docs/machine.md``.
+
+    ``form``: of the matrix units, ``"portable"`` for simulators and any part, ``"xc7"`` for 7-series parts.
+    """
     top = Accelerator(config, build_id=build_id)
     text = _convert(top, TOP, _ports(top, PREFIXES))
-    return annotate(dot_product_verilog(config) + text)
+    return annotate(_with_units(text, config, form))
 
 
-def export(config: ArrayConfig, path: Path | str, *, build_id: int = 0) -> Path:
+def export(config: ArrayConfig, path: Path | str, *, build_id: int = 0, form: str = "portable") -> Path:
     """Write ``cpt_accelerator.v`` and ``manifest.json`` into directory ``path``; returns the Verilog file."""
     path = Path(path)
     path.mkdir(parents=True, exist_ok=True)
     target = path / f"{TOP}.v"
-    target.write_text(accelerator_verilog(config, build_id=build_id))
+    target.write_text(accelerator_verilog(config, build_id=build_id, form=form))
     manifest = {
         "top": TOP,
         "config": config.as_dict(),
@@ -76,9 +97,7 @@ def export_block(name: str, config: ArrayConfig, path: Path | str) -> str:
     m.domains.sync = domain = ClockDomain("sync")
     m.submodules.block = block
     ports = {"clk": (domain.clk, None), "rst": (domain.rst, None), **_ports(block, {})}
-    text = _convert(m, top, ports)
-    if MODULE_NAME in text:
-        text = dot_product_verilog(config) + text
+    text = _with_units(_convert(m, top, ports), config, "portable")
     path = Path(path)
     path.mkdir(parents=True, exist_ok=True)
     (path / f"{name}.v").write_text(text)

@@ -32,20 +32,21 @@ class Popcount(wiring.Component):
     Bits of equal weight are kept as one vector and reduced three to two, a whole vector at a time: the
     widths never grow, and a simulator handles many adders with one operation.
 
-    Parameters: ``word_bits``.
+    Parameters: ``word_bits``; ``latency_cycles``: registers on the way, over which the levels are spread.
     Members: ``a``, ``b`` (``word_bits``), ``count``.
     Latency `latency_cycles`, one result per cycle.
     """
 
-    def __init__(self, word_bits: int):
+    def __init__(self, word_bits: int, latency_cycles: int | None = None):
         self.word_bits = word_bits
         self.levels = tree_levels(word_bits)
-        self.latency_cycles = popcount_latency_cycles(word_bits)
+        self.latency_cycles = latency_cycles or popcount_latency_cycles(word_bits)
         super().__init__({"a": In(word_bits), "b": In(word_bits), "count": Out(bits_for(word_bits))})
 
     def elaborate(self, platform):
         m = Module()
         weights = [self.a & self.b]
+        inner = min(self.latency_cycles - 1, self.levels)
         for level in range(self.levels):
             reduced = [[] for _ in range(len(weights) + 1)]
             for weight, bits in enumerate(weights):
@@ -55,7 +56,7 @@ class Popcount(wiring.Component):
                     reduced[weight].append(x ^ y ^ z)
                     reduced[weight + 1].append((x & y) | (z & (x ^ y)))
                 reduced[weight].append(bits[3 * adders :])
-            registered = (level + 1) % LEVELS_PER_STAGE == 0
+            registered = (level + 1) * inner // self.levels > level * inner // self.levels
             weights = []
             for weight, parts in enumerate(reduced):
                 bits = Cat(parts)
@@ -65,7 +66,10 @@ class Popcount(wiring.Component):
                     weights.append(kept)
         first = Cat(bits[0] for bits in weights)
         second = Cat(bits[1] if len(bits) > 1 else 0 for bits in weights)
-        count = Signal.like(self.count, reset_less=True)
-        m.d.sync += count.eq(first + second)
-        m.d.comb += self.count.eq(count)
+        total = first + second
+        for n in range(self.latency_cycles - inner):
+            count = Signal(len(self.count), name=f"count_{n}", reset_less=True)
+            m.d.sync += count.eq(total)
+            total = count
+        m.d.comb += self.count.eq(total)
         return m
