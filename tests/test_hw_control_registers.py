@@ -18,17 +18,23 @@ async def write(ctx: Any, bus: Any, offset: int, value: int, strobe: int = 0xF, 
     ctx.set(bus.awaddr, offset)
     ctx.set(bus.wdata, value)
     ctx.set(bus.wstrb, strobe)
-    ctx.set(bus.awvalid, int(skew >= 0))
-    ctx.set(bus.wvalid, int(skew <= 0))
-    for _ in range(abs(skew)):
-        assert not ctx.get(bus.awready)
-        assert not ctx.get(bus.wready)
+    starts = {"aw": max(0, -skew), "w": max(0, skew)}
+    waiting, cycle = set(starts), 0
+    while waiting:
+        for channel in waiting:
+            ctx.set(getattr(bus, f"{channel}valid"), int(cycle >= starts[channel]))
+        assert not ctx.get(bus.bvalid)
+        moved = [
+            channel
+            for channel in sorted(waiting)
+            if ctx.get(getattr(bus, f"{channel}valid") & getattr(bus, f"{channel}ready"))
+        ]
         await ctx.tick()
-    ctx.set(bus.awvalid, 1)
-    ctx.set(bus.wvalid, 1)
-    await ctx.tick().until(bus.awready & bus.wready)
-    ctx.set(bus.awvalid, 0)
-    ctx.set(bus.wvalid, 0)
+        cycle += 1
+        for channel in moved:
+            ctx.set(getattr(bus, f"{channel}valid"), 0)
+            waiting.remove(channel)
+    await ctx.tick().until(bus.bvalid)
     for _ in range(abs(skew)):
         assert ctx.get(bus.bvalid)
         await ctx.tick()
@@ -208,5 +214,36 @@ def test_unmapped_addresses_read_as_zero() -> None:
         for offset in holes:
             await write(ctx, block.bus, offset, 0xFFFF_FFFF)
             assert await read(ctx, block.bus, offset) == 0
+
+    simulate(block, bench)
+
+
+def test_readies_wait_for_no_valid_and_hold_what_came_first() -> None:
+    block = RegisterFile()
+    bus = block.bus
+
+    async def bench(ctx: Any) -> None:
+        for first, second in (("aw", "w"), ("w", "aw")):
+            assert all(ctx.get(getattr(bus, f"{name}ready")) for name in ("aw", "w", "ar"))
+            ctx.set(bus.awaddr, register("RING_TAIL").offset)
+            ctx.set(bus.wdata, 0x1234)
+            ctx.set(bus.wstrb, 0xF)
+            ctx.set(getattr(bus, f"{first}valid"), 1)
+            await ctx.tick()
+            ctx.set(getattr(bus, f"{first}valid"), 0)
+            ctx.set(bus.awaddr if first == "aw" else bus.wdata, 0)
+            for _ in range(3):
+                assert not ctx.get(getattr(bus, f"{first}ready"))
+                assert ctx.get(getattr(bus, f"{second}ready"))
+                assert not ctx.get(bus.bvalid)
+                await ctx.tick()
+            ctx.set(getattr(bus, f"{second}valid"), 1)
+            await ctx.tick()
+            ctx.set(getattr(bus, f"{second}valid"), 0)
+            ctx.set(bus.bready, 1)
+            await ctx.tick().until(bus.bvalid)
+            ctx.set(bus.bready, 0)
+            assert ctx.get(block.state.ring_tail) == 0x1234
+            await write(ctx, bus, register("RING_TAIL").offset, 0)
 
     simulate(block, bench)

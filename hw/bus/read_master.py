@@ -1,11 +1,12 @@
 """Reads runs of memory over AXI, several bursts in flight."""
 
-from amaranth import Module, Signal
+from amaranth import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from cpt.hw.bus.axi import MASTER_STATE, READ_STREAMS
 from cpt.hw.bus.burst import BurstGenerator
+from cpt.hw.bus.outstanding import Outstanding
 from cpt.hw.layouts import RUN
 
 MAX_OUTSTANDING = 8
@@ -41,17 +42,16 @@ class ReadMaster(wiring.Component):
         connect(m, flipped(self.runs), generator.runs)
         connect(m, generator.bursts, flipped(self.ar))
 
-        outstanding = Signal(range(self.max_outstanding + 1))
-        finished = Signal()
+        m.submodules.outstanding = outstanding = Outstanding(self.max_outstanding)
         m.d.comb += [
-            generator.enable.eq(~self.stop & (outstanding != self.max_outstanding)),
+            outstanding.issue.eq(generator.issue),
+            outstanding.finish.eq(self.r.valid & self.r.payload.last),
+            generator.enable.eq(~self.stop & ~outstanding.full),
             self.r.ready.eq(1),
-            finished.eq(self.r.valid & self.r.payload.last),
             self.beat_valid.eq(self.r.valid),
             self.beat.eq(self.r.payload.data),
             self.error.eq(self.r.valid & self.r.payload.resp[1]),
-            self.quiet.eq(outstanding == 0),
+            self.quiet.eq(outstanding.none),
             self.idle.eq(generator.idle & self.quiet),
         ]
-        m.d.sync += outstanding.eq(outstanding + generator.issue - finished)
         return m

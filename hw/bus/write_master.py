@@ -1,14 +1,19 @@
 """Writes runs of memory over AXI, several bursts in flight."""
 
-from amaranth import Module, Signal
-from amaranth.lib import stream, wiring
+from amaranth import Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, connect, flipped
 
 from cpt.hw.bus.axi import MASTER_STATE, WRITE_STREAMS
 from cpt.hw.bus.burst import BurstGenerator
+from cpt.hw.bus.outstanding import Outstanding
 from cpt.hw.bus.read_master import MAX_OUTSTANDING
+from cpt.hw.contract.config import BURST_BEATS
 from cpt.hw.control.queue import Queue
 from cpt.hw.layouts import RUN
+
+_LENGTH = data.StructLayout({"rest": (BURST_BEATS - 1).bit_length(), "single": 1})
+"""Beats of a burst after the first, and whether there are none."""
 
 
 class WriteMaster(wiring.Component):
@@ -39,43 +44,54 @@ class WriteMaster(wiring.Component):
         m = Module()
         m.submodules.generator = generator = BurstGenerator()
         connect(m, flipped(self.runs), generator.runs)
-        outstanding = Signal(range(self.max_outstanding + 1))
+        m.submodules.outstanding = outstanding = Outstanding(self.max_outstanding)
         m.d.comb += [
-            generator.enable.eq(~self.stop & (outstanding != self.max_outstanding)),
+            outstanding.issue.eq(generator.issue),
+            outstanding.finish.eq(self.b.valid),
+            generator.enable.eq(~self.stop & ~outstanding.full),
             self.aw.valid.eq(generator.bursts.valid),
             self.aw.payload.eq(generator.bursts.payload),
             generator.bursts.ready.eq(self.aw.ready),
             self.b.ready.eq(1),
             self.error.eq(self.b.valid & self.b.payload[1]),
-            self.quiet.eq(outstanding == 0),
+            self.quiet.eq(outstanding.none),
             self.idle.eq(generator.idle & self.quiet),
         ]
-        m.d.sync += outstanding.eq(outstanding + generator.issue - self.b.valid)
 
-        # The queue never fills: it holds at most one length per outstanding burst.
-        m.submodules.lengths = lengths = Queue(8, self.max_outstanding)
+        # Lengths of the bursts whose beats have not begun; never full, as it holds at most one for each burst
+        # in flight. The burst whose beats are sent is out of it already, with its end counted.
+        m.submodules.lengths = lengths = Queue(_LENGTH, self.max_outstanding)
         issued = Signal()
+        length = Signal(_LENGTH)
+        sending, last = Signal(), Signal()
+        left = Signal(_LENGTH["rest"].shape, reset_less=True)
+        step, follow = Signal(), Signal()
         m.d.sync += issued.eq(generator.issue)
-        m.d.comb += [lengths.i.valid.eq(issued), lengths.i.payload.eq(self.aw.payload.len)]
-
-        index = Signal(8)
-        last = Signal()
-        load = Signal()
         m.d.comb += [
-            last.eq(index == lengths.o.payload),
-            load.eq(lengths.o.valid & self.beats.valid & (~self.w.valid | self.w.ready)),
-            self.beats.ready.eq(lengths.o.valid & (~self.w.valid | self.w.ready)),
-            lengths.o.ready.eq(load & last),
+            length.rest.eq(self.aw.payload.len),
+            length.single.eq(self.aw.payload.len == 0),
+            step.eq(~self.w.valid | self.w.ready),
+            self.beats.ready.eq(sending & step),
+            follow.eq(~sending | (self.beats.valid & step & last)),
+            lengths.i.payload.eq(length),
+            lengths.i.valid.eq(issued & (lengths.o.valid | ~follow)),
+            lengths.o.ready.eq(follow),
         ]
-        with m.If(self.w.ready):
-            m.d.sync += self.w.valid.eq(0)
-        with m.If(load):
+        with m.If(follow):
+            following = Mux(lengths.o.valid, lengths.o.payload.as_value(), length.as_value())
+            following = data.View(_LENGTH, following)
             m.d.sync += [
-                self.w.valid.eq(1),
-                self.w.payload.data.eq(self.beats.payload),
-                self.w.payload.last.eq(last),
-                index.eq(index + 1),
+                sending.eq(lengths.o.valid | issued),
+                last.eq(following.single),
+                left.eq(following.rest),
             ]
-            with m.If(last):
-                m.d.sync += index.eq(0)
+        with m.Elif(self.beats.valid & step):
+            m.d.sync += [last.eq(left == 1), left.eq(left - 1)]
+        with m.If(step):
+            m.d.sync += [
+                self.w.valid.eq(sending & self.beats.valid),
+                self.w.payload.data.eq(self.beats.payload),
+            ]
+        with m.If(self.beats.valid & self.beats.ready):
+            m.d.sync += self.w.payload.last.eq(last)
         return m

@@ -1,5 +1,8 @@
 """AXI4-Lite slave generated from the register map, and the precision slots."""
 
+from functools import reduce
+from operator import or_
+
 from amaranth import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
@@ -17,6 +20,9 @@ LOCKED = ("RING_BASE", "RING_LOG2")
 KEPT = ("RING_BASE", "RING_LOG2")
 """What soft reset keeps, beside the slots."""
 
+GATHERED = 12
+"""Registers that meet in one step of a read: two LUTs deep."""
+
 
 class RegisterFile(wiring.Component):
     """The register map.
@@ -26,7 +32,8 @@ class RegisterFile(wiring.Component):
     ``commands``: bits written to ``w1s`` registers, for one cycle; ``busy``: slots and ring registers are
     locked; ``busy_write``: such a write was refused; ``soft_reset``: everything but slots and ring geometry
     returns to its reset value; ``slot_a_addr`` and, a cycle later, ``slot_a``; the same for b.
-    A write is answered in the cycle after address and data are there, a read two cycles after its address.
+    Both answer as ``docs/machine.md`` says, one write and one read at a time; a ready is a register that says
+    that nothing is held, whatever the valids say. ``busy`` is looked at a cycle late.
     """
 
     def __init__(self):
@@ -56,63 +63,85 @@ class RegisterFile(wiring.Component):
         word_bits = ADDRESS_BITS - 2
         slot_bits = (SLOTS - 1).bit_length()
 
-        # Writes: address and data are taken together.
-        write, write_word = Signal(), Signal(word_bits)
+        # Writes: address and data are held as they come, then the register is selected, then it is written.
+        word, data = Signal(word_bits, reset_less=True), Signal(32, reset_less=True)
+        strobes = Signal(4, reset_less=True)
+        write, done = Signal(), Signal()
+        awready, wready = Signal(init=1), Signal(init=1)
         m.d.comb += [
-            write.eq(bus.awvalid & bus.wvalid & ~bus.bvalid),
-            bus.awready.eq(write),
-            bus.wready.eq(write),
-            write_word.eq(bus.awaddr[2:]),
+            bus.awready.eq(awready),
+            bus.wready.eq(wready),
+            write.eq(~awready & ~wready & ~done & ~bus.bvalid),
             bus.bresp.eq(0),
             bus.rresp.eq(0),
         ]
-        with m.If(bus.bready):
-            m.d.sync += bus.bvalid.eq(0)
-        with m.If(write):
+        m.d.sync += done.eq(write)
+        with m.If(awready):
+            m.d.sync += [awready.eq(~bus.awvalid), word.eq(bus.awaddr[2:])]
+        with m.If(wready):
+            m.d.sync += [wready.eq(~bus.wvalid), data.eq(bus.wdata), strobes.eq(bus.wstrb)]
+        with m.If(done):
             m.d.sync += bus.bvalid.eq(1)
-        strobe = Cat(bit.replicate(8) for bit in bus.wstrb)
-        written = bus.wdata & strobe
+        with m.If(bus.bvalid & bus.bready):
+            m.d.sync += [bus.bvalid.eq(0), awready.eq(1), wready.eq(1)]
+        written = data & Cat(bit.replicate(8) for bit in strobes)
+        busy = Signal()
+        m.d.sync += busy.eq(self.busy)
 
-        locked_write = Signal()
+        locked = Signal()
+        """The register selected next is one of those that are locked while busy."""
+
+        def selects(name, condition):
+            """The write that takes effect in this cycle meets ``condition``, a function of ``word``."""
+            selected = Signal(name=f"writes_{name}")
+            m.d.sync += selected.eq(write & condition)
+            return selected
+
+        def selects_locked(name, condition):
+            """The same, but never while busy."""
+            with m.If(condition):
+                m.d.comb += locked.eq(1)
+            return selects(name, condition & ~busy)
+
         for item in PLAIN:
-            name, selected = item.name.lower(), write & (write_word == item.offset >> 2)
+            name, here = item.name.lower(), word == item.offset >> 2
+            if item.access == "ro":
+                continue
+            selected = (selects_locked if item.name in LOCKED else selects)(name, here)
             if item.access == "w1s":
                 m.d.comb += getattr(self.commands, name).eq(Mux(selected, written & item.mask, 0))
-            elif item.access in ("rw", "w1c"):
-                state = Signal(32, name=name, init=item.reset)
-                m.d.comb += getattr(self.state, name).eq(state)
-                if item.access == "w1c":
-                    m.d.sync += state.eq(
-                        (state & ~Mux(selected, written, 0)) | (getattr(self.events, name) & item.mask)
-                    )
-                elif item.name in LOCKED:
-                    with m.If(selected & ~self.busy):
-                        m.d.sync += state.eq(((state & ~strobe) | written) & item.mask)
-                    with m.If(selected):
-                        m.d.comb += locked_write.eq(1)
-                else:
-                    with m.If(selected):
-                        m.d.sync += state.eq(((state & ~strobe) | written) & item.mask)
-                if item.name not in KEPT:
-                    with m.If(self.soft_reset):
-                        m.d.sync += state.eq(item.reset)
+                continue
+            state = Signal(32, name=name, init=item.reset)
+            m.d.comb += getattr(self.state, name).eq(state)
+            if item.access == "w1c":
+                event = getattr(self.events, name) & item.mask
+                m.d.sync += state.eq((state & ~Mux(selected, written, 0)) | event)
+            else:
+                for lane in range(4):
+                    place = slice(8 * lane, 8 * (lane + 1))
+                    with m.If(selected & strobes[lane]):
+                        m.d.sync += state[place].eq(data[place] & (item.mask >> 8 * lane & 0xFF))
+            if item.name not in KEPT:
+                with m.If(self.soft_reset):
+                    m.d.sync += state.eq(item.reset)
 
         # Slots: a memory with a copy for each reader.
         slot_base_word = SLOT_BASE >> 2
-        slot_write = Signal()
-        m.d.comb += slot_write.eq(write & (write_word[slot_bits:] == slot_base_word >> slot_bits))
-        m.d.comb += self.busy_write.eq(self.busy & (locked_write | slot_write))
+        slot_write = selects_locked("slot", word[slot_bits:] == slot_base_word >> slot_bits)
+        m.d.sync += self.busy_write.eq(write & locked & busy)
 
-        # Reads: two cycles, as the slot memory needs one.
-        read, read_word = Signal(), Signal(word_bits)
-        looked_up = Signal()
-        m.d.comb += [
-            read.eq(bus.arvalid & ~bus.rvalid & ~looked_up),
-            bus.arready.eq(read),
+        # Reads: the address is held, then a register is selected while the slot memory is read, then all are
+        # gathered in two steps. Each register has its select: one address would have hundreds of loads.
+        read_word = Signal(word_bits, reset_less=True)
+        arready, looked_up, selected, gathered = Signal(init=1), Signal(), Signal(), Signal()
+        m.d.comb += bus.arready.eq(arready)
+        m.d.sync += [
+            looked_up.eq(arready & bus.arvalid),
+            selected.eq(looked_up),
+            gathered.eq(selected),
         ]
-        m.d.sync += looked_up.eq(read)
-        with m.If(read):
-            m.d.sync += read_word.eq(bus.araddr[2:])
+        with m.If(arready):
+            m.d.sync += [arready.eq(~bus.arvalid), read_word.eq(bus.araddr[2:])]
 
         read_slot = Signal(SLOT)
         for field in SLOT_FIELDS:
@@ -120,31 +149,43 @@ class RegisterFile(wiring.Component):
             m.submodules[f"slot_{field.name}"] = memory
             port = memory.write_port()
             m.d.comb += [
-                port.en.eq(slot_write & ~self.busy & bus.wstrb[field.offset // 8]),
-                port.addr.eq(write_word),
-                port.data.eq(bus.wdata[field.offset : field.offset + field.width]),
+                port.en.eq(slot_write & strobes[field.offset // 8]),
+                port.addr.eq(word),
+                port.data.eq(data[field.offset : field.offset + field.width]),
             ]
             for addr, slot in (
                 (self.slot_a_addr, self.slot_a),
                 (self.slot_b_addr, self.slot_b),
-                (bus.araddr[2:], read_slot),
+                (read_word, read_slot),
             ):
                 reader = memory.read_port()
                 m.d.comb += [reader.addr.eq(addr), slot[field.name].eq(reader.data)]
 
-        value = Signal(32)
-        with m.Switch(read_word):
-            for item in PLAIN:
-                with m.Case(item.offset >> 2):
-                    if item.access == "ro":
-                        m.d.comb += value.eq(getattr(self.values, item.name.lower()) & item.mask)
-                    elif item.access != "w1s":
-                        m.d.comb += value.eq(getattr(self.state, item.name.lower()))
-            with m.Default(), m.If(read_word[slot_bits:] == slot_base_word >> slot_bits):
-                for field in SLOT_FIELDS:
-                    m.d.comb += value[field.offset : field.offset + field.width].eq(read_slot[field.name])
-        with m.If(bus.rready):
-            m.d.sync += bus.rvalid.eq(0)
-        with m.If(looked_up):
-            m.d.sync += [bus.rvalid.eq(1), bus.rdata.eq(value)]
+        def when_read(name, condition, value):
+            """``value`` if ``condition``, a function of ``read_word``, holds, else 0."""
+            selected = Signal(name=f"reads_{name}")
+            m.d.sync += selected.eq(condition)
+            return Mux(selected, value, 0)
+
+        readable = [
+            when_read(
+                "slot",
+                read_word[slot_bits:] == slot_base_word >> slot_bits,
+                reduce(or_, (read_slot[field.name] << field.offset for field in SLOT_FIELDS)),
+            )
+        ]
+        for item in PLAIN:
+            if item.access != "w1s":
+                name = item.name.lower()
+                source = getattr(self.values if item.access == "ro" else self.state, name)
+                readable.append(when_read(name, read_word == item.offset >> 2, source & item.mask))
+        parts = []
+        for first in range(0, len(readable), GATHERED):
+            part = Signal(32, name=f"part_{first}", reset_less=True)
+            m.d.sync += part.eq(reduce(or_, readable[first : first + GATHERED]))
+            parts.append(part)
+        with m.If(bus.rvalid & bus.rready):
+            m.d.sync += [bus.rvalid.eq(0), arready.eq(1)]
+        with m.If(gathered):
+            m.d.sync += [bus.rvalid.eq(1), bus.rdata.eq(reduce(or_, parts))]
         return m
