@@ -39,8 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.clock_mhz is not None and not 0 < arguments.clock_mhz < math.inf:
         raise ContractError(f"clock-mhz is {arguments.clock_mhz:g}; allowed: above 0")
     if arguments.check:
+        from cpt.sim.synth.yosys import yosys
         from cpt.sim.vivado.check import check
-        from cpt.sim.vivado.synthesis import yosys
 
         names = [arguments.board] if arguments.board else list(BOARDS)
         targets = [_target(name, arguments.preset) for name in names]

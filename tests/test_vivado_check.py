@@ -11,7 +11,7 @@ import cpt.sim.vivado.check
 from cpt.hw.contract import ContractError, preset
 from cpt.hw.contract.board import BOARDS, Capacity, board
 from cpt.main import main
-from cpt.sim.vivado.synthesis import Resources, Synthesis, synthesis_problems, synthesise
+from cpt.sim.synth.resources import Resources, Synthesis, synthesis_problems, synthesise
 
 
 @pytest.fixture

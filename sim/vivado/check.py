@@ -10,13 +10,14 @@ from cpt.hw.export import export
 from cpt.hw.vivado.build import prepare
 from cpt.hw.vivado.settings import Build
 from cpt.model.scratch import Scratch
+from cpt.sim.synth.resources import synthesis_problems, synthesise, table
+from cpt.sim.synth.yosys import yosys
 from cpt.sim.vivado.checks.documents import document_problems
 from cpt.sim.vivado.checks.handoff import handoff_problems
 from cpt.sim.vivado.checks.ipxact import component_problems
 from cpt.sim.vivado.checks.lint import lint_problems
 from cpt.sim.vivado.checks.ports import port_problems
 from cpt.sim.vivado.checks.scripts import gate_problems, script_problems
-from cpt.sim.vivado.synthesis import synthesis_problems, synthesise, table, yosys
 
 DOCS = Path(__file__).absolute().parents[3] / "docs"
 """The generated pages; an installed package has none, and nothing to compare."""

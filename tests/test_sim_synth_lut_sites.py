@@ -2,7 +2,7 @@
 
 import pytest
 
-from cpt.sim.vivado.lut_sites import FANOUT, lut_sites
+from cpt.sim.synth.lut_sites import FANOUT, lut_sites
 
 
 def lut(output, *inputs):

@@ -22,9 +22,10 @@ def lut_sites(cells: Iterable[Mapping[str, Any]]) -> int:
     """Sites that the LUTs, inverters and carries among ``cells`` (Yosys's JSON) take.
 
     Two functions share a site where they have an input in common, as placers combine them; which ones is
-    chosen greedily.
+    chosen greedily. A LUT6_2 is a site of two functions already.
     """
     functions: Functions = {}
+    whole: set[int] = set()
     carries: list[tuple[int, Any]] = []
     for cell in cells:
         ports = cell["connections"]
@@ -34,11 +35,14 @@ def lut_sites(cells: Iterable[Mapping[str, Any]]) -> int:
         elif cell["type"] == "INV" or cell["type"] in ("LUT1", "LUT2", "LUT3", "LUT4", "LUT5", "LUT6"):
             signals = (bit for name, bits in ports.items() if name != "O" for bit in bits)
             functions[ports["O"][0]] = frozenset(bit for bit in signals if isinstance(bit, int))
+        elif cell["type"] == "LUT6_2":
+            whole.add(ports["O6"][0])
     for select, data in carries:
+        whole.discard(select)
         inputs = functions.pop(select, frozenset())
         if data in functions and len(inputs | functions[data]) <= SHARED_INPUTS:
             del functions[data]
-    return len(carries) + len(functions) - _pairs(functions)
+    return len(carries) + len(whole) + len(functions) - _pairs(functions)
 
 
 def _pairs(functions: Functions) -> int:

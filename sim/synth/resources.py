@@ -1,0 +1,129 @@
+"""What a netlist takes of a part: an estimate before placement, with no word on the clock rate."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.board import Board
+from cpt.hw.contract.ports import TOP
+from cpt.hw.matrix.dot_product import MODULE_NAME
+from cpt.sim.synth.cells import LUTS_OF_MEMORY
+from cpt.sim.synth.graph import is_module
+from cpt.sim.synth.lut_sites import lut_sites
+from cpt.sim.synth.yosys import DEADLINE_S, Netlist
+from cpt.sim.synth.yosys import synthesise as netlist_of
+
+RESULT_PATH = tuple(f"{TOP}.{name}" for name in ("array", "collector", "results", "drain"))
+"""The array and what its results pass on their way to the write port."""
+_SITE = "LUT site"
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a design takes of the fabric. ``luts``: sites of 6-input LUTs (`lut_sites`)."""
+
+    luts: int = 0
+    flip_flops: int = 0
+    bram36: float = 0
+    dsp: int = 0
+    carry4: int = 0
+
+    def __add__(self, other: Resources) -> Resources:
+        return Resources(
+            self.luts + other.luts,
+            self.flip_flops + other.flip_flops,
+            self.bram36 + other.bram36,
+            self.dsp + other.dsp,
+            self.carry4 + other.carry4,
+        )
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """Resources of one unit, of the array with all units and its result path, and of the whole design."""
+
+    program: str
+    """Name and version of what counted."""
+    units: int
+    unit: Resources
+    array: Resources
+    whole: Resources
+
+
+def synthesise(verilog: Path, deadline_s: float = DEADLINE_S) -> Synthesis:
+    """Count the exported design at ``verilog``; `ContractError` if there is no Yosys or it fails."""
+    return count(netlist_of(verilog.read_text(), deadline_s=deadline_s))
+
+
+def count(netlist: Netlist) -> Synthesis:
+    """What the design of a netlist takes."""
+    return Synthesis(
+        netlist.program,
+        cells(netlist.modules, netlist.top)[MODULE_NAME],
+        resources(netlist.modules, MODULE_NAME),
+        sum((resources(netlist.modules, name) for name in RESULT_PATH), Resources()),
+        resources(netlist.modules, netlist.top),
+    )
+
+
+def resources(modules: dict[str, Any], module: str) -> Resources:
+    """What one module takes with all modules in it."""
+    found = cells(modules, module)
+    return Resources(
+        found[_SITE] + sum(found[kind] * luts for kind, luts in LUTS_OF_MEMORY.items()),
+        sum(times for kind, times in found.items() if kind.startswith("FD")),
+        found["RAMB36E1"] + found["RAMB18E1"] / 2,
+        found["DSP48E1"],
+        found["CARRY4"],
+    )
+
+
+def cells(modules: dict[str, Any], module: str) -> Counter[str]:
+    """Cells by type and LUT sites below ``module``, those of a module inside it as often as it is there."""
+    inside = modules[module]["cells"].values()
+    found = Counter({_SITE: lut_sites(inside)})
+    for kind, times in Counter(cell["type"] for cell in inside).items():
+        found[kind] += times
+        if is_module(modules, kind):
+            for inner, more in cells(modules, kind).items():
+                found[inner] += times * more
+    return found
+
+
+def table(target: Board, config: ArrayConfig, found: Synthesis) -> str:
+    """The counts beside what the part has."""
+    capacity = target.capacity
+    part = Resources(capacity.luts, capacity.flip_flops, capacity.bram36, capacity.dsp)
+    macs = config.binary_macs
+    lines = [f"{'':26}{'LUTs':>9}{'flip-flops':>12}{'BRAM36':>8}{'DSP48':>7}  LUTs per binary MAC"]
+    for name, item, macs_of in (
+        (f"dot-product unit, 1 of {found.units}", found.unit, config.word_bits),
+        ("array and result path", found.array, macs),
+        ("whole design", found.whole, macs),
+        (target.part, part, 0),
+    ):
+        line = f"{name:26}{item.luts:>9,}{item.flip_flops:>12,}{item.bram36:>8g}{item.dsp:>7}"
+        lines.append(line + (f"{item.luts / macs_of:>21.2f}" if macs_of else ""))
+    whole = found.whole
+    used = (
+        whole.luts / part.luts,
+        whole.flip_flops / part.flip_flops,
+        whole.bram36 / part.bram36,
+        whole.dsp / part.dsp,
+    )
+    lines.append(f"{'taken':26}{used[0]:>9.0%}{used[1]:>12.0%}{used[2]:>8.0%}{used[3]:>7.0%}")
+    return "\n".join(lines)
+
+
+def synthesis_problems(target: Board, found: Synthesis) -> list[str]:
+    """Resources of which the design takes more than the part has."""
+    return [
+        f"{name} is {used:g}; allowed on {target.part}: {most}"
+        for name in ("luts", "flip_flops", "bram36", "dsp")
+        for used, most in [(getattr(found.whole, name), getattr(target.capacity, name))]
+        if used > most
+    ]

