@@ -44,7 +44,7 @@ SLOW = {
     "test_sim_rtl_harness",
     "test_sim_rtl_regression",
     "test_vivado_check",
-    "test_vivado_lut_sites",
+    "test_sim_synth_lut_sites",
     "test_vivado_scripts",
     # installations and child processes
     "test_board_coverage",

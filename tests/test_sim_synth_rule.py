@@ -1,5 +1,7 @@
 """The timing rule on small designs of 7-series cells: each part of it is broken once, and is found."""
 
+from itertools import pairwise
+
 import pytest
 
 from cpt.sim.synth.graph import flatten
@@ -21,7 +23,7 @@ def luts(count, first, last):
     wires = "".join(f"wire {net}; " for net in nets[1:])
     return wires + " ".join(
         f"LUT2 #(.INIT(4'h8)) {last}_lut{n} (.I0({a}), .I1(1'b1), .O({b}));"
-        for n, (a, b) in enumerate(zip(nets, nets[1:], strict=False))
+        for n, (a, b) in enumerate(pairwise(nets))
     )
 
 
