@@ -9,7 +9,7 @@ from typing import Any
 
 from cpt.host.files import write_atomically
 from cpt.host.trainer import StepReport, Trainer
-from cpt.hw.contract.regs import CONTRACT_HASH
+from cpt.hw.contract import CONTRACT_HASH
 
 FORMAT = "cpt-measured-1"
 MEASURED = "measured.json"

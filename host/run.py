@@ -11,7 +11,7 @@ from cpt.host.data import Images
 from cpt.host.errors import CheckpointError
 from cpt.host.metrics import Tally
 from cpt.host.trainer import StepReport, Trainer
-from cpt.hw.contract.regs import CONTRACT_HASH
+from cpt.hw.contract import CONTRACT_HASH
 from cpt.model import checkpoint
 from cpt.model.bitops import counted_macs
 from cpt.model.run import Run

@@ -10,9 +10,9 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from cpt.hw.bus.axi import AXI_LITE, AXI_READ, AXI_WRITE, connect_read, connect_write
 from cpt.hw.bus.read_arbiter import ReadArbiter
-from cpt.hw.bus.read_master import MAX_OUTSTANDING
 from cpt.hw.contract import CONTRACT_HASH, ArrayConfig, Counter, Error, register
 from cpt.hw.contract.config import BEAT_BYTES
+from cpt.hw.contract.machine import MACHINE
 from cpt.hw.contract.regs import MAGIC
 from cpt.hw.control.control import Control
 from cpt.hw.control.counters import Counters
@@ -68,7 +68,7 @@ class Accelerator(wiring.Component):
             "collector": Collector(config),
             "results": ResultBuffer(config),
             "drain": Drain(config),
-            "arbiter": ReadArbiter(2 * MAX_OUTSTANDING),
+            "arbiter": ReadArbiter(2 * MACHINE.outstanding_bursts),
             "counters": Counters(),
             "watchdog": Watchdog(),
         }

@@ -10,7 +10,7 @@ from amaranth.utils import bits_for
 from cpt.hw.contract import FORMATS, ArrayConfig, Opcode
 from cpt.hw.contract.config import ACC_BITS, MAX_BITS
 from cpt.hw.contract.isa import INSTRUCTION_BYTES
-from cpt.hw.contract.layout import SUM_ROWS
+from cpt.hw.contract.layout import result_rows as result_rows
 
 INSTRUCTION_BITS = 8 * INSTRUCTION_BYTES
 BITS_WIDTH = bits_for(MAX_BITS)
@@ -101,11 +101,6 @@ def step_layout(config: ArrayConfig) -> data.StructLayout:
             "collect": COLLECT,
         }
     )
-
-
-def result_rows(config: ArrayConfig) -> int:
-    """Rows of a result tile: array rows, column sums."""
-    return config.rows + SUM_ROWS
 
 
 def result_row(config: ArrayConfig) -> data.ArrayLayout:

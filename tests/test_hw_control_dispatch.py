@@ -10,7 +10,8 @@ import pytest
 from hw_streams import SMALL, simulate, stream_get, stream_put
 
 from cpt.hw.contract import Opcode, encode
-from cpt.hw.control.dispatch import QUEUE_INSTRUCTIONS, Dispatch
+from cpt.hw.contract.machine import MACHINE
+from cpt.hw.control.dispatch import Dispatch
 
 SLOT_VALUES = {1: (3, 0), 2: (5, 1), 3: (16, 0), 4: (1, 1), 9: (0, 0), 10: (17, 0)}
 """Bits and sign of the slots that the tests name."""
@@ -155,12 +156,12 @@ def test_the_largest_allowed_is_not_a_fault(instruction: int) -> None:
 
 def test_a_full_queue_stops_dispatch_until_its_engine_takes_one() -> None:
     block = Dispatch(SMALL)
-    words = [word(Opcode.LOAD_A, base=8 * n) for n in range(QUEUE_INSTRUCTIONS + 3)]
+    words = [word(Opcode.LOAD_A, base=8 * n) for n in range(MACHINE.queue_instructions + 3)]
     count = [0]
 
     async def get(ctx: Any) -> None:
         await ctx.tick().repeat(80)
-        assert count[0] == QUEUE_INSTRUCTIONS
+        assert count[0] == MACHINE.queue_instructions
         loads = await stream_get(ctx, block.load_a, len(words), random.Random(2), 0.3)
         assert [load.base for load in loads] == [8 * n for n in range(len(words))]
 

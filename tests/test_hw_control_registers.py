@@ -10,7 +10,7 @@ from hw_streams import simulate
 
 from cpt.hw.contract import REGISTERS, register, slot_offset
 from cpt.hw.contract.config import SLOTS
-from cpt.hw.control.registers import KEPT, LOCKED, PLAIN, RegisterFile
+from cpt.hw.control.registers import PLAIN, RegisterFile
 
 
 async def write(ctx: Any, bus: Any, offset: int, value: int, strobe: int = 0xF, skew: int = 0) -> None:
@@ -162,7 +162,7 @@ def test_slots_hold_bits_and_sign_for_every_reader() -> None:
 def test_slots_and_ring_registers_are_locked_while_busy_and_flag_the_write() -> None:
     block = RegisterFile()
     flagged = [0]
-    places = [slot_offset(7), *(register(name).offset for name in LOCKED)]
+    places = [slot_offset(7), *(item.offset for item in PLAIN if item.locked)]
 
     async def watch(ctx: Any) -> None:
         for _ in range(100):
@@ -197,9 +197,7 @@ def test_soft_reset_keeps_slots_and_ring_geometry_only() -> None:
         await ctx.tick()
         ctx.set(block.soft_reset, 0)
         for item in written:
-            assert await read(ctx, block.bus, item.offset) == (3 if item.name in KEPT else item.reset), (
-                item.name
-            )
+            assert await read(ctx, block.bus, item.offset) == (3 if item.kept else item.reset), item.name
         assert await read(ctx, block.bus, slot_offset(4)) == 6
 
     simulate(block, bench)

@@ -9,7 +9,8 @@ import pytest
 from hw_memory import ReadMemory
 from hw_streams import simulate, stream_get
 
-from cpt.hw.control.ring import PREFETCH_INSTRUCTIONS, Ring
+from cpt.hw.contract.machine import MACHINE
+from cpt.hw.control.ring import Ring
 
 BASE = 0x7000
 
@@ -61,7 +62,7 @@ def test_it_reads_ahead_no_further_than_it_has_room() -> None:
         ctx.set(block.log2, 5)
         ctx.set(block.tail, 30)
         await ctx.tick().repeat(100)
-        assert ctx.get(block.head) == PREFETCH_INSTRUCTIONS
+        assert ctx.get(block.head) == MACHINE.prefetch_instructions
         assert not ctx.get(block.idle)
         done.append(True)
 

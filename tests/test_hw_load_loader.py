@@ -9,9 +9,8 @@ import pytest
 from hw_memory import ReadMemory
 from hw_streams import SMALL, simulate, stream_put
 
-from cpt.hw.bus.read_master import MAX_OUTSTANDING
+from cpt.hw.contract.machine import MACHINE
 from cpt.hw.load.loader import Loader
-from cpt.hw.load.operand_buffer import HALVES
 
 GROUP_BYTES = {operand: SMALL.group_bytes(operand) for operand in "ab"}
 
@@ -91,7 +90,7 @@ def test_blocks_fill_alternating_halves_in_order(operand: str, stall: float) -> 
             while len(held) <= number:
                 await ctx.tick()
             await ctx.tick().repeat(rng.randint(0, 30))
-            assert len(held) <= number + HALVES, "a block overwrote one that was still in use"
+            assert len(held) <= number + MACHINE.halves, "a block overwrote one that was still in use"
             ctx.set(block.release, 1)
             await ctx.tick()
             ctx.set(block.release, 0)
@@ -102,9 +101,9 @@ def test_blocks_fill_alternating_halves_in_order(operand: str, stall: float) -> 
 
     simulate(block, put, watch, release, *memory.benches(lambda: bool(done)), watch=[block.ar])
     for number, (found, words) in enumerate(zip(held, blocks, strict=True)):
-        start = number % HALVES * half
+        start = number % MACHINE.halves * half
         assert found == {start + index: word for index, word in enumerate(words)}, f"block {number}"
-    assert memory.most_open <= MAX_OUTSTANDING
+    assert memory.most_open <= MACHINE.outstanding_bursts
 
 
 def test_a_beat_is_taken_every_cycle_across_planes_tiles_and_blocks() -> None:

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from hw_streams import simulate
 
-from cpt.hw.matrix.popcount import Popcount, popcount_latency_cycles
-from cpt.sim.fast.pipeline import popcount_cycles
+from cpt.hw.matrix.popcount import Popcount
 
 
 @pytest.mark.parametrize("word_bits", [1, 2, 8, 24, 48, 72, 144])
@@ -34,10 +33,3 @@ def test_ones_are_counted_in_every_cycle(word_bits: int) -> None:
     # The count of pair n stands after `latency_cycles` edges, the first of which is in iteration n.
     late = block.latency_cycles - 1
     assert counts[late : late + len(pairs)] == [bin(a & b).count("1") for a, b in pairs]
-
-
-def test_the_fast_model_knows_the_latency_of_every_width() -> None:
-    widths = range(8, 513, 8)
-    assert [popcount_cycles(width) for width in widths] == [
-        popcount_latency_cycles(width) for width in widths
-    ]

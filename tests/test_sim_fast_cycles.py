@@ -7,12 +7,10 @@ import pytest
 
 from cpt.host.program import Gemm
 from cpt.hw.contract import ArrayConfig, Counter, OperandLayout, decode, preset
-from cpt.hw.matrix.popcount import popcount_latency_cycles
 from cpt.sim.backend import MEMORY_BASE, Backend
 from cpt.sim.bare import BareMachine
 from cpt.sim.fast import FastBackend
 from cpt.sim.fast.checks import decoded
-from cpt.sim.fast.pipeline import popcount_cycles
 from cpt.sim.fast.product import Precision
 from cpt.sim.fast.timing import Timekeeper, simulate
 from cpt.sim.memory import MEMORY_MODELS, memory_model
@@ -105,8 +103,3 @@ def test_timing_depends_on_the_slots() -> None:
     assert totals[0] < totals[1]
     signed = simulate(instructions, [Precision(3, True)] * 256, config, model)
     assert signed.counters[Counter.EXEC_BUSY] == (3 * 3 + 1) * 128, "a bubble per tile"
-
-
-@pytest.mark.parametrize("word_bits", [8, 48, 72, 144, 256])
-def test_population_count_is_as_deep_as_in_the_rtl(word_bits: int) -> None:
-    assert popcount_cycles(word_bits) == popcount_latency_cycles(word_bits)

@@ -5,6 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from cpt.hw.contract.config import BEAT_BYTES, BURST_BEATS
+from cpt.hw.contract.machine import MACHINE
 from cpt.hw.layouts import ADDRESS, RUN, RUN_BEATS_WIDTH
 
 _BEAT_BITS = (BEAT_BYTES - 1).bit_length()
@@ -29,7 +30,7 @@ class BurstGenerator(wiring.Component):
     Latency two cycles from run to burst, one burst per cycle.
     """
 
-    latency_cycles = 2
+    latency_cycles = MACHINE.generator_cycles
 
     runs: In(stream.Signature(RUN))
     bursts: Out(stream.Signature(ADDRESS))

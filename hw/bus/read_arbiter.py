@@ -5,6 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from cpt.hw.bus.axi import READ_STREAMS
+from cpt.hw.contract.machine import MACHINE
 from cpt.hw.control.queue import Queue
 from cpt.hw.layouts import ADDRESS, READ_BEAT
 
@@ -19,7 +20,7 @@ class ReadArbiter(wiring.Component):
     Latency one cycle for addresses, none for data.
     """
 
-    latency_cycles = 1
+    latency_cycles = MACHINE.arbiter_cycles
 
     def __init__(self, max_outstanding: int):
         self.max_outstanding = max_outstanding

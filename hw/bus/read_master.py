@@ -7,10 +7,8 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from cpt.hw.bus.axi import MASTER_STATE, READ_STREAMS
 from cpt.hw.bus.burst import BurstGenerator
 from cpt.hw.bus.outstanding import Outstanding
+from cpt.hw.contract.machine import MACHINE
 from cpt.hw.layouts import RUN
-
-MAX_OUTSTANDING = 8
-"""Bursts in flight per master; what an HP port of the Zynq accepts."""
 
 
 class ReadMaster(wiring.Component):
@@ -24,7 +22,7 @@ class ReadMaster(wiring.Component):
     in flight; ``quiet``: nothing is in flight.
     """
 
-    def __init__(self, max_outstanding: int = MAX_OUTSTANDING):
+    def __init__(self, max_outstanding: int = MACHINE.outstanding_bursts):
         self.max_outstanding = max_outstanding
         super().__init__(
             {

@@ -7,8 +7,8 @@ from amaranth.lib.wiring import In, connect, flipped
 from cpt.hw.bus.axi import MASTER_STATE, WRITE_STREAMS
 from cpt.hw.bus.burst import BurstGenerator
 from cpt.hw.bus.outstanding import Outstanding
-from cpt.hw.bus.read_master import MAX_OUTSTANDING
 from cpt.hw.contract.config import BURST_BEATS
+from cpt.hw.contract.machine import MACHINE
 from cpt.hw.control.queue import Queue
 from cpt.hw.layouts import RUN
 
@@ -29,7 +29,7 @@ class WriteMaster(wiring.Component):
     ``quiet``: nothing unanswered.
     """
 
-    def __init__(self, max_outstanding: int = MAX_OUTSTANDING):
+    def __init__(self, max_outstanding: int = MACHINE.outstanding_bursts):
         self.max_outstanding = max_outstanding
         super().__init__(
             {

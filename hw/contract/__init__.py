@@ -5,10 +5,11 @@ hardware handoff are all derived from this package, so that no two of them can d
 """
 
 from cpt.hw.contract.config import PRESETS, ArrayConfig, ContractError, preset
+from cpt.hw.contract.digest import CONTRACT_HASH
 from cpt.hw.contract.isa import FORMATS, Format, Instruction, InstructionField, Opcode, decode, encode
 from cpt.hw.contract.layout import OperandLayout, ResultLayout, k_log2, result_bytes
+from cpt.hw.contract.machine import MACHINE, Machine
 from cpt.hw.contract.regs import (
-    CONTRACT_HASH,
     REGISTERS,
     Counter,
     Error,
@@ -21,6 +22,7 @@ from cpt.hw.contract.regs import (
 __all__ = [
     "CONTRACT_HASH",
     "FORMATS",
+    "MACHINE",
     "PRESETS",
     "REGISTERS",
     "ArrayConfig",
@@ -30,6 +32,7 @@ __all__ = [
     "Format",
     "Instruction",
     "InstructionField",
+    "Machine",
     "Opcode",
     "OperandLayout",
     "Register",

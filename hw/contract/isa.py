@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from cpt.hw.contract.config import SLOTS, require
 
 INSTRUCTION_BYTES = 32
-_SLOT_BITS = (SLOTS - 1).bit_length()
+_SLOT_BITS = SLOTS.bit_length() - 1
 
 
 class Opcode(enum.IntEnum):
@@ -39,7 +39,7 @@ class InstructionField:
     offset: int
     width: int
     doc: str
-    minimum: int = 0
+    minimum: int
 
     @property
     def maximum(self) -> int:

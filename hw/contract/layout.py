@@ -19,6 +19,11 @@ SUM_ROWS = 1
 """Rows a result tile may carry beyond the array's: the column sums."""
 
 
+def result_rows(config: ArrayConfig) -> int:
+    """Rows of a result tile at most: array rows and sums."""
+    return config.rows + SUM_ROWS
+
+
 def k_log2(k: int) -> int:
     """ceil(log2(k)): bits by which a sum of ``k`` products outgrows one product."""
     require(k >= 1, f"K is {k}; allowed: at least 1")
@@ -118,7 +123,7 @@ class ResultLayout:
     def tile_stride(self) -> int:
         """Bytes kept per tile: all rows and the column sums at the widest result."""
         widest = result_bytes(self.max_bits_a, self.max_bits_b, k_log2(self.k))
-        return (self.config.rows + SUM_ROWS) * widest * self.config.cols
+        return result_rows(self.config) * widest * self.config.cols
 
     @property
     def block_stride(self) -> int:

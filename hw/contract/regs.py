@@ -1,12 +1,9 @@
-"""The AXI4-Lite register map as data, and the hash that ties a bitstream to this description."""
+"""The AXI4-Lite register map as data: registers, sticky errors, performance counters, precision slots."""
 
 import enum
-import hashlib
-import json
 from dataclasses import dataclass
 
-from cpt.hw.contract.config import ACC_BITS, BEAT_BYTES, BURST_BEATS, MAX_BITS, SLOTS, require
-from cpt.hw.contract.isa import FORMATS, INSTRUCTION_BYTES
+from cpt.hw.contract.config import ACC_BITS, MAX_BITS, SLOTS, require
 
 MAGIC = 0x43505431
 """``"CPT1"``, the first thing a driver reads."""
@@ -37,7 +34,7 @@ ERROR_DOCS = {
     Error.AXI_READ: "a read returned an error response",
     Error.AXI_WRITE: "a write returned an error response",
     Error.WATCHDOG: "no progress for WATCHDOG cycles while busy",
-    Error.BUSY_WRITE: "a precision slot or ring register was written while busy; the write was ignored",
+    Error.BUSY_WRITE: "a locked register was written while busy; the write was ignored",
 }
 
 
@@ -90,6 +87,10 @@ class Register:
     doc: str
     fields: tuple[RegisterField, ...] = ()
     reset: int = 0
+    locked: bool = False
+    """Written while the machine is busy, it keeps its value and ``busy_write`` is set."""
+    kept: bool = False
+    """A soft reset leaves its value as it is."""
 
     @property
     def mask(self) -> int:
@@ -105,6 +106,14 @@ class Register:
                 return item
         raise KeyError(f"{self.name} has no field {name}")
 
+    def pack(self, **values: int) -> int:
+        """The word whose fields hold ``values``; fields not named are zero."""
+        return sum(int(value) << self.field(name).offset for name, value in values.items())
+
+    def unpack(self, word: int) -> dict[str, int]:
+        """What every field of ``word`` holds, by name."""
+        return {item.name: word >> item.offset & ((1 << item.width) - 1) for item in self.fields}
+
 
 def _flags(names: dict[str, str]) -> tuple[RegisterField, ...]:
     return tuple(RegisterField(name, bit, 1, doc) for bit, (name, doc) in enumerate(names.items()))
@@ -117,10 +126,10 @@ _ERROR_FIELDS = tuple(
 _IRQ_FIELDS = _flags({"done": "An END instruction completed.", "error": "A sticky error was set."})
 
 _SINGLE = (
-    Register("MAGIC", 0x000, "ro", "Identifies the accelerator.", reset=MAGIC),
-    Register("CONTRACT_LO", 0x004, "ro", "Low half of the contract hash."),
-    Register("CONTRACT_HI", 0x008, "ro", "High half of the contract hash."),
-    Register("BUILD_ID", 0x00C, "ro", "Number given when the hardware was generated."),
+    Register("MAGIC", 0x000, "ro", "Identifies the accelerator.", reset=MAGIC, kept=True),
+    Register("CONTRACT_LO", 0x004, "ro", "Low half of the contract hash.", kept=True),
+    Register("CONTRACT_HI", 0x008, "ro", "High half of the contract hash.", kept=True),
+    Register("BUILD_ID", 0x00C, "ro", "Number given when the hardware was generated.", kept=True),
     Register(
         "SHAPE",
         0x010,
@@ -131,6 +140,7 @@ _SINGLE = (
             RegisterField("cols", 8, 8, "Array columns."),
             RegisterField("word_bits", 16, 16, "Bits of K per step."),
         ),
+        kept=True,
     ),
     Register(
         "DEPTH",
@@ -141,6 +151,7 @@ _SINGLE = (
             RegisterField("a_depth_words", 0, 16, "Words per array row."),
             RegisterField("b_depth_words", 16, 16, "Words per array column."),
         ),
+        kept=True,
     ),
     Register(
         "CONTROL",
@@ -149,7 +160,7 @@ _SINGLE = (
         "Commands.",
         _flags(
             {
-                "soft_reset": "Stop, let outstanding transfers finish, forget all but slots and ring base.",
+                "soft_reset": "Stop, let outstanding transfers finish, forget all but kept registers.",
                 "clear_counters": "Set all performance counters to zero.",
             }
         ),
@@ -172,13 +183,22 @@ _SINGLE = (
     Register("ERROR_INDEX", 0x02C, "ro", "Ring index of the last instruction dispatched before the halt."),
     Register("IRQ_ENABLE", 0x030, "rw", "Which events drive the interrupt line.", _IRQ_FIELDS),
     Register("IRQ_STATUS", 0x034, "w1c", "Which events have happened.", _IRQ_FIELDS),
-    Register("RING_BASE", 0x040, "rw", "Byte address of the command ring; a multiple of 4096."),
+    Register(
+        "RING_BASE",
+        0x040,
+        "rw",
+        "Byte address of the command ring; a multiple of 4096.",
+        locked=True,
+        kept=True,
+    ),
     Register(
         "RING_LOG2",
         0x044,
         "rw",
         "log2 of the ring's number of instructions.",
         (RegisterField("value", 0, 5, f"0..{RING_LOG2_MAX}."),),
+        locked=True,
+        kept=True,
     ),
     Register("RING_HEAD", 0x048, "ro", "Instructions fetched since reset, modulo 2**32."),
     Register(
@@ -186,7 +206,7 @@ _SINGLE = (
         0x04C,
         "rw",
         "Doorbell: instructions placed in the ring since reset, modulo 2**32. The machine runs until head "
-        "equals tail. The only ring register that may be written while busy.",
+        "equals tail.",
     ),
     Register("DONE_TAG", 0x050, "ro", "Tag of the last END completed."),
     Register(
@@ -211,7 +231,15 @@ SLOT_FIELDS = (
 )
 
 _SLOTS = tuple(
-    Register(f"SLOT_{index}", SLOT_BASE + 4 * index, "rw", f"Precision slot {index}.", SLOT_FIELDS)
+    Register(
+        f"SLOT_{index}",
+        SLOT_BASE + 4 * index,
+        "rw",
+        f"Precision slot {index}.",
+        SLOT_FIELDS,
+        locked=True,
+        kept=True,
+    )
     for index in range(SLOTS)
 )
 
@@ -229,30 +257,3 @@ def slot_offset(index: int) -> int:
     """Byte offset of precision slot ``index``."""
     require(0 <= index < SLOTS, f"slot is {index}; allowed: 0..{SLOTS - 1}")
     return SLOT_BASE + 4 * index
-
-
-def _canonical() -> str:
-    """What hardware and software must agree on, without its wording."""
-    return json.dumps(
-        {
-            "limits": [MAX_BITS, ACC_BITS, BEAT_BYTES, BURST_BEATS, SLOTS, INSTRUCTION_BYTES, MAGIC],
-            "instructions": [
-                [
-                    form.opcode.name,
-                    int(form.opcode),
-                    [[f.name, f.offset, f.width, f.minimum] for f in form.fields],
-                ]
-                for form in FORMATS.values()
-            ],
-            "registers": [
-                [r.name, r.offset, r.access, [[f.name, f.offset, f.width] for f in r.fields]]
-                for r in REGISTERS
-            ],
-            "layout": "operand [tile][plane][kstep][lane][bit]; result [row, col sums][byte][col]",
-        },
-        separators=(",", ":"),
-    )
-
-
-CONTRACT_HASH: int = int.from_bytes(hashlib.sha256(_canonical().encode()).digest()[:8], "little")
-"""64 bits that change whenever an instruction, a register or a layout does."""

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from cpt.hw.contract import FORMATS, ArrayConfig, Opcode
 from cpt.hw.contract.config import ACC_BITS, MAX_BITS, SLOTS
+from cpt.hw.contract.machine import MACHINE
 from cpt.hw.contract.regs import RING_LOG2_MAX
 from cpt.hw.control.queue import Queue
 from cpt.hw.layouts import (
@@ -16,9 +17,6 @@ from cpt.hw.layouts import (
     instruction_layout,
     load_command,
 )
-
-QUEUE_INSTRUCTIONS = 4
-"""Decoded instructions waiting for each engine, beside the one it is working on."""
 
 FAULTS = data.StructLayout({"illegal_opcode": 1, "bad_slot": 1, "operand_overflow": 1, "result_width": 1})
 """What an instruction can be refused for."""
@@ -38,7 +36,7 @@ class Dispatch(wiring.Component):
     queues.
     """
 
-    cycles_per_instruction = 6
+    cycles_per_instruction = MACHINE.dispatch_cycles
 
     def __init__(self, config: ArrayConfig):
         self.config = config
@@ -135,7 +133,7 @@ class Dispatch(wiring.Component):
             (Opcode.EXEC, self.execute),
             (Opcode.DRAIN, self.drain),
         ):
-            queue = Queue(port.payload.shape(), QUEUE_INSTRUCTIONS)
+            queue = Queue(port.payload.shape(), MACHINE.queue_instructions)
             m.submodules[f"queue_{op.name.lower()}"] = queues[op] = queue
             connect(m, queue.o, flipped(port))
             for item in FORMATS[op].fields:

@@ -5,6 +5,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
+from cpt.hw.contract.machine import MACHINE
+
 
 class Queue(wiring.Component):
     """First-in first-out queue.
@@ -14,7 +16,7 @@ class Queue(wiring.Component):
     Latency one cycle, one transfer per cycle on each side.
     """
 
-    latency_cycles = 1
+    latency_cycles = MACHINE.queue_cycles
 
     def __init__(self, shape, depth: int):
         self._shape, self._depth = shape, depth

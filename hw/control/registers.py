@@ -15,10 +15,6 @@ from cpt.hw.layouts import SLOT
 
 PLAIN = tuple(item for item in REGISTERS if not item.name.startswith("SLOT_"))
 """All registers but the slots, which are a memory."""
-LOCKED = ("RING_BASE", "RING_LOG2")
-"""Written while busy, these are ignored and flagged, and so are the slots."""
-KEPT = ("RING_BASE", "RING_LOG2")
-"""What soft reset keeps, beside the slots."""
 
 GATHERED = 12
 """Registers that meet in one step of a read: two LUTs deep."""
@@ -29,9 +25,9 @@ class RegisterFile(wiring.Component):
 
     Members: ``bus`` (AXI4-Lite slave); ``values``: by register name in lower case, what ``ro`` registers
     read; ``events``: bits that set a ``w1c`` register; ``state``: contents of ``rw`` and ``w1c`` registers;
-    ``commands``: bits written to ``w1s`` registers, for one cycle; ``busy``: slots and ring registers are
-    locked; ``busy_write``: such a write was refused; ``soft_reset``: everything but slots and ring geometry
-    returns to its reset value; ``slot_a_addr`` and, a cycle later, ``slot_a``; the same for b.
+    ``commands``: bits written to ``w1s`` registers, for one cycle; ``busy``: locked registers, the slots
+    among them, refuse writes; ``busy_write``: one was refused; ``soft_reset``: every register that is not
+    kept returns to its reset value; ``slot_a_addr`` and, a cycle later, ``slot_a``; the same for b.
     Both answer as ``docs/machine.md`` says, one write and one read at a time; a ready is a register that says
     that nothing is held, whatever the valids say. ``busy`` is looked at a cycle late.
     """
@@ -107,7 +103,7 @@ class RegisterFile(wiring.Component):
             name, here = item.name.lower(), word == item.offset >> 2
             if item.access == "ro":
                 continue
-            selected = (selects_locked if item.name in LOCKED else selects)(name, here)
+            selected = (selects_locked if item.locked else selects)(name, here)
             if item.access == "w1s":
                 m.d.comb += getattr(self.commands, name).eq(Mux(selected, written & item.mask, 0))
                 continue
@@ -121,7 +117,7 @@ class RegisterFile(wiring.Component):
                     place = slice(8 * lane, 8 * (lane + 1))
                     with m.If(selected & strobes[lane]):
                         m.d.sync += state[place].eq(data[place] & (item.mask >> 8 * lane & 0xFF))
-            if item.name not in KEPT:
+            if not item.kept:
                 with m.If(self.soft_reset):
                     m.d.sync += state.eq(item.reset)
 

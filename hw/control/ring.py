@@ -6,17 +6,11 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from cpt.hw.bus.axi import MASTER_STATE, READ_STREAMS
 from cpt.hw.bus.read_master import ReadMaster
-from cpt.hw.contract.config import BEAT_BYTES, BURST_BEATS
 from cpt.hw.contract.isa import INSTRUCTION_BYTES
+from cpt.hw.contract.machine import FETCH_INSTRUCTIONS, INSTRUCTION_BEATS, MACHINE
 from cpt.hw.contract.regs import RING_LOG2_MAX
 from cpt.hw.control.queue import Queue
 from cpt.hw.layouts import INSTRUCTION_BITS
-
-INSTRUCTION_BEATS = INSTRUCTION_BYTES // BEAT_BYTES
-FETCH_INSTRUCTIONS = BURST_BEATS // INSTRUCTION_BEATS
-"""Most instructions read in one burst."""
-PREFETCH_INSTRUCTIONS = 2 * FETCH_INSTRUCTIONS
-"""Instructions read ahead of dispatch."""
 
 
 class Ring(wiring.Component):
@@ -44,13 +38,13 @@ class Ring(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.master = master = ReadMaster()
-        m.submodules.queue = queue = Queue(INSTRUCTION_BITS, PREFETCH_INSTRUCTIONS)
+        m.submodules.queue = queue = Queue(INSTRUCTION_BITS, MACHINE.prefetch_instructions)
         connect(m, master.ar, flipped(self.ar))
         connect(m, flipped(self.r), master.r)
         connect(m, queue.o, flipped(self.instructions))
 
         requested = Signal(32)
-        held = Signal(range(PREFETCH_INSTRUCTIONS + 1))
+        held = Signal(range(MACHINE.prefetch_instructions + 1))
         """Requested and not yet handed on."""
         available, aligned, count = (
             Signal(32),
@@ -65,7 +59,9 @@ class Ring(wiring.Component):
             available.eq(self.tail - requested),
             aligned.eq(burst_mask + 1 - (requested & burst_mask)),
             count.eq(Mux(available < aligned, available, aligned)),
-            master.runs.valid.eq((available != 0) & (held <= PREFETCH_INSTRUCTIONS - FETCH_INSTRUCTIONS)),
+            master.runs.valid.eq(
+                (available != 0) & (held <= MACHINE.prefetch_instructions - FETCH_INSTRUCTIONS)
+            ),
             master.runs.payload.addr.eq(
                 self.base + ((requested & self.mask) << (INSTRUCTION_BYTES - 1).bit_length())
             ),

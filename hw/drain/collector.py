@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.machine import MACHINE, collector_latency_cycles
 from cpt.hw.layouts import COLLECT, result_row, result_rows
 
 
@@ -21,8 +22,8 @@ class Collector(wiring.Component):
     def __init__(self, config: ArrayConfig):
         self.config = config
         self.rows = result_rows(config)
-        self.latency_cycles = self.rows + 1
-        address, row = range(2 * self.rows), result_row(config)
+        self.latency_cycles = collector_latency_cycles(config)
+        address, row = range(MACHINE.result_tiles * self.rows), result_row(config)
         super().__init__(
             {
                 "captured": In(1),

@@ -7,8 +7,8 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from cpt.hw.bus.axi import MASTER_STATE, WRITE_STREAMS
 from cpt.hw.bus.write_master import WriteMaster
 from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.machine import MACHINE
 from cpt.hw.control.queue import Queue
-from cpt.hw.drain.result_buffer import TILES
 from cpt.hw.drain.serialiser import Serialiser
 from cpt.hw.drain.tile_walker import TileWalker
 from cpt.hw.layouts import RESULT_TILE, drain_command, result_row, result_rows
@@ -30,7 +30,7 @@ class Drain(wiring.Component):
                 "complete": In(1),
                 "tile_free": Out(1),
                 "drain_en": Out(1),
-                "drain_addr": Out(range(TILES * result_rows(config))),
+                "drain_addr": Out(range(MACHINE.result_tiles * result_rows(config))),
                 "drain_row": In(result_row(config)),
                 **WRITE_STREAMS,
                 **MASTER_STATE,
@@ -40,7 +40,7 @@ class Drain(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.walker = walker = TileWalker(self.config)
-        m.submodules.tiles = tiles = Queue(RESULT_TILE, TILES)
+        m.submodules.tiles = tiles = Queue(RESULT_TILE, MACHINE.result_tiles)
         m.submodules.serialiser = serialiser = Serialiser(self.config)
         m.submodules.master = master = WriteMaster()
         connect(m, flipped(self.commands), walker.commands)

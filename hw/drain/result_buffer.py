@@ -6,9 +6,8 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.machine import MACHINE
 from cpt.hw.layouts import result_row, result_rows
-
-TILES = 2
 
 
 class ResultBuffer(wiring.Component):
@@ -18,11 +17,11 @@ class ResultBuffer(wiring.Component):
     ``en`` is low.
     """
 
-    latency_cycles = 1
+    latency_cycles = MACHINE.result_buffer_cycles
 
     def __init__(self, config: ArrayConfig):
         self.config = config
-        self.depth_rows = TILES * result_rows(config)
+        self.depth_rows = MACHINE.result_tiles * result_rows(config)
         address, row = range(self.depth_rows), result_row(config)
         super().__init__(
             {

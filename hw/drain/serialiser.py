@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import ACC_BITS, BEAT_BYTES
-from cpt.hw.drain.result_buffer import TILES
+from cpt.hw.contract.machine import MACHINE
 from cpt.hw.layouts import RESULT_TILE, result_row, result_rows
 
 
@@ -18,7 +18,7 @@ class Serialiser(wiring.Component):
     A beat per cycle; two cycles from a tile to its first beat.
     """
 
-    latency_cycles = 2
+    latency_cycles = MACHINE.serialiser_cycles
 
     def __init__(self, config: ArrayConfig):
         self.config = config
@@ -27,7 +27,7 @@ class Serialiser(wiring.Component):
             {
                 "tiles": In(stream.Signature(RESULT_TILE)),
                 "drain_en": Out(1),
-                "drain_addr": Out(range(TILES * self.rows)),
+                "drain_addr": Out(range(MACHINE.result_tiles * self.rows)),
                 "drain_row": In(result_row(config)),
                 "beats": Out(stream.Signature(64)),
                 "tile_free": Out(1),

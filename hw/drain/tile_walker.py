@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import BEAT_BYTES
-from cpt.hw.drain.result_buffer import TILES
+from cpt.hw.contract.machine import MACHINE
 from cpt.hw.layouts import RESULT_TILE, RUN, drain_command, result_rows
 
 
@@ -35,7 +35,7 @@ class TileWalker(wiring.Component):
         m = Module()
         command = Signal(drain_command())
         active = Signal()
-        waiting = Signal(range(TILES + 1))
+        waiting = Signal(range(MACHINE.result_tiles + 1))
         first_tile = Signal()
         tiles_left, blocks_left = Signal.like(command.tiles), Signal.like(command.blocks)
         tile_addr, block_addr = Signal(32), Signal(32)

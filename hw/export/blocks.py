@@ -6,9 +6,10 @@ from amaranth.lib import wiring
 
 from cpt.hw.bus.burst import BurstGenerator
 from cpt.hw.bus.read_arbiter import ReadArbiter
-from cpt.hw.bus.read_master import MAX_OUTSTANDING, ReadMaster
+from cpt.hw.bus.read_master import ReadMaster
 from cpt.hw.bus.write_master import WriteMaster
 from cpt.hw.contract import ArrayConfig, ContractError
+from cpt.hw.contract.machine import MACHINE
 from cpt.hw.control.control import Control
 from cpt.hw.control.counters import Counters
 from cpt.hw.control.dispatch import Dispatch
@@ -35,7 +36,7 @@ from cpt.hw.matrix.unit import Unit, result_bits
 ROOMS: dict[str, dict[str, Callable[[ArrayConfig], wiring.Component]]] = {
     "bus": {
         "burst": lambda config: BurstGenerator(),
-        "read_arbiter": lambda config: ReadArbiter(2 * MAX_OUTSTANDING),
+        "read_arbiter": lambda config: ReadArbiter(2 * MACHINE.outstanding_bursts),
         "read_master": lambda config: ReadMaster(),
         "write_master": lambda config: WriteMaster(),
     },

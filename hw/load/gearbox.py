@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from cpt.hw.contract.config import BEAT_BYTES
+from cpt.hw.contract.machine import MACHINE
 
 
 class Gearbox(wiring.Component):
@@ -17,7 +18,7 @@ class Gearbox(wiring.Component):
     Latency one cycle after the last beat of a group.
     """
 
-    latency_cycles = 1
+    latency_cycles = MACHINE.gearbox_cycles
 
     def __init__(self, lanes: int, word_bits: int):
         self.lanes, self.word_bits = lanes, word_bits

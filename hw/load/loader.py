@@ -7,10 +7,10 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from cpt.hw.bus.axi import MASTER_STATE, READ_STREAMS
 from cpt.hw.bus.read_master import ReadMaster
 from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.machine import MACHINE
 from cpt.hw.control.queue import Queue
 from cpt.hw.layouts import load_command
 from cpt.hw.load.gearbox import Gearbox
-from cpt.hw.load.operand_buffer import HALVES
 from cpt.hw.load.walker import Walker
 
 
@@ -35,7 +35,7 @@ class Loader(wiring.Component):
                 "commands": In(stream.Signature(self._command)),
                 **READ_STREAMS,
                 "write_en": Out(1),
-                "write_addr": Out(range(HALVES * half)),
+                "write_addr": Out(range(MACHINE.halves * half)),
                 "write_words": Out(config.word_bits).array(lanes),
                 "loaded": Out(1),
                 "release": In(1),
@@ -49,7 +49,7 @@ class Loader(wiring.Component):
         m.submodules.walker = walker = Walker(config, operand)
         m.submodules.master = master = ReadMaster()
         m.submodules.gearbox = gearbox = Gearbox(config.lanes(operand), config.word_bits)
-        m.submodules.blocks = blocks = Queue(self._command.members["block_words"], HALVES)
+        m.submodules.blocks = blocks = Queue(self._command.members["block_words"], MACHINE.halves)
 
         connect(m, flipped(self.commands), walker.commands)
         connect(m, walker.runs, master.runs)

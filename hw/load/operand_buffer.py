@@ -5,8 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-HALVES = 2
-"""Blocks a buffer holds: one in use, one arriving."""
+from cpt.hw.contract.machine import MACHINE
 
 
 class OperandBuffer(wiring.Component):
@@ -17,7 +16,7 @@ class OperandBuffer(wiring.Component):
     Read latency two cycles: the memory and its output register.
     """
 
-    latency_cycles = 2
+    latency_cycles = MACHINE.operand_buffer_cycles
 
     def __init__(self, lanes: int, word_bits: int, depth_words: int):
         self.lanes, self.word_bits, self.depth_words = lanes, word_bits, depth_words

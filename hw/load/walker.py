@@ -6,8 +6,8 @@ from amaranth.lib.wiring import In, Out
 
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import BEAT_BYTES
+from cpt.hw.contract.machine import MACHINE
 from cpt.hw.layouts import RUN, load_command
-from cpt.hw.load.operand_buffer import HALVES
 
 
 class Walker(wiring.Component):
@@ -40,7 +40,7 @@ class Walker(wiring.Component):
         active = Signal()
         held = Signal()
         """The current block owns a half."""
-        free_halves = Signal(range(HALVES + 1), init=HALVES)
+        free_halves = Signal(range(MACHINE.halves + 1), init=MACHINE.halves)
 
         planes_left = Signal.like(command.bits)
         tiles_left = Signal.like(command.tiles)

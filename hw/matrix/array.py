@@ -5,9 +5,9 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.machine import MACHINE, accumulate_latency_cycles, array_latency_cycles
 from cpt.hw.layouts import COLLECT, result_row, result_rows, step_layout
 from cpt.hw.matrix.dot_product import DotProductUnit, dot_product_instance, dot_product_signature
-from cpt.hw.matrix.popcount import popcount_latency_cycles
 
 
 class Array(wiring.Component):
@@ -21,16 +21,15 @@ class Array(wiring.Component):
     next capture; ``row_index``, ``row``: one row of the captured results, combinational.
     """
 
-    OPERAND_LATENCY = 2
+    OPERAND_LATENCY = MACHINE.operand_buffer_cycles
 
     def __init__(self, config: ArrayConfig, *, inline: bool):
         self.config = config
         self._inline = inline
         self._step = step_layout(config)
-        count = popcount_latency_cycles(config.word_bits)
-        self.flag_latency_cycles = self.OPERAND_LATENCY + count
+        self.flag_latency_cycles = accumulate_latency_cycles(config)
         """Cycles from ``step`` to the accumulation."""
-        self.latency_cycles = self.flag_latency_cycles + 1
+        self.latency_cycles = array_latency_cycles(config)
         """Cycles from ``step`` to ``captured``."""
         super().__init__(
             {

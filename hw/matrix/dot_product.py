@@ -5,7 +5,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from cpt.hw.contract.config import ACC_BITS
-from cpt.hw.matrix.popcount import Popcount, popcount_latency_cycles
+from cpt.hw.contract.machine import count_latency_cycles
+from cpt.hw.matrix.popcount import Popcount
 
 MODULE_NAME = "cpt_dot_product"
 
@@ -41,7 +42,7 @@ class DotProductUnit(wiring.Component):
 
     def __init__(self, word_bits: int):
         self.word_bits = word_bits
-        self.count_latency_cycles = popcount_latency_cycles(word_bits)
+        self.count_latency_cycles = count_latency_cycles(word_bits)
         super().__init__(dot_product_signature(word_bits))
 
     def elaborate(self, platform):

@@ -5,9 +5,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from cpt.hw.contract import ArrayConfig
-from cpt.hw.drain.result_buffer import TILES
+from cpt.hw.contract.machine import MACHINE
 from cpt.hw.layouts import exec_command, result_rows, step_layout
-from cpt.hw.load.operand_buffer import HALVES
 from cpt.hw.matrix.sequencer import Sequencer
 
 MAX_IN_FLIGHT = 7
@@ -55,10 +54,10 @@ class Executor(wiring.Component):
         connect(m, flipped(self.commands), sequencer.commands)
         step_in, step_out = sequencer.step, self.step
 
-        a_ready, b_ready = Signal(range(HALVES + 1)), Signal(range(HALVES + 1))
+        a_ready, b_ready = Signal(range(MACHINE.halves + 1)), Signal(range(MACHINE.halves + 1))
         a_half, b_half = Signal(), Signal()
-        free_tiles = Signal(range(TILES + 1), init=TILES)
-        open_tile = Signal(init=TILES - 1)
+        free_tiles = Signal(range(MACHINE.result_tiles + 1), init=MACHINE.result_tiles)
+        open_tile = Signal(init=MACHINE.result_tiles - 1)
         collect_wait = Signal(range(result_rows(config)))
         in_flight = Signal(range(MAX_IN_FLIGHT + 1))
 

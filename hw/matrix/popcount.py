@@ -5,25 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
-LEVELS_PER_STAGE = 3
-"""Full-adder levels between registers; about 3 LUTs deep, for 200 MHz."""
-
-
-def tree_levels(word_bits: int) -> int:
-    """Full-adder levels until at most two bits of every weight are left."""
-    heights, levels = [word_bits], 0
-    while max(heights) > 2:
-        carries = [height // 3 for height in heights]
-        heights = [
-            h - 2 * c + below for h, c, below in zip([*heights, 0], [*carries, 0], [0, *carries], strict=True)
-        ]
-        levels += 1
-    return levels
-
-
-def popcount_latency_cycles(word_bits: int) -> int:
-    """Cycles from a word to its count."""
-    return tree_levels(word_bits) // LEVELS_PER_STAGE + 1
+from cpt.hw.contract.machine import adder_levels, count_latency_cycles
 
 
 class Popcount(wiring.Component):
@@ -39,8 +21,8 @@ class Popcount(wiring.Component):
 
     def __init__(self, word_bits: int, latency_cycles: int | None = None):
         self.word_bits = word_bits
-        self.levels = tree_levels(word_bits)
-        self.latency_cycles = latency_cycles or popcount_latency_cycles(word_bits)
+        self.levels = adder_levels(word_bits)
+        self.latency_cycles = latency_cycles or count_latency_cycles(word_bits)
         super().__init__({"a": In(word_bits), "b": In(word_bits), "count": Out(bits_for(word_bits))})
 
     def elaborate(self, platform):

@@ -7,18 +7,14 @@ from amaranth.lib.wiring import In, Out
 
 from cpt.hw.contract import ArrayConfig, ContractError
 from cpt.hw.contract.config import ACC_BITS, MAX_BITS
-from cpt.hw.matrix.popcount import Popcount, popcount_latency_cycles
+from cpt.hw.contract.machine import count_latency_cycles
+from cpt.hw.matrix.popcount import Popcount
 
 MODULE_NAME = "cpt_matrix_unit"
 FORMS = ("portable",)
 """How the unit can be built: from operators, for simulators and any part."""
 CONTROLS = ("clear", "double", "count", "subtract", "capture")
 """What a unit is told with each pair of words; all low: nothing happens."""
-
-
-def count_latency_cycles(word_bits: int) -> int:
-    """Cycles from a pair of words to its count at the accumulator."""
-    return popcount_latency_cycles(word_bits)
 
 
 def result_bits(config: ArrayConfig) -> int:

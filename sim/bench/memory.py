@@ -8,11 +8,11 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
+from cpt.hw.contract.config import BEAT_BYTES, BURST_BEATS
 from cpt.hw.layouts import ADDRESS, READ_BEAT, WRITE_BEAT
 from cpt.sim.bench.core import Bench, Sink, Source, pack, unpack
 from cpt.sim.scoreboard import Mismatch
 
-BURST_BEATS = 16
 SLVERR = 2
 
 
@@ -20,7 +20,7 @@ def check_burst(name: str, address: int, beats: int) -> None:
     """Raise `Mismatch` unless a Zynq HP port accepts the burst."""
     if beats > BURST_BEATS:
         raise Mismatch(f"{name}: burst of {beats} beats; expected at most {BURST_BEATS}")
-    if address % 8 or address >> 12 != (address + 8 * beats - 1) >> 12:
+    if address % BEAT_BYTES or address >> 12 != (address + BEAT_BYTES * beats - 1) >> 12:
         raise Mismatch(f"{name}: burst at {address:#x} of {beats} beats; expected aligned and within 4 KB")
 
 

@@ -6,12 +6,11 @@ import random
 from collections import deque
 
 from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.machine import MACHINE
 from cpt.hw.layouts import result_rows
 from cpt.sim.bench.core import Bench
 from cpt.sim.bench.rows import random_row
 from cpt.sim.scoreboard import Mismatch
-
-TILES = 2
 
 
 class ResultTiles:
@@ -29,7 +28,7 @@ class ResultTiles:
         self.filled: deque[list[int]] = deque()
         """Rows of every tile filled, until the bench takes them."""
         self.freed = 0
-        self._memory = [0] * (TILES * self.rows)
+        self._memory = [0] * (MACHINE.result_tiles * self.rows)
         self._used = 0
         self._next = 0
         self._row = 0
@@ -42,7 +41,7 @@ class ResultTiles:
 
     def drive(self) -> None:
         """Fill a free tile, at random; hand out the row addressed before."""
-        fill = self.wanted > 0 and self._used < TILES and random.random() >= self.slow
+        fill = self.wanted > 0 and self._used < MACHINE.result_tiles and random.random() >= self.slow
         if fill:
             tile = [random_row(self.config) for _ in range(self.rows)]
             self._memory[self._next * self.rows : (self._next + 1) * self.rows] = tile

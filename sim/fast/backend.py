@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cpt.hw.contract import ArrayConfig, Counter, Error, Instruction, Opcode
+from cpt.hw.contract import ArrayConfig, Counter, Error, Instruction, Opcode, register
 from cpt.hw.contract.config import BEAT_BYTES
 from cpt.hw.contract.isa import INSTRUCTION_BYTES
 from cpt.sim.backend import MEMORY_BASE
@@ -20,8 +20,6 @@ from cpt.sim.faults import Faults
 from cpt.sim.memory import Channel, MemoryModel
 
 _COUNT = 1 << 32
-_LOCKED = ("RING_BASE", "RING_LOG2")
-"""Registers that, like the slots, may not be written while busy."""
 
 
 class _Batch:
@@ -105,7 +103,7 @@ class FastBackend:
         name = registers.name(offset)
         if name == "CONTROL":
             self._command(value)
-        elif self._running and (name.startswith("SLOT_") or name in _LOCKED):
+        elif self._running and name and register(name).locked:
             self._stop([Error.BUSY_WRITE])
         else:
             registers.write(offset, value)

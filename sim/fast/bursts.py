@@ -7,10 +7,7 @@ from functools import lru_cache
 from itertools import accumulate
 
 from cpt.hw.contract.config import BEAT_BYTES, BURST_BEATS
-
-BURST_BYTES = BEAT_BYTES * BURST_BEATS
-OUTSTANDING_BURSTS = 8
-"""Bursts a read or write master has in flight."""
+from cpt.hw.contract.machine import BURST_BYTES, MACHINE
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ def block_plan(
 
     ``residue`` and ``strides`` are bytes modulo `BURST_BYTES`; ``round_trip`` is the number of cycles from a
     burst's last beat to the first beat of the burst that takes its place, less one; ``in_flight`` of the
-    memory's, beside `OUTSTANDING_BURSTS` of the master's, may be on their way.
+    memory's, beside ``outstanding_bursts`` of the master's, may be on their way.
     """
     lengths: list[int] = []
     run: list[int] = []
@@ -66,7 +63,7 @@ def block_plan(
         tuple(accumulate(lengths)),
         len(run),
         counts[0] * counts[1] == 1,
-        _least_sum(lengths, min(in_flight, OUTSTANDING_BURSTS) - 1) >= round_trip,
+        _least_sum(lengths, min(in_flight, MACHINE.outstanding_bursts) - 1) >= round_trip,
     )
 
 

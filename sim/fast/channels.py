@@ -10,7 +10,7 @@ from heapq import heappop, heappush
 from math import lcm
 from typing import Protocol
 
-from cpt.sim.fast.bursts import OUTSTANDING_BURSTS
+from cpt.hw.contract.machine import MACHINE
 from cpt.sim.fast.pipeline import M0_ADDRESS_CYCLES
 from cpt.sim.memory import CHANNELS, Channel, MemoryModel
 
@@ -131,7 +131,7 @@ class Channels:
         """Add a burst of another master to the first read channel, in the order of addresses.
 
         It takes its place when its address goes out: behind the bursts that are out by then, of which the
-        channel's own master has at most `OUTSTANDING_BURSTS`.
+        channel's own master has at most ``outstanding_bursts``.
         """
         self._later.append(transfer)
 
@@ -158,7 +158,7 @@ class Channels:
             bursts += still_open if first else min(still_open, started)
         # What completed just now is not replaced yet.
         vacant = queue[0].open_bursts(0)[0] - queue[0].open_bursts(_REPLACE_CYCLES)[0]
-        return min(bursts, OUTSTANDING_BURSTS - vacant) + fetches >= self._max_outstanding
+        return min(bursts, MACHINE.outstanding_bursts - vacant) + fetches >= self._max_outstanding
 
     def _insert(self, transfer: Transfer) -> None:
         queue = self._queues[READ_0]
@@ -169,7 +169,7 @@ class Channels:
             transfer.ready += wait
             self._later.appendleft(transfer)
             return
-        cycle, allowed = transfer.address_cycle, OUTSTANDING_BURSTS
+        cycle, allowed = transfer.address_cycle, MACHINE.outstanding_bursts
         for index, other in enumerate(queue):
             if other.owner.__class__ is transfer.owner.__class__:
                 continue

@@ -6,26 +6,16 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from cpt.hw.contract import ArrayConfig, Opcode
-from cpt.hw.contract.config import BEAT_BYTES
-from cpt.hw.contract.isa import INSTRUCTION_BYTES
+from cpt.hw.contract.machine import FETCH_INSTRUCTIONS, INSTRUCTION_BEATS, MACHINE
 from cpt.sim.fast.channels import READ_0, READ_1, Channels, Transfer
 from cpt.sim.fast.draining import DrainEngine
 from cpt.sim.fast.engine import NEVER, AddressPort, Engine
 from cpt.sim.fast.executing import ExecEngine
 from cpt.sim.fast.loading import LoadEngine
 from cpt.sim.fast.machine import Residue
-from cpt.sim.fast.pipeline import (
-    ADDRESS_CYCLES,
-    DISPATCH_CYCLES,
-    FETCH_INSTRUCTIONS,
-    M0_ADDRESS_CYCLES,
-    PREFETCH_INSTRUCTIONS,
-    QUEUE_INSTRUCTIONS,
-)
+from cpt.sim.fast.pipeline import ADDRESS_CYCLES, DISPATCH_CYCLES, M0_ADDRESS_CYCLES
 from cpt.sim.fast.work import Work
 from cpt.sim.memory import MemoryModel
-
-_BEATS = INSTRUCTION_BYTES // BEAT_BYTES
 
 
 class _Fetch:
@@ -119,7 +109,7 @@ class Dispatcher:
         """Request instructions while there is room for a whole burst of them."""
         self._port.wanted_from = NEVER
         while self._requested < len(self._program):
-            needed = self._requested - (PREFETCH_INSTRUCTIONS - FETCH_INSTRUCTIONS)
+            needed = self._requested - (MACHINE.prefetch_instructions - FETCH_INSTRUCTIONS)
             if needed > len(self._dispatched):
                 return
             request = self._request_ready
@@ -138,7 +128,7 @@ class Dispatcher:
             address = self._port.take(offered)
             ready = address + self._latency_cycles
             fetch = _Fetch(count, self._arrived)
-            self._channels.share(Transfer(address, ready, (count * _BEATS,), fetch, True))
+            self._channels.share(Transfer(address, ready, (count * INSTRUCTION_BEATS,), fetch, True))
             self._requested += count
             self._position += count
             self._request_ready = request + 1
@@ -149,7 +139,7 @@ class Dispatcher:
         """A burst of ``count`` instructions ended in ``cycle``."""
         self._port.give(cycle)
         self.load_a.wake()
-        self._available += [cycle - _BEATS * (count - 1 - index) + 1 for index in range(count)]
+        self._available += [cycle - INSTRUCTION_BEATS * (count - 1 - index) + 1 for index in range(count)]
 
     def _run(self) -> Iterator[None]:
         ready = 0
@@ -163,7 +153,7 @@ class Dispatcher:
                 push = max(push, self._engines_idle())
             else:
                 engine = self._engines[opcode]
-                oldest = engine.pushed - QUEUE_INSTRUCTIONS
+                oldest = engine.pushed - MACHINE.queue_instructions
                 while oldest >= len(engine.accepted):
                     yield
                 if oldest >= 0:

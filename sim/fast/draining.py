@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from cpt.sim.fast.bursts import OUTSTANDING_BURSTS
+from cpt.hw.contract.machine import MACHINE
 from cpt.sim.fast.channels import WRITE_0, Channels, Transfer
 from cpt.sim.fast.engine import LONG_AGO, ONE_BY_ONE_BURSTS, AddressPort, Engine
 from cpt.sim.fast.executing import ExecEngine
@@ -30,7 +30,7 @@ class DrainEngine(Engine):
         self._port, self._held_places = AddressPort(model), 0
         self._response_cycles = model.write_latency_cycles + 1
         self._complete: deque[int] = deque([LONG_AGO] * complete)
-        self._credits = deque([LONG_AGO] * OUTSTANDING_BURSTS)
+        self._credits = deque([LONG_AGO] * MACHINE.outstanding_bursts)
         super().__init__(on_accept)
 
     def complete(self, cycle: int) -> None:

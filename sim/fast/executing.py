@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.layout import result_rows
+from cpt.hw.contract.machine import MACHINE
 from cpt.sim.fast.engine import LONG_AGO, Engine
 from cpt.sim.fast.loading import LoadEngine
-from cpt.sim.fast.pipeline import HALVES, collect_cycles, result_rows
+from cpt.sim.fast.pipeline import collect_cycles
 
 
 class ExecEngine(Engine):
@@ -28,7 +30,7 @@ class ExecEngine(Engine):
         self._result_rows = result_rows(config)
         self._collect_cycles = collect_cycles(config)
         self._ready_a = LONG_AGO if held_a else None
-        self._free_tiles = deque([LONG_AGO] * (HALVES - open_tiles))
+        self._free_tiles = deque([LONG_AGO] * (MACHINE.result_tiles - open_tiles))
         self.on_complete: Callable[[int], None] = lambda cycle: None
         self.busy = self.wait_fetch = self.wait_drain = 0
         super().__init__(on_accept)

@@ -6,10 +6,11 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from cpt.sim.fast.bursts import OUTSTANDING_BURSTS, BlockPlan
+from cpt.hw.contract.machine import MACHINE
+from cpt.sim.fast.bursts import BlockPlan
 from cpt.sim.fast.channels import Channels, Transfer
 from cpt.sim.fast.engine import LONG_AGO, ONE_BY_ONE_BURSTS, AddressPort, Engine
-from cpt.sim.fast.pipeline import ADDRESS_CYCLES, HALVES, LOADED_CYCLES
+from cpt.sim.fast.pipeline import ADDRESS_CYCLES, LOADED_CYCLES
 from cpt.sim.memory import MemoryModel
 
 
@@ -33,8 +34,8 @@ class LoadEngine(Engine):
         self._port, self._held_places = port, 0
         self._shared = address_cycles > ADDRESS_CYCLES
         """Whether there is an arbiter before the port."""
-        self._free = deque([LONG_AGO] * (HALVES - loaded - held))
-        self._credits = deque([LONG_AGO] * OUTSTANDING_BURSTS)
+        self._free = deque([LONG_AGO] * (MACHINE.halves - loaded - held))
+        self._credits = deque([LONG_AGO] * MACHINE.outstanding_bursts)
         self.loaded: deque[int] = deque([LONG_AGO] * loaded)
         """Cycle EXEC sees each loaded block in."""
         self.on_loaded: Callable[[], None] = lambda: None
@@ -110,7 +111,7 @@ class LoadEngine(Engine):
             if plan.single_run:
                 self.hand_over(accept)
             # After a block that did not stream, bursts in flight come back unevenly: wait until none is.
-            idle = len(self._credits) == OUTSTANDING_BURSTS and self._credits[-1] <= issue
+            idle = len(self._credits) == MACHINE.outstanding_bursts and self._credits[-1] <= issue
             streaming = plan.streams and (streaming or idle)
             one_by_one -= len(plan.lengths)
             if streaming and one_by_one < 0:
@@ -149,7 +150,7 @@ class LoadEngine(Engine):
         ready = address + self._latency_cycles
         whole = Transfer(address, ready, plan.ends, self, True)
         # The burst before the last run is issued when the one that far ahead of it is complete.
-        ahead = before_last_run - OUTSTANDING_BURSTS
+        ahead = before_last_run - MACHINE.outstanding_bursts
         if ahead >= 0:
             rest = whole.split(ahead + 1)
             whole.owner = _HandOver(self)

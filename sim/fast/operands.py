@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cpt.hw.contract import ArrayConfig
-from cpt.sim.fast.pipeline import HALVES
+from cpt.hw.contract.machine import MACHINE
 from cpt.sim.fast.planes import codes_from_planes
 from cpt.sim.fast.product import Precision
 
@@ -80,7 +80,7 @@ class Loaded:
 
     def part(self, start: int, stop: int) -> Loaded:
         """Blocks ``start`` to ``stop``."""
-        return Loaded(self.blocks.part(start, stop), (self.half + start) % HALVES, self.under)
+        return Loaded(self.blocks.part(start, stop), (self.half + start) % MACHINE.halves, self.under)
 
     def read_as(self, bits: int, tiles: int, ksteps: int) -> Blocks:
         """The blocks as EXEC addresses the buffer.
@@ -96,7 +96,7 @@ class Loaded:
         word_bytes = own.shape[-1]
         words = np.zeros((count, tiles * bits * ksteps, lanes, word_bytes), np.uint8)
         for index, block in enumerate(words):
-            older = (layer.words()[0] for layer in self.under[(self.half + index) % HALVES])
+            older = (layer.words()[0] for layer in self.under[(self.half + index) % MACHINE.halves])
             for layer in (*older, own[index]):
                 block[: len(layer)] = layer[: len(block)]
         planes = words.reshape(count, tiles, bits, ksteps, lanes, word_bytes).transpose(2, 0, 1, 4, 3, 5)
@@ -131,14 +131,14 @@ class BlockQueue:
         self._waiting.append(Loaded(blocks, self._half, self._layers))
         self.count += blocks.count
         first, second = self._layers
-        for index in range(max(0, blocks.count - HALVES), blocks.count):
+        for index in range(max(0, blocks.count - MACHINE.halves), blocks.count):
             top = blocks.part(index, index + 1)
-            if (self._half + index) % HALVES == 0:
+            if (self._half + index) % MACHINE.halves == 0:
                 first = (*_longer(first, top), top)
             else:
                 second = (*_longer(second, top), top)
         self._layers = (first, second)
-        self._half = (self._half + blocks.count) % HALVES
+        self._half = (self._half + blocks.count) % MACHINE.halves
 
     def pop(self, count: int) -> list[Loaded]:
         """Take the next ``count`` blocks, as few pieces as possible; the caller checked they are there."""

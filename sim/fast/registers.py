@@ -8,7 +8,6 @@ from cpt.hw.contract.regs import SLOT_BASE
 from cpt.sim.fast.product import Precision
 
 _BY_OFFSET = {item.offset: item for item in REGISTERS}
-_KEPT = ("MAGIC", "CONTRACT_LO", "CONTRACT_HI", "BUILD_ID", "SHAPE", "DEPTH", "RING_BASE", "RING_LOG2")
 _MASK_32 = 0xFFFF_FFFF
 _MASK_64 = 0xFFFF_FFFF_FFFF_FFFF
 
@@ -31,7 +30,12 @@ class RegisterFile:
 
     @staticmethod
     def _pack(name: str, config: ArrayConfig) -> int:
-        return sum(int(getattr(config, item.name)) << item.offset for item in register(name).fields)
+        form = register(name)
+        return form.pack(**{item.name: getattr(config, item.name) for item in form.fields})
+
+    @staticmethod
+    def _precision(fields: dict[str, int]) -> Precision:
+        return Precision(fields["bits"], bool(fields["signed"]))
 
     def __getitem__(self, name: str) -> int:
         return self._values[name]
@@ -57,7 +61,7 @@ class RegisterFile:
         if item.access == "rw":
             self._values[item.name] = value & item.mask
             if item.name.startswith("SLOT_"):
-                self.slots[(offset - SLOT_BASE) // 4] = Precision(value & 0x1F, bool(value >> 8 & 1))
+                self.slots[(offset - SLOT_BASE) // 4] = self._precision(item.unpack(value))
         elif item.access == "w1c":
             self._values[item.name] &= ~value & _MASK_32
         return item.name
@@ -82,9 +86,9 @@ class RegisterFile:
         self[f"{which.name}_HI"] = value >> 32
 
     def soft_reset(self) -> None:
-        """Reset what CONTROL.soft_reset resets: everything but slots, ring geometry and identification."""
+        """Reset what CONTROL.soft_reset resets: every register that is not kept."""
         for item in REGISTERS:
-            if item.name not in _KEPT and not item.name.startswith("SLOT_"):
+            if not item.kept:
                 self._values[item.name] = item.reset
 
     def clear_counters(self) -> None:

@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from cpt.hw.contract import FORMATS, ArrayConfig, Counter, Instruction
 from cpt.hw.contract.config import BEAT_BYTES
 from cpt.hw.contract.isa import INSTRUCTION_BYTES
-from cpt.sim.fast.bursts import BURST_BYTES
+from cpt.hw.contract.machine import BURST_BYTES, FETCH_INSTRUCTIONS
 from cpt.sim.fast.checks import SLOT_FIELDS
 from cpt.sim.fast.dispatcher import Dispatcher
 from cpt.sim.fast.machine import EMPTY, Residue
-from cpt.sim.fast.pipeline import FETCH_INSTRUCTIONS
 from cpt.sim.fast.product import Precision
 from cpt.sim.fast.work import DrainWork, LoadWork, work_of
 from cpt.sim.memory import MemoryModel

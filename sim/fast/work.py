@@ -9,8 +9,10 @@ from math import gcd
 from cpt.hw.contract import ArrayConfig, Instruction, Opcode
 from cpt.hw.contract.config import BEAT_BYTES
 from cpt.hw.contract.layout import result_bytes
+from cpt.hw.contract.machine import BURST_BYTES, MACHINE
 from cpt.hw.contract.order import tile_cycles
-from cpt.sim.fast.bursts import BURST_BYTES, BlockPlan, block_plan
+from cpt.sim.fast.bursts import BlockPlan, block_plan
+from cpt.sim.fast.pipeline import M0_ADDRESS_CYCLES
 from cpt.sim.fast.product import Precision
 from cpt.sim.memory import MemoryModel
 
@@ -104,7 +106,7 @@ def work_of(
             config,
             instruction,
             width * config.cols // BEAT_BYTES,
-            model.write_latency_cycles + 3,
+            model.write_latency_cycles + MACHINE.write_data_cycles,
             model.max_outstanding,
         )
     return EndWork()
@@ -122,7 +124,7 @@ def _load_work(load: Instruction, bits: int, config: ArrayConfig, model: MemoryM
             strides,
             (load.tiles, bits),
             beats,
-            model.read_latency_cycles + 2,
+            model.read_latency_cycles + M0_ADDRESS_CYCLES,
             model.max_outstanding,
         )
         for index in range(different)

@@ -7,7 +7,7 @@ from typing import Any
 
 import cocotb
 
-from cpt.hw.bus.read_master import MAX_OUTSTANDING
+from cpt.hw.contract.machine import MACHINE
 from cpt.hw.layouts import RUN
 from cpt.sim.bench.core import Bench, Every, Source, pack, random_stall, rounds, split_runs
 from cpt.sim.bench.memory import ReadMemory, random_bytes
@@ -41,7 +41,7 @@ async def every_beat_arrives_in_order(dut: Any) -> None:
         bench.board.equal("idle and quiet", [bench.get("idle"), bench.get("quiet")], [1, 1])
         beats.clear()
         memory.bursts.clear()
-    bench.board.equal("too many bursts in flight", max(0, memory.most_open - MAX_OUTSTANDING), 0)
+    bench.board.equal("too many bursts in flight", max(0, memory.most_open - MACHINE.outstanding_bursts), 0)
     bench.finish()
 
 

@@ -18,8 +18,6 @@ from cpt.sim.bench.core import CLOCK_NS, pack, random_stall, rounds
 from cpt.sim.scoreboard import Scoreboard
 
 PLAIN = [item for item in REGISTERS if not item.name.startswith("SLOT_")]
-LOCKED = ("RING_BASE", "RING_LOG2")
-KEPT = LOCKED
 
 
 async def _start(dut: Any) -> AxiLiteMaster:
@@ -110,7 +108,7 @@ async def busy_locks_slots_and_ring_and_flags_the_write(dut: Any) -> None:
             refused += int(dut.busy_write.value)
 
     cocotb.start_soon(count())
-    locked = [slot_offset(7), *(register(name).offset for name in LOCKED)]
+    locked = [slot_offset(7), *(item.offset for item in PLAIN if item.locked)]
     for offset in locked:
         await master.write_dword(offset, 3)
         dut.busy.value = 1
@@ -138,7 +136,7 @@ async def soft_reset_forgets_all_but_slots_and_ring_geometry(dut: Any) -> None:
     await FallingEdge(dut.clk)
     dut.soft_reset.value = 0
     for item in writable:
-        want = 0x1F & item.mask if item.name in KEPT else item.reset
+        want = 0x1F & item.mask if item.kept else item.reset
         board.equal(item.name, await master.read_dword(item.offset), want)
     board.equal("slot 3", await master.read_dword(slot_offset(3)), 4)
     board.finish()

@@ -8,12 +8,12 @@ from typing import Any
 import cocotb
 
 from cpt.hw.contract import preset
+from cpt.hw.contract.machine import MACHINE
 from cpt.hw.layouts import RESULT_TILE, RUN, drain_command
 from cpt.sim.bench.core import Bench, Sink, Source, option, random_stall, rounds, unpack
 from cpt.sim.bench.drains import DrainCommand
 
 MEMORY_BYTES = 1 << 20
-TILES = 2
 
 
 @cocotb.test(timeout_time=100, timeout_unit="ms")
@@ -29,7 +29,10 @@ async def tiles_are_placed_as_the_reference_says(dut: Any) -> None:
         places = [place for item in drains for place in item.places()]
         completed = 0
         while len(runs.received) < len(places):
-            pulse = completed < min(len(places), len(runs.received) + TILES) and random.random() >= slow
+            pulse = (
+                completed < min(len(places), len(runs.received) + MACHINE.result_tiles)
+                and random.random() >= slow
+            )
             bench.set("complete", int(pulse))
             await bench.step()
             completed += pulse

@@ -14,7 +14,6 @@ from cpt.sim.bench.loads import Load
 from cpt.sim.bench.memory import ReadMemory, random_bytes
 
 MEMORY_BYTES = 1 << 18
-HALVES = 2
 
 
 @cocotb.test(timeout_time=500, timeout_unit="ms")

@@ -8,12 +8,12 @@ from typing import Any
 import cocotb
 
 from cpt.hw.contract import preset
+from cpt.hw.contract.machine import MACHINE
 from cpt.hw.layouts import RUN, load_command
 from cpt.sim.bench.core import Bench, Sink, Source, option, random_stall, rounds, unpack
 from cpt.sim.bench.loads import Load
 
 MEMORY_BYTES = 1 << 20
-HALVES = 2
 
 
 @cocotb.test(timeout_time=100, timeout_unit="ms")
@@ -40,7 +40,7 @@ async def runs_follow_the_instruction_reference(dut: Any) -> None:
             taken = blocks.take()
             held += len(taken)
             started += taken
-            bench.board.equal("blocks beyond the buffer's halves", max(0, held - HALVES), 0)
+            bench.board.equal("blocks beyond the buffer's halves", max(0, held - MACHINE.halves), 0)
             for item in runs.take():
                 run = unpack(RUN, item)
                 got.append((run["addr"], run["beats"]))

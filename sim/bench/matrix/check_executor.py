@@ -9,14 +9,13 @@ from typing import Any
 import cocotb
 
 from cpt.hw.contract import ArrayConfig, preset
+from cpt.hw.contract.machine import MACHINE
 from cpt.hw.drain.collector import Collector
 from cpt.hw.layouts import exec_command, result_rows, step_layout
 from cpt.hw.matrix.array import Array
 from cpt.sim.bench.core import Bench, Source, option, random_stall, rounds, unpack
 from cpt.sim.bench.executes import FLAGS, Execute
 from cpt.sim.scoreboard import Mismatch
-
-HALVES = TILES = 2
 
 
 class Surroundings:
@@ -43,7 +42,7 @@ class Surroundings:
         """Give back tokens, at random."""
         for side in ("a", "b"):
             held = self.ready[side]
-            give = self.to_load[side] > 0 and held < HALVES and random.random() >= self.slow[side]
+            give = self.to_load[side] > 0 and held < MACHINE.halves and random.random() >= self.slow[side]
             self._pulse[side] = int(give)
             getattr(self.dut, f"{side}_loaded").value = int(give)
         collected = bool(self._collecting) and self._collecting[0][0] <= self.bench.cycle
@@ -80,8 +79,8 @@ class Surroundings:
             raise Mismatch(f"tiles end {gap} cycles apart; expected at least {result_rows(self.config)}")
         self._last_capture = self.bench.cycle
         self.undrained += step["collect"]["first"]
-        if self.undrained > TILES:
-            raise Mismatch(f"{self.undrained} result tiles in use; expected at most {TILES}")
+        if self.undrained > MACHINE.result_tiles:
+            raise Mismatch(f"{self.undrained} result tiles in use; expected at most {MACHINE.result_tiles}")
         self._collecting.append((self.bench.cycle + self._latency, step["collect"]["last"]))
 
 
@@ -92,7 +91,7 @@ async def steps_wait_for_operands_and_result_tiles(dut: Any) -> None:
     around = Surroundings(bench, config)
     await bench.start()
     half_a = half_b = 0
-    tile = TILES - 1
+    tile = MACHINE.result_tiles - 1
     for _ in range(rounds()):
         commands.stall = random_stall()
         around.slow = {"a": random_stall(), "b": random_stall(), "drain": random.choice((0.0, 0.9))}

@@ -1,0 +1,91 @@
+"""The machine's facts: what its queues, buffers and ports hold, and how long its pipelines are.
+
+RTL is built from these numbers, the fast model counts with them, documents print them. A latency is the
+number of cycles from a block's input to its output, the clock edges between included.
+"""
+
+from dataclasses import dataclass, field
+
+from cpt.hw.contract.config import BEAT_BYTES, BURST_BEATS, ArrayConfig
+from cpt.hw.contract.isa import INSTRUCTION_BYTES
+from cpt.hw.contract.layout import result_rows
+
+BURST_BYTES = BEAT_BYTES * BURST_BEATS
+"""Bytes of the longest burst; no burst crosses a multiple of it, hence none a page."""
+INSTRUCTION_BEATS = INSTRUCTION_BYTES // BEAT_BYTES
+FETCH_INSTRUCTIONS = BURST_BEATS // INSTRUCTION_BEATS
+"""Most instructions read in one burst."""
+
+
+def _fact(value: int, doc: str) -> int:
+    return field(default=value, metadata={"doc": doc})
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Facts that do not depend on the array's shape; names carry the unit."""
+
+    queue_instructions: int = _fact(
+        4, "Decoded instructions that wait for each engine, beside the one it works on."
+    )
+    prefetch_instructions: int = _fact(
+        2 * FETCH_INSTRUCTIONS, "Instructions requested and not yet dispatched, at most."
+    )
+    halves: int = _fact(2, "Halves of an operand buffer, a block in each: one in use, one arriving.")
+    result_tiles: int = _fact(2, "Tiles of the result buffer: one collected, one being sent.")
+    outstanding_bursts: int = _fact(
+        8, "Bursts in flight per read or write master; what an HP port of the Zynq accepts."
+    )
+    dispatch_cycles: int = _fact(
+        6, "Cycles dispatch takes for an instruction: wait, slots, products, words, block, push."
+    )
+    queue_cycles: int = _fact(1, "From an entry pushed into a queue to the cycle it can be taken in.")
+    token_cycles: int = _fact(1, "From a token given to the cycle it is seen in.")
+    generator_cycles: int = _fact(2, "From a run to the address of its first burst.")
+    arbiter_cycles: int = _fact(1, "From an address of the ring or of loader A to the m0 port.")
+    gearbox_cycles: int = _fact(1, "From the last beat of a group to its words.")
+    operand_buffer_cycles: int = _fact(2, "From a buffer address to its words.")
+    result_buffer_cycles: int = _fact(1, "From an address of the result buffer to its row.")
+    serialiser_cycles: int = _fact(2, "From a result tile at the serialiser to its first beat.")
+    write_data_cycles: int = _fact(3, "From the cycle a write burst issues to its first beat on the port.")
+
+
+MACHINE = Machine()
+"""The machine that is built."""
+
+_ADDER_LEVELS_PER_STAGE = 3
+"""About 3 LUTs between registers, for 200 MHz."""
+
+
+def adder_levels(word_bits: int) -> int:
+    """Full-adder levels that reduce a word to at most two bits of every weight."""
+    return _levels([word_bits])
+
+
+def _levels(heights: list[int]) -> int:
+    """The same for ``heights[w]`` bits of weight ``w``."""
+    if max(heights) <= 2:
+        return 0
+    carries = [height // 3 for height in heights]
+    rows = zip([*heights, 0], [*carries, 0], [0, *carries], strict=True)
+    return 1 + _levels([height - 2 * carry + below for height, carry, below in rows])
+
+
+def count_latency_cycles(word_bits: int) -> int:
+    """From a pair of words to the number of ones in both: adder levels, and the last addition."""
+    return adder_levels(word_bits) // _ADDER_LEVELS_PER_STAGE + 1
+
+
+def accumulate_latency_cycles(config: ArrayConfig) -> int:
+    """From a step to the accumulation of its counts: operand buffer, count."""
+    return MACHINE.operand_buffer_cycles + count_latency_cycles(config.word_bits)
+
+
+def array_latency_cycles(config: ArrayConfig) -> int:
+    """From the last step of a tile to its results captured."""
+    return accumulate_latency_cycles(config) + 1
+
+
+def collector_latency_cycles(config: ArrayConfig) -> int:
+    """From a tile captured to its last row written: a row a cycle, behind the result buffer."""
+    return result_rows(config) + MACHINE.result_buffer_cycles
