@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cpt.hw.contract import PRESETS, ArrayConfig, ContractError, preset
 from cpt.hw.export import accelerator_verilog, export_block
+from cpt.hw.matrix.unit import FORMS
 from cpt.model.scratch import Scratch
 from cpt.sim.synth.budget import budgets, exceeded
 from cpt.sim.synth.page import page
@@ -16,6 +17,8 @@ from cpt.sim.synth.report import Report, block_report, report
 from cpt.sim.synth.yosys import synthesise, yosys
 
 ALL, BAD = "all", 1
+FORM = "xc7" if "xc7" in FORMS else FORMS[0]
+"""Of the unit: the one for the part, where there is one."""
 
 
 def main() -> int:
@@ -55,7 +58,7 @@ def _presets(configs: list[ArrayConfig], output: Path) -> int:
     problems: list[str] = []
     limits = budgets()
     for config in configs:
-        found = report(config, synthesise(accelerator_verilog(config)))
+        found = report(config, synthesise(accelerator_verilog(config, form=FORM)))
         (output / f"{config.name}.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
         reports.append(found)
         lines = exceeded(found, limits.get(config.name, {}))

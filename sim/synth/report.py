@@ -8,7 +8,6 @@ from typing import Any
 
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.board import BOARDS, Board
-from cpt.hw.matrix.dot_product import MODULE_NAME
 from cpt.sim.synth.graph import PORT, Graph, flatten
 from cpt.sim.synth.resources import Resources, count, resources
 from cpt.sim.synth.rule import Breach, breaches, estimate_ps, fan_out, reset_net
@@ -30,10 +29,11 @@ def board_of(config: ArrayConfig) -> Board:
 def report(config: ArrayConfig, netlist: Netlist) -> Report:
     """All figures of a preset's netlist."""
     modules = netlist.modules
-    unit = flatten(modules, MODULE_NAME)
+    name = netlist.unit
+    unit = flatten(modules, name)
     for cell in unit.cells:
-        cell.block = MODULE_NAME
-    macros = {MODULE_NAME: macro(unit)}
+        cell.block = name
+    macros = {name: macro(unit)}
     whole = flatten(modules, netlist.top, frozenset(macros))
     unit_ways, ways = walk(unit, {}), walk(whole, macros)
     broken = [*breaches(unit_ways, {}), *breaches(ways, macros)]
@@ -64,10 +64,10 @@ def report(config: ArrayConfig, netlist: Netlist) -> Report:
         "timing_rule_held": not broken,
         "breaches": len(broken),
         "blocks": {
-            MODULE_NAME: _block(unit_ways, MODULE_NAME, counted.unit, {}, broken),
+            name: _block(unit_ways, name, counted.unit, {}, broken),
             **{
-                name: _block(ways, name, _resources(netlist, name), macros, broken)
-                for name in sorted({cell.block for cell in whole.cells} - {MODULE_NAME, PORT})
+                block: _block(ways, block, _resources(netlist, block), macros, broken)
+                for block in sorted({cell.block for cell in whole.cells} - {name, PORT})
             },
         },
         "broken": [{**dataclasses.asdict(item), "line": item.line()} for item in broken],

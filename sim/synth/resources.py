@@ -10,7 +10,6 @@ from typing import Any
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.board import Board
 from cpt.hw.contract.ports import TOP
-from cpt.hw.matrix.dot_product import MODULE_NAME
 from cpt.sim.synth.cells import LUTS_OF_MEMORY
 from cpt.sim.synth.graph import is_module
 from cpt.sim.synth.lut_sites import lut_sites
@@ -63,8 +62,8 @@ def count(netlist: Netlist) -> Synthesis:
     """What the design of a netlist takes."""
     return Synthesis(
         netlist.program,
-        cells(netlist.modules, netlist.top)[MODULE_NAME],
-        resources(netlist.modules, MODULE_NAME),
+        cells(netlist.modules, netlist.top)[netlist.unit],
+        resources(netlist.modules, netlist.unit),
         sum((resources(netlist.modules, name) for name in RESULT_PATH), Resources()),
         resources(netlist.modules, netlist.top),
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from cpt.sim.synth.cells import BLOCK_RAMS, DSP, FLIP_FLOPS, RESET_PINS, is_clock
 from cpt.sim.synth.graph import CONSTANTS, PORT, Graph, without_bit
 from cpt.sim.synth.walk import LEFT, NET, THROUGH, Length, Macro, Ways
+from cpt.sim.synth.yosys import UNITS
 
 MOST_NETS = 4
 """Between two registers of one block."""
@@ -24,7 +25,7 @@ MOST_LOADS_OF_RESET = 64
 """Of a net that only resets; the clock and one reset may have any number."""
 NET_PS, CARRY_PS, FIXED_PS = 700, 100, 550
 """Assumed of a routed net, of a CARRY4, and of clock-to-output, set-up and skew together."""
-DATA_BLOCKS = ("array", "buffer_a", "buffer_b", "collector", "results", "cpt_dot_product")
+DATA_BLOCKS = ("array", "buffer_a", "buffer_b", "collector", "results", *UNITS)
 WIDE_REGISTER = 8
 """In a data block, a register of more bits than this has no reset."""
 

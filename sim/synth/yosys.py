@@ -14,10 +14,12 @@ from typing import Any
 
 from cpt.hw.contract import ContractError
 from cpt.hw.contract.ports import TOP
-from cpt.hw.matrix.dot_product import MODULE_NAME
+from cpt.hw.matrix import dot_product, unit
 from cpt.model.scratch import Scratch
 
 DEADLINE_S = 3600.0
+UNITS = (unit.MODULE_NAME, dot_product.MODULE_NAME)
+"""Modules that the array instantiates once for each of its dot products."""
 _INITIAL = re.compile(r"^ *initial for .*\n", re.MULTILINE)
 """Zeroing of a memory: Yosys would hold a cell for every word of it, and memories start as zero without."""
 _INSTANCE = re.compile(r"^  \\?(\S+) +\\?\S+ +\(", re.MULTILINE)
@@ -30,6 +32,11 @@ class Netlist:
     top: str
     modules: dict[str, Any]
     program: str
+
+    @property
+    def unit(self) -> str:
+        """The unit's module."""
+        return next(name for name in UNITS if name in self.modules)
 
 
 def yosys() -> str:
@@ -57,9 +64,7 @@ def synthesise(verilog: str, top: str = TOP, deadline_s: float = DEADLINE_S) -> 
     flattened. `ContractError` if there is no Yosys or it fails.
     """
     source = _INITIAL.sub("", verilog)
-    kept = blocks(source, top)
-    if top != MODULE_NAME and f"module {MODULE_NAME}(" in source:
-        kept.append(MODULE_NAME)
+    kept = blocks(source, top) + [name for name in UNITS if f"module {name}(" in source and name != top]
     commands = ["read_verilog design.v", f"hierarchy -check -top {top}"]
     if kept:
         commands.append(f"setattr -mod -set keep_hierarchy 1 {' '.join(kept)}")
