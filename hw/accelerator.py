@@ -4,7 +4,7 @@ from functools import reduce
 from operator import and_, or_
 from types import SimpleNamespace
 
-from amaranth import Module, ResetInserter, Signal
+from amaranth import ClockDomain, DomainRenamer, Module, ResetInserter, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -35,10 +35,12 @@ class Accelerator(wiring.Component):
     Parameters: ``config``; ``build_id``: what BUILD_ID reads; ``inline``: build the dot-product units in
     place (for Amaranth's simulator) instead of instantiating their module. Members: ``s_axil`` (registers),
     ``m0`` and ``m0_write`` (instructions, operand A, results), ``m1`` (operand B), ``irq``.
+    ``domain``: clock and reset.
     """
 
     def __init__(self, config: ArrayConfig, *, build_id: int = 0, inline: bool = False):
         self.config, self.build_id, self.inline = config, build_id, inline
+        self.domain = ClockDomain("sync")
         super().__init__(
             {
                 "s_axil": In(AXI_LITE),
@@ -52,9 +54,15 @@ class Accelerator(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
+        m.domains += self.domain
+        # The engines have the same clock and, for their reset, one register's net.
+        m.domains.engines = engines = ClockDomain(reset_less=True)
+        engines.clk = self.domain.clk
         m.submodules.registers = registers = RegisterFile()
         m.submodules.control = control = Control()
-        restart = ResetInserter(control.reset)
+
+        def restart(block):
+            return DomainRenamer("engines")(ResetInserter(control.reset)(block))
 
         blocks = {
             "ring": Ring(),

@@ -18,6 +18,7 @@ def test_every_error_but_busy_write_halts(error: Error) -> None:
     block = Control()
 
     async def bench(ctx: Any) -> None:
+        await ctx.tick()
         ctx.set(block.quiet, 1)
         ctx.set(block.working, 1)
         ctx.set(block.errors, 1 << error)
@@ -36,6 +37,7 @@ def test_a_halted_machine_is_busy_until_its_transfers_end() -> None:
     block = Control()
 
     async def bench(ctx: Any) -> None:
+        await ctx.tick()
         ctx.set(block.working, 1)
         ctx.set(block.errors, 1 << Error.AXI_READ)
         await ctx.tick()
@@ -51,6 +53,8 @@ def test_soft_reset_stops_at_once_and_takes_effect_when_quiet() -> None:
     block = Control()
 
     async def bench(ctx: Any) -> None:
+        assert ctx.get(block.reset), "the first cycle resets"
+        await ctx.tick()
         ctx.set(block.soft_reset, 1)
         await ctx.tick()
         ctx.set(block.soft_reset, 0)
@@ -60,7 +64,10 @@ def test_soft_reset_stops_at_once_and_takes_effect_when_quiet() -> None:
             assert not ctx.get(block.reset)
             await ctx.tick()
         ctx.set(block.quiet, 1)
+        await ctx.tick()
         assert ctx.get(block.reset)
+        assert ctx.get(block.stop)
+        assert ctx.get(block.busy)
         await ctx.tick()
         assert not ctx.get(block.reset)
         assert not ctx.get(block.stop)
@@ -80,12 +87,12 @@ def test_the_watchdog_counts_only_idle_cycles_while_busy() -> None:
         ctx.set(block.limit, 10)
         await ctx.tick()
         ctx.set(block.progress, 0)
-        for _ in range(10):
+        for _ in range(10 + block.latency_cycles):
             assert not ctx.get(block.expired)
             await ctx.tick()
         assert ctx.get(block.expired)
         ctx.set(block.progress, 1)
-        await ctx.tick()
+        await ctx.tick().repeat(2)
         assert not ctx.get(block.expired)
         ctx.set(block.progress, 0)
         ctx.set(block.busy, 0)
@@ -99,6 +106,7 @@ def test_counters_add_and_clear() -> None:
     block = Counters()
 
     async def bench(ctx: Any) -> None:
+        await ctx.tick().repeat(block.clear_cycles)
         for counter in Counter:
             ctx.set(block.increment[counter], int(counter) + 1)
         await ctx.tick().repeat(100)
@@ -108,6 +116,8 @@ def test_counters_add_and_clear() -> None:
         assert [ctx.get(block.value[counter]) for counter in Counter] == [100 * (c + 1) for c in Counter]
         ctx.set(block.clear, 1)
         await ctx.tick()
+        ctx.set(block.clear, 0)
+        await ctx.tick().repeat(block.clear_cycles)
         assert [ctx.get(block.value[counter]) for counter in Counter] == [0] * len(Counter)
 
     simulate(block, bench)

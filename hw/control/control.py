@@ -15,7 +15,8 @@ class Control(wiring.Component):
 
     Members: ``errors``: one bit per `cpt.hw.contract.Error`, now; ``soft_reset``: asked for now; ``working``:
     some engine has work; ``quiet``: nothing is in flight on any AXI port; ``stop``: issue nothing new;
-    ``halted``; ``busy``; ``reset``: restart everything now.
+    ``halted``; ``busy``; ``reset``: restart everything now. ``reset`` is a register that the domain's reset
+    sets, so that one net resets all engines in both cases.
     """
 
     errors: In(len(Error))
@@ -25,7 +26,7 @@ class Control(wiring.Component):
     stop: Out(1)
     halted: Out(1)
     busy: Out(1)
-    reset: Out(1)
+    reset: Out(1, init=1)
 
     def elaborate(self, platform):
         m = Module()
@@ -33,9 +34,9 @@ class Control(wiring.Component):
         harmless = 1 << Error.BUSY_WRITE
         m.d.comb += [
             self.stop.eq(self.halted | pending),
-            self.reset.eq(pending & self.quiet),
             self.busy.eq((self.working & ~self.halted) | ~self.quiet | pending),
         ]
+        m.d.sync += self.reset.eq(pending & self.quiet & ~self.reset)
         with m.If((self.errors & ~harmless).any()):
             m.d.sync += self.halted.eq(1)
         with m.If(self.soft_reset):

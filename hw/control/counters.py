@@ -1,6 +1,6 @@
 """Performance counters."""
 
-from amaranth import Module, Signal
+from amaranth import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,8 +14,12 @@ INCREMENT_BITS = 5
 class Counters(wiring.Component):
     """One 64-bit counter per `cpt.hw.contract.Counter`.
 
-    Members: ``increment``: what to add to each this cycle; ``clear``; ``value``. Indexed by `Counter`.
+    Members: ``increment``: what to add to each this cycle; ``clear``; ``value``. Indexed by `Counter`. They
+    are cleared one after the other: one net would have a load for each of their bits.
     """
+
+    clear_cycles = len(Counter) + 1
+    """From ``clear`` until the last counter is 0."""
 
     def __init__(self):
         super().__init__(
@@ -28,11 +32,14 @@ class Counters(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        for increment, value in zip(self.increment, self.value, strict=True):
+        cleared = Signal(len(Counter), init=-1)
+        m.d.sync += cleared.eq(Cat(self.clear, cleared[:-1]))
+        for number, increment in enumerate(self.increment):
             # The increment is registered: sums over ports stay off the 64-bit carry chain.
             pending = Signal.like(increment)
+            value = Signal(COUNTER_BITS, name=f"count_{number}", reset_less=True)
             m.d.sync += [pending.eq(increment), value.eq(value + pending)]
-        with m.If(self.clear):
-            for value in self.value:
+            with m.If(cleared[number]):
                 m.d.sync += value.eq(0)
+            m.d.comb += self.value[number].eq(value)
         return m

@@ -8,8 +8,10 @@ from amaranth.lib.wiring import In, Out
 class Watchdog(wiring.Component):
     """Counts cycles while ``busy`` without ``progress``.
 
-    Members: ``limit``: cycles, 0 turns it off; ``expired``: the limit is reached now.
+    Members: ``limit``: cycles, 0 turns it off; ``expired``: the limit was reached `latency_cycles` ago.
     """
+
+    latency_cycles = 3
 
     limit: In(32)
     busy: In(1)
@@ -18,10 +20,16 @@ class Watchdog(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        idle_cycles = Signal(32)
-        with m.If(~self.busy | self.progress):
-            m.d.sync += idle_cycles.eq(0)
-        with m.Else():
-            m.d.sync += idle_cycles.eq(idle_cycles + 1)
-        m.d.comb += self.expired.eq((self.limit != 0) & self.busy & (idle_cycles >= self.limit))
+        # A register behind each step: what moves is known late, and the sum and the comparison are long.
+        idle_cycles = Signal(32, reset_less=True)
+        stuck, reached, enabled = Signal(), Signal(), Signal()
+        m.d.sync += [
+            stuck.eq(self.busy & ~self.progress),
+            idle_cycles.eq(idle_cycles + 1),
+            reached.eq(idle_cycles >= self.limit),
+            enabled.eq(self.limit != 0),
+            self.expired.eq(reached & enabled & stuck),
+        ]
+        with m.If(~stuck):
+            m.d.sync += [idle_cycles.eq(0), reached.eq(0)]
         return m

@@ -66,7 +66,8 @@ def accelerator_verilog(config: ArrayConfig, *, build_id: int = 0, form: str = "
     ``form``: of the matrix units, ``"portable"`` for simulators and any part, ``"xc7"`` for 7-series parts.
     """
     top = Accelerator(config, build_id=build_id)
-    text = _convert(top, TOP, _ports(top, PREFIXES))
+    clock = {"clk": (top.domain.clk, None), "rst": (top.domain.rst, None)}
+    text = _convert(top, TOP, {**clock, **_ports(top, PREFIXES)})
     return annotate(_with_units(text, config, form))
 
 

@@ -119,12 +119,18 @@ proc cpt::assign_addresses {} {
 proc cpt::wrap {} {
     variable here
     variable design
+    variable floorplan
 
     set source [get_files $design.bd]
     set_property synth_checkpoint_mode None $source
     generate_target all $source
     add_files -norecurse [make_wrapper -files $source -top]
     add_files -norecurse -fileset constrs_1 [file join $here cpt.xdc]
+    if {$floorplan ne ""} {
+        # Placement only: the cells it names do not exist before synthesis.
+        add_files -norecurse -fileset constrs_1 [file join $here $floorplan]
+        set_property used_in_synthesis false [get_files [file join $here $floorplan]]
+    }
     set_property top ${design}_wrapper [current_fileset]
     update_compile_order -fileset sources_1
 }

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cpt.hw.contract import CONTRACT_HASH, ArrayConfig, preset
-from cpt.hw.contract.board import Board
+from cpt.hw.contract.board import BOARDS, Board
 from cpt.hw.contract.handoff import ACCESS, IP_NAME, PS_NAME, REGISTER_BASE, REGISTER_BYTES, VLNVS
 from cpt.hw.contract.ports import CLOCK, INTERFACES, RESET, TOP
 from cpt.hw.contract.regs import REGISTERS, SLOT_BASE
+from cpt.hw.vivado.floorplan import path
 from cpt.hw.vivado.tcl import word
 
 DESIGN = "design_1"
@@ -63,6 +64,7 @@ def settings(build: Build) -> dict[str, object]:
         "processor": [item for pair in board.processor for item in pair],
         "clock_mhz": build.clock_mhz,
         "jobs": build.jobs,
+        "floorplan": _floorplan(build),
         "verilog": build.verilog.resolve().as_posix(),
         "output": build.output.resolve().as_posix(),
         "work": (build.output.resolve() / "work").as_posix(),
@@ -98,6 +100,11 @@ def settings_tcl(build: Build) -> str:
     lines.append("namespace eval cpt {")
     lines += [f"    variable {name} {word(value)}" for name, value in settings(build).items()]
     return "\n".join([*lines, "}", ""])
+
+
+def _floorplan(build: Build) -> str:
+    """The constraint file that places the units; empty where the array is not the one it was made for."""
+    return path(build.board).name if build.board == BOARDS.get(build.board.name) else ""
 
 
 def _segments(board: Board) -> list[dict[str, str]]:
