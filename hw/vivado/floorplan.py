@@ -48,8 +48,8 @@ def floorplan(board: Board) -> str:
     require(config.cols == COLUMNS * len(areas), f"cols is {config.cols}; allowed: {COLUMNS * len(areas)}")
     lines = [
         '# Written by `python -m cpt.hw.vivado.floorplan`; reasons: docs/board.md, "Timing by rule".',
-        f"# {board.name}, preset {config.name}: {COLUMNS} array columns of {config.rows} units and a sum to a",
-        f"# block, {units} DSPs each. Not run on hardware, site names not checked against Vivado.",
+        f"# {board.name}, preset {config.name}: {COLUMNS} array columns of {config.rows} units and sums",
+        f"# to a block, {units} DSPs each. Not run on hardware, site names not checked against Vivado.",
     ]
     for number, area in enumerate(areas):
         require(sites(area) >= units, f"{area} has {sites(area)} DSPs; allowed: at least {units}")

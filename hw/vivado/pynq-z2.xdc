@@ -1,6 +1,6 @@
 # Written by `python -m cpt.hw.vivado.floorplan`; reasons: docs/board.md, "Timing by rule".
-# pynq-z2, preset z7020: 4 array columns of 8 units and a sum to a
-# block, 36 DSPs each. Not run on hardware, site names not checked against Vivado.
+# pynq-z2, preset z7020: 4 array columns of 8 units and sums
+# to a block, 36 DSPs each. Not run on hardware, site names not checked against Vivado.
 create_pblock units_0
 resize_pblock [get_pblocks units_0] -add {DSP48_X2Y0:DSP48_X2Y39}
 add_cells_to_pblock -quiet [get_pblocks units_0] [get_cells -quiet -hierarchical -filter {REF_NAME == DSP48E1 && (NAME =~ */array/unit_*_0/* || NAME =~ */array/col_sum_0/*)}]

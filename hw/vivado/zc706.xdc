@@ -1,6 +1,6 @@
 # Written by `python -m cpt.hw.vivado.floorplan`; reasons: docs/board.md, "Timing by rule".
-# zc706, preset zc706: 4 array columns of 16 units and a sum to a
-# block, 68 DSPs each. Not run on hardware, site names not checked against Vivado.
+# zc706, preset zc706: 4 array columns of 16 units and sums
+# to a block, 68 DSPs each. Not run on hardware, site names not checked against Vivado.
 create_pblock units_0
 resize_pblock [get_pblocks units_0] -add {DSP48_X2Y0:DSP48_X2Y69}
 add_cells_to_pblock -quiet [get_pblocks units_0] [get_cells -quiet -hierarchical -filter {REF_NAME == DSP48E1 && (NAME =~ */array/unit_*_0/* || NAME =~ */array/col_sum_0/*)}]
