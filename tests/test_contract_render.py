@@ -1,12 +1,14 @@
 """Generated pages are current, and the sample handoff says what the contract says."""
 
+import dataclasses
+import re
 from pathlib import Path
 
 import pytest
 from pynq.metadata.runtime_metadata_parser import RuntimeMetadataParser
 from pynqmetadata.frontends import Metadata
 
-from cpt.hw.contract import REGISTERS, ArrayConfig, preset
+from cpt.hw.contract import MACHINE, REGISTERS, ArrayConfig, config, machine, preset
 from cpt.hw.contract.handoff import IP_NAME, REGISTER_BASE, VLNVS, clock_divisor, hwh
 from cpt.hw.contract.render import PAGES, main
 
@@ -22,6 +24,14 @@ def test_generated_pages_are_current(name):
 def test_rendering_writes_every_page(tmp_path):
     main([str(tmp_path / "pages")])
     assert {item.name for item in (tmp_path / "pages").iterdir()} == set(PAGES)
+
+
+def test_the_machine_page_quotes_every_fact_as_it_is():
+    page = (DOCS / "machine.md").read_text(encoding="utf-8")
+    quoted = re.findall(r"`(\w{3,}) = (\d+)`", page)
+    known = {**vars(config), **vars(machine), **dataclasses.asdict(MACHINE)}
+    assert {name: int(value) for name, value in quoted} == {name: known[name] for name, _ in quoted}
+    assert {item.name for item in dataclasses.fields(MACHINE)} <= {name for name, _ in quoted}
 
 
 @pytest.fixture

@@ -1,10 +1,18 @@
 """Write the reference pages derived from the contract: ``python -m cpt.hw.contract.render [FOLDER]``."""
 
 import sys
+from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
-from cpt.hw.contract.config import ACC_BITS, BURST_BEATS, MAX_BITS, PRESETS
+from cpt.hw.contract.config import ACC_BITS, BURST_BEATS, MAX_BITS, PRESETS, ArrayConfig
 from cpt.hw.contract.isa import FORMATS, INSTRUCTION_BYTES, Format
+from cpt.hw.contract.machine import (
+    MACHINE,
+    accumulate_latency_cycles,
+    array_latency_cycles,
+    collector_latency_cycles,
+)
 from cpt.hw.contract.regs import (
     COUNTER_DOCS,
     ERROR_DOCS,
@@ -32,13 +40,16 @@ def registers_page() -> str:
         "",
         _NOTE,
         "32-bit registers behind an AXI4-Lite port, byte offsets from the base address. Access: "
-        f"{_ACCESS_DOCS}. Bits that no field names read as zero.",
+        f"{_ACCESS_DOCS}. Bits that no field names read as zero. A write to a *locked* register while the "
+        "machine is busy is ignored and sets `busy_write`; a soft reset leaves *kept* registers as they are "
+        "and gives the others their reset value.",
         "",
-        "| offset | name | access | reset | what it is |",
-        "|---|---|---|---|---|",
+        "| offset | name | access | reset | | what it is |",
+        "|---|---|---|---|---|---|",
         *(_register_row(item) for item in single),
         f"| 0x{slots[0].offset:03X}..0x{slots[-1].offset:03X} | {slots[0].name}..{slots[-1].name} "
-        f"| {slots[0].access} | 0 | Precision slots: how many bits the codes of an operand have. |",
+        f"| {slots[0].access} | 0x{slots[0].reset:X} | {_marks(slots[0])} "
+        "| Precision slots: how many bits the codes of an operand have. |",
         "",
         "## Fields",
         "",
@@ -101,15 +112,54 @@ def instructions_page() -> str:
     return "\n".join(lines)
 
 
-PAGES = {"registers.md": registers_page, "instructions.md": instructions_page}
+def facts_page() -> str:
+    """The facts of `cpt.hw.contract.machine`, as Markdown."""
+    lines = [
+        "# Facts",
+        "",
+        _NOTE,
+        "What the machine's queues, buffers and ports hold and how long its pipelines are, by the names that "
+        "RTL, fast model and [machine.md](machine.md) use. A bitstream carries a hash of all of them: change "
+        "one, and software refuses the old bitstream.",
+        "",
+        "| fact | value | what it is |",
+        "|---|---|---|",
+        *(
+            f"| {item.name} | {getattr(MACHINE, item.name)} | {item.metadata['doc']} |"
+            for item in fields(MACHINE)
+        ),
+        "",
+        "## Latencies that depend on the shape",
+        "",
+        f"| cycles | {' | '.join(PRESETS)} | |",
+        f"|---|{'---|' * len(PRESETS)}---|",
+        *(
+            f"| {name} | {' | '.join(str(latency(config)) for config in PRESETS.values())} "
+            f"| {latency.__doc__} |"
+            for name, latency in _LATENCIES.items()
+        ),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+_LATENCIES: dict[str, Callable[[ArrayConfig], int]] = {
+    item.__name__: item
+    for item in (accumulate_latency_cycles, array_latency_cycles, collector_latency_cycles)
+}
+PAGES = {"registers.md": registers_page, "instructions.md": instructions_page, "facts.md": facts_page}
 """File name of each generated page and the function that gives its text."""
 
 
 def _register_row(register: Register) -> str:
     return (
         f"| 0x{register.offset:03X} | {register.name} | {register.access} | 0x{register.reset:X} "
-        f"| {_markdown(register.doc)} |"
+        f"| {_marks(register)} | {_markdown(register.doc)} |"
     )
+
+
+def _marks(register: Register) -> str:
+    return ", ".join(name for name in ("locked", "kept") if getattr(register, name))
 
 
 def _field_row(register: str, field: RegisterField) -> str:

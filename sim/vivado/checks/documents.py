@@ -13,5 +13,5 @@ def document_problems(docs: Path) -> list[str]:
         if not path.is_file():
             found.append(f"{path} is missing; run make docs")
         elif path.read_text(encoding="utf-8") != page():
-            found.append(f"{path} is stale: the contract's registers or instructions changed; run make docs")
+            found.append(f"{path} is stale: the contract changed; run make docs")
     return found
