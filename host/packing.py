@@ -45,22 +45,23 @@ def pack_operand(
     """
     codes = np.asarray(codes)
     _check_operand(codes, layout, bits, signed)
-    planes = _operand_view(out, layout)  # (tiles, max_bits, ksteps, lanes, word bytes)
-    lanes, ksteps, word_bytes = layout.lanes, layout.ksteps, layout.config.word_bits // 8
-    tiles_per_block = max(1, _BLOCK_CODES // (lanes * ksteps * 8 * word_bytes))
+    planes = _operand_view(out, layout)  # (tiles, max_bits, ksteps, group_bytes)
+    lanes, ksteps, word_bits = layout.lanes, layout.ksteps, layout.config.word_bits
+    group_bits = 8 * layout.group_bytes
+    tiles_per_block = max(1, _BLOCK_CODES // (ksteps * group_bits))
     for first in range(0, layout.tiles, tiles_per_block):
         tiles = min(tiles_per_block, layout.tiles - first)
         block = codes[first * lanes : (first + tiles) * lanes]
-        staged = np.zeros((tiles * lanes, ksteps * word_bytes), np.uint8)
-        words = staged.reshape(tiles, lanes, ksteps, word_bytes).transpose(0, 2, 1, 3)
+        whole = np.zeros((tiles * lanes, ksteps * word_bits), np.uint8)
+        groups = np.zeros((tiles, ksteps, group_bits), np.uint8)
+        words = groups[..., : lanes * word_bits].reshape(tiles, ksteps, lanes, word_bits)
+        scratch = np.empty_like(groups)
         for low in range(0, bits, 8):
-            byte = _byte_of(block, low)
-            scratch = np.empty_like(byte)
+            whole[: len(block), : layout.k] = _byte_of(block, low)
+            words[...] = whole.reshape(tiles, lanes, ksteps, word_bits).transpose(0, 2, 1, 3)
             for plane in range(low, min(bits, low + 8)):
-                np.bitwise_and(byte, 1 << (plane - low), out=scratch)
-                packed = np.packbits(scratch, axis=1, bitorder="little")
-                staged[: packed.shape[0], : packed.shape[1]] = packed
-                planes[first : first + tiles, plane] = words
+                np.bitwise_and(groups, 1 << (plane - low), out=scratch)
+                planes[first : first + tiles, plane] = np.packbits(scratch, axis=-1, bitorder="little")
 
 
 def unpack_operand(
@@ -69,7 +70,11 @@ def unpack_operand(
     """The ``(layout.count, layout.k)`` codes whose ``bits`` planes `pack_operand` wrote."""
     _check_bits(layout, bits)
     planes = _operand_view(packed, layout)[:, :bits]
-    ones = np.unpackbits(planes, axis=-1, bitorder="little")  # (tiles, bits, ksteps, lanes, word bits)
+    word_bits = layout.config.word_bits
+    ones = np.unpackbits(planes, axis=-1, count=layout.lanes * word_bits, bitorder="little")
+    ones = ones.reshape(
+        *planes.shape[:-1], layout.lanes, word_bits
+    )  # (tiles, bits, ksteps, lanes, word_bits)
     weights = 1 << np.arange(bits, dtype=np.int32)
     if signed:
         weights[-1] = -weights[-1]
@@ -150,9 +155,7 @@ def _integer_kind(bits: int) -> type:
 
 def _operand_view(packed: NDArray[np.uint8], layout: OperandLayout) -> NDArray[np.uint8]:
     flat = _flat(packed, layout.nbytes)
-    return flat.reshape(
-        layout.tiles, layout.max_bits, layout.ksteps, layout.lanes, layout.config.word_bits // 8
-    )
+    return flat.reshape(layout.tiles, layout.max_bits, layout.ksteps, layout.group_bytes)
 
 
 def _flat(buffer: NDArray[np.uint8], nbytes: int) -> NDArray[np.uint8]:

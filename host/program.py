@@ -21,7 +21,7 @@ from cpt.hw.contract import (
     k_log2,
     result_bytes,
 )
-from cpt.hw.contract.config import MAX_BITS
+from cpt.hw.contract.config import ALL_TAPS, MAX_BITS
 from cpt.hw.contract.isa import FORMATS, INSTRUCTION_BYTES
 from cpt.hw.contract.order import tile_cycles
 
@@ -99,6 +99,8 @@ class Gemm:
     max_bits_a: int = MAX_BITS
     max_bits_b: int = MAX_BITS
     col_sums: bool = False
+    taps: int = ALL_TAPS
+    """Parts of every word of K that count in the column sums (EXEC.taps)."""
 
     def __post_init__(self) -> None:
         result_bytes(self.max_bits_a, self.max_bits_b, k_log2(self.k))
@@ -226,6 +228,7 @@ class Gemm:
             last=last,
             tiles=tiles,
             release_a=release_a,
+            taps=self.taps,
             blocks=blocks,
         )
 
@@ -258,6 +261,7 @@ def build_gemm(
     addr_b: int,
     addr_c: int,
     col_sums: bool = False,
+    taps: int = ALL_TAPS,
     name: str = "gemm",
 ) -> Program:
     """The program of one `Gemm`; same arguments and errors."""
@@ -274,4 +278,5 @@ def build_gemm(
         max_bits_a,
         max_bits_b,
         col_sums,
+        taps,
     ).program(name)

@@ -8,7 +8,7 @@ from amaranth.lib import data
 from amaranth.utils import bits_for
 
 from cpt.hw.contract import FORMATS, ArrayConfig, Opcode
-from cpt.hw.contract.config import ACC_BITS, MAX_BITS
+from cpt.hw.contract.config import ACC_BITS, MAX_BITS, TAPS
 from cpt.hw.contract.isa import INSTRUCTION_BYTES
 from cpt.hw.contract.layout import result_rows as result_rows
 
@@ -64,7 +64,7 @@ def exec_command(config: ArrayConfig) -> data.StructLayout:
         {
             "a": SLOT,
             "b": SLOT,
-            **_widths(Opcode.EXEC, "ksteps", "tiles", "blocks", "first", "last", "release_a"),
+            **_widths(Opcode.EXEC, "ksteps", "tiles", "blocks", "first", "last", "release_a", "taps"),
             "a_top_words": a_words,
             "b_top_words": b_words,
             "a_tile_words": a_words,
@@ -86,7 +86,7 @@ COLLECT = data.StructLayout({"tile": 1, "first": 1, "last": 1})
 
 
 def step_layout(config: ArrayConfig) -> data.StructLayout:
-    """One step of the array: buffer words to multiply and what the accumulators do with them."""
+    """One step of the array: buffer words to multiply, what the accumulators do with them."""
     return data.StructLayout(
         {
             "a_addr": (config.a_depth_words - 1).bit_length(),
@@ -96,7 +96,7 @@ def step_layout(config: ArrayConfig) -> data.StructLayout:
             "count": 1,
             "subtract": 1,
             "b_subtract": 1,
-            "a_lowest": 1,
+            "taps": TAPS,
             "capture": 1,
             "collect": COLLECT,
         }

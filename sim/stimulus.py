@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cpt.host.packing import pack_operand
 from cpt.host.program import Gemm, Program
 from cpt.hw.contract import ArrayConfig
-from cpt.hw.contract.config import MAX_BITS
+from cpt.hw.contract.config import ALL_TAPS, MAX_BITS, TAPS
 from cpt.hw.contract.isa import INSTRUCTION_BYTES
 
 
@@ -58,6 +58,7 @@ class Case:
     max_bits_a: int
     max_bits_b: int
     col_sums: bool
+    taps: int
     memory: str
     """Name of the memory model."""
     stall_probability: float
@@ -112,9 +113,22 @@ def make_case(config: ArrayConfig, seed: int, number: int) -> Case:
         max_bits_a=int(rng.integers(max(p.bits_a for p in precisions), MAX_BITS + 1)),
         max_bits_b=int(rng.integers(max(p.bits_b for p in precisions), MAX_BITS + 1)),
         col_sums=bool(rng.integers(2)),
+        taps=random_taps(rng),
         memory=("ideal", "ps-ddr")[rng.integers(2)],
         stall_probability=STALL_PROBABILITIES[number % len(STALL_PROBABILITIES)],
     )
+
+
+def random_taps(rng: np.random.Generator) -> int:
+    """A tap mask: one in four takes all of K."""
+    return ALL_TAPS if rng.integers(4) == 0 else int(rng.integers(1, ALL_TAPS + 1))
+
+
+def column_sums(codes: NDArray[np.int64], taps: int, config: ArrayConfig) -> NDArray[np.int64]:
+    """Golden column sums of B's ``codes`` (n, k): over those in the words' parts that ``taps`` names."""
+    part = config.word_bits // TAPS
+    taken = np.array([taps >> at % config.word_bits // part & 1 for at in range(codes.shape[1])], np.int64)
+    return codes @ taken
 
 
 def random_codes(
@@ -156,6 +170,7 @@ class Placement:
                 case.max_bits_a,
                 case.max_bits_b,
                 case.col_sums,
+                case.taps,
             )
 
         draft = gemm(0, 0, 0)

@@ -12,7 +12,7 @@ from amaranth.sim import Simulator
 
 from cpt.hw.contract import ArrayConfig
 
-SMALL = ArrayConfig("small", rows=2, word_bits=32, cols=8, a_depth_words=32, b_depth_words=32)
+SMALL = ArrayConfig("small", rows=2, word_bits=18, cols=8, a_depth_words=32, b_depth_words=32)
 """The smallest array worth testing."""
 DEADLINE_CYCLES = 20_000
 PERIOD_S = 1e-8

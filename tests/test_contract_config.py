@@ -13,10 +13,11 @@ from cpt.hw.contract import (
     ResultLayout,
     k_log2,
     preset,
+    register,
     result_bytes,
 )
 
-GOOD = {"name": "any", "rows": 4, "word_bits": 48, "cols": 8, "a_depth_words": 256, "b_depth_words": 256}
+GOOD = {"name": "any", "rows": 4, "word_bits": 36, "cols": 8, "a_depth_words": 256, "b_depth_words": 256}
 
 
 @pytest.mark.parametrize(
@@ -24,11 +25,17 @@ GOOD = {"name": "any", "rows": 4, "word_bits": 48, "cols": 8, "a_depth_words": 2
     [
         ({"rows": 0}, "rows is 0; allowed: a positive integer"),
         ({"cols": 8.0}, "cols is 8.0; allowed: a positive integer"),
-        ({"word_bits": 44}, "word_bits is 44; allowed: multiples of 8"),
+        ({"word_bits": 44}, "word_bits is 44; allowed: multiples of 9"),
         ({"cols": 12}, "cols is 12; allowed: multiples of 8"),
-        ({"rows": 3}, r"rows \* word_bits is 144; allowed: multiples of 64"),
+        ({"rows": 256}, "rows is 256; allowed: at most 255, 8 bits of register SHAPE"),
+        ({"cols": 256}, "cols is 256; allowed: at most 255, 8 bits of register SHAPE"),
+        ({"word_bits": 9 << 13}, "word_bits is 73728; allowed: at most 65535, 16 bits of register SHAPE"),
         ({"a_depth_words": 100}, "a_depth_words is 100; allowed: powers of two from 32 to 1024"),
         ({"b_depth_words": 2048}, "b_depth_words is 2048; allowed: powers of two"),
+        (
+            {"a_depth_words": 1 << 16},
+            "a_depth_words is 65536; allowed: at most 65535, 16 bits of register DEPTH",
+        ),
         ({"clock_mhz": 0}, "clock_mhz is 0; allowed: above 0"),
     ],
 )
@@ -43,7 +50,7 @@ def test_presets_carry_their_own_names():
     assert {name: preset(name) for name in PRESETS} == PRESETS
     assert all(item.name == name for name, item in PRESETS.items())
     assert preset("zc706").binary_macs == 73_728
-    with pytest.raises(ContractError, match="preset is 'zc702'; allowed: zc706, z7020, tiny"):
+    with pytest.raises(ContractError, match="preset is 'zc702'; allowed: zc706, z7020, middle, tiny"):
         preset("zc702")
 
 
@@ -81,6 +88,25 @@ def test_results_wider_than_the_accumulator_are_refused():
     assert result_bytes(16, 16, 16) == 6
     with pytest.raises(ContractError, match="result needs 49 bits; allowed: at most 48"):
         result_bytes(16, 16, 17)
+
+
+def test_every_number_of_the_shape_registers_is_refused_where_its_field_cannot_hold_it():
+    for name in ("SHAPE", "DEPTH"):
+        for part in register(name).fields:
+            with pytest.raises(ContractError, match=f"{part.name} is {1 << part.width}; allowed: at most"):
+                ArrayConfig(**GOOD | {part.name: 1 << part.width})
+
+
+def test_a_k_step_takes_whole_beats_of_memory():
+    assert [preset("tiny").group_bytes(operand) for operand in "ab"] == [24, 40]
+    assert [preset("zc706").group_bytes(operand) for operand in "ab"] == [288, 576]
+
+
+def test_a_tap_is_a_ninth_of_the_word():
+    tiny = preset("tiny")
+    assert tiny.tap_word(511) == (1 << 36) - 1
+    assert tiny.tap_word(0b100000101) == 0xF_0000_0F0F
+    assert preset("zc706").tap_word(0b10) == 0xFFFF_0000
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))

@@ -13,9 +13,9 @@ def test_a_healthy_model_passes_every_check(capsys):
     assert main(["doctor", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["contract"] == f"{CONTRACT_HASH:016x}"
-    assert found["array"] == "tiny: 4 x 48 x 8"
+    assert found["array"] == "tiny: 4 x 36 x 8"
     assert found["fabric clock"] == "200 MHz"
-    assert found["product 16 x 16 bits"] == "5 x 9 x 149, all 45 results exact"
+    assert found["product 16 x 16 bits"] == "5 x 9 x 113, all 45 results exact"
     assert "clocks" not in found
 
 
@@ -44,7 +44,7 @@ def test_a_wrong_result_is_counted(capsys, monkeypatch):
 
     monkeypatch.setattr(FastBackend, "read_register", flipping)
     assert main(["doctor"]) == 2
-    assert "results of 5x9x149/s0s1 at 1 x 1 bits are wrong" in capsys.readouterr().err
+    assert "results of 5x9x113/s0s1 at 1 x 1 bits are wrong" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

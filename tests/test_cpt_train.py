@@ -59,7 +59,7 @@ def test_resume_ends_with_the_same_weights(tmp_path, capsys):
 
 
 WRONG = [
-    (["--preset", "huge"], "preset is 'huge'; allowed: zc706, z7020, tiny"),
+    (["--preset", "huge"], "preset is 'huge'; allowed: zc706, z7020, middle, tiny"),
     (["--fw", "0", "8"], "fw is 0 bits; allowed: 1..16"),
     (["--fw", "3", "17"], "fw is 17 bits; allowed: 1..16"),
     (["--fw", "8", "3"], "fw is 8 3; allowed: the lower bound first, at most the upper one"),

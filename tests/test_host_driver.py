@@ -164,7 +164,7 @@ def test_pynq_names_registers_and_fields_from_the_handoff(simulated):
     with opened(simulated()) as accelerator:
         accelerator.set_slot(5, 11, signed=True)
         shape = accelerator.ip.register_map.SHAPE
-        assert (shape.rows, shape.cols, shape.word_bits) == (4, 8, 48)
+        assert (shape.rows, shape.cols, shape.word_bits) == (4, 8, 36)
         assert accelerator.ip.register_map.SLOT_5.bits == 11
         assert accelerator.ip.register_map.SLOT_5.signed == 1
 
@@ -328,7 +328,18 @@ def test_without_the_watchdog_it_meets_the_deadline(simulated):
 
 def multiplication_words_without_loads():
     return (
-        encode(Opcode.EXEC, slot_a=0, slot_b=1, ksteps=1, first=1, last=1, tiles=1, release_a=1, blocks=1)
+        encode(
+            Opcode.EXEC,
+            slot_a=0,
+            slot_b=1,
+            ksteps=1,
+            first=1,
+            last=1,
+            tiles=1,
+            release_a=1,
+            taps=511,
+            blocks=1,
+        )
         + END
     )
 

@@ -6,7 +6,7 @@ import pytest
 from cpt.host.packing import pack_operand, unpack_operand, unpack_result
 from cpt.hw.contract import ContractError, OperandLayout, ResultLayout, k_log2, preset, result_bytes
 
-SHAPES = ((1, 1), (4, 48), (5, 49), (9, 100), (17, 7), (33, 150))
+SHAPES = ((1, 1), (4, 36), (5, 37), (9, 100), (17, 7), (33, 150))
 
 
 def random_codes(rng, shape, bits, signed):
@@ -25,8 +25,8 @@ def packed_bit_by_bit(codes, layout, bits):
             for plane in range(bits):
                 if int(codes[row, column]) >> plane & 1:
                     base = tile * layout.tile_stride + plane * layout.plane_stride + step * layout.group_bytes
-                    at = base + lane * word_bits // 8 + bit // 8
-                    out[at] |= 1 << bit % 8
+                    at = lane * word_bits + bit
+                    out[base + at // 8] |= 1 << at % 8
     return out
 
 
@@ -63,9 +63,9 @@ def test_every_integer_type_packs_alike(dtype):
 
 
 def test_planes_above_the_bits_in_use_stay_untouched():
-    layout = OperandLayout(preset("tiny"), "a", 4, 48, max_bits=8)
+    layout = OperandLayout(preset("tiny"), "a", 4, 36, max_bits=8)
     out = np.full(layout.nbytes, 0xA5, np.uint8)
-    pack_operand(np.zeros((4, 48), np.uint8), layout, 3, out)
+    pack_operand(np.zeros((4, 36), np.uint8), layout, 3, out)
     assert not out[: 3 * layout.plane_stride].any()
     assert (out[3 * layout.plane_stride :] == 0xA5).all()
 
@@ -127,18 +127,18 @@ def test_results_and_sums_come_back_exactly(signed, bits_a, bits_b, k, col_sums)
     [
         ({"bits": 0}, "bits is 0; allowed: 1..8"),
         ({"bits": 9}, "bits is 9; allowed: 1..8"),
-        ({"codes": np.full((4, 48), 8)}, r"codes span 8..8; allowed at 3 bits: 0..7"),
-        ({"codes": np.full((4, 48), -1)}, r"codes span -1..-1; allowed at 3 bits: 0..7"),
-        ({"codes": np.full((4, 48), 4), "signed": True}, r"allowed at 3 signed bits: -4..3"),
-        ({"codes": np.zeros((4, 47), int)}, r"codes have shape \(4, 47\); allowed: \(4, 48\)"),
-        ({"codes": np.zeros((4, 48))}, "codes have type float64; allowed: integers"),
+        ({"codes": np.full((4, 36), 8)}, r"codes span 8..8; allowed at 3 bits: 0..7"),
+        ({"codes": np.full((4, 36), -1)}, r"codes span -1..-1; allowed at 3 bits: 0..7"),
+        ({"codes": np.full((4, 36), 4), "signed": True}, r"allowed at 3 signed bits: -4..3"),
+        ({"codes": np.zeros((4, 35), int)}, r"codes have shape \(4, 35\); allowed: \(4, 36\)"),
+        ({"codes": np.zeros((4, 36))}, "codes have type float64; allowed: integers"),
         ({"out": np.zeros(10, np.uint8)}, "buffer has 10 bytes; allowed: at least 192"),
         ({"out": np.zeros(400, np.uint8)[::2]}, "allowed: contiguous uint8"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(change, message):
-    layout = OperandLayout(preset("tiny"), "a", 4, 48, max_bits=8)
-    good = {"codes": np.zeros((4, 48), int), "bits": 3, "out": np.zeros(layout.nbytes, np.uint8)}
+    layout = OperandLayout(preset("tiny"), "a", 4, 36, max_bits=8)
+    good = {"codes": np.zeros((4, 36), int), "bits": 3, "out": np.zeros(layout.nbytes, np.uint8)}
     arguments = good | change
     with pytest.raises(ContractError, match=message) as caught:
         pack_operand(arguments.pop("codes"), layout, arguments.pop("bits"), **arguments)

@@ -8,7 +8,7 @@ from cpt.host.program import Gemm, Program, build_gemm, join
 from cpt.hw.contract import ContractError, Opcode, decode, preset
 from cpt.hw.contract.isa import INSTRUCTION_BYTES
 
-TINY = preset("tiny")  # 4 rows, 8 columns, 48 bits, 128 words per half: 16 K steps of 8 planes
+TINY = preset("tiny")  # 4 rows, 8 columns, 36 bits, 128 words per half: 16 K steps of 8 planes
 
 
 def instructions(program):
@@ -26,12 +26,12 @@ def gemm(m=5, n=9, k=50, **changes):
     ("m", "n", "k", "loads_of_b", "executes"),
     [
         (1, 1, 1, 1, 1),  # one tile, padded everywhere
-        (4, 8, 48, 1, 1),  # one full tile
-        (64, 20, 48, 1, 1),  # all 16 row tiles of A stay on chip
-        (65, 20, 48, 2, 2),  # one row too many: two groups, B read twice
-        (13, 17, 768, 4, 4),  # one row tile fills the half: as many groups as row tiles
-        (6, 9, 769, 8, 8),  # one K step too many for a half: 2 chunks for each of 2 x 2 result tiles
-        (3, 3, 2000, 3, 3),  # 42 K steps in three chunks of 14
+        (4, 8, 36, 1, 1),  # one full tile
+        (64, 20, 36, 1, 1),  # all 16 row tiles of A stay on chip
+        (65, 20, 36, 2, 2),  # one row too many: two groups, B read twice
+        (13, 17, 576, 4, 4),  # one row tile fills the half: as many groups as row tiles
+        (6, 9, 577, 8, 8),  # one K step too many for a half: 2 chunks for each of 2 x 2 result tiles
+        (3, 3, 1500, 3, 3),  # 42 K steps in three chunks of 14
     ],
 )
 def test_loop_order_follows_what_fits_on_chip(m, n, k, loads_of_b, executes):
@@ -72,7 +72,7 @@ def test_busy_cycles_are_known_beforehand(m, n, k):
 
 def test_more_column_tiles_than_a_load_counts_are_split():
     """With more than 65535 column tiles B takes two instructions, while A stays on chip."""
-    listing = instructions(gemm(4, 8 * 65536, 48, max_bits_a=1, max_bits_b=1).program())
+    listing = instructions(gemm(4, 8 * 65536, 36, max_bits_a=1, max_bits_b=1).program())
     expected = "LOAD_A, LOAD_B, EXEC, DRAIN, LOAD_B, EXEC, DRAIN, END"
     assert ", ".join(item.opcode.name for item in listing) == expected
     assert [item.release_a for item in listing if item.opcode == Opcode.EXEC] == [0, 1]
@@ -80,7 +80,7 @@ def test_more_column_tiles_than_a_load_counts_are_split():
 
 
 def test_chunks_of_k_differ_by_one_step_at_most():
-    listing = instructions(gemm(4, 8, 48 * 35, max_bits_a=8, max_bits_b=8).program())
+    listing = instructions(gemm(4, 8, 36 * 35, max_bits_a=8, max_bits_b=8).program())
     steps = [item.ksteps for item in listing if item.opcode == Opcode.EXEC]
     assert steps == [11, 12, 12]
     assert [(item.first, item.last) for item in listing if item.opcode == Opcode.EXEC] == [
@@ -107,7 +107,7 @@ def test_joined_programs_run_as_one():
 
 
 def test_build_gemm_takes_the_arguments_in_the_order_of_the_contract():
-    program = build_gemm(TINY, 5, 9, 50, 3, 8, 10, 20, 0x1000, 0x2000, 0x3000, True, "named")
+    program = build_gemm(TINY, 5, 9, 50, 3, 8, 10, 20, 0x1000, 0x2000, 0x3000, True, 3, "named")
     assert program == gemm(
         max_bits_a=3,
         max_bits_b=8,
@@ -117,6 +117,7 @@ def test_build_gemm_takes_the_arguments_in_the_order_of_the_contract():
         addr_b=0x2000,
         addr_c=0x3000,
         col_sums=True,
+        taps=3,
     ).program("named")
 
 

@@ -29,7 +29,16 @@ LOAD = {"tiles": 1, "ksteps": 1, "blocks": 1, "block_stride": 0, "tile_stride": 
 LOAD_A = encode(Opcode.LOAD_A, slot=SLOT_A, base=OPERANDS, **LOAD)
 LOAD_B = encode(Opcode.LOAD_B, slot=SLOT_B, base=OPERANDS + 0x1000, **LOAD)
 EXEC = encode(
-    Opcode.EXEC, slot_a=SLOT_A, slot_b=SLOT_B, ksteps=1, first=1, last=1, tiles=1, release_a=1, blocks=1
+    Opcode.EXEC,
+    slot_a=SLOT_A,
+    slot_b=SLOT_B,
+    ksteps=1,
+    first=1,
+    last=1,
+    tiles=1,
+    release_a=1,
+    taps=511,
+    blocks=1,
 )
 RESULT = {
     "k_log2": 6,

@@ -27,6 +27,7 @@ GOOD = {
     },
     Opcode.EXEC: {
         "slot_a": 1, "slot_b": 2, "ksteps": 2, "first": 1, "last": 1, "tiles": 2, "release_a": 1, "blocks": 3,
+        "taps": 0b100110101,
     },
     Opcode.DRAIN: {
         "slot_a": 1, "slot_b": 2, "k_log2": 7, "col_sums": 1, "tiles": 2, "base": 256,
@@ -105,7 +106,7 @@ COUNTS = [
     for opcode, names in (
         (Opcode.LOAD_A, ("tiles", "ksteps", "blocks")),
         (Opcode.LOAD_B, ("tiles", "ksteps", "blocks")),
-        (Opcode.EXEC, ("tiles", "ksteps", "blocks")),
+        (Opcode.EXEC, ("tiles", "ksteps", "blocks", "taps")),
         (Opcode.DRAIN, ("tiles", "blocks")),
     )
     for name in names

@@ -92,5 +92,5 @@ def test_the_command_refuses_an_unknown_preset_with_status_2(tmp_path: Path) -> 
     command = [sys.executable, "-m", "cpt.hw.export", "--preset", "huge", "-o", str(tmp_path / "out")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
-    assert "preset is 'huge'; allowed: zc706, z7020, tiny" in done.stderr
+    assert "preset is 'huge'; allowed: zc706, z7020, middle, tiny" in done.stderr
     assert not (tmp_path / "out").exists()

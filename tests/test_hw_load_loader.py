@@ -50,7 +50,8 @@ def golden_blocks(command: dict[str, int], operand: str) -> list[list[int]]:
                 start += plane * command["plane_stride"]
                 for k in range(command["ksteps"]):
                     beats = [noise(start + k * group + 8 * n) for n in range(group // 8)]
-                    words.append(sum(beat << 64 * n for n, beat in enumerate(beats)))
+                    side_by_side = sum(beat << 64 * n for n, beat in enumerate(beats))
+                    words.append(side_by_side & (1 << SMALL.lanes(operand) * SMALL.word_bits) - 1)
         blocks.append(words)
     return blocks
 
@@ -89,7 +90,7 @@ def test_blocks_fill_alternating_halves_in_order(operand: str, stall: float) -> 
         for number in range(len(blocks)):
             while len(held) <= number:
                 await ctx.tick()
-            await ctx.tick().repeat(rng.randint(0, 30))
+            await ctx.tick().repeat(rng.randint(1, 30))
             assert len(held) <= number + MACHINE.halves, "a block overwrote one that was still in use"
             ctx.set(block.release, 1)
             await ctx.tick()

@@ -8,6 +8,7 @@ from typing import Any
 from amaranth import Elaboratable, Module
 from hw_streams import SMALL, simulate
 
+from cpt.hw.contract.config import ALL_TAPS, TAPS
 from cpt.hw.contract.order import tile_steps
 from cpt.hw.drain.collector import Collector
 from cpt.hw.drain.result_buffer import ResultBuffer
@@ -50,6 +51,7 @@ class Tile:
         # At least rows + 1 steps, so that the next tile may follow at once.
         self.bits_a, self.bits_b, self.ksteps = rng.randint(2, 5), rng.randint(2, 5), rng.randint(1, 2)
         self.signed_a, self.signed_b = rng.random() < 0.5, rng.random() < 0.5
+        self.taps = rng.randint(1, ALL_TAPS)
         k = self.ksteps * WIDTH
         self.a = [[self._code(rng, self.bits_a, self.signed_a) for _ in range(k)] for _ in range(ROWS)]
         self.b = [[self._code(rng, self.bits_b, self.signed_b) for _ in range(k)] for _ in range(COLS)]
@@ -61,7 +63,9 @@ class Tile:
 
     def golden(self) -> list[list[int]]:
         rows = [[sum(x * y for x, y in zip(a, b, strict=True)) for b in self.b] for a in self.a]
-        rows.append([sum(b) for b in self.b])
+        part = WIDTH // TAPS
+        taken = [self.taps >> n % WIDTH // part & 1 for n in range(self.ksteps * WIDTH)]
+        rows.append([sum(code for code, take in zip(b, taken, strict=True) if take) for b in self.b])
         return rows
 
     def steps(self) -> list[tuple[dict[str, Any], list[int], list[int]]]:
@@ -82,7 +86,7 @@ class Tile:
                 "count": int(step.count),
                 "subtract": int(step.subtract),
                 "b_subtract": int(step.b_subtract),
-                "a_lowest": int(step.plane_a == 0),
+                "taps": 0 if step.plane_a else self.taps,
                 "capture": int(number == len(order) - 1),
                 "collect": self.collect,
             }

@@ -24,6 +24,7 @@ def command(
         "first": first,
         "last": last,
         "release_a": release,
+        "taps": 511,
         "a_top_words": bits - 1,
         "b_top_words": 0,
         "a_tile_words": bits,

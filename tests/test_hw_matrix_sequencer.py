@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from hw_streams import SMALL, simulate, stream_put
 
+from cpt.hw.contract.config import ALL_TAPS
 from cpt.hw.contract.order import tile_steps
 from cpt.hw.matrix.sequencer import Sequencer
 
 
 def command(
-    bits_a: int, bits_b: int, ksteps: int, tiles: int, blocks: int, signed: tuple[int, int]
+    bits_a: int, bits_b: int, ksteps: int, tiles: int, blocks: int, signed: tuple[int, int], taps: int
 ) -> dict[str, Any]:
     return {
         "a": {"bits": bits_a, "signed": signed[0]},
@@ -24,6 +25,7 @@ def command(
         "first": 1,
         "last": 1,
         "release_a": 1,
+        "taps": taps,
         "a_top_words": (bits_a - 1) * ksteps,
         "b_top_words": (bits_b - 1) * ksteps,
         "a_tile_words": bits_a * ksteps,
@@ -53,7 +55,7 @@ def golden(item: dict[str, Any]) -> list[dict[str, int]]:
                     "count": int(step.count),
                     "subtract": int(step.subtract),
                     "b_subtract": int(step.b_subtract),
-                    "a_lowest": int(step.plane_a == 0),
+                    "taps": 0 if step.plane_a else item["taps"],
                     "tile_last": int(tile_last),
                     "block_last": int(block_last),
                     "command_last": int(block_last and block == item["blocks"] - 1),
@@ -66,7 +68,8 @@ def random_command(rng: random.Random) -> dict[str, Any]:
     bits_a, bits_b = rng.randint(1, 16), rng.randint(1, 16)
     ksteps = rng.randint(1, half // max(bits_a, bits_b))
     tiles = rng.randint(1, half // (bits_a * ksteps))
-    return command(bits_a, bits_b, ksteps, tiles, rng.randint(1, 2), (rng.randint(0, 1), rng.randint(0, 1)))
+    signed = rng.randint(0, 1), rng.randint(0, 1)
+    return command(bits_a, bits_b, ksteps, tiles, rng.randint(1, 2), signed, rng.randint(1, ALL_TAPS))
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.5])

@@ -142,7 +142,7 @@ def test_the_placeholder_vanishes_with_the_device():
     ("arguments", "message"),
     [
         (("modle", "tiny"), "device is 'modle'; allowed: fast, rtl"),
-        (("fast", "huge"), "preset is 'huge'; allowed: zc706, z7020, tiny"),
+        (("fast", "huge"), "preset is 'huge'; allowed: zc706, z7020, middle, tiny"),
         (("fast", "tiny", "fast"), "memory model is 'fast'; allowed: "),
     ],
 )

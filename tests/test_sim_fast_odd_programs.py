@@ -5,6 +5,7 @@ import pytest
 
 from cpt.host.program import Program
 from cpt.hw.contract import ArrayConfig, Counter, Opcode, encode, preset
+from cpt.hw.contract.config import ALL_TAPS
 from cpt.hw.contract.layout import SUM_ROWS
 from cpt.sim.backend import MEMORY_BASE, Backend
 from cpt.sim.bare import BareMachine
@@ -65,6 +66,7 @@ class OddProgram:
                 last=last,
                 tiles=tiles,
                 release_a=release,
+                taps=int(self.rng.integers(1, ALL_TAPS + 1)),
                 blocks=blocks,
             )
         )

@@ -72,7 +72,7 @@ def _load(**changes: int) -> bytes:
 
 def _exec(**changes: int) -> bytes:
     fields = {"slot_a": 1, "slot_b": 1, "ksteps": 1, "first": 1, "last": 1}
-    return encode(Opcode.EXEC, **{**fields, "tiles": 1, "release_a": 1, "blocks": 1, **changes})
+    return encode(Opcode.EXEC, **{**fields, "tiles": 1, "release_a": 1, "taps": 511, "blocks": 1, **changes})
 
 
 def _drain(**changes: int) -> bytes:

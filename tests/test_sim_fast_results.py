@@ -33,7 +33,7 @@ def _codes(rng: np.random.Generator, shape: tuple[int, int], precision: Precisio
 
 
 def _run_gemm(
-    config: ArrayConfig, m: int, n: int, k: int, a: Precision, b: Precision, seed: int
+    config: ArrayConfig, m: int, n: int, k: int, a: Precision, b: Precision, seed: int, taps: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """A, B and the values and column sums that the backend left in memory."""
     rng = np.random.default_rng(seed)
@@ -46,7 +46,7 @@ def _run_gemm(
     pack_operand(codes_a, layout_a, a.bits, backend.memory[at_a:], signed=a.signed)
     pack_operand(codes_b, layout_b, b.bits, backend.memory[at_b:], signed=b.signed)
     base = backend.memory_base
-    gemm = Gemm(config, m, n, k, 1, 2, base + at_a, base + at_b, base + at_c, col_sums=True)
+    gemm = Gemm(config, m, n, k, 1, 2, base + at_a, base + at_b, base + at_c, col_sums=True, taps=taps)
     _run(backend, gemm.program().words, {1: a, 2: b})
     product = unpack_result(
         backend.memory[at_c:],
@@ -59,15 +59,17 @@ def _run_gemm(
     return codes_a, codes_b, product.values, product.col_sums
 
 
-@pytest.mark.parametrize("name", ["tiny", "z7020", "zc706"])
+@pytest.mark.parametrize("name", ["tiny", "middle", "z7020", "zc706"])
 def test_random_products_and_sums_are_exact(name: str) -> None:
     rng = np.random.default_rng(20)
     for seed in range(40):
         m, n, k = (int(rng.integers(1, limit)) for limit in (80, 80, 700))
         a, b = (Precision(int(rng.integers(1, 17)), bool(rng.integers(2))) for _ in "ab")
-        codes_a, codes_b, values, col_sums = _run_gemm(preset(name), m, n, k, a, b, seed)
+        config, taps = preset(name), int(rng.integers(1, 512))
+        codes_a, codes_b, values, col_sums = _run_gemm(config, m, n, k, a, b, seed, taps)
         np.testing.assert_array_equal(values, codes_a @ codes_b.T, f"{m}x{n}x{k} {a} {b} seed {seed}")
-        np.testing.assert_array_equal(col_sums, codes_b.sum(1))
+        taken = [taps >> at % config.word_bits * 9 // config.word_bits & 1 for at in range(k)]
+        np.testing.assert_array_equal(col_sums, codes_b @ np.array(taken))
 
 
 @pytest.mark.parametrize("bits", [8, 12, 16])
@@ -112,14 +114,14 @@ def test_exec_with_fewer_bits_than_loaded_reads_the_words_where_they_lie() -> No
     config = preset("tiny")
     backend = _backend(config)
     rng = np.random.default_rng(4)
-    layout = OperandLayout(config, "a", config.rows, 48, 4)
-    codes = rng.integers(0, 16, (config.rows, 48))
-    ones = np.ones((config.cols, 48), int)
-    layout_b = OperandLayout(config, "b", config.cols, 48, 1)
+    layout = OperandLayout(config, "a", config.rows, 36, 4)
+    codes = rng.integers(0, 16, (config.rows, 36))
+    ones = np.ones((config.cols, 36), int)
+    layout_b = OperandLayout(config, "b", config.cols, 36, 1)
     pack_operand(codes, layout, 4, backend.memory[RING_BYTES:])
     pack_operand(ones, layout_b, 1, backend.memory[RING_BYTES + 4096 :])
     base = backend.memory_base + RING_BYTES
-    gemm = Gemm(config, config.rows, config.cols, 48, 1, 2, base, base + 4096, base + 8192, 4, 1)
+    gemm = Gemm(config, config.rows, config.cols, 36, 1, 2, base, base + 4096, base + 8192, 4, 1)
     words = gemm.program().words
     # LOAD_A keeps slot 1 (4 planes); EXEC and DRAIN use slot 3 (2 planes): the two lowest.
     execute = words[64:96]
@@ -179,7 +181,7 @@ def test_bad_instructions_halt_with_their_error(word: bytes, error: Error) -> No
 def test_a_program_that_waits_forever_never_ends() -> None:
     backend = _backend(preset("tiny"), 1 << 20)
     execute = encode(
-        Opcode.EXEC, slot_a=1, slot_b=1, ksteps=1, first=1, last=1, tiles=1, release_a=1, blocks=1
+        Opcode.EXEC, slot_a=1, slot_b=1, ksteps=1, first=1, last=1, tiles=1, release_a=1, taps=511, blocks=1
     )
     with pytest.raises(MachineFault, match="still runs"):
         _run(backend, execute + encode(Opcode.END, tag=0), {1: Precision(1, False)})

@@ -19,6 +19,13 @@ def test_rtl_fast_model_and_golden_agree_on_a_sample():
     assert tally.worst_cycle_error < 0.02
 
 
+def test_the_middle_preset_agrees_on_a_sample():
+    middle = preset("middle")
+    tally = regression.run_cases(middle, 7, regression.sample(middle, seed=7, count=12))
+    assert tally.runs >= 12
+    assert tally.worst_cycle_error < 0.02
+
+
 def test_the_full_list_covers_what_the_product_promises():
     cases = [make_case(TINY, 1, number) for number in range(case_count(TINY))]
     widths = {(p.bits_a, p.bits_b, p.signed_a, p.signed_b) for case in cases for p in case.precisions}
@@ -32,6 +39,7 @@ def test_the_full_list_covers_what_the_product_promises():
     assert max(k for _, _, k in shapes) <= 700
     assert sum(case.stall_probability > 0 for case in cases) >= 200
     assert {case.col_sums for case in cases} == {False, True}
+    assert len({case.taps for case in cases if case.col_sums}) > 300
 
 
 def test_a_case_is_the_same_whenever_it_is_made():

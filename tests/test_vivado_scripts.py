@@ -332,4 +332,4 @@ def test_another_array_is_checked_on_a_board(capsys: pytest.CaptureFixture[str])
     assert main([*command, "tiny"]) == 0
     assert all(line.startswith("zc706: ok   ") for line in capsys.readouterr().out.splitlines())
     assert main([*command, "huge"]) == 2
-    assert "preset is 'huge'; allowed: zc706, z7020, tiny" in capsys.readouterr().err
+    assert "preset is 'huge'; allowed: zc706, z7020, middle, tiny" in capsys.readouterr().err

@@ -13,6 +13,15 @@ SLOTS = 256
 """Number of precision slots."""
 ACC_BITS = 48
 """Accumulator width, in bits."""
+TAPS = 9
+"""Equal parts of a word that column sums take or leave one by one: the positions of a 3 x 3 kernel."""
+ALL_TAPS = (1 << TAPS) - 1
+"""The tap mask of sums over all of K."""
+SHAPE_FIELDS = {
+    "SHAPE": {"rows": 8, "cols": 8, "word_bits": 16},
+    "DEPTH": {"a_depth_words": 16, "b_depth_words": 16},
+}
+"""Registers that tell an accelerator's shape: the `ArrayConfig` fields in each and the bits they have."""
 
 
 class ContractError(ValueError):
@@ -50,19 +59,20 @@ class ArrayConfig:
     """Fabric clock that simulated times are stated at."""
 
     def __post_init__(self) -> None:
-        for field in ("rows", "word_bits", "cols", "a_depth_words", "b_depth_words"):
-            value = getattr(self, field)
-            require(
-                isinstance(value, int) and value > 0,
-                f"{field} is {value!r}; allowed: a positive integer",
-            )
-        require(self.word_bits % 8 == 0, f"word_bits is {self.word_bits}; allowed: multiples of 8")
-        require(self.cols % 8 == 0, f"cols is {self.cols}; allowed: multiples of 8")
-        for side, lanes in (("rows", self.rows), ("cols", self.cols)):
-            require(
-                lanes * self.word_bits % (8 * BEAT_BYTES) == 0,
-                f"{side} * word_bits is {lanes * self.word_bits}; allowed: multiples of 64",
-            )
+        for register, widths in SHAPE_FIELDS.items():
+            for field, width in widths.items():
+                value = getattr(self, field)
+                most = (1 << width) - 1
+                require(
+                    isinstance(value, int) and value > 0,
+                    f"{field} is {value!r}; allowed: a positive integer",
+                )
+                require(
+                    value <= most,
+                    f"{field} is {value}; allowed: at most {most}, {width} bits of register {register}",
+                )
+        require(self.word_bits % TAPS == 0, f"word_bits is {self.word_bits}; allowed: multiples of {TAPS}")
+        require(self.cols % BEAT_BYTES == 0, f"cols is {self.cols}; allowed: multiples of {BEAT_BYTES}")
         for field in ("a_depth_words", "b_depth_words"):
             depth = getattr(self, field)
             require(
@@ -85,8 +95,13 @@ class ArrayConfig:
         return {"a": self.a_depth_words, "b": self.b_depth_words}[operand] // 2
 
     def group_bytes(self, operand: str) -> int:
-        """Bytes of one K step of one bit plane of one tile: a word for each lane."""
-        return self.lanes(operand) * self.word_bits // 8
+        """Bytes of one K step of one bit plane of one tile: a word for each lane, in whole beats."""
+        return -(-self.lanes(operand) * self.word_bits // (8 * BEAT_BYTES)) * BEAT_BYTES
+
+    def tap_word(self, taps: int) -> int:
+        """The word with each bit of ``taps`` spread over a ninth: bit ``t`` over ``[t*g, (t+1)*g)``."""
+        part = self.word_bits // TAPS
+        return sum(((1 << part) - 1) << tap * part for tap in range(TAPS) if taps >> tap & 1)
 
     def as_dict(self) -> dict[str, int | float | str]:
         """All fields by name, for artefacts."""
@@ -106,7 +121,8 @@ PRESETS: dict[str, ArrayConfig] = {
             b_depth_words=1024,
             clock_mhz=100.0,
         ),
-        ArrayConfig("tiny", rows=4, word_bits=48, cols=8, a_depth_words=256, b_depth_words=256),
+        ArrayConfig("middle", rows=8, word_bits=72, cols=16, a_depth_words=256, b_depth_words=256),
+        ArrayConfig("tiny", rows=4, word_bits=36, cols=8, a_depth_words=256, b_depth_words=256),
     )
 }
 

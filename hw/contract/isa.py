@@ -15,7 +15,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cpt.hw.contract.config import SLOTS, require
+from cpt.hw.contract.config import SLOTS, TAPS, require
 
 INSTRUCTION_BYTES = 32
 _SLOT_BITS = SLOTS.bit_length() - 1
@@ -143,6 +143,13 @@ FORMATS: dict[Opcode, Format] = {
                     1,
                     ("tiles", 10, "A tiles per block; 1 unless ``first`` and ``last`` are both set.", 1),
                     ("release_a", 1, "Release the A block at the end.", 0),
+                    (
+                        "taps",
+                        TAPS,
+                        "Bits of a word that the column sums take: bit ``t`` is for bits ``[t*g, (t+1)*g)``, "
+                        f"``g = word_bits / {TAPS}``.",
+                        1,
+                    ),
                 )
                 + _word(2, ("blocks", 16, "B blocks to consume; 1 unless ``first`` and ``last``.", 1))
             ),

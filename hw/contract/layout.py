@@ -5,6 +5,7 @@ lanes and words of ``word_bits`` codes, stored bit plane by bit plane::
 
     [tile][plane][k step][lane in tile][bit in word]      bit 0 of a byte first
 
+The words of a K step lie side by side, bit by bit; zeros follow up to the next multiple of 8 bytes.
 Missing lanes and codes beyond K are zero in every plane. Strides are fixed by ``max_bits``, so a
 lower precision reads fewer planes of the same layout.
 

@@ -3,7 +3,7 @@
 import enum
 from dataclasses import dataclass
 
-from cpt.hw.contract.config import ACC_BITS, MAX_BITS, SLOTS, require
+from cpt.hw.contract.config import ACC_BITS, MAX_BITS, SHAPE_FIELDS, SLOTS, require
 
 MAGIC = 0x43505431
 """``"CPT1"``, the first thing a driver reads."""
@@ -119,6 +119,15 @@ def _flags(names: dict[str, str]) -> tuple[RegisterField, ...]:
     return tuple(RegisterField(name, bit, 1, doc) for bit, (name, doc) in enumerate(names.items()))
 
 
+def _numbers(register_name: str, **docs: str) -> tuple[RegisterField, ...]:
+    """The fields of `SHAPE_FIELDS`, one behind the other."""
+    fields, offset = [], 0
+    for name, width in SHAPE_FIELDS[register_name].items():
+        fields.append(RegisterField(name, offset, width, docs[name]))
+        offset += width
+    return tuple(fields)
+
+
 _ERROR_FIELDS = tuple(
     RegisterField(error.name.lower(), int(error), 1, f"{doc[0].upper()}{doc[1:]}.")
     for error, doc in ERROR_DOCS.items()
@@ -135,11 +144,7 @@ _SINGLE = (
         0x010,
         "ro",
         "Array shape.",
-        (
-            RegisterField("rows", 0, 8, "Array rows."),
-            RegisterField("cols", 8, 8, "Array columns."),
-            RegisterField("word_bits", 16, 16, "Bits of K per step."),
-        ),
+        _numbers("SHAPE", rows="Array rows.", cols="Array columns.", word_bits="Bits of K per step."),
         kept=True,
     ),
     Register(
@@ -147,10 +152,7 @@ _SINGLE = (
         0x014,
         "ro",
         "Operand buffer depths, both halves together.",
-        (
-            RegisterField("a_depth_words", 0, 16, "Words per array row."),
-            RegisterField("b_depth_words", 16, 16, "Words per array column."),
-        ),
+        _numbers("DEPTH", a_depth_words="Words per array row.", b_depth_words="Words per array column."),
         kept=True,
     ),
     Register(

@@ -11,7 +11,8 @@ from cpt.hw.contract.machine import MACHINE
 class Gearbox(wiring.Component):
     """Collects the beats of a group and hands out its words side by side.
 
-    A group is always a whole number of beats, so a beat is taken every cycle whatever the word width.
+    A group is always a whole number of beats, so a beat is taken every cycle whatever the word width; bits
+    behind the last word are left out.
 
     Parameters: ``lanes``, ``word_bits``.
     Members: ``beat_valid``, ``beat`` (in); ``valid``: ``words`` holds a complete group now (one cycle).
@@ -22,7 +23,7 @@ class Gearbox(wiring.Component):
 
     def __init__(self, lanes: int, word_bits: int):
         self.lanes, self.word_bits = lanes, word_bits
-        self.group_beats = lanes * word_bits // (8 * BEAT_BYTES)
+        self.group_beats = -(-lanes * word_bits // (8 * BEAT_BYTES))
         super().__init__(
             {
                 "beat_valid": In(1),
@@ -47,7 +48,7 @@ class Gearbox(wiring.Component):
                 for n, beat in enumerate(beats):
                     with m.Case(n):
                         m.d.sync += beat.eq(self.beat)
-        group = Cat(beats)
+        group = Cat(beats)[: self.lanes * self.word_bits]
         for lane, word in enumerate(self.words):
             m.d.comb += word.eq(group[lane * self.word_bits : (lane + 1) * self.word_bits])
         return m

@@ -5,6 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.config import TAPS
 from cpt.hw.contract.machine import MACHINE, accumulate_latency_cycles, array_latency_cycles
 from cpt.hw.layouts import COLLECT, result_row, result_rows, step_layout
 from cpt.hw.matrix.dot_product import DotProductUnit, dot_product_instance, dot_product_signature
@@ -13,7 +14,8 @@ from cpt.hw.matrix.dot_product import DotProductUnit, dot_product_instance, dot_
 class Array(wiring.Component):
     """Multiplies a word of every row with a word of every column each cycle.
 
-    Column sums come from units whose A word is all ones while ``a_lowest``; they have B's sign only.
+    Column sums come from units whose A word is a step's ``taps``, each bit for a ninth of the word (`TAPS`);
+    they have B's sign only.
 
     Parameters: ``config``; ``inline``: build the units in place instead of instantiating their module.
     Members: ``valid``, ``step``: flags of a step; ``a_words``, ``b_words``: its words, `OPERAND_LATENCY`
@@ -76,13 +78,12 @@ class Array(wiring.Component):
             ]
             return item.result
 
-        ones_a = Signal(config.word_bits)
-        m.d.comb += ones_a.eq(operands.a_lowest.replicate(config.word_bits))
+        taps = Cat(tap.replicate(config.word_bits // TAPS) for tap in operands.taps)
         rows = [
             [unit(f"unit_{r}_{c}", a, b, flag.subtract) for c, b in enumerate(self.b_words)]
             for r, a in enumerate(self.a_words)
         ]
-        rows.append([unit(f"col_sum_{c}", ones_a, b, flag.b_subtract) for c, b in enumerate(self.b_words)])
+        rows.append([unit(f"col_sum_{c}", taps, b, flag.b_subtract) for c, b in enumerate(self.b_words)])
         with m.Switch(self.row_index):
             for index, results in enumerate(rows):
                 with m.Case(index):

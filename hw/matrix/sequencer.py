@@ -1,6 +1,6 @@
 """The order of steps: anti-diagonals of plane pairs, tiles, blocks."""
 
-from amaranth import Module, Signal
+from amaranth import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -78,7 +78,7 @@ class Sequencer(wiring.Component):
             self.step.count.eq(~bubble),
             self.step.subtract.eq(~bubble & (negative_a ^ negative_b)),
             self.step.b_subtract.eq(~bubble & negative_b),
-            self.step.a_lowest.eq(plane_a == 0),
+            self.step.taps.eq(Mux(plane_a == 0, command.taps, 0)),
             self.step.capture.eq(self.tile_last),
             self.step.collect.first.eq(command.first),
             self.step.collect.last.eq(command.last),

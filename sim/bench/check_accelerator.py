@@ -13,12 +13,12 @@ from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiRamRead, AxiRamWrite, Ax
 
 from cpt.host.packing import unpack_result
 from cpt.hw.contract import Counter, Error, preset, register, slot_offset
-from cpt.hw.contract.config import MAX_BITS
+from cpt.hw.contract.config import ALL_TAPS, MAX_BITS
 from cpt.model.golden import int_matmul
 from cpt.sim.bench.axi import pause_all, require_signals
 from cpt.sim.bench.core import CLOCK_NS, BenchTimeout, option, random_stall, rounds
 from cpt.sim.scoreboard import Scoreboard
-from cpt.sim.stimulus import PRECISIONS, Case, Placement
+from cpt.sim.stimulus import PRECISIONS, Case, Placement, column_sums
 
 POLLS = 20_000
 
@@ -96,6 +96,7 @@ def _random_case(number: int) -> Case:
         max_bits_a=random.randint(precision.bits_a, MAX_BITS),
         max_bits_b=random.randint(precision.bits_b, MAX_BITS),
         col_sums=random.random() < 0.5,
+        taps=random.randint(1, ALL_TAPS),
         memory="bench",
         stall_probability=0.0,
     )
@@ -141,7 +142,7 @@ async def programs_give_the_golden_product(dut: Any) -> None:
         )
         board.equal("product", product.values, int_matmul(codes_a, codes_b))
         if product.col_sums is not None:
-            board.equal("column sums", product.col_sums, codes_b.sum(axis=1))
+            board.equal("column sums", product.col_sums, column_sums(codes_b, case.taps, config))
         board.equal("memory before the result", after[:start], before[:start])
         board.equal("memory behind the result", after[end:], before[end:])
         slots = {

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.config import ALL_TAPS
 from cpt.hw.contract.order import tile_steps
 from cpt.hw.layouts import exec_command
 from cpt.sim.bench.core import pack
@@ -28,6 +29,7 @@ class Execute:
     first: bool
     last: bool
     release_a: bool
+    taps: int
 
     @classmethod
     def random(cls, config: ArrayConfig, *, whole: bool = False) -> Execute:
@@ -47,6 +49,7 @@ class Execute:
             first=first,
             last=last,
             release_a=whole or random.random() < 0.5,
+            taps=random.randint(1, ALL_TAPS),
         )
 
     def payload(self) -> int:
@@ -58,7 +61,7 @@ class Execute:
             "b_top_words": (self.bits_b - 1) * self.ksteps,
             "a_tile_words": self.bits_a * self.ksteps,
         }
-        for name in ("ksteps", "tiles", "blocks", "first", "last", "release_a"):
+        for name in ("ksteps", "tiles", "blocks", "first", "last", "release_a", "taps"):
             values[name] = getattr(self, name)
         return pack(exec_command(self.config), values)
 
@@ -81,12 +84,12 @@ class Execute:
                         "count": int(step.count),
                         "subtract": int(step.subtract),
                         "b_subtract": int(step.b_subtract),
-                        "a_lowest": int(step.plane_a == 0),
+                        "taps": 0 if step.plane_a else self.taps,
                         "tile_last": int(tile_last),
                         "block_last": int(block_last),
                         "command_last": int(block_last and block == self.blocks - 1),
                     }
 
 
-FLAGS = ("clear", "double", "count", "subtract", "b_subtract", "a_lowest")
+FLAGS = ("clear", "double", "count", "subtract", "b_subtract", "taps")
 """Step fields that `Execute.steps` and the step layout share by name."""

@@ -142,8 +142,9 @@ class Machine:
         """Every tile of ``block_a`` with each block of ``blocks_b``."""
         rows, cols, tiles = self.config.rows, self.config.cols, execute.tiles
         dtype = product_dtype(a, b)
-        # The extra lane of A is all ones: its products are the column sums.
-        codes_a = block_a.read_as(a.bits, tiles, execute.ksteps).codes(a, tiles, dtype, ones=1)
+        # The extra lane of A is the tap mask: its products are the column sums.
+        mask = self.config.tap_word(execute.taps)
+        codes_a = block_a.read_as(a.bits, tiles, execute.ksteps).codes(a, tiles, dtype, mask)
         loaded = blocks_b.read_as(b.bits, 1, execute.ksteps)
         codes_b = loaded.codes(b, 1, dtype)
         product = exact_product(codes_a, codes_b, a.magnitude * b.magnitude)

@@ -19,7 +19,7 @@ class Blocks:
     """Consecutive blocks of one LOAD as they lie in the operand buffer."""
 
     planes: NDArray[np.uint8]
-    """``(bits, blocks, tiles, lanes, ksteps * word_bytes)``."""
+    """``(bits, blocks, tiles, lanes, ksteps * word_bytes)``; words filled up with zeros to whole bytes."""
     ksteps: int
     _codes: dict[tuple[object, ...], NDArray[np.floating]] = field(default_factory=dict, compare=False)
 
@@ -41,19 +41,23 @@ class Blocks:
         return Blocks(self.planes[:, start:stop], self.ksteps)
 
     def codes(
-        self, precision: Precision, tiles: int, dtype: type[np.floating], ones: int = 0
+        self, precision: Precision, tiles: int, dtype: type[np.floating], extra_word: int | None = None
     ) -> NDArray[np.floating]:
-        """Codes ``(count * tiles * lanes + ones, k)`` of the first ``tiles`` tiles of every block.
+        """Codes ``(count * tiles * lanes, k)`` of the first ``tiles`` tiles of every block.
 
-        K is in the order of `codes_from_planes`; ``ones`` more lanes hold ones. Made once for the same
-        arguments.
+        K is in the order of `codes_from_planes`; with ``extra_word`` one more lane holds that word in every K
+        step. Made once for the same arguments.
         """
-        key = (precision, tiles, dtype, ones)
+        key = (precision, tiles, dtype, extra_word)
         codes = self._codes.get(key)
         if codes is None:
             planes = np.ascontiguousarray(self.planes[:, :, :tiles])
             flat = planes.reshape(precision.bits, -1, planes.shape[-1])
-            codes = self._codes[key] = codes_from_planes(flat, precision.signed, dtype, ones)
+            extra = None
+            if extra_word is not None:
+                word = extra_word.to_bytes(planes.shape[-1] // self.ksteps, "little")
+                extra = np.frombuffer(word * self.ksteps, np.uint8)
+            codes = self._codes[key] = codes_from_planes(flat, precision.signed, dtype, extra)
         return codes
 
     def words(self) -> NDArray[np.uint8]:
@@ -106,8 +110,16 @@ class Loaded:
 def arrange(config: ArrayConfig, operand: str, runs: NDArray[np.uint8], ksteps: int) -> Blocks:
     """`Blocks` from memory runs ``(blocks, tiles, bits, ksteps * group_bytes)``; always a copy."""
     blocks, tiles, bits, _ = runs.shape
-    lanes, word_bytes = config.lanes(operand), config.word_bits // 8
-    words = runs.reshape(blocks, tiles, bits, ksteps, lanes, word_bytes).transpose(2, 0, 1, 4, 3, 5)
+    lanes, word_bytes = config.lanes(operand), -(-config.word_bits // 8)
+    groups = runs.reshape(blocks, tiles, bits, ksteps, config.group_bytes(operand))
+    if config.word_bits % 8:
+        loose = np.unpackbits(groups, axis=-1, count=lanes * config.word_bits, bitorder="little")
+        groups = np.packbits(
+            loose.reshape(*groups.shape[:-1], lanes, config.word_bits), axis=-1, bitorder="little"
+        )
+    else:
+        groups = groups[..., : lanes * word_bytes]
+    words = groups.reshape(blocks, tiles, bits, ksteps, lanes, word_bytes).transpose(2, 0, 1, 4, 3, 5)
     planes = np.empty((bits, blocks, tiles, lanes, ksteps * word_bytes), np.uint8)
     planes.reshape(bits, blocks, tiles, lanes, ksteps, word_bytes)[...] = words
     return Blocks(planes, ksteps)

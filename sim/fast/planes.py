@@ -37,25 +37,30 @@ def _codes_of_bytes(planes: list[NDArray[np.uint8]], sign_extend: bool) -> list[
 
 
 def codes_from_planes(
-    planes: NDArray[np.uint8], signed: bool, dtype: type[np.floating], ones: int = 0
+    planes: NDArray[np.uint8], signed: bool, dtype: type[np.floating], extra: NDArray[np.uint8] | None = None
 ) -> NDArray[np.floating]:
-    """Codes ``(lanes + ones, 8 * lane_bytes)`` of bit planes ``(bits, lanes, lane_bytes)``.
+    """Codes ``(lanes, 8 * lane_bytes)`` of bit planes ``(bits, lanes, lane_bytes)``.
 
     Lanes keep their order. Codes along K come in a fixed *permuted* order that depends on ``lane_bytes``
     alone: a product of two operands permuted alike is the product, and nothing has to be put in order.
-    The ``ones`` last lanes hold ones.
+    ``extra`` ``(lane_bytes,)``: bits of one more lane, behind the others, whose codes are 0 and 1.
     """
     bits, lanes, lane_bytes = planes.shape
-    codes = np.empty((lanes + ones, _PLANES, lane_bytes), dtype)
-    codes[lanes:] = 1
+    codes = np.empty((lanes + (extra is not None), _PLANES, lane_bytes), dtype)
+    if extra is not None:
+        codes[lanes] = np.unpackbits(extra[:, None], axis=1, bitorder="little").T
     body = codes[:lanes]
-    low = _codes_of_bytes(list(planes[:_PLANES]), signed and bits <= _PLANES)
+    size = lanes * lane_bytes
+    flat = planes.reshape(bits, size)
+    if size % 8:
+        flat = np.pad(flat, ((0, 0), (0, -size % 8)))
+    low = _codes_of_bytes(list(flat[:_PLANES]), signed and bits <= _PLANES)
     low_type = np.int8 if signed and bits <= _PLANES else np.uint8
     for index, word in enumerate(low):
-        body[:, index] = word.view(low_type).reshape(lanes, lane_bytes)
+        body[:, index] = word.view(low_type)[:size].reshape(lanes, lane_bytes)
     if bits > _PLANES:
-        high = _codes_of_bytes(list(planes[_PLANES:]), signed)
+        high = _codes_of_bytes(list(flat[_PLANES:]), signed)
         high_type = np.int8 if signed else np.uint8
         for index, word in enumerate(high):
-            body[:, index] += word.view(high_type).reshape(lanes, lane_bytes).astype(dtype) * 256
-    return codes.reshape(lanes + ones, _PLANES * lane_bytes)
+            body[:, index] += word.view(high_type)[:size].reshape(lanes, lane_bytes).astype(dtype) * 256
+    return codes.reshape(len(codes), _PLANES * lane_bytes)

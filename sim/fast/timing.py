@@ -76,7 +76,7 @@ def _masks() -> NDArray[np.uint32]:
     masks = np.zeros((16, INSTRUCTION_BYTES // 4), np.uint32)
     for form in FORMATS.values():
         for item in form.fields:
-            if item.name == "tag":
+            if item.name in ("tag", "taps"):
                 continue
             kept = BURST_BYTES - 1 if item.name == "base" or item.name.endswith("_stride") else item.maximum
             masks[form.opcode, item.offset // 32] |= np.uint32(kept << item.offset % 32)

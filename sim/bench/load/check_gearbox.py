@@ -17,7 +17,7 @@ async def words_of_a_group_come_out_side_by_side(dut: Any) -> None:
     await bench.start()
     config = preset(option("preset", "tiny"))
     lanes = sum(1 for lane in range(256) if hasattr(dut, f"words__{lane}"))
-    group_beats = lanes * config.word_bits // 64
+    group_beats = -(-lanes * config.word_bits // 64)
     for _ in range(10 * rounds()):
         group = random.getrandbits(64 * group_beats)
         for index in range(group_beats):

@@ -70,19 +70,15 @@ async def check(dut: Any, operand: str) -> None:
 
 def _blocks(config: ArrayConfig, load: Load, memory: ReadMemory) -> list[list[list[int]]]:
     """The words per lane of every block, from memory as the layout says."""
-    runs, word_bytes, lanes = list(load.runs()), config.word_bits // 8, config.lanes(load.operand)
+    runs, width, lanes = list(load.runs()), config.word_bits, config.lanes(load.operand)
+    group_bytes = config.group_bytes(load.operand)
     blocks = []
     for block in range(load.blocks):
         words = []
         for run in runs[block * load.tiles * load.bits :][: load.tiles * load.bits]:
             for step in range(load.ksteps):
-                start = run + step * config.group_bytes(load.operand)
-                group = memory.data[start : start + lanes * word_bytes].tobytes()
-                words.append(
-                    [
-                        int.from_bytes(group[lane * word_bytes : (lane + 1) * word_bytes], "little")
-                        for lane in range(lanes)
-                    ]
-                )
+                start = run + step * group_bytes
+                group = int.from_bytes(memory.data[start : start + group_bytes].tobytes(), "little")
+                words.append([group >> lane * width & (1 << width) - 1 for lane in range(lanes)])
         blocks.append(words)
     return blocks

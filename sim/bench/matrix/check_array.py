@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cpt.hw.contract import ArrayConfig, preset
-from cpt.hw.contract.config import ACC_BITS
+from cpt.hw.contract.config import ACC_BITS, ALL_TAPS
 from cpt.hw.contract.order import tile_steps
 from cpt.hw.layouts import COLLECT, result_rows, step_layout
 from cpt.hw.matrix.array import Array
 from cpt.model.golden import int_matmul
 from cpt.sim.bench.core import Bench, Every, numpy_rng, option, pack, rounds, unpack
 from cpt.sim.bench.planes import word
-from cpt.sim.stimulus import random_codes
+from cpt.sim.stimulus import column_sums, random_codes
 
 
 class Feeder:
@@ -61,6 +61,7 @@ def stimulus(
     b: NDArray[np.int64],
     bits: list[int],
     signed: list[bool],
+    taps: int,
     collect: int,
 ) -> Iterator[tuple[int, list[int], list[int]]]:
     """The steps of one tile with their words; codes are ``(rows, k)`` and ``(cols, k)``."""
@@ -75,7 +76,7 @@ def stimulus(
             "count": step.count,
             "subtract": step.subtract,
             "b_subtract": step.b_subtract,
-            "a_lowest": step.plane_a == 0,
+            "taps": 0 if step.plane_a else taps,
             "capture": index == len(todo) - 1,
             "collect": unpack(COLLECT, collect),
         }
@@ -101,17 +102,17 @@ async def captured_rows_are_the_product_and_the_column_sums(dut: Any) -> None:
         k = config.word_bits * int(rng.integers(1, 3))
         a = random_codes(rng, (config.rows, k), bits[0], signed[0])
         b = random_codes(rng, (config.cols, k), bits[1], signed[1])
-        tag = random.getrandbits(COLLECT.size)
-        feeder.todo.extend(stimulus(config, a, b, bits, signed, tag))
+        tag, taps = random.getrandbits(COLLECT.size), random.randint(1, ALL_TAPS)
+        feeder.todo.extend(stimulus(config, a, b, bits, signed, taps, tag))
         while not captured:
             await bench.step()
         bench.board.equal("collect", captured, [tag])
         captured.clear()
         want = np.zeros((rows, config.cols), np.int64)
         want[: config.rows] = int_matmul(a, b)
-        want[config.rows] = b.sum(axis=1)
+        want[config.rows] = column_sums(b, taps, config)
         # The next tile may already be running while the rows are read.
-        feeder.todo.extend(stimulus(config, a, b, bits, signed, tag))
+        feeder.todo.extend(stimulus(config, a, b, bits, signed, taps, tag))
         for row in range(rows):
             bench.set("row_index", row)
             await bench.step()
