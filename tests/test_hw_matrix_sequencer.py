@@ -79,9 +79,9 @@ def test_steps_follow_the_antidiagonals_without_a_gap(stall: float) -> None:
         command(1, 1, 1, 1, 1, (0, 0)),
         command(16, 16, 1, 1, 1, (1, 1)),
         command(1, 16, 1, 3, 2, (0, 1)),
-        command(1, 5, 2, 2, 1, (1, 0)),
-        command(4, 1, 2, 1, 1, (0, 1)),
-        command(2, 2, 2, 1, 2, (1, 1)),
+        command(1, 5, 2, 2, 1, (1, 0), 2),
+        command(4, 1, 2, 1, 1, (0, 1), 0b011110000),
+        command(2, 2, 2, 1, 2, (1, 1), 0b100000000),
     ]
     items += [random_command(rng) for _ in range(8)]
     want = [step for item in items for step in golden(item)]
