@@ -76,9 +76,9 @@ def random_command(rng: random.Random) -> dict[str, Any]:
 def test_steps_follow_the_antidiagonals_without_a_gap(stall: float) -> None:
     rng = random.Random(3)
     items = [
-        command(1, 1, 1, 1, 1, (0, 0)),
-        command(16, 16, 1, 1, 1, (1, 1)),
-        command(1, 16, 1, 3, 2, (0, 1)),
+        command(1, 1, 1, 1, 1, (0, 0), 2),
+        command(16, 16, 1, 1, 1, (1, 1), 0b011110000),
+        command(1, 16, 1, 3, 2, (0, 1), 0b100000000),
         command(1, 5, 2, 2, 1, (1, 0), 2),
         command(4, 1, 2, 1, 1, (0, 1), 0b011110000),
         command(2, 2, 2, 1, 2, (1, 1), 0b100000000),

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from cpt.hw.contract import config, isa, layout, machine, order, regs
-from cpt.hw.contract.config import MAX_BITS, ArrayConfig, ContractError, require
+from cpt.hw.contract.config import ALL_TAPS, MAX_BITS, ArrayConfig, ContractError, require
 
 HASHED: tuple[ModuleType, ...] = (config, isa, layout, machine, order, regs)
 """Modules whose public names are hashed."""
@@ -37,6 +37,7 @@ NOT_HASHED: dict[str, str] = {
 """Public names that are left out, and why."""
 
 _SHAPES = (
+    ArrayConfig("odd", rows=3, word_bits=45, cols=8, a_depth_words=32, b_depth_words=32),
     ArrayConfig("small", rows=8, word_bits=72, cols=16, a_depth_words=64, b_depth_words=128),
     ArrayConfig("large", rows=16, word_bits=144, cols=32, a_depth_words=1024, b_depth_words=512),
 )
@@ -56,7 +57,11 @@ _WORDS = [
 ]
 _SAMPLES: dict[str, list[Any]] = {
     "ArrayConfig": [
-        [shape, *([shape.lanes(side), shape.half_words(side), shape.group_bytes(side)] for side in "ab")]
+        [
+            shape,
+            [shape.tap_word(taps) for taps in (1, 0b101100110, ALL_TAPS)],
+            *([shape.lanes(side), shape.half_words(side), shape.group_bytes(side)] for side in "ab"),
+        ]
         for shape in _SHAPES
     ],
     "encode": _WORDS,
