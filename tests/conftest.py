@@ -43,6 +43,7 @@ SLOW = {
     "test_sim_faults",
     "test_sim_rtl_harness",
     "test_sim_rtl_regression",
+    "test_sim_unit_equality",
     "test_vivado_check",
     "test_sim_synth_lut_sites",
     "test_vivado_scripts",
@@ -74,6 +75,7 @@ RTL = {
     "test_sim_faults",
     "test_sim_rtl_harness",
     "test_sim_rtl_regression",
+    "test_sim_unit_equality",
 }
 """Files that compile Verilog: without a C++ compiler, ``pytest -m "not rtl"``."""
 

@@ -41,7 +41,7 @@ _SHAPES = (
     ArrayConfig("small", rows=8, word_bits=72, cols=16, a_depth_words=64, b_depth_words=128),
     ArrayConfig("large", rows=16, word_bits=144, cols=32, a_depth_words=1024, b_depth_words=512),
 )
-_WORD_BITS = (9, 36, 72, 144, 288)
+_WORD_BITS = (9, 18, 36, 72, 144, 288)
 _WIDTHS = [(1, 1, 0), (1, 8, 1), (3, 5, 0), (8, 8, 9), (16, 16, 16)]
 _SIGNED = [(3, 2, False, True), (1, 3, True, True), (2, 4, True, True), (8, 8, True, False)]
 """Bits and signs of A and B."""
@@ -80,7 +80,6 @@ _SAMPLES: dict[str, list[Any]] = {
         for shape in _SHAPES
         for m, n, k, bits in ((1, 1, 1, 1), (33, 65, 300, 8), (64, 32, 1152, MAX_BITS))
     ],
-    "adder_levels": [machine.adder_levels(word_bits) for word_bits in _WORD_BITS],
     "count_latency_cycles": [machine.count_latency_cycles(word_bits) for word_bits in _WORD_BITS],
     "accumulate_latency_cycles": [machine.accumulate_latency_cycles(shape) for shape in _SHAPES],
     "array_latency_cycles": [machine.array_latency_cycles(shape) for shape in _SHAPES],

@@ -53,27 +53,14 @@ class Machine:
 MACHINE = Machine()
 """The machine that is built."""
 
-_ADDER_LEVELS_PER_STAGE = 3
-"""About 3 LUTs between registers, for 200 MHz."""
-
-
-def adder_levels(word_bits: int) -> int:
-    """Full-adder levels that reduce a word to at most two bits of every weight."""
-    return _levels([word_bits])
-
-
-def _levels(heights: list[int]) -> int:
-    """The same for ``heights[w]`` bits of weight ``w``."""
-    if max(heights) <= 2:
-        return 0
-    carries = [height // 3 for height in heights]
-    rows = zip([*heights, 0], [*carries, 0], [0, *carries], strict=True)
-    return 1 + _levels([height - 2 * carry + below for height, carry, below in rows])
+COUNT_LATENCY_CYCLES = ((9, 2), (18, 3), (36, 4), (72, 4), (144, 5))
+"""Registers that the count of ones takes, the accumulator's own included, by the widest word it serves."""
 
 
 def count_latency_cycles(word_bits: int) -> int:
-    """From a pair of words to the number of ones in both: adder levels, and the last addition."""
-    return adder_levels(word_bits) // _ADDER_LEVELS_PER_STAGE + 1
+    """From a pair of words to the number of ones in both at the accumulator."""
+    known = (cycles for width, cycles in COUNT_LATENCY_CYCLES if word_bits <= width)
+    return next(known, COUNT_LATENCY_CYCLES[-1][1] + 1)
 
 
 def accumulate_latency_cycles(config: ArrayConfig) -> int:

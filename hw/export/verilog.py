@@ -45,10 +45,15 @@ def dot_product_verilog(config: ArrayConfig) -> str:
     return _convert(block, dot_product.MODULE_NAME, _ports(block, {}))
 
 
+def unit_module(word_bits: int, form: str, bits: int, name: str) -> str:
+    """A unit of any width as module ``name``; see `cpt.hw.matrix.unit.Unit`."""
+    block = Unit(word_bits, form, bits)
+    return _convert(block, name, _ports(block, {}))
+
+
 def unit_verilog(config: ArrayConfig, form: str = "portable") -> str:
     """The unit in one of its forms, once; everything else instantiates it."""
-    block = Unit(config.word_bits, form, unit.result_bits(config))
-    return _convert(block, unit.MODULE_NAME, _ports(block, {}))
+    return unit_module(config.word_bits, form, unit.result_bits(config), unit.MODULE_NAME)
 
 
 def _with_units(text: str, config: ArrayConfig, form: str) -> str:

@@ -5,7 +5,18 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
-from cpt.hw.contract.machine import adder_levels, count_latency_cycles
+from cpt.hw.contract.machine import count_latency_cycles
+
+
+def adder_levels(word_bits: int) -> int:
+    """Full-adder levels that reduce a word to at most two bits of every weight."""
+    heights, levels = [word_bits], 0
+    while max(heights) > 2:
+        carries = [height // 3 for height in heights]
+        rows = zip([*heights, 0], [*carries, 0], [0, *carries], strict=True)
+        heights = [height - 2 * carry + below for height, carry, below in rows]
+        levels += 1
+    return levels
 
 
 class Popcount(wiring.Component):

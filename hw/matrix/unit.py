@@ -1,6 +1,6 @@
 """One bit-serial dot-product unit: AND, count, accumulate."""
 
-from amaranth import ClockSignal, Instance, Module, Mux, Signal
+from amaranth import Cat, ClockSignal, Instance, Module, Mux, Signal
 from amaranth.hdl import Assert
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -8,11 +8,13 @@ from amaranth.lib.wiring import In, Out
 from cpt.hw.contract import ArrayConfig, ContractError
 from cpt.hw.contract.config import ACC_BITS, MAX_BITS
 from cpt.hw.contract.machine import count_latency_cycles
+from cpt.hw.matrix.compressors import count_netlist
 from cpt.hw.matrix.popcount import Popcount
+from cpt.hw.matrix.xc7 import ENABLE_LOADS, accumulator, place_netlist, register
 
 MODULE_NAME = "cpt_matrix_unit"
-FORMS = ("portable",)
-"""How the unit can be built: from operators, for simulators and any part."""
+FORMS = ("portable", "xc7")
+"""How the unit can be built: from operators, for simulators and any part; from cells of 7-series parts."""
 CONTROLS = ("clear", "double", "count", "subtract", "capture")
 """What a unit is told with each pair of words; all low: nothing happens."""
 
@@ -74,10 +76,17 @@ class Unit(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.popcount = popcount = Popcount(self.word_bits, self.count_latency_cycles)
-        m.d.comb += [popcount.a.eq(self.a), popcount.b.eq(self.b)]
         if self._checked:
             m.d.sync += Assert(~(self.double & (self.subtract | self.clear)), "double with subtract or clear")
+        if self.form == "xc7":
+            self._from_cells(m)
+        else:
+            self._from_operators(m)
+        return m
+
+    def _from_operators(self, m):
+        m.submodules.popcount = popcount = Popcount(self.word_bits, self.count_latency_cycles)
+        m.d.comb += [popcount.a.eq(self.a), popcount.b.eq(self.b)]
 
         def delayed(name, cycles):
             signal = getattr(self, name)
@@ -88,7 +97,7 @@ class Unit(wiring.Component):
             return signal
 
         clear, double, count, subtract = (
-            delayed(name, self.count_latency_cycles) for name in CONTROLS if name != "capture"
+            delayed(name, self.count_latency_cycles) for name in ("clear", "double", "count", "subtract")
         )
         total = Signal(ACC_BITS, reset_less=True)
         result = Signal(self.bits, reset_less=True)
@@ -98,7 +107,28 @@ class Unit(wiring.Component):
         with m.If(delayed("capture", self.count_latency_cycles + 1)):
             m.d.sync += result.eq(total)
         m.d.comb += self.result.eq(result)
-        return m
+
+    def _from_cells(self, m):
+        def delayed(name, cycles):
+            signal = getattr(self, name)
+            for n in range(cycles):
+                signal = register(m, signal, f"{name}_{n + 1}")
+            return signal
+
+        before = self.count_latency_cycles - 1  # the last register is inside the accumulator
+        total = accumulator(
+            m,
+            place_netlist(m, count_netlist(self.word_bits), Cat(self.a, self.b)),
+            delayed("clear", before),
+            delayed("double", before),
+            delayed("count", before),
+            delayed("subtract", before),
+        )
+        capture = delayed("capture", self.count_latency_cycles)
+        for start in range(0, self.bits, ENABLE_LOADS):
+            part = slice(start, min(start + ENABLE_LOADS, self.bits))
+            enable = register(m, capture, f"capture_from_{start}")
+            m.d.comb += self.result[part].eq(register(m, total[part], f"result_from_{start}", enable))
 
 
 def unit_instance(ports: wiring.PureInterface) -> Instance:

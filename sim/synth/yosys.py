@@ -65,7 +65,8 @@ def synthesise(verilog: str, top: str = TOP, deadline_s: float = DEADLINE_S) -> 
     """
     source = _INITIAL.sub("", verilog)
     kept = blocks(source, top) + [name for name in UNITS if f"module {name}(" in source and name != top]
-    commands = ["read_verilog design.v", f"hierarchy -check -top {top}"]
+    library = [f"read_verilog -lib +/xilinx/{name}.v" for name in ("cells_sim", "cells_xtra")]
+    commands = [*library, "read_verilog design.v", f"hierarchy -check -top {top}"]
     if kept:
         commands.append(f"setattr -mod -set keep_hierarchy 1 {' '.join(kept)}")
     commands.append(f"synth_xilinx -family xc7 -top {top} -flatten -noiopad -noclkbuf")
