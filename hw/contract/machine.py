@@ -43,7 +43,7 @@ class Machine:
     token_cycles: int = _fact(1, "From a token given to the cycle it is seen in.")
     generator_cycles: int = _fact(2, "From a run to the address of its first burst.")
     arbiter_cycles: int = _fact(1, "From an address of the ring or of loader A to the m0 port.")
-    gearbox_cycles: int = _fact(1, "From the last beat of a group to its words.")
+    gearbox_cycles: int = _fact(3, "From the last beat of a group to its words.")
     operand_buffer_cycles: int = _fact(2, "From a buffer address to its words.")
     result_buffer_cycles: int = _fact(1, "From an address of the result buffer to its row.")
     serialiser_cycles: int = _fact(2, "From a result tile at the serialiser to its first beat.")

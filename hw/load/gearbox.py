@@ -6,6 +6,10 @@ from amaranth.lib.wiring import In, Out
 
 from cpt.hw.contract.config import BEAT_BYTES
 from cpt.hw.contract.machine import MACHINE
+from cpt.hw.matrix.copies import KEEP, MOST_LOADS, copies
+
+TURNS = 10
+"""Beats of a group that ask one copy of ``beat_valid``, three times each."""
 
 
 class Gearbox(wiring.Component):
@@ -16,7 +20,7 @@ class Gearbox(wiring.Component):
 
     Parameters: ``lanes``, ``word_bits``.
     Members: ``beat_valid``, ``beat`` (in); ``valid``: ``words`` holds a complete group now (one cycle).
-    Latency one cycle after the last beat of a group.
+    Latency `latency_cycles` from the last beat of a group: copies, selects, words.
     """
 
     latency_cycles = MACHINE.gearbox_cycles
@@ -35,19 +39,27 @@ class Gearbox(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        index = Signal(range(max(2, self.group_beats)))
-        beats = [Signal(64, name=f"beat_{n}", reset_less=True) for n in range(self.group_beats)]
-        last = Signal()
-        m.d.comb += last.eq(index == self.group_beats - 1)
-        m.d.sync += self.valid.eq(self.beat_valid & last)
-        with m.If(self.beat_valid):
-            m.d.sync += index.eq(index + 1)
-            with m.If(last):
-                m.d.sync += index.eq(0)
-            with m.Switch(index):
-                for n, beat in enumerate(beats):
-                    with m.Case(n):
-                        m.d.sync += beat.eq(self.beat)
+        count = self.group_beats
+        # First step: copies, as every beat of a group takes the data and asks whether it is its turn.
+        taken = copies(m, self.beat_valid, -(-count // TURNS), "taken")
+        data = copies(m, self.beat, -(-count // MOST_LOADS), "data")
+        # Second step: one of ``turn`` says whose turn it is; a beat has two selects, of 32 bits each.
+        turn = Signal(count, init=1)
+        later = [Signal(64, name=f"later_{n}", reset_less=True, attrs=KEEP) for n in range(len(data))]
+        m.d.sync += [after.eq(copy) for after, copy in zip(later, data, strict=True)]
+        complete = Signal()
+        m.d.sync += [complete.eq(taken[-1] & turn[-1]), self.valid.eq(complete)]
+        beats = []
+        for n in range(count):
+            mine = taken[n // TURNS]
+            with m.If(mine):
+                m.d.sync += turn[n].eq(turn[n - 1])
+            beat = Signal(64, name=f"beat_{n}", reset_less=True)
+            for half, select in enumerate(copies(m, mine & turn[n], 2, f"select_{n}")):
+                part = slice(32 * half, 32 * (half + 1))
+                with m.If(select):
+                    m.d.sync += beat[part].eq(later[n // MOST_LOADS][part])
+            beats.append(beat)
         group = Cat(beats)[: self.lanes * self.word_bits]
         for lane, word in enumerate(self.words):
             m.d.comb += word.eq(group[lane * self.word_bits : (lane + 1) * self.word_bits])

@@ -53,10 +53,13 @@ class Loader(wiring.Component):
 
         connect(m, flipped(self.commands), walker.commands)
         connect(m, walker.runs, master.runs)
-        connect(m, walker.blocks, blocks.i)
         connect(m, master.ar, flipped(self.ar))
         connect(m, flipped(self.r), master.r)
+        # The queue holds a block's last word, not its words: the comparison behind it is long enough.
         m.d.comb += [
+            blocks.i.valid.eq(walker.blocks.valid),
+            blocks.i.payload.eq(walker.blocks.payload - 1),
+            walker.blocks.ready.eq(blocks.i.ready),
             walker.stop.eq(self.stop),
             walker.release.eq(self.release),
             master.stop.eq(self.stop),
@@ -71,7 +74,7 @@ class Loader(wiring.Component):
         address = Signal(data.StructLayout({"word": half_bits, "half": 1}))
         last = Signal()
         m.d.comb += [
-            last.eq(address.word == blocks.o.payload - 1),
+            last.eq(address.word == blocks.o.payload),
             self.write_en.eq(gearbox.valid),
             self.write_addr.eq(address),
             self.loaded.eq(gearbox.valid & last),

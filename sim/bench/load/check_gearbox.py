@@ -8,6 +8,7 @@ from typing import Any
 import cocotb
 
 from cpt.hw.contract import preset
+from cpt.hw.load.gearbox import Gearbox
 from cpt.sim.bench.core import Bench, option, rounds
 
 
@@ -29,7 +30,8 @@ async def words_of_a_group_come_out_side_by_side(dut: Any) -> None:
             bench.set("beat", group >> 64 * index & (1 << 64) - 1)
             await bench.step()
         bench.set("beat_valid", 0)
-        await bench.step()
+        for _ in range(Gearbox.latency_cycles):
+            await bench.step()
         bench.board.equal("valid", bench.get("valid"), 1)
         words = [bench.get(f"words__{lane}") for lane in range(lanes)]
         mask = (1 << config.word_bits) - 1
