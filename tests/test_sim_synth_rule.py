@@ -179,7 +179,7 @@ def test_a_combinational_way_through_a_block_is_found(netlist):
 
 def test_one_lut_before_a_dsp_is_allowed_and_two_are_not(netlist):
     assert broken(netlist, "dsp_one_lut") == []
-    assert rules(netlist, "dsp_two_luts") == {"more than 2 nets to a hard block"}
+    assert rules(netlist, "dsp_two_luts") == {"more than 1 LUT to a hard block"}
 
 
 @pytest.mark.parametrize(

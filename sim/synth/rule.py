@@ -18,8 +18,8 @@ MOST_NETS = 4
 """Between two registers of one block."""
 MOST_NETS_LEAVING = 3
 """Where the path leaves its block or the design."""
-MOST_NETS_TO_HARD_BLOCK = 2
-"""To the pins of a block RAM or a DSP: one LUT."""
+MOST_LUTS_TO_HARD_BLOCK = 1
+"""Before the pins of a block RAM or a DSP."""
 MOST_LOADS = 32
 MOST_LOADS_OF_RESET = 64
 """Of a net that only resets; the clock and one reset may have any number."""
@@ -72,12 +72,13 @@ def _paths(ways: Ways) -> Iterator[Breach]:
         nets = code // NET
         block = PORT if isinstance(at, str) else graph.cells[at].block
         hard = not isinstance(at, str) and graph.cells[at].kind in (*BLOCK_RAMS, DSP)
-        most = MOST_NETS_TO_HARD_BLOCK if hard else MOST_NETS_LEAVING if state == LEFT else MOST_NETS
+        most = MOST_NETS_LEAVING if state == LEFT else MOST_NETS
         if state == THROUGH:
             rule = "combinational through a block"
         elif nets > most:
-            rule = f"more than {most} nets" + (" to a hard block" if hard else "")
-            rule += " from block to block" if state == LEFT and not hard else ""
+            rule = f"more than {most} nets" + " from block to block" * (state == LEFT)
+        elif hard and Length.of(code).luts > MOST_LUTS_TO_HARD_BLOCK:
+            rule = f"more than {MOST_LUTS_TO_HARD_BLOCK} LUT to a hard block"
         else:
             continue
         inner = _state_before(ways, state, net, block)
