@@ -33,6 +33,8 @@ coverage: .venv/installed ## all tests, and the lines and branches they reach (4
 	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term:skip-covered $(ARGS)
 
 sim: .venv/installed ## full regression of RTL and killed training runs (hours)
+	$(BIN)/python -m cpt.sim.unit_proof
+	$(BIN)/python -m cpt.sim.unit_equality --cycles 10000000
 	$(BIN)/python -m cpt.sim.regression --full $(ARGS)
 	$(BIN)/python tests/kill_and_resume.py --kills 20
 

@@ -44,6 +44,7 @@ SLOW = {
     "test_sim_rtl_harness",
     "test_sim_rtl_regression",
     "test_sim_unit_equality",
+    "test_sim_unit_proof",
     "test_vivado_check",
     "test_sim_synth_lut_sites",
     "test_vivado_scripts",

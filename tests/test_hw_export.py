@@ -12,8 +12,9 @@ import pytest
 
 from cpt.hw.contract import CONTRACT_HASH, ContractError, preset
 from cpt.hw.contract.ports import PORTS, TOP
-from cpt.hw.export import export, export_block
+from cpt.hw.export import export, export_block, unit_verilog
 from cpt.hw.export.blocks import BLOCKS
+from cpt.hw.matrix.unit import FORMS
 
 TINY = preset("tiny")
 
@@ -58,6 +59,16 @@ def test_the_unit_is_written_once_and_instantiated_for_every_place(verilog: str)
     assert len(re.findall(r"^module cpt_dot_product\(", verilog, re.M)) == 1
     units = TINY.rows * TINY.cols + TINY.cols
     assert len(re.findall(r"^\s+cpt_dot_product ", verilog, re.M)) == units
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_unit_comes_in_the_form_that_was_asked_for(form: str) -> None:
+    text = unit_verilog(TINY, form)
+    ports = ports_of(text, "cpt_matrix_unit")
+    assert set(ports) == {"clk", "rst", "a", "b", "clear", "double", "count", "subtract", "capture", "result"}
+    cells = set(re.findall(r"^  (LUT6|LUT6_2|CARRY4|FDRE|DSP48E1) #?\(?", text, re.M))
+    assert cells == ({"LUT6", "LUT6_2", "CARRY4", "FDRE", "DSP48E1"} if form == "xc7" else set())
+    assert ("<=" in text) == (form == "portable"), "the instantiated form has no inferred register"
 
 
 def test_every_memory_starts_as_zero_in_one_line(verilog: str) -> None:

@@ -32,7 +32,7 @@ def prepare(target: Board, clock_mhz: float, output: Path, jobs: int = 4) -> Bui
     output.mkdir(parents=True, exist_ok=True)
     identity = _identity(target, clock_mhz)
     verilog = output / "cpt_accelerator.v"
-    verilog.write_text(accelerator_verilog(config, build_id=identity))
+    verilog.write_text(accelerator_verilog(config, build_id=identity, form="xc7"))
     build = Build(target, clock_mhz, verilog, output, jobs=jobs, build_id=identity)
     (output / "settings.tcl").write_text(settings_tcl(build))
     return build

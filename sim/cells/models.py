@@ -19,3 +19,19 @@ def unit_sources(word_bits: int) -> str:
     return unit_module(word_bits, "portable", ACC_BITS, PORTABLE) + unit_module(
         word_bits, "xc7", ACC_BITS, CELLS
     )
+
+
+def accumulator_source(count_bits: int) -> str:
+    """Module ``accumulator``: the slice alone, its controls as ports."""
+    from amaranth import Module, Signal
+    from amaranth.back import verilog
+
+    from cpt.hw.matrix.xc7 import accumulator
+
+    m = Module()
+    count = Signal(count_bits, name="count")
+    controls = [Signal(name=name) for name in ("clear", "double_", "take", "subtract")]
+    total = Signal(ACC_BITS, name="total_out")
+    m.d.comb += total.eq(accumulator(m, count, *controls))
+    ports = {signal.name: (signal, None) for signal in (count, *controls)} | {"total": (total, None)}
+    return verilog.convert(m, name="accumulator", ports=ports, emit_src=False)

@@ -66,7 +66,7 @@ def _count_resources(build: Build, folder: Path) -> list[str]:
 
     Build id 0: another checksum of the sources must not change the count.
     """
-    found = synthesise(export(build.config, folder / "synthesis"))
+    found = synthesise(export(build.config, folder / "synthesis", form="xc7"))
     problems = synthesis_problems(build.board, found)
     print(
         f"{build.board.name}: {'FAIL' if problems else 'ok  '} resources by {found.program}, before placement"

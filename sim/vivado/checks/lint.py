@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cpt.hw.contract.ports import TOP
 from cpt.model.scratch import Scratch
+from cpt.sim.cells.models import HERE, MODELS
 from cpt.sim.verilator import verilator_environment
 
 WAIVERS = (
@@ -24,12 +25,13 @@ DEADLINE_S = 300.0
 def lint_problems(verilog: Path) -> list[str]:
     """What Verilator reports of the design beyond the waivers, at most ten lines."""
     rules = [f'lint_off -rule {rule} -file "*" -match "{pattern}"' for rule, pattern, _ in WAIVERS]
+    rules.append(f'lint_off -file "{HERE}/*"')  # the models of the primitives are no part of the design
     with Scratch("lint") as scratch:
         waivers = scratch / "waivers.vlt"
         waivers.write_text("\n".join(["`verilator_config", *rules, ""]))
         command = ["verilator", "--lint-only", "-Wall", "--top-module", TOP, str(waivers)]
         done = subprocess.run(
-            [*command, str(verilog.resolve())],
+            [*command, str(verilog.resolve()), *map(str, MODELS)],
             cwd=scratch,
             env=verilator_environment(),
             capture_output=True,
