@@ -10,7 +10,7 @@ LIBRARY_TESTS := $(filter-out tests/test_model_accelerator.py,$(wildcard tests/t
 PARALLEL := -n logical --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help train results test test-fast test-torch coverage sim synth compare rtl lint docs bitstream bitstream-check board-package clean
+.PHONY: help train results test test-fast test-torch coverage sim mutate synth compare rtl lint docs bitstream bitstream-check board-package clean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 17
@@ -40,6 +40,9 @@ sim: .venv/installed ## full regression of RTL and killed training runs (hours)
 
 synth: .venv/installed ## open synthesis, timing rule, budgets: build/synth/ (15 min)
 	$(BIN)/python -m cpt.sim.synth --preset all $(ARGS)
+
+mutate: .venv/installed ## mutants of hw/ that the unit tests miss, a sample per room (an hour)
+	$(BIN)/python -m cpt.sim.mutate $(ARGS)
 
 results: .venv/installed ## every method on the bundled data: docs/results.md (hours)
 	$(BIN)/cpt results $(ARGS)

@@ -41,6 +41,7 @@ SLOW = {
     "test_sim_fast_cycles",
     "test_sim_fast_odd_programs",
     "test_sim_faults",
+    "test_sim_mutate",
     "test_sim_rtl_harness",
     "test_sim_rtl_regression",
     "test_sim_unit_equality",

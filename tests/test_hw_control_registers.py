@@ -159,6 +159,22 @@ def test_slots_hold_bits_and_sign_for_every_reader() -> None:
     simulate(block, bench)
 
 
+def test_a_slot_is_written_by_byte_lane() -> None:
+    """Bits and sign lie in two bytes: each is written if its own strobe is set, whatever the others are."""
+    block = RegisterFile()
+    offset = slot_offset(9)
+
+    async def bench(ctx: Any) -> None:
+        for old, new in ((0x005, 0x11A), (0x11A, 0x005)):
+            for strobe in range(16):
+                await write(ctx, block.bus, offset, old)
+                await write(ctx, block.bus, offset, new, strobe)
+                lanes = sum(0xFF << 8 * n for n in range(4) if strobe >> n & 1)
+                assert await read(ctx, block.bus, offset) == old & ~lanes | new & lanes, f"{strobe:04b}"
+
+    simulate(block, bench)
+
+
 def test_slots_and_ring_registers_are_locked_while_busy_and_flag_the_write() -> None:
     block = RegisterFile()
     flagged = [0]
