@@ -34,7 +34,7 @@ from cpt.hw.contract import ContractError, Counter, register
 from cpt.hw.contract.config import MAX_BITS
 from cpt.hw.contract.handoff import VLNVS
 from cpt.hw.contract.isa import INSTRUCTION_BYTES
-from cpt.hw.contract.regs import SLOT_FIELDS, slot_offset
+from cpt.hw.contract.regs import slot_offset
 
 RING_LOG2 = 12
 """log2 of the instructions the command ring holds (128 KiB)."""
@@ -186,8 +186,8 @@ class Accelerator:
         if changed and self.ip.read("STATUS") & _BUSY:
             raise DeviceError("precision slots set while the accelerator is busy; allowed: when idle")
         for index, value in changed.items():
-            word = sum(int(part) << item.offset for part, item in zip(value, SLOT_FIELDS, strict=True))
-            self.ip.write(f"SLOT_{index}", word)
+            bits, signed = value
+            self.ip.write(f"SLOT_{index}", register(f"SLOT_{index}").pack(bits=bits, signed=signed))
             self._slots[index] = value
 
     def rewrite_slots(self) -> None:

@@ -36,8 +36,6 @@ def identify(registers: Registers, clock_mhz: float) -> ArrayConfig:
         )
     shape: dict[str, int] = {}
     for name in ("SHAPE", "DEPTH"):
-        value = registers.read(name)
-        for item in register(name).fields:
-            shape[item.name] = value >> item.offset & ((1 << item.width) - 1)
+        shape |= register(name).unpack(registers.read(name))
     alike = (name for name, item in PRESETS.items() if all(getattr(item, key) == shape[key] for key in shape))
     return ArrayConfig(next(alike, "custom"), **shape, clock_mhz=clock_mhz)

@@ -21,7 +21,7 @@ from cpt.hw.contract import (
     k_log2,
     result_bytes,
 )
-from cpt.hw.contract.config import ALL_TAPS, MAX_BITS
+from cpt.hw.contract.config import ALL_TAPS, BEAT_BYTES, MAX_BITS
 from cpt.hw.contract.isa import FORMATS, INSTRUCTION_BYTES
 from cpt.hw.contract.order import tile_cycles
 
@@ -109,9 +109,10 @@ class Gemm:
             ("addr_b", self.addr_b, self.layout_b.nbytes),
             ("addr_c", self.addr_c, self.layout_c.nbytes),
         ):
-            if address % 8 or not 0 <= address <= _ADDRESS_LIMIT - nbytes:
+            if address % BEAT_BYTES or not 0 <= address <= _ADDRESS_LIMIT - nbytes:
                 raise ContractError(
-                    f"{name} is {address:#x}; allowed: multiples of 8 with {nbytes} bytes below 4 GB"
+                    f"{name} is {address:#x}; allowed: multiples of {BEAT_BYTES} with {nbytes} bytes below "
+                    "4 GB"
                 )
 
     @property

@@ -231,8 +231,8 @@ class Accelerator(wiring.Component):
             values.contract_lo.eq(CONTRACT_HASH & mask),
             values.contract_hi.eq(CONTRACT_HASH >> 32),
             values.build_id.eq(self.build_id),
-            values.shape.eq(_pack("SHAPE", shape)),
-            values.depth.eq(_pack("DEPTH", depth)),
+            values.shape.eq(register("SHAPE").pack(**shape)),
+            values.depth.eq(register("DEPTH").pack(**depth)),
             values.status[_bit("STATUS", "busy")].eq(control.busy),
             values.status[_bit("STATUS", "halted")].eq(control.halted),
             values.error_index.eq(dispatch.index),
@@ -258,10 +258,6 @@ class Accelerator(wiring.Component):
 
 def _bit(register_name: str, field: str) -> int:
     return register(register_name).field(field).offset
-
-
-def _pack(register_name: str, fields: dict[str, int]) -> int:
-    return sum(value << _bit(register_name, name) for name, value in fields.items())
 
 
 def _all(bits):

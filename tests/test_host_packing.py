@@ -15,19 +15,25 @@ def random_codes(rng, shape, bits, signed):
 
 
 def packed_bit_by_bit(codes, layout, bits):
-    """The layout's definition, written as loops over every bit."""
+    """Every bit where the contract has it."""
     out = np.zeros(layout.nbytes, np.uint8)
-    word_bits = layout.config.word_bits
     for row in range(layout.count):
-        tile, lane = divmod(row, layout.lanes)
         for column in range(layout.k):
-            step, bit = divmod(column, word_bits)
             for plane in range(bits):
                 if int(codes[row, column]) >> plane & 1:
-                    base = tile * layout.tile_stride + plane * layout.plane_stride + step * layout.group_bytes
-                    at = lane * word_bits + bit
-                    out[base + at // 8] |= 1 << at % 8
+                    byte, bit = layout.place(row, column, plane)
+                    out[byte] |= 1 << bit
     return out
+
+
+def test_the_first_and_the_last_bit_of_an_operand_lie_as_written_down():
+    layout = OperandLayout(preset("tiny"), "a", 5, 37, max_bits=3)
+    assert layout.place(0, 0, 0) == (0, 0)
+    assert layout.place(0, 9, 0) == (1, 1), "bit 0 of a byte first"
+    assert layout.place(1, 0, 0) == (4, 4), "words of 36 bits side by side"
+    assert layout.place(0, 36, 0) == (24, 0), "a group of 18 bytes takes three beats"
+    assert layout.place(0, 0, 1) == (48, 0)
+    assert layout.place(4, 0, 0) == (144, 0)
 
 
 @pytest.mark.parametrize("operand", ["a", "b"])
@@ -79,26 +85,24 @@ def test_many_tiles_are_packed_in_blocks_without_a_seam():
 
 
 def result_tiles(values, col_sums, layout, depth):
-    """Result memory as DRAIN describes it, byte by byte."""
-    config = layout.config
+    """Result memory, every byte where the contract has it."""
     memory = np.full(layout.nbytes, 0xEE, np.uint8)
-    padded = np.full((layout.row_tiles * config.rows, layout.col_tiles * config.cols), 77, np.int64)
-    padded[: layout.m, : layout.n] = values
-    for col_tile in range(layout.col_tiles):
-        for row_tile in range(layout.row_tiles):
-            tile = padded[row_tile * config.rows :, col_tile * config.cols :]
-            rows = list(tile[: config.rows, : config.cols])
-            if col_sums is not None and row_tile == 0:
-                line = np.zeros(config.cols, np.int64)
-                part = col_sums[col_tile * config.cols :][: config.cols]
-                line[: len(part)] = part
-                rows.append(line)
-            at = col_tile * layout.block_stride + row_tile * layout.tile_stride
-            for row in rows:
-                for byte in range(depth):
-                    memory[at : at + config.cols] = row >> 8 * byte & 0xFF
-                    at += config.cols
+    for byte in range(depth):
+        for (row, column), value in np.ndenumerate(values):
+            memory[layout.place(row, column, byte, depth)] = value >> 8 * byte & 0xFF
+        for column, value in enumerate(() if col_sums is None else col_sums):
+            memory[layout.sum_place(column, byte, depth)] = value >> 8 * byte & 0xFF
     return memory
+
+
+def test_result_bytes_lie_as_written_down():
+    layout = ResultLayout(preset("tiny"), 10, 21, 36, 8, 8)  # 4 rows, 8 columns, up to 3 bytes
+    assert layout.place(0, 1, 0, 3) == 1
+    assert layout.place(0, 0, 1, 3) == 8, "byte planes of a row"
+    assert layout.place(1, 0, 0, 3) == 24
+    assert layout.sum_place(0, 0, 3) == 96, "behind the rows"
+    assert layout.place(4, 0, 0, 3) == 120, "the next row tile"
+    assert layout.place(0, 8, 0, 3) == 360, "the next column tile"
 
 
 @pytest.mark.parametrize("signed", [False, True])

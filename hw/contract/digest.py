@@ -55,6 +55,17 @@ _WORDS = [
     )
     for opcode, form in isa.FORMATS.items()
 ]
+_OPERANDS = [
+    layout.OperandLayout(shape, side, count, k, bits)
+    for shape in _SHAPES
+    for side in "ab"
+    for count, k, bits in ((1, 1, 1), (33, 300, 8), (64, 1152, MAX_BITS))
+]
+_RESULTS = [
+    layout.ResultLayout(shape, m, n, k, bits, 1 + bits // 2)
+    for shape in _SHAPES
+    for m, n, k, bits in ((1, 1, 1, 1), (33, 65, 300, 8), (64, 32, 1152, MAX_BITS))
+]
 _SAMPLES: dict[str, list[Any]] = {
     "ArrayConfig": [
         [
@@ -69,17 +80,8 @@ _SAMPLES: dict[str, list[Any]] = {
     "k_log2": [layout.k_log2(k) for k in range(1, 70)],
     "result_bytes": [layout.result_bytes(*widths) for widths in _WIDTHS],
     "result_rows": [layout.result_rows(shape) for shape in _SHAPES],
-    "OperandLayout": [
-        layout.OperandLayout(shape, side, count, k, bits)
-        for shape in _SHAPES
-        for side in "ab"
-        for count, k, bits in ((1, 1, 1), (33, 300, 8), (64, 1152, MAX_BITS))
-    ],
-    "ResultLayout": [
-        layout.ResultLayout(shape, m, n, k, bits, 1 + bits // 2)
-        for shape in _SHAPES
-        for m, n, k, bits in ((1, 1, 1, 1), (33, 65, 300, 8), (64, 32, 1152, MAX_BITS))
-    ],
+    "OperandLayout": [[item, item.place(7, 150, 3)] for item in _OPERANDS],
+    "ResultLayout": [[item, item.place(21, 37, 2, 3), item.sum_place(37, 1, 4)] for item in _RESULTS],
     "count_latency_cycles": [machine.count_latency_cycles(word_bits) for word_bits in _WORD_BITS],
     "accumulate_latency_cycles": [machine.accumulate_latency_cycles(shape) for shape in _SHAPES],
     "array_latency_cycles": [machine.array_latency_cycles(shape) for shape in _SHAPES],

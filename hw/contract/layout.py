@@ -98,6 +98,14 @@ class OperandLayout:
         """Bytes of the whole matrix."""
         return self.tiles * self.tile_stride
 
+    def place(self, row: int, column: int, plane: int) -> tuple[int, int]:
+        """Byte, and bit within it, of bit ``plane`` of the code at ``row`` and ``column`` (along K)."""
+        tile, lane = divmod(row, self.lanes)
+        kstep, word_bit = divmod(column, self.config.word_bits)
+        group = tile * self.tile_stride + plane * self.plane_stride + kstep * self.group_bytes
+        byte, bit = divmod(lane * self.config.word_bits + word_bit, 8)
+        return group + byte, bit
+
 
 @dataclass(frozen=True)
 class ResultLayout:
@@ -135,3 +143,17 @@ class ResultLayout:
     def nbytes(self) -> int:
         """Bytes of the whole product."""
         return self.col_tiles * self.block_stride
+
+    def place(self, row: int, column: int, byte: int, width: int) -> int:
+        """Byte ``byte`` of the element at ``row`` and ``column``, ``width`` (`result_bytes`) bytes wide."""
+        row_tile, tile_row = divmod(row, self.config.rows)
+        return self._in_tile(row_tile, tile_row, column, byte, width)
+
+    def sum_place(self, column: int, byte: int, width: int) -> int:
+        """The same of a column's sum, which follows the rows of the first tile."""
+        return self._in_tile(0, self.config.rows, column, byte, width)
+
+    def _in_tile(self, row_tile: int, tile_row: int, column: int, byte: int, width: int) -> int:
+        block, tile_column = divmod(column, self.config.cols)
+        tile = block * self.block_stride + row_tile * self.tile_stride
+        return tile + (tile_row * width + byte) * self.config.cols + tile_column
