@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import pytest
 
+from cpt.sim.synth.__main__ import main
 from cpt.sim.synth.graph import flatten
 from cpt.sim.synth.rule import breaches
 from cpt.sim.synth.walk import Length, walk
@@ -203,3 +204,11 @@ def test_a_block_ram_needs_its_output_register_or_flip_flops_that_become_it(netl
 
 def test_a_reset_on_a_wide_register_of_data_is_found(netlist):
     assert rules(netlist, "data_reset", as_block=False) == {"a reset on data"}
+
+
+def test_a_block_on_its_own_is_synthesised_and_keeps_the_rule(capsys):
+    assert main(["--preset", "tiny", "--block", "watchdog"]) == 0
+    found = capsys.readouterr().out
+    assert found.count("\n") == 1, "a line more for every place that breaks the rule"
+    assert "flip_flops 36" in found
+    assert "timing_rule_held True" in found

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 from cpt.hw.contract import PRESETS, ArrayConfig, ContractError, preset
-from cpt.hw.export import accelerator_verilog, export_block
-from cpt.hw.matrix.unit import FORMS
+from cpt.hw.export import accelerator_verilog, export_block, unit_verilog
+from cpt.hw.matrix.unit import FORMS, MODULE_NAME
 from cpt.model.scratch import Scratch
 from cpt.sim.synth.budget import budgets, exceeded
-from cpt.sim.synth.page import page
+from cpt.sim.synth.page import page, tables
 from cpt.sim.synth.report import Report, block_report, report
 from cpt.sim.synth.yosys import synthesise, yosys
 
@@ -21,19 +21,22 @@ FORM = "xc7" if "xc7" in FORMS else FORMS[0]
 """Of the unit: the one for the part, where there is one."""
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Status 1 if a budget is exceeded, 2 for a wrong argument."""
     parser = argparse.ArgumentParser(prog="python -m cpt.sim.synth", description=__doc__)
     parser.add_argument("--preset", default=ALL, help=f"{', '.join(PRESETS)} or {ALL} (default: {ALL})")
     parser.add_argument("--block", metavar="NAME", help="only this block of the preset, on its own")
+    parser.add_argument(
+        "--docs", metavar="FILE", type=Path, help="write the tables, without the places, here"
+    )
     parser.add_argument("-o", "--output", type=Path, default=Path("build/synth"), help="default: build/synth")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     try:
         yosys()  # a missing program is told at once
         configs = list(PRESETS.values()) if options.preset == ALL else [preset(options.preset)]
         if options.block:
             return _block(options.block, configs)
-        return _presets(configs, options.output)
+        return _presets(configs, options.output, options.docs)
     except ContractError as error:
         parser.error(str(error))
 
@@ -42,8 +45,12 @@ def _block(name: str, configs: list[ArrayConfig]) -> int:
     """Synthesise one block and print its figures."""
     for config in configs:
         with Scratch("block") as folder:
-            top = export_block(name, config, folder)
-            found = block_report(synthesise((folder / f"{name}.v").read_text(), top))
+            if name == "unit":  # in the form that the part gets
+                top, verilog = MODULE_NAME, unit_verilog(config, FORM)
+            else:
+                top = export_block(name, config, folder)
+                verilog = (folder / f"{name}.v").read_text()
+            found = block_report(synthesise(verilog, top))
         lines = found.pop("broken")
         print(f"{config.name}: " + ", ".join(f"{key} {value}" for key, value in found.items()))
         for line in lines:
@@ -51,8 +58,8 @@ def _block(name: str, configs: list[ArrayConfig]) -> int:
     return 0
 
 
-def _presets(configs: list[ArrayConfig], output: Path) -> int:
-    """Write the JSON of each preset and the page of all."""
+def _presets(configs: list[ArrayConfig], output: Path, docs: Path | None) -> int:
+    """Write the JSON of each preset, the page of all, and its tables into ``docs`` as well."""
     output.mkdir(parents=True, exist_ok=True)
     reports: list[Report] = []
     problems: list[str] = []
@@ -73,6 +80,8 @@ def _presets(configs: list[ArrayConfig], output: Path) -> int:
         for line in lines:
             print(f"    {line}", file=sys.stderr)
         (output / "index.md").write_text(page(reports, problems), encoding="utf-8")
+        if docs is not None:
+            docs.write_text(tables(reports), encoding="utf-8")
     print(f"page: {output / 'index.md'}; a rule held is not a clock met")
     return BAD if problems else 0
 

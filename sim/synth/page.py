@@ -13,22 +13,24 @@ SHOWN = 60
 
 def page(reports: list[Report], exceeded: list[str]) -> str:
     """Markdown: summary, blocks, budget, places where the rule is broken."""
-    program = reports[0]["program"] if reports else "Yosys"
-    return (
-        "\n\n".join(
-            [
-                "# Synthesis",
-                f"By {program}, before placement: no wire is known, so **a rule held is not a clock met**. "
-                "LUTs are sites. Cell delays are those of Yosys's library, without wires.",
-                summary(reports),
-                "## Budget",
-                "\n".join(f"- {line}" for line in exceeded)
-                or "Nothing exceeds its budget (`sim/synth/budget.json`).",
-                *(part for report in reports for part in _preset(report)),
-            ]
-        )
-        + "\n"
-    )
+    budget = "\n".join(f"- {line}" for line in exceeded) or "Nothing exceeds `sim/synth/budget.json`."
+    places = (part for report in reports for part in _places(report))
+    return "\n\n".join([tables(reports).rstrip(), "## Budget", budget, *places]) + "\n"
+
+
+def tables(reports: list[Report]) -> str:
+    """Markdown: the figures alone, for the documentation."""
+    parts = [
+        "# Synthesis",
+        f"By `make synth`, {reports[0]['program']}, before placement: no wire is known, so **a rule held is "
+        "not a clock met**. LUTs are sites; cell delays are those of Yosys's library. The rule and its reasons "
+        "are in docs/board.md.",
+        summary(reports),
+        f"Longest paths: {FIXED_PS} ps for clock-to-output, set-up and skew, {NET_PS} ps assumed for each "
+        f"net, {CARRY_PS} ps for each CARRY4.",
+        *(part for report in reports for part in _blocks(report)),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def summary(reports: list[Report]) -> str:
@@ -64,7 +66,7 @@ def _held(report: Report) -> str:
     return "held" if report["timing_rule_held"] else f"broken in {report['breaches']} places"
 
 
-def _preset(report: Report) -> Iterable[str]:
+def _blocks(report: Report) -> Iterable[str]:
     yield f"## {report['preset']}"
     clocks = " | ".join(f"of {1e3 / mhz:.2f} ns ({mhz} MHz)" for mhz in CLOCKS_MHZ)
     head = (
@@ -82,12 +84,11 @@ def _preset(report: Report) -> Iterable[str]:
             f"| {'held' if block['timing_rule_held'] else 'broken'} |"
         )
     yield "\n".join(lines)
-    yield (
-        f"Longest path: {FIXED_PS} ps for clock-to-output, set-up and skew, {NET_PS} ps assumed for each "
-        f"net, {CARRY_PS} ps for each CARRY4."
-    )
+
+
+def _places(report: Report) -> Iterable[str]:
     if report["broken"]:
         shown = report["broken"][:SHOWN]
         more = len(report["broken"]) - len(shown)
-        yield "### Where the rule is broken"
+        yield f"## Where {report['preset']} breaks the rule"
         yield "\n".join(f"- {item['line']}" for item in shown) + (f"\n- and {more} more" if more else "")
