@@ -23,8 +23,8 @@ def tables(reports: list[Report]) -> str:
     parts = [
         "# Synthesis",
         f"By `make synth`, {reports[0]['program']}, before placement: no wire is known, so **a rule held is "
-        "not a clock met**. LUTs are sites; cell delays are those of Yosys's library. The rule and its reasons "
-        "are in docs/board.md.",
+        "not a clock met**. LUTs are sites; cell delays are those of Yosys's library. Rule and reasons: "
+        "docs/board.md.",
         summary(reports),
         f"Longest paths: {FIXED_PS} ps for clock-to-output, set-up and skew, {NET_PS} ps assumed for each "
         f"net, {CARRY_PS} ps for each CARRY4.",
