@@ -26,6 +26,7 @@ from cpt.model.quantize import precision
 from cpt.model.run import CHECKPOINT
 from cpt.model.training import Task, TorchConfig, TorchTrainer
 from cpt.model.training.distributed import Processes
+from cpt.model.training.own_network import OwnNetwork
 from cpt.torch_device import add_device_options, chosen_device
 from cpt.torch_train import open_data
 
@@ -49,6 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--samples", type=int, default=512, metavar="N", help="training samples in the loss (default: 512)"
     )
     parser.add_argument("--direction-seed", type=int, default=0, metavar="N", help="which directions")
+    parser.add_argument(
+        "--network", metavar="FILE.py:FUNCTION", help="the run's, where it trained a network of yours"
+    )
     parser.add_argument("--data", metavar="NAME", help="as of cpt train (default: the run's)")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where the files of the data are")
     parser.add_argument("--scale", type=int, metavar="N", help="super-resolution factor (default: 4)")
@@ -117,6 +121,7 @@ def _views(folder: Path, arguments: argparse.Namespace, device: torch.device) ->
     task = open_data(data, arguments.data_dir, arguments.scale, config)
     if task.sha256() != history.summary["dataset_sha256"]:
         raise ValueError(f"data of {folder} are others than {data!r}; allowed: what the run was trained on")
+    task.network = _own_network(history, arguments.network)
     trainer = TorchTrainer(config, task, Processes(device))
     arrays, meta = load_newest(folder / CHECKPOINT)
     trainer.load_state(arrays, meta["counters"])
@@ -135,6 +140,25 @@ def _views(folder: Path, arguments: argparse.Namespace, device: torch.device) ->
             )
         views.append(_View(history, bits, found))
     return views
+
+
+def _own_network(history: History, spelled: str | None) -> OwnNetwork | None:
+    """The user's network that the run trained, or None; `ValueError` unless it is the one given."""
+    trained = history.summary.get("network")
+    if trained is None:
+        if spelled:
+            raise ValueError(
+                f"network is given, and {history.folder} trained none of yours; allowed: neither"
+            )
+        return None
+    if not spelled:
+        raise ValueError(f"run {history.folder} trained {trained}; allowed: with --network FILE.py:FUNCTION")
+    network = OwnNetwork(spelled)
+    if network.stated() != {key: history.summary.get(key) for key in network.stated()}:
+        raise ValueError(
+            f"network {spelled} is another than {trained} of {history.folder}; allowed: the file as it was"
+        )
+    return network
 
 
 def _training_loss(trainer: TorchTrainer, task: Task, samples: int) -> Callable[[], float]:

@@ -86,3 +86,27 @@ def test_a_file_that_is_no_python_names_the_line(file, tmp_path):
         OwnNetwork(f"{file}:small").build(10, 1, (8, 8))
     with pytest.raises(ValueError, match=r"gone\.py cannot be read"):
         OwnNetwork(f"{tmp_path / 'gone.py'}:small")
+
+
+def test_the_landscape_of_a_run_wants_the_same_file(file, tmp_path, capsys):
+    spelled = f"{file}:small"
+    assert train(spelled, tmp_path) == 0
+    (run,) = tmp_path.glob("*/summary.json")
+    command = [
+        "landscape",
+        str(run.parent),
+        "--points",
+        "3",
+        "--samples",
+        "32",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    capsys.readouterr()
+    assert main(command) == 2
+    assert "trained mine.py:small; allowed: with --network FILE.py:FUNCTION" in capsys.readouterr().err
+    assert main([*command, "--network", spelled]) == 0
+    assert "loss" in capsys.readouterr().out
+    file.write_text(FILE + "\n")
+    assert main([*command, "--network", spelled]) == 2
+    assert "allowed: the file as it was" in capsys.readouterr().err
