@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from cpt.host.program import Program
 from cpt.hw.contract import Error, Opcode
 from cpt.hw.contract.isa import INSTRUCTION_BYTES
@@ -10,13 +12,23 @@ from cpt.hw.contract.regs import ERROR_DOCS
 _OPCODE_MASK = 0xF
 
 
-def explain(program: Program, errors: int, index: int) -> str:
+def explain(program: Program, errors: int, index: int, windows: Mapping[str, int] | None = None) -> str:
     """One line: which errors stopped ``program``, and at which of its instructions.
 
-    ``errors`` is the value of ERROR, ``index`` the place of the last instruction dispatched.
+    ``errors`` is the value of ERROR, ``index`` the place of the last instruction dispatched, ``windows`` what
+    the window registers hold.
     """
-    named = "; ".join(f"{item.name.lower()}: {ERROR_DOCS[item]}" for item in Error if errors >> item & 1)
+    found = [item for item in Error if errors >> item & 1]
+    named = "; ".join(f"{item.name.lower()}: {_in_words(item, windows or {})}" for item in found)
     return f"program {program.name} stopped at instruction {index}{_kind(program, index)}, {named}"
+
+
+def _in_words(error: Error, windows: Mapping[str, int]) -> str:
+    """What ``error`` means, with the values of the registers that it names."""
+    text = ERROR_DOCS[error]
+    for name, value in windows.items():
+        text = text.replace(name, f"{name} = {value:#x}")
+    return text
 
 
 def _kind(program: Program, index: int) -> str:

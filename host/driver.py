@@ -6,7 +6,7 @@ The same calls (`Overlay`, `DefaultIP`, `MMIO`, `allocate`) drive the board and 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -31,7 +31,7 @@ from cpt.host.ports import widen
 from cpt.host.program import Program
 from cpt.host.ring import CommandRing
 from cpt.hw.contract import ContractError, Counter, register
-from cpt.hw.contract.config import MAX_BITS
+from cpt.hw.contract.config import BEAT_BYTES, MAX_BITS
 from cpt.hw.contract.handoff import VLNVS
 from cpt.hw.contract.isa import INSTRUCTION_BYTES
 from cpt.hw.contract.regs import slot_offset
@@ -103,6 +103,8 @@ class Accelerator:
         self.deadline_s = deadline_s
         self._buffers: list[Any] = []
         self._slots: dict[int, tuple[int, bool]] = {}
+        self._windows: dict[str, int] = {}
+        """What the window registers hold."""
         self._broken = ""
         """Why nothing more is asked of this machine; empty while it answers."""
         self._tag = 0
@@ -133,10 +135,12 @@ class Accelerator:
         return self.config.clock_mhz
 
     def close(self) -> None:
-        """Stop the machine if it still runs, and free every buffer allocated here."""
+        """Stop the machine if it still runs, forbid it all memory, and free every buffer allocated here."""
         try:
-            if not self._broken and self.ip.read("STATUS") & (_BUSY | _HALTED):
-                self.soft_reset()
+            if not self._broken:
+                if self.ip.read("STATUS") & (_BUSY | _HALTED):
+                    self.soft_reset()
+                self._set_windows(dict.fromkeys(self._windows, 0))
         finally:
             self._free_all()
 
@@ -209,6 +213,7 @@ class Accelerator:
         limit_s = self.deadline_s if deadline_s is None else deadline_s
         first = self.ring.tail
         try:
+            self._set_windows(self._own_windows())
             self._command("clear_counters")
             start = time.monotonic()
             self._feed(program, start + limit_s, limit_s)
@@ -237,6 +242,8 @@ class Accelerator:
         self.ip.write("ERROR", register("ERROR").mask)
         self.ip.write("RING_BASE", self.ring.buffer.device_address)  # type: ignore[attr-defined]
         self.ip.write("RING_LOG2", self.ring.log2)
+        self._windows = {}
+        self._set_windows(self._own_windows())
         self.ip.write("WATCHDOG", WATCHDOG_CYCLES)
         self.ring.reset()
         self.rewrite_slots()
@@ -245,6 +252,23 @@ class Accelerator:
         """Raise `DeviceError` if the machine has stopped answering; nothing is asked of it then."""
         if self._broken:
             raise DeviceError(f"the accelerator is unusable: {self._broken}; open it again")
+
+    def _own_windows(self) -> dict[str, int]:
+        """The machine may read from the first to the last buffer, and write the same, the ring aside."""
+        ring = self.ring.buffer
+        results = [buffer for buffer in self._buffers if buffer is not ring]
+        return {
+            name: value
+            for window, buffers in (("READ", self._buffers), ("WRITE", results))
+            for name, value in zip((f"{window}_BASE", f"{window}_LIMIT"), _span(buffers), strict=True)
+        }
+
+    def _set_windows(self, wanted: Mapping[str, int]) -> None:
+        """Write the window registers that change; the machine is at rest."""
+        for name, value in wanted.items():
+            if self._windows.get(name) != value:
+                self.ip.write(name, value)
+                self._windows[name] = value
 
     def _free_all(self) -> None:
         while self._buffers:
@@ -270,10 +294,11 @@ class Accelerator:
             polls += 1
             if time.monotonic() > end:
                 last = self.ip.last_read
-                fetched = len(program) - (self.ring.tail - self.ip.read("RING_HEAD")) % (1 << 32)
+                dispatched = len(program) - (self.ring.tail - self.ip.read("RING_HEAD")) % (1 << 32)
                 raise DeviceTimeout(
                     f"program {program.name} not finished after {limit_s:g} s: register read last {last}, "
-                    f"{fetched - len(words) // INSTRUCTION_BYTES} of {len(program)} instructions fetched"
+                    f"{dispatched - len(words) // INSTRUCTION_BYTES} of {len(program)} "
+                    "instructions dispatched"
                 )
             if polls > _SPINS:
                 time.sleep(_PAUSE_S)
@@ -283,7 +308,7 @@ class Accelerator:
         errors = self.ip.read("ERROR")
         if errors:
             index = (self.ip.read("ERROR_INDEX") - first) % self.ring.slots
-            raise DeviceError(explain(program, errors, index))
+            raise DeviceError(explain(program, errors, index, self._windows))
         done = self.ip.read("DONE_TAG")
         if done != self._tag:
             raise DeviceError(
@@ -344,6 +369,13 @@ def _load(bitfile: str, device: Any) -> tuple[Overlay, AcceleratorIP]:
         if not known:
             left.unlink(missing_ok=True)
     raise DeviceError(f"bitstream {bitfile} holds no accelerator; allowed: one IP of {' or '.join(VLNVS)}")
+
+
+def _span(buffers: Sequence[Any]) -> tuple[int, int]:
+    """First address of the first buffer and first one behind the last, in whole beats; 0, 0 for none."""
+    starts = [int(buffer.device_address) for buffer in buffers]
+    ends = [start + int(buffer.nbytes) for start, buffer in zip(starts, buffers, strict=True)]
+    return min(starts, default=0), -(-max(ends, default=0) // BEAT_BYTES) * BEAT_BYTES
 
 
 def _first_line(error: Exception) -> str:

@@ -4,7 +4,7 @@ from functools import reduce
 from operator import and_, or_
 from types import SimpleNamespace
 
-from amaranth import ClockDomain, DomainRenamer, Module, ResetInserter, Signal
+from amaranth import Cat, ClockDomain, DomainRenamer, Module, ResetInserter, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -14,6 +14,7 @@ from cpt.hw.contract import CONTRACT_HASH, ArrayConfig, Counter, Error, register
 from cpt.hw.contract.config import BEAT_BYTES
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.contract.regs import MAGIC
+from cpt.hw.control.checks import FAULTS
 from cpt.hw.control.control import Control
 from cpt.hw.control.counters import Counters
 from cpt.hw.control.dispatch import Dispatch
@@ -106,6 +107,7 @@ class Accelerator(wiring.Component):
         """Ring to dispatch, dispatch to the engines; slots."""
         registers, dispatch = chip.registers, chip.dispatch
         connect(m, chip.ring.instructions, dispatch.instructions)
+        m.d.comb += dispatch.unreadable.eq(chip.ring.unreadable)
         connect(m, dispatch.load_a, chip.loader_a.commands)
         connect(m, dispatch.load_b, chip.loader_b.commands)
         connect(m, dispatch.execute, chip.executor.commands)
@@ -172,15 +174,18 @@ class Accelerator(wiring.Component):
             control.soft_reset.eq(registers.commands.control[_bit("CONTROL", "soft_reset")]),
             registers.soft_reset.eq(control.reset),
             registers.busy.eq(control.busy),
-            control.errors[Error.ILLEGAL_OPCODE].eq(dispatch.faults.illegal_opcode),
-            control.errors[Error.BAD_SLOT].eq(dispatch.faults.bad_slot),
-            control.errors[Error.OPERAND_OVERFLOW].eq(dispatch.faults.operand_overflow),
-            control.errors[Error.RESULT_WIDTH].eq(dispatch.faults.result_width),
-            control.errors[Error.AXI_READ].eq(ring.error | loader_a.error | loader_b.error),
-            control.errors[Error.AXI_WRITE].eq(drain.error),
-            control.errors[Error.WATCHDOG].eq(watchdog.expired),
-            control.errors[Error.BUSY_WRITE].eq(registers.busy_write),
+            dispatch.expired.eq(watchdog.expired),
         ]
+        raised = {
+            Error.AXI_READ: loader_a.error | loader_b.error,
+            Error.AXI_WRITE: drain.error,
+            Error.WATCHDOG: watchdog.expired,
+            Error.BUSY_WRITE: registers.busy_write,
+            Error.BAD_RING: ring.bad,
+        }
+        for error in Error:
+            refused = dispatch.faults[error.name.lower()] if error.name.lower() in FAULTS.members else 0
+            m.d.comb += control.errors[error].eq(raised.get(error, 0) | refused)
         m.d.comb += [block.stop.eq(control.stop) for block in (ring, dispatch, *engines)]
 
     def _wire_counters(self, m, chip):
@@ -242,6 +247,11 @@ class Accelerator(wiring.Component):
             events.irq_status[_bit("IRQ_STATUS", "done")].eq(dispatch.done),
             events.irq_status[_bit("IRQ_STATUS", "error")].eq(control.errors.any()),
             ring.base.eq(state.ring_base),
+            *(
+                block.eq(Cat(state.read_base, state.read_limit))
+                for block in (ring.window, dispatch.read_window)
+            ),
+            dispatch.write_window.eq(Cat(state.write_base, state.write_limit)),
             dispatch.mask.eq(ring.mask),
             ring.log2.eq(state.ring_log2),
             ring.tail.eq(state.ring_tail),

@@ -17,7 +17,7 @@ class MachineFault(RuntimeError):
 
 
 class BareMachine:
-    """A backend with its command ring at the start of memory."""
+    """A backend with its command ring at the start of memory, all of which it may read and write."""
 
     def __init__(self, backend: Backend, ring_log2: int) -> None:
         self.backend = backend
@@ -25,6 +25,9 @@ class BareMachine:
         self._placed = 0
         self._write("RING_BASE", backend.memory_base)
         self._write("RING_LOG2", ring_log2)
+        end = backend.memory_base + backend.memory.size
+        for window in ("READ", "WRITE"):
+            self.set_window(window, backend.memory_base, end)
 
     def rest(self, max_polls: int) -> None:
         """Wait until what is in flight has arrived; `MachineFault` after ``max_polls`` reads of STATUS."""
@@ -39,6 +42,11 @@ class BareMachine:
         self._write("CONTROL", 1 << register("CONTROL").field("soft_reset").offset)
         self.rest(max_polls)
         self._placed = 0
+
+    def set_window(self, name: str, base: int, limit: int) -> None:
+        """Allow bus addresses ``base`` .. ``limit - 1`` to be read (``name`` READ) or written (WRITE)."""
+        self._write(f"{name}_BASE", base)
+        self._write(f"{name}_LIMIT", limit)
 
     def set_slot(self, index: int, bits: int, signed: bool) -> None:
         """Set precision slot ``index``."""

@@ -19,6 +19,8 @@ class ReadMemory:
         self.beats = 0
         self.latency_cycles = 5
         self.resp = 0
+        self.refused: set[int] = set()
+        """Beats that are answered with an error."""
         self.most_open = 0
         self._due: list[tuple[int, int, int]] = []
         self._cycle = 0
@@ -54,7 +56,7 @@ class ReadMemory:
                         self.r.payload,
                         {
                             "data": self.word(address + 8 * index),
-                            "resp": self.resp,
+                            "resp": 2 if address + 8 * index in self.refused else self.resp,
                             "last": index == beats - 1,
                         },
                     )

@@ -1,5 +1,6 @@
 """The driver through real pynq calls: register transactions, deadlines, errors, recovery."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -79,13 +80,39 @@ def test_opening_reads_who_answers_and_prepares_the_ring(simulated):
     with opened(trace, ring_log2=5) as accelerator:
         assert trace.writes == [
             ("CONTROL", SOFT_RESET),
-            ("ERROR", 0xFF),
+            ("ERROR", register("ERROR").mask),
             ("RING_BASE", accelerator.ring.buffer.device_address),
             ("RING_LOG2", 5),
+            ("READ_BASE", accelerator.ring.buffer.device_address),
+            ("READ_LIMIT", accelerator.ring.buffer.device_address + (32 << 5)),
+            ("WRITE_BASE", 0),
+            ("WRITE_LIMIT", 0),
             ("WATCHDOG", WATCHDOG_CYCLES),
         ]
         assert accelerator.config == preset("tiny")
         assert accelerator.ring.buffer.device_address % 4096 == 0
+
+
+def test_the_machine_may_read_and_write_between_its_own_buffers_and_nothing_after_closing(simulated):
+    trace = TracedBackend(simulated())
+    with opened(trace) as accelerator:
+        work = multiplication(accelerator)
+        work.product()
+        a, b, c = (item.device_address for item in work.buffers)
+        ring = accelerator.ring.buffer.device_address
+        names = ("READ_BASE", "READ_LIMIT", "WRITE_BASE", "WRITE_LIMIT")
+        low, high, write_low, write_high = (accelerator.ip.read(name) for name in names)
+        assert (low, write_low) == (min(ring, a, b, c), min(a, b, c))
+        assert high == write_high == max(a, b, c) + max(work.buffers, key=lambda x: x.device_address).nbytes
+        far = replace(work.gemm, addr_c=high).program("far")
+        with pytest.raises(DeviceError) as caught:
+            accelerator.run(far)
+        message = one_line(caught)
+        assert "program far stopped at instruction" in message
+        assert "(DRAIN)" in message
+        assert f"write_window: a DRAIN would write outside WRITE_BASE = {write_low:#x}.." in message
+        work.check()
+    assert trace.writes[-4:] == [(name, 0) for name in names]
 
 
 def test_a_run_is_one_doorbell_between_clearing_and_reading_the_counters(simulated):
@@ -243,7 +270,7 @@ def test_a_hanging_machine_meets_the_deadline_and_is_reset(simulated):
         with pytest.raises(DeviceTimeout, match=r"program gemm not finished after 0.05 s") as caught:
             accelerator.run(work.program, deadline_s=0.05)
         assert "register read last STATUS = 0x1" in one_line(caught)
-        assert f"0 of {len(work.program)} instructions fetched" in one_line(caught)
+        assert f"0 of {len(work.program)} instructions dispatched" in one_line(caught)
         assert ("CONTROL", SOFT_RESET) in trace.writes
         assert accelerator.ring.tail == 0
 

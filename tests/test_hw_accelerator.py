@@ -69,6 +69,8 @@ class Machine:
     def open_ring(self, log2: int) -> None:
         self.ring_log2, self.placed = log2, 0
         self.write("RING_BASE", MEMORY_BASE)
+        for name in ("READ_LIMIT", "WRITE_LIMIT"):
+            self.write(name, (1 << 32) - 1)
         self.write("RING_LOG2", log2)
 
     def read(self, name: str) -> int:

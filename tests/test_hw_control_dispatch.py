@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hw_streams import SMALL, simulate, stream_get, stream_put
 
-from cpt.hw.contract import Opcode, encode
+from cpt.hw.contract import FORMATS, Opcode, encode
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.control.dispatch import Dispatch
 
@@ -55,6 +55,8 @@ def run(words: list[int], *benches: Any, block: Dispatch, cycles: int = 200) -> 
         await slots(ctx, block, cycles)
 
     async def put(ctx: Any) -> None:
+        for window in (block.read_window, block.write_window):
+            ctx.set(window, {"base": 0, "limit": (1 << 32) - 1})
         await stream_put(ctx, block.instructions, words, random.Random(1), 0)
 
     simulate(block, memory, put, *benches)
@@ -87,6 +89,14 @@ def test_each_engine_gets_its_fields_and_what_follows_from_the_slots() -> None:
     assert got["drain"].bytes == 2
 
 
+UNALIGNED = [
+    (opcode, item.name, bit)
+    for opcode in (Opcode.LOAD_A, Opcode.LOAD_B, Opcode.DRAIN)
+    for item in FORMATS[opcode].fields
+    if item.multiple > 1
+    for bit in range(3)
+]
+RESERVED = [(opcode, bit) for opcode in Opcode for bit in range(256) if FORMATS[opcode].reserved >> bit & 1]
 FAULTY = [
     ("illegal_opcode", 0),
     ("illegal_opcode", 6),
@@ -100,6 +110,9 @@ FAULTY = [
     ("operand_overflow", word(Opcode.EXEC, tiles=3)),
     ("operand_overflow", word(Opcode.EXEC, slot_a=4, tiles=1, ksteps=4)),
     ("result_width", word(Opcode.DRAIN, slot_a=3, slot_b=3, k_log2=17)),
+    ("illegal_exec", word(Opcode.EXEC, last=0, blocks=1)),
+    ("illegal_exec", word(Opcode.EXEC, last=0, tiles=1)),
+    ("illegal_exec", word(Opcode.EXEC, first=0, tiles=1, blocks=1)),
 ]
 COUNTS = [
     (opcode, name)
@@ -113,13 +126,14 @@ COUNTS = [
 ]
 
 
-def fault_of(instruction: int) -> dict[str, int]:
+def fault_of(instruction: int, unreadable: bool = False) -> dict[str, int]:
     """The fault bits an instruction raises; with any, it must reach no engine."""
     block = Dispatch(SMALL)
     found: dict[str, int] = {}
 
     async def get(ctx: Any) -> None:
         ctx.set(block.engines_idle, 1)
+        ctx.set(block.unreadable, unreadable)
         (faults,) = await ctx.tick().sample(block.faults).until(block.dispatched)
         found.update({name: faults[name] for name in faults.shape().members})
         ctx.set(block.stop, 1)
@@ -134,6 +148,98 @@ def fault_of(instruction: int) -> dict[str, int]:
 @pytest.mark.parametrize(("fault", "instruction"), FAULTY)
 def test_a_faulty_instruction_names_its_fault(fault: str, instruction: int) -> None:
     assert [name for name, value in fault_of(instruction).items() if value] == [fault]
+
+
+@pytest.mark.parametrize(("opcode", "name", "bit"), UNALIGNED)
+def test_a_base_or_stride_off_eight_bytes_is_misaligned(opcode: Opcode, name: str, bit: int) -> None:
+    offset = next(item.offset for item in FORMATS[opcode].fields if item.name == name)
+    found = fault_of(word(opcode) | 1 << offset + bit)
+    assert [fault for fault, value in found.items() if value] == ["misaligned"]
+
+
+def test_every_bit_without_a_name_is_reserved() -> None:
+    """All reserved bits of every format, one instruction after the other."""
+    block = Dispatch(SMALL)
+    got: list[list[str]] = []
+    words = [word(opcode) | 1 << bit for opcode, bit in RESERVED]
+
+    async def get(ctx: Any) -> None:
+        ctx.set(block.engines_idle, 1)
+        while len(got) < len(words):
+            (faults,) = await ctx.tick().sample(block.faults).until(block.dispatched)
+            got.append([name for name in faults.shape().members if faults[name]])
+
+    run(words, get, block=block, cycles=8 * len(words))
+    assert got == [["reserved_bits"]] * len(words)
+
+
+def test_of_an_instruction_that_cannot_be_read_nothing_else_is_said() -> None:
+    for instruction in (0, (1 << 256) - 1, word(Opcode.LOAD_A, slot=9), word(Opcode.END)):
+        found = fault_of(instruction, unreadable=True)
+        assert [fault for fault, value in found.items() if value] == ["axi_read"]
+
+
+def test_all_that_is_wrong_with_an_instruction_is_said_at_once() -> None:
+    wrong = word(Opcode.LOAD_A, slot=9) & ~(0xFFFF << 32) | 1 << 64 | 1 << 255
+    found = fault_of(wrong)
+    assert [fault for fault, value in found.items() if value] == [
+        "illegal_opcode", "reserved_bits", "misaligned", "bad_slot",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("expired", [False, True])
+def test_a_faulty_instruction_waits_until_all_before_it_is_finished_or_the_watchdog_gives_up(
+    expired: bool,
+) -> None:
+    block = Dispatch(SMALL)
+    taken: list[str] = []
+
+    async def bench(ctx: Any) -> None:
+        ctx.set(block.load_a.ready, 1)
+        await ctx.tick().until(block.dispatched)
+        for _ in range(30):
+            _, _, faults, dispatched = await ctx.tick().sample(block.faults.misaligned, block.dispatched)
+            assert (faults, dispatched) == (0, 0)
+        ctx.set(block.expired if expired else block.engines_idle, 1)
+        _, _, faults, dispatched = await ctx.tick().sample(block.faults.misaligned, block.dispatched)
+        assert (faults, dispatched) == (1, 1)
+        taken.append("done")
+
+    run([word(Opcode.LOAD_A), word(Opcode.LOAD_A) | 1 << 64], bench, block=block)
+    assert taken
+
+
+OPENING = {"first": 1, "last": 0, "tiles": 1, "blocks": 1}
+ADDING = {**OPENING, "first": 0}
+CLOSING = {**ADDING, "last": 1}
+
+
+@pytest.mark.parametrize(
+    ("executes", "wrong"),
+    [
+        ([OPENING, ADDING, CLOSING, {}, OPENING, CLOSING], [0, 0, 0, 0, 0, 0]),
+        ([OPENING, OPENING], [0, 1]),
+        ([OPENING, {}], [0, 1]),
+        ([ADDING], [1]),
+        ([OPENING, CLOSING, CLOSING], [0, 0, 1]),
+        ([OPENING, {"slot_a": 9}, CLOSING], [0, 1, 0]),
+    ],
+)
+def test_an_exec_must_open_add_to_and_close_result_tiles_in_turn(
+    executes: list[dict[str, int]], wrong: list[int]
+) -> None:
+    block = Dispatch(SMALL)
+    got: list[int] = []
+
+    async def get(ctx: Any) -> None:
+        ctx.set(block.engines_idle, 1)
+        ctx.set(block.execute.ready, 1)
+        while len(got) < len(executes):
+            (faults,) = await ctx.tick().sample(block.faults).until(block.dispatched)
+            got.append(int(faults.illegal_exec or faults.bad_slot))
+
+    run([word(Opcode.EXEC, **changes) for changes in executes], get, block=block)
+    assert got == wrong
 
 
 @pytest.mark.parametrize(("opcode", "name"), COUNTS)

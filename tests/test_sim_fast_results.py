@@ -147,7 +147,7 @@ def _load_a(**changes: int) -> bytes:
         (bytes(32), Error.ILLEGAL_OPCODE),
         (_load_a(slot=9), Error.BAD_SLOT),
         (_load_a(ksteps=129), Error.OPERAND_OVERFLOW),
-        (_load_a(base=0x2000_0000), Error.AXI_READ),
+        (_load_a(base=0x2000_0000), Error.READ_WINDOW),
         (
             (int.from_bytes(_load_a(), "little") & ~(0xFFFF << 32)).to_bytes(32, "little"),
             Error.ILLEGAL_OPCODE,
@@ -191,6 +191,8 @@ def test_slots_and_ring_are_locked_while_busy() -> None:
     backend = _backend(preset("tiny"), 1 << 20)
     backend.memory[:32] = np.frombuffer(encode(Opcode.END, tag=5), np.uint8)
     backend.write_register(register("RING_BASE").offset, backend.memory_base)
+    for name in ("READ_LIMIT", "WRITE_LIMIT"):
+        backend.write_register(register(name).offset, (1 << 32) - 1)
     backend.write_register(register("RING_TAIL").offset, 1)
     backend.write_register(register("SLOT_0").offset, 8)
     assert backend.read_register(register("SLOT_0").offset) == 0
@@ -213,6 +215,8 @@ def test_a_program_handed_over_in_pieces_ends_like_the_whole(piece: int) -> None
         words = gemm.program().tagged(9)
         backend.memory[: len(words)] = np.frombuffer(words, np.uint8)
         backend.write_register(register("RING_BASE").offset, backend.memory_base)
+        for name in ("READ_LIMIT", "WRITE_LIMIT"):
+            backend.write_register(register(name).offset, (1 << 32) - 1)
         backend.write_register(register("RING_LOG2").offset, RING_LOG2)
         backend.write_register(register("WATCHDOG").offset, 1000)
         for slot in (1, 2):

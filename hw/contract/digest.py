@@ -49,7 +49,7 @@ _WORDS = [
     isa.encode(
         opcode,
         **{
-            item.name: max(item.minimum, 0x5A5A_5A5A >> index & item.maximum)
+            item.name: max(item.minimum, 0x5A5A_5A5A >> index & item.maximum & -item.multiple)
             for index, item in enumerate(form.fields[1:])
         },
     )

@@ -15,7 +15,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cpt.hw.contract.config import SLOTS, TAPS, require
+from cpt.hw.contract.config import BEAT_BYTES, SLOTS, TAPS, require
 
 INSTRUCTION_BYTES = 32
 _SLOT_BITS = SLOTS.bit_length() - 1
@@ -40,11 +40,19 @@ class InstructionField:
     width: int
     doc: str
     minimum: int
+    multiple: int
+    """Allowed values are multiples of it (a power of two)."""
 
     @property
     def maximum(self) -> int:
         """Largest value the field holds."""
         return (1 << self.width) - 1
+
+    @property
+    def allowed(self) -> str:
+        """The values it may have, in words."""
+        values = f"{self.minimum}..{self.maximum}"
+        return values if self.multiple == 1 else f"multiples of {self.multiple} in {values}"
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,12 @@ class Format:
             end = item.offset + item.width
         require(end <= 8 * INSTRUCTION_BYTES, f"{self.opcode.name} is longer than an instruction")
 
+    @property
+    def reserved(self) -> int:
+        """The bits of the word that no field names, as a mask."""
+        named = sum(item.maximum << item.offset for item in self.fields)
+        return sum(1 << bit for bit in range(8 * INSTRUCTION_BYTES) if not named >> bit & 1)
+
 
 @dataclass(frozen=True)
 class Instruction:
@@ -85,7 +99,8 @@ def _word(index: int, *fields: tuple[str, int, str, int]) -> list[InstructionFie
     """Consecutive fields from bit 0 of 32-bit word ``index``."""
     placed, offset = [], 32 * index
     for name, width, doc, minimum in fields:
-        placed.append(InstructionField(name, offset, width, doc, minimum))
+        address = name == "base" or name.endswith("_stride")
+        placed.append(InstructionField(name, offset, width, doc, minimum, BEAT_BYTES if address else 1))
         offset += width
     return placed
 
@@ -109,10 +124,10 @@ def _load(opcode: Opcode, lanes: str) -> Format:
                 ("ksteps", 10, "Groups (K steps) per plane.", 1),
             )
             + _word(1, ("blocks", 16, "Blocks to read.", 1))
-            + _word(2, ("base", 32, "Byte address of the first plane; a multiple of 8.", 0))
-            + _word(3, ("block_stride", 32, "Bytes between blocks; a multiple of 8.", 0))
-            + _word(4, ("tile_stride", 32, "Bytes between tiles of a block; a multiple of 8.", 0))
-            + _word(5, ("plane_stride", 32, "Bytes between bit planes; a multiple of 8.", 0))
+            + _word(2, ("base", 32, "Byte address of the first plane.", 0))
+            + _word(3, ("block_stride", 32, "Bytes between blocks.", 0))
+            + _word(4, ("tile_stride", 32, "Bytes between tiles of a block.", 0))
+            + _word(5, ("plane_stride", 32, "Bytes between bit planes.", 0))
         ),
     )
 
@@ -136,8 +151,13 @@ FORMATS: dict[Opcode, Format] = {
                     ("slot_a", _SLOT_BITS, "Precision slot of operand A.", 0),
                     ("slot_b", _SLOT_BITS, "Precision slot of operand B.", 0),
                     ("ksteps", 10, "Groups (K steps) per plane.", 1),
-                    ("first", 1, "Result starts from zero; otherwise it adds to the open result tile.", 0),
-                    ("last", 1, "Result tile is complete and goes to DRAIN.", 0),
+                    (
+                        "first",
+                        1,
+                        "Result starts from zero and no result tile is open; 0: it adds to the open one.",
+                        0,
+                    ),
+                    ("last", 1, "Result tile is complete and goes to DRAIN; 0: it stays open.", 0),
                 )
                 + _word(
                     1,
@@ -151,7 +171,9 @@ FORMATS: dict[Opcode, Format] = {
                         1,
                     ),
                 )
-                + _word(2, ("blocks", 16, "B blocks to consume; 1 unless ``first`` and ``last``.", 1))
+                + _word(
+                    2, ("blocks", 16, "B blocks to consume; 1 unless ``first`` and ``last`` are both set.", 1)
+                )
             ),
         ),
         Format(
@@ -170,9 +192,9 @@ FORMATS: dict[Opcode, Format] = {
                     ("col_sums", 1, "Append the sums of B's columns over K to the first tile of a block.", 0),
                 )
                 + _word(1, ("tiles", 10, "Tiles per block.", 1))
-                + _word(2, ("base", 32, "Byte address of the first tile; a multiple of 8.", 0))
-                + _word(3, ("block_stride", 32, "Bytes between blocks; a multiple of 8.", 0))
-                + _word(4, ("tile_stride", 32, "Bytes between tiles of a block; a multiple of 8.", 0))
+                + _word(2, ("base", 32, "Byte address of the first tile.", 0))
+                + _word(3, ("block_stride", 32, "Bytes between blocks.", 0))
+                + _word(4, ("tile_stride", 32, "Bytes between tiles of a block.", 0))
                 + _word(5, ("blocks", 16, "Blocks to write.", 1))
             ),
         ),
@@ -201,8 +223,8 @@ def encode(opcode: Opcode, **values: int) -> bytes:
     for item in form.fields[1:]:
         value = int(values[item.name])
         require(
-            item.minimum <= value <= item.maximum,
-            f"{opcode.name}.{item.name} is {value}; allowed: {item.minimum}..{item.maximum}",
+            item.minimum <= value <= item.maximum and value % item.multiple == 0,
+            f"{opcode.name}.{item.name} is {value}; allowed: {item.allowed}",
         )
         word |= value << item.offset
     return word.to_bytes(INSTRUCTION_BYTES, "little")

@@ -3,7 +3,7 @@
 import enum
 from dataclasses import dataclass
 
-from cpt.hw.contract.config import ACC_BITS, MAX_BITS, SHAPE_FIELDS, SLOTS, require
+from cpt.hw.contract.config import ACC_BITS, BEAT_BYTES, MAX_BITS, SHAPE_FIELDS, SLOTS, require
 
 MAGIC = 0x43505431
 """``"CPT1"``, the first thing a driver reads."""
@@ -11,6 +11,8 @@ ADDRESS_BITS = 12
 """Bytes of register space, as a power of two."""
 SLOT_BASE = 0x400
 RING_LOG2_MAX = 16
+RING_ALIGNMENT = 4096
+"""Bytes that the ring's base is a multiple of."""
 
 
 class Error(enum.IntEnum):
@@ -24,6 +26,12 @@ class Error(enum.IntEnum):
     AXI_WRITE = 5
     WATCHDOG = 6
     BUSY_WRITE = 7
+    RESERVED_BITS = 8
+    MISALIGNED = 9
+    ILLEGAL_EXEC = 10
+    READ_WINDOW = 11
+    WRITE_WINDOW = 12
+    BAD_RING = 13
 
 
 ERROR_DOCS = {
@@ -31,10 +39,18 @@ ERROR_DOCS = {
     Error.BAD_SLOT: f"an instruction names a precision slot whose bits are not 1..{MAX_BITS}",
     Error.OPERAND_OVERFLOW: "a block does not fit in half of its operand buffer",
     Error.RESULT_WIDTH: f"bits_a + bits_b + k_log2 exceeds {ACC_BITS}",
-    Error.AXI_READ: "a read returned an error response",
+    Error.AXI_READ: "a read returned an error response; for an instruction, when its turn came",
     Error.AXI_WRITE: "a write returned an error response",
     Error.WATCHDOG: "no progress for WATCHDOG cycles while busy",
     Error.BUSY_WRITE: "a locked register was written while busy; the write was ignored",
+    Error.RESERVED_BITS: "bits of an instruction word that no field names are not zero",
+    Error.MISALIGNED: f"the base or a stride of an instruction is not a multiple of {BEAT_BYTES}",
+    Error.ILLEGAL_EXEC: "an EXEC that is not ``first`` and ``last`` has more than one tile or block, adds to "
+    "a result tile when none is open, or starts one while another is open",
+    Error.READ_WINDOW: "a LOAD would read outside READ_BASE..READ_LIMIT",
+    Error.WRITE_WINDOW: "a DRAIN would write outside WRITE_BASE..WRITE_LIMIT",
+    Error.BAD_RING: f"RING_BASE is not a multiple of {RING_ALIGNMENT}, RING_LOG2 is above {RING_LOG2_MAX}, "
+    "or the ring lies outside READ_BASE..READ_LIMIT",
 }
 
 
@@ -134,6 +150,22 @@ _ERROR_FIELDS = tuple(
 )
 _IRQ_FIELDS = _flags({"done": "An END instruction completed.", "error": "A sticky error was set."})
 
+
+def _window(name: str, offset: int, doc: str) -> tuple[Register, Register]:
+    """One window of memory, from BASE up to LIMIT; nothing at all after power-up."""
+    return (
+        Register(f"{name}_BASE", offset, "rw", f"First byte that may be {doc}.", locked=True, kept=True),
+        Register(
+            f"{name}_LIMIT",
+            offset + 4,
+            "rw",
+            f"First byte behind what may be {doc}; 0: nothing.",
+            locked=True,
+            kept=True,
+        ),
+    )
+
+
 _SINGLE = (
     Register("MAGIC", 0x000, "ro", "Identifies the accelerator.", reset=MAGIC, kept=True),
     Register("CONTRACT_LO", 0x004, "ro", "Low half of the contract hash.", kept=True),
@@ -182,7 +214,9 @@ _SINGLE = (
     Register(
         "ERROR", 0x028, "w1c", "Sticky errors; any but ``busy_write`` halts the machine.", _ERROR_FIELDS
     ),
-    Register("ERROR_INDEX", 0x02C, "ro", "Ring index of the last instruction dispatched before the halt."),
+    Register(
+        "ERROR_INDEX", 0x02C, "ro", "Ring index of the last instruction dispatched, or of the one refused."
+    ),
     Register("IRQ_ENABLE", 0x030, "rw", "Which events drive the interrupt line.", _IRQ_FIELDS),
     Register("IRQ_STATUS", 0x034, "w1c", "Which events have happened.", _IRQ_FIELDS),
     Register(
@@ -202,7 +236,12 @@ _SINGLE = (
         locked=True,
         kept=True,
     ),
-    Register("RING_HEAD", 0x048, "ro", "Instructions fetched since reset, modulo 2**32."),
+    Register(
+        "RING_HEAD",
+        0x048,
+        "ro",
+        "Instructions dispatched or refused since reset, modulo 2**32; their places in the ring are free.",
+    ),
     Register(
         "RING_TAIL",
         0x04C,
@@ -214,6 +253,8 @@ _SINGLE = (
     Register(
         "WATCHDOG", 0x054, "rw", "Cycles without progress that raise the watchdog error; 0 turns it off."
     ),
+    *_window("READ", 0x060, "read: the ring and what LOAD reads"),
+    *_window("WRITE", 0x068, "written: what DRAIN writes"),
 )
 
 _COUNTERS = tuple(

@@ -75,7 +75,7 @@ def registers_page() -> str:
         "| bit | name | raised when |",
         "|---|---|---|",
         *(
-            f"| {int(error)} | {error.name.lower()} | {doc[0].upper() + doc[1:]}. |"
+            f"| {int(error)} | {error.name.lower()} | {_markdown(doc[0].upper() + doc[1:])}. |"
             for error, doc in ERROR_DOCS.items()
         ),
         "",
@@ -176,7 +176,7 @@ def _format_section(form: Format) -> list[str]:
         "|---|---|---|---|",
         *(
             f"| {_bits(item.offset, item.width)} | {item.name} "
-            f"| {int(form.opcode) if item.name == 'opcode' else f'{item.minimum}..{item.maximum}'} "
+            f"| {int(form.opcode) if item.name == 'opcode' else item.allowed} "
             f"| {_markdown(item.doc)} |"
             for item in form.fields
         ),

@@ -70,6 +70,11 @@ class Machine:
         """Write a register by name."""
         await self.master.write_dword(register(name).offset, value)
 
+    async def open_windows(self) -> None:
+        """Allow everything to be read and written."""
+        for name in ("READ_LIMIT", "WRITE_LIMIT"):
+            await self.write(name, (1 << 32) - 1)
+
     async def read(self, name: str) -> int:
         """Read a register by name."""
         return int(await self.master.read_dword(register(name).offset))
@@ -121,6 +126,7 @@ async def programs_give_the_golden_product(dut: Any) -> None:
         await machine.master.write_dword(slot_offset(gemm.slot_a), precision.bits_a | precision.signed_a << 8)
         await machine.master.write_dword(slot_offset(gemm.slot_b), precision.bits_b | precision.signed_b << 8)
         await machine.write("IRQ_ENABLE", done_bit)
+        await machine.open_windows()
         await machine.write("RING_BASE", 0)
         await machine.write("RING_LOG2", placement.ring_log2)
         await machine.write("RING_TAIL", len(placement.program))
@@ -168,6 +174,7 @@ async def an_unset_slot_halts_and_soft_reset_recovers(dut: Any) -> None:
     machine.load(memory)
     for index in (placement.gemm.slot_a, placement.gemm.slot_b):
         await machine.master.write_dword(slot_offset(index), 0)
+    await machine.open_windows()
     await machine.write("RING_BASE", 0)
     await machine.write("RING_LOG2", placement.ring_log2)
     await machine.write("RING_TAIL", len(placement.program))

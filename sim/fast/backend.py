@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-from cpt.hw.contract import ArrayConfig, Counter, Error, Instruction, Opcode, register
+from cpt.hw.contract import ArrayConfig, Counter, Error, Instruction, Opcode, encode, register
 from cpt.hw.contract.config import BEAT_BYTES
 from cpt.hw.contract.isa import INSTRUCTION_BYTES
+from cpt.hw.contract.regs import RING_ALIGNMENT, RING_LOG2_MAX
 from cpt.sim.backend import MEMORY_BASE
-from cpt.sim.fast.checks import decoded, faults
+from cpt.sim.fast.checks import State, Window, decoded, faults
 from cpt.sim.fast.machine import Machine, MachineError, Residue
-from cpt.sim.fast.product import Precision
 from cpt.sim.fast.registers import RegisterFile
 from cpt.sim.fast.timing import Timekeeper
 from cpt.sim.faults import Faults
 from cpt.sim.memory import Channel, MemoryModel
 
 _COUNT = 1 << 32
+_END = encode(Opcode.END, tag=0)
+"""Takes the time of a faulty instruction: both wait until everything before them is finished."""
 
 
 class _Batch:
@@ -29,6 +29,8 @@ class _Batch:
         self.head, self.residue = head, residue
         self.words = np.zeros((0, INSTRUCTION_BYTES), np.uint8)
         self.instructions: list[Instruction] = []
+        self.refused: list[Error] = []
+        """What is wrong with the last of them; it waits for all others, as END does, and none follows it."""
         self.executed = 0
         """Instructions whose results are in memory or in the engines."""
         self.counted: dict[Counter, int] = {}
@@ -72,6 +74,10 @@ class FastBackend:
         self._machine = Machine(config, self.memory, memory_base)
         self._timekeeper = Timekeeper(config, memory_model)
         self._batch: _Batch | None = None
+        self._taken = 0
+        """Instructions taken from the ring since reset, modulo 2**32."""
+        self._open_tile = False
+        """After the instructions taken, a result tile waits for its last EXEC."""
         self._halted = False
         self.faults = faults or Faults()
 
@@ -107,6 +113,8 @@ class FastBackend:
             self._stop([Error.BUSY_WRITE])
         else:
             registers.write(offset, value)
+            if name == "RING_TAIL" and self._running and not self._ring_is_sound:
+                self._stop([Error.BAD_RING])
 
     def wait(self, max_cycles: int) -> bool:
         """Run to the end; False if the machine waits for something that has not come."""
@@ -133,69 +141,110 @@ class FastBackend:
         if value & registers.flag("CONTROL", "soft_reset"):
             self._machine.reset()
             self._batch, self._halted = None, False
+            self._taken, self._open_tile = 0, False
             registers.soft_reset()
         if value & registers.flag("CONTROL", "clear_counters"):
             registers.clear_counters()
 
-    def _ring_words(self, head: int, count: int, size: int) -> NDArray[np.uint8]:
-        """The ``(count, 32)`` bytes of the next instructions; `MachineError` if the memory has none."""
-        base = self._registers["RING_BASE"] - self.memory_base
-        places = base + (head + np.arange(count)) % size * INSTRUCTION_BYTES
-        if base < 0 or places.max() + INSTRUCTION_BYTES > self.memory.size:
-            raise MachineError([Error.AXI_READ])
+    def _ring_words(self, first: int, count: int, size: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """The ``(count, 32)`` bytes of the next instructions, and which of them can be read."""
+        places = (first + np.arange(count)) % size * INSTRUCTION_BYTES
+        places += self._registers["RING_BASE"] - self.memory_base
+        readable = (places >= 0) & (places + INSTRUCTION_BYTES <= self.memory.size)
         beats = self.memory_base + places[:, None] + np.arange(0, INSTRUCTION_BYTES, BEAT_BYTES)
-        if self.faults.refused(Channel.READ_0, beats).any():
-            raise MachineError([Error.AXI_READ])
-        return self.memory[places[:, None] + np.arange(INSTRUCTION_BYTES)]
+        readable &= ~self.faults.refused(Channel.READ_0, beats).any(axis=1)
+        inside = np.where(readable, places, 0)
+        return self.memory[inside[:, None] + np.arange(INSTRUCTION_BYTES)], readable
 
     def _advance(self) -> None:
         """Run every instruction between head and tail, and go on with those that still wait."""
         registers = self._registers
         if not self._running:
             return
-        slots, head, size = registers.slots, registers["RING_HEAD"], 1 << registers["RING_LOG2"]
+        if self._batch is None:
+            self._batch = _Batch(self._taken, self._machine.residue)
+        size = 1 << registers["RING_LOG2"]
         # a tail that is further ahead than the ring is long is many laps: one at each look
-        count = min((registers["RING_TAIL"] - head) % _COUNT, size)
+        count = min((registers["RING_TAIL"] - self._taken) % _COUNT, size)
         try:
-            if count:
-                self._run(self._ring_words(head, count, size), slots, head, size)
+            if count and not self._batch.refused:
+                self._take(self._batch, count, size)
+                self._run(self._batch, size)
             elif registers["WATCHDOG"]:
-                raise MachineError([Error.WATCHDOG])
+                self._give_up(self._batch, size)
         except MachineError as stop:
             self._stop(stop.errors)
 
-    def _run(self, words: NDArray[np.uint8], slots: Sequence[Precision], head: int, size: int) -> None:
-        """Time and execute instructions up to the first faulty one; raises `MachineError` at that."""
-        registers, batch = self._registers, self._batch
-        if batch is None:
-            batch = _Batch(head, self._machine.residue)
-        good: list[Instruction] = []
-        errors: list[Error] = []
-        for word in words:
-            instruction = decoded(word.tobytes())
-            errors = faults(instruction, slots, self.config)
-            if instruction is None or errors:
+    @property
+    def _ring_is_sound(self) -> bool:
+        """Whether the ring may be read at all."""
+        registers = self._registers
+        base, log2 = registers["RING_BASE"], registers["RING_LOG2"]
+        inside = (
+            registers["READ_BASE"] <= base and base + (INSTRUCTION_BYTES << log2) <= registers["READ_LIMIT"]
+        )
+        return inside and base % RING_ALIGNMENT == 0 and log2 <= RING_LOG2_MAX
+
+    def _take(self, batch: _Batch, count: int, size: int) -> None:
+        """Add the next instructions in the ring to ``batch``, up to the first faulty one."""
+        words, readable = self._ring_words(self._taken, count, size)
+        instructions: list[Instruction] = []
+        read, write = (
+            Window(self._registers[f"{name}_BASE"], self._registers[f"{name}_LIMIT"])
+            for name in ("READ", "WRITE")
+        )
+        for number, word in enumerate(words):
+            state = State(self.config, self._registers.slots, read, write, self._open_tile)
+            batch.refused = faults(word.tobytes(), state) if readable[number] else [Error.AXI_READ]
+            if batch.refused:
+                words[number] = np.frombuffer(_END, np.uint8)
+            instruction = decoded(words[number].tobytes())
+            assert instruction is not None
+            instructions.append(instruction)
+            if batch.refused:
                 break
-            good.append(instruction)
-        registers["RING_HEAD"] = (head + len(good) + bool(errors)) % _COUNT
-        registers["ERROR_INDEX"] = (registers["RING_HEAD"] - 1) % size
-        batch.extend(words[: len(good)], good)
+            if instruction.opcode == Opcode.EXEC:
+                self._open_tile = not instruction.last
+        batch.extend(words[: len(instructions)], instructions)
+        self._taken = (self._taken + len(instructions)) % _COUNT
+
+    def _run(self, batch: _Batch, size: int) -> None:
+        """Time and execute the instructions of ``batch``; raises `MachineError` at a faulty one."""
+        registers, slots = self._registers, self._registers.slots
         timing = self._timekeeper.time(
             batch.words, batch.instructions, slots, batch.head, size, batch.residue
         )
         for counter, amount in timing.counters.items():
             registers.add(counter, amount - batch.counted.get(counter, 0))
+        self._dispatched(batch, timing.dispatched, size)
+        good = len(batch.instructions) - bool(batch.refused)
         self._machine.begin()
-        for instruction in batch.instructions[batch.executed : timing.dispatched]:
+        for instruction in batch.instructions[batch.executed : min(timing.dispatched, good)]:
             if instruction.opcode != Opcode.END:
                 self._machine.step(instruction, slots)
             else:
                 registers["DONE_TAG"] = instruction.tag
                 registers["IRQ_STATUS"] |= registers.flag("IRQ_STATUS", "done")
         batch.executed, batch.counted = timing.dispatched, timing.counters
-        self._batch = None if timing.ends else batch
-        if errors:
-            raise MachineError(errors)
+        if not timing.ends:
+            self._machine.settle(slots)
+        elif batch.refused:
+            raise MachineError(batch.refused)
+        else:
+            self._batch = None
+
+    def _give_up(self, batch: _Batch, size: int) -> None:
+        """The watchdog: nothing more happens; an instruction that waited to be refused is refused now."""
+        if batch.refused and batch.executed == len(batch.instructions) - 1:
+            self._dispatched(batch, len(batch.instructions), size)
+            raise MachineError([Error.WATCHDOG, *batch.refused])
+        raise MachineError([Error.WATCHDOG])
+
+    def _dispatched(self, batch: _Batch, count: int, size: int) -> None:
+        """The first ``count`` instructions of ``batch`` have left the dispatcher."""
+        if count:
+            self._registers["RING_HEAD"] = batch.head + count
+            self._registers["ERROR_INDEX"] = (batch.head + count - 1) % size
 
     def _stop(self, errors: list[Error]) -> None:
         """Set sticky errors; all but ``busy_write`` halt the machine."""

@@ -146,7 +146,7 @@ class Dispatcher:
         for index, (opcode, work) in enumerate(self._program):
             while len(self._available) <= index:
                 yield
-            push = max(ready, self._available[index]) + DISPATCH_CYCLES
+            push = max(ready, self._available[index]) + DISPATCH_CYCLES + work.check_cycles
             if opcode == Opcode.END:
                 while any(engine.pending for engine in self._engines.values()):
                     yield

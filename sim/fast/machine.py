@@ -68,6 +68,8 @@ class Machine:
         self._results = TileQueue()
         self._executes: deque[Instruction] = deque()
         self._drains: deque[Instruction] = deque()
+        self._executed_blocks = self._drained_tiles = 0
+        """How far the first of each has got."""
 
     def begin(self) -> None:
         """Start of a program: the host may have written to memory."""
@@ -84,6 +86,13 @@ class Machine:
             self._drains.append(instruction)
         while (self._executes and self._execute(self._executes[0], slots)) or (
             self._drains and self._drain(self._drains[0], slots)
+        ):
+            pass
+
+    def settle(self, slots: Sequence[Precision]) -> None:
+        """Go on block by block and tile by tile: nothing more comes for now."""
+        while (self._executes and self._execute(self._executes[0], slots, partly=True)) or (
+            self._drains and self._drain(self._drains[0], slots, partly=True)
         ):
             pass
 
@@ -115,25 +124,29 @@ class Machine:
             self._reads.keep(key, blocks, *self.dram.reach(load.base, strides, counts, run_bytes))
         self._blocks[operand].push(blocks)
 
-    def _execute(self, execute: Instruction, slots: Sequence[Precision]) -> bool:
-        """Run one EXEC; False while its blocks are not all there."""
+    def _execute(self, execute: Instruction, slots: Sequence[Precision], partly: bool = False) -> bool:
+        """Run one EXEC; False while its blocks are not all there, or with ``partly``, while none is."""
         a, b = slots[execute.slot_a], slots[execute.slot_b]
         if self._block_a is None and self._blocks["a"].count:
             (self._block_a,) = self._blocks["a"].pop(1)
-        if self._block_a is None or self._blocks["b"].count < execute.blocks:
+        left = execute.blocks - self._executed_blocks
+        count = min(left, self._blocks["b"].count)
+        if self._block_a is None or not count or (count < left and not partly):
             return False
-        self._executes.popleft()
-        for blocks in self._blocks["b"].pop(execute.blocks):
+        for blocks in self._blocks["b"].pop(count):
             product = self._multiply(execute, self._block_a, blocks, a, b)
             if not execute.first and self._last is not None:
-                # Adds to the tile that was opened last, even if that one is complete.
                 product = self._last.plus(product)
             self._last = product.last_tile()
             self._accumulating = not execute.last
             if execute.last:
                 self._results.push(product)
-        if execute.release_a:
-            self._block_a = None
+        self._executed_blocks += count
+        if count == left:
+            self._executes.popleft()
+            self._executed_blocks = 0
+            if execute.release_a:
+                self._block_a = None
         return True
 
     def _multiply(
@@ -151,21 +164,37 @@ class Machine:
         values = product[:-1].reshape(tiles, rows, loaded.count, cols).transpose(2, 0, 1, 3)
         return Tiles(values, product[-1].reshape(loaded.count, cols))
 
-    def _drain(self, drain: Instruction, slots: Sequence[Precision]) -> bool:
-        """Run one DRAIN; False while its tiles are not all there."""
+    def _drain(self, drain: Instruction, slots: Sequence[Precision], partly: bool = False) -> bool:
+        """Run one DRAIN; False while its tiles are not all there, or with ``partly``, while none is."""
         a, b = slots[drain.slot_a], slots[drain.slot_b]
-        if self._results.count < drain.blocks * drain.tiles:
-            return False
-        self._drains.popleft()
         width = result_bytes(a.bits, b.bits, drain.k_log2)
+        left = drain.blocks * drain.tiles - self._drained_tiles
+        count = min(left, self._results.count)
+        if not count or (count < left and not partly):
+            return False
+        whole = count == drain.blocks * drain.tiles
         first = 0
         try:
-            for tiles in self._results.pop(drain.blocks, drain.tiles):
+            for tiles in self._results.pop(drain.blocks, drain.tiles) if whole else ():
                 self._write(drain, tiles, first, width)
                 first += tiles.blocks
+            for place in () if whole else range(self._drained_tiles, self._drained_tiles + count):
+                self._write_tile(drain, self._results.pop(1, 1)[0], place, width)
         except BusError:
             raise MachineError([Error.AXI_WRITE]) from None
+        self._drained_tiles += count
+        if count == left:
+            self._drains.popleft()
+            self._drained_tiles = 0
         return True
+
+    def _write_tile(self, drain: Instruction, tile: Tiles, place: int, width: int) -> None:
+        """Write one tile, number ``place`` of a DRAIN."""
+        block, index = divmod(place, drain.tiles)
+        data = byte_planes(tile.values, width)
+        if drain.col_sums and index == 0:
+            data = np.concatenate([data, byte_planes(tile.col_sums[:, None, None, :], width)], axis=2)
+        self._put(drain, block, index, data)
 
     def _write(self, drain: Instruction, tiles: Tiles, first: int, width: int) -> None:
         """Write blocks from number ``first`` of a DRAIN; with column sums the first tiles on their own."""

@@ -12,6 +12,7 @@ from cpt.hw.contract.layout import result_bytes
 from cpt.hw.contract.machine import BURST_BYTES, MACHINE
 from cpt.hw.contract.order import tile_cycles
 from cpt.sim.fast.bursts import BlockPlan, block_plan
+from cpt.sim.fast.checks import check_cycles
 from cpt.sim.fast.pipeline import M0_ADDRESS_CYCLES
 from cpt.sim.fast.product import Precision
 from cpt.sim.memory import MemoryModel
@@ -21,6 +22,8 @@ from cpt.sim.memory import MemoryModel
 class LoadWork:
     """A LOAD."""
 
+    check_cycles: int
+    """See `cpt.sim.fast.checks.check_cycles`."""
     plans: tuple[BlockPlan, ...]
     """Bursts of block ``i``: ``plans[i % len(plans)]``."""
     blocks: int
@@ -37,6 +40,7 @@ class ExecWork:
     first: bool
     last: bool
     release_a: bool
+    check_cycles: int = 0
 
 
 @dataclass
@@ -45,6 +49,7 @@ class DrainWork:
 
     config: ArrayConfig
     drain: Instruction
+    check_cycles: int
     row_beats: int
     """Beats of one row of a tile."""
     round_trip: int
@@ -76,6 +81,8 @@ class DrainWork:
 class EndWork:
     """An END."""
 
+    check_cycles: int = 0
+
 
 Work = LoadWork | ExecWork | DrainWork | EndWork
 
@@ -105,6 +112,7 @@ def work_of(
         return DrainWork(
             config,
             instruction,
+            check_cycles(instruction, 0),
             width * config.cols // BEAT_BYTES,
             model.write_latency_cycles + MACHINE.write_data_cycles,
             model.max_outstanding,
@@ -129,4 +137,4 @@ def _load_work(load: Instruction, bits: int, config: ArrayConfig, model: MemoryM
         )
         for index in range(different)
     )
-    return LoadWork(plans, load.blocks)
+    return LoadWork(check_cycles(load, bits), plans, load.blocks)

@@ -9,7 +9,8 @@ import cocotb
 
 from cpt.hw.contract import FORMATS, ArrayConfig, Opcode, encode, preset
 from cpt.hw.contract.config import ACC_BITS, MAX_BITS, SLOTS
-from cpt.hw.control.dispatch import FAULTS
+from cpt.hw.control.checks import FAULTS
+from cpt.hw.control.reach import WINDOW
 from cpt.hw.layouts import INSTRUCTION_BITS, SLOT, drain_command, exec_command, load_command
 from cpt.sim.bench.core import Bench, Every, Sink, Source, option, pack, random_stall, rounds, unpack
 
@@ -23,8 +24,18 @@ def random_fields(opcode: Opcode) -> dict[str, int]:
     values = {}
     for item in FORMATS[opcode].fields[1:]:
         top = 6 if item.name in ("tiles", "ksteps", "blocks") else item.maximum
-        values[item.name] = random.randint(item.minimum, min(top, item.maximum))
+        if item.name.endswith("_stride"):
+            top = random.choice((0, 1 << 12, 1 << 24, 1 << 29))
+        values[item.name] = random.randrange(item.minimum, min(top, item.maximum) + 1, item.multiple)
     return values
+
+
+def exec_in_turn(fields: dict[str, int], open_tile: bool) -> dict[str, int]:
+    """``fields`` of an EXEC that is allowed while a result tile is open, or while none is."""
+    fields = {**fields, "first": int(not open_tile)}
+    if not (fields["first"] and fields["last"]):
+        fields |= {"tiles": 1, "blocks": 1}
+    return fields
 
 
 def decode(
@@ -71,6 +82,27 @@ def layout_of(config: ArrayConfig, opcode: Opcode) -> Any:
     return exec_command(config) if opcode == Opcode.EXEC else drain_command()
 
 
+def random_window() -> dict[str, int]:
+    """A window of addresses that about half of the small instructions stay in."""
+    return {"base": random.getrandbits(24), "limit": (1 << 32) - random.getrandbits(31)}
+
+
+def leaves_window(
+    config: ArrayConfig, opcode: Opcode, fields: dict[str, int], slots: Slots, window: dict[str, int]
+) -> str:
+    """The window's fault if a byte that a good instruction touches lies outside ``window``, or ``""``."""
+    end = fields["base"] + (fields["blocks"] - 1) * fields["block_stride"]
+    end += (fields["tiles"] - 1) * fields["tile_stride"]
+    if opcode == Opcode.DRAIN:
+        bits = slots[fields["slot_a"]][0] + slots[fields["slot_b"]][0] + fields["k_log2"]
+        end += (config.rows + fields["col_sums"]) * config.cols * -(-bits // 8)
+    else:
+        end += (slots[fields["slot"]][0] - 1) * fields["plane_stride"]
+        end += fields["ksteps"] * config.group_bytes(ENGINES[opcode][-1])
+    inside = window["base"] <= fields["base"] and end <= window["limit"]
+    return "" if inside else f"{'write' if opcode == Opcode.DRAIN else 'read'}_window"
+
+
 class Watch:
     """The slot memory beside the dispatcher, and what it reports."""
 
@@ -113,29 +145,50 @@ async def instructions_reach_their_engine_decoded(dut: Any) -> None:
     sinks = {opcode: Sink(bench, name) for opcode, name in ENGINES.items()}
     watch = Watch(bench, slots)
     bench.set("mask", RING_MASK)
+    read, write = (random_window() for _ in range(2))
+    bench.set("read_window", pack(WINDOW, read))
+    bench.set("write_window", pack(WINDOW, write))
     await bench.start()
-    sent = 0
+    sent, open_tile = 0, False
     for _ in range(2 * rounds()):
         instructions.stall = random_stall()
         want: dict[Opcode, list[dict[str, Any]]] = {opcode: [] for opcode in ENGINES}
-        want_faults, want_tags = [], []
+        want_faults: list[str] = []
+        want_tags = []
         for sink in sinks.values():
             sink.stall = random_stall()
         for _ in range(12):
             opcode = random.choice(list(Opcode))
             fields = random_fields(opcode)
+            if opcode == Opcode.EXEC:
+                fields = exec_in_turn(fields, open_tile)
             word = int.from_bytes(encode(opcode, **fields), "little")
-            if random.random() < 0.1:
+            fault, command = "", dict[str, Any]()
+            if opcode != Opcode.END:
+                fault, command = decode(config, opcode, fields, slots)
+                if not fault and opcode != Opcode.EXEC:
+                    window = write if opcode == Opcode.DRAIN else read
+                    fault = leaves_window(config, opcode, fields, slots, window)
+            wrong = random.random()
+            if wrong < 0.1:
                 word = word >> 4 << 4 | random.choice((0, 6, 15))
                 want_faults.append("illegal_opcode")
+            elif wrong < 0.2:
+                bit = random.choice([bit for bit in range(256) if FORMATS[opcode].reserved >> bit & 1])
+                word |= 1 << bit
+                want_faults += ["reserved_bits", *([fault] if fault and "window" not in fault else [])]
+            elif wrong < 0.3 and opcode == Opcode.EXEC:
+                word ^= 1 << next(item.offset for item in FORMATS[opcode].fields if item.name == "first")
+                want_faults += ["illegal_exec", *([fault] if fault else [])]
             elif opcode == Opcode.END:
                 want_tags.append(fields["tag"])
             else:
-                fault, command = decode(config, opcode, fields, slots)
                 if fault:
                     want_faults.append(fault)
                 else:
                     want[opcode].append(command)
+                    if opcode == Opcode.EXEC:
+                        open_tile = not fields["last"]
             instructions.put(word)
             sent += 1
         while instructions.outstanding or not bench.get("idle"):
@@ -166,6 +219,8 @@ def _numbers(commands: list[dict[str, Any]]) -> list[dict[str, Any]]:
 async def a_count_of_zero_is_illegal(dut: Any) -> None:
     bench = Bench(dut)
     slots = [(4, 0)] * SLOTS
+    for name in ("read_window", "write_window"):
+        bench.set(name, pack(WINDOW, {"base": 0, "limit": (1 << 32) - 1}))
     instructions = Source(bench, "instructions", INSTRUCTION_BITS)
     watch = Watch(bench, slots)
     await bench.start()
@@ -174,9 +229,13 @@ async def a_count_of_zero_is_illegal(dut: Any) -> None:
         for item in form.fields[1:]:
             if not item.minimum:
                 continue
-            word = int.from_bytes(encode(opcode, **random_fields(opcode)), "little")
+            fields = random_fields(opcode)
+            if opcode == Opcode.EXEC:
+                fields |= {"first": 1, "last": 1}
+            word = int.from_bytes(encode(opcode, **fields), "little")
             instructions.put(word & ~(item.maximum << item.offset))
             count += 1
+    bench.set("engines_idle", 1)
     await bench.settle()
     bench.board.equal("faults", [name == "illegal_opcode" for name in watch.faults], [True] * count)
     bench.finish()

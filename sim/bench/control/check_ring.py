@@ -9,7 +9,8 @@ from typing import Any
 import cocotb
 
 from cpt.hw.contract.isa import INSTRUCTION_BYTES
-from cpt.sim.bench.core import Bench, Sink, random_stall, rounds
+from cpt.hw.control.reach import WINDOW
+from cpt.sim.bench.core import Bench, Sink, pack, random_stall, rounds
 from cpt.sim.bench.memory import ReadMemory, random_bytes
 
 
@@ -27,6 +28,7 @@ async def instructions_come_out_in_ring_order(dut: Any, log2: int) -> None:
     base = 4096 * random.randrange(2)
     bench.set("base", base)
     bench.set("log2", log2)
+    bench.set("window", pack(WINDOW, {"base": base, "limit": base + (INSTRUCTION_BYTES << log2)}))
     bench.set("tail", 0)
     await bench.start()
     ring = memory.data[base : base + (INSTRUCTION_BYTES << log2)].reshape(-1, INSTRUCTION_BYTES)
