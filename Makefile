@@ -36,6 +36,7 @@ sim: .venv/installed ## full regression of RTL and killed training runs (hours)
 	$(BIN)/python -m cpt.sim.unit_proof
 	$(BIN)/python -m cpt.sim.unit_equality --cycles 10000000
 	$(BIN)/python -m cpt.sim.regression --full $(ARGS)
+	$(BIN)/python -m cpt.sim.hostile
 	$(BIN)/python tests/kill_and_resume.py --kills 20
 
 synth: .venv/installed ## open synthesis, timing rule, budgets: build/synth/ (15 min)

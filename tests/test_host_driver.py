@@ -165,8 +165,9 @@ def test_precision_changes_nothing_but_slots(simulated):
     rng = np.random.default_rng(3)
     with opened(trace) as accelerator:
         work = Multiplication(accelerator, codes(rng, 9, 100, 3), codes(rng, 20, 100, 3), bits=(3, 3))
+        work.check()
         seen = []
-        for bits in ((3, 3), (8, 8), (5, 8)):
+        for bits in ((4, 4), (3, 3), (8, 8), (5, 8)):
             work.bits = bits
             trace.clear()
             work.check()
@@ -176,7 +177,7 @@ def test_precision_changes_nothing_but_slots(simulated):
             slots = [item for item in trace.writes if item[0].startswith("SLOT_")]
             assert dict(slots).items() <= {"SLOT_0": bits[0], "SLOT_1": bits[1]}.items()
             assert slots
-        assert seen[0] == seen[1] == seen[2]
+        assert seen[0] == seen[1] == seen[2] == seen[3]
 
 
 def test_numpy_integers_reach_the_registers(simulated):

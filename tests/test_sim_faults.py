@@ -123,7 +123,7 @@ def test_an_instruction_that_cannot_be_read_is_not_executed(kind):
 
 
 @pytest.mark.parametrize(
-    ("channel", "probability"), [(Channel.READ_0, 0.005), (Channel.READ_1, 0.005), (Channel.WRITE_0, 0.02)]
+    ("channel", "probability"), [(Channel.READ_0, 0.005), (Channel.READ_1, 0.01), (Channel.WRITE_0, 0.02)]
 )
 def test_random_errors_stop_both_machines_alike_and_nothing_hangs(channel, probability, expected):
     """Beats drawn by seed: the same sticky bit or none on both, and right results after a soft reset."""

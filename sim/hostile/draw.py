@@ -226,7 +226,7 @@ class Artist:
         """Change one instruction, or their order."""
         rng = self.rng
         index = int(rng.integers(len(words)))
-        kind = int(rng.integers(8))
+        kind = int(rng.integers(9))
         if kind == 0:
             words[index] = rng.integers(0, 256, INSTRUCTION_BYTES, np.uint8).tobytes()
         elif kind == 1 and len(words) > 1:
@@ -238,6 +238,9 @@ class Artist:
             words[index], words[other] = words[other], words[index]
         elif kind == 4:
             words[index] = self._flipped(words[index], int(rng.integers(8 * INSTRUCTION_BYTES)))
+        elif kind == 5:
+            index = next((n for n, word in enumerate(words) if word[0] & 0xF == Opcode.DRAIN), index)
+            words[index] = self._widest(words[index])
         else:
             words[index] = self._with_other_field(words[index])
         words[index % len(words)] = self._bounded(words[index % len(words)])
@@ -245,6 +248,16 @@ class Artist:
     @staticmethod
     def _flipped(word: bytes, bit: int) -> bytes:
         return (int.from_bytes(word, "little") ^ 1 << bit).to_bytes(INSTRUCTION_BYTES, "little")
+
+    def _widest(self, word: bytes) -> bytes:
+        """A DRAIN of more, or just as many, bits as the accumulator has."""
+        fields = {item.name: item for item in FORMATS[Opcode.DRAIN].fields}
+        k_log2 = ACC_BITS - 2 * MAX_BITS + int(self.rng.integers(2))
+        number = int.from_bytes(word, "little")
+        for name, value in (("slot_a", 4), ("slot_b", 4), ("k_log2", k_log2)):
+            item = fields[name]
+            number = number & ~(item.maximum << item.offset) | value << item.offset
+        return number.to_bytes(INSTRUCTION_BYTES, "little")
 
     def _with_other_field(self, word: bytes) -> bytes:
         """One field anything: small, largest, at an edge of its window, or noise."""
