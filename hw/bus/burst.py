@@ -49,7 +49,8 @@ class BurstGenerator(wiring.Component):
         low_count = Signal(_INDEX_BITS + 2)
 
         active = Signal()
-        first, last = Signal(), Signal(init=1)
+        first = Signal()
+        last = Signal(init=1)
         """The burst to issue is its run's first, its last; ``last`` as well while there is none."""
         start = Signal(_LINE_BITS, reset_less=True)
         index = Signal(_INDEX_BITS, reset_less=True)
@@ -65,7 +66,8 @@ class BurstGenerator(wiring.Component):
         burst_len = Signal(_INDEX_BITS, reset_less=True)
 
         # Whether the next step takes a run is known before; whether there is a step comes late, from a port.
-        proceed, step = Signal(), Signal()
+        proceed = Signal()
+        step = Signal()
         m.d.comb += [
             count.eq(run.beats + upto),
             low_count.eq(run.beats[: _INDEX_BITS + 1] + upto),

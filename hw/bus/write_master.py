@@ -63,9 +63,11 @@ class WriteMaster(wiring.Component):
         m.submodules.lengths = lengths = Queue(_LENGTH, self.max_outstanding)
         issued = Signal()
         length = Signal(_LENGTH)
-        sending, last = Signal(), Signal()
+        sending = Signal()
+        last = Signal()
         left = Signal(_LENGTH["rest"].shape, reset_less=True)
-        step, follow = Signal(), Signal()
+        step = Signal()
+        follow = Signal()
         m.d.sync += issued.eq(generator.issue)
         m.d.comb += [
             length.rest.eq(self.aw.payload.len),

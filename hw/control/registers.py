@@ -62,8 +62,10 @@ class RegisterFile(wiring.Component):
         # Writes: address and data are held as they come, then the register is selected, then it is written.
         word, data = Signal(word_bits, reset_less=True), Signal(32, reset_less=True)
         strobes = Signal(4, reset_less=True)
-        write, done = Signal(), Signal()
-        awready, wready = Signal(init=1), Signal(init=1)
+        write = Signal()
+        done = Signal()
+        awready = Signal(init=1)
+        wready = Signal(init=1)
         m.d.comb += [
             bus.awready.eq(awready),
             bus.wready.eq(wready),
@@ -129,7 +131,10 @@ class RegisterFile(wiring.Component):
         # Reads: the address is held, then a register is selected while the slot memory is read, then all are
         # gathered in two steps. Each register has its select: one address would have hundreds of loads.
         read_word = Signal(word_bits, reset_less=True)
-        arready, looked_up, selected, gathered = Signal(init=1), Signal(), Signal(), Signal()
+        arready = Signal(init=1)
+        looked_up = Signal()
+        selected = Signal()
+        gathered = Signal()
         m.d.comb += bus.arready.eq(arready)
         m.d.sync += [
             looked_up.eq(arready & bus.arvalid),

@@ -54,7 +54,8 @@ class Executor(wiring.Component):
         connect(m, flipped(self.commands), sequencer.commands)
         step_in, step_out = sequencer.step, self.step
 
-        a_ready, b_ready = Signal(range(MACHINE.halves + 1)), Signal(range(MACHINE.halves + 1))
+        a_ready = Signal(range(MACHINE.halves + 1))
+        b_ready = Signal(range(MACHINE.halves + 1))
         a_half, b_half = Signal(), Signal()
         free_tiles = Signal(range(MACHINE.result_tiles + 1), init=MACHINE.result_tiles)
         open_tile = Signal(init=MACHINE.result_tiles - 1)

@@ -1,0 +1,161 @@
+"""All proofs: what is said of which block, how deep, and faults that each must find."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from cpt.hw.bus.read_master import MAX_OUTSTANDING
+from cpt.hw.contract import ContractError, preset
+from cpt.sim.formal.axi_lite import RegisterPortProperties
+from cpt.sim.formal.bursts import BurstProperties
+from cpt.sim.formal.engine import Outcome, prove
+from cpt.sim.formal.masters import ReadMasterProperties, WriteMasterProperties
+from cpt.sim.formal.properties import Properties
+from cpt.sim.formal.queues import QueueProperties
+from cpt.sim.formal.tokens import (
+    ExecutorProperties,
+    LoaderProperties,
+    TileWalkerProperties,
+    WalkerProperties,
+)
+
+DEADLINE_S = 600.0
+FAULT_CYCLES = 24
+"""How deep a fault is looked for."""
+_TINY = preset("tiny")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A block made wrong.
+
+    ``forced``: signals inside, tied to what is given in Yosys's words; ``build``: properties of another block.
+    """
+
+    text: str
+    forced: Mapping[str, str] = field(default_factory=dict)
+    build: Callable[[], Properties] | None = None
+
+
+@dataclass(frozen=True)
+class Proof:
+    """One property set. Without ``induction`` only ``depth`` cycles from the start are looked at."""
+
+    name: str
+    text: str
+    build: Callable[[], Properties]
+    faults: tuple[Fault, ...]
+    depth: int = 2
+    induction: bool = True
+    deadline_s: float = DEADLINE_S
+
+    def run(self) -> Outcome:
+        """Prove it."""
+        return prove(self.build(), self.depth, induction=self.induction, deadline_s=self.deadline_s)
+
+    def find(self, fault: Fault) -> Outcome:
+        """Look for ``fault`` by what the block's partners see; it is found if the outcome "fails"."""
+        properties = (fault.build or self.build)()
+        properties.outside_only = True
+        return prove(
+            properties, FAULT_CYCLES, induction=False, deadline_s=self.deadline_s, forced=fault.forced
+        )
+
+
+def _queue(depth: int) -> Proof:
+    return Proof(
+        f"queue_{depth}",
+        f"queue of {depth}: order, nothing lost or added",
+        lambda: QueueProperties(depth),
+        (
+            Fault("a full queue takes more", {"fifo.w_rdy": "1'b1"}),
+            Fault("an empty queue offers", {"fifo.r_rdy": "1'b1"}),
+        ),
+    )
+
+
+PROOFS: dict[str, Proof] = {
+    proof.name: proof
+    for proof in (
+        *(_queue(depth) for depth in (2, 4, 8)),
+        Proof(
+            "registers",
+            "register port: AXI4-Lite slave",
+            RegisterPortProperties,
+            (
+                Fault("an address is taken over another", {"awready": "1'b1"}),
+                Fault("a read is taken over another", {"arready": "1'b1"}),
+                Fault("a read is never answered", {"gathered": "1'b0"}),
+                Fault("a write is never answered", {"done": "1'b0"}),
+            ),
+        ),
+        Proof(
+            "burst",
+            "burst generator: runs are covered exactly",
+            BurstProperties,
+            (
+                Fault("an address is replaced before it is taken", {"proceed": "enable"}),
+                Fault("a short run is read too far", {"only_len": "4'b1111"}),
+                Fault("a run ends with its first burst", {"last": "1'b1"}),
+            ),
+        ),
+        Proof(
+            "read_master",
+            "read master: addresses, bursts in flight, beats",
+            ReadMasterProperties,
+            (
+                Fault("one burst too many", build=lambda: ReadMasterProperties(MAX_OUTSTANDING + 1)),
+                Fault("an address is replaced before it is taken", {"generator.proceed": "enable"}),
+                Fault("a short run is read too far", {"generator.only_len": "4'b1111"}),
+            ),
+        ),
+        Proof(
+            "write_master",
+            "write master: the same, WLAST, every beat of an address",
+            WriteMasterProperties,
+            (
+                Fault("one burst too many", build=lambda: WriteMasterProperties(MAX_OUTSTANDING + 1)),
+                Fault("every beat is a last one", {"last": "1'b1"}),
+                Fault("a beat is replaced before it is taken", {"step": "1'b1"}),
+                Fault("a burst's beats are not sent", {"issued": "1'b0"}),
+            ),
+        ),
+        Proof(
+            "walker",
+            "loader, address side: blocks and halves",
+            lambda: WalkerProperties(_TINY),
+            (Fault("a half is always free", {"free_halves": "2'b10"}),),
+        ),
+        Proof(
+            "executor",
+            "EXEC: steps, operands and result tiles",
+            lambda: ExecutorProperties(_TINY),
+            (
+                Fault("A is always ready", {"a_ready": "2'b01"}),
+                Fault("B is always ready", {"b_ready": "2'b01"}),
+            ),
+        ),
+        Proof(
+            "tile_walker",
+            "DRAIN, address side: tiles and runs",
+            lambda: TileWalkerProperties(_TINY),
+            (Fault("a tile always waits", {"waiting": "2'b01"}),),
+        ),
+        Proof(
+            "loader",
+            "loader: ready tokens and words",
+            lambda: LoaderProperties(_TINY),
+            (Fault("every group is a block's last", {"last": "1'b1"}),),
+            depth=20,
+            induction=False,
+        ),
+    )
+}
+
+
+def proof(name: str) -> Proof:
+    """The proof called ``name``; raises `ContractError` naming the known ones."""
+    if name not in PROOFS:
+        raise ContractError(f"proof is {name!r}; allowed: {', '.join(PROOFS)}")
+    return PROOFS[name]

@@ -1,0 +1,51 @@
+"""Queues: nothing is lost, added or overtaken."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth import Array, Mux, Signal
+
+from cpt.hw.control.queue import Queue
+from cpt.sim.formal.properties import Properties
+
+
+class QueueProperties(Properties):
+    """A token, chosen at any push, leaves as it came in and after exactly those that were in front of it."""
+
+    def __init__(self, depth: int, width: int = 4) -> None:
+        self._depth, self._width = depth, width
+        super().__init__(Queue(width, depth))
+
+    def describe(self) -> None:
+        """Order, bound, and the streams' rules."""
+        m, queue, depth = self._module, self.block, self._depth
+        bits = (depth - 1).bit_length()
+        put, get = queue.i.valid & queue.i.ready, queue.o.valid & queue.o.ready
+        level = self.counter("level", bits + 2, put, get)
+        chosen = self.free("chosen", 1)
+        tracking, ahead, token = Signal(), Signal(bits + 2), Signal(self._width)
+        with m.If(put & chosen & ~tracking):
+            m.d.sync += [tracking.eq(1), ahead.eq(level - get), token.eq(queue.i.payload)]
+        with m.Elif(tracking & get):
+            m.d.sync += [ahead.eq(ahead - 1), tracking.eq(ahead != 0)]
+
+        self.reach("full", level == depth)
+        self.reach("a token leaves", tracking & get & (ahead == 0))
+        consume = self.peek("fifo.consume", bits)
+        stored = Array([self.peek(f"fifo.storage[{n}]", self._width) for n in range(depth)])
+        place: Any = consume + ahead
+        self.demand("at most its depth", level <= depth)
+        self.demand("empty says so", queue.o.valid == (level != 0))
+        self.demand("full says so", queue.i.ready == (level != depth))
+        self.demand(
+            "the token leaves in its turn", ~(tracking & get & (ahead == 0)) | (queue.o.payload == token)
+        )
+        self.demand("what is offered stays", self.kept(queue.o.valid, queue.o.ready, queue.o.payload))
+        # What the induction needs to know of the inside.
+        self.inside("level", self.peek("fifo.level", bits + 1) == level)
+        self.inside("pointers", (self.peek("fifo.produce", bits) - consume - level)[:bits] == 0)
+        self.inside("token is inside", ~tracking | (ahead < level))
+        self.inside(
+            "token is in its place", ~tracking | (stored[Mux(place >= depth, place - depth, place)] == token)
+        )

@@ -1,0 +1,121 @@
+"""Tokens between loaders, EXEC and DRAIN: halves of the operand buffers, places for result tiles.
+
+Each block is proven for any partner that keeps what the partner is proven to keep.
+"""
+
+from __future__ import annotations
+
+from amaranth import Mux, Signal
+
+from cpt.hw.bus.read_master import MAX_OUTSTANDING
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.drain.result_buffer import TILES
+from cpt.hw.drain.tile_walker import TileWalker
+from cpt.hw.load.loader import Loader
+from cpt.hw.load.operand_buffer import HALVES
+from cpt.hw.load.walker import Walker
+from cpt.hw.matrix.executor import Executor
+from cpt.sim.formal.bursts import INDEX_BITS
+from cpt.sim.formal.properties import Properties
+
+_TOKEN_BITS = 3
+
+
+class WalkerProperties(Properties):
+    """A block begins only in a half that nobody holds."""
+
+    def __init__(self, config: ArrayConfig) -> None:
+        super().__init__(Walker(config, "a"))
+
+    def describe(self) -> None:
+        """EXEC gives back only what it was given."""
+        walker = self.block
+        held = self.counter("held_halves", _TOKEN_BITS, walker.blocks.valid, walker.release)
+        self.assume(~walker.release | (held != 0))
+        self.demand("no more blocks than halves", held <= HALVES)
+        self.demand("a block has a free half", ~walker.blocks.valid | (held < HALVES))
+        self.demand("stop lets no block begin", ~(walker.stop & walker.blocks.valid))
+        self.demand("a run is kept", self.kept(walker.runs.valid, walker.runs.ready, walker.runs.payload))
+        self.demand("idle has no runs", ~(walker.idle & walker.runs.valid))
+        self.inside("free halves", self.peek("free_halves", 2) == HALVES - held)
+
+
+class LoaderProperties(Properties):
+    """A ready token for every block that was begun, none without, and no word outside the block's half."""
+
+    def __init__(self, config: ArrayConfig) -> None:
+        self._config = config
+        super().__init__(Loader(config, "a"))
+
+    def describe(self) -> None:
+        """Commands whose words are counted right, as dispatch does; memory and EXEC keep their rules."""
+        loader = self.block
+        command = loader.commands.payload
+        words = command.bits * command.tiles * command.ksteps
+        small = (command.bits < 4) & (command.tiles < 4) & (command.ksteps < 4) & (command.blocks != 0)
+        self.assume(~loader.commands.valid | (small & (words != 0) & (command.block_words == words)))
+        self.assume(~loader.commands.valid | (command.block_words <= self._config.half_words("a")))
+        beat, index = loader.r.valid, Signal(INDEX_BITS)
+        last = loader.r.payload.last
+        asked = loader.ar.valid & loader.ar.ready
+        lengths, bursts = self.list_of(
+            "length", MAX_OUTSTANDING, INDEX_BITS, asked, loader.ar.payload.len, beat & last
+        )
+        self.assume(~beat | ((bursts != 0) & (last == (index == lengths[0]))))
+        with self._module.If(beat):
+            self._module.d.sync += index.eq(Mux(last, 0, index + 1))
+        begun = self.peek("walker.take")
+        held = self.counter("held_halves", _TOKEN_BITS, begun, loader.release)
+        loaded = self.counter("loaded_blocks", _TOKEN_BITS, loader.loaded, loader.release)
+        self.assume(~loader.release | (loaded != 0))
+        self.demand("no more blocks than halves", held <= HALVES)
+        self.demand("no token without a block", ~loader.loaded | (loaded < held))
+        self.demand("no word without a block", ~loader.write_en | (loaded < held))
+        self.reach("a block is loaded", loaded != 0)
+        self.reach("both halves are held", held == HALVES)
+
+
+class ExecutorProperties(Properties):
+    """No step without operands, no release without a loaded block, no more result tiles than places."""
+
+    def __init__(self, config: ArrayConfig) -> None:
+        super().__init__(Executor(config))
+
+    def describe(self) -> None:
+        """A loader loads only into halves that are not held; DRAIN gives back only tiles that were taken."""
+        executor = self.block
+        for operand in ("a", "b"):
+            loaded, release = getattr(executor, f"{operand}_loaded"), getattr(executor, f"{operand}_release")
+            blocks = self.counter(f"{operand}_blocks", _TOKEN_BITS, loaded, release)
+            self.assume(~loaded | (blocks < HALVES))
+            self.demand(f"no more {operand} blocks than halves", blocks <= HALVES)
+            self.demand(f"no release of {operand} without a block", ~release | (blocks != 0))
+            self.demand(f"no step without {operand}", ~executor.busy | (blocks != 0))
+            self.inside(f"{operand} ready", self.peek(f"{operand}_ready", 2) == blocks)
+            self.reach(f"both blocks of {operand}", blocks == HALVES)
+        free = self.peek("free_tiles", 2)
+        self.assume(~executor.tile_free | (free != TILES))
+        self.demand("no more tiles than places", free <= TILES)
+        self.demand("no step while stopped", ~(executor.stop & executor.busy))
+        self.demand("a wait is one of two", ~(executor.wait_fetch & executor.wait_drain))
+        self.reach("no place is free", free == 0)
+
+
+class TileWalkerProperties(Properties):
+    """DRAIN sends only tiles that were collected, each once."""
+
+    def __init__(self, config: ArrayConfig) -> None:
+        super().__init__(TileWalker(config))
+
+    def describe(self) -> None:
+        """No more tiles are collected than there are places for."""
+        walker = self.block
+        sent = walker.runs.valid & walker.runs.ready
+        waiting = self.counter("waiting_tiles", _TOKEN_BITS, walker.complete, sent)
+        self.assume(~walker.complete | (waiting < TILES))
+        self.demand("no more tiles than places", waiting <= TILES)
+        self.demand("no run without a tile", ~walker.runs.valid | (waiting != 0))
+        self.demand("a tile for every run", walker.tiles.valid == sent)
+        self.demand("a run is kept", self.kept(walker.runs.valid, walker.runs.ready, walker.runs.payload))
+        self.inside("waiting", self.peek("waiting", 2) == waiting)
+        self.reach("both places are taken", waiting == TILES)

@@ -1,0 +1,67 @@
+"""cpt.sim.formal: a sample of the proofs closes, and every property set finds a block made wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from cpt.hw.control.queue import Queue
+from cpt.sim.formal.__main__ import main
+from cpt.sim.formal.catalogue import PROOFS
+from cpt.sim.formal.engine import prove
+from cpt.sim.formal.properties import Properties
+
+pytest.importorskip("bitwuzla", reason="the solver comes with the extra sim")
+
+SAMPLE = ("queue_4", "read_master")
+LONG = ("loader",)
+"""Proven and made wrong by `make formal` alone: minutes."""
+
+
+@pytest.mark.parametrize("name", SAMPLE)
+def test_a_sample_of_the_proofs_closes_by_induction(name: str) -> None:
+    outcome = PROOFS[name].run()
+    assert (outcome.kind, outcome.broken) == ("proven", ())
+    assert outcome.demands > 5
+
+
+@pytest.mark.parametrize("name", [name for name in PROOFS if name not in LONG])
+def test_a_block_made_wrong_breaks_what_its_partners_see(name: str) -> None:
+    outcome = PROOFS[name].find(PROOFS[name].faults[0])
+    assert outcome.kind == "fails"
+    assert outcome.broken
+    assert not any(broken.startswith("inside") for broken in outcome.broken)
+
+
+class _Impossible(Properties):
+    """Assumes what no queue does, so that its demand holds of nothing."""
+
+    def describe(self) -> None:
+        queue = self.block
+        self.assume(~queue.i.ready)
+        self.demand("nothing", 1)
+        self.reach("a push", queue.i.valid & queue.i.ready)
+
+
+def test_a_property_set_under_which_nothing_happens_is_called_empty() -> None:
+    outcome = prove(_Impossible(Queue(4, 4)), 2, induction=True, deadline_s=60)
+    assert outcome.kind == "empty"
+
+
+def test_a_proof_that_runs_out_of_time_is_undecided() -> None:
+    outcome = prove(PROOFS["write_master"].build(), 2, induction=True, deadline_s=0)
+    assert outcome.kind == "undecided"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["burts"], "error: proof is 'burts'; allowed: queue_2, "),
+        ([], "error: no proof is named; allowed: --all, "),
+        (["burst", "--jobs", "0"], "error: --jobs is 0; allowed: 1 or more"),
+    ],
+)
+def test_a_wrong_command_line_gets_one_line(capsys, words, said) -> None:
+    assert main(words) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(said)
+    assert captured.err.count("\n") == 1
