@@ -10,7 +10,7 @@ LIBRARY_TESTS := $(filter-out tests/test_model_accelerator.py,$(wildcard tests/t
 PARALLEL := -n logical --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help train results test test-fast test-torch coverage sim mutate synth compare rtl lint docs bitstream bitstream-check board-package clean
+.PHONY: help train results test test-fast test-torch coverage sim mutate formal synth compare rtl lint docs bitstream bitstream-check board-package clean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 17
@@ -38,6 +38,9 @@ sim: .venv/installed ## full regression of RTL and killed training runs (hours)
 	$(BIN)/python -m cpt.sim.regression --full $(ARGS)
 	$(BIN)/python -m cpt.sim.hostile
 	$(BIN)/python tests/kill_and_resume.py --kills 20
+
+formal: .venv/installed ## proofs by an open solver, and the faults they find (15 min)
+	$(BIN)/python -m cpt.sim.formal --all --faults $(ARGS)
 
 synth: .venv/installed ## open synthesis, timing rule, budgets: build/synth/ (15 min)
 	$(BIN)/python -m cpt.sim.synth --preset all $(ARGS)

@@ -42,6 +42,7 @@ SLOW = {
     "test_sim_fast_odd_programs",
     "test_sim_hostile",
     "test_sim_faults",
+    "test_sim_formal",
     "test_sim_mutate",
     "test_sim_rtl_harness",
     "test_sim_rtl_regression",

@@ -16,7 +16,7 @@ from amaranth.back import rtlil
 from cpt.hw.contract import ContractError
 from cpt.model.scratch import Scratch
 from cpt.sim.formal.properties import DEMAND, REACH, Properties
-from cpt.sim.vivado.synthesis import yosys
+from cpt.sim.synth.yosys import yosys
 
 YOSYS_DEADLINE_S = 600.0
 REACH_CYCLES = 40
@@ -84,10 +84,8 @@ def smt2(properties: Properties, forced: Mapping[str, str] | None = None) -> str
 
 def _ports(properties: Properties) -> list[Any]:
     """Elaborates once, which is when the properties say what they need."""
-    module = properties.elaborate(None)
-    ports = properties.ports
-    properties.elaborate = lambda platform: module  # type: ignore[method-assign]
-    return ports
+    properties.elaborate(None)
+    return properties.ports
 
 
 class Unrolling:

@@ -31,6 +31,7 @@ class Properties(Elaboratable):
         self.free_signals: list[Any] = []
         self.outside_only = False
         """Leave out what is said of the inside: what remains must find a fault by what the partners see."""
+        self._described = False
         self._module = Module()
         self._clock = ClockDomain("sync", reset_less=True)
         self._started = Signal(name="started")
@@ -40,7 +41,10 @@ class Properties(Elaboratable):
         raise NotImplementedError
 
     def elaborate(self, platform: Any) -> Module:
-        """The block with its properties."""
+        """The block with its properties; the same module each time."""
+        if self._described:
+            return self._module
+        self._described = True
         self._module.domains.sync = self._clock
         self._module.submodules.dut = self.block
         self._module.d.sync += self._started.eq(1)

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from amaranth import Mux, Signal
 
-from cpt.hw.bus.read_master import MAX_OUTSTANDING
 from cpt.hw.contract import ArrayConfig
-from cpt.hw.drain.result_buffer import TILES
+from cpt.hw.contract.machine import MACHINE
 from cpt.hw.drain.tile_walker import TileWalker
 from cpt.hw.load.loader import Loader
-from cpt.hw.load.operand_buffer import HALVES
 from cpt.hw.load.walker import Walker
 from cpt.hw.matrix.executor import Executor
 from cpt.sim.formal.bursts import INDEX_BITS
@@ -32,12 +30,12 @@ class WalkerProperties(Properties):
         walker = self.block
         held = self.counter("held_halves", _TOKEN_BITS, walker.blocks.valid, walker.release)
         self.assume(~walker.release | (held != 0))
-        self.demand("no more blocks than halves", held <= HALVES)
-        self.demand("a block has a free half", ~walker.blocks.valid | (held < HALVES))
+        self.demand("no more blocks than halves", held <= MACHINE.halves)
+        self.demand("a block has a free half", ~walker.blocks.valid | (held < MACHINE.halves))
         self.demand("stop lets no block begin", ~(walker.stop & walker.blocks.valid))
         self.demand("a run is kept", self.kept(walker.runs.valid, walker.runs.ready, walker.runs.payload))
         self.demand("idle has no runs", ~(walker.idle & walker.runs.valid))
-        self.inside("free halves", self.peek("free_halves", 2) == HALVES - held)
+        self.inside("free halves", self.peek("free_halves", 2) == MACHINE.halves - held)
 
 
 class LoaderProperties(Properties):
@@ -59,7 +57,7 @@ class LoaderProperties(Properties):
         last = loader.r.payload.last
         asked = loader.ar.valid & loader.ar.ready
         lengths, bursts = self.list_of(
-            "length", MAX_OUTSTANDING, INDEX_BITS, asked, loader.ar.payload.len, beat & last
+            "length", MACHINE.outstanding_bursts, INDEX_BITS, asked, loader.ar.payload.len, beat & last
         )
         self.assume(~beat | ((bursts != 0) & (last == (index == lengths[0]))))
         with self._module.If(beat):
@@ -68,11 +66,11 @@ class LoaderProperties(Properties):
         held = self.counter("held_halves", _TOKEN_BITS, begun, loader.release)
         loaded = self.counter("loaded_blocks", _TOKEN_BITS, loader.loaded, loader.release)
         self.assume(~loader.release | (loaded != 0))
-        self.demand("no more blocks than halves", held <= HALVES)
+        self.demand("no more blocks than halves", held <= MACHINE.halves)
         self.demand("no token without a block", ~loader.loaded | (loaded < held))
         self.demand("no word without a block", ~loader.write_en | (loaded < held))
         self.reach("a block is loaded", loaded != 0)
-        self.reach("both halves are held", held == HALVES)
+        self.reach("both halves are held", held == MACHINE.halves)
 
 
 class ExecutorProperties(Properties):
@@ -87,15 +85,15 @@ class ExecutorProperties(Properties):
         for operand in ("a", "b"):
             loaded, release = getattr(executor, f"{operand}_loaded"), getattr(executor, f"{operand}_release")
             blocks = self.counter(f"{operand}_blocks", _TOKEN_BITS, loaded, release)
-            self.assume(~loaded | (blocks < HALVES))
-            self.demand(f"no more {operand} blocks than halves", blocks <= HALVES)
+            self.assume(~loaded | (blocks < MACHINE.halves))
+            self.demand(f"no more {operand} blocks than halves", blocks <= MACHINE.halves)
             self.demand(f"no release of {operand} without a block", ~release | (blocks != 0))
             self.demand(f"no step without {operand}", ~executor.busy | (blocks != 0))
             self.inside(f"{operand} ready", self.peek(f"{operand}_ready", 2) == blocks)
-            self.reach(f"both blocks of {operand}", blocks == HALVES)
+            self.reach(f"both blocks of {operand}", blocks == MACHINE.halves)
         free = self.peek("free_tiles", 2)
-        self.assume(~executor.tile_free | (free != TILES))
-        self.demand("no more tiles than places", free <= TILES)
+        self.assume(~executor.tile_free | (free != MACHINE.result_tiles))
+        self.demand("no more tiles than places", free <= MACHINE.result_tiles)
         self.demand("no step while stopped", ~(executor.stop & executor.busy))
         self.demand("a wait is one of two", ~(executor.wait_fetch & executor.wait_drain))
         self.reach("no place is free", free == 0)
@@ -112,10 +110,10 @@ class TileWalkerProperties(Properties):
         walker = self.block
         sent = walker.runs.valid & walker.runs.ready
         waiting = self.counter("waiting_tiles", _TOKEN_BITS, walker.complete, sent)
-        self.assume(~walker.complete | (waiting < TILES))
-        self.demand("no more tiles than places", waiting <= TILES)
+        self.assume(~walker.complete | (waiting < MACHINE.result_tiles))
+        self.demand("no more tiles than places", waiting <= MACHINE.result_tiles)
         self.demand("no run without a tile", ~walker.runs.valid | (waiting != 0))
         self.demand("a tile for every run", walker.tiles.valid == sent)
         self.demand("a run is kept", self.kept(walker.runs.valid, walker.runs.ready, walker.runs.payload))
         self.inside("waiting", self.peek("waiting", 2) == waiting)
-        self.reach("both places are taken", waiting == TILES)
+        self.reach("both places are taken", waiting == MACHINE.result_tiles)
