@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from cpt.hw.contract import Counter
+from cpt.hw.matrix.copies import MOST_LOADS, copies
 
 COUNTER_BITS = 64
 INCREMENT_BITS = 5
@@ -18,7 +19,7 @@ class Counters(wiring.Component):
     are cleared one after the other: one net would have a load for each of their bits.
     """
 
-    clear_cycles = len(Counter) + 1
+    clear_cycles = len(Counter) + 2
     """From ``clear`` until the last counter is 0."""
 
     def __init__(self):
@@ -39,7 +40,8 @@ class Counters(wiring.Component):
             pending = Signal.like(increment)
             value = Signal(COUNTER_BITS, name=f"count_{number}", reset_less=True)
             m.d.sync += [pending.eq(increment), value.eq(value + pending)]
-            with m.If(cleared[number]):
-                m.d.sync += value.eq(0)
+            for half, clear in enumerate(copies(m, cleared[number], 2, f"clear_{number}")):
+                with m.If(clear):
+                    m.d.sync += value.word_select(half, MOST_LOADS).eq(0)
             m.d.comb += self.value[number].eq(value)
         return m
