@@ -10,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cpt.host.caches import drop, write_back
+from cpt.host.errors import DeviceError
 from cpt.host.packing import pack_operand, unpack_result
 from cpt.host.precision import PrecisionSlots
+from cpt.host.product_check import wrong_rows
 from cpt.host.program import Gemm, Program
+from cpt.hw.contract import ContractError
 
 if TYPE_CHECKING:
     from cpt.host.driver import Accelerator, Counters
@@ -74,12 +77,17 @@ class GemmEngine:
 
     Layers `reserve` their shapes first; the first `run` sizes the buffers for the largest and builds one
     program per distinct shape. Layers of equal shape share a program. Every run is reported to
-    ``listeners`` as a `GemmRun`.
+    ``listeners`` as a `GemmRun`. ``check_every``: the host checks one product in so many (0: none); a wrong
+    one raises `DeviceError`.
     """
 
-    def __init__(self, accelerator: Accelerator, slots: PrecisionSlots) -> None:
+    def __init__(self, accelerator: Accelerator, slots: PrecisionSlots, check_every: int = 0) -> None:
+        if check_every < 0:
+            raise ContractError(f"check_every is {check_every}; allowed: 0 (never) and up")
         self.accelerator = accelerator
         self.slots = slots
+        self.check_every = check_every
+        self._runs = 0
         self.listeners: list[Callable[[GemmRun], None]] = []
         self._shapes: dict[GemmShape, None] = {}
         self._planned: dict[GemmShape, _Planned] = {}
@@ -123,6 +131,14 @@ class GemmEngine:
         drop(c[: gemm.layout_c.nbytes])
         values, col_sums = unpack_result(c, gemm.layout_c, bits_a, bits_b, col_sums=True)
         assert col_sums is not None
+        self._runs += 1
+        if self.check_every and self._runs % self.check_every == 0:
+            wrong = wrong_rows(codes_a, codes_b, values, col_sums)
+            if wrong.size:
+                raise DeviceError(
+                    f"product {shape.name} ({label}) is wrong in {wrong.size} of {shape.m + 1} rows, "
+                    f"first in row {wrong[0]}: memory, buffers or the array have lost a bit"
+                )
         run = GemmRun(label, shape, bits_a, bits_b, counters)
         for listener in self.listeners:
             listener(run)

@@ -72,6 +72,7 @@ RTL = {
     "test_cpt_check",
     "test_host_driver",
     "test_host_driver_rtl",
+    "test_host_product_check",
     "test_hw_export",
     "test_sim_bench_blocks",
     "test_sim_fast_cycles",
