@@ -120,12 +120,12 @@ def _miter(net: Netlist, want: str, weights: list[int]) -> str:
 
 
 def unit_miter() -> str:
-    """Both forms of the unit on the same inputs."""
+    """Both forms of the unit on the same inputs; nothing clears and doubles at once."""
     pins = ["clear", "double", "count", "subtract", "capture"]
     names = ["clk", "clear", "double_", "count", "subtract", "capture"]
+    driven = ["clear & ~double_", *names[2:]]
     wiring = ", ".join(
-        [".clk(clk)", ".a(a)", ".b(b)"]
-        + [f".{pin}({name})" for pin, name in zip(pins, names[1:], strict=True)]
+        [".clk(clk)", ".a(a)", ".b(b)"] + [f".{pin}({name})" for pin, name in zip(pins, driven, strict=True)]
     )
     units = "".join(f"  {module} {module} ({wiring});\n" for module in (PORTABLE, CELLS))
     ports = f"input {', '.join(names)}, input [{INDUCED - 1}:0] a, b"

@@ -96,14 +96,26 @@ class Unit(wiring.Component):
                 signal = later
             return signal
 
+        before = self.count_latency_cycles - 1
         clear, double, count, subtract = (
-            delayed(name, self.count_latency_cycles) for name in ("clear", "double", "count", "subtract")
+            delayed(name, before) for name in ("clear", "double", "count", "subtract")
         )
+        # One adder for all steps: twice P is P a place higher, and -count is ~count with a carry. A doubled
+        # P that is subtracted takes itself away, as in the slice: nobody gets 2P - C here and -C there.
+        zero, shift, take, negative = (
+            Signal(name=name, reset_less=True) for name in ("zero", "shift", "take", "negative")
+        )
+        m.d.sync += [
+            zero.eq((clear & ~double) | (double & subtract)),
+            shift.eq(double & ~clear),
+            take.eq(count),
+            negative.eq(subtract),
+        ]
         total = Signal(ACC_BITS, reset_less=True)
         result = Signal(self.bits, reset_less=True)
-        base = Mux(clear, 0, total)
-        addend = Mux(double, total, 0) + Mux(count, popcount.count, 0)
-        m.d.sync += total.eq(Mux(subtract, base - addend, base + addend))
+        base = Mux(zero, 0, Mux(shift, total << 1, total))
+        addend = Mux(take, popcount.count, 0) ^ negative.replicate(ACC_BITS)
+        m.d.sync += total.eq(addend + base + negative)
         with m.If(delayed("capture", self.count_latency_cycles + 1)):
             m.d.sync += result.eq(total)
         m.d.comb += self.result.eq(result)
