@@ -124,20 +124,17 @@ class Accelerator(wiring.Component):
         loader_a, loader_b, buffer_a, buffer_b = chip.loader_a, chip.loader_b, chip.buffer_a, chip.buffer_b
         executor, array, collector = chip.executor, chip.array, chip.collector
         results, drain, config = chip.results, chip.drain, self.config
-        for loader, buffer in ((loader_a, buffer_a), (loader_b, buffer_b)):
-            m.d.comb += [buffer.write_en.eq(loader.write_en), buffer.write_addr.eq(loader.write_addr)]
-            m.d.comb += [
-                buffer.write_words[n].eq(loader.write_words[n]) for n in range(len(buffer.write_words))
-            ]
-        m.d.comb += [array.a_words[n].eq(buffer_a.read_words[n]) for n in range(config.rows)]
-        m.d.comb += [array.b_words[n].eq(buffer_b.read_words[n]) for n in range(config.cols)]
+        connect(m, loader_a.write, buffer_a.write)
+        connect(m, loader_b.write, buffer_b.write)
+        m.d.comb += [array.a_words[n].eq(buffer_a.read.data[n]) for n in range(config.rows)]
+        m.d.comb += [array.b_words[n].eq(buffer_b.read.data[n]) for n in range(config.cols)]
         m.d.comb += [
             executor.a_loaded.eq(loader_a.loaded),
             executor.b_loaded.eq(loader_b.loaded),
             loader_a.release.eq(executor.a_release),
             loader_b.release.eq(executor.b_release),
-            buffer_a.read_addr.eq(executor.step.a_addr),
-            buffer_b.read_addr.eq(executor.step.b_addr),
+            buffer_a.read.addr.eq(executor.step.a_addr),
+            buffer_b.read.addr.eq(executor.step.b_addr),
             array.valid.eq(executor.valid),
             array.step.eq(executor.step),
             collector.captured.eq(array.captured),

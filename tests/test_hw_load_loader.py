@@ -73,10 +73,10 @@ def test_blocks_fill_alternating_halves_in_order(operand: str, stall: float) -> 
         await stream_put(ctx, block.commands, commands, rng, stall)
 
     async def watch(ctx: Any) -> None:
-        words = range(len(block.write_words))
+        words = range(len(block.write.data))
         while len(held) < len(blocks):
             _, _, enable, address, loaded, *lanes = await ctx.tick().sample(
-                block.write_en, block.write_addr, block.loaded, *(block.write_words[n] for n in words)
+                block.write.en, block.write.addr, block.loaded, *(block.write.data[n] for n in words)
             )
             if enable:
                 assert address not in current

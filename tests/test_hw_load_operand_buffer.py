@@ -22,14 +22,14 @@ def test_every_lane_keeps_what_was_written_until_it_is_written_again() -> None:
             write, read = rng.randrange(DEPTH), rng.randrange(DEPTH)
             words = [rng.getrandbits(WORD_BITS) for _ in range(LANES)]
             enable = int(write != read and rng.random() < 0.6)  # a word that is being written is not read
-            ctx.set(block.write_en, enable)
-            ctx.set(block.write_addr, write)
-            ctx.set(block.read_addr, read)
+            ctx.set(block.write.en, enable)
+            ctx.set(block.write.addr, write)
+            ctx.set(block.read.addr, read)
             for lane, word in enumerate(words):
-                ctx.set(block.write_words[lane], word)
+                ctx.set(block.write.data[lane], word)
             await ctx.tick()
             if len(reads) >= block.latency_cycles - 1:
-                found = [ctx.get(block.read_words[lane]) for lane in range(LANES)]
+                found = [ctx.get(block.read.data[lane]) for lane in range(LANES)]
                 assert found == reads[1 - block.latency_cycles]
             reads.append(list(held[read]))
             if enable:

@@ -12,6 +12,7 @@ from cpt.hw.control.queue import Queue
 from cpt.hw.layouts import load_command
 from cpt.hw.load.gearbox import Gearbox
 from cpt.hw.load.walker import Walker
+from cpt.hw.memory_ports import write_port
 
 
 class Loader(wiring.Component):
@@ -21,7 +22,7 @@ class Loader(wiring.Component):
     takes a free half when its first run is issued; ``release`` gives a half back.
 
     Parameters: ``config``, ``operand`` (``"a"`` or ``"b"``).
-    Members: ``commands`` (in); ``ar``, ``r`` (AXI); ``write_*`` to the operand buffer; ``loaded``: the last
+    Members: ``commands`` (in); ``ar``, ``r`` (AXI); ``write`` to the operand buffer; ``loaded``: the last
     word of a block is being written; ``release``: EXEC has finished with a block; ``stop``, ``error``,
     ``idle``, ``quiet`` as in `ReadMaster`.
     """
@@ -34,9 +35,7 @@ class Loader(wiring.Component):
             {
                 "commands": In(stream.Signature(self._command)),
                 **READ_STREAMS,
-                "write_en": Out(1),
-                "write_addr": Out(range(MACHINE.halves * half)),
-                "write_words": Out(config.word_bits).array(lanes),
+                "write": Out(write_port(MACHINE.halves * half, config.word_bits, lanes)),
                 "loaded": Out(1),
                 "release": In(1),
                 **MASTER_STATE,
@@ -75,12 +74,12 @@ class Loader(wiring.Component):
         last = Signal()
         m.d.comb += [
             last.eq(address.word == blocks.o.payload),
-            self.write_en.eq(gearbox.valid),
-            self.write_addr.eq(address),
+            self.write.en.eq(gearbox.valid),
+            self.write.addr.eq(address),
             self.loaded.eq(gearbox.valid & last),
             blocks.o.ready.eq(self.loaded),
         ]
-        m.d.comb += [out.eq(word) for out, word in zip(self.write_words, gearbox.words, strict=True)]
+        m.d.comb += [out.eq(word) for out, word in zip(self.write.data, gearbox.words, strict=True)]
         with m.If(gearbox.valid):
             m.d.sync += address.word.eq(address.word + 1)
             with m.If(last):

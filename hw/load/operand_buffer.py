@@ -3,16 +3,17 @@
 from amaranth import Module, Signal, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In
 
 from cpt.hw.contract.machine import MACHINE
+from cpt.hw.memory_ports import read_port, write_port
 
 
 class OperandBuffer(wiring.Component):
     """One memory per lane, all at the same address.
 
     Parameters: ``lanes``, ``word_bits``, ``depth_words`` (both halves).
-    Members: ``write_en``, ``write_addr``, ``write_words``; ``read_addr``, ``read_words``.
+    Members: ``write``, ``read`` (`cpt.hw.memory_ports`).
     Read latency two cycles: the memory and its output register.
     """
 
@@ -22,11 +23,8 @@ class OperandBuffer(wiring.Component):
         self.lanes, self.word_bits, self.depth_words = lanes, word_bits, depth_words
         super().__init__(
             {
-                "write_en": In(1),
-                "write_addr": In(range(depth_words)),
-                "write_words": In(word_bits).array(lanes),
-                "read_addr": In(range(depth_words)),
-                "read_words": Out(word_bits).array(lanes),
+                "write": In(write_port(depth_words, word_bits, lanes)),
+                "read": In(read_port(depth_words, word_bits, lanes)),
             }
         )
 
@@ -37,13 +35,13 @@ class OperandBuffer(wiring.Component):
             m.submodules[f"lane_{lane}"] = memory
             write, read = memory.write_port(), memory.read_port()
             m.d.comb += [
-                write.en.eq(self.write_en),
-                write.addr.eq(self.write_addr),
-                write.data.eq(self.write_words[lane]),
-                read.addr.eq(self.read_addr),
+                write.en.eq(self.write.en),
+                write.addr.eq(self.write.addr),
+                write.data.eq(self.write.data[lane]),
+                read.addr.eq(self.read.addr),
             ]
             # Without reset the memory's own output register serves.
             word = Signal(self.word_bits, name=f"word_{lane}", reset_less=True)
             m.d.sync += word.eq(read.data)
-            m.d.comb += self.read_words[lane].eq(word)
+            m.d.comb += self.read.data[lane].eq(word)
         return m

@@ -31,9 +31,9 @@ async def check(dut: Any, operand: str) -> None:
 
     def watch() -> None:
         nonlocal loaded
-        if bench.get("write_en"):
-            words = [bench.get(f"write_words__{lane}") for lane in range(config.lanes(operand))]
-            written.append((bench.get("write_addr"), words))
+        if bench.get("write__en"):
+            words = [bench.get(f"write__data__{lane}") for lane in range(config.lanes(operand))]
+            written.append((bench.get("write__addr"), words))
         loaded += bench.get("loaded")
 
     Every(bench, sample=watch)

@@ -17,8 +17,8 @@ async def reads_return_the_last_write(dut: Any) -> None:
     bench = Bench(dut)
     await bench.start()
     config = preset(option("preset", "tiny"))
-    lanes = sum(1 for lane in range(256) if hasattr(dut, f"read_words__{lane}"))
-    depth = 1 << len(dut.read_addr)
+    lanes = sum(1 for lane in range(256) if hasattr(dut, f"read__data__{lane}"))
+    depth = 1 << len(dut.read__addr)
     memory = [[0] * lanes for _ in range(depth)]
     pending: list[list[int]] = []
     for cycle in range(depth + 100 * rounds()):
@@ -26,12 +26,12 @@ async def reads_return_the_last_write(dut: Any) -> None:
         address = cycle if cycle < depth else random.randrange(depth)
         write = cycle < depth or random.random() < 0.5
         words = [random.getrandbits(config.word_bits) for _ in range(lanes)]
-        bench.set("write_en", int(write))
-        bench.set("write_addr", address)
+        bench.set("write__en", int(write))
+        bench.set("write__addr", address)
         for lane, value in enumerate(words):
-            bench.set(f"write_words__{lane}", value)
+            bench.set(f"write__data__{lane}", value)
         read = random.choice([n for n in (address - 1, address + 1) if 0 <= n < depth])
-        bench.set("read_addr", read)
+        bench.set("read__addr", read)
         pending.append(list(memory[read]) if cycle > depth else [])
         await bench.step()
         if write:
@@ -39,6 +39,6 @@ async def reads_return_the_last_write(dut: Any) -> None:
         if len(pending) > OperandBuffer.latency_cycles:
             want = pending[-1 - OperandBuffer.latency_cycles]
             if want:
-                got = [bench.get(f"read_words__{lane}") for lane in range(lanes)]
-                bench.board.equal("read_words", got, want)
+                got = [bench.get(f"read__data__{lane}") for lane in range(lanes)]
+                bench.board.equal("read data", got, want)
     bench.finish()
