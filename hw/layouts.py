@@ -3,7 +3,7 @@
 No bit position is written here: instruction fields come from `cpt.hw.contract.isa.FORMATS`.
 """
 
-from amaranth import unsigned
+from amaranth import signed, unsigned
 from amaranth.lib import data
 from amaranth.utils import bits_for
 
@@ -11,6 +11,7 @@ from cpt.hw.contract import FORMATS, ArrayConfig, Opcode
 from cpt.hw.contract.config import ACC_BITS, MAX_BITS, TAPS
 from cpt.hw.contract.isa import INSTRUCTION_BYTES
 from cpt.hw.contract.layout import result_rows as result_rows
+from cpt.hw.matrix.unit import result_bits
 
 INSTRUCTION_BITS = 8 * INSTRUCTION_BYTES
 BITS_WIDTH = bits_for(MAX_BITS)
@@ -101,6 +102,11 @@ def step_layout(config: ArrayConfig) -> data.StructLayout:
             "collect": COLLECT,
         }
     )
+
+
+def captured_row(config: ArrayConfig) -> data.ArrayLayout:
+    """One row of what the units have captured, as wide as a tile's sums can get."""
+    return data.ArrayLayout(signed(result_bits(config)), config.cols)
 
 
 def result_row(config: ArrayConfig) -> data.ArrayLayout:

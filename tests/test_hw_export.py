@@ -56,9 +56,9 @@ def test_the_top_has_exactly_the_ports_of_the_contract(folder: Path, verilog: st
 
 
 def test_the_unit_is_written_once_and_instantiated_for_every_place(verilog: str) -> None:
-    assert len(re.findall(r"^module cpt_dot_product\(", verilog, re.M)) == 1
+    assert len(re.findall(r"^module cpt_matrix_unit\(", verilog, re.M)) == 1
     units = TINY.rows * TINY.cols + TINY.cols
-    assert len(re.findall(r"^\s+cpt_dot_product ", verilog, re.M)) == units
+    assert len(re.findall(r"^\s+cpt_matrix_unit ", verilog, re.M)) == units
 
 
 @pytest.mark.parametrize("form", FORMS)

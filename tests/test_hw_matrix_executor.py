@@ -7,9 +7,8 @@ from typing import Any
 
 from hw_streams import SMALL, simulate, stream_put
 
+from cpt.hw.contract.order import tile_interval_cycles
 from cpt.hw.matrix.executor import Executor
-
-ROWS = SMALL.rows
 
 
 def command(
@@ -91,8 +90,8 @@ def test_last_steps_of_tiles_are_at_least_a_collection_apart() -> None:
 
     simulate(block, bench, log.watch)
     first, second = log.seen["busy"]
-    assert second - first == ROWS + 1
-    assert len(log.seen["wait_drain"]) == ROWS
+    assert second - first == tile_interval_cycles(SMALL)
+    assert len(log.seen["wait_drain"]) == tile_interval_cycles(SMALL) - 1
 
 
 def test_a_third_tile_waits_until_drain_gives_one_back() -> None:

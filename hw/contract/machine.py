@@ -45,7 +45,10 @@ class Machine:
     arbiter_cycles: int = _fact(1, "From an address of the ring or of loader A to the m0 port.")
     gearbox_cycles: int = _fact(3, "From the last beat of a group to its words.")
     operand_buffer_cycles: int = _fact(2, "From a buffer address to its words.")
-    result_buffer_cycles: int = _fact(1, "From an address of the result buffer to its row.")
+    operand_copy_cycles: int = _fact(2, "From a word out of the operand buffer to its copies at the units.")
+    row_select_cycles: int = _fact(4, "From the index of a captured row to the row.")
+    old_row_cycles: int = _fact(2, "From an address of the result buffer to the row that is added to.")
+    result_buffer_cycles: int = _fact(1, "From an address of the result buffer to the row that is drained.")
     serialiser_cycles: int = _fact(2, "From a result tile at the serialiser to its first beat.")
     write_data_cycles: int = _fact(3, "From the cycle a write burst issues to its first beat on the port.")
 
@@ -64,15 +67,19 @@ def count_latency_cycles(word_bits: int) -> int:
 
 
 def accumulate_latency_cycles(config: ArrayConfig) -> int:
-    """From a step to the accumulation of its counts: operand buffer, count."""
-    return MACHINE.operand_buffer_cycles + count_latency_cycles(config.word_bits)
+    """From a step to its counts at the accumulators: operand buffer, copies, count."""
+    operands = MACHINE.operand_buffer_cycles + MACHINE.operand_copy_cycles
+    return operands + count_latency_cycles(config.word_bits)
 
 
 def array_latency_cycles(config: ArrayConfig) -> int:
-    """From the last step of a tile to its results captured."""
-    return accumulate_latency_cycles(config) + 1
+    """From the last step of a tile to its rows being asked for.
+
+    A result stands two cycles after its count, when the row select looks at it.
+    """
+    return accumulate_latency_cycles(config) + 2 - MACHINE.row_select_cycles
 
 
 def collector_latency_cycles(config: ArrayConfig) -> int:
-    """From a tile captured to its last row written: a row a cycle, behind the result buffer."""
-    return result_rows(config) + MACHINE.result_buffer_cycles
+    """From a tile's first row being asked for to its last row written: a row a cycle."""
+    return result_rows(config) + MACHINE.row_select_cycles + 1

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from cpt.hw.contract.config import MAX_BITS
+from cpt.hw.contract.config import MAX_BITS, ArrayConfig
+from cpt.hw.contract.layout import SUM_ROWS
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,14 @@ def bubbles(bits_a: int, bits_b: int, signed_a: bool, signed_b: bool) -> int:
 def tile_cycles(bits_a: int, bits_b: int, signed_a: bool, signed_b: bool, ksteps: int) -> int:
     """Cycles the array is busy with one tile of ``ksteps`` words along K."""
     return bits_a * bits_b * ksteps + bubbles(bits_a, bits_b, signed_a, signed_b)
+
+
+def tile_interval_cycles(config: ArrayConfig) -> int:
+    """Cycles between the last steps of two tiles, at least: what the collector takes for a tile's rows.
+
+    A row is written four cycles after its old sum is read, so a smaller tile than that waits too.
+    """
+    return max(config.rows + SUM_ROWS, 4)
 
 
 @dataclass(frozen=True)

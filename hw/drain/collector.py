@@ -1,18 +1,23 @@
 """Moves captured tiles into the result buffer, row by row."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.config import ACC_BITS
 from cpt.hw.contract.machine import MACHINE, collector_latency_cycles
-from cpt.hw.layouts import COLLECT, result_row, result_rows
+from cpt.hw.layouts import COLLECT, captured_row, result_row, result_rows
+from cpt.hw.matrix.copies import spread
+
+COPY_BITS = 24
+"""Bits of a column that one copy of ``first`` serves."""
 
 
 class Collector(wiring.Component):
-    """Adds a captured tile to a result tile, or overwrites it with ``first``; a row per cycle.
+    """Adds a captured tile to a result tile, or overwrites it with ``first``; a row a cycle, the sums first.
 
-    A new tile may be captured every ``rows + 1`` cycles.
+    A new tile may be captured every ``tile_interval_cycles`` (`cpt.hw.contract.order`).
 
     Members: ``captured``, ``collect``, ``row_index``, ``row``: the array's results; ``old_*``, ``write_*``:
     the result buffer; ``done``: the last row is being written; ``complete``: and DRAIN may have the tile.
@@ -22,19 +27,21 @@ class Collector(wiring.Component):
     def __init__(self, config: ArrayConfig):
         self.config = config
         self.rows = result_rows(config)
+        self.row_cycles = MACHINE.row_select_cycles + 1
+        """Cycles from a row's index to its sum being written."""
         self.latency_cycles = collector_latency_cycles(config)
-        address, row = range(MACHINE.result_tiles * self.rows), result_row(config)
+        address = range(MACHINE.result_tiles * self.rows)
         super().__init__(
             {
                 "captured": In(1),
                 "collect": In(COLLECT),
-                "row_index": Out(range(self.rows)),
-                "row": In(row),
+                "row_index": Out(range(self.rows), init=self.config.rows),
+                "row": In(captured_row(config)),
                 "old_addr": Out(address),
-                "old_row": In(row),
+                "old_row": In(result_row(config)),
                 "write_en": Out(1),
                 "write_addr": Out(address),
-                "write_row": Out(row),
+                "write_row": Out(result_row(config)),
                 "done": Out(1),
                 "complete": Out(1),
             }
@@ -42,29 +49,45 @@ class Collector(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        active = Signal()
+        active, last = Signal(), Signal()
         collect = Signal(COLLECT)
-        last = Signal()
-        m.d.comb += [
-            last.eq(self.row_index == self.rows - 1),
-            self.old_addr.eq(Mux(collect.tile, self.rows, 0) + self.row_index),
-        ]
+        m.d.comb += last.eq(self.row_index == self.config.rows - 1)
         with m.If(active):
-            m.d.sync += [self.row_index.eq(self.row_index + 1), active.eq(~last)]
+            m.d.sync += active.eq(~last)
+            m.d.sync += self.row_index.eq(Mux(self.row_index == self.config.rows, 0, self.row_index + 1))
         with m.If(self.captured):
-            m.d.sync += [active.eq(1), collect.eq(self.collect), self.row_index.eq(0)]
+            m.d.sync += [active.eq(1), collect.eq(self.collect), self.row_index.eq(self.config.rows)]
 
-        # One cycle later the buffer's old row and the registered new row meet.
-        first = Signal()
-        row = Signal(result_row(self.config), reset_less=True)
-        m.d.sync += [
-            self.write_en.eq(active),
-            self.write_addr.eq(self.old_addr),
-            self.done.eq(active & last),
-            self.complete.eq(active & last & collect.last),
-            first.eq(collect.first),
-            row.eq(self.row),
+        address = Signal.like(self.old_addr)
+        m.d.comb += address.eq(Mux(collect.tile, self.rows, 0) + self.row_index)
+
+        def later(source, cycles, name, reset_less=True):
+            """``source`` after each number of cycles up to ``cycles``."""
+            stages = [source]
+            for n in range(cycles):
+                stages.append(Signal(source.shape(), name=f"{name}_{n + 1}", reset_less=reset_less))
+                m.d.sync += stages[-1].eq(stages[-2])
+            return stages
+
+        addresses = later(address, self.row_cycles, "address")
+        writing = later(active, self.row_cycles, "writing", reset_less=False)
+        ends = later(active & last, self.row_cycles, "ends", reset_less=False)
+        completes = later(active & last & collect.last, self.row_cycles, "completes", reset_less=False)
+        # A row and the buffer's old row meet a cycle before the sum is written.
+        meet = self.row_cycles - 1
+        parts = -(-ACC_BITS // COPY_BITS)
+        firsts = later(collect.first, meet - 2, "first")
+        first = spread(m, firsts[-1], self.config.cols * parts, "first")
+        m.d.comb += [
+            self.old_addr.eq(addresses[meet - MACHINE.old_row_cycles]),
+            self.write_addr.eq(addresses[-1]),
+            self.write_en.eq(writing[-1]),
+            self.done.eq(ends[-1]),
+            self.complete.eq(completes[-1]),
         ]
         for column in range(self.config.cols):
-            m.d.comb += self.write_row[column].eq(row[column] + Mux(first, 0, self.old_row[column]))
+            fresh = Cat(item.replicate(COPY_BITS) for item in first[column * parts : (column + 1) * parts])
+            total = Signal(ACC_BITS, name=f"total_{column}", reset_less=True)
+            m.d.sync += total.eq(self.row[column] + (self.old_row[column] & ~fresh).as_signed())
+            m.d.comb += self.write_row[column].eq(total)
         return m

@@ -1,6 +1,6 @@
 """Two result tiles between collector and drain."""
 
-from amaranth import Module
+from amaranth import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -13,11 +13,12 @@ from cpt.hw.layouts import result_row, result_rows
 class ResultBuffer(wiring.Component):
     """Memory of whole rows: one write port, a read port for the collector and one for the drain.
 
-    Addresses are ``tile * (rows + 1) + row``. Read latency one cycle; a read port holds its data while its
-    ``en`` is low.
+    Addresses are ``tile * (rows + 1) + row``. The drain's read latency is one cycle, and its port holds its
+    data while ``drain_en`` is low; the collector's is two, with the memory's output register.
     """
 
     latency_cycles = MACHINE.result_buffer_cycles
+    old_latency_cycles = MACHINE.old_row_cycles
 
     def __init__(self, config: ArrayConfig):
         self.config = config
@@ -45,9 +46,11 @@ class ResultBuffer(wiring.Component):
             write.addr.eq(self.write_addr),
             write.data.eq(self.write_row),
             old.addr.eq(self.old_addr),
-            self.old_row.eq(old.data),
             drain.en.eq(self.drain_en),
             drain.addr.eq(self.drain_addr),
             self.drain_row.eq(drain.data),
         ]
+        old_row = Signal(result_row(self.config), reset_less=True)
+        m.d.sync += old_row.eq(old.data)
+        m.d.comb += self.old_row.eq(old_row)
         return m

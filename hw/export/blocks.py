@@ -27,7 +27,6 @@ from cpt.hw.load.loader import Loader
 from cpt.hw.load.operand_buffer import OperandBuffer
 from cpt.hw.load.walker import Walker
 from cpt.hw.matrix.array import Array
-from cpt.hw.matrix.dot_product import DotProductUnit
 from cpt.hw.matrix.executor import Executor
 from cpt.hw.matrix.popcount import Popcount
 from cpt.hw.matrix.sequencer import Sequencer
@@ -49,7 +48,6 @@ ROOMS: dict[str, dict[str, Callable[[ArrayConfig], wiring.Component]]] = {
     },
     "matrix": {
         "popcount": lambda config: Popcount(config.word_bits),
-        "dot_product": lambda config: DotProductUnit(config.word_bits),
         "unit": lambda config: Unit(config.word_bits, bits=result_bits(config), checked=True),
         "array": lambda config: Array(config, inline=False),
         "sequencer": Sequencer,

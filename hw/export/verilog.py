@@ -12,8 +12,7 @@ from cpt.hw.contract import CONTRACT_HASH, ArrayConfig
 from cpt.hw.export.blocks import build_block
 from cpt.hw.export.interfaces import annotate
 from cpt.hw.export.memory_init import compact
-from cpt.hw.matrix import dot_product, unit
-from cpt.hw.matrix.dot_product import DotProductUnit
+from cpt.hw.matrix import unit
 from cpt.hw.matrix.unit import Unit
 
 TOP = "cpt_accelerator"
@@ -39,12 +38,6 @@ def _convert(elaboratable, name: str, ports: dict) -> str:
     )
 
 
-def dot_product_verilog(config: ArrayConfig) -> str:
-    """The unit, once; everything else instantiates it."""
-    block = DotProductUnit(config.word_bits)
-    return _convert(block, dot_product.MODULE_NAME, _ports(block, {}))
-
-
 def unit_module(word_bits: int, form: str, bits: int, name: str) -> str:
     """A unit of any width as module ``name``; see `cpt.hw.matrix.unit.Unit`."""
     block = Unit(word_bits, form, bits)
@@ -60,8 +53,6 @@ def _with_units(text: str, config: ArrayConfig, form: str) -> str:
     """``text`` behind the modules of the units that it instantiates."""
     if re.search(rf"^\s+{unit.MODULE_NAME} ", text, re.M):
         text = unit_verilog(config, form) + text
-    if re.search(rf"^\s+{dot_product.MODULE_NAME} ", text, re.M):
-        text = dot_product_verilog(config) + text
     return text
 
 

@@ -1,4 +1,4 @@
-"""The array: rows x cols dot-product units and a row of column sums."""
+"""The array: rows x cols units and a row of column sums, with the registers on the way to them and back."""
 
 from amaranth import Cat, Module, Signal
 from amaranth.lib import data, wiring
@@ -6,86 +6,141 @@ from amaranth.lib.wiring import In, Out
 
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import TAPS
-from cpt.hw.contract.machine import MACHINE, accumulate_latency_cycles, array_latency_cycles
-from cpt.hw.layouts import COLLECT, result_row, result_rows, step_layout
-from cpt.hw.matrix.dot_product import DotProductUnit, dot_product_instance, dot_product_signature
+from cpt.hw.contract.machine import MACHINE, array_latency_cycles
+from cpt.hw.layouts import COLLECT, captured_row, result_rows, step_layout
+from cpt.hw.matrix.copies import copies
+from cpt.hw.matrix.row_select import RowSelect
+from cpt.hw.matrix.unit import CONTROLS, Unit, result_bits, unit_instance, unit_signature
+
+COPY_ROWS, COPY_COLS = 4, 8
+"""Units that one copy of the operands serves: B's word in so many rows, A's in so many columns."""
+
+_Controls = data.StructLayout(dict.fromkeys(CONTROLS, 1))
 
 
 class Array(wiring.Component):
     """Multiplies a word of every row with a word of every column each cycle.
 
-    Column sums come from units whose A word is a step's ``taps``, each bit for a ninth of the word (`TAPS`);
-    they have B's sign only.
+    Words pass two registers, a single one and then a copy for every block of `COPY_ROWS` x `COPY_COLS` units;
+    controls pass four, of which the last two spread them over the blocks. Column sums come from units whose
+    A word is a step's ``taps``, each bit for a ninth of the word (`TAPS`); they have B's sign only, and where
+    they subtract they do not double.
 
     Parameters: ``config``; ``inline``: build the units in place instead of instantiating their module.
-    Members: ``valid``, ``step``: flags of a step; ``a_words``, ``b_words``: its words, `OPERAND_LATENCY`
-    cycles later; ``captured``, ``collect``: a tile's results stand still from the next cycle on until the
-    next capture; ``row_index``, ``row``: one row of the captured results, combinational.
+    Members: ``valid``, ``step``: a step's controls; ``a_words``, ``b_words``: its words, `OPERAND_LATENCY`
+    cycles later; ``captured``, ``collect``: rows of a tile can be asked for from the next cycle on, the
+    column sums first, until the next tile's; ``row_index``; ``row``: `ROW_LATENCY` cycles later.
     """
 
     OPERAND_LATENCY = MACHINE.operand_buffer_cycles
+    ROW_LATENCY = MACHINE.row_select_cycles
 
     def __init__(self, config: ArrayConfig, *, inline: bool):
         self.config = config
         self._inline = inline
-        self._step = step_layout(config)
-        self.flag_latency_cycles = accumulate_latency_cycles(config)
-        """Cycles from ``step`` to the accumulation."""
+        self._bits = result_bits(config)
         self.latency_cycles = array_latency_cycles(config)
         """Cycles from ``step`` to ``captured``."""
         super().__init__(
             {
                 "valid": In(1),
-                "step": In(self._step),
+                "step": In(step_layout(config)),
                 "a_words": In(config.word_bits).array(config.rows),
                 "b_words": In(config.word_bits).array(config.cols),
                 "captured": Out(1),
                 "collect": Out(COLLECT),
                 "row_index": In(range(result_rows(config))),
-                "row": Out(result_row(config)),
+                "row": Out(captured_row(config)),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
         config = self.config
+        m.submodules.select = select = RowSelect(config)
+        m.d.comb += [select.index.eq(self.row_index), self.row.eq(select.row)]
+        self._announce(m)
 
-        flags = data.StructLayout({"valid": 1, "step": self._step})
-        stages = [Signal(flags, name="stage_0")]
-        m.d.comb += [stages[0].valid.eq(self.valid), stages[0].step.eq(self.step)]
-        for n in range(self.flag_latency_cycles):
-            stages.append(Signal(flags, name=f"stage_{n + 1}"))
-            m.d.sync += stages[-1].eq(stages[-2])
-        operands, accumulate = stages[self.OPERAND_LATENCY].step, stages[-1]
-        enable, flag = accumulate.valid, accumulate.step
-        m.d.sync += [self.captured.eq(enable & flag.capture), self.collect.eq(flag.collect)]
-
-        def unit(name, a, b, negative):
-            if self._inline:
-                item = m.submodules[name] = DotProductUnit(config.word_bits)
-            else:
-                item = dot_product_signature(config.word_bits).create(path=(name,))
-                m.submodules[name] = dot_product_instance(item)
-            m.d.comb += [
-                item.a.eq(a),
-                item.b.eq(b),
-                item.enable.eq(enable),
-                item.clear.eq(flag.clear),
-                item.double.eq(flag.double),
-                item.count.eq(flag.count),
-                item.negative.eq(negative),
-                item.capture.eq(self.captured),
-            ]
-            return item.result
-
-        taps = Cat(tap.replicate(config.word_bits // TAPS) for tap in operands.taps)
-        rows = [
-            [unit(f"unit_{r}_{c}", a, b, flag.subtract) for c, b in enumerate(self.b_words)]
-            for r, a in enumerate(self.a_words)
+        blocks_down = -(-config.rows // COPY_ROWS)
+        blocks_across = -(-config.cols // COPY_COLS)
+        controls, sum_controls = self._controls(m, blocks_down, blocks_across)
+        a_copies = [
+            copies(m, self._registered(m, word, f"a_{row}"), blocks_across, f"a_{row}_copy")
+            for row, word in enumerate([*self.a_words, self._sum_word(m)])
         ]
-        rows.append([unit(f"col_sum_{c}", taps, b, flag.b_subtract) for c, b in enumerate(self.b_words)])
-        with m.Switch(self.row_index):
-            for index, results in enumerate(rows):
-                with m.Case(index):
-                    m.d.comb += self.row.eq(Cat(results))
+        b_copies = [
+            copies(m, self._registered(m, word, f"b_{column}"), blocks_down, f"b_{column}_copy")
+            for column, word in enumerate(self.b_words)
+        ]
+        for row in range(result_rows(config)):
+            down = min(row, config.rows - 1) // COPY_ROWS
+            for column in range(config.cols):
+                across = column // COPY_COLS
+                is_sum = row == config.rows
+                result = self._unit(
+                    m,
+                    f"col_sum_{column}" if is_sum else f"unit_{row}_{column}",
+                    a_copies[row][across],
+                    b_copies[column][down],
+                    sum_controls[across] if is_sum else controls[down][across],
+                )
+                m.d.comb += select.results[row][column].eq(result)
         return m
+
+    def _announce(self, m):
+        """``captured`` and ``collect``, so early that a row stands when the row select looks at it."""
+        captured, collect = self.valid & self.step.capture, self.step.collect
+        for n in range(self.latency_cycles):
+            later = Signal(name=f"captured_{n + 1}")
+            later_collect = Signal(COLLECT, name=f"collect_{n + 1}", reset_less=True)
+            m.d.sync += [later.eq(captured), later_collect.eq(collect)]
+            captured, collect = later, later_collect
+        m.d.comb += [self.captured.eq(captured), self.collect.eq(collect)]
+
+    def _registered(self, m, source, name):
+        """``source`` one cycle later."""
+        later = Signal(source.shape(), name=name, reset_less=True)
+        m.d.sync += later.eq(source)
+        return later
+
+    def _controls(self, m, blocks_down, blocks_across):
+        """Controls of the units per block, and of the column sums per block across."""
+        step = self.step
+        first, first_sums = (Signal(_Controls, name=name) for name in ("step_controls", "sum_controls"))
+        m.d.comb += [getattr(first, name).eq(self.valid & getattr(step, name)) for name in CONTROLS]
+        m.d.comb += [
+            first_sums.eq(first),
+            first_sums.subtract.eq(self.valid & step.b_subtract),
+            # Nothing was added before B's top plane: there is nothing to double.
+            first_sums.double.eq(self.valid & step.double & ~step.b_subtract),
+        ]
+        found = []
+        for name, source in (("controls", first), ("sums", first_sums)):
+            for n in range(self.OPERAND_LATENCY):
+                source = self._registered(m, source, f"{name}_{n + 1}")
+            found.append(copies(m, source, blocks_across, f"{name}_across"))
+        units, sums = found
+        down = [copies(m, item, blocks_down, f"controls_{n}_down") for n, item in enumerate(units)]
+        return list(zip(*down, strict=True)), [
+            copies(m, item, 1, f"sums_{n}_down")[0] for n, item in enumerate(sums)
+        ]
+
+    def _sum_word(self, m):
+        """A's word of the column sums, when the other words come from the buffer."""
+        taps = self.step.taps
+        for n in range(self.OPERAND_LATENCY - 1):
+            taps = self._registered(m, taps, f"taps_{n + 1}")
+        (taps,) = copies(m, taps, 1, "taps")
+        return Cat(tap.replicate(self.config.word_bits // TAPS) for tap in taps)
+
+    def _unit(self, m, name, a, b, controls):
+        """One unit; returns its result."""
+        width = self.config.word_bits
+        if self._inline:
+            item = m.submodules[name] = Unit(width, bits=self._bits)
+        else:
+            item = unit_signature(width, self._bits).create(path=(name,))
+            m.submodules[name] = unit_instance(item)
+        m.d.comb += [item.a.eq(a), item.b.eq(b)]
+        m.d.comb += [getattr(item, control).eq(getattr(controls, control)) for control in CONTROLS]
+        return item.result

@@ -5,12 +5,16 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from cpt.hw.contract import ArrayConfig
-from cpt.hw.contract.machine import MACHINE
-from cpt.hw.layouts import exec_command, result_rows, step_layout
+from cpt.hw.contract.machine import MACHINE, array_latency_cycles, collector_latency_cycles
+from cpt.hw.contract.order import tile_interval_cycles
+from cpt.hw.layouts import exec_command, step_layout
 from cpt.hw.matrix.sequencer import Sequencer
 
-MAX_IN_FLIGHT = 7
-"""Tiles between their last step and the end of their collection; fewer fit into the pipeline."""
+
+def most_in_flight(config: ArrayConfig) -> int:
+    """Tiles between their last step and the end of their collection, at most."""
+    cycles = 1 + array_latency_cycles(config) + collector_latency_cycles(config)
+    return -(-cycles // tile_interval_cycles(config)) + 1
 
 
 class Executor(wiring.Component):
@@ -59,8 +63,8 @@ class Executor(wiring.Component):
         a_half, b_half = Signal(), Signal()
         free_tiles = Signal(range(MACHINE.result_tiles + 1), init=MACHINE.result_tiles)
         open_tile = Signal(init=MACHINE.result_tiles - 1)
-        collect_wait = Signal(range(result_rows(config)))
-        in_flight = Signal(range(MAX_IN_FLIGHT + 1))
+        collect_wait = Signal(range(tile_interval_cycles(config)))
+        in_flight = Signal(range(most_in_flight(config) + 1))
 
         running, operands_ready, result_blocked = Signal(), Signal(), Signal()
         issue, ends_tile, takes_tile = Signal(), Signal(), Signal()
@@ -91,7 +95,7 @@ class Executor(wiring.Component):
             in_flight.eq(in_flight + ends_tile - self.collected),
         ]
         with m.If(ends_tile):
-            m.d.sync += collect_wait.eq(result_rows(config) - 1)
+            m.d.sync += collect_wait.eq(tile_interval_cycles(config) - 1)
         with m.Elif(collect_wait != 0):
             m.d.sync += collect_wait.eq(collect_wait - 1)
 

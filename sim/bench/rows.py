@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import ACC_BITS
+from cpt.hw.matrix.unit import result_bits
 
 MASK = (1 << ACC_BITS) - 1
 
@@ -24,6 +25,18 @@ def unpack_row(word: int, config: ArrayConfig) -> list[int]:
 def random_row(config: ArrayConfig) -> int:
     """A row of random columns."""
     return random.getrandbits(ACC_BITS * config.cols)
+
+
+def random_captured(config: ArrayConfig) -> int:
+    """A row of random columns as the units capture them."""
+    return random.getrandbits(result_bits(config) * config.cols)
+
+
+def widened(captured: int, config: ArrayConfig) -> int:
+    """A captured row with its columns sign-extended."""
+    bits = result_bits(config)
+    values = [captured >> bits * column & (1 << bits) - 1 for column in range(config.cols)]
+    return pack_row([value - (value >> bits - 1 << bits) for value in values])
 
 
 def add_rows(first: int, second: int, config: ArrayConfig) -> int:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from cpt.hw.contract import ArrayConfig
-from cpt.hw.contract.layout import result_rows
 from cpt.hw.contract.machine import MACHINE
+from cpt.hw.contract.order import tile_interval_cycles
 from cpt.sim.fast.engine import LONG_AGO, Engine
 from cpt.sim.fast.loading import LoadEngine
 from cpt.sim.fast.pipeline import collect_cycles
@@ -27,7 +27,7 @@ class ExecEngine(Engine):
         on_accept: Callable[[], None],
     ) -> None:
         self._loads = (load_a, load_b)
-        self._result_rows = result_rows(config)
+        self._interval_cycles = tile_interval_cycles(config)
         self._collect_cycles = collect_cycles(config)
         self._ready_a = LONG_AGO if held_a else None
         self._free_tiles = deque([LONG_AGO] * (MACHINE.result_tiles - open_tiles))
@@ -74,7 +74,7 @@ class ExecEngine(Engine):
                     last = max(end, earliest)
                     self.wait_drain += last - end
                     self.busy += work.steps
-                    collected = last + self._result_rows
+                    collected = last + self._interval_cycles
                     start = last + 1
                     if work.last:
                         self.on_complete(last + self._collect_cycles)

@@ -14,11 +14,11 @@ from typing import Any
 
 from cpt.hw.contract import ContractError
 from cpt.hw.contract.ports import TOP
-from cpt.hw.matrix import dot_product, unit
+from cpt.hw.matrix import unit
 from cpt.model.scratch import Scratch
 
 DEADLINE_S = 3600.0
-UNITS = (unit.MODULE_NAME, dot_product.MODULE_NAME)
+UNITS = (unit.MODULE_NAME,)
 """Modules that the array instantiates once for each of its dot products."""
 _INITIAL = re.compile(r"^ *initial for .*\n", re.MULTILINE)
 """Zeroing of a memory: Yosys would hold a cell for every word of it, and memories start as zero without."""

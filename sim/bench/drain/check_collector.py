@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import random
+from collections import deque
 from typing import Any
 
 import cocotb
 
 from cpt.hw.contract import preset
 from cpt.hw.drain.collector import Collector
+from cpt.hw.drain.result_buffer import ResultBuffer
 from cpt.hw.layouts import COLLECT, result_rows
+from cpt.hw.matrix.row_select import RowSelect
 from cpt.sim.bench.core import Bench, Every, option, pack, rounds
-from cpt.sim.bench.rows import add_rows, random_row
+from cpt.sim.bench.rows import add_rows, random_captured, random_row, widened
 
 
 @cocotb.test(timeout_time=100, timeout_unit="ms")
@@ -20,18 +23,19 @@ async def tiles_are_overwritten_or_added_to(dut: Any) -> None:
     rows = result_rows(config)
     memory = [random_row(config) for _ in range(2 * rows)]
     tile_rows = [0] * rows
-    old = 0
+    asked = deque([0] * RowSelect.latency_cycles, RowSelect.latency_cycles)
+    old = deque([0] * ResultBuffer.old_latency_cycles, ResultBuffer.old_latency_cycles)
     done: list[int] = []
 
     def drive() -> None:
-        # The array answers with a row at once, the buffer a cycle after the address.
-        dut.row.value = tile_rows[min(bench.get("row_index"), rows - 1)]
-        dut.old_row.value = old
+        dut.row.value = asked[0]
+        dut.old_row.value = old[0]
 
     def sample() -> None:
-        nonlocal old
+        # A row comes some cycles after its index, the buffer's old row after its address.
+        asked.append(tile_rows[min(bench.get("row_index"), rows - 1)])
         address = bench.get("old_addr")
-        old = memory[address] if address < len(memory) else 0  # beyond the end while idle
+        old.append(memory[address] if address < len(memory) else 0)  # beyond the end while idle
         if bench.get("write_en"):
             memory[bench.get("write_addr")] = bench.get("write_row")
         if bench.get("done"):
@@ -46,7 +50,7 @@ async def tiles_are_overwritten_or_added_to(dut: Any) -> None:
             "first": random.getrandbits(1),
             "last": random.getrandbits(1),
         }
-        tile_rows[:] = [random_row(config) for _ in range(rows)]
+        tile_rows[:] = [random_captured(config) for _ in range(rows)]
         start = rows * collect["tile"]
         before = memory[start : start + rows]
         other = memory[rows - start : 2 * rows - start]
@@ -59,7 +63,7 @@ async def tiles_are_overwritten_or_added_to(dut: Any) -> None:
         done.clear()
         want = [
             new if collect["first"] else add_rows(new, was, config)
-            for new, was in zip(tile_rows, before, strict=True)
+            for new, was in zip((widened(row, config) for row in tile_rows), before, strict=True)
         ]
         bench.board.equal(
             "rows", [hex(row) for row in memory[start : start + rows]], [hex(row) for row in want]

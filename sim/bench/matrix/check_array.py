@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cpt.hw.contract import ArrayConfig, preset
-from cpt.hw.contract.config import ACC_BITS, ALL_TAPS
+from cpt.hw.contract.config import ALL_TAPS
 from cpt.hw.contract.order import tile_steps
 from cpt.hw.layouts import COLLECT, result_rows, step_layout
 from cpt.hw.matrix.array import Array
+from cpt.hw.matrix.unit import result_bits
 from cpt.model.golden import int_matmul
 from cpt.sim.bench.core import Bench, Every, numpy_rng, option, pack, rounds, unpack
 from cpt.sim.bench.planes import word
@@ -94,7 +95,7 @@ async def captured_rows_are_the_product_and_the_column_sums(dut: Any) -> None:
     captured: list[int] = []
     Every(bench, sample=lambda: captured.append(bench.get("collect")) if bench.get("captured") else None)
     await bench.start()
-    rows = result_rows(config)
+    rows, width = result_rows(config), result_bits(config)
     for _ in range(rounds()):
         feeder.stall = random.choice((0.0, 0.3))
         bits = [int(rng.integers(1, 6)) for _ in range(2)]
@@ -111,14 +112,19 @@ async def captured_rows_are_the_product_and_the_column_sums(dut: Any) -> None:
         want = np.zeros((rows, config.cols), np.int64)
         want[: config.rows] = int_matmul(a, b)
         want[config.rows] = column_sums(b, taps, config)
-        # The next tile may already be running while the rows are read.
-        feeder.todo.extend(stimulus(config, a, b, bits, signed, taps, tag))
-        for row in range(rows):
-            bench.set("row_index", row)
+        # The next tile may already be running while the rows are read, the column sums first.
+        following = list(stimulus(config, a, b, bits, signed, taps, tag))
+        order = [config.rows, *range(config.rows)]
+        for cycle in range(rows + Array.ROW_LATENCY):
+            if cycle == max(0, rows - len(following)):
+                feeder.todo.extend(following)
+            if cycle < rows:
+                bench.set("row_index", order[cycle])
             await bench.step()
-            value = bench.get("row")
-            got = [value >> ACC_BITS * column & (1 << ACC_BITS) - 1 for column in range(config.cols)]
-            bench.board.equal(f"row {row}", got, [int(item) % (1 << ACC_BITS) for item in want[row]])
+            if cycle >= Array.ROW_LATENCY:
+                row, value = order[cycle - Array.ROW_LATENCY], bench.get("row")
+                got = [value >> width * column & (1 << width) - 1 for column in range(config.cols)]
+                bench.board.equal(f"row {row}", got, [int(item) % (1 << width) for item in want[row]])
             captured.clear()
         while feeder.todo:
             await bench.step()

@@ -10,8 +10,9 @@ import cocotb
 
 from cpt.hw.contract import ArrayConfig, preset
 from cpt.hw.contract.machine import MACHINE
+from cpt.hw.contract.order import tile_interval_cycles
 from cpt.hw.drain.collector import Collector
-from cpt.hw.layouts import exec_command, result_rows, step_layout
+from cpt.hw.layouts import exec_command, step_layout
 from cpt.hw.matrix.array import Array
 from cpt.sim.bench.core import Bench, Source, option, random_stall, rounds, unpack
 from cpt.sim.bench.executes import FLAGS, Execute
@@ -75,8 +76,9 @@ class Surroundings:
 
     def _capture(self, step: dict[str, Any]) -> None:
         gap = self.bench.cycle - self._last_capture
-        if gap < result_rows(self.config):
-            raise Mismatch(f"tiles end {gap} cycles apart; expected at least {result_rows(self.config)}")
+        least = tile_interval_cycles(self.config)
+        if gap < least:
+            raise Mismatch(f"tiles end {gap} cycles apart; expected at least {least}")
         self._last_capture = self.bench.cycle
         self.undrained += step["collect"]["first"]
         if self.undrained > MACHINE.result_tiles:
