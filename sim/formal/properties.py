@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from amaranth import Cat, ClockDomain, Elaboratable, Module, Mux, Signal, Value
-from amaranth.hdl import Assert, Assume
+from amaranth.hdl import Assert, Assume, Cover
 from amaranth.lib.wiring import In
 
 DEMAND = "demand_"
@@ -73,8 +73,8 @@ class Properties(Elaboratable):
 
     def reach(self, name: str, condition: Any) -> None:
         """``condition`` must be possible: without it the demands might hold because nothing happens."""
-        flag = Signal(name=REACH + name.replace(" ", "_"))
-        self._module.d.comb += flag.eq(condition)
+        flag = Signal(name=REACH + re.sub(r"\W", "_", name))
+        self._module.d.comb += [flag.eq(condition), Cover(flag)]
 
     def assume(self, condition: Any) -> None:
         """Only what keeps ``condition`` in every cycle is looked at."""
