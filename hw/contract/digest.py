@@ -86,6 +86,7 @@ _SAMPLES: dict[str, list[Any]] = {
     "accumulate_latency_cycles": [machine.accumulate_latency_cycles(shape) for shape in _SHAPES],
     "array_latency_cycles": [machine.array_latency_cycles(shape) for shape in _SHAPES],
     "collector_latency_cycles": [machine.collector_latency_cycles(shape) for shape in _SHAPES],
+    "tile_interval_cycles": [order.tile_interval_cycles(shape) for shape in _SHAPES],
     "Register": [
         [regs.register("SLOT_0").pack(bits=5, signed=1), regs.register("SHAPE").unpack(0xFFFF_FFFF)]
     ],
