@@ -10,7 +10,7 @@ LIBRARY_TESTS := $(filter-out tests/test_model_accelerator.py,$(wildcard tests/t
 PARALLEL := -n logical --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help train results test test-fast test-torch coverage sim mutate formal synth compare rtl lint docs bitstream bitstream-check board-package clean
+.PHONY: help train results test test-fast test-torch coverage sim mutate formal synth pnr compare rtl lint docs bitstream bitstream-check board-package clean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 17
@@ -44,6 +44,10 @@ formal: .venv/installed ## proofs by an open solver, and the faults they find (1
 
 synth: .venv/installed ## open synthesis, timing rule, budgets: build/synth/ (15 min)
 	$(BIN)/python -m cpt.sim.synth --preset all $(ARGS)
+
+pnr: .venv/installed ## small presets placed and routed for an ECP5: build/pnr/ (hours)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[pnr]'
+	$(BIN)/python -m cpt.sim.synth.pnr $(ARGS)
 
 mutate: .venv/installed ## mutants of hw/ that the unit tests miss, a sample per room (an hour)
 	$(BIN)/python -m cpt.sim.mutate $(ARGS)

@@ -73,10 +73,7 @@ def accumulate_latency_cycles(config: ArrayConfig) -> int:
 
 
 def array_latency_cycles(config: ArrayConfig) -> int:
-    """From the last step of a tile to its rows being asked for.
-
-    A result stands two cycles after its count, when the row select looks at it.
-    """
+    """From a tile's last step to its rows being asked for; the select looks two cycles after the count."""
     return accumulate_latency_cycles(config) + 2 - MACHINE.row_select_cycles
 
 
