@@ -139,6 +139,7 @@ def test_a_copy_has_the_same_hash() -> None:
     assert copied("config") == CONTRACT_HASH
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODULES)
 def test_every_change_of_the_contract_changes_the_hash(name: str) -> None:
     missed, tried = [], 0
