@@ -117,7 +117,10 @@ def test_it_trains_an_epoch_of_digits_on_the_fast_model(installed, tmp_path):
     ("command", "expected"),
     [
         (("train", "--device", "board"), "cpt train: no board: this machine has no FPGA (/sys/"),
-        (("train", "--device", "rtl"), "cpt train: device 'rtl': cpt.hw.export is not in this installation"),
+        (
+            ("train", "--device", "rtl"),
+            "cpt train: device 'rtl': cpt.hw.export.verilog is not in this installation",
+        ),
         (("bitstream",), "cpt bitstream: cpt.bitstream is not in this installation"),
     ],
 )

@@ -95,12 +95,13 @@ ALLOWED = {
     ("cpt.model.golden.conv", "matmul"): "a parameter, of integers: gemm's, or the accelerator's",
     ("cpt.host.layers.batch_norm", "/"): "two counts",
     ("cpt.host.loss", "sum"): "counts booleans",
+    ("cpt.host.product_check", "@"): "integers below 2**53 or modulo 2**64: compared, never trained with",
+    ("cpt.host.product_check", "sum"): "integers modulo 2**64",
     **{
         (f"cpt.{module}", "sum"): "integers in Python"
         for module in (
             "host.run",
             "host.trainer",
-            "host.program",
             "host.layers.block",
             "model.bitops",
             "model.npz",

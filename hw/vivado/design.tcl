@@ -129,7 +129,7 @@ proc cpt::wrap {} {
     if {$floorplan ne ""} {
         # Placement only: the cells it names do not exist before synthesis.
         add_files -norecurse -fileset constrs_1 [file join $here $floorplan]
-        set_property used_in_synthesis false [get_files [file join $here $floorplan]]
+        set_property used_in_synthesis false [get_files $floorplan]
     }
     set_property top ${design}_wrapper [current_fileset]
     update_compile_order -fileset sources_1

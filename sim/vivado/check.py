@@ -6,7 +6,8 @@ from pathlib import Path
 
 from cpt.hw.contract.board import Board
 from cpt.hw.contract.handoff import hwh
-from cpt.hw.export import export
+from cpt.hw.export import export, unit_verilog
+from cpt.hw.matrix.unit import MODULE_NAME
 from cpt.hw.vivado.build import prepare
 from cpt.hw.vivado.settings import Build
 from cpt.model.scratch import Scratch
@@ -30,7 +31,7 @@ def steps(build: Build, folder: Path) -> Iterator[tuple[str, Callable[[], Iterab
     if DOCS.is_dir():
         yield "generated pages", lambda: document_problems(DOCS)
     yield "ports and bus attributes", lambda: port_problems(build.verilog)
-    yield "Verilog lint", lambda: lint_problems(build.verilog)
+    yield "Verilog lint", lambda: _lint(build, folder)
     yield "sample handoff through pynq", lambda: handoff_problems(sample, build.board, build.config.clock_mhz)
     yield "scripts", lambda: script_problems(build)
     yield "packaged IP", lambda: component_problems(build.output / "work" / "ip" / "component.xml")
@@ -39,6 +40,14 @@ def steps(build: Build, folder: Path) -> Iterator[tuple[str, Callable[[], Iterab
         lambda: handoff_problems(build.output / "cpt.hwh", build.board, build.clock_mhz),
     )
     yield "gate refuses bad designs", lambda: gate_problems(build)
+
+
+def _lint(build: Build, folder: Path) -> list[str]:
+    """Problems of the design around portable units, and of one unit in the part's cells, for time's sake."""
+    unit = folder / "unit.v"
+    unit.write_text(unit_verilog(build.config, "xc7"), encoding="utf-8")
+    whole = export(build.config, folder / "portable", build_id=0)
+    return [*lint_problems(whole), *lint_problems(unit, MODULE_NAME)]
 
 
 def check(target: Board, clock_mhz: float | None = None, synthesis: bool = False) -> list[str]:

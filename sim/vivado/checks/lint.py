@@ -22,14 +22,14 @@ WAIVERS = (
 DEADLINE_S = 300.0
 
 
-def lint_problems(verilog: Path) -> list[str]:
-    """What Verilator reports of the design beyond the waivers, at most ten lines."""
+def lint_problems(verilog: Path, top: str = TOP) -> list[str]:
+    """What Verilator reports of module ``top`` beyond the waivers, at most ten lines."""
     rules = [f'lint_off -rule {rule} -file "*" -match "{pattern}"' for rule, pattern, _ in WAIVERS]
     rules.append(f'lint_off -file "{HERE}/*"')  # the models of the primitives are no part of the design
     with Scratch("lint") as scratch:
         waivers = scratch / "waivers.vlt"
         waivers.write_text("\n".join(["`verilator_config", *rules, ""]))
-        command = ["verilator", "--lint-only", "-Wall", "--top-module", TOP, str(waivers)]
+        command = ["verilator", "--lint-only", "-Wall", "--top-module", top, str(waivers)]
         done = subprocess.run(
             [*command, str(verilog.resolve()), *map(str, MODELS)],
             cwd=scratch,

@@ -87,7 +87,8 @@ class Project:
         if f"file:{name}" not in self.session.things and name not in self.files:
             raise CommandError(f"no file {name} in the project")
         if f"file:{name}" not in self.session.things:
-            self.session.add(Thing("file", name))
+            allowed = {"used_in_synthesis": ("true", "false")} if name.endswith(".xdc") else {}
+            self.session.add(Thing("file", name, dict.fromkeys(allowed, "true"), allowed))
         return f"file:{name}"
 
     @command("update_compile_order", "-fileset=")
