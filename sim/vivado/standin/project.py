@@ -87,7 +87,9 @@ class Project:
         if f"file:{name}" not in self.session.things and name not in self.files:
             raise CommandError(f"no file {name} in the project")
         if f"file:{name}" not in self.session.things:
-            allowed = {"used_in_synthesis": ("true", "false")} if name.endswith(".xdc") else {}
+            allowed: dict[str, tuple[str, ...] | None] = {}
+            if name.endswith(".xdc"):
+                allowed["used_in_synthesis"] = ("true", "false")
             self.session.add(Thing("file", name, dict.fromkeys(allowed, "true"), allowed))
         return f"file:{name}"
 
