@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
     sys.meta_path.insert(0, Replaced(module, Path(source).read_text(encoding="utf-8")))
     try:
         changed = fingerprint(room)
-    except Exception:
+    except Exception:  # a mutant may fail to build in any way
         return INVALID
     if changed == known:
         return SAME
