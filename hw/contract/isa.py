@@ -78,7 +78,7 @@ class Format:
     def reserved(self) -> int:
         """The bits of the word that no field names, as a mask."""
         named = sum(item.maximum << item.offset for item in self.fields)
-        return sum(1 << bit for bit in range(8 * INSTRUCTION_BYTES) if not named >> bit & 1)
+        return (1 << 8 * INSTRUCTION_BYTES) - 1 - named
 
 
 @dataclass(frozen=True)
