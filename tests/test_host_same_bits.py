@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -60,6 +61,23 @@ def test_another_processor_trains_the_same_weights_and_writes_the_same_metrics(n
     if child("-c", PRODUCT, **settings).returncode == -signal.SIGILL:
         pytest.skip(f"this processor lacks instructions of OpenBLAS's {name} kernels")
     assert trained(tmp_path, **settings) == expected
+
+
+def test_a_library_that_sums_backwards_trains_the_same_weights(expected, tmp_path):
+    """So no kernel can matter, OpenBLAS's for AVX-512 included, which are set here and never reached."""
+    if not (compiler := shutil.which("cc")):
+        pytest.skip("no C compiler")
+    library, log = tmp_path / "blas.so", tmp_path / "calls"
+    source = Path(__file__).with_name("backward_blas.c")
+    build = (compiler, "-O2", "-ffp-contract=off", "-shared", "-fPIC", "-o", library, source)
+    subprocess.run(build, check=True, timeout=60)
+    backwards = {"LD_PRELOAD": str(library), "BACKWARD_BLAS_LOG": str(log)}
+    child("-c", PRODUCT, **backwards)
+    if not log.exists() or int(log.read_text()) < 2:
+        pytest.skip("this numpy calls its BLAS by other names")
+    log.unlink()
+    assert trained(tmp_path, OPENBLAS_CORETYPE="SkylakeX", **backwards) == expected
+    assert max(map(int, log.read_text().split())) > 100, "products of codes go through BLAS"
 
 
 # What follows keeps operations out whose last bit is the processor's, the library's or the version's.
