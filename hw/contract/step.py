@@ -1,0 +1,580 @@
+"""Instruction words of the machine that does a whole training step (docs/fabric.md): seven engines, marks, loops.
+
+One 256-bit word per instruction, little-endian in memory, as in `cpt.hw.contract.isa`, whose machine this one
+will replace. Tensors are walked in tiles of pixels; precision comes from slots, addresses from base registers.
+"""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cpt.hw.contract.config import BEAT_BYTES, SLOTS, require
+
+WORD_BYTES = 32
+BASES = 16
+"""Base registers: an address is one of them plus an offset."""
+KEYS = 2
+"""Numbers for noise: of the run's seed and step, and of the micro-batch."""
+MIN_PITCH = 8
+"""Pixels that a row has at least in memory; also what the window fetch takes in a cycle."""
+CHANNELS = 512
+"""Channels that coefficients and statistics are kept for."""
+SCRATCH_BANKS = 4
+MARK_BITS = 24
+"""Width of the engines' marks."""
+_SLOT = SLOTS.bit_length() - 1
+_BASE = BASES.bit_length() - 1
+
+
+class Engine(enum.IntEnum):
+    """Who executes; a wait names one, 0 names none."""
+
+    LOAD = 1
+    FETCH = 2
+    EXEC = 3
+    DRAIN = 4
+    APPLY = 5
+    MOVE = 6
+    FLOAT = 7
+
+
+class Code(enum.IntEnum):
+    """Operation of an instruction word; 0 is illegal, so that cleared memory is caught."""
+
+    LOAD_A = 1
+    LOAD_E = 2
+    FETCH = 3
+    FETCH_X = 4
+    EXEC = 5
+    EXEC_DW = 6
+    DRAIN = 7
+    APPLY = 8
+    MOVE = 9
+    FLOAT = 10
+    SET = 11
+    RUN = 12
+    END = 13
+
+
+class Kernel(enum.IntEnum):
+    """Taps of a window."""
+
+    ONE = 0
+    THREE = 1
+
+
+class Sampling(enum.IntEnum):
+    """Which input pixel an output pixel stands on."""
+
+    SAME = 0
+    STRIDE = 1
+    SPREAD = 2
+
+
+class Drain(enum.IntEnum):
+    """What the lanes do with products."""
+
+    FORWARD = 0
+    INNER_ERROR = 1
+    SHORTCUT_ERROR = 2
+    BLOCK_ERROR = 3
+    GRADIENT = 4
+
+
+class Apply(enum.IntEnum):
+    """What the lanes do with words of scratch."""
+
+    INNER = 0
+    BLOCK = 1
+    CODE = 2
+    IMAGE = 3
+    IMAGE_RANGE = 4
+    ERROR = 5
+    POOL = 6
+    UNPOOL = 7
+
+
+class Move(enum.IntEnum):
+    """Where numbers go."""
+
+    SCRATCH_OUT = 0
+    SCRATCH_IN = 1
+    BYTES_IN = 2
+    LOCAL_IN = 3
+    LOCAL_OUT = 4
+    PACK = 5
+
+
+class Space(enum.IntEnum):
+    """Where an operand of FLOAT lies."""
+
+    LOCAL = 0
+    STATISTICS = 1
+    COEFFICIENTS = 2
+    SUMS = 3
+    CONSTANT = 4
+    SLOT = 5
+
+
+class Statistic(enum.IntEnum):
+    """Fields of a channel's statistics: address ``field * CHANNELS + channel``."""
+
+    TOTAL = 0
+    PRODUCT = 1
+    LOWEST = 2
+    HIGHEST = 3
+
+
+class Coefficient(enum.IntEnum):
+    """Fields of a channel's coefficients: address ``field * CHANNELS + channel``."""
+
+    ZERO = 0
+    SHIFT = 1
+    MULTIPLIER = 2
+    SECOND = 3
+    ADDEND = 4
+    TOTAL_SHIFT = 5
+
+
+class SlotConstant(enum.IntEnum):
+    """Numbers that follow from a slot's bits b: address ``slot * 8 + constant``."""
+
+    BITS = 0
+    FRACTION_BITS = 1
+    TOP = 2
+    TOP_SHARE = 3
+    LARGEST = 4
+    LARGEST_SHARE = 5
+
+
+class Op(enum.IntEnum):
+    """Operations of FLOAT: a, b, c are its operands; see `OP_DOCS`."""
+
+    ADD = 0
+    SUBTRACT = 1
+    MULTIPLY = 2
+    MULTIPLY_ADD = 3
+    MAXIMUM = 4
+    MINIMUM = 5
+    LARGEST = 6
+    RECIPROCAL = 7
+    RECIPROCAL_ROOT = 8
+    SCALE = 9
+    EXPONENT = 10
+    POWER = 11
+    FROM_INTEGER = 12
+    TO_FIXED = 13
+    CROSS = 14
+    INT_ADD = 15
+    INT_SUBTRACT = 16
+    INT_MAXIMUM = 17
+    INT_MINIMUM = 18
+    INT_MULTIPLY = 19
+    SUM_MAGNITUDES = 20
+    DRAIN_SHIFT = 21
+    COPY = 22
+
+
+OP_DOCS: dict[Op, str] = {
+    Op.ADD: "``fl(a + b)``",
+    Op.SUBTRACT: "``fl(a - b)``",
+    Op.MULTIPLY: "``fl(a * b)``",
+    Op.MULTIPLY_ADD: "``fl(fl(a * b) + c)``",
+    Op.MAXIMUM: "the larger of a and b; with a resting destination the largest of all b",
+    Op.MINIMUM: "the smaller of a and b",
+    Op.LARGEST: "the larger of a and |b|",
+    Op.RECIPROCAL: "``fl(1 / a)``",
+    Op.RECIPROCAL_ROOT: "``fl(1 / sqrt(a))``",
+    Op.SCALE: "``a * 2^b``, b an integer",
+    Op.EXPONENT: "``floor(log2 |a|)``, an integer; -126 of 0",
+    Op.POWER: "smallest integer k with ``32752 * 2^k >= a``; -140 where a is not above 0",
+    Op.FROM_INTEGER: "``fl(a)`` of an integer a",
+    Op.TO_FIXED: "``rint(a * 2^b)`` in as many bits as the constant says",
+    Op.CROSS: "``fl(constant * a - b * c)`` of integers, exact before the one rounding",
+    Op.INT_ADD: "a + b",
+    Op.INT_SUBTRACT: "a - b",
+    Op.INT_MAXIMUM: "the larger of a and b",
+    Op.INT_MINIMUM: "the smaller of a and b",
+    Op.INT_MULTIPLY: "a * b, 48 bits",
+    Op.SUM_MAGNITUDES: "c + |(a << f) + b|, f the fraction bits of the constant's slot",
+    Op.DRAIN_SHIFT: "smallest h with ``a <= 32767 * 2^h``, 0 .. 32",
+    Op.COPY: "a",
+}
+
+
+@dataclass(frozen=True)
+class WordField:
+    """One bit field of an instruction word."""
+
+    name: str
+    offset: int
+    width: int
+    doc: str
+    signed: bool = False
+
+    @property
+    def minimum(self) -> int:
+        """Smallest value it holds."""
+        return -(1 << self.width - 1) if self.signed else 0
+
+    @property
+    def maximum(self) -> int:
+        """Largest value it holds."""
+        return (1 << self.width - self.signed) - 1
+
+
+@dataclass(frozen=True)
+class Word:
+    """A decoded instruction: its code and the value of every field by name."""
+
+    code: Code
+    values: Mapping[str, int] = field(default_factory=dict)
+
+    def __getattr__(self, name: str) -> int:
+        try:
+            return self.values[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+def _at(index: int, *fields: tuple[str, int, str]) -> list[WordField]:
+    """Consecutive fields from bit 0 of 32-bit word ``index``; a name that ends in ``-`` is signed."""
+    placed, offset = [], 32 * index
+    for name, width, doc in fields:
+        placed.append(WordField(name.rstrip("-"), offset, width, doc, name.endswith("-")))
+        offset += width
+        require(offset <= 32 * (index + 1), f"{name} crosses a 32-bit boundary")
+    return placed
+
+
+_CODE = ("code", 4, "Operation.")
+_WAITS = [
+    item
+    for index in (0, 1)
+    for item in _at(
+        6 + index,
+        (f"wait{index}_engine", 3, "Engine whose mark is waited for; 0: none."),
+        (f"wait{index}_step", 5, "What the mark must grow by for each further unit."),
+        (f"wait{index}_first", MARK_BITS, "Mark that the first unit waits for."),
+    )
+]
+
+
+def _memory(index: int) -> list[WordField]:
+    return _at(index, ("offset", 32, "Byte address of the first piece, counted from the base register."))
+
+
+_GEOMETRY = (
+    ("pitch_log2", 3, "log2 of the pixels between rows of a tile."),
+    ("strips", 4, "Tiles side by side in a row of the image; 1 unless it is wider than the array."),
+    ("width", 6, "Pixels of a row in its last strip."),
+    ("rows_last", 3, "Rows of an image's last tile, less 1."),
+)
+
+FORMATS: dict[Code, tuple[WordField, ...]] = {
+    Code.LOAD_A: tuple(
+        _at(
+            0,
+            _CODE,
+            ("slot", _SLOT, "Precision slot of the weights."),
+            ("tiles", 10, "Tiles of rows."),
+            ("ksteps", 10, "K steps per plane."),
+        )
+        + _at(1, ("base", _BASE, "Base register."))
+        + _memory(2)
+        + _at(3, ("tile_stride", 32, "Bytes between tiles."))
+        + _at(4, ("plane_stride", 32, "Bytes between planes."))
+        + _WAITS
+    ),
+    Code.FETCH: tuple(
+        _at(
+            0,
+            _CODE,
+            ("slot", _SLOT, "Precision slot of the codes."),
+            ("kernel", 1, "`Kernel`."),
+            ("sampling", 2, "`Sampling`."),
+            ("images", 10, "Images."),
+            ("pad", 2, "Rows and columns of zeros before the image."),
+        )
+        + _at(
+            1,
+            ("base", _BASE, "Base register."),
+            ("groups", 6, "Groups of channels."),
+            ("pitch_log2", 3, "Of the input."),
+            ("out_pitch_log2", 3, "Of the output."),
+            ("strips", 4, "Of the input."),
+            ("out_strips", 4, "Of the output."),
+        )
+        + _memory(2)
+        + _at(3, ("height", 10, "Of the input."), ("width", 10, "Of the input."))
+        + _at(4, ("out_height", 10, "Of the output."), ("out_width", 10, "Of the output."))
+        + _at(5, ("group_stride", 32, "Bytes between groups; a tile is all its groups."))
+        + _WAITS
+    ),
+    Code.EXEC: tuple(
+        _at(
+            0,
+            _CODE,
+            ("slot_a", _SLOT, "Precision slot of the weights."),
+            ("slot_b", _SLOT, "Precision slot of the windows."),
+            ("ksteps", 10, "K steps per plane."),
+        )
+        + _at(1, ("a_tiles", 10, "Tiles of rows; the block is released at the end."))
+        + _at(2, ("tiles", MARK_BITS, "Tiles of pixels."))
+        + _WAITS
+    ),
+    Code.LOAD_E: tuple(
+        _at(
+            0,
+            _CODE,
+            ("slot", _SLOT, "Precision slot of the errors."),
+            ("images", 10, "Images of the whole micro-batch."),
+            ("groups", 6, "Groups of channels: tiles of rows."),
+            ("pitch_log2", 3, "Of the error."),
+        )
+        + _at(1, ("base", _BASE, "Base register."), ("strips", 4, "Of the error."))
+        + _memory(2)
+        + _at(3, ("height", 10, "Of the error."), ("width", 10, "Of the error."))
+        + _at(4, ("row", 10, "First row of this chunk."), ("rows", 10, "Rows of it."))
+        + _at(5, ("image_group", 10, "Which word's worth of images."), ("strip", 4, "Which strip."))
+        + _WAITS
+    ),
+    Code.FETCH_X: tuple(
+        _at(
+            0,
+            _CODE,
+            ("slot", _SLOT, "Precision slot of the inputs."),
+            ("images", 10, "Images of the whole micro-batch."),
+            ("groups", 6, "Groups of channels."),
+            ("kernel", 1, "`Kernel`."),
+            ("sampling", 2, "`Sampling`, SAME or STRIDE."),
+        )
+        + _at(
+            1,
+            ("base", _BASE, "Base register."),
+            ("pitch_log2", 3, "Of the input."),
+            ("out_pitch_log2", 3, "Of the error."),
+            ("strips", 4, "Of the input."),
+            ("pad", 2, "Rows and columns of zeros before the image."),
+        )
+        + _memory(2)
+        + _at(3, ("height", 10, "Of the input."), ("width", 10, "Of the input."))
+        + _at(4, ("row", 10, "First row of the error's chunk."), ("rows", 10, "Rows of it."))
+        + _at(5, ("image_group", 10, "Which word's worth of images."), ("strip", 4, "Which strip."))
+        + _WAITS
+    ),
+    Code.EXEC_DW: tuple(
+        _at(
+            0,
+            _CODE,
+            ("slot_a", _SLOT, "Precision slot of the errors."),
+            ("slot_b", _SLOT, "Precision slot of the inputs."),
+            ("kernel", 1, "`Kernel`."),
+            ("sampling", 2, "`Sampling`, SAME or STRIDE."),
+        )
+        + _at(
+            1,
+            ("a_tiles", 6, "Groups of output channels."),
+            ("groups", 6, "Groups of input channels; 1: both halves of a tile take two taps of it."),
+            ("rows", 10, "Rows of the chunk: K steps per plane."),
+        )
+        + _WAITS
+    ),
+    Code.DRAIN: tuple(
+        _at(
+            0,
+            _CODE,
+            ("kind", 3, "`Drain`."),
+            ("slot", _SLOT, "Precision slot of the weights, for 17 - b."),
+            *_GEOMETRY,
+            ("first", 1, "GRADIENT: sums start from 0."),
+        )
+        + _at(1, ("tiles", 16, "Tiles per image."), ("a_tiles", 6, "Groups of channels."))
+        + _at(2, ("images", 10, "Images."), ("channel", 9, "First channel's coefficients and statistics."))
+        + _at(3, ("out", 24, "Scratch word of the first result."))
+        + _at(4, ("y", 24, "Scratch word of y: INNER_ERROR, BLOCK_ERROR."), ("clear", 1, "Statistics start."))
+        + _at(5, ("stream", 16, "Scratch words of g, in 256."), ("mask", 16, "Scratch words of x', in 256."))
+        + _WAITS
+    ),
+    Code.APPLY: tuple(
+        _at(
+            0,
+            _CODE,
+            ("kind", 3, "`Apply`."),
+            ("slot", _SLOT, "Precision slot of the codes."),
+            *_GEOMETRY,
+            ("clear", 1, "Statistics start."),
+        )
+        + _at(
+            1,
+            ("tiles", 16, "Tiles per image."),
+            ("groups", 6, "Groups of channels."),
+            ("images", 10, "Images."),
+        )
+        + _at(
+            2,
+            ("y", 22, "Scratch word of the first operand."),
+            ("channel", 9, "First channel's coefficients."),
+        )
+        + _at(
+            3,
+            ("second", 16, "Scratch words of the second operand, in 256."),
+            ("out", 16, "Scratch words of x' or g, in 256; POOL, UNPOOL: local words."),
+        )
+        + _at(4, ("offset", 32, "Byte address of the codes, counted from the base register."))
+        + _at(
+            5,
+            ("base", _BASE, "Base register."),
+            ("planes", 5, "Planes that memory keeps for a group."),
+            ("layer", 12, "Layer number, for noise."),
+        )
+        + _WAITS
+    ),
+    Code.MOVE: tuple(
+        _at(
+            0,
+            _CODE,
+            ("kind", 3, "`Move`."),
+            ("base", _BASE, "Base register."),
+            ("slot", _SLOT, "PACK: precision slot of the weights."),
+            ("ksteps", 10, "PACK: K steps."),
+        )
+        + _at(1, ("words", 16, "Words of a run."), ("runs", 16, "Runs."))
+        + _memory(2)
+        + _at(3, ("stride-", 32, "Bytes between runs."))
+        + _at(4, ("place", 24, "First word of scratch or local memory."))
+        + _at(
+            5,
+            ("place_stride", 16, "Local words between runs, or between taps of PACK."),
+            ("row_stride", 16, "PACK: local words between rows."),
+        )
+        + _WAITS
+    ),
+    Code.FLOAT: tuple(
+        _at(
+            0,
+            _CODE,
+            ("op", 5, "`Op`."),
+            ("n", 11, "Elements."),
+            ("reps", 11, "Repetitions."),
+        )
+        + [
+            item
+            for index, name in enumerate(("to", "a", "b", "c"))
+            for item in _at(
+                1 + index,
+                (f"{name}_space", 3, "`Space`."),
+                (f"{name}_moves", 1, "Moves by a word per element."),
+                (f"{name}", 14, "Address."),
+                (f"{name}_stride", 14, "Words per repetition."),
+            )
+        ]
+        + _at(5, ("constant", 32, "Float32 or integer, as the operation takes it."))
+        + _WAITS
+    ),
+    Code.SET: tuple(
+        _at(0, _CODE, ("kind", 1, "0: base register; 1: noise key."), ("index", 4, "Which."))
+        + _at(1, ("value", 32, "Its value."))
+    ),
+    Code.RUN: tuple(
+        _at(0, _CODE, ("base", _BASE, "Base register."), ("count", MARK_BITS, "Instructions.")) + _memory(2)
+    ),
+    Code.END: tuple(_at(0, _CODE) + _at(1, ("tag", 32, "Published in DONE_TAG."))),
+}
+
+ENGINES: dict[Code, Engine] = {
+    Code.LOAD_A: Engine.LOAD,
+    Code.LOAD_E: Engine.LOAD,
+    Code.FETCH: Engine.FETCH,
+    Code.FETCH_X: Engine.FETCH,
+    Code.EXEC: Engine.EXEC,
+    Code.EXEC_DW: Engine.EXEC,
+    Code.DRAIN: Engine.DRAIN,
+    Code.APPLY: Engine.APPLY,
+    Code.MOVE: Engine.MOVE,
+    Code.FLOAT: Engine.FLOAT,
+}
+"""Who takes an instruction; the others are the dispatch's own."""
+
+
+def encode(code: Code, **values: int) -> bytes:
+    """One instruction as 32 bytes; fields that are not given are 0.
+
+    Raises `ContractError` for an unknown field, or a value that its field does not hold.
+    """
+    fields = {item.name: item for item in FORMATS[code]}
+    unknown = sorted(set(values) - set(fields))
+    require(not unknown, f"{code.name} has no field {', '.join(unknown)}")
+    word = int(code)
+    for name, value in values.items():
+        item, number = fields[name], int(value)
+        require(
+            item.minimum <= number <= item.maximum,
+            f"{code.name}.{name} is {number}; allowed: {item.minimum}..{item.maximum}",
+        )
+        word |= (number & (1 << item.width) - 1) << item.offset
+    return word.to_bytes(WORD_BYTES, "little")
+
+
+def decode(word: bytes) -> Word:
+    """The instruction in 32 bytes; raises `ContractError` for an unknown code or a wrong length."""
+    require(len(word) == WORD_BYTES, f"instruction has {len(word)} bytes; allowed: {WORD_BYTES}")
+    value = int.from_bytes(word, "little")
+    number = value & 0xF
+    require(number in Code._value2member_map_, f"code is {number}; allowed: 1..{max(Code)}")
+    values = {}
+    for item in FORMATS[Code(number)]:
+        found = value >> item.offset & (1 << item.width) - 1
+        values[item.name] = found - (item.signed and found >> item.width - 1) * (1 << item.width)
+    del values["code"]
+    return Word(Code(number), values)
+
+
+def pitch(width: int, columns: int) -> int:
+    """Pixels between rows in memory: a power of two from `MIN_PITCH` to the array's columns."""
+    require(width >= 1, f"width is {width}; allowed: at least 1")
+    return min(max(1 << (width - 1).bit_length(), MIN_PITCH), columns)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How images of one height and width lie in tiles of ``columns`` pixels."""
+
+    height: int
+    width: int
+    columns: int
+
+    @property
+    def pitch(self) -> int:
+        """Pixels between rows of a tile."""
+        return pitch(self.width, self.columns)
+
+    @property
+    def strips(self) -> int:
+        """Tiles side by side in a row."""
+        return -(-self.width // self.columns)
+
+    @property
+    def tile_rows(self) -> int:
+        """Rows of a tile."""
+        return self.columns // self.pitch
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of an image."""
+        return -(-self.height // self.tile_rows) * self.strips
+
+    @property
+    def geometry(self) -> dict[str, int]:
+        """Fields of DRAIN and APPLY that say which lanes hold pixels."""
+        return {
+            "pitch_log2": self.pitch.bit_length() - 1,
+            "strips": self.strips,
+            "width": self.width - (self.strips - 1) * self.columns,
+            "rows_last": (self.height - 1) % self.tile_rows,
+        }
+
+
+def plane_bytes(columns: int, group: int) -> int:
+    """Bytes of a plane of codes of one tile and group, in whole beats."""
+    return -(-columns * group // (8 * BEAT_BYTES)) * BEAT_BYTES
