@@ -1,4 +1,4 @@
-"""Instruction words of the step machine: every field holds its range, nothing overlaps, all engines can wait."""
+"""Instruction words of the step machine: fields hold their range, nothing overlaps, all engines wait."""
 
 import random
 
@@ -64,7 +64,7 @@ def test_what_a_field_does_not_hold_is_refused_by_name_and_range():
 
 
 @pytest.mark.parametrize(
-    "height, width, columns, expected",
+    ("height", "width", "columns", "expected"),
     [
         (32, 32, 32, (32, 1, 1, 32)),
         (8, 8, 32, (8, 1, 4, 2)),

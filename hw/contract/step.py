@@ -1,7 +1,8 @@
-"""Instruction words of the machine that does a whole training step (docs/fabric.md): seven engines, marks, loops.
+"""Instruction words of the machine that does whole training steps: seven engines, marks, loops.
 
-One 256-bit word per instruction, little-endian in memory, as in `cpt.hw.contract.isa`, whose machine this one
-will replace. Tensors are walked in tiles of pixels; precision comes from slots, addresses from base registers.
+docs/fabric.md describes it. One 256-bit word per instruction, little-endian in memory, as in `isa`, whose
+machine this one will replace. Tensors are walked in tiles of pixels; precision comes from slots, addresses
+from base registers.
 """
 
 import enum
