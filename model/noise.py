@@ -49,6 +49,16 @@ def noise_key(seed: int, step: int, layer: int) -> int:
     return key
 
 
+def hashes(key: int, count: int) -> np.ndarray:
+    """Hashes of elements 0 .. ``count - 1``, ``mix(i * GOLDEN + key)``: uint32."""
+    out = np.empty(count, np.uint32)
+    scratch = np.empty(min(count, _BLOCK), np.uint32)
+    for start in range(0, count, _BLOCK):
+        block = out[start : start + _BLOCK]
+        _hash(block, key, start, scratch[: block.size])
+    return out
+
+
 def uniform(key: int, count: int, offset: int = 0) -> np.ndarray:
     """Noise of elements ``offset`` .. ``offset + count - 1``: float32 in [-0.5, 0.5), multiples of 2**-24."""
     out = np.empty(count, np.float32)
@@ -80,13 +90,18 @@ def add_uniform(values: np.ndarray, key: int, offset: int = 0) -> None:
 
 def _fill(out: np.ndarray, key: int, first: int, scratch: np.ndarray) -> None:
     """Noise of at most `_BLOCK` elements from ``first`` on; every pass stays in the cache."""
-    x, t = scratch[0, : out.size], scratch[1, : out.size]
-    np.add(_WEYL[: out.size], np.uint32((first * GOLDEN + key) & MASK), out=x)
-    for shift, multiplier in zip(_SHIFT_WORDS, _MULTIPLIER_WORDS, strict=True):
-        np.bitwise_xor(x, np.right_shift(x, shift, out=t), out=x)
-        if multiplier != 1:
-            np.multiply(x, multiplier, out=x)
+    x = scratch[0, : out.size]
+    _hash(x, key, first, scratch[1, : out.size])
     np.right_shift(x, _LOW_BITS, out=x)
     np.copyto(out, x.view(np.int32), casting="unsafe")
     np.multiply(out, _FRACTION, out=out)
     np.subtract(out, _HALF, out=out)
+
+
+def _hash(x: np.ndarray, key: int, first: int, scratch: np.ndarray) -> None:
+    """Fill ``x`` with the hashes of elements from ``first`` on, at most `_BLOCK`."""
+    np.add(_WEYL[: x.size], np.uint32((first * GOLDEN + key) & MASK), out=x)
+    for shift, multiplier in zip(_SHIFT_WORDS, _MULTIPLIER_WORDS, strict=True):
+        np.bitwise_xor(x, np.right_shift(x, shift, out=scratch), out=x)
+        if multiplier != 1:
+            np.multiply(x, multiplier, out=x)

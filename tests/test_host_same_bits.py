@@ -87,10 +87,10 @@ WEIGHT_PATH = sorted(
     for name in reachable("cpt.host.trainer") | reachable("cpt.host.run") | reachable("cpt.data")
     if name.startswith(("cpt.host.", "cpt.model.")) or name == "cpt.data"
     if not name.startswith("cpt.model.data.") or name.endswith((".folders", ".decode"))
-)
+) + sorted(name for name in MODULES if name.startswith("cpt.model.golden.fabric"))
 """Modules that training on the accelerator runs through, beside the devices, which hand over integers.
 
-Of `cpt.model.data`, whose other modules are torch's, class folders alone.
+Of `cpt.model.data`, whose other modules are torch's, class folders alone. And the fabric's golden step.
 """
 SUMS = {"sum", "mean", "average", "var", "std", "prod", "cumsum", "nansum", "reduce", "accumulate", "trace"}
 PRODUCTS = {"dot", "vdot", "inner", "outer", "matmul", "einsum", "tensordot", "convolve", "correlate"}
@@ -113,6 +113,7 @@ ALLOWED = {
     ("cpt.model.golden.conv", "matmul"): "a parameter, of integers: gemm's, or the accelerator's",
     ("cpt.host.layers.batch_norm", "/"): "two counts",
     ("cpt.host.loss", "sum"): "counts booleans",
+    ("cpt.model.golden.fabric.channel", "/"): "two counts",
     ("cpt.host.product_check", "@"): "integers below 2**53 or modulo 2**64: compared, never trained with",
     ("cpt.host.product_check", "sum"): "integers modulo 2**64",
     **{
@@ -148,7 +149,7 @@ def found(module):
             name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
             owner = getattr(called.value, "id", "") if isinstance(called, ast.Attribute) else ""
             kinds = {word.value.attr for word in node.keywords if isinstance(word.value, ast.Attribute)}
-            exact = owner == "math" and name in ("sqrt", "prod", "fsum")
+            exact = owner == "fl" or (owner == "math" and name in ("sqrt", "prod", "fsum"))
             own = isinstance(called, ast.Name) and name == "divide"
             if name in REASONS and not exact and not own and not kinds & INTEGERS:
                 yield name, node.lineno

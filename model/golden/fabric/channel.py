@@ -1,0 +1,375 @@
+"""The channel unit: from a channel's statistics to the coefficients of its applies and drains, in float32.
+
+Every function is a short program over channels, made of the operations of `float_unit` in the order written;
+sums and differences of statistics that would cancel are formed in integers first. Arguments and results per
+channel are float32 (channels,), unless said otherwise. A unit is the real value of a tensor's integer 1.
+
+Nothing here has state but the running averages.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal, localcontext
+
+import numpy as np
+
+from cpt.model.golden.fabric import float_unit as fl
+from cpt.model.golden.fabric.apply import LEAST_NOISE_SHIFT, MOST_ADDEND, NOISE_BITS, Affine
+from cpt.model.golden.fabric.checks import LANE_BITS, PRODUCT_BITS
+from cpt.model.golden.fabric.codes import WeightCodes, largest_activation, largest_error
+from cpt.model.golden.fabric.drain import (
+    MOST_SHIFT,
+    BlockErrorCoefficients,
+    ErrorStatistics,
+    ForwardStatistics,
+)
+
+EPSILON = np.float32(1e-5)
+"""Of batch norm, added to the variance."""
+HIGHEST = np.float32(32752)
+"""A bound is at most this many units of a power of two: 15 of 32,767 are left for rounding."""
+FINEST, FINEST_ERROR, FINEST_STREAM = 16, 7, 2
+"""A unit is at least 2^-16, 2^-7 (codes of errors) or 2^-2 (gradient of a block's input) of the units that
+it is made from. Finer ones would gain nothing; so the multipliers from one to the other fit 18 bits, shifts
+of noise are above 8, and two multipliers that share a shift in `drain.block_error_drain` err by 2 units."""
+ACTIVATION_FLOOR = np.float32(2.0**-30)
+ERROR_FLOOR = np.float32(2.0**-60)
+"""Smallest units: below them everything is code 0."""
+_LEAST_STREAM, _LEAST_GRADIENT = -45, -100
+"""Smallest exponents of the units of the residual stream and of gradients."""
+_MANTISSA = 15
+"""The largest of a set of multipliers gets this many bits below its first."""
+
+
+@dataclass(frozen=True)
+class Norm:
+    """Batch norm of one convolution as an affine of its y: ``factor*y + offset``."""
+
+    unit: np.ndarray
+    """Of y."""
+    mean: np.ndarray
+    """Of y, in its units."""
+    inverse: np.ndarray
+    """``1 / sqrt(variance + eps)``, of real values."""
+    factor: np.ndarray
+    offset: np.ndarray
+
+
+@dataclass(frozen=True)
+class Side:
+    """What joins a block's end: ``factor*x + offset``, at most ``highest``."""
+
+    factor: np.ndarray
+    offset: np.ndarray
+    highest: np.ndarray
+
+
+# ------------------------------------------------------------------------------------------------ forward
+
+
+def forward_unit(weights: WeightCodes, shift: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """Unit of a drain's results: ``fl(scale*unit) * 2^(h - (17-b))``; ``unit`` of the column, ``shift`` h."""
+    return fl.scale(fl.multiply(weights.scale, unit), shift - weights.fraction_bits)
+
+
+def variance(statistics: ForwardStatistics) -> np.ndarray:
+    """Biased variance of y in its units: ``n*sum(y^2) - sum(y)^2``, 66 bits, then twice times ``fl(1/n)``."""
+    exact = statistics.count * statistics.squares.astype(object) - statistics.total.astype(object) ** 2
+    share = fl.fraction(statistics.count)
+    return fl.multiply(fl.multiply(fl.from_integer(exact), share), share)
+
+
+def batch_norm(
+    statistics: ForwardStatistics, unit: np.ndarray, gamma: np.ndarray, beta: np.ndarray
+) -> tuple[Norm, np.ndarray, np.ndarray]:
+    """Coefficients of batch norm from a micro-batch, and its real mean and unbiased variance.
+
+    ``m = S1*(1/n)``; ``v = (variance*u)*u``; ``i = 1/sqrt(v + eps)``; ``factor = (gamma*i)*u``; ``offset =
+    beta - factor*m``. The mean is ``m*u``, the unbiased variance ``v * fl(n/(n-1))`` (of one pixel, v).
+    """
+    count = statistics.count
+    mean = fl.multiply(fl.from_integer(statistics.total), fl.fraction(count))
+    spread = fl.multiply(fl.multiply(variance(statistics), unit), unit)
+    inverse = fl.reciprocal_root(fl.add(spread, EPSILON))
+    factor = fl.multiply(fl.multiply(gamma, inverse), unit)
+    offset = fl.subtract(beta, fl.multiply(factor, mean))
+    unbiased = fl.multiply(spread, np.float32(count / max(count - 1, 1)))
+    return Norm(unit, mean, inverse, factor, offset), fl.multiply(mean, unit), unbiased
+
+
+def running_norm(
+    mean: np.ndarray, variance: np.ndarray, unit: np.ndarray, gamma: np.ndarray, beta: np.ndarray
+) -> Norm:
+    """Coefficients of batch norm in evaluation, from the running real ``mean`` and ``variance``.
+
+    ``i = 1/sqrt(variance + eps)``; ``f = gamma*i``; ``factor = f*u``; ``offset = beta - f*mean``.
+    """
+    inverse = fl.reciprocal_root(fl.add(variance, EPSILON))
+    real = fl.multiply(gamma, inverse)
+    offset = fl.subtract(beta, fl.multiply(real, mean))
+    return Norm(unit, mean, inverse, fl.multiply(real, unit), offset)
+
+
+def highest_output(norm: Norm, statistics: ForwardStatistics) -> np.ndarray:
+    """Largest value of batch norm's output, exact up to rounding: an affine has it at an extreme of y.
+
+    ``max(factor*highest, factor*lowest) + offset``.
+    """
+    ends = (fl.multiply(norm.factor, fl.from_integer(y)) for y in (statistics.lowest, statistics.highest))
+    return fl.add(np.maximum(*ends), norm.offset)
+
+
+def inner_unit(norm: Norm, highest: np.ndarray, bits: int) -> np.ndarray:
+    """Unit of the codes behind a ReLU: ``max(highest * fl(1/B), 2^-16 * max|factor|, 2^-30)``, a scalar.
+
+    ``highest``: of all channels; in training the maximum of `highest_output`, in evaluation the running one.
+    """
+    least = np.maximum(fl.scale(_largest(norm.factor), -FINEST), ACTIVATION_FLOOR)
+    return np.maximum(fl.multiply(highest, fl.fraction(largest_activation(bits))), least)
+
+
+def inner_coefficients(norm: Norm, unit: np.ndarray) -> Affine:
+    """Of `apply.inner_apply`: factor and offset over ``unit`` (`inner_unit`), by its reciprocal."""
+    inverse = fl.reciprocal(unit)
+    factor = fl.multiply(norm.factor, inverse)
+    shift = channel_shift(factor)
+    addend = _addend(fl.multiply(norm.offset, inverse), shift)
+    return Affine(fl.to_multiplier(factor, shift), addend, shift)
+
+
+def stream_side(unit: int, highest: np.ndarray) -> Side:
+    """The residual stream at a block's end: ``unit`` is its exponent of two, ``highest`` its int64 maxima."""
+    factor = fl.scale(np.ones(highest.shape, np.float32), unit)
+    return Side(factor, np.zeros_like(factor), fl.scale(fl.from_integer(highest), unit))
+
+
+def shortcut_side(norm: Norm, statistics: ForwardStatistics) -> Side:
+    """A shortcut's y at a block's end."""
+    return Side(norm.factor, norm.offset, highest_output(norm, statistics))
+
+
+def block_bound(highest: np.ndarray, side: Side | None) -> np.ndarray:
+    """What a block's output cannot exceed, a scalar: the largest channel of ``highest + side.highest``."""
+    return np.max(highest if side is None else fl.add(highest, side.highest))
+
+
+def block_unit(bound: np.ndarray, norm: Norm, side: Side | None) -> int:
+    """Unit of a block's output as an exponent k of two: the smallest with ``32752 * 2^k >= bound``.
+
+    And at least 2^-16 of the largest factor, and 2^-45.
+    """
+    factors = _largest(norm.factor)
+    if side is not None:
+        factors = np.maximum(factors, _largest(side.factor))
+    return int(np.maximum(power_of_two(bound), np.maximum(fl.exponent(factors) - FINEST, _LEAST_STREAM)))
+
+
+def block_coefficients(norm: Norm, side: Side | None, unit: int) -> Affine:
+    """Of `apply.block_apply`: factors and the sum of offsets over ``2^unit``, which is exact."""
+    factor = fl.scale(norm.factor, -unit)
+    if side is None:
+        shift = channel_shift(factor)
+        addend = _addend(fl.scale(norm.offset, -unit), shift)
+        return Affine(fl.to_multiplier(factor, shift), addend, shift)
+    second = fl.scale(side.factor, -unit)
+    shift = channel_shift(factor, second)
+    addend = _addend(fl.scale(fl.add(norm.offset, side.offset), -unit), shift)
+    return Affine(fl.to_multiplier(factor, shift), addend, shift, fl.to_multiplier(second, shift))
+
+
+def stream_unit(highest: np.ndarray, bits: int) -> np.ndarray:
+    """Unit of the codes of the residual stream: ``max(highest * fl(1/B), 2^-30)``, a scalar.
+
+    ``highest``: the stream's largest real value, in training ``max x' * 2^unit``, in evaluation the running
+    one.
+    """
+    return np.maximum(fl.multiply(highest, fl.fraction(largest_activation(bits))), ACTIVATION_FLOOR)
+
+
+def code_coefficients(code_unit: np.ndarray, unit: int) -> tuple[int, int]:
+    """Multiplier and shift of `apply.code_apply`: ``2^unit`` over ``code_unit`` (`stream_unit`)."""
+    factor = fl.scale(fl.reciprocal(code_unit), unit)
+    shift = int(channel_shift(factor))
+    return int(fl.to_multiplier(factor, shift)), shift
+
+
+def image_unit(
+    lowest: np.ndarray, highest: np.ndarray, factor: np.ndarray, offset: np.ndarray, bits: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Unit of an image's codes and the largest standardised magnitude, scalars.
+
+    ``lowest``, ``highest``: int64 (channels,), bytes of the micro-batch. ``factor``, ``offset``: the
+    standardised value of byte p is ``factor*p + offset``. The unit is ``max(largest * fl(1/E), 2^-6 *
+    max|factor|, 2^-30)``.
+    """
+    ends = [fl.multiply_add(factor, fl.from_integer(byte), offset) for byte in (lowest, highest)]
+    largest = np.maximum(_largest(ends[0]), _largest(ends[1]))
+    return image_unit_of(largest, factor, bits), largest
+
+
+def image_unit_of(largest: np.ndarray, factor: np.ndarray, bits: int) -> np.ndarray:
+    """Unit of an image's codes for a ``largest`` magnitude, in evaluation the running one."""
+    least = np.maximum(fl.scale(_largest(factor), -FINEST), ACTIVATION_FLOOR)
+    return np.maximum(fl.multiply(largest, fl.fraction(largest_error(bits))), least)
+
+
+def image_coefficients(factor: np.ndarray, offset: np.ndarray, unit: np.ndarray) -> Affine:
+    """Of `apply.image_apply`."""
+    zero = np.zeros_like(factor)
+    return inner_coefficients(Norm(zero, zero, zero, factor, offset), unit)
+
+
+# ----------------------------------------------------------------------------------------------- backward
+
+
+@dataclass(frozen=True)
+class ErrorResult:
+    """What the backward pass of one batch norm gives."""
+
+    coefficients: Affine
+    """Of `apply.error_apply`."""
+    unit: np.ndarray
+    """Of the error codes, a scalar."""
+    d_gamma: np.ndarray
+    d_beta: np.ndarray
+
+
+def error_coefficients(
+    norm: Norm,
+    forward: ForwardStatistics,
+    errors: ErrorStatistics,
+    unit: np.ndarray,
+    gamma: np.ndarray,
+    bits: int,
+) -> ErrorResult:
+    """Batch norm's backward as one affine of d and y, its range from their extremes. ``unit``: of d.
+
+    ``W = n*sum(d*y) - sum(y)*sum(d)`` exact (66 bits); ``k = u*i`` (unit of y, `Norm.inverse`); ``d_gamma =
+    ((W*(1/n))*k)*unit``; ``d_beta = sum(d)*unit``; ``f = gamma*i``; ``a = f*unit``; ``b = -((f*k) *
+    (d_gamma*(1/n)))``; ``c = -(f*(d_beta*(1/n))) - b*mean``. Per channel ``high = (max(a*dmax, a*dmin) +
+    max(b*ymax, b*ymin)) + c``, ``low`` with minima; the largest magnitude R of all channels bounds the
+    affine. Unit of the codes: ``max(R * fl(1/E), 2^-7 * max(|a|, |b|), 2^-60)``. There and in the
+    coefficients a is 0 where all d of a channel are. The addend holds 2^(s-9) more, which centres the noise.
+    """
+    count, share = forward.count, fl.fraction(forward.count)
+    joint = count * errors.with_y.astype(object) - forward.total.astype(object) * errors.total.astype(object)
+    spread = fl.multiply(norm.unit, norm.inverse)
+    d_gamma = fl.multiply(fl.multiply(fl.multiply(fl.from_integer(joint), share), spread), unit)
+    d_beta = fl.multiply(fl.from_integer(errors.total), unit)
+    real = fl.multiply(gamma, norm.inverse)
+    a = fl.multiply(real, unit)
+    b = fl.subtract(np.zeros_like(a), fl.multiply(fl.multiply(real, spread), fl.multiply(d_gamma, share)))
+    c = fl.subtract(-fl.multiply(real, fl.multiply(d_beta, share)), fl.multiply(b, norm.mean))
+    largest = _error_range(a, b, c, forward, errors)
+    a = np.where(errors.largest > 0, a, np.float32(0))
+    least = fl.scale(np.maximum(_largest(a), _largest(b)), -FINEST_ERROR)
+    code_unit = np.maximum(fl.multiply(largest, fl.fraction(largest_error(bits))), least)
+    code_unit = np.maximum(code_unit, ERROR_FLOOR)
+    inverse = fl.reciprocal(code_unit)
+    a, b, c = (fl.multiply(value, inverse) for value in (a, b, c))
+    shift = np.maximum(channel_shift(a, b), LEAST_NOISE_SHIFT)
+    addend = fl.to_fixed(c, shift, PRODUCT_BITS - 2) + (np.int64(1) << (shift - NOISE_BITS - 1))
+    coefficients = Affine(fl.to_multiplier(a, shift), addend, shift, fl.to_multiplier(b, shift))
+    return ErrorResult(coefficients, code_unit, d_gamma, d_beta)
+
+
+def _error_range(
+    a: np.ndarray, b: np.ndarray, c: np.ndarray, forward: ForwardStatistics, errors: ErrorStatistics
+) -> np.ndarray:
+    """Largest magnitude that ``a*d + b*y + c`` can have within the extremes of d and y: a scalar."""
+    of_d = [fl.multiply(a, fl.from_integer(d)) for d in (errors.lowest, errors.highest)]
+    of_y = [fl.multiply(b, fl.from_integer(y)) for y in (forward.lowest, forward.highest)]
+    high = fl.add(fl.add(np.maximum(*of_d), np.maximum(*of_y)), c)
+    low = fl.add(fl.add(np.minimum(*of_d), np.minimum(*of_y)), c)
+    return np.max(np.maximum(high, -low))
+
+
+def block_error_coefficients(
+    weights: WeightCodes,
+    bits: int,
+    error_unit: np.ndarray,
+    stream: ErrorStatistics | None,
+    stream_unit: np.ndarray | None,
+) -> tuple[BlockErrorCoefficients, np.ndarray]:
+    """Of `drain.block_error_drain`, and the unit of its result, as float32 powers of two per channel.
+
+    ``weights``: of dX; ``bits`` and ``error_unit``: of its error codes. ``stream``: statistics of the
+    gradient that joins, with its unit per channel; None where none does. Per channel ``r =
+    fl(scale*error_unit) * 2^(b-17)`` (unit of R) and ``bound = largest*stream_unit + fl(sums*E)*r``, of the
+    *measured* largest magnitude. The unit is the smallest ``2^k`` with ``32752 * 2^k >= bound``, at least a
+    quarter of the units it is made from, and 2^-100. What is 0 throughout has multiplier 0 and no say.
+    """
+    top = largest_error(bits)
+    shift = weights.shifts(top)
+    product_unit = fl.scale(fl.multiply(weights.scale, error_unit), -weights.fraction_bits)
+    bound = fl.multiply(fl.from_integer(weights.sums * top), product_unit)
+    drained_unit = np.where(weights.sums > 0, fl.scale(product_unit, shift), np.float32(0))
+    joined_unit = np.zeros_like(drained_unit)
+    if stream is not None and stream_unit is not None:
+        joined_unit = np.where(stream.largest > 0, stream_unit, np.float32(0))
+        bound = fl.multiply_add(fl.from_integer(stream.largest), joined_unit, bound)
+    coarsest = fl.exponent(np.maximum(drained_unit, joined_unit)) - FINEST_STREAM
+    unit = np.maximum(power_of_two(bound), np.maximum(coarsest, _LEAST_GRADIENT))
+    product, joined = fl.scale(drained_unit, -unit), fl.scale(joined_unit, -unit)
+    total_shift = channel_shift(product, joined)
+    coefficients = BlockErrorCoefficients(
+        shift,
+        fl.to_multiplier(product, total_shift),
+        None if stream is None else fl.to_multiplier(joined, total_shift),
+        total_shift,
+    )
+    return coefficients, fl.scale(np.ones(unit.shape, np.float32), unit)
+
+
+def pool_gradient_codes(gradient: np.ndarray, pixels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Gradient of pooled means (N, C), float32, as what each of ``pixels`` gets: int16 codes and units (C,).
+
+    ``p = gradient * fl(1/pixels)``; the unit is the smallest ``2^k`` with ``32752 * 2^k >= max|p|`` of the
+    channel, at least 2^-100; codes ``rint(p / 2^k)``.
+    """
+    each = fl.multiply(gradient, fl.fraction(pixels))
+    unit = np.maximum(power_of_two(np.abs(each).max(0)), _LEAST_GRADIENT)
+    codes = fl.to_fixed(each, -unit, LANE_BITS).astype(np.int16)
+    return codes, fl.scale(np.ones(unit.shape, np.float32), unit)
+
+
+# ------------------------------------------------------------------------------------------------- shared
+
+
+def running_rate(micro_batches: int) -> np.float32:
+    """``float32(1 - 0.9^(1/M))``: M updates move an average as far as one at rate 0.1 does."""
+    with localcontext() as context:
+        context.prec = 40
+        return np.float32(float(1 - Decimal("0.9") ** (1 / Decimal(micro_batches))))
+
+
+def running(old: np.ndarray, new: np.ndarray, rate: np.float32) -> np.ndarray:
+    """A running average after one more value: ``fl(old + fl(rate * fl(new - old)))``."""
+    return fl.multiply_add(rate, fl.subtract(new, old), old)
+
+
+def power_of_two(bound: np.ndarray) -> np.ndarray:
+    """Smallest k with ``32752 * 2^k >= bound``, int64; of 0 and below, -140."""
+    k = fl.exponent(bound) - (LANE_BITS - 2)
+    k = k + (np.asarray(bound, np.float64) > np.ldexp(np.float64(HIGHEST), k.astype(np.int32)))
+    return np.where(np.asarray(bound) > 0, k, np.int64(-140))
+
+
+def channel_shift(*factors: np.ndarray) -> np.ndarray:
+    """``15 - floor(log2)`` of the larger of a channel's ``factors``, which gets 16 bits: int64, 0 .. 30."""
+    largest = np.abs(factors[0])
+    for factor in factors[1:]:
+        largest = np.maximum(largest, np.abs(factor))
+    return np.clip(_MANTISSA - fl.exponent(largest), 0, MOST_SHIFT)
+
+
+def _addend(offset: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """``offset * 2^shift``, cut at +-2^46: a channel so far from 0 stays on its side of it."""
+    scaled = np.rint(np.ldexp(np.asarray(offset, np.float64), shift.astype(np.int32)))
+    return np.clip(scaled, -float(MOST_ADDEND), float(MOST_ADDEND)).astype(np.int64)
+
+
+def _largest(values: np.ndarray) -> np.ndarray:
+    """Largest magnitude, a scalar."""
+    return np.max(np.abs(values))

@@ -1,0 +1,126 @@
+"""The channel unit's float32 operations. Everything per channel and per weight is made of these.
+
+Each operation rounds once, to nearest, halves to even. There is no fused multiply-add: `multiply_add` rounds
+twice. The unit has no small numbers: a result below 2^-125 in magnitude becomes +0, and there is no -0.
+(2^-125 and not 2^-126: one binade above the subnormals rounding with and without them agrees.) Reciprocal and
+reciprocal root are correctly rounded, however a circuit finds them: a quotient or root of 25 digits and its
+remainder decide the last bit, digit by digit or by Newton steps on a table and a correction. Infinities and
+NaN raise.
+
+Values are float32 arrays or scalars; integers are int64, or Python's beyond 63 bits.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cpt.model.arithmetic import divide
+from cpt.model.arithmetic import reciprocal_root as root_of
+from cpt.model.golden.fabric.checks import MULTIPLIER_BITS, PRODUCT_BITS, FabricOverflow, fits
+
+SMALLEST = np.float32(2.0**-125)
+"""Smaller magnitudes are 0."""
+_MOST_MULTIPLIER = 2 ** (MULTIPLIER_BITS - 1) - 1
+_LONGEST = 53
+"""Bits that a float64 holds exactly."""
+
+Value = np.ndarray | np.floating[Any]
+"""float32, an array of any shape or a number."""
+
+
+def settled(name: str, values: Value) -> np.ndarray:
+    """``values`` as the unit leaves them: small ones and -0 become +0; raises if one is not finite."""
+    values = np.asarray(values, np.float32)
+    if not np.isfinite(values).all():
+        raise FabricOverflow(f"{name} is not finite; allowed: float32 up to 3.4e38")
+    return np.where(np.abs(values) < SMALLEST, np.float32(0), values)
+
+
+def add(left: Value, right: Value) -> np.ndarray:
+    """``fl(left + right)``."""
+    return settled("sum", np.add(left, right))
+
+
+def subtract(left: Value, right: Value) -> np.ndarray:
+    """``fl(left - right)``."""
+    return settled("difference", np.subtract(left, right))
+
+
+def multiply(left: Value, right: Value) -> np.ndarray:
+    """``fl(left * right)``."""
+    with np.errstate(over="ignore", under="ignore"):
+        return settled("product", np.multiply(left, right))
+
+
+def multiply_add(left: Value, right: Value, addend: Value) -> np.ndarray:
+    """``fl(fl(left * right) + addend)``: two roundings."""
+    return add(multiply(left, right), addend)
+
+
+def reciprocal(x: Value) -> np.ndarray:
+    """``fl(1 / x)``, correctly rounded."""
+    with np.errstate(divide="ignore", over="ignore"):
+        return settled(
+            "reciprocal", divide(np.ones(1, np.float32), np.asarray(x, np.float32)).reshape(np.shape(x))
+        )
+
+
+def reciprocal_root(x: Value) -> np.ndarray:
+    """``fl(1 / sqrt(x))`` for x > 0, correctly rounded.
+
+    In numpy by way of float64; that this is the correctly rounded value was checked for every mantissa.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return settled("reciprocal root", root_of(np.asarray(x, np.float32)))
+
+
+def scale(x: Value, exponent: np.ndarray | int) -> np.ndarray:
+    """``x * 2^exponent``: an addition to the exponent, exact."""
+    with np.errstate(over="ignore", under="ignore"):
+        return settled("scaled value", np.ldexp(x, np.asarray(exponent, np.int32)).astype(np.float32))
+
+
+def exponent(x: Value) -> np.ndarray:
+    """``floor(log2 |x|)``, the exponent field, int64; of 0, the unit's lowest, -126."""
+    found = np.frexp(np.abs(x))[1].astype(np.int64) - 1
+    return np.where(np.asarray(x) == 0, np.int64(-126), found)
+
+
+def from_integer(values: np.ndarray) -> np.ndarray:
+    """float32 nearest to integers (halves to even), int64 or, beyond 63 bits, Python's in an object array."""
+    if values.dtype == object:
+        exact = [_short(int(value)) for value in values.ravel()]
+        return settled("converted", np.array(exact, np.float64).reshape(values.shape).astype(np.float32))
+    if values.size and int(np.abs(values).max()) >> _LONGEST:
+        return from_integer(values.astype(object))
+    return settled("converted", values.astype(np.float64).astype(np.float32))
+
+
+def to_fixed(x: Value, shift: np.ndarray | int, bits: int = PRODUCT_BITS) -> np.ndarray:
+    """``rint(x * 2^shift)``, halves to even, int64; raises unless it fits ``bits``, signed."""
+    scaled = np.rint(np.ldexp(np.asarray(x, np.float64), np.asarray(shift, np.int32)))
+    if scaled.size and float(np.abs(scaled).max()) >= 2.0**62:
+        raise FabricOverflow(f"fixed-point value is {float(np.abs(scaled).max()):g}; allowed: {bits} bits")
+    return fits("fixed-point value", scaled.astype(np.int64), bits)
+
+
+def to_multiplier(x: Value, shift: np.ndarray | int) -> np.ndarray:
+    """``rint(x * 2^shift)`` as an 18-bit multiplier, int64; beyond +-131,071 it stays there."""
+    scaled = np.rint(np.ldexp(np.asarray(x, np.float64), np.asarray(shift, np.int32)))
+    return np.clip(scaled, -_MOST_MULTIPLIER, _MOST_MULTIPLIER).astype(np.int64)
+
+
+def fraction(largest: int) -> np.float32:
+    """``fl(1 / largest)`` of a whole number: a constant of the program."""
+    return np.float32(1 / largest)
+
+
+def _short(value: int) -> float:
+    """float64 that rounds to the same float32 as ``value``: its 53 upper bits, the last one sticky."""
+    extra = max(abs(value).bit_length() - _LONGEST, 0)
+    magnitude = abs(value) >> extra
+    if magnitude << extra != abs(value):
+        magnitude |= 1
+    return float(magnitude << extra) * (-1 if value < 0 else 1)

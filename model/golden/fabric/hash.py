@@ -1,0 +1,34 @@
+"""Noise of stochastic rounding on the fabric: one hash for four neighbouring pixels, a byte for each.
+
+Source: docs/numerics.md, "The step on the fabric".
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cpt.model.noise import GOLDEN, MASK, hashes, mix, noise_key
+
+PIXELS = 4
+"""Neighbours in a row that share a hash: bytes 0 (the lowest) to 3 of it."""
+
+
+def error_key(seed: int, step: int, layer: int, micro_batch: int) -> int:
+    """Key of the errors of one layer in one micro-batch: `noise_key` with a fourth part, each below 2**32."""
+    if not 0 <= micro_batch <= MASK:
+        raise ValueError(f"noise micro-batch is {micro_batch}; allowed: 0..{MASK}")
+    return mix(noise_key(seed, step, layer) + micro_batch + GOLDEN)
+
+
+def noise_bytes(key: int, shape: tuple[int, int, int, int]) -> np.ndarray:
+    """Noise of a tensor ``shape`` (N, H, W, C): uint8 of that shape.
+
+    Element (n, y, x, c) has number ``i = ((n*C + c)*H + y)*pitch + x``, the pitch being W rounded up to a
+    multiple of four, so that no hash spans two rows; its noise is byte ``i % 4`` (0 is the lowest) of
+    ``mix((i >> 2) * GOLDEN + key)``. A channel's rows follow each other, as the lanes walk them.
+    """
+    batch, height, width, channels = shape
+    words = -(-width // PIXELS)
+    found = hashes(key, batch * channels * height * words).astype("<u4").view(np.uint8)
+    rows = found.reshape(batch, channels, height, words * PIXELS)[..., :width]
+    return np.ascontiguousarray(rows.transpose(0, 2, 3, 1))
