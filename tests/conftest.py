@@ -1,5 +1,7 @@
 """Fixtures that several test files share."""
 
+from functools import partial
+
 import pytest
 
 
@@ -12,6 +14,14 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(params=["fast", "rtl"])
+def simulated(request):
+    """Makes a machine of each kind: what asks for it runs on the fast model and on the compiled RTL."""
+    from driven import backend
+
+    return partial(backend, request.param)
 
 
 @pytest.fixture
@@ -71,6 +81,8 @@ SLOW = {
 RTL = {
     "test_cpt_check",
     "test_host_driver",
+    "test_host_driver_opening",
+    "test_host_driver_recovery",
     "test_host_driver_rtl",
     "test_host_product_check",
     "test_hw_export",

@@ -8,13 +8,16 @@ import numpy as np
 from cpt.host.driver import Accelerator
 from cpt.host.packing import Product, pack_operand, unpack_result
 from cpt.host.program import Gemm
-from cpt.hw.contract import preset
+from cpt.hw.contract import preset, register
 from cpt.sim.device import SimulatedDevice
 from cpt.sim.fast import FastBackend
 from cpt.sim.memory import memory_model
 from cpt.sim.rtl import RtlBackend
 
 MEMORY_BYTES = 1 << 22
+STATUS = register("STATUS").offset
+SOFT_RESET, CLEAR_COUNTERS = 1, 2
+"""Bits of CONTROL."""
 
 
 def fast_backend(name: str = "tiny", kind: type = FastBackend, memory_bytes: int = MEMORY_BYTES):
@@ -104,3 +107,50 @@ def codes(rng, count, k, bits, signed=False):
     """Random codes ``(count, k)`` of ``bits`` bits."""
     low = -(1 << bits - 1) if signed else 0
     return rng.integers(low, low + (1 << bits), (count, k))
+
+
+def multiplication(accelerator, seed=0, m=6, n=11, k=60):
+    rng = np.random.default_rng(seed)
+    return Multiplication(accelerator, codes(rng, m, k, 4), codes(rng, n, k, 4))
+
+
+def one_line(caught):
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+class NeverDone:
+    """Busy from the first doorbell on; ``curable`` by a soft reset or not."""
+
+    curable = True
+    hanging = False
+
+    def write_register(self, offset, value):
+        if offset == register("RING_TAIL").offset:
+            self.hanging = True
+        if offset == register("CONTROL").offset and value & SOFT_RESET:
+            self.hanging = self.hanging and not self.curable
+        super().write_register(offset, value)
+
+    def read_register(self, offset):
+        return 1 if offset == STATUS and self.hanging else super().read_register(offset)
+
+
+class NeverReset(NeverDone):
+    curable = False
+
+
+class Interrupted:
+    """The user presses Ctrl-C while the first program runs."""
+
+    pending = False
+
+    def write_register(self, offset, value):
+        super().write_register(offset, value)
+        self.pending = self.pending or offset == register("RING_TAIL").offset
+
+    def read_register(self, offset):
+        if offset == STATUS and self.pending:
+            self.pending = False
+            raise KeyboardInterrupt
+        return super().read_register(offset)

@@ -26,6 +26,8 @@ BOARD_PATH = [
 """The runtime between training and registers; what lies above it is the same for every device."""
 TESTS = [
     "test_host_driver.py",
+    "test_host_driver_opening.py",
+    "test_host_driver_recovery.py",
     "test_host_driver_rtl.py",
     "test_host_linux.py",
     "test_host_ports.py",

@@ -93,9 +93,9 @@ def test_an_error_response_halts_at_its_instruction_and_the_next_program_is_righ
     program, place = after(product.placement.program, opcode)
     start, end = product.range_of(part)
     product.backend.faults = Faults(refusals=(Refusal((channel,), start, end, response=response),))
-    # The fast model names the instruction it has taken last, the END.
-    at = f" at {place}$" if kind is RtlBackend else ""
-    with pytest.raises(MachineFault, match=f"raised {error.name.lower()}{at}"):
+    # Bus errors are not exact (docs/machine.md): the fast model may name the next one, here the END.
+    index = place if kind is RtlBackend else f"({place}|{place + 1})"
+    with pytest.raises(MachineFault, match=f"raised {error.name.lower()} at {index}$"):
         product.run(program)
     product.machine.rest(POLLS)
     assert product.read("ERROR") == 1 << error

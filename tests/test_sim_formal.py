@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from cpt.hw.contract import ContractError
 from cpt.hw.control.queue import Queue
 from cpt.sim.formal.__main__ import main
 from cpt.sim.formal.catalogue import PROOFS
-from cpt.sim.formal.engine import prove
+from cpt.sim.formal.engine import prove, smt2
 from cpt.sim.formal.properties import Properties
 
 pytest.importorskip("bitwuzla", reason="the solver comes with the extra sim")
 
 SAMPLE = ("queue_4", "read_master")
-LONG = ("loader",)
-"""Proven and made wrong by `make formal` alone: minutes."""
 
 
 @pytest.mark.parametrize("name", SAMPLE)
@@ -24,12 +23,34 @@ def test_a_sample_of_the_proofs_closes_by_induction(name: str) -> None:
     assert outcome.demands > 5
 
 
-@pytest.mark.parametrize("name", [name for name in PROOFS if name not in LONG])
+@pytest.mark.parametrize("name", PROOFS)
 def test_a_block_made_wrong_breaks_what_its_partners_see(name: str) -> None:
     outcome = PROOFS[name].find(PROOFS[name].faults[0])
     assert outcome.kind == "fails"
     assert outcome.broken
     assert not any(broken.startswith("inside") for broken in outcome.broken)
+
+
+def test_every_proof_names_a_fault() -> None:
+    assert all(item.faults for item in PROOFS.values())
+
+
+@pytest.mark.parametrize(
+    ("signal", "broken"),
+    [
+        ("done", "a_write_is_answered_in_time"),
+        ("gathered", "a_read_is_answered_in_time"),
+        ("bus__awready", "aw_is_ready_while_nothing_is_held"),
+    ],
+)
+def test_a_signal_that_is_tied_breaks_what_it_stands_for_and_frees_no_other(signal, broken) -> None:
+    (fault,) = (item for item in PROOFS["registers"].faults if signal in item.forced)
+    assert PROOFS["registers"].find(fault).broken == (broken,)
+
+
+def test_a_second_name_of_a_signal_cannot_be_tied() -> None:
+    with pytest.raises(ContractError, match="yosys failed"):
+        smt2(PROOFS["registers"].build(), {"awready": "1'b1"})
 
 
 class _Impossible(Properties):
@@ -50,6 +71,12 @@ def test_a_property_set_under_which_nothing_happens_is_called_empty() -> None:
 def test_a_proof_that_runs_out_of_time_is_undecided() -> None:
     outcome = prove(PROOFS["write_master"].build(), 2, induction=True, deadline_s=0)
     assert outcome.kind == "undecided"
+
+
+def test_a_model_that_is_not_written_in_time_is_undecided(monkeypatch) -> None:
+    monkeypatch.setattr("cpt.sim.formal.engine.YOSYS_DEADLINE_S", 0.01)
+    outcome = PROOFS["queue_2"].run()
+    assert (outcome.kind, outcome.depth) == ("undecided", 0)
 
 
 @pytest.mark.parametrize(

@@ -83,8 +83,10 @@ PROOFS: dict[str, Proof] = {
             "register port: AXI4-Lite slave",
             RegisterPortProperties,
             (
-                Fault("an address is taken over another", {"awready": "1'b1"}),
-                Fault("a read is taken over another", {"arready": "1'b1"}),
+                Fault("an address is taken over another", {"bus__awready": "1'b1"}),
+                Fault("a read is taken over another", {"bus__arready": "1'b1"}),
+                Fault("a read is never answered", {"gathered": "1'b0"}),
+                Fault("a write is never answered", {"done": "1'b0"}),
             ),
         ),
         Proof(

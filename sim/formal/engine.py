@@ -25,7 +25,7 @@ _WIRE = re.compile(r"^; yosys-smt2-wire (\S+) (\d+)$", re.MULTILINE)
 
 
 class Undecided(Exception):
-    """The solver did not answer in time."""
+    """The solver or Yosys did not answer in time."""
 
 
 @dataclass
@@ -54,14 +54,17 @@ def solver_module() -> Any:
 
 
 def smt2(properties: Properties, forced: Mapping[str, str] | None = None) -> str:
-    """The property set as SMT-LIB; ``forced``: signals
-    inside the block that are tied to another or to a constant, as Yosys writes them."""
+    """The property set as SMT-LIB; ``forced``: signals inside the block that are tied to another or to a
+    constant, as Yosys writes them, each by the name that its driver has. Raises `Undecided`."""
     top = rtlil.convert(properties, name="top", ports=_ports(properties), emit_src=False)
     script = ["read_rtlil top.il", "hierarchy -check -top top", "proc"]
     for path, value in (forced or {}).items():
         module, _, name = f"top.dut.{path}".rpartition(".")
-        script += [f"select -module {module}", f"connect -set {name} {value}", "select -clear"]
-    script += ["flatten", "memory_map"]
+        # Uncleaned, `connect -set` cuts a signal's other names too, those that `proc` reads it by among them.
+        script += [f"select -module {module}", "opt_clean -purge", f"connect -set {name} {value}"]
+        script.append("select -clear")
+    # Nothing is free but the harness's inputs: a fault that is another one than it says is no fault.
+    script += ["flatten", "check -assert", "memory_map"]
     for path, signal in properties.peeks.items():
         script += [f"connect -set {signal.name} dut.{path}", f"delete -input w:{signal.name}"]
     script += ["chformal -lower", "async2sync", "opt_clean", "dffunmap"]
@@ -69,14 +72,17 @@ def smt2(properties: Properties, forced: Mapping[str, str] | None = None) -> str
     with Scratch("formal") as folder:
         (folder / "top.il").write_text(top)
         (folder / "run.ys").write_text("\n".join(script) + "\n")
-        done = subprocess.run(
-            [yosys(), "-q", "run.ys"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=YOSYS_DEADLINE_S,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [yosys(), "-q", "run.ys"],
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                timeout=YOSYS_DEADLINE_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise Undecided from None
         if done.returncode:
             raise ContractError(f"yosys failed: {(done.stdout + done.stderr).strip().splitlines()[-1]}")
         return Path(folder / "model.smt2").read_text()
@@ -168,7 +174,10 @@ def prove(
 ) -> Outcome:
     """Look at ``depth`` cycles from the start and, with ``induction``, at ``depth`` cycles from any state."""
     begin = time.monotonic()
-    model = smt2(properties, forced)
+    try:
+        model = smt2(properties, forced)
+    except Undecided:
+        return Outcome("undecided", 0, 0, time.monotonic() - begin)
     demands = sum(name.startswith(DEMAND) for name, _ in _WIRE.findall(model))
 
     def outcome(kind: str, at: int, trace: list[dict[str, int]] | None = None, step: str = "") -> Outcome:

@@ -68,7 +68,7 @@ class LoaderProperties(Properties):
         self.assume(~loader.release | (loaded != 0))
         self.demand("no more blocks than halves", held <= MACHINE.halves)
         self.demand("no token without a block", ~loader.loaded | (loaded < held))
-        self.demand("no word without a block", ~loader.write_en | (loaded < held))
+        self.demand("no word without a block", ~loader.write.en | (loaded < held))
         self.reach("a block is loaded", loaded != 0)
         self.reach("both halves are held", held == MACHINE.halves)
 
