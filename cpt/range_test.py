@@ -28,6 +28,7 @@ FIELDS = (
     "model",
     "width",
     "batch_size",
+    "micro_batch",
     "quantiser",
     "optimiser",
     "lr",

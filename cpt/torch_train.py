@@ -17,7 +17,7 @@ from cpt.data import DIGITS, load_dataset
 from cpt.hw.contract import ContractError
 from cpt.model.units import change, gbitops, metric, precision
 from cpt.options import AUTO, TRAINING
-from cpt.progress import Progress
+from cpt.progress import Progress, note
 from cpt.public_flags import settle
 from cpt.run_folder import STATIC
 from cpt.table import align, paragraph
@@ -100,12 +100,15 @@ def _train(arguments: argparse.Namespace, processes: Processes) -> dict[str, Any
 def _train_in(
     folder: Path, arguments: argparse.Namespace, config: TorchConfig, processes: Processes
 ) -> dict[str, Any]:
+    from cpt.model.micro_batch import caution
     from cpt.model.run import SUMMARY, write_json
 
     tested: dict[str, Any] = {}
     try:
         task = _task(arguments, config)
         if processes.leads:
+            if text := caution(config.micro_batch):
+                note(arguments, f"cpt train: {text}")
             print(f"data: {task.name}, {task.split()}")
         if arguments.fw and arguments.fw[0] == AUTO:
             config, tested = _with_lower_bound(

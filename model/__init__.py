@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cpt.model.config import QuantConfig
     from cpt.model.layer_summary import summary
     from cpt.model.ldp import LearnedPrecision
+    from cpt.model.micro_batch import MicroBatches
     from cpt.model.pfq import ProgressiveFractional
     from cpt.model.quantize import (
         calibration,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CyclicPrecision",
     "LearnedPrecision",
+    "MicroBatches",
     "PrecisionScheduler",
     "ProgressiveFractional",
     "ProgressivePrecision",
@@ -56,7 +58,7 @@ __all__ = [
     "set_precision",
     "summary",
 ]
-_HOMES = ("config", "quantize", "layer_summary", "schedulers", "ldp", "pfq", "range_test")
+_HOMES = ("config", "quantize", "micro_batch", "layer_summary", "schedulers", "ldp", "pfq", "range_test")
 """Modules that define these names; each is looked at in turn when a name is first asked for."""
 
 

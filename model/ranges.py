@@ -11,6 +11,11 @@ MOMENTUM = 0.9
 _ZERO = np.float32(0)
 
 
+def share_of_part(kept: float, count: int) -> float:
+    """What an average takes of each of ``count`` parts that together leave ``kept`` of it: a float32."""
+    return float(np.float32(1 - kept ** (1 / count)))
+
+
 @dataclass
 class RunningRange:
     """Exponential average of (lo, hi) that starts without bias, in float32.

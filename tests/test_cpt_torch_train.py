@@ -75,6 +75,17 @@ def test_comparison_with_static_prints_a_table(tmp_path, capsys):
     assert summary["static"] == json.loads((tmp_path / NAME / "static" / SUMMARY).read_text())
 
 
+def test_micro_batches_are_recorded_and_small_ones_warned_about(tmp_path, capsys):
+    assert train("--micro-batch", "8", "--json", out=tmp_path) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["config"]["micro_batch"] == 8
+    assert "micro-batch" not in captured.err
+    assert train("--micro-batch", "4", "--run-name", "four", out=tmp_path) == 0
+    assert "cpt train: micro-batch is 4: batch norm and ranges of fewer than" in capsys.readouterr().err
+    assert train("--resume", "--micro-batch", "4", "--run-name", NAME, out=tmp_path) == 2
+    assert "micro_batch 8, here 4" in capsys.readouterr().err
+
+
 def test_resume_ends_with_the_same_summary(tmp_path, capsys):
     assert train("--json", "--save-every", "1", out=tmp_path) == 0
     assert train("--json", "--resume", out=tmp_path) == 0
@@ -269,6 +280,8 @@ WRONG = [
     (["--num_grad_bits", "8", "--num_bits", "0"], "num_grad_bits is 8 with num_bits 0"),
     (["--cmd", "test"], "cmd is 'test'; allowed: train"),
     (["--arch", "vgg"], "arch is 'vgg'; allowed: cifar10_resnet_N"),
+    (["--micro-batch", "12"], "micro-batch is 12; allowed: a divisor of the batch of 16"),
+    (["--micro-batch", "8", "--device", "fast"], "--micro-batch is given for device 'fast'; allowed: cpu"),
     (["--batch-size", "5000"], "batch-size is 5000; allowed: 1..1438"),
     (["--steps", "0", "--swa_start", "4"], "swa_start is 4.0 steps; allowed: together with --iters"),
     (["--ldp-alpha", "-1"], "ldp-alpha is -1.0; allowed: a number of at least 0"),

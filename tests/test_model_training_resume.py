@@ -28,6 +28,8 @@ CASES = {
     "adam, shared weights": (LANGUAGE, language),
     "carried state, dropout": (LSTM, lambda: language(carries=True)),
     "pictures": (PICTURES, pictures),
+    "micro-batches": (replace(SMALL, micro_batch=4), lambda: images(pad=1, flip=True)),
+    "micro-batches, carried state": (replace(LSTM, micro_batch=2), lambda: language(carries=True)),
 }
 
 

@@ -259,7 +259,8 @@ def test_compiled_steps_train_like_plain_ones(monkeypatch):
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
 
     def losses(compiled):
-        trainer = TorchTrainer(replace(LANGUAGE, steps=3), language(), compiled=compiled)
+        config = replace(LANGUAGE, steps=3, micro_batch=4)
+        trainer = TorchTrainer(config, language(), compiled=compiled)
         assert (trainer.network is not trainer.model) == compiled
         found = []
         trainer.train_epoch(lambda report: found.append(report.loss))

@@ -23,6 +23,11 @@ FULL = {
     "images": (replace(SMALL, method="fp32", steps=STEPS), lambda: images(pad=1, flip=True)),
     "transformer": (replace(LANGUAGE, method="fp32", steps=STEPS), language),
     "lstm": (replace(LSTM, method="fp32", dropout=0.0, steps=STEPS), lambda: language(carries=True)),
+    "micro-batches": (replace(SMALL, method="fp32", steps=STEPS, micro_batch=4), images),
+    "lstm, micro-batches": (
+        replace(LSTM, method="fp32", dropout=0.0, steps=STEPS, micro_batch=4),
+        lambda: language(carries=True),
+    ),
 }
 LOW = replace(SMALL, method="static", fw=(3, 3), bw=(2, 2), steps=2)
 """So few bits that ranges and noise of half a batch would show in the loss at once."""
@@ -35,6 +40,7 @@ QUANTISED = {
     "dorefa": (replace(LOW, quantiser="dorefa"), images),
     "wageubn": (replace(LOW, quantiser="wageubn"), images),
     "ldp": (replace(LOW, method="ldp", fw=(3, 5)), images),
+    "sbm, micro-batches": (replace(LOW, micro_batch=4), images),
     "lstm": (LOW_LSTM, lambda: language(carries=True)),
     "lstm-dorefa": (replace(LOW_LSTM, quantiser="dorefa"), lambda: language(carries=True)),
 }

@@ -19,7 +19,7 @@ from cpt.model.functional import Range, noise_key
 from cpt.model.layers.adopt import Layer, adopt
 from cpt.model.noise import GOLDEN, mix
 from cpt.model.quantisers import make_quantiser
-from cpt.model.ranges import MOMENTUM
+from cpt.model.ranges import MOMENTUM, share_of_part
 from cpt.model.schedule import FULL_PRECISION, check_bits
 
 _HALF = (torch.float16, torch.bfloat16)
@@ -62,6 +62,8 @@ class LayerPrecision(nn.Module):
         self._full_fw = self._full_bw = True
         self.calibrating = False
         """In evaluation too, ranges are those of the batch and move the running average."""
+        self.micro_batches = 1
+        """Forwards of a training step, each with a range of its own (`cpt.model.micro_batch`)."""
         self.has_run = False
         """Whether the layer has seen an input."""
         self._calls = self._again = 0
@@ -199,11 +201,16 @@ class LayerPrecision(nn.Module):
                     f"input of layer {self.name} ranges from {found.lo.item()} to {found.hi.item()}; "
                     "allowed: finite numbers"
                 )
-            self.range.mul_(MOMENTUM).add_(new * (1 - MOMENTUM))
+            self.range.copy_(self._moved(new))
         else:
             # Elsewhere nobody waits for the values: the output is then not finite either, and tells.
-            moved = self.range * MOMENTUM + new * (1 - MOMENTUM)
-            self.range.copy_(torch.where(new.isfinite().all(), moved, self.range))
+            self.range.copy_(torch.where(new.isfinite().all(), self._moved(new), self.range))
+
+    def _moved(self, new: Tensor) -> Tensor:
+        """The running average after ``new``."""
+        if self.micro_batches == 1:
+            return self.range * MOMENTUM + new * (1 - MOMENTUM)
+        return self.range + (new - self.range) * share_of_part(MOMENTUM, self.micro_batches)
 
     def _write(self, fw: int | None, bw: int | None) -> None:
         if fw is not None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cpt.model.config import DX_WEIGHTS, QuantConfig
+from cpt.model.micro_batch import micro_batches
 from cpt.model.pfq import BW_STAGES, FW_STAGES
 from cpt.model.run_config import RunConfig
 from cpt.model.schedule import SHAPES
@@ -58,6 +59,8 @@ class TorchConfig(RunConfig):
     """If above 0: length of the run in steps instead of epochs; the precision then moves per step."""
     batch_size: int = 32
     """Samples per step, over all processes."""
+    micro_batch: int = 0
+    """Samples of each micro-batch, over all processes; 0: the step's batch as one."""
     optimiser: str = "sgd"
     lr: float = 0.1
     lr_schedule: str = "cosine"
@@ -102,6 +105,8 @@ class TorchConfig(RunConfig):
         if self.quantiser == "wageubn" and self.optimiser != "sgd":
             raise ValueError(f"optimiser is {self.optimiser!r}; allowed with wageubn: sgd")
         self.quantisation()
+        self._at_least(0, "micro_batch")
+        micro_batches(self.batch_size, self.micro_batch)
         LearningRate(self.lr_schedule, self.lr, 1)
 
     def quantisation(self) -> QuantConfig:
@@ -113,6 +118,11 @@ class TorchConfig(RunConfig):
             seed=self.seed,
             dx_weights=self.dx_weights,
         )
+
+    @property
+    def micro_batches(self) -> int:
+        """Micro-batches of a step."""
+        return micro_batches(self.batch_size, self.micro_batch)
 
     @property
     def evaluation_bits(self) -> int | None:

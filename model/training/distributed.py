@@ -41,10 +41,10 @@ class Processes:
         share = len(index) // self.world
         return index[self.rank * share : (self.rank + 1) * share]
 
-    def check_batch(self, batch: int) -> None:
+    def check_batch(self, batch: int, name: str = "batch-size") -> None:
         """Raise `ValueError` if a batch cannot be divided among the processes."""
         if batch % self.world:
-            raise ValueError(f"batch-size is {batch}; allowed: a multiple of the {self.world} processes")
+            raise ValueError(f"{name} is {batch}; allowed: a multiple of the {self.world} processes")
 
     def sum_(self, x: Tensor) -> Tensor:
         """``x`` summed over all processes, in place."""

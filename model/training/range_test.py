@@ -62,6 +62,6 @@ def _batches(trainer: TorchTrainer) -> Iterator[tuple[Tensor, Tensor]]:
     for epoch in range(2**31):
         trainer.carried = None
         for index in task.epoch_order(config.batch_size, config.seed, epoch):
-            arrays = task.train_batch(trainer.processes.part(index), config.seed, epoch)
+            arrays = task.train_batch(trainer.own_part(index), config.seed, epoch)
             inputs, targets = (torch.from_numpy(np.ascontiguousarray(array)) for array in arrays)
             yield inputs, targets

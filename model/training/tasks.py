@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +23,32 @@ class Outcome:
     """Sums over a batch, on the device: ``loss``, ``count`` and what `Task.metrics` needs beside them."""
 
     sums: dict[str, Tensor]
-    carried: Any = None
-    """State for the next batch, without gradients (language models that read on)."""
+    carried: tuple[Tensor, ...] | None = None
+    """State for the next batch (layers, batch, width), without gradients (language models that read on)."""
+
+    def detached(self) -> Outcome:
+        """The same without its graph."""
+        return Outcome({name: value.detach() for name, value in self.sums.items()}, self.carried)
+
+
+def joined(parts: Sequence[Outcome]) -> Outcome:
+    """One outcome of a batch's parts, their sums added in order."""
+    first, *rest = parts
+    sums = dict(first.sums)
+    for part in rest:
+        sums = {name: value + part.sums[name] for name, value in sums.items()}
+    if first.carried is None or not rest:
+        return Outcome(sums, first.carried)
+    states = zip(*(part.carried or () for part in parts), strict=True)
+    return Outcome(sums, tuple(torch.cat(state, 1) for state in states))
+
+
+def parts_of(
+    inputs: Tensor, targets: Tensor, carried: tuple[Tensor, ...] | None, count: int
+) -> Iterator[tuple[Tensor, Tensor, tuple[Tensor, ...] | None]]:
+    """Inputs, targets and state of each of ``count`` equal parts of a batch, in order."""
+    for number, (x, y) in enumerate(zip(inputs.chunk(count), targets.chunk(count), strict=True)):
+        yield x, y, carried and tuple(state.chunk(count, 1)[number] for state in carried)
 
 
 class Task(ABC):

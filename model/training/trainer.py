@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from cpt.model.data.order import DROPOUT_STREAM
 from cpt.model.guard import check_step
 from cpt.model.layers import NonFiniteInput
+from cpt.model.micro_batch import set_micro_batches
 from cpt.model.noise import noise_key
 from cpt.model.optimiser import FixedPointSGD
 from cpt.model.quantize import precision, quantize_
@@ -27,7 +29,7 @@ from cpt.model.training.learning_rate import LearningRate
 from cpt.model.training.methods import make_method
 from cpt.model.training.networks import build_network
 from cpt.model.training.prefetch import prefetched
-from cpt.model.training.tasks import Outcome, Task
+from cpt.model.training.tasks import Outcome, Task, joined, parts_of
 from cpt.model.training.work import WorkCounter
 
 RECALIBRATION_STEPS = 100
@@ -70,6 +72,7 @@ class TorchTrainer:
         self.config, self.task, self.workers = config, task, workers
         self.processes = processes or Processes(torch.device("cpu"))
         self.processes.check_batch(config.batch_size)
+        self.processes.check_batch(config.micro_batch, "micro-batch")
         if compiled and self.processes.world > 1:
             raise ValueError(f"compile is given with {self.processes.world} processes; allowed: 1 process")
         self.steps_per_epoch = task.steps_per_epoch(config.batch_size)
@@ -93,6 +96,7 @@ class TorchTrainer:
         model = quantize_(build_network(config, task), config.quantisation())
         self.work = WorkCounter(model, task.example())
         self.processes.share(model)
+        set_micro_batches(model, config.micro_batches)
         self.model = model.to(self.processes.device)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network: nn.Module = torch.compile(self.model) if compiled else self.model  # type: ignore[assignment]
@@ -123,7 +127,7 @@ class TorchTrainer:
         """Train what is left of the current epoch, or of the run; the epoch's means."""
         epoch, first = self.epoch, self.step % self.steps_per_epoch
         order = self.task.epoch_order(self.config.batch_size, self.config.seed, epoch)
-        parts = [self.processes.part(index) for index in order[first:]][: self.total_steps - self.step]
+        parts = [self.own_part(index) for index in order[first:]][: self.total_steps - self.step]
 
         def load(index: np.ndarray) -> tuple[Tensor, Tensor]:
             return _tensors(self.task.train_batch(index, self.config.seed, epoch))
@@ -132,32 +136,42 @@ class TorchTrainer:
             on_step(self.train_step(inputs, targets))
         return self._end_epoch()
 
+    def own_part(self, index: np.ndarray) -> np.ndarray:
+        """This process's part of a batch: its parts of the micro-batches, in order."""
+        parts = np.split(index, self.config.micro_batches)
+        return np.concatenate([self.processes.part(part) for part in parts])
+
     def train_step(self, inputs: Tensor, targets: Tensor) -> StepReport:
         """Forward, backward and update for this process's part of a batch, at the precision in force.
 
+        Gradients of the micro-batches add up in order, each of its share of the batch's mean loss.
         Raises `TrainingDiverged` before anything is updated if the loss or a gradient is not finite.
         """
         config, processes, epoch = self.config, self.processes, self.epoch
         inputs, targets = inputs.to(processes.device), targets.to(processes.device)
         bits = self.method.bits()
-        try:
-            outcome = self._forward(self.network, inputs, targets)
-        except NonFiniteInput:  # before there is a loss; the guard names the layer that it comes from
-            check_step(
-                self.model, self.step, math.nan, 0.0, lambda: self._forward(self.model, inputs, targets)
-            )
-            raise
-        count = outcome.sums["count"] * processes.world
+        check = partial(
+            check_step, self.model, self.step, forward=lambda: [*self._forwards(self.model, inputs, targets)]
+        )
         self.optimiser.zero_grad()
-        (outcome.sums["loss"] / count).backward()
+        outcomes = []
+        try:
+            for outcome in self._forwards(self.network, inputs, targets):
+                count = outcome.sums["count"] * (processes.world * config.micro_batches)
+                (outcome.sums["loss"] / count).backward()
+                outcomes.append(outcome.detached())
+        except NonFiniteInput:  # before there is a loss; the guard names the layer that it comes from
+            check(math.nan, 0.0)
+            raise
         processes.sum_gradients(list(self.model.parameters()))
-        sums = processes.sum_(torch.stack([value.detach().double() for value in outcome.sums.values()]))
+        whole = joined(outcomes)
+        sums = processes.sum_(torch.stack([value.double() for value in whole.sums.values()]))
         norm = nn.utils.get_total_norm([p.grad for p in self.weights if p.grad is not None])
         *values, size = torch.cat((sums, norm.double()[None])).tolist()
-        found = dict(zip(outcome.sums, values, strict=True))
+        found = dict(zip(whole.sums, values, strict=True))
         loss = found["loss"] / found["count"]
-        check_step(self.model, self.step, loss, size, lambda: self._forward(self.model, inputs, targets))
-        self.carried = outcome.carried
+        check(loss, size)
+        self.carried = whole.carried
         self.method.after_backward()
         if config.clip:
             nn.utils.clip_grads_with_norm_(self.weights, config.clip, norm)
@@ -238,14 +252,16 @@ class TorchTrainer:
         self.work.done = int(counters["work"])
         self.sums = Counter(counters["sums"])
 
-    def _forward(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> Outcome:
-        """The training forward pass; dropout is a function of seed, step and process."""
-        seed = noise_key(self.config.seed, self.step, DROPOUT_STREAM) + self.processes.rank
-        torch.manual_seed(seed)
+    def _forwards(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> Iterator[Outcome]:
+        """The training forward pass of every micro-batch; dropout follows seed, micro-batch and process."""
+        count, amp = self.config.micro_batches, self.config.amp == "bf16"
         self.model.train()
-        amp = self.config.amp == "bf16"
-        with torch.autocast(self.processes.device.type, torch.bfloat16, enabled=amp):
-            return self.task.outcome(model, inputs, targets, self.carried)
+        for number, (x, y, carried) in enumerate(parts_of(inputs, targets, self.carried, count)):
+            seed = noise_key(self.config.seed, self.step * count + number, DROPOUT_STREAM)
+            torch.manual_seed(seed + self.processes.rank)
+            with torch.autocast(self.processes.device.type, torch.bfloat16, enabled=amp):
+                outcome = self.task.outcome(model, x, y, carried)
+            yield outcome
 
     def _end_epoch(self) -> dict[str, float]:
         sums = self.sums
@@ -259,12 +275,13 @@ class TorchTrainer:
 
     def _recalibrate(self) -> None:
         order = self.task.epoch_order(self.config.batch_size, self.config.seed, self.epoch)
+        count, device = self.config.micro_batches, self.processes.device
         carried = None
         for number in range(RECALIBRATION_STEPS):
-            part = self.processes.part(order[number % len(order)])
+            part = self.own_part(order[number % len(order)])
             inputs, targets = _tensors(self.task.train_batch(part, self.config.seed, self.epoch))
-            device = self.processes.device
-            carried = self.task.outcome(self.model, inputs.to(device), targets.to(device), carried).carried
+            parts = parts_of(inputs.to(device), targets.to(device), carried, count)
+            carried = joined([self.task.outcome(self.model, *part) for part in parts]).carried
 
     def _own_state(self, array: np.ndarray) -> Tensor:
         """This process's part of a carried state (layers, batch, width)."""
