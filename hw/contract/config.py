@@ -86,6 +86,11 @@ class ArrayConfig:
         """Binary multiply-accumulates per cycle."""
         return self.rows * self.word_bits * self.cols
 
+    @property
+    def group_channels(self) -> int:
+        """Channels that lie side by side: a word is nine taps of so many."""
+        return self.word_bits // TAPS
+
     def lanes(self, operand: str) -> int:
         """Rows (``operand="a"``) or columns (``"b"``) of the array."""
         return {"a": self.rows, "b": self.cols}[operand]
@@ -100,7 +105,7 @@ class ArrayConfig:
 
     def tap_word(self, taps: int) -> int:
         """The word with each bit of ``taps`` spread over a ninth: bit ``t`` over ``[t*g, (t+1)*g)``."""
-        part = self.word_bits // TAPS
+        part = self.group_channels
         return sum(((1 << part) - 1) << tap * part for tap in range(TAPS) if taps >> tap & 1)
 
     def as_dict(self) -> dict[str, int | float | str]:

@@ -13,10 +13,10 @@ from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
-from cpt.hw.contract import config, isa, layout, machine, order, regs
+from cpt.hw.contract import config, isa, layout, machine, order, regs, tiles
 from cpt.hw.contract.config import ALL_TAPS, MAX_BITS, ArrayConfig, ContractError, require
 
-HASHED: tuple[ModuleType, ...] = (config, isa, layout, machine, order, regs)
+HASHED: tuple[ModuleType, ...] = (config, isa, layout, machine, order, regs, tiles)
 """Modules whose public names are hashed."""
 NOT_HASHED: dict[str, str] = {
     "ContractError": "what wrong values raise in software",
@@ -66,6 +66,17 @@ _RESULTS = [
     for shape in _SHAPES
     for m, n, k, bits in ((1, 1, 1, 1), (33, 65, 300, 8), (64, 32, 1152, MAX_BITS))
 ]
+_PICTURES = [
+    tiles.Picture(config.PRESETS[name], *size)
+    for name, *size in (
+        ("tiny", 8, 8),
+        ("tiny", 5, 21),
+        ("middle", 9, 12),
+        ("zc706", 32, 32),
+        ("zc706", 7, 70),
+        ("zc706", 9, 9),
+    )
+]
 _SAMPLES: dict[str, list[Any]] = {
     "ArrayConfig": [
         [
@@ -94,6 +105,22 @@ _SAMPLES: dict[str, list[Any]] = {
     "bubbles": [order.bubbles(*bits) for bits in _SIGNED],
     "tile_cycles": [order.tile_cycles(*bits, 5) for bits in _SIGNED],
     "tile_steps": [list(order.tile_steps(*bits, 3)) for bits in _SIGNED],
+    "step_bits": [tiles.step_bits(shape) for shape in _SHAPES],
+    "Picture": [[item, item.place(4, 6), item.place(item.height - 1, item.width - 1)] for item in _PICTURES],
+    "CodesLayout": [
+        [item, item.place(3, 11, 4, 6, 1)]
+        for item in (tiles.CodesLayout(_PICTURES[1], 13, 5), tiles.CodesLayout(_PICTURES[3], 16))
+    ],
+    "WindowLayout": [
+        [item, item.slot_words(3)]
+        for picture in _PICTURES
+        for item in (tiles.WindowLayout(picture, 70, *shape) for shape in ((3, 1), (3, 2), (1, 1), (1, 2)))
+    ],
+    "PixelLayout": [
+        [item, item.slot_words(3)]
+        for picture, *shape in ((_PICTURES[0], 1, 3), (_PICTURES[3], 1, 12), (_PICTURES[5], 2, 5))
+        for item in [tiles.PixelLayout(picture, *shape)]
+    ],
     "slot_offset": [regs.slot_offset(index) for index in (0, 1, 100)],
 }
 """What every function and layout gives, by name."""

@@ -1,0 +1,228 @@
+"""How images lie in memory for the machine that does whole steps: tiles of pixels, groups, planes.
+
+``g`` channels lie side by side, a group (`ArrayConfig.group_channels`), and a tile is as many pixels as the
+array has columns: rows of ``pitch`` pixels. Codes lie as ``[image][tile][group][plane][pixel of the
+tile][channel of the group]``, a bit each, bit 0 of a byte first. An image wider than a tile lies in strips: a
+row is several tiles.
+"""
+
+from dataclasses import dataclass
+
+from cpt.hw.contract.config import BEAT_BYTES, MAX_BITS, TAPS, ArrayConfig, require
+
+FILL_PIXELS = 8
+"""Neighbouring pixels of a group and plane that the window fetch takes in a cycle: a step."""
+STREAM_BYTES = 2 * BEAT_BYTES
+"""Bytes in address order that both read ports together bring in a cycle; groups begin at multiples of it."""
+PIECES = 8
+"""Parts of a word that hold pixels where K runs along pixels; the ninth is zero."""
+COPIES = 3
+"""Copies of every row where K runs along pixels: shifted by -1, 0 and 1 pixels."""
+
+
+def step_bits(config: ArrayConfig) -> int:
+    """Bits of a step."""
+    return FILL_PIXELS * config.group_channels
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Where the pixels of an image of ``height`` x ``width`` lie among tiles."""
+
+    config: ArrayConfig
+    height: int
+    width: int
+
+    def __post_init__(self) -> None:
+        shape, group = (self.config.rows, self.config.cols), self.config.group_channels
+        require(
+            shape == (group, 2 * group) and group & (group - 1) == 0,
+            f"rows and cols are {shape}; allowed with groups of {group}: a power of two and twice it",
+        )
+        for name in ("height", "width"):
+            value = getattr(self, name)
+            require(value >= 1, f"{name} is {value}; allowed: at least 1")
+
+    @property
+    def pitch(self) -> int:
+        """Pixels from one row of a tile to the next: a power of two."""
+        return max(FILL_PIXELS, min(self.config.cols, 1 << (self.width - 1).bit_length()))
+
+    @property
+    def tile_rows(self) -> int:
+        """Rows of pixels in a tile."""
+        return self.config.cols // self.pitch
+
+    @property
+    def strips(self) -> int:
+        """Tiles side by side."""
+        return -(-self.width // self.pitch)
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of an image: left to right, then down."""
+        return -(-self.height // self.tile_rows) * self.strips
+
+    def place(self, y: int, x: int) -> tuple[int, int]:
+        """Tile, and pixel of the tile, at row ``y`` and column ``x``."""
+        down, row = divmod(y, self.tile_rows)
+        strip, column = divmod(x, self.pitch)
+        return down * self.strips + strip, row * self.pitch + column
+
+
+@dataclass(frozen=True)
+class CodesLayout:
+    """Where the codes of a tensor of ``channels`` lie, relative to its base address."""
+
+    picture: Picture
+    channels: int
+    max_bits: int = MAX_BITS
+    """Planes that space is kept for."""
+
+    def __post_init__(self) -> None:
+        require(self.channels >= 1, f"channels are {self.channels}; allowed: at least 1")
+        require(1 <= self.max_bits <= MAX_BITS, f"max_bits is {self.max_bits}; allowed: 1..{MAX_BITS}")
+
+    @property
+    def groups(self) -> int:
+        """Groups of channels; channels that the last one lacks hold code 0."""
+        return -(-self.channels // self.picture.config.group_channels)
+
+    @property
+    def plane_bytes(self) -> int:
+        """Bytes of a plane of a tile and group; planes touch each other."""
+        return self.picture.config.cols * self.picture.config.group_channels // 8
+
+    @property
+    def group_stride(self) -> int:
+        """Bytes from one group of a tile to the next."""
+        return -(-self.max_bits * self.plane_bytes // STREAM_BYTES) * STREAM_BYTES
+
+    @property
+    def tile_stride(self) -> int:
+        """Bytes from one tile to the next."""
+        return self.groups * self.group_stride
+
+    @property
+    def image_stride(self) -> int:
+        """Bytes from one image to the next."""
+        return self.picture.tiles * self.tile_stride
+
+    def place(self, image: int, channel: int, y: int, x: int, plane: int) -> tuple[int, int]:
+        """Byte, and bit within it, of bit ``plane`` of a code."""
+        tile, pixel = self.picture.place(y, x)
+        group, lane = divmod(channel, self.picture.config.group_channels)
+        byte, bit = divmod(pixel * self.picture.config.group_channels + lane, 8)
+        start = image * self.image_stride + tile * self.tile_stride + group * self.group_stride
+        return start + plane * self.plane_bytes + byte, bit
+
+
+@dataclass(frozen=True)
+class WindowLayout:
+    """What the window memories hold of a tensor: a slot of words for every tile of outputs.
+
+    Word ``plane * ksteps + k`` of a slot. With ``kernel`` 3, K step ``k`` is a group of channels and part
+    ``3 * (dy + 1) + dx + 1`` of a word its pixels ``(stride*y + dy, stride*x + dx)``, zero outside; with 1 it
+    is nine groups at ``(stride*y, stride*x)``, part by part, and groups that do not exist are zero.
+    """
+
+    source: Picture
+    channels: int
+    kernel: int
+    stride: int
+
+    def __post_init__(self) -> None:
+        require(self.kernel in (1, 3), f"kernel is {self.kernel}; allowed: 1, 3")
+        require(self.stride in (1, 2), f"stride is {self.stride}; allowed: 1, 2")
+
+    @property
+    def output(self) -> Picture:
+        """The picture whose pixels the columns are."""
+        sizes = (self.source.height, self.source.width)
+        return Picture(self.source.config, *(-(-size // self.stride) for size in sizes))
+
+    @property
+    def groups(self) -> int:
+        """Groups of channels."""
+        return -(-self.channels // self.source.config.group_channels)
+
+    @property
+    def ksteps(self) -> int:
+        """Words along K."""
+        return self.groups if self.kernel == 3 else -(-self.groups // TAPS)
+
+    def slot_words(self, bits: int) -> int:
+        """Words of a slot at ``bits`` planes."""
+        return bits * self.ksteps
+
+    @property
+    def fewest_slots(self) -> int:
+        """Slots without which nothing gets done: the tiles that one tile of the source is part of, at once.
+
+        More keep the array busy while they fill.
+        """
+        strips = self.output.strips
+        if self.kernel == 1:
+            return 1
+        beside = 0 if strips == 1 else 3 - self.stride
+        return (3 - self.stride) * strips + 1 + beside
+
+    @property
+    def zero_row_below(self) -> bool:
+        """Whether the last outputs need a row below the image that no tile of it has."""
+        rows, height = self.source.tile_rows, self.source.height
+        return (
+            self.kernel == 3 and height % rows == 0 and self.stride * (self.output.height - 1) + 1 == height
+        )
+
+
+@dataclass(frozen=True)
+class PixelLayout:
+    """What the window memories hold of a tensor where K runs along pixels (dW): slots for sets of images.
+
+    A word is one row of ``images`` images, one channel: their pixels side by side in `PIECES` ninths of it.
+    A slot serves ``rows`` rows of the output: word ``(plane * COPIES + dx + 1) * slot_rows + row`` holds the
+    pixels ``stride*x + dx`` of row ``stride * rows * chunk - 1 + row`` of the source, zero outside.
+    Column ``c`` of the array is channel ``c mod g`` of the group in half ``c div g``.
+    """
+
+    source: Picture
+    stride: int
+    rows: int
+
+    def __post_init__(self) -> None:
+        require(self.stride in (1, 2), f"stride is {self.stride}; allowed: 1, 2")
+        require(
+            self.source.strips == 1,
+            f"width is {self.source.width}; allowed along K: at most {self.source.config.cols}",
+        )
+        height = self.output.height
+        require(
+            self.rows == height or (1 <= self.rows < height and self.source.tile_rows == 1),
+            f"rows are {self.rows}; allowed: {height}, or fewer where a tile is one row",
+        )
+
+    @property
+    def output(self) -> Picture:
+        """The picture whose pixels lie along K."""
+        sizes = (self.source.height, self.source.width)
+        return Picture(self.source.config, *(-(-size // self.stride) for size in sizes))
+
+    @property
+    def images(self) -> int:
+        """Images in a word: a set."""
+        return PIECES * self.source.config.group_channels // self.output.pitch
+
+    @property
+    def chunks(self) -> int:
+        """Slots that a set of images takes."""
+        return -(-self.output.height // self.rows)
+
+    @property
+    def slot_rows(self) -> int:
+        """Rows of the source in a slot."""
+        return self.stride * (self.rows - 1) + COPIES
+
+    def slot_words(self, bits: int) -> int:
+        """Words of a slot at ``bits`` planes."""
+        return bits * COPIES * self.slot_rows
