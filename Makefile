@@ -58,7 +58,7 @@ results: .venv/installed ## every method on the bundled data: docs/results.md (h
 compare: .venv/installed ## a training step's cycles, RTL beside fast model (minutes)
 	$(BIN)/cpt compare $(ARGS)
 
-rtl: .venv/installed ## the accelerator's Verilog, in build/verilog/ (seconds)
+rtl: .venv/installed ## the accelerator's Verilog, in build/verilog/ (2 min)
 	$(BIN)/python -m cpt.hw.export --preset zc706 -o build/verilog/zc706 $(ARGS)
 
 lint: .venv/installed ## ruff and mypy (1 min)

@@ -74,7 +74,7 @@ def open_accelerator(
             yield accelerator
         return
     from cpt.sim.device import open_simulated
-    from cpt.sim.verilator import BuildError
+    from cpt.sim.tool import BuildError
 
     try:
         with _OPENING:

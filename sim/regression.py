@@ -32,7 +32,7 @@ from cpt.sim.rtl import RtlBackend, RtlError
 from cpt.sim.rtl.build import build_library
 from cpt.sim.scoreboard import Mismatch, Scoreboard
 from cpt.sim.stimulus import Case, Placement, case_count, column_sums, make_case
-from cpt.sim.verilator import BuildError
+from cpt.sim.tool import BuildError
 
 DEFAULT_SEED = 1
 SAMPLE_CASES = 40

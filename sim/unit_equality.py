@@ -7,7 +7,6 @@ the unit may not use.
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,10 +14,9 @@ from cpt.host.errors import HostError
 from cpt.hw.contract import PRESETS, ContractError
 from cpt.hw.contract.machine import count_latency_cycles
 from cpt.sim.cells.models import CELLS, HERE, MODELS, PORTABLE, unit_sources
+from cpt.sim.tool import BuildError, ended, run_tool
 from cpt.sim.verilator import (
-    BuildError,
     cached_build,
-    run_tool,
     sources_key,
     verilator_environment,
     verilator_root,
@@ -27,7 +25,7 @@ from cpt.sim.verilator import (
 CONTROLS = ("clear", "double", "count", "subtract", "capture")
 DRIVER = HERE / "equality.cpp"
 PROGRAM = "equality"
-BUILD_DEADLINE_S = 900.0
+BUILD_DEADLINE_S, COMPARE_DEADLINE_S = 900.0, 3600.0
 FLAGS = ["--cc", "-O3", "-fno-dfg", "--no-timing", "-Wno-fatal", "-Wno-lint", "-Wno-style"]
 CXX_FLAGS = ["-std=c++17", "-O2", "-w"]
 
@@ -80,9 +78,11 @@ def compare(word_bits: int, cycles: int, seed: int, *, forbidden: bool = False) 
     """
     program = build(word_bits) / PROGRAM
     command = [str(program), str(cycles), str(seed), *["forbidden"] * forbidden]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=3600, check=False)
-    lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-    if done.returncode:
+    status, output = ended(command, program.parent, COMPARE_DEADLINE_S)
+    lines = [line for line in output.splitlines() if line.strip()]
+    if status is None:
+        raise BuildError(f"units of {word_bits} bits took longer than {COMPARE_DEADLINE_S:g} s")
+    if status:
         raise BuildError(f"units of {word_bits} bits, seed {seed}: {lines[0] if lines else 'no message'}")
     return lines[-1]
 

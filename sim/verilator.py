@@ -6,26 +6,20 @@ import fcntl
 import hashlib
 import os
 import shutil
-import signal
-import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib import metadata, util
 from pathlib import Path
 
-from cpt.host.errors import HostError
 from cpt.hw.contract import ArrayConfig
+from cpt.sim.tool import BuildError
 
 HARDWARE = Path(__file__).absolute().parents[1] / "hw"
 BUILD_ROOT = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cpt-fpga"
 """Everything built lands here, in the user's cache; safe to delete."""
 KEPT_BUILDS = 4
 """Builds kept per name; older ones are deleted."""
-
-
-class BuildError(HostError):
-    """A tool is missing, failed or ran past its deadline."""
 
 
 def verilator_root() -> Path:
@@ -47,33 +41,6 @@ def verilator_environment() -> dict[str, str]:
         "VERILATOR_ROOT": str(root),
         "PATH": f"{root / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}",
     }
-
-
-def run_tool(command: list[str], cwd: Path, deadline_s: float, env: Mapping[str, str] | None = None) -> None:
-    """Run one build step quietly; raises `BuildError` with its output if it fails or takes too long."""
-    try:
-        process = subprocess.Popen(
-            command,
-            cwd=cwd,
-            env=env,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    except FileNotFoundError:
-        raise BuildError(f"{command[0]} is not on PATH; it is needed to build the simulation") from None
-    try:
-        output, _ = process.communicate(timeout=deadline_s)
-    except BaseException as error:
-        os.killpg(process.pid, signal.SIGKILL)  # the tool's own children too
-        process.communicate()
-        if isinstance(error, subprocess.TimeoutExpired):
-            raise BuildError(f"{command[0]} took longer than {deadline_s:g} s") from None
-        raise
-    if process.returncode != 0:
-        tail = "\n".join(output.splitlines()[-40:])
-        raise BuildError(f"{command[0]} failed with status {process.returncode}:\n{tail}")
 
 
 def sources_key(files: Iterable[Path], *extra: object) -> str:

@@ -5,8 +5,10 @@ import time
 
 import pytest
 
+from cpt.hw.contract import ContractError
 from cpt.sim import verilator
-from cpt.sim.verilator import KEPT_BUILDS, BuildError, cached_build, run_tool, sources_key
+from cpt.sim.tool import BuildError, ended, run_tool
+from cpt.sim.verilator import KEPT_BUILDS, cached_build, sources_key
 
 
 @pytest.fixture(autouse=True)
@@ -99,3 +101,12 @@ def test_a_tool_past_its_deadline_is_stopped_with_its_children(tmp_path):
     with pytest.raises(BuildError, match=r"sh took longer than 0\.2 s"):
         run_tool(["sh", "-c", "sleep 30; true"], tmp_path, 0.2)
     assert time.monotonic() - started < 10
+
+
+def test_a_tool_that_is_too_slow_has_no_status_and_what_it_said_is_kept(tmp_path):
+    assert ended(["sh", "-c", "echo early; exec sleep 30"], tmp_path, 2) == (None, "early\n")
+
+
+def test_a_tool_may_fail_in_one_line_of_the_callers_own_error(tmp_path):
+    with pytest.raises(ContractError, match=r"^sh failed with status 1: last$"):
+        run_tool(["sh", "-c", "echo first; echo last; exit 1"], tmp_path, 10, error=ContractError, lines=1)

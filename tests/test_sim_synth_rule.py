@@ -3,12 +3,16 @@
 from itertools import pairwise
 
 import pytest
+from amaranth import Cat, Module, Signal
+from amaranth.back import verilog
 
+from cpt.hw.matrix.copies import MOST_LOADS, copies
 from cpt.sim.synth.__main__ import main
 from cpt.sim.synth.graph import flatten
+from cpt.sim.synth.kept import lost
 from cpt.sim.synth.rule import breaches
 from cpt.sim.synth.walk import Length, walk
-from cpt.sim.synth.yosys import mapped
+from cpt.sim.synth.yosys import mapped, synthesise
 
 PORTS = "input clk, input rst, input [127:0] i, output [127:0] o"
 REGISTER = "FDRE {name} (.C(clk), .CE({ce}), .R({r}), .D({d}), .Q({q}));"
@@ -73,6 +77,7 @@ CHAIN = " ".join(
 LEAF = design("leaf", register("r", "i[0]", "o[0]"))
 FIVE = design("five", f"{luts(4, 'i[0]', 'n')} {register('r', 'n', 'o[0]')}")
 THROUGH = design("through", f"{luts(1, 'i[0]', 'n')} assign o[0] = n;")
+ONE, TWO = register("a", "i[0]", "first"), register("a", "i[0]", "first") + register("b", "i[0]", "second")
 WORDS = " ".join(register(f"w{n}", f"i[{n}]", f"word[{n}]", r="rst") for n in range(16))
 
 
@@ -116,6 +121,9 @@ DESIGNS = "".join(
         ram("ram_register_behind", " ".join(register(f"r{n}", f"q[{n}]", f"o[{n}]") for n in range(16))),
         ram("ram_logic_behind", f"{luts(1, 'q[0]', 'n')} {register('r', 'n', 'o[0]')}"),
         design("array", f"wire [15:0] word; {WORDS} assign o[15:0] = word;"),
+        design("kept_twice", f"(* keep *) wire first, second; {TWO} assign o[1:0] = {{first, second}};"),
+        design("kept_merged", f"(* keep *) wire first; (* keep *) wire second; {ONE} assign second = first;"),
+        design("kept_gone", "(* keep *) wire only; assign only = i[0]; assign o[0] = only;"),
         design("data_reset", "array array (.clk(clk), .rst(rst), .i(i), .o(o));"),
     ]
 )
@@ -204,6 +212,32 @@ def test_a_block_ram_needs_its_output_register_or_flip_flops_that_become_it(netl
 
 def test_a_reset_on_a_wide_register_of_data_is_found(netlist):
     assert rules(netlist, "data_reset", as_block=False) == {"a reset on data"}
+
+
+def test_kept_registers_that_share_a_flip_flop_or_have_none_are_found(netlist):
+    kept = {"kept_twice", "kept_merged", "kept_gone"}
+    found = lost({name: module for name, module in netlist.items() if name in kept})
+    assert {(item.block, item.rule, item.start) for item in found} == {
+        ("kept_merged", "a kept register was merged", "second"),
+        ("kept_gone", "a kept register is no flip-flop", "only"),
+    }
+
+
+def test_copies_of_a_register_stay_apart_in_synthesis():
+    m = Module()
+    source, words = Signal(), Signal(2 * MOST_LOADS)
+    result = Signal(2 * MOST_LOADS, reset_less=True)
+    halves = copies(m, source, 2, "half")
+    chosen = Cat(half.replicate(MOST_LOADS) for half in halves)
+    m.d.sync += result.eq(words & chosen)
+    text = verilog.convert(m, name="spread", ports=[source, words, result], emit_src=False)
+    assert text.count('(* keep = "true" *)\n  reg half_') == len(halves), "for Vivado, which reads it"
+    found = synthesise(text, "spread").modules
+    assert list(lost({"spread": found["spread"]})) == []
+    graph = flatten(found, "spread")
+    registers = [cell for cell in graph.cells if cell.kind == "FDRE"]
+    assert len(registers) == 2 * MOST_LOADS + len(halves)
+    assert max(len(loads) for net, loads in graph.loads.items() if graph.name(net) != "clk") == MOST_LOADS
 
 
 def test_a_block_on_its_own_is_synthesised_and_keeps_the_rule(capsys):

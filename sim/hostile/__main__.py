@@ -14,7 +14,7 @@ from cpt.sim.hostile.check import ACTS, Tally, run
 from cpt.sim.rtl import RtlError
 from cpt.sim.rtl.build import build_library
 from cpt.sim.scoreboard import Mismatch
-from cpt.sim.verilator import BuildError
+from cpt.sim.tool import BuildError
 
 BATCH_RUNS = 50
 DEFAULT_COUNT, DEFAULT_SEED = 5000, 1

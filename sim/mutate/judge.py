@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import enum
-import os
-import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +12,7 @@ from cpt.hw.export.blocks import ROOMS
 from cpt.model.scratch import Scratch
 from cpt.sim.mutate.child import INVALID, KILLED, SAME, SURVIVED
 from cpt.sim.mutate.operators import Mutant, mutants
+from cpt.sim.tool import ended
 
 HARDWARE = Path(__file__).resolve().parents[2] / "hw"
 TESTS = HARDWARE.parent / "tests"
@@ -89,20 +87,6 @@ def judge(mutant: Mutant, known: str, tests: Sequence[str | Path]) -> Verdict:
 
 def _child(arguments: list[str]) -> tuple[int, str]:
     """Exit status (-1 past the deadline) and output of `cpt.sim.mutate.child`."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "cpt.sim.mutate.child", *arguments],
-        cwd=TESTS.parent,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    try:
-        output, _ = process.communicate(timeout=DEADLINE_S)
-    except BaseException as error:
-        os.killpg(process.pid, signal.SIGKILL)
-        output, _ = process.communicate()
-        if isinstance(error, subprocess.TimeoutExpired):
-            return Verdict.HANGS.value, output
-        raise
-    return process.returncode, output
+    command = [sys.executable, "-m", "cpt.sim.mutate.child", *arguments]
+    status, output = ended(command, TESTS.parent, DEADLINE_S)
+    return Verdict.HANGS.value if status is None else status, output

@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from cpt.hw.contract import ArrayConfig
+from cpt.sim.tool import run_tool
 from cpt.sim.verilator import (
     cached_build,
     exported,
-    run_tool,
     sources_key,
     verilator_environment,
     verilator_root,
@@ -44,7 +44,7 @@ CXX_FLAGS = ["-std=c++17", "-fPIC", "-fno-plt", "-fno-gnu-unique", "-w"]
 def build_library(config: ArrayConfig) -> Path:
     """Path of the shared library that simulates ``config``, built if its Verilog has changed.
 
-    Raises `cpt.sim.verilator.BuildError` with the tool's output if a step fails.
+    Raises `cpt.sim.tool.BuildError` with the tool's output if a step fails.
     """
     verilog = exported(f"verilog/{config.name}", config, _export)
     key = sources_key([*verilog, *HERE.glob("*.?pp"), Path(__file__)], CXX_FLAGS)

@@ -11,7 +11,6 @@ import json
 import re
 import shutil
 import statistics
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable
@@ -25,7 +24,8 @@ from cpt.hw.export import accelerator_verilog
 from cpt.model.scratch import Scratch
 from cpt.sim.synth.graph import without_bit
 from cpt.sim.synth.report import Report
-from cpt.sim.synth.yosys import DEADLINE_S, run
+from cpt.sim.synth.yosys import DEADLINE_S, KEEP, run
+from cpt.sim.tool import run_tool
 
 PART = ("--85k", "--package", "CABGA756", "--speed", "8", "--out-of-context")
 CLOCK_MHZ = 150
@@ -48,7 +48,12 @@ def nextpnr() -> str:
 def netlist(config: ArrayConfig) -> dict[str, Any]:
     """The whole design in ECP5 cells, flat, as Yosys's JSON."""
     verilog = accelerator_verilog(config, form="portable")
-    found = run(verilog, ["read_verilog design.v", f"synth_ecp5 -top {TOP}"], TOP, DEADLINE_S)
+    found = run(
+        verilog,
+        ["read_verilog design.v", f"hierarchy -check -top {TOP}", *KEEP, f"synth_ecp5 -top {TOP}"],
+        TOP,
+        DEADLINE_S,
+    )
     return {"creator": found.program, "modules": {TOP: found.modules[TOP]}}
 
 
@@ -81,15 +86,7 @@ def route(design: Path, seed: int, folder: Path, deadline_s: float = DEADLINE_S)
         "--log",
         f"log_{seed}.txt",
     ]
-    try:
-        done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, timeout=deadline_s, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise ContractError(f"nextpnr is not finished after {deadline_s:g} s") from None
-    if done.returncode:
-        lines = (done.stdout + done.stderr).strip().splitlines() or ["no message"]
-        raise ContractError(f"nextpnr failed with status {done.returncode}: {lines[-1]}")
+    run_tool(command, folder, deadline_s, error=ContractError, lines=1)
     found: Routed = json.loads(report.read_text(encoding="utf-8"))
     return found
 

@@ -9,6 +9,7 @@ from typing import Any
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.board import BOARDS, Board
 from cpt.sim.synth.graph import PORT, Graph, flatten
+from cpt.sim.synth.kept import lost
 from cpt.sim.synth.resources import Resources, count, resources
 from cpt.sim.synth.rule import Breach, breaches, estimate_ps, fan_out, reset_net
 from cpt.sim.synth.walk import LEFT, NET, THROUGH, Length, Macro, Ways, macro, walk
@@ -36,7 +37,7 @@ def report(config: ArrayConfig, netlist: Netlist) -> Report:
     macros = {name: macro(unit)}
     whole = flatten(modules, netlist.top, frozenset(macros))
     unit_ways, ways = walk(unit, {}), walk(whole, macros)
-    broken = [*breaches(unit_ways, {}), *breaches(ways, macros)]
+    broken = [*lost(modules), *breaches(unit_ways, {}), *breaches(ways, macros)]
     counted, board = count(netlist), board_of(config)
     total, capacity = counted.whole, board.capacity
     return {
@@ -80,7 +81,7 @@ def block_report(netlist: Netlist) -> Report:
     for cell in graph.cells:
         cell.block = netlist.top
     ways = walk(graph, {})
-    broken = breaches(ways, {})
+    broken = [*lost(netlist.modules), *breaches(ways, {})]
     found = _block(ways, netlist.top, resources(netlist.modules, netlist.top), {}, broken)
     return {"block": netlist.top, **found, "broken": [item.line() for item in broken]}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,10 +15,16 @@ from cpt.hw.contract import ContractError
 from cpt.hw.contract.ports import TOP
 from cpt.hw.matrix import unit
 from cpt.model.scratch import Scratch
+from cpt.sim.tool import run_tool
 
 DEADLINE_S = 3600.0
 UNITS = (unit.MODULE_NAME,)
 """Modules that the array instantiates once for each of its dot products."""
+KEEP = ("proc", "select -set kept a:keep w:* %i", "setattr -set keep 1 @kept %ci1:+$dff[Q] t:$dff %i")
+"""Commands that move ``keep`` from the registers of a source to their flip-flops.
+
+Yosys merges equal flip-flops whatever the attributes of the wires that they drive; Vivado reads the source's.
+"""
 _INITIAL = re.compile(r"^ *initial for .*\n", re.MULTILINE)
 """Zeroing of a memory: Yosys would hold a cell for every word of it, and memories start as zero without."""
 _INSTANCE = re.compile(r"^  \\?(\S+) +\\?\S+ +\(", re.MULTILINE)
@@ -66,7 +71,7 @@ def synthesise(verilog: str, top: str = TOP, deadline_s: float = DEADLINE_S) -> 
     source = _INITIAL.sub("", verilog)
     kept = blocks(source, top) + [name for name in UNITS if f"module {name}(" in source and name != top]
     library = [f"read_verilog -lib +/xilinx/{name}.v" for name in ("cells_sim", "cells_xtra")]
-    commands = [*library, "read_verilog design.v", f"hierarchy -check -top {top}"]
+    commands = [*library, "read_verilog design.v", f"hierarchy -check -top {top}", *KEEP]
     if kept:
         commands.append(f"setattr -mod -set keep_hierarchy 1 {' '.join(kept)}")
     commands.append(f"synth_xilinx -family xc7 -top {top} -flatten -noiopad -noclkbuf")
@@ -84,19 +89,7 @@ def run(verilog: str, commands: Iterable[str], top: str, deadline_s: float) -> N
     with Scratch("synthesis") as folder:
         (folder / "design.v").write_text(verilog)
         (folder / "run.ys").write_text("\n".join([*commands, "write_json netlist.json"]) + "\n")
-        _run([yosys(), "-q", "-l", "run.log", "run.ys"], folder, deadline_s)
+        command = [yosys(), "-q", "-l", "run.log", "run.ys"]
+        run_tool(command, folder, deadline_s, error=ContractError, lines=1)
         found = json.loads((folder / "netlist.json").read_text())
     return Netlist(top, found["modules"], " ".join(found["creator"].split()[:2]))
-
-
-def _run(command: list[str], folder: Path, deadline_s: float) -> None:
-    """Run Yosys; `ContractError` with its last line if it fails."""
-    try:
-        done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, timeout=deadline_s, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise ContractError(f"yosys is not finished after {deadline_s:g} s") from None
-    if done.returncode:
-        lines = (done.stdout + done.stderr).strip().splitlines() or ["no message"]
-        raise ContractError(f"yosys failed with status {done.returncode}: {lines[-1]}")

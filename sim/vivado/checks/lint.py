@@ -1,11 +1,11 @@
 """Verilator's lint of the exported design; every warning is an error but the ones named here."""
 
-import subprocess
 from pathlib import Path
 
 from cpt.hw.contract.ports import TOP
 from cpt.model.scratch import Scratch
 from cpt.sim.cells.models import HERE, MODELS
+from cpt.sim.tool import ended
 from cpt.sim.verilator import verilator_environment
 
 WAIVERS = (
@@ -30,14 +30,9 @@ def lint_problems(verilog: Path, top: str = TOP) -> list[str]:
         waivers = scratch / "waivers.vlt"
         waivers.write_text("\n".join(["`verilator_config", *rules, ""]))
         command = ["verilator", "--lint-only", "-Wall", "--top-module", top, str(waivers)]
-        done = subprocess.run(
-            [*command, str(verilog.resolve()), *map(str, MODELS)],
-            cwd=scratch,
-            env=verilator_environment(),
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE_S,
-            check=False,
-        )
-    lines = [line for line in done.stderr.splitlines() if line.startswith("%")]
-    return lines[:10] if done.returncode else []
+        command += [str(verilog.resolve()), *map(str, MODELS)]
+        status, output = ended(command, scratch, DEADLINE_S, verilator_environment())
+    if status is None:
+        return [f"verilator took longer than {DEADLINE_S:g} s"]
+    lines = [line for line in output.splitlines() if line.startswith("%")]
+    return lines[:10] if status else []
