@@ -170,10 +170,10 @@ class Op(enum.IntEnum):
     INT_SUBTRACT = 16
     INT_MAXIMUM = 17
     INT_MINIMUM = 18
-    INT_MULTIPLY = 19
-    SUM_MAGNITUDES = 20
-    DRAIN_SHIFT = 21
-    COPY = 22
+    SUM_MAGNITUDES = 19
+    DRAIN_SHIFT = 20
+    COPY = 21
+    JOIN = 22
 
 
 OP_DOCS: dict[Op, str] = {
@@ -189,17 +189,17 @@ OP_DOCS: dict[Op, str] = {
     Op.SCALE: "``a * 2^b``, b an integer",
     Op.EXPONENT: "``floor(log2 |a|)``, an integer; -126 of 0",
     Op.POWER: "smallest integer k with ``32752 * 2^k >= a``; -140 where a is not above 0",
-    Op.FROM_INTEGER: "``fl(a)`` of an integer a",
-    Op.TO_FIXED: "``rint(a * 2^b)`` in as many bits as the constant says",
+    Op.FROM_INTEGER: "``fl(a * b)`` of integers, exact before the one rounding",
+    Op.TO_FIXED: "``rint(a * 2^b)`` in the bits that the constant's lower 8 say; with bit 8, ``2^(b-9)`` more",
     Op.CROSS: "``fl(constant * a - b * c)`` of integers, exact before the one rounding",
     Op.INT_ADD: "a + b",
     Op.INT_SUBTRACT: "a - b",
     Op.INT_MAXIMUM: "the larger of a and b",
     Op.INT_MINIMUM: "the smaller of a and b",
-    Op.INT_MULTIPLY: "a * b, 48 bits",
     Op.SUM_MAGNITUDES: "c + |(a << f) + b|, f the fraction bits of the constant's slot",
-    Op.DRAIN_SHIFT: "smallest h with ``a <= 32767 * 2^h``, 0 .. 32",
-    Op.COPY: "a",
+    Op.DRAIN_SHIFT: "smallest h with ``a * b <= 32767 * 2^h``, 0 .. 32",
+    Op.COPY: "a shifted right by the constant; to local memory its lower 32 bits",
+    Op.JOIN: "``a + b * 2^32``, a taken without sign",
 }
 
 
@@ -309,7 +309,7 @@ FORMATS: dict[Code, tuple[WordField, ...]] = {
         + _memory(2)
         + _at(3, ("height", 10, "Of the input."), ("width", 10, "Of the input."))
         + _at(4, ("out_height", 10, "Of the output."), ("out_width", 10, "Of the output."))
-        + _at(5, ("group_stride", 32, "Bytes between groups; a tile is all its groups."))
+        + _at(5, ("planes", 5, "Planes that memory keeps for a group."))
         + _WAITS
     ),
     Code.EXEC: tuple(
@@ -333,7 +333,12 @@ FORMATS: dict[Code, tuple[WordField, ...]] = {
             ("groups", 6, "Groups of channels: tiles of rows."),
             ("pitch_log2", 3, "Of the error."),
         )
-        + _at(1, ("base", _BASE, "Base register."), ("strips", 4, "Of the error."))
+        + _at(
+            1,
+            ("base", _BASE, "Base register."),
+            ("strips", 4, "Of the error."),
+            ("planes", 5, "Planes that memory keeps for a group."),
+        )
         + _memory(2)
         + _at(3, ("height", 10, "Of the error."), ("width", 10, "Of the error."))
         + _at(4, ("row", 10, "First row of this chunk."), ("rows", 10, "Rows of it."))
@@ -357,6 +362,7 @@ FORMATS: dict[Code, tuple[WordField, ...]] = {
             ("out_pitch_log2", 3, "Of the error."),
             ("strips", 4, "Of the input."),
             ("pad", 2, "Rows and columns of zeros before the image."),
+            ("planes", 5, "Planes that memory keeps for a group."),
         )
         + _memory(2)
         + _at(3, ("height", 10, "Of the input."), ("width", 10, "Of the input."))
@@ -428,6 +434,7 @@ FORMATS: dict[Code, tuple[WordField, ...]] = {
             ("base", _BASE, "Base register."),
             ("planes", 5, "Planes that memory keeps for a group."),
             ("layer", 12, "Layer number, for noise."),
+            ("channels", 10, "Channels; those beyond have coefficients 0."),
         )
         + _WAITS
     ),

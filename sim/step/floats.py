@@ -1,0 +1,212 @@
+"""Float: vector operations over local memory, element by element, each as `float_unit` defines it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from cpt.hw.contract import ContractError
+from cpt.hw.contract.step import OP_DOCS, Op, SlotConstant, Space, Word
+from cpt.model.golden.fabric import float_unit as fl
+from cpt.model.golden.fabric.channel import power_of_two
+from cpt.model.golden.fabric.codes import FRACTION_BITS, drain_shift
+from cpt.sim.step.lanes import joined
+from cpt.sim.step.state import State
+
+NOISE_SHIFT = 9
+"""Bit 8 of a TO_FIXED's constant adds ``2^(shift - 9)``: half of what noise is short of."""
+SLOT_NUMBERS = 8
+"""Addresses that a slot's constants take."""
+FIXED_SPACES = (Space.CONSTANT, Space.SLOT)
+_MASK = 0xFFFF_FFFF
+
+
+@dataclass(frozen=True)
+class Operand:
+    """Where the elements of one operand lie."""
+
+    space: Space
+    address: int
+    moves: int
+    stride: int
+
+    def places(self, n: int, reps: int) -> np.ndarray:
+        """Addresses of all elements, int64 (reps, n)."""
+        return (
+            self.address
+            + self.stride * np.arange(reps, dtype=np.int64)[:, None]
+            + self.moves * np.arange(n, dtype=np.int64)
+        )
+
+
+def operand(word: Word, name: str) -> Operand:
+    """Operand ``to``, ``a``, ``b`` or ``c`` of a FLOAT."""
+    values = word.values
+    return Operand(
+        Space(values[f"{name}_space"]), values[name], values[f"{name}_moves"], values[f"{name}_stride"]
+    )
+
+
+_Function = Callable[[np.ndarray, np.ndarray, np.ndarray, int, int], np.ndarray]
+"""From a, b, c, the constant and the fraction bits of its slot to the results."""
+
+
+def _to_fixed(a: np.ndarray, b: np.ndarray, constant: int) -> np.ndarray:
+    values = fl.to_fixed(a, b, constant & 0xFF)
+    if constant >> 8 & 1:
+        values = values + (np.int64(1) << (b - NOISE_SHIFT))
+    return values
+
+
+def _cross(a: np.ndarray, b: np.ndarray, c: np.ndarray, constant: int) -> np.ndarray:
+    return fl.from_integer(constant * a.astype(object) - b.astype(object) * c.astype(object))
+
+
+def _sum_magnitudes(a: np.ndarray, b: np.ndarray, c: np.ndarray, fraction_bits: int) -> np.ndarray:
+    return c + np.abs((a << fraction_bits) + b)
+
+
+FUNCTIONS: dict[Op, _Function] = {
+    Op.ADD: lambda a, b, c, k, f: fl.add(a, b),
+    Op.SUBTRACT: lambda a, b, c, k, f: fl.subtract(a, b),
+    Op.MULTIPLY: lambda a, b, c, k, f: fl.multiply(a, b),
+    Op.MULTIPLY_ADD: lambda a, b, c, k, f: fl.multiply_add(a, b, c),
+    Op.MAXIMUM: lambda a, b, c, k, f: np.maximum(a, b),
+    Op.MINIMUM: lambda a, b, c, k, f: np.minimum(a, b),
+    Op.LARGEST: lambda a, b, c, k, f: np.maximum(a, np.abs(b)),
+    Op.RECIPROCAL: lambda a, b, c, k, f: fl.reciprocal(a),
+    Op.RECIPROCAL_ROOT: lambda a, b, c, k, f: fl.reciprocal_root(a),
+    Op.SCALE: lambda a, b, c, k, f: fl.scale(a, b),
+    Op.EXPONENT: lambda a, b, c, k, f: fl.exponent(a),
+    Op.POWER: lambda a, b, c, k, f: power_of_two(a),
+    Op.FROM_INTEGER: lambda a, b, c, k, f: fl.from_integer(a.astype(object) * b.astype(object)),
+    Op.TO_FIXED: lambda a, b, c, k, f: _to_fixed(a, b, k),
+    Op.CROSS: lambda a, b, c, k, f: _cross(a, b, c, k),
+    Op.INT_ADD: lambda a, b, c, k, f: a + b,
+    Op.INT_SUBTRACT: lambda a, b, c, k, f: a - b,
+    Op.INT_MAXIMUM: lambda a, b, c, k, f: np.maximum(a, b),
+    Op.INT_MINIMUM: lambda a, b, c, k, f: np.minimum(a, b),
+    Op.SUM_MAGNITUDES: lambda a, b, c, k, f: _sum_magnitudes(a, b, c, f),
+    Op.DRAIN_SHIFT: lambda a, b, c, k, f: drain_shift(a * b, 1),
+    Op.COPY: lambda a, b, c, k, f: a >> k,
+    Op.JOIN: lambda a, b, c, k, f: (a & _MASK) + (b << 32),
+}
+FLOATS: dict[Op, str] = {
+    **dict.fromkeys((Op.ADD, Op.SUBTRACT, Op.MULTIPLY, Op.MULTIPLY_ADD, Op.MAXIMUM, Op.MINIMUM), "abc"),
+    **dict.fromkeys((Op.LARGEST, Op.RECIPROCAL, Op.RECIPROCAL_ROOT), "abc"),
+    **dict.fromkeys((Op.SCALE, Op.EXPONENT, Op.POWER, Op.TO_FIXED), "a"),
+}
+"""Operands that are float32; the others are integers."""
+assert set(FUNCTIONS) == set(OP_DOCS)
+
+
+class Floats:
+    """FLOAT, each at once; destinations that rest accumulate element by element."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+    def run(self, word: Word) -> None:
+        """One instruction."""
+        op, to = Op(word.op), operand(word, "to")
+        sources = {name: operand(word, name) for name in "abc"}
+        floats = FLOATS.get(op, "")
+        fraction_bits = FRACTION_BITS - self.state.slots[word.constant & 0xFF].bits
+        constant = word.constant - (word.constant >> 31 << 32)
+        places = to.places(word.n, word.reps)
+
+        def evaluate(rows: slice, columns: slice) -> None:
+            values = [
+                self._read(source, name in floats, source.places(word.n, word.reps)[rows, columns], constant)
+                for name, source in sources.items()
+            ]
+            with np.errstate(all="ignore"):
+                result = FUNCTIONS[op](*values, constant, fraction_bits)
+            self._write(to, places[rows, columns], np.broadcast_to(result, places[rows, columns].shape))
+
+        whole = slice(None)
+        if word.n > 1 and not to.moves:
+            for column in range(word.n):
+                if to.stride or word.reps == 1:
+                    evaluate(whole, slice(column, column + 1))
+                else:
+                    for row in range(word.reps):
+                        evaluate(slice(row, row + 1), slice(column, column + 1))
+        elif word.reps > 1 and self._meets(to, sources, word):
+            for row in range(word.reps):
+                evaluate(slice(row, row + 1), whole)
+        else:
+            evaluate(whole, whole)
+
+    @staticmethod
+    def _meets(to: Operand, sources: dict[str, Operand], word: Word) -> bool:
+        """Whether a repetition may read what an earlier one wrote."""
+        if not to.stride:
+            return True
+        written = to.places(word.n, word.reps)
+        for source in sources.values():
+            if source.space is to.space and source != to:
+                read = source.places(word.n, word.reps)
+                if read.max() >= written.min() and written.max() >= read.min():
+                    return True
+        return False
+
+    def _read(self, source: Operand, as_float: bool, places: np.ndarray, constant: int) -> np.ndarray:
+        state, space = self.state, source.space
+        if space in FIXED_SPACES:
+            number = self._number(source, as_float, constant)
+            return np.full(places.shape, number, np.float32 if as_float else np.int64)
+        if space is Space.LOCAL:
+            words = state.local[places]
+            return words.view(np.float32) if as_float else words.astype(np.int64)
+        if as_float:
+            raise ContractError(f"FLOAT reads a float from {space.name}; allowed: LOCAL, CONSTANT, SLOT")
+        if space is Space.STATISTICS:
+            return state.statistics[places]
+        if space is Space.COEFFICIENTS:
+            return state.coefficients[places]
+        return self._sums(places, source)
+
+    def _number(self, source: Operand, as_float: bool, constant: int) -> np.float32 | int:
+        if source.space is Space.CONSTANT:
+            return np.uint32(constant & _MASK).view(np.float32) if as_float else constant
+        slot, which = divmod(source.address, SLOT_NUMBERS)
+        bits = self.state.slots[slot].bits
+        top, largest = (1 << bits) - 1, (1 << bits - 1) - 1
+        numbers: dict[SlotConstant, int | np.float32] = {
+            SlotConstant.BITS: bits,
+            SlotConstant.FRACTION_BITS: FRACTION_BITS - bits,
+            SlotConstant.TOP: np.float32(top) if as_float else top,
+            SlotConstant.TOP_SHARE: fl.fraction(top),
+            SlotConstant.LARGEST: np.float32(largest) if as_float else largest,
+            SlotConstant.LARGEST_SHARE: fl.fraction(max(largest, 1)),
+        }
+        return numbers[SlotConstant(which)]
+
+    def _sums(self, places: np.ndarray, source: Operand) -> np.ndarray:
+        """48-bit sums of dW: an address counts groups of lanes, elements are lanes of the group."""
+        state, group = self.state, self.state.group
+        start = source.places(1, len(places))
+        lane = (start % 2) * group + (places - start)
+        word = start // 2
+        banks = [
+            state.scratch[bank * state.bank_words + word, lane].view(np.uint16).reshape(places.shape)
+            for bank in range(3)
+        ]
+        return joined(banks)
+
+    def _write(self, to: Operand, places: np.ndarray, values: np.ndarray) -> None:
+        state = self.state
+        if to.space is Space.LOCAL:
+            if values.dtype == np.float32:
+                state.local[places] = np.ascontiguousarray(values).view(np.int32)
+            else:
+                state.local[places] = (values & _MASK).astype(np.uint32).view(np.int32)
+        elif to.space is Space.COEFFICIENTS:
+            state.coefficients[places] = values
+        elif to.space is Space.STATISTICS:
+            state.statistics[places] = values
+        else:
+            raise ContractError(f"FLOAT writes to {to.space.name}; allowed: LOCAL, COEFFICIENTS, STATISTICS")

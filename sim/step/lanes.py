@@ -1,0 +1,181 @@
+"""Drain and apply: words through the lanes, by the golden functions of `cpt.model.golden.fabric`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cpt.hw.contract.step import Apply, Coefficient, Drain, Shape, Statistic, Word
+from cpt.model.golden.fabric import apply as applies
+from cpt.model.golden.fabric import drain as drains
+from cpt.model.golden.fabric.codes import WeightCodes
+from cpt.model.golden.fabric.hash import noise_bytes
+from cpt.model.golden.fabric.pool import pool_gradient, pool_sums
+from cpt.model.golden.fabric.product import Product
+from cpt.model.noise import GOLDEN, mix
+from cpt.sim.step.codes import read_words, write_codes, write_words
+from cpt.sim.step.products import Products
+from cpt.sim.step.state import State
+
+IN_WORDS = 256
+"""Words that short scratch addresses count in."""
+
+
+class Lanes:
+    """What happens between products, scratch and codes."""
+
+    def __init__(self, state: State, products: Products) -> None:
+        self.state = state
+        self.products = products
+
+    # ------------------------------------------------------------------------------------------- drain
+
+    def drain(self, word: Word) -> None:
+        """DRAIN: the products that exec left last."""
+        if Drain(word.kind) is Drain.GRADIENT:
+            self._add_gradient(word)
+            return
+        state, result = self.state, self.products.results.popleft()
+        shape, channels = state.shape(word), word.a_tiles * state.group
+        product = Product(result.values.reshape(-1, channels), result.sums.ravel())
+        weights = self._weights(word, channels)
+        shift = weights_shift = state.coefficient(Coefficient.SHIFT, word.channel, channels)
+        kind = Drain(word.kind)
+        statistics: drains.ForwardStatistics | drains.ErrorStatistics
+        if kind is Drain.FORWARD:
+            out, statistics = drains.forward_drain(product, weights, weights_shift)
+            joint = statistics.squares
+        else:
+            y = None if kind is Drain.SHORTCUT_ERROR else self._pixels(word.y, shape, word.images, channels)
+            if kind is Drain.BLOCK_ERROR:
+                coefficients = drains.BlockErrorCoefficients(
+                    shift,
+                    state.coefficient(Coefficient.MULTIPLIER, word.channel, channels),
+                    state.coefficient(Coefficient.SECOND, word.channel, channels),
+                    state.coefficient(Coefficient.TOTAL_SHIFT, word.channel, channels),
+                )
+                stream = self._pixels(word.stream * IN_WORDS, shape, word.images, channels)
+                mask = self._pixels(word.mask * IN_WORDS, shape, word.images, channels) > 0
+                out, statistics = drains.block_error_drain(product, weights, coefficients, stream, mask, y)
+            else:
+                mask_of = None if y is None else applies.relu_mask(y, self._affine(word.channel, channels))
+                out, statistics = drains.inner_error_drain(product, weights, shift, mask_of, y)
+            joint = statistics.with_y
+        self._count(word, statistics.total, joint, statistics.lowest, statistics.highest)
+        values = out.reshape(word.images, shape.height, shape.width, channels)
+        write_words(state.scratch, word.out, shape, values)
+
+    def _weights(self, word: Word, channels: int) -> WeightCodes:
+        """What a drain needs to know of its weights: their zeros and bits."""
+        zero = self.state.coefficient(Coefficient.ZERO, word.channel, channels)
+        nothing = np.zeros((channels, 0), np.int64)
+        none = np.zeros(channels, np.float32)
+        return WeightCodes(nothing, zero, none, zero, self.state.slots[word.slot].bits)
+
+    def _add_gradient(self, word: Word) -> None:
+        """GRADIENT: 48-bit sums, 16 bits of each in the first three banks, word ``out`` of each on."""
+        state = self.state
+        tiles = self.products.gradients.popleft()
+        added = tiles.reshape(-1, state.columns)
+        banks = [
+            state.scratch[bank * state.bank_words + word.out :][: len(added)].view(np.uint16)
+            for bank in range(3)
+        ]
+        if not word.first:
+            added = added + joined(banks)
+        for bank, part in enumerate(banks):
+            part[:] = (added >> 16 * bank & 0xFFFF).astype(np.uint16)
+
+    # ------------------------------------------------------------------------------------------- apply
+
+    def apply(self, word: Word) -> None:
+        """APPLY: words of scratch to codes in memory, or to words."""
+        state, kind = self.state, Apply(word.kind)
+        shape, channels = state.shape(word), word.groups * state.group
+        y = read_words(state.scratch, word.y, shape, word.images, channels)
+        bits = state.slots[word.slot].bits
+        if kind is Apply.INNER:
+            self._codes(word, shape, applies.inner_apply(y, self._affine(word.channel, channels), bits))
+        elif kind is Apply.CODE:
+            one = self._affine(word.channel, channels)
+            self._codes(word, shape, applies.code_apply(y, int(one.multiplier[0]), one.shift, bits))
+        elif kind is Apply.IMAGE:
+            self._codes(word, shape, applies.image_apply(y, self._affine(word.channel, channels), bits))
+        elif kind is Apply.IMAGE_RANGE:
+            flat = y.reshape(-1, channels).astype(np.int64)
+            none = np.zeros(channels, np.int64)
+            self._count(word, none, none, flat.min(0), flat.max(0))
+        elif kind is Apply.BLOCK:
+            x = read_words(state.scratch, word.second * IN_WORDS, shape, word.images, channels)
+            out, highest, _ = applies.block_apply(y, self._affine(word.channel, channels, second=True), x)
+            none = np.zeros(channels, np.int64)
+            self._count(word, none, none, none, highest)
+            write_words(state.scratch, word.out * IN_WORDS, shape, out)
+        elif kind is Apply.ERROR:
+            second = read_words(state.scratch, word.second * IN_WORDS, shape, word.images, channels)
+            coefficients = self._affine(word.channel, channels, second=True)
+            noise = self._noise(word, shape, channels)
+            self._codes(word, shape, applies.error_apply(y, second, coefficients, noise, bits))
+        elif kind is Apply.POOL:
+            sums = pool_sums(y)[:, : word.channels]
+            state.local[word.out : word.out + sums.size] = sums.ravel()
+        else:
+            codes = state.local[word.out : word.out + word.images * word.channels]
+            gradient = np.zeros((word.images, channels), np.int64)
+            gradient[:, : word.channels] = codes.reshape(word.images, word.channels)
+            mask = read_words(state.scratch, word.second * IN_WORDS, shape, word.images, channels) > 0
+            g = pool_gradient(gradient, mask)
+            statistics = drains.error_statistics(g.reshape(-1, channels), y.reshape(-1, channels))
+            self._count(word, statistics.total, statistics.with_y, statistics.lowest, statistics.highest)
+            write_words(state.scratch, word.offset, shape, g)
+
+    def _noise(self, word: Word, shape: Shape, channels: int) -> np.ndarray:
+        key = mix(self.state.keys[0] + word.layer + GOLDEN)
+        key = mix(key + self.state.keys[1] + GOLDEN)
+        drawn = noise_bytes(key, (word.images, shape.height, shape.width, word.channels))
+        return np.pad(drawn, ((0, 0), (0, 0), (0, 0), (0, channels - word.channels)))
+
+    def _codes(self, word: Word, shape: Shape, codes: np.ndarray) -> None:
+        state = self.state
+        write_codes(
+            state.memory,
+            state.address(word),
+            shape,
+            state.group,
+            codes,
+            planes=word.planes,
+            bits=state.slots[word.slot].bits,
+        )
+
+    # ------------------------------------------------------------------------------------------ shared
+
+    def _pixels(self, word: int, shape: Shape, images: int, channels: int) -> np.ndarray:
+        return read_words(self.state.scratch, word, shape, images, channels).reshape(-1, channels)
+
+    def _affine(self, first: int, channels: int, *, second: bool = False) -> applies.Affine:
+        state = self.state
+        return applies.Affine(
+            state.coefficient(Coefficient.MULTIPLIER, first, channels),
+            state.coefficient(Coefficient.ADDEND, first, channels),
+            int(state.coefficient(Coefficient.TOTAL_SHIFT, first, 1)[0]),
+            state.coefficient(Coefficient.SECOND, first, channels) if second else None,
+        )
+
+    def _count(
+        self, word: Word, total: np.ndarray, joint: np.ndarray, lowest: np.ndarray, highest: np.ndarray
+    ) -> None:
+        """Statistics of one instruction; without ``clear`` they go on from those that are there."""
+        state, count = self.state, len(total)
+        fields = {Statistic.TOTAL: total, Statistic.PRODUCT: joint}
+        for field, value in fields.items():
+            held = state.statistic(field, word.channel, count)
+            held[:] = value + (0 if word.clear else held)
+        least = state.statistic(Statistic.LOWEST, word.channel, count)
+        most = state.statistic(Statistic.HIGHEST, word.channel, count)
+        least[:] = lowest if word.clear else np.minimum(least, lowest)
+        most[:] = highest if word.clear else np.maximum(most, highest)
+
+
+def joined(banks: list[np.ndarray]) -> np.ndarray:
+    """48-bit numbers from their lower, middle and upper 16 bits (uint16): int64."""
+    low, middle, high = (bank.astype(np.int64) for bank in banks)
+    return low | middle << 16 | high.astype(np.int16).astype(np.int64) << 32

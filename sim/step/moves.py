@@ -1,0 +1,74 @@
+"""Move: between memory and scratch or local memory, and the packing of weights."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cpt.hw.contract.step import Move, Word
+from cpt.sim.step.codes import weight_planes
+from cpt.sim.step.products import TAPS
+from cpt.sim.step.state import State
+
+
+class Moves:
+    """MOVE, each at once."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+    def move(self, word: Word) -> None:
+        """Run by run; PACK writes planes."""
+        kind = Move(word.kind)
+        if kind is Move.PACK:
+            self._pack(word)
+            return
+        local = kind in (Move.LOCAL_IN, Move.LOCAL_OUT)
+        state = self.state
+        held = state.local.reshape(-1, 1) if local else state.scratch
+        unit = held.itemsize * held.shape[1]
+        if kind is Move.BYTES_IN:
+            unit = state.columns
+        first = state.address(word)
+        stride = word.place_stride or word.words
+        for run in range(word.runs):
+            at, place = first + run * word.stride, word.place + run * stride
+            memory = state.memory[at : at + word.words * unit]
+            words = held[place : place + word.words]
+            if kind in (Move.SCRATCH_OUT, Move.LOCAL_OUT):
+                memory[:] = words.view(np.uint8).ravel()
+            elif kind is Move.BYTES_IN:
+                words[:] = memory.reshape(words.shape)
+            else:
+                words[:] = memory.view(words.dtype).reshape(words.shape)
+
+    def _pack(self, word: Word) -> None:
+        """Codes in local memory, ``place + row*row_stride + tap*place_stride + channel``, as operand A.
+
+        ``runs`` rows; K step k takes ``group`` channels of every tap from channel k*group on. ``words`` are
+        the channels that exist; ``stride`` 1 turns the taps round (dX); rows and channels beyond are 0.
+        With ``taps`` 1 (a 1 x 1 kernel, ``place_stride`` 0) K step k takes nine groups.
+        """
+        state, group, rows = self.state, self.state.group, self.state.config.rows
+        bits, taps = state.slots[word.slot].bits, TAPS if word.place_stride else 1
+        tiles = -(-word.runs // rows)
+        per_step = group if taps == TAPS else TAPS * group
+        codes = np.zeros((tiles * rows, taps, word.ksteps * per_step), np.int64)
+        for row in range(word.runs):
+            for tap in range(taps):
+                at = word.place + row * word.row_stride + tap * word.place_stride
+                target = taps - 1 - tap if word.stride else tap
+                codes[row, target, : word.words] = state.local[at : at + word.words]
+        split = codes.reshape(tiles * rows, taps, word.ksteps, per_step).transpose(0, 2, 1, 3)
+        planes = weight_planes(
+            split.reshape(tiles * rows, word.ksteps, taps * per_step),
+            bits,
+            rows,
+            state.config.word_bits,
+            word.ksteps,
+        )
+        step = planes.shape[-1]
+        first = state.address(word)
+        for tile in range(tiles):
+            for plane in range(bits):
+                at = first + (tile * 16 + plane) * word.ksteps * step
+                state.memory[at : at + word.ksteps * step] = planes[tile, plane].ravel()

@@ -1,0 +1,181 @@
+"""Load, fetch and exec: from codes in memory to exact products and column sums."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from cpt.hw.contract.step import Kernel, Sampling, Shape, Word, pitch
+from cpt.model.golden.gemm import int_matmul
+from cpt.sim.step.codes import planes_weight, read_codes
+from cpt.sim.step.state import State
+
+TAPS = 9
+
+
+@dataclass
+class Windows:
+    """What a FETCH left: windows (images, OH, OW, taps, channels) of codes."""
+
+    codes: np.ndarray
+    kernel: Kernel
+
+
+@dataclass
+class Chunk:
+    """Operands of a dW product: codes (pixels, channels) and, of inputs, (pixels, taps, channels)."""
+
+    codes: np.ndarray
+
+
+@dataclass
+class Result:
+    """Products that wait for a drain: int64 (images, OH, OW, rows) and column sums (images, OH, OW)."""
+
+    values: np.ndarray
+    sums: np.ndarray
+
+
+class Products:
+    """The matrix unit and its loads, each command at once; blocks and results wait in order."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.blocks: deque[np.ndarray] = deque()
+        self.windows: deque[Windows] = deque()
+        self.results: deque[Result] = deque()
+        self.errors: deque[Chunk] = deque()
+        self.inputs: deque[Chunk] = deque()
+        self.gradients: deque[np.ndarray] = deque()
+
+    def load_weights(self, word: Word) -> None:
+        """LOAD_A: rows of weights, int64 (rows, ksteps, word bits)."""
+        state, bits = self.state, self.state.slots[word.slot].bits
+        step = state.config.group_bytes("a")
+        memory, first = state.memory, state.address(word)
+        planes = np.empty((word.tiles, bits, word.ksteps, step), np.uint8)
+        for tile in range(word.tiles):
+            for plane in range(bits):
+                at = first + tile * word.tile_stride + plane * word.plane_stride
+                planes[tile, plane] = memory[at : at + word.ksteps * step].reshape(word.ksteps, step)
+        self.blocks.append(planes_weight(planes, state.config.rows, state.config.word_bits))
+
+    def fetch(self, word: Word) -> None:
+        """FETCH: windows of every output pixel."""
+        shape = Shape(word.height, word.width, self.state.columns)
+        assert shape.pitch == 1 << word.pitch_log2
+        assert pitch(word.out_width, self.state.columns) == 1 << word.out_pitch_log2
+        codes = self._codes(word, shape, word.groups)
+        kernel, sampling = Kernel(word.kernel), Sampling(word.sampling)
+        windows = _windows(codes, kernel, sampling, word.pad, word.out_height, word.out_width)
+        self.windows.append(Windows(windows, kernel))
+
+    def execute(self, word: Word) -> None:
+        """EXEC: every tile of rows times every tile of pixels."""
+        rows, windows = self.blocks.popleft(), self.windows.popleft()
+        images, height, width, taps, channels = windows.codes.shape
+        group = self.state.group
+        split = rows.reshape(len(rows), word.ksteps, TAPS, group)
+        if windows.kernel is Kernel.THREE:
+            wanted = split.transpose(0, 2, 1, 3).reshape(len(rows), TAPS * word.ksteps * group)
+        else:
+            wanted = split.reshape(len(rows), -1)[:, :channels]
+        columns = windows.codes.reshape(images * height * width, taps * channels)
+        values = int_matmul(columns, wanted).reshape(images, height, width, len(rows))
+        sums = columns.sum(1, dtype=np.int64).reshape(images, height, width)
+        self.results.append(Result(values, sums))
+
+    def load_errors(self, word: Word) -> None:
+        """LOAD_E: a chunk of error codes, (images, rows, lanes, channels)."""
+        shape = Shape(word.height, word.width, self.state.columns)
+        codes = self._codes(word, shape, word.groups)
+        images, lanes = self._chunk(word, len(codes), shape.pitch)
+        self.errors.append(Chunk(codes[images, word.row : word.row + word.rows, lanes]))
+
+    def fetch_inputs(self, word: Word) -> None:
+        """FETCH_X: the inputs' windows of a chunk, (images, rows, lanes, taps, channels)."""
+        shape = Shape(word.height, word.width, self.state.columns)
+        codes = self._codes(word, shape, word.groups)
+        kernel, sampling = Kernel(word.kernel), Sampling(word.sampling)
+        step = 2 if sampling is Sampling.STRIDE else 1
+        size = 3 if kernel is Kernel.THREE else 1
+        down = (word.height + 2 * word.pad - size) // step + 1
+        across = (word.width + 2 * word.pad - size) // step + 1
+        whole = _windows(codes, kernel, sampling, word.pad, down, across)
+        images, lanes = self._chunk(word, len(codes), 1 << word.out_pitch_log2)
+        self.inputs.append(Chunk(whole[images, word.row : word.row + word.rows, lanes]))
+
+    def execute_gradient(self, word: Word) -> None:
+        """EXEC_DW: result tiles (tiles of rows, tiles of columns, rows, columns) of a chunk."""
+        errors, inputs = self.errors.popleft().codes, self.inputs.popleft().codes
+        group, taps = self.state.group, inputs.shape[-2]
+        outputs = errors.reshape(-1, errors.shape[-1]).T
+        columns = inputs.reshape(-1, taps * inputs.shape[-1])
+        product = int_matmul(np.ascontiguousarray(outputs), np.ascontiguousarray(columns.T))
+        split = product.reshape(word.a_tiles, group, taps, word.groups, group)
+        tiles = []
+        for first, second in gradient_tiles(taps, word.groups):
+            halves = [np.zeros((word.a_tiles, group, group), np.int64) for _ in range(2)]
+            for half, place in zip(halves, (first, second), strict=True):
+                if place is not None:
+                    half[:] = split[:, :, place[0], place[1]]
+            tiles.append(np.concatenate(halves, axis=-1))
+        self.gradients.append(np.stack(tiles, axis=1))
+
+    def _codes(self, word: Word, shape: Shape, groups: int) -> np.ndarray:
+        state, slot = self.state, self.state.slots[word.slot]
+        return read_codes(
+            state.memory,
+            state.address(word),
+            shape,
+            state.group,
+            images=word.images,
+            groups=groups,
+            planes=word.planes,
+            bits=slot.bits,
+            signed=slot.signed,
+        )
+
+    def _chunk(self, word: Word, images: int, lanes: int) -> tuple[slice, slice]:
+        """Images and lanes of a word: as many images as fill 8 groups of pixels."""
+        together = max(8 * self.state.group // lanes, 1)
+        first = word.image_group * together
+        across = slice(word.strip * lanes, (word.strip + 1) * lanes)
+        return slice(first, min(first + together, images)), across
+
+
+def gradient_tiles(taps: int, groups: int) -> list[tuple[tuple[int, int] | None, tuple[int, int] | None]]:
+    """Column tiles of a dW product in order: (tap, group) of each half, None where it is empty."""
+    if groups == 1:
+        places: list[tuple[int, int] | None] = [(tap, 0) for tap in range(taps)]
+        places += [None] * (taps % 2)
+        return list(zip(places[0::2], places[1::2], strict=True))
+    return [
+        ((tap, first), (tap, first + 1) if first + 1 < groups else None)
+        for first in range(0, groups, 2)
+        for tap in range(taps)
+    ]
+
+
+def _windows(
+    codes: np.ndarray, kernel: Kernel, sampling: Sampling, pad: int, height: int, width: int
+) -> np.ndarray:
+    """(N, H, W, C) as windows (N, height, width, taps, C); 0 outside, and between pixels of SPREAD."""
+    size = 3 if kernel is Kernel.THREE else 1
+    images, rows, across, channels = codes.shape
+    if sampling is Sampling.SPREAD:
+        spread = np.zeros((images, 2 * rows - 1, 2 * across - 1, channels), codes.dtype)
+        spread[:, ::2, ::2] = codes
+        codes = spread
+    step = 2 if sampling is Sampling.STRIDE else 1
+    behind_y = max(step * (height - 1) + size - pad - codes.shape[1], 0)
+    behind_x = max(step * (width - 1) + size - pad - codes.shape[2], 0)
+    padded = np.pad(codes, ((0, 0), (pad, behind_y), (pad, behind_x), (0, 0)))
+    parts = [
+        padded[:, y : y + step * (height - 1) + 1 : step, x : x + step * (width - 1) + 1 : step]
+        for y in range(size)
+        for x in range(size)
+    ]
+    return np.stack(parts, axis=3)
