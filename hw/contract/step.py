@@ -190,7 +190,7 @@ OP_DOCS: dict[Op, str] = {
     Op.EXPONENT: "``floor(log2 |a|)``, an integer; -126 of 0",
     Op.POWER: "smallest integer k with ``32752 * 2^k >= a``; -140 where a is not above 0",
     Op.FROM_INTEGER: "``fl(a * b)`` of integers, exact before the one rounding",
-    Op.TO_FIXED: "``rint(a * 2^b)`` in the bits that the constant's lower 8 say; with bit 8, ``2^(b-9)`` more",
+    Op.TO_FIXED: "``rint(a * 2^b)``, in the bits of the constant's lower byte; with bit 8, ``2^(b-9)`` more",
     Op.CROSS: "``fl(constant * a - b * c)`` of integers, exact before the one rounding",
     Op.INT_ADD: "a + b",
     Op.INT_SUBTRACT: "a - b",
@@ -449,7 +449,7 @@ FORMATS: dict[Code, tuple[WordField, ...]] = {
         )
         + _at(1, ("words", 16, "Words of a run."), ("runs", 16, "Runs."))
         + _memory(2)
-        + _at(3, ("stride-", 32, "Bytes between runs."))
+        + _at(3, ("stride-", 32, "Bytes between runs; PACK: local words between channels, < 0: taps turned."))
         + _at(4, ("place", 24, "First word of scratch or local memory."))
         + _at(
             5,

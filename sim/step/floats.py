@@ -11,6 +11,7 @@ from cpt.hw.contract import ContractError
 from cpt.hw.contract.step import OP_DOCS, Op, SlotConstant, Space, Word
 from cpt.model.golden.fabric import float_unit as fl
 from cpt.model.golden.fabric.channel import power_of_two
+from cpt.model.golden.fabric.checks import MULTIPLIER_BITS
 from cpt.model.golden.fabric.codes import FRACTION_BITS, drain_shift
 from cpt.sim.step.lanes import joined
 from cpt.sim.step.state import State
@@ -54,7 +55,10 @@ _Function = Callable[[np.ndarray, np.ndarray, np.ndarray, int, int], np.ndarray]
 
 
 def _to_fixed(a: np.ndarray, b: np.ndarray, constant: int) -> np.ndarray:
-    values = fl.to_fixed(a, b, constant & 0xFF)
+    width = constant & 0xFF
+    most = float((1 << width - 1) - (width == MULTIPLIER_BITS))
+    scaled = np.rint(np.ldexp(a.astype(np.float64), b.astype(np.int32)))
+    values = np.clip(scaled, -most, most).astype(np.int64)
     if constant >> 8 & 1:
         values = values + (np.int64(1) << (b - NOISE_SHIFT))
     return values
@@ -118,12 +122,12 @@ class Floats:
         places = to.places(word.n, word.reps)
 
         def evaluate(rows: slice, columns: slice) -> None:
-            values = [
+            values = [  # a, b, c
                 self._read(source, name in floats, source.places(word.n, word.reps)[rows, columns], constant)
                 for name, source in sources.items()
             ]
             with np.errstate(all="ignore"):
-                result = FUNCTIONS[op](*values, constant, fraction_bits)
+                result = FUNCTIONS[op](values[0], values[1], values[2], constant, fraction_bits)
             self._write(to, places[rows, columns], np.broadcast_to(result, places[rows, columns].shape))
 
         whole = slice(None)

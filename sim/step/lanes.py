@@ -97,7 +97,7 @@ class Lanes:
             self._codes(word, shape, applies.inner_apply(y, self._affine(word.channel, channels), bits))
         elif kind is Apply.CODE:
             one = self._affine(word.channel, channels)
-            self._codes(word, shape, applies.code_apply(y, int(one.multiplier[0]), one.shift, bits))
+            self._codes(word, shape, applies.code_apply(y, int(one.multiplier[0]), int(one.shift[0]), bits))
         elif kind is Apply.IMAGE:
             self._codes(word, shape, applies.image_apply(y, self._affine(word.channel, channels), bits))
         elif kind is Apply.IMAGE_RANGE:
@@ -156,7 +156,7 @@ class Lanes:
         return applies.Affine(
             state.coefficient(Coefficient.MULTIPLIER, first, channels),
             state.coefficient(Coefficient.ADDEND, first, channels),
-            int(state.coefficient(Coefficient.TOTAL_SHIFT, first, 1)[0]),
+            state.coefficient(Coefficient.TOTAL_SHIFT, first, channels),
             state.coefficient(Coefficient.SECOND, first, channels) if second else None,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from cpt.hw.contract.config import MAX_BITS
 from cpt.hw.contract.step import Move, Word
 from cpt.sim.step.codes import weight_planes
 from cpt.sim.step.products import TAPS
@@ -42,11 +43,12 @@ class Moves:
                 words[:] = memory.view(words.dtype).reshape(words.shape)
 
     def _pack(self, word: Word) -> None:
-        """Codes in local memory, ``place + row*row_stride + tap*place_stride + channel``, as operand A.
+        """Codes in local memory as operand A.
 
-        ``runs`` rows; K step k takes ``group`` channels of every tap from channel k*group on. ``words`` are
-        the channels that exist; ``stride`` 1 turns the taps round (dX); rows and channels beyond are 0.
-        With ``taps`` 1 (a 1 x 1 kernel, ``place_stride`` 0) K step k takes nine groups.
+        They lie at ``place + row*row_stride + tap*place_stride + channel*|stride|``; a negative stride turns
+        the taps round (dX). There are ``runs`` rows and ``words`` channels; what tiles and K steps have
+        beyond is 0. K step k takes ``group`` channels of every tap; of a 1 x 1 kernel (``place_stride`` 0)
+        nine groups. Memory keeps `MAX_BITS` planes for a tile.
         """
         state, group, rows = self.state, self.state.group, self.state.config.rows
         bits, taps = state.slots[word.slot].bits, TAPS if word.place_stride else 1
@@ -56,8 +58,9 @@ class Moves:
         for row in range(word.runs):
             for tap in range(taps):
                 at = word.place + row * word.row_stride + tap * word.place_stride
-                target = taps - 1 - tap if word.stride else tap
-                codes[row, target, : word.words] = state.local[at : at + word.words]
+                target = taps - 1 - tap if word.stride < 0 else tap
+                channels = state.local[at :: abs(word.stride)][: word.words]
+                codes[row, target, : word.words] = channels
         split = codes.reshape(tiles * rows, taps, word.ksteps, per_step).transpose(0, 2, 1, 3)
         planes = weight_planes(
             split.reshape(tiles * rows, word.ksteps, taps * per_step),
@@ -70,5 +73,5 @@ class Moves:
         first = state.address(word)
         for tile in range(tiles):
             for plane in range(bits):
-                at = first + (tile * 16 + plane) * word.ksteps * step
+                at = first + (tile * MAX_BITS + plane) * word.ksteps * step
                 state.memory[at : at + word.ksteps * step] = planes[tile, plane].ravel()

@@ -36,7 +36,7 @@ of noise are above 8, and two multipliers that share a shift in `drain.block_err
 ACTIVATION_FLOOR = np.float32(2.0**-30)
 ERROR_FLOOR = np.float32(2.0**-60)
 """Smallest units: below them everything is code 0."""
-_LEAST_STREAM, _LEAST_GRADIENT = -45, -100
+LEAST_STREAM, LEAST_GRADIENT = -45, -100
 """Smallest exponents of the units of the residual stream and of gradients."""
 _MANTISSA = 15
 """The largest of a set of multipliers gets this many bits below its first."""
@@ -162,7 +162,7 @@ def block_unit(bound: np.ndarray, norm: Norm, side: Side | None) -> int:
     factors = _largest(norm.factor)
     if side is not None:
         factors = np.maximum(factors, _largest(side.factor))
-    return int(np.maximum(power_of_two(bound), np.maximum(fl.exponent(factors) - FINEST, _LEAST_STREAM)))
+    return int(np.maximum(power_of_two(bound), np.maximum(fl.exponent(factors) - FINEST, LEAST_STREAM)))
 
 
 def block_coefficients(norm: Norm, side: Side | None, unit: int) -> Affine:
@@ -310,7 +310,7 @@ def block_error_coefficients(
         joined_unit = np.where(stream.largest > 0, stream_unit, np.float32(0))
         bound = fl.multiply_add(fl.from_integer(stream.largest), joined_unit, bound)
     coarsest = fl.exponent(np.maximum(drained_unit, joined_unit)) - FINEST_STREAM
-    unit = np.maximum(power_of_two(bound), np.maximum(coarsest, _LEAST_GRADIENT))
+    unit = np.maximum(power_of_two(bound), np.maximum(coarsest, LEAST_GRADIENT))
     product, joined = fl.scale(drained_unit, -unit), fl.scale(joined_unit, -unit)
     total_shift = channel_shift(product, joined)
     coefficients = BlockErrorCoefficients(
@@ -329,7 +329,7 @@ def pool_gradient_codes(gradient: np.ndarray, pixels: int) -> tuple[np.ndarray, 
     channel, at least 2^-100; codes ``rint(p / 2^k)``.
     """
     each = fl.multiply(gradient, fl.fraction(pixels))
-    unit = np.maximum(power_of_two(np.abs(each).max(0)), _LEAST_GRADIENT)
+    unit = np.maximum(power_of_two(np.abs(each).max(0)), LEAST_GRADIENT)
     codes = fl.to_fixed(each, -unit, LANE_BITS).astype(np.int16)
     return codes, fl.scale(np.ones(unit.shape, np.float32), unit)
 

@@ -1,0 +1,137 @@
+"""Instructions in order, each with the waits that its reads and writes need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from cpt.hw.contract.step import ENGINES, Code, Engine, Op, encode
+
+WAITS = 2
+"""Marks that an instruction can wait for."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """A piece of one memory: ``memory`` names it, ``start`` to ``stop`` are its own addresses."""
+
+    memory: str
+    start: int
+    stop: int
+
+    def meets(self, other: Region) -> bool:
+        """Whether both share an address; both are of one memory."""
+        return self.start < other.stop and other.start < self.stop
+
+    def covers(self, other: Region) -> bool:
+        """Whether all of ``other`` is in it."""
+        return self.start <= other.start and other.stop <= self.stop
+
+
+@dataclass
+class _Access:
+    region: Region
+    engine: Engine
+    mark: int
+    writes: bool
+
+
+Marks = dict[Engine, int]
+
+
+@dataclass
+class Builder:
+    """A list of instructions.
+
+    `add` takes the regions that an instruction reads and writes and finds whom it must wait for: who wrote
+    what it reads, and who read or wrote what it writes, other engines alone, since each works in order.
+    Every wait names an instruction before, so that the program cannot lock up.
+    """
+
+    words: list[bytes] = field(default_factory=list)
+    marks: Marks = field(default_factory=lambda: dict.fromkeys(Engine, 0))
+    """What every engine will have counted at the end."""
+    _accesses: dict[str, list[_Access]] = field(default_factory=dict)
+    _known: dict[Engine, Marks] = field(default_factory=lambda: {engine: {} for engine in Engine})
+    """Marks that an engine's last instruction is known to come after."""
+    _before: dict[tuple[Engine, int], Marks] = field(default_factory=dict)
+
+    def add(
+        self,
+        code: Code,
+        reads: Iterable[Region] = (),
+        writes: Iterable[Region] = (),
+        units: int = 1,
+        **fields: int,
+    ) -> None:
+        """One instruction that counts ``units`` on its engine's mark."""
+        reads, writes = list(reads), list(writes)
+        engine = ENGINES[code]
+        waits = self._needed(engine, reads, writes)
+        while len(waits) > WAITS:
+            first, second, *_ = waits
+            joined = {each: waits.pop(each) for each in (first, second)}
+            if engine is not Engine.FLOAT:
+                joined = {each: mark for each, mark in joined.items() if each is not Engine.FLOAT}
+            self._emit(Code.FLOAT, joined, [], [], 1, {"op": int(Op.COPY)})
+            if engine is not Engine.FLOAT:
+                waits[Engine.FLOAT] = self.marks[Engine.FLOAT]
+        self._emit(code, waits, reads, writes, units, fields)
+
+    @property
+    def program(self) -> bytes:
+        """All words."""
+        return b"".join(self.words)
+
+    @property
+    def count(self) -> int:
+        """Instructions so far."""
+        return len(self.words)
+
+    def _needed(self, engine: Engine, reads: list[Region], writes: list[Region]) -> Marks:
+        waits: Marks = {}
+        for region, written in [*((item, False) for item in reads), *((item, True) for item in writes)]:
+            for access in self._accesses.get(region.memory, ()):
+                if access.engine is engine or not (written or access.writes):
+                    continue
+                if access.region.meets(region):
+                    waits[access.engine] = max(waits.get(access.engine, 0), access.mark)
+        known = self._known[engine]
+        waits = {each: mark for each, mark in waits.items() if mark > known.get(each, 0)}
+        for each, mark in list(waits.items()):
+            others = [self._before[other, count] for other, count in waits.items() if other is not each]
+            if any(clock.get(each, 0) >= mark for clock in others):
+                del waits[each]
+        return waits
+
+    def _emit(
+        self,
+        code: Code,
+        waits: Marks,
+        reads: list[Region],
+        writes: list[Region],
+        units: int,
+        fields: dict[str, int],
+    ) -> None:
+        engine = ENGINES[code]
+        for index, (each, mark) in enumerate(waits.items()):
+            fields = {**fields, f"wait{index}_engine": int(each), f"wait{index}_first": mark}
+        self.words.append(encode(code, **fields))
+        self.marks[engine] += units
+        known = self._known[engine]
+        for each, mark in waits.items():
+            for other, count in {**self._before[each, mark], each: mark}.items():
+                known[other] = max(known.get(other, 0), count)
+        mark = self.marks[engine]
+        self._before[engine, mark] = dict(known)
+        for region, written in [*((item, False) for item in reads), *((item, True) for item in writes)]:
+            held = self._accesses.setdefault(region.memory, [])
+            if written:
+                held[:] = [item for item in held if not region.covers(item.region)]
+            else:
+                held[:] = [
+                    item
+                    for item in held
+                    if item.writes or item.engine is not engine or not region.covers(item.region)
+                ]
+            held.append(_Access(region, engine, mark, written))

@@ -1,0 +1,334 @@
+"""The channel unit's programs: what `cpt.model.golden.fabric.channel` computes, as FLOAT instructions.
+
+Functions bear the names of the golden ones and emit the same operations in the same order; a test runs
+both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cpt.host.compiler.vectors import (
+    ADDEND_BITS,
+    CENTRED,
+    LANE_BITS,
+    MULTIPLIER_BITS,
+    SUM_BITS,
+    ZERO,
+    Vector,
+    Vectors,
+    coefficient,
+    integer,
+    number,
+    of_slot,
+    statistic,
+)
+from cpt.hw.contract.step import Coefficient, SlotConstant, Statistic
+from cpt.model.golden.fabric import channel as golden
+from cpt.model.golden.fabric.apply import LEAST_NOISE_SHIFT
+from cpt.model.golden.fabric.drain import MOST_SHIFT
+from cpt.model.golden.fabric.float_unit import fraction
+
+MANTISSA = 15
+
+
+@dataclass(frozen=True)
+class Norm:
+    """Vectors of a batch norm: see the golden `Norm`."""
+
+    unit: Vector
+    mean: Vector
+    inverse: Vector
+    factor: Vector
+    offset: Vector
+
+
+@dataclass(frozen=True)
+class Side:
+    """What joins a block's end."""
+
+    factor: Vector
+    offset: Vector | None
+    highest: Vector
+
+
+@dataclass(frozen=True)
+class Forward:
+    """Statistics of y, from the statistics memory or kept as words."""
+
+    count: int
+    total: Vector
+    squares: Vector
+    lowest: Vector
+    highest: Vector
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Statistics of d."""
+
+    total: Vector
+    with_y: Vector
+    lowest: Vector
+    highest: Vector
+
+
+def forward_statistics(channel: int, channels: int, count: int) -> Forward:
+    """Those that a DRAIN FORWARD left from ``channel`` on."""
+    fields = [
+        statistic(which, channel, channels)
+        for which in (Statistic.TOTAL, Statistic.PRODUCT, Statistic.LOWEST, Statistic.HIGHEST)
+    ]
+    return Forward(count, *fields)
+
+
+def error_statistics(channel: int, channels: int) -> Errors:
+    """Those that a drain of errors left from ``channel`` on."""
+    return Errors(
+        *(
+            statistic(which, channel, channels)
+            for which in (Statistic.TOTAL, Statistic.PRODUCT, Statistic.LOWEST, Statistic.HIGHEST)
+        )
+    )
+
+
+def forward_unit(v: Vectors, scale: Vector, shift: Vector, unit: Vector, slot: int) -> Vector:
+    """Unit of a drain's results; ``slot``: of the weights."""
+    exponent = v.int_subtract(shift, of_slot(slot, SlotConstant.FRACTION_BITS))
+    return v.scale(v.multiply(scale, unit), exponent)
+
+
+def batch_norm(
+    v: Vectors, statistics: Forward, unit: Vector, gamma: Vector, beta: Vector
+) -> tuple[Norm, Vector, Vector]:
+    """Coefficients, real mean and unbiased variance."""
+    count = statistics.count
+    share = number(float(fraction(count)))
+    mean = v.multiply(v.from_integer(statistics.total), share)
+    exact = v.cross(statistics.squares, statistics.total, statistics.total, count)
+    variance = v.multiply(v.multiply(exact, share), share)
+    spread = v.multiply(v.multiply(variance, unit), unit)
+    inverse = v.reciprocal_root(v.add(spread, number(float(golden.EPSILON))))
+    factor = v.multiply(v.multiply(gamma, inverse), unit)
+    offset = v.subtract(beta, v.multiply(factor, mean))
+    unbiased = v.multiply(spread, number(count / max(count - 1, 1)))
+    return Norm(unit, mean, inverse, factor, offset), v.multiply(mean, unit), unbiased
+
+
+def running_norm(
+    v: Vectors, mean: Vector, variance: Vector, unit: Vector, gamma: Vector, beta: Vector
+) -> Norm:
+    """Coefficients from running averages."""
+    inverse = v.reciprocal_root(v.add(variance, number(float(golden.EPSILON))))
+    real = v.multiply(gamma, inverse)
+    offset = v.subtract(beta, v.multiply(real, mean))
+    return Norm(unit, mean, inverse, v.multiply(real, unit), offset)
+
+
+def highest_output(v: Vectors, norm: Norm, statistics: Forward) -> Vector:
+    """Largest value of each channel of batch norm's output."""
+    low = v.multiply(norm.factor, v.from_integer(statistics.lowest))
+    high = v.multiply(norm.factor, v.from_integer(statistics.highest))
+    return v.add(v.maximum(low, high), norm.offset)
+
+
+def inner_unit(v: Vectors, factor: Vector, highest: Vector, slot: int) -> Vector:
+    """Unit of the codes behind a ReLU."""
+    least = v.scale(v.largest(factor), integer(-golden.FINEST))
+    least = v.maximum(least, number(float(golden.ACTIVATION_FLOOR)))
+    return v.maximum(v.multiply(highest, of_slot(slot, SlotConstant.TOP_SHARE)), least)
+
+
+def channel_shift(v: Vectors, *factors: Vector) -> Vector:
+    """Shift that gives the larger of a channel's factors 16 bits."""
+    largest = v.maximum(factors[0], v.subtract(ZERO, factors[0]))
+    for factor in factors[1:]:
+        largest = v.maximum(largest, v.maximum(factor, v.subtract(ZERO, factor)))
+    shift = v.int_subtract(integer(MANTISSA), v.exponent(largest))
+    return v.int_maximum(v.int_minimum(shift, integer(MOST_SHIFT)), ZERO)
+
+
+def write_affine(
+    v: Vectors,
+    channel: int,
+    factor: Vector,
+    offset: Vector | None,
+    second: Vector | None = None,
+    addend: Vector | None = None,
+) -> Vector:
+    """Multipliers, addends and shifts of an apply to the coefficients from ``channel`` on; the shifts."""
+    channels = factor.count
+    shift = channel_shift(v, *((factor,) if second is None else (factor, second)))
+    v.copy(shift, to=coefficient(Coefficient.TOTAL_SHIFT, channel, channels))
+    v.to_fixed(factor, shift, MULTIPLIER_BITS, to=coefficient(Coefficient.MULTIPLIER, channel, channels))
+    if second is not None:
+        v.to_fixed(second, shift, MULTIPLIER_BITS, to=coefficient(Coefficient.SECOND, channel, channels))
+    to = coefficient(Coefficient.ADDEND, channel, channels)
+    if offset is not None:
+        v.to_fixed(offset, shift, ADDEND_BITS, to=to)
+    else:
+        v.copy(ZERO, to=to, count=channels)
+    return shift
+
+
+def inner_coefficients(v: Vectors, channel: int, factor: Vector, offset: Vector, unit: Vector) -> None:
+    """Coefficients of INNER and IMAGE."""
+    inverse = v.reciprocal(unit)
+    write_affine(v, channel, v.multiply(factor, inverse), v.multiply(offset, inverse))
+
+
+def stream_side(v: Vectors, unit: Vector, highest: Vector) -> Side:
+    """The residual stream at a block's end; ``unit``: its exponent of two, ``highest``: integers."""
+    ones = v.copy(number(1.0), count=highest.count)
+    return Side(v.scale(ones, unit), None, v.scale(v.from_integer(highest), unit))
+
+
+def block_unit(v: Vectors, norm: Norm, highest: Vector, side: Side | None) -> Vector:
+    """Unit of a block's output as an exponent of two."""
+    bound = v.highest(highest if side is None else v.add(highest, side.highest))
+    factors = v.largest(norm.factor)
+    if side is not None:
+        factors = v.maximum(factors, v.largest(side.factor))
+    least = v.int_subtract(v.exponent(factors), integer(golden.FINEST))
+    least = v.int_maximum(least, integer(golden.LEAST_STREAM))
+    return v.int_maximum(v.power(bound), least)
+
+
+def block_coefficients(v: Vectors, channel: int, norm: Norm, side: Side | None, unit: Vector) -> None:
+    """Coefficients of BLOCK."""
+    down = v.int_subtract(ZERO, unit)
+    factor = v.scale(norm.factor, down)
+    if side is None:
+        write_affine(v, channel, factor, v.scale(norm.offset, down))
+        return
+    offset = norm.offset if side.offset is None else v.add(norm.offset, side.offset)
+    write_affine(v, channel, factor, v.scale(offset, down), v.scale(side.factor, down))
+
+
+def stream_unit(v: Vectors, highest: Vector, slot: int) -> Vector:
+    """Unit of the codes of the residual stream."""
+    share = v.multiply(highest, of_slot(slot, SlotConstant.TOP_SHARE))
+    return v.maximum(share, number(float(golden.ACTIVATION_FLOOR)))
+
+
+def code_coefficients(v: Vectors, channel: int, channels: int, code_unit: Vector, unit: Vector) -> None:
+    """Coefficients of CODE, the same for all channels."""
+    factor = v.scale(v.reciprocal(code_unit), unit)
+    write_affine(v, channel, v.copy(factor, count=channels), None)
+
+
+def image_unit(
+    v: Vectors, statistics: Forward, factor: Vector, offset: Vector, slot: int
+) -> tuple[Vector, Vector]:
+    """Unit of an image's codes and the largest standardised magnitude."""
+    low = v.multiply_add(factor, v.from_integer(statistics.lowest), offset)
+    high = v.multiply_add(factor, v.from_integer(statistics.highest), offset)
+    largest = v.maximum(v.largest(low), v.largest(high))
+    return image_unit_of(v, largest, factor, slot), largest
+
+
+def image_unit_of(v: Vectors, largest: Vector, factor: Vector, slot: int) -> Vector:
+    """Unit of an image's codes for a largest magnitude."""
+    least = v.scale(v.largest(factor), integer(-golden.FINEST))
+    least = v.maximum(least, number(float(golden.ACTIVATION_FLOOR)))
+    return v.maximum(v.multiply(largest, of_slot(slot, SlotConstant.LARGEST_SHARE)), least)
+
+
+def largest_magnitude(v: Vectors, lowest: Vector, highest: Vector) -> Vector:
+    """Per channel, an integer."""
+    return v.int_maximum(highest, v.int_subtract(ZERO, lowest))
+
+
+def error_coefficients(
+    v: Vectors,
+    channel: int,
+    norm: Norm,
+    forward: Forward,
+    errors: Errors,
+    unit: Vector,
+    gamma: Vector,
+    slot: int,
+) -> tuple[Vector, Vector, Vector]:
+    """Coefficients of ERROR; the unit of its codes, d gamma and d beta. ``slot``: of the error codes."""
+    share = number(float(fraction(forward.count)))
+    joint = v.cross(errors.with_y, forward.total, errors.total, forward.count)
+    spread = v.multiply(norm.unit, norm.inverse)
+    d_gamma = v.multiply(v.multiply(v.multiply(joint, share), spread), unit)
+    d_beta = v.multiply(v.from_integer(errors.total), unit)
+    real = v.multiply(gamma, norm.inverse)
+    a = v.multiply(real, unit)
+    b = v.subtract(ZERO, v.multiply(v.multiply(real, spread), v.multiply(d_gamma, share)))
+    c = v.subtract(ZERO, v.multiply(real, v.multiply(d_beta, share)))
+    c = v.subtract(c, v.multiply(b, norm.mean))
+    largest = _error_range(v, a, b, c, forward, errors)
+    alive = v.int_minimum(largest_magnitude(v, errors.lowest, errors.highest), integer(1))
+    a = v.multiply(a, v.from_integer(alive))
+    least = v.scale(v.maximum(v.largest(a), v.largest(b)), integer(-golden.FINEST_ERROR))
+    code_unit = v.maximum(v.multiply(largest, of_slot(slot, SlotConstant.LARGEST_SHARE)), least)
+    code_unit = v.maximum(code_unit, number(float(golden.ERROR_FLOOR)))
+    inverse = v.reciprocal(code_unit)
+    a, b, c = (v.multiply(value, inverse) for value in (a, b, c))
+    shift = v.int_maximum(channel_shift(v, a, b), integer(LEAST_NOISE_SHIFT))
+    channels = a.count
+    v.copy(shift, to=coefficient(Coefficient.TOTAL_SHIFT, channel, channels))
+    v.to_fixed(a, shift, MULTIPLIER_BITS, to=coefficient(Coefficient.MULTIPLIER, channel, channels))
+    v.to_fixed(b, shift, MULTIPLIER_BITS, to=coefficient(Coefficient.SECOND, channel, channels))
+    v.to_fixed(c, shift, SUM_BITS | CENTRED, to=coefficient(Coefficient.ADDEND, channel, channels))
+    return code_unit, d_gamma, d_beta
+
+
+def _error_range(v: Vectors, a: Vector, b: Vector, c: Vector, forward: Forward, errors: Errors) -> Vector:
+    of_d = [v.multiply(a, v.from_integer(d)) for d in (errors.lowest, errors.highest)]
+    of_y = [v.multiply(b, v.from_integer(y)) for y in (forward.lowest, forward.highest)]
+    high = v.add(v.add(v.maximum(*of_d), v.maximum(*of_y)), c)
+    low = v.add(v.add(v.minimum(*of_d), v.minimum(*of_y)), c)
+    return v.highest(v.maximum(high, v.subtract(ZERO, low)))
+
+
+def block_error_coefficients(
+    v: Vectors,
+    channel: int,
+    scale: Vector,
+    sums: Vector,
+    weight_slot: int,
+    error_slot: int,
+    error_unit: Vector,
+    stream: Vector,
+    stream_unit: Vector,
+) -> Vector:
+    """Coefficients of BLOCK_ERROR; the unit of its result. ``stream``: the largest magnitudes, integers.
+
+    SHIFT must be in the coefficients already; ``sums`` and ``scale`` are of the weights of dX.
+    """
+    channels = scale.count
+    top = of_slot(error_slot, SlotConstant.LARGEST)
+    shift = v.drain_shift(sums, top)
+    v.copy(shift, to=coefficient(Coefficient.SHIFT, channel, channels))
+    down = v.int_subtract(ZERO, of_slot(weight_slot, SlotConstant.FRACTION_BITS))
+    product_unit = v.scale(v.multiply(scale, error_unit), down)
+    bound = v.multiply(v.from_integer(sums, top), product_unit)
+    drained_unit = v.multiply(v.scale(product_unit, shift), v.from_integer(v.int_minimum(sums, integer(1))))
+    joined_unit = v.multiply(stream_unit, v.from_integer(v.int_minimum(stream, integer(1))))
+    bound = v.multiply_add(v.from_integer(stream), joined_unit, bound)
+    coarsest = v.exponent(v.maximum(drained_unit, joined_unit))
+    coarsest = v.int_subtract(coarsest, integer(golden.FINEST_STREAM))
+    unit = v.int_maximum(v.power(bound), v.int_maximum(coarsest, integer(golden.LEAST_GRADIENT)))
+    down = v.int_subtract(ZERO, unit)
+    product, joined = v.scale(drained_unit, down), v.scale(joined_unit, down)
+    total_shift = channel_shift(v, product, joined)
+    v.copy(total_shift, to=coefficient(Coefficient.TOTAL_SHIFT, channel, channels))
+    v.to_fixed(
+        product, total_shift, MULTIPLIER_BITS, to=coefficient(Coefficient.MULTIPLIER, channel, channels)
+    )
+    v.to_fixed(joined, total_shift, MULTIPLIER_BITS, to=coefficient(Coefficient.SECOND, channel, channels))
+    return v.scale(v.copy(number(1.0), count=channels), unit)
+
+
+def running(v: Vectors, old: Vector, new: Vector, rate: Vector) -> Vector:
+    """A running average after one more value, in place."""
+    return v.multiply_add(rate, v.subtract(new, old), old, to=old)
+
+
+def lane_codes(v: Vectors, values: Vector, down: Vector, to: Vector) -> Vector:
+    """``rint(values * 2^down)`` as 16-bit integers."""
+    return v.to_fixed(values, down, LANE_BITS, to=to)
