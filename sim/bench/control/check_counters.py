@@ -8,6 +8,7 @@ from typing import Any
 import cocotb
 
 from cpt.hw.contract import Counter
+from cpt.hw.control.counters import Counters
 from cpt.sim.bench.core import Bench, rounds
 
 
@@ -15,6 +16,7 @@ from cpt.sim.bench.core import Bench, rounds
 async def counters_add_up_and_clear(dut: Any) -> None:
     bench = Bench(dut)
     await bench.start()
+    await bench.step(Counters.clear_cycles)  # as after power-up
     totals = dict.fromkeys(Counter, 0)
     for _ in range(rounds()):
         for _ in range(200):
@@ -32,7 +34,7 @@ async def counters_add_up_and_clear(dut: Any) -> None:
             bench.set("clear", 1)
             await bench.step()
             bench.set("clear", 0)
-            await bench.step()
+            await bench.step(Counters.clear_cycles)
             totals = dict.fromkeys(Counter, 0)
             bench.board.equal(
                 "cleared", [bench.get(f"value__{counter}") for counter in Counter], [0] * len(Counter)

@@ -7,6 +7,7 @@ from typing import Any
 
 import cocotb
 
+from cpt.hw.control.watchdog import Watchdog
 from cpt.sim.bench.core import Bench, rounds
 
 
@@ -14,15 +15,20 @@ from cpt.sim.bench.core import Bench, rounds
 async def it_expires_after_its_limit_without_progress(dut: Any) -> None:
     bench = Bench(dut)
     await bench.start()
-    idle = 0
+    latency = Watchdog.latency_cycles
+    stuck: list[bool] = []
     for _ in range(rounds()):
         limit = random.choice((0, 1, 3, 20))
         bench.set("limit", limit)
+        stuck.clear()
         for _ in range(300):
             busy, progress = random.random() < 0.98, random.random() < 0.1
             bench.set("busy", int(busy))
             bench.set("progress", int(progress))
             await bench.step()
-            bench.board.equal("expired", bench.get("expired"), int(limit != 0 and busy and idle >= limit))
-            idle = 0 if progress or not busy else idle + 1
+            stuck.append(busy and not progress)
+            if len(stuck) > limit + latency:
+                # What comes in this cycle and came in the one before is not seen yet.
+                expired = limit != 0 and all(stuck[-limit - latency - 1 : -2])
+                bench.board.equal("expired", bench.get("expired"), int(expired))
     bench.finish()
