@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from cpt.hw.contract import ContractError
+from cpt.hw.contract import ContractError, preset
 from cpt.hw.contract.step import (
     ENGINES,
     FORMATS,
@@ -12,12 +12,11 @@ from cpt.hw.contract.step import (
     WORD_BYTES,
     Code,
     Op,
-    Shape,
     decode,
     encode,
-    pitch,
-    plane_bytes,
+    geometry,
 )
+from cpt.hw.contract.tiles import Picture
 
 
 @pytest.mark.parametrize("code", Code)
@@ -64,23 +63,9 @@ def test_what_a_field_does_not_hold_is_refused_by_name_and_range():
 
 
 @pytest.mark.parametrize(
-    ("height", "width", "columns", "expected"),
-    [
-        (32, 32, 32, (32, 1, 1, 32)),
-        (8, 8, 32, (8, 1, 4, 2)),
-        (2, 2, 32, (8, 1, 4, 1)),
-        (7, 7, 16, (8, 1, 2, 4)),
-        (224, 224, 32, (32, 7, 1, 1568)),
-        (8, 8, 8, (8, 1, 1, 8)),
-    ],
+    ("height", "width", "expected"),
+    [(32, 32, (5, 1, 32, 0)), (8, 8, (3, 1, 8, 3)), (2, 2, (3, 1, 2, 1)), (224, 224, (5, 7, 32, 0))],
 )
-def test_images_lie_in_tiles(height, width, columns, expected):
-    shape = Shape(height, width, columns)
-    assert (shape.pitch, shape.strips, shape.tile_rows, shape.tiles) == expected
-    assert shape.strips * columns >= width
-    assert 1 <= shape.geometry["width"] <= shape.pitch
-
-
-def test_pitches_and_planes_are_whole():
-    assert [pitch(width, 32) for width in (1, 8, 9, 16, 17, 33)] == [8, 8, 16, 16, 32, 32]
-    assert [plane_bytes(2 * group, group) for group in (4, 8, 16)] == [8, 16, 64]
+def test_a_drain_knows_which_lanes_hold_pixels(height, width, expected):
+    found = geometry(Picture(preset("zc706"), height, width))
+    assert tuple(found.values()) == expected

@@ -9,15 +9,14 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cpt.hw.contract.config import BEAT_BYTES, SLOTS, require
+from cpt.hw.contract.config import SLOTS, require
+from cpt.hw.contract.tiles import Picture
 
 WORD_BYTES = 32
 BASES = 16
 """Base registers: an address is one of them plus an offset."""
 KEYS = 2
 """Numbers for noise: of the run's seed and step, and of the micro-batch."""
-MIN_PITCH = 8
-"""Pixels that a row has at least in memory; also what the window fetch takes in a cycle."""
 CHANNELS = 512
 """Channels that coefficients and statistics are kept for."""
 SCRATCH_BANKS = 4
@@ -538,51 +537,11 @@ def decode(word: bytes) -> Word:
     return Word(Code(number), values)
 
 
-def pitch(width: int, columns: int) -> int:
-    """Pixels between rows in memory: a power of two from `MIN_PITCH` to the array's columns."""
-    require(width >= 1, f"width is {width}; allowed: at least 1")
-    return min(max(1 << (width - 1).bit_length(), MIN_PITCH), columns)
-
-
-@dataclass(frozen=True)
-class Shape:
-    """How images of one height and width lie in tiles of ``columns`` pixels."""
-
-    height: int
-    width: int
-    columns: int
-
-    @property
-    def pitch(self) -> int:
-        """Pixels between rows of a tile."""
-        return pitch(self.width, self.columns)
-
-    @property
-    def strips(self) -> int:
-        """Tiles side by side in a row."""
-        return -(-self.width // self.columns)
-
-    @property
-    def tile_rows(self) -> int:
-        """Rows of a tile."""
-        return self.columns // self.pitch
-
-    @property
-    def tiles(self) -> int:
-        """Tiles of an image."""
-        return -(-self.height // self.tile_rows) * self.strips
-
-    @property
-    def geometry(self) -> dict[str, int]:
-        """Fields of DRAIN and APPLY that say which lanes hold pixels."""
-        return {
-            "pitch_log2": self.pitch.bit_length() - 1,
-            "strips": self.strips,
-            "width": self.width - (self.strips - 1) * self.columns,
-            "rows_last": (self.height - 1) % self.tile_rows,
-        }
-
-
-def plane_bytes(columns: int, group: int) -> int:
-    """Bytes of a plane of codes of one tile and group, in whole beats."""
-    return -(-columns * group // (8 * BEAT_BYTES)) * BEAT_BYTES
+def geometry(picture: Picture) -> dict[str, int]:
+    """Fields of DRAIN and APPLY that say which lanes hold pixels of an image."""
+    return {
+        "pitch_log2": picture.pitch.bit_length() - 1,
+        "strips": picture.strips,
+        "width": picture.width - (picture.strips - 1) * picture.pitch,
+        "rows_last": (picture.height - 1) % picture.tile_rows,
+    }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from cpt.hw.contract.step import Apply, Coefficient, Drain, Shape, Statistic, Word
+from cpt.hw.contract.step import Apply, Coefficient, Drain, Statistic, Word
+from cpt.hw.contract.tiles import CodesLayout, Picture
 from cpt.model.golden.fabric import apply as applies
 from cpt.model.golden.fabric import drain as drains
 from cpt.model.golden.fabric.codes import WeightCodes
@@ -35,7 +36,7 @@ class Lanes:
             self._add_gradient(word)
             return
         state, result = self.state, self.products.results.popleft()
-        shape, channels = state.shape(word), word.a_tiles * state.group
+        picture, channels = state.picture(word), word.a_tiles * state.group
         product = Product(result.values.reshape(-1, channels), result.sums.ravel())
         weights = self._weights(word, channels)
         shift = weights_shift = state.coefficient(Coefficient.SHIFT, word.channel, channels)
@@ -45,7 +46,7 @@ class Lanes:
             out, statistics = drains.forward_drain(product, weights, weights_shift)
             joint = statistics.squares
         else:
-            y = None if kind is Drain.SHORTCUT_ERROR else self._pixels(word.y, shape, word.images, channels)
+            y = None if kind is Drain.SHORTCUT_ERROR else self._pixels(word.y, picture, word.images, channels)
             if kind is Drain.BLOCK_ERROR:
                 coefficients = drains.BlockErrorCoefficients(
                     shift,
@@ -53,16 +54,16 @@ class Lanes:
                     state.coefficient(Coefficient.SECOND, word.channel, channels),
                     state.coefficient(Coefficient.TOTAL_SHIFT, word.channel, channels),
                 )
-                stream = self._pixels(word.stream * IN_WORDS, shape, word.images, channels)
-                mask = self._pixels(word.mask * IN_WORDS, shape, word.images, channels) > 0
+                stream = self._pixels(word.stream * IN_WORDS, picture, word.images, channels)
+                mask = self._pixels(word.mask * IN_WORDS, picture, word.images, channels) > 0
                 out, statistics = drains.block_error_drain(product, weights, coefficients, stream, mask, y)
             else:
                 mask_of = None if y is None else applies.relu_mask(y, self._affine(word.channel, channels))
                 out, statistics = drains.inner_error_drain(product, weights, shift, mask_of, y)
             joint = statistics.with_y
         self._count(word, statistics.total, joint, statistics.lowest, statistics.highest)
-        values = out.reshape(word.images, shape.height, shape.width, channels)
-        write_words(state.scratch, word.out, shape, values)
+        values = out.reshape(word.images, picture.height, picture.width, channels)
+        write_words(state.scratch, word.out, picture, values)
 
     def _weights(self, word: Word, channels: int) -> WeightCodes:
         """What a drain needs to know of its weights: their zeros and bits."""
@@ -90,31 +91,31 @@ class Lanes:
     def apply(self, word: Word) -> None:
         """APPLY: words of scratch to codes in memory, or to words."""
         state, kind = self.state, Apply(word.kind)
-        shape, channels = state.shape(word), word.groups * state.group
-        y = read_words(state.scratch, word.y, shape, word.images, channels)
+        picture, channels = state.picture(word), word.groups * state.group
+        y = read_words(state.scratch, word.y, picture, word.images, channels)
         bits = state.slots[word.slot].bits
         if kind is Apply.INNER:
-            self._codes(word, shape, applies.inner_apply(y, self._affine(word.channel, channels), bits))
+            self._codes(word, picture, applies.inner_apply(y, self._affine(word.channel, channels), bits))
         elif kind is Apply.CODE:
             one = self._affine(word.channel, channels)
-            self._codes(word, shape, applies.code_apply(y, int(one.multiplier[0]), int(one.shift[0]), bits))
+            self._codes(word, picture, applies.code_apply(y, int(one.multiplier[0]), int(one.shift[0]), bits))
         elif kind is Apply.IMAGE:
-            self._codes(word, shape, applies.image_apply(y, self._affine(word.channel, channels), bits))
+            self._codes(word, picture, applies.image_apply(y, self._affine(word.channel, channels), bits))
         elif kind is Apply.IMAGE_RANGE:
             flat = y.reshape(-1, channels).astype(np.int64)
             none = np.zeros(channels, np.int64)
             self._count(word, none, none, flat.min(0), flat.max(0))
         elif kind is Apply.BLOCK:
-            x = read_words(state.scratch, word.second * IN_WORDS, shape, word.images, channels)
+            x = read_words(state.scratch, word.second * IN_WORDS, picture, word.images, channels)
             out, highest, _ = applies.block_apply(y, self._affine(word.channel, channels, second=True), x)
             none = np.zeros(channels, np.int64)
             self._count(word, none, none, none, highest)
-            write_words(state.scratch, word.out * IN_WORDS, shape, out)
+            write_words(state.scratch, word.out * IN_WORDS, picture, out)
         elif kind is Apply.ERROR:
-            second = read_words(state.scratch, word.second * IN_WORDS, shape, word.images, channels)
+            second = read_words(state.scratch, word.second * IN_WORDS, picture, word.images, channels)
             coefficients = self._affine(word.channel, channels, second=True)
-            noise = self._noise(word, shape, channels)
-            self._codes(word, shape, applies.error_apply(y, second, coefficients, noise, bits))
+            noise = self._noise(word, picture, channels)
+            self._codes(word, picture, applies.error_apply(y, second, coefficients, noise, bits))
         elif kind is Apply.POOL:
             sums = pool_sums(y)[:, : word.channels]
             state.local[word.out : word.out + sums.size] = sums.ravel()
@@ -122,34 +123,27 @@ class Lanes:
             codes = state.local[word.out : word.out + word.images * word.channels]
             gradient = np.zeros((word.images, channels), np.int64)
             gradient[:, : word.channels] = codes.reshape(word.images, word.channels)
-            mask = read_words(state.scratch, word.second * IN_WORDS, shape, word.images, channels) > 0
+            mask = read_words(state.scratch, word.second * IN_WORDS, picture, word.images, channels) > 0
             g = pool_gradient(gradient, mask)
             statistics = drains.error_statistics(g.reshape(-1, channels), y.reshape(-1, channels))
             self._count(word, statistics.total, statistics.with_y, statistics.lowest, statistics.highest)
-            write_words(state.scratch, word.offset, shape, g)
+            write_words(state.scratch, word.offset, picture, g)
 
-    def _noise(self, word: Word, shape: Shape, channels: int) -> np.ndarray:
+    def _noise(self, word: Word, picture: Picture, channels: int) -> np.ndarray:
         key = mix(self.state.keys[0] + word.layer + GOLDEN)
         key = mix(key + self.state.keys[1] + GOLDEN)
-        drawn = noise_bytes(key, (word.images, shape.height, shape.width, word.channels))
+        drawn = noise_bytes(key, (word.images, picture.height, picture.width, word.channels))
         return np.pad(drawn, ((0, 0), (0, 0), (0, 0), (0, channels - word.channels)))
 
-    def _codes(self, word: Word, shape: Shape, codes: np.ndarray) -> None:
+    def _codes(self, word: Word, picture: Picture, codes: np.ndarray) -> None:
         state = self.state
-        write_codes(
-            state.memory,
-            state.address(word),
-            shape,
-            state.group,
-            codes,
-            planes=word.planes,
-            bits=state.slots[word.slot].bits,
-        )
+        layout = CodesLayout(picture, codes.shape[-1], word.planes)
+        write_codes(state.memory, state.address(word), layout, codes, state.slots[word.slot].bits)
 
     # ------------------------------------------------------------------------------------------ shared
 
-    def _pixels(self, word: int, shape: Shape, images: int, channels: int) -> np.ndarray:
-        return read_words(self.state.scratch, word, shape, images, channels).reshape(-1, channels)
+    def _pixels(self, word: int, picture: Picture, images: int, channels: int) -> np.ndarray:
+        return read_words(self.state.scratch, word, picture, images, channels).reshape(-1, channels)
 
     def _affine(self, first: int, channels: int, *, second: bool = False) -> applies.Affine:
         state = self.state

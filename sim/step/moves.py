@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from cpt.hw.contract.config import MAX_BITS
+from cpt.hw.contract.config import MAX_BITS, TAPS
 from cpt.hw.contract.step import Move, Word
 from cpt.sim.step.codes import weight_planes
-from cpt.sim.step.products import TAPS
 from cpt.sim.step.state import State
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cpt.hw.contract.step import Kernel, Sampling, Shape, Word, pitch
+from cpt.hw.contract.config import TAPS, require
+from cpt.hw.contract.step import Kernel, Sampling, Word
+from cpt.hw.contract.tiles import PIECES, CodesLayout, Picture
 from cpt.model.golden.gemm import int_matmul
 from cpt.sim.step.codes import planes_weight, read_codes
 from cpt.sim.step.state import State
-
-TAPS = 9
 
 
 @dataclass
@@ -64,10 +64,7 @@ class Products:
 
     def fetch(self, word: Word) -> None:
         """FETCH: windows of every output pixel."""
-        shape = Shape(word.height, word.width, self.state.columns)
-        assert shape.pitch == 1 << word.pitch_log2
-        assert pitch(word.out_width, self.state.columns) == 1 << word.out_pitch_log2
-        codes = self._codes(word, shape, word.groups)
+        codes = self._codes(word)
         kernel, sampling = Kernel(word.kernel), Sampling(word.sampling)
         windows = _windows(codes, kernel, sampling, word.pad, word.out_height, word.out_width)
         self.windows.append(Windows(windows, kernel))
@@ -89,15 +86,13 @@ class Products:
 
     def load_errors(self, word: Word) -> None:
         """LOAD_E: a chunk of error codes, (images, rows, lanes, channels)."""
-        shape = Shape(word.height, word.width, self.state.columns)
-        codes = self._codes(word, shape, word.groups)
-        images, lanes = self._chunk(word, len(codes), shape.pitch)
+        codes = self._codes(word)
+        images, lanes = self._chunk(word, len(codes), 1 << word.pitch_log2)
         self.errors.append(Chunk(codes[images, word.row : word.row + word.rows, lanes]))
 
     def fetch_inputs(self, word: Word) -> None:
         """FETCH_X: the inputs' windows of a chunk, (images, rows, lanes, taps, channels)."""
-        shape = Shape(word.height, word.width, self.state.columns)
-        codes = self._codes(word, shape, word.groups)
+        codes = self._codes(word)
         kernel, sampling = Kernel(word.kernel), Sampling(word.sampling)
         step = 2 if sampling is Sampling.STRIDE else 1
         size = 3 if kernel is Kernel.THREE else 1
@@ -124,23 +119,19 @@ class Products:
             tiles.append(np.concatenate(halves, axis=-1))
         self.gradients.append(np.stack(tiles, axis=1))
 
-    def _codes(self, word: Word, shape: Shape, groups: int) -> np.ndarray:
+    def _codes(self, word: Word) -> np.ndarray:
         state, slot = self.state, self.state.slots[word.slot]
-        return read_codes(
-            state.memory,
-            state.address(word),
-            shape,
-            state.group,
-            images=word.images,
-            groups=groups,
-            planes=word.planes,
-            bits=slot.bits,
-            signed=slot.signed,
+        picture = Picture(state.config, word.height, word.width)
+        require(
+            picture.pitch == 1 << word.pitch_log2,
+            f"{word.code.name} has pitch {1 << word.pitch_log2}; allowed of {word.width}: {picture.pitch}",
         )
+        layout = CodesLayout(picture, word.groups * state.group, word.planes)
+        return read_codes(state.memory, state.address(word), layout, word.images, slot.bits, slot.signed)
 
     def _chunk(self, word: Word, images: int, lanes: int) -> tuple[slice, slice]:
         """Images and lanes of a word: as many images as fill 8 groups of pixels."""
-        together = max(8 * self.state.group // lanes, 1)
+        together = max(PIECES * self.state.group // lanes, 1)
         first = word.image_group * together
         across = slice(word.strip * lanes, (word.strip + 1) * lanes)
         return slice(first, min(first + together, images)), across

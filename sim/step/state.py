@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cpt.hw.contract import ArrayConfig, ContractError
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.config import require
 from cpt.hw.contract.step import (
     BASES,
     CHANNELS,
@@ -14,10 +15,10 @@ from cpt.hw.contract.step import (
     SCRATCH_BANKS,
     SLOTS,
     Coefficient,
-    Shape,
     Statistic,
     Word,
 )
+from cpt.hw.contract.tiles import Picture
 
 LOCAL_WORDS = 1 << 14
 """Words of local memory."""
@@ -36,7 +37,7 @@ class State:
 
     def __init__(self, config: ArrayConfig, memory_bytes: int, scratch_words: int) -> None:
         self.config = config
-        self.group = config.word_bits // 9
+        self.group = config.group_channels
         self.columns = config.cols
         self.memory = np.zeros(memory_bytes, np.uint8)
         self.scratch = np.zeros((scratch_words, config.cols), np.int16)
@@ -66,18 +67,15 @@ class State:
         at = field * CHANNELS + first
         return self.statistics[at : at + count]
 
-    def shape(self, word: Word) -> Shape:
-        """The images that a DRAIN or an APPLY walks."""
-        lanes = 1 << word.pitch_log2
-        rows = self.columns // lanes
-        down = word.tiles // word.strips
-        shape = Shape(
-            (down - 1) * rows + word.rows_last + 1,
-            (word.strips - 1) * self.columns + word.width,
-            self.columns,
+    def picture(self, word: Word) -> Picture:
+        """The images that a DRAIN or an APPLY walks; raises `ContractError` if its tiles are another's."""
+        pitch = 1 << word.pitch_log2
+        down, rows = word.tiles // word.strips, self.config.cols // pitch
+        height, width = (down - 1) * rows + word.rows_last + 1, (word.strips - 1) * pitch + word.width
+        picture = Picture(self.config, height, width)
+        require(
+            (picture.tiles, picture.pitch) == (word.tiles, pitch),
+            f"{word.code.name} has {word.tiles} tiles of pitch {pitch}; "
+            f"allowed for {height} x {width}: {picture.tiles} of {picture.pitch}",
         )
-        if shape.tiles != word.tiles or shape.pitch != lanes:
-            raise ContractError(
-                f"{word.code.name} has {word.tiles} tiles of pitch {lanes}; its width says else"
-            )
-        return shape
+        return picture
