@@ -25,6 +25,11 @@ class ReadMemory:
         self._due: list[tuple[int, int, int]] = []
         self._cycle = 0
 
+    @property
+    def open(self) -> bool:
+        """Whether an address is not answered to its end."""
+        return bool(self._due)
+
     def benches(self, stop: Callable[[], bool]) -> list[Callable[[Any], Any]]:
         """Testbenches for both channels."""
 
