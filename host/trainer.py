@@ -14,7 +14,6 @@ from cpt.host.data import Dataset, Images, evaluation_batches, training_batches
 from cpt.host.engine import GemmEngine, GemmRun
 from cpt.host.errors import OutOfDeviceMemory
 from cpt.host.layers import StepContext
-from cpt.host.loss import correct, softmax_cross_entropy
 from cpt.host.metrics import Tally
 from cpt.host.network import ResNet, copy_arrays, resnet_depth
 from cpt.host.optimiser import Sgd, learning_rate
@@ -22,6 +21,7 @@ from cpt.host.pages import whole_pages
 from cpt.host.precision import BACKWARD_SLOT, FORWARD_SLOT, PrecisionSlots
 from cpt.hw.contract.config import require
 from cpt.model import architecture
+from cpt.model.loss import correct, softmax_cross_entropy
 
 if TYPE_CHECKING:
     from cpt.host.driver import Accelerator

@@ -68,6 +68,7 @@ SLOW = {
     "test_cpt_wheel",
     # training, more than a few steps
     "test_cpt_results",
+    "test_golden_fabric_step",
     "test_cpt_torch_train",
     "test_cpt_train",
     "test_model_accelerator",

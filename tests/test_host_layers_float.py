@@ -13,9 +13,9 @@ from cpt.host.layers import (
     ReLU,
     StepContext,
 )
-from cpt.host.loss import correct, softmax_cross_entropy
 from cpt.host.optimiser import Sgd, learning_rate
 from cpt.hw.contract import ContractError
+from cpt.model.loss import correct, softmax_cross_entropy
 
 TRAINING = StepContext(training=True)
 EVALUATION = StepContext(training=False)

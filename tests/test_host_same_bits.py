@@ -112,7 +112,7 @@ ALLOWED = {
     ("cpt.model.golden.gemm", "@"): "integers below 2**24 or 2**53: no order of additions can round",
     ("cpt.model.golden.conv", "matmul"): "a parameter, of integers: gemm's, or the accelerator's",
     ("cpt.host.layers.batch_norm", "/"): "two counts",
-    ("cpt.host.loss", "sum"): "counts booleans",
+    ("cpt.model.loss", "sum"): "counts booleans",
     ("cpt.model.golden.fabric.channel", "/"): "two counts",
     ("cpt.host.product_check", "@"): "integers below 2**53 or modulo 2**64: compared, never trained with",
     ("cpt.host.product_check", "sum"): "integers modulo 2**64",
@@ -129,7 +129,7 @@ ALLOWED = {
     ("cpt.model.arithmetic", "divide"): "the one that it offers: float32 only where that is exact",
     ("cpt.model.arithmetic", "sqrt"): "float64",
 }
-DIVISION_FREE = ("cpt.host.layers.", "cpt.host.loss", "cpt.host.optimiser", "cpt.model.golden.")
+DIVISION_FREE = ("cpt.host.layers.", "cpt.model.loss", "cpt.host.optimiser", "cpt.model.golden.")
 """Where ``/`` may only divide numbers by numbers, never arrays."""
 INTEGERS = {"int64", "int32"}
 

@@ -66,7 +66,7 @@ def drawn(seed, channels=7, pixels=48):
 
 
 def same(norm, expected, bench):
-    for name in ("mean", "inverse", "factor", "offset"):
+    for name in ("mean", "inverse", "factor", "beta"):
         np.testing.assert_array_equal(bench.floats(getattr(norm, name)), getattr(expected, name), name)
 
 
@@ -84,7 +84,7 @@ def test_batch_norm_and_the_coefficients_of_an_inner_apply(seed):
     )
     highest = v.highest(emitted.highest_output(v, norm, held))
     code_unit = emitted.inner_unit(v, norm.factor, highest, SLOT)
-    emitted.inner_coefficients(v, CHANNEL, norm.factor, norm.offset, code_unit)
+    emitted.inner_coefficients(v, CHANNEL, norm.factor, norm.mean, norm.beta, code_unit)
     bench.run()
     same(norm, expected, bench)
     np.testing.assert_array_equal(bench.floats(real_mean), mean)
@@ -119,7 +119,7 @@ def test_a_blocks_end(joins):
         bench.count(of_x, CHANNEL + 16)
         second = emitted.forward_statistics(CHANNEL + 16, channels, len(y))
         found, _, _ = emitted.batch_norm(v, second, bench.put(unit), bench.put(beta), bench.put(gamma))
-        side = emitted.Side(found.factor, found.offset, emitted.highest_output(v, found, second))
+        side = emitted.Side(found.factor, found.mean, found.beta, emitted.highest_output(v, found, second))
     highest = emitted.highest_output(v, norm, held)
     exponent = emitted.block_unit(v, norm, highest, side)
     emitted.block_coefficients(v, CHANNEL, norm, side, exponent)

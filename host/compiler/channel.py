@@ -13,7 +13,6 @@ from cpt.host.compiler.vectors import (
     CENTRED,
     LANE_BITS,
     MULTIPLIER_BITS,
-    SUM_BITS,
     ZERO,
     Vector,
     Vectors,
@@ -40,15 +39,16 @@ class Norm:
     mean: Vector
     inverse: Vector
     factor: Vector
-    offset: Vector
+    beta: Vector
 
 
 @dataclass(frozen=True)
 class Side:
-    """What joins a block's end."""
+    """What joins a block's end; the residual stream has neither mean nor beta."""
 
     factor: Vector
-    offset: Vector | None
+    mean: Vector | None
+    beta: Vector | None
     highest: Vector
 
 
@@ -110,9 +110,8 @@ def batch_norm(
     spread = v.multiply(v.multiply(variance, unit), unit)
     inverse = v.reciprocal_root(v.add(spread, number(float(golden.EPSILON))))
     factor = v.multiply(v.multiply(gamma, inverse), unit)
-    offset = v.subtract(beta, v.multiply(factor, mean))
     unbiased = v.multiply(spread, number(count / max(count - 1, 1)))
-    return Norm(unit, mean, inverse, factor, offset), v.multiply(mean, unit), unbiased
+    return Norm(unit, mean, inverse, factor, beta), v.multiply(mean, unit), unbiased
 
 
 def running_norm(
@@ -120,16 +119,21 @@ def running_norm(
 ) -> Norm:
     """Coefficients from running averages."""
     inverse = v.reciprocal_root(v.add(variance, number(float(golden.EPSILON))))
-    real = v.multiply(gamma, inverse)
-    offset = v.subtract(beta, v.multiply(real, mean))
-    return Norm(unit, mean, inverse, v.multiply(real, unit), offset)
+    factor = v.multiply(v.multiply(gamma, inverse), unit)
+    return Norm(unit, v.multiply(mean, v.reciprocal(unit)), inverse, factor, beta)
 
 
 def highest_output(v: Vectors, norm: Norm, statistics: Forward) -> Vector:
     """Largest value of each channel of batch norm's output."""
-    low = v.multiply(norm.factor, v.from_integer(statistics.lowest))
-    high = v.multiply(norm.factor, v.from_integer(statistics.highest))
-    return v.add(v.maximum(low, high), norm.offset)
+    return v.add(v.maximum(*_ends(v, norm.factor, norm.mean, statistics)), norm.beta)
+
+
+def _ends(v: Vectors, factor: Vector, mean: Vector, statistics: Forward | Errors) -> list[Vector]:
+    """``factor*(value - mean)`` at a channel's lowest and highest value."""
+    return [
+        v.multiply(factor, v.subtract(v.from_integer(value), mean))
+        for value in (statistics.lowest, statistics.highest)
+    ]
 
 
 def inner_unit(v: Vectors, factor: Vector, highest: Vector, slot: int) -> Vector:
@@ -148,39 +152,41 @@ def channel_shift(v: Vectors, *factors: Vector) -> Vector:
     return v.int_maximum(v.int_minimum(shift, integer(MOST_SHIFT)), ZERO)
 
 
-def write_affine(
-    v: Vectors,
-    channel: int,
-    factor: Vector,
-    offset: Vector | None,
-    second: Vector | None = None,
-    addend: Vector | None = None,
-) -> Vector:
-    """Multipliers, addends and shifts of an apply to the coefficients from ``channel`` on; the shifts."""
-    channels = factor.count
-    shift = channel_shift(v, *((factor,) if second is None else (factor, second)))
-    v.copy(shift, to=coefficient(Coefficient.TOTAL_SHIFT, channel, channels))
-    v.to_fixed(factor, shift, MULTIPLIER_BITS, to=coefficient(Coefficient.MULTIPLIER, channel, channels))
-    if second is not None:
-        v.to_fixed(second, shift, MULTIPLIER_BITS, to=coefficient(Coefficient.SECOND, channel, channels))
-    to = coefficient(Coefficient.ADDEND, channel, channels)
-    if offset is not None:
-        v.to_fixed(offset, shift, ADDEND_BITS, to=to)
-    else:
-        v.copy(ZERO, to=to, count=channels)
-    return shift
+def multiplier(v: Vectors, field: Coefficient, channel: int, factor: Vector, shift: Vector) -> Vector:
+    """``factor`` as a multiplier among the coefficients, and as the float32 that it now is."""
+    to = coefficient(field, channel, factor.count)
+    return v.from_integer(v.to_fixed(factor, shift, MULTIPLIER_BITS, to=to))
 
 
-def inner_coefficients(v: Vectors, channel: int, factor: Vector, offset: Vector, unit: Vector) -> None:
-    """Coefficients of INNER and IMAGE."""
+def less_mean(v: Vectors, offset: Vector, held: Vector, mean: Vector | None) -> Vector:
+    """``offset - held*mean``, ``held`` of `multiplier`; a mean that is None is 0."""
+    return offset if mean is None else v.subtract(offset, v.multiply(held, mean))
+
+
+def addend(v: Vectors, channel: int, offset: Vector, shift: Vector, centred: int = 0) -> None:
+    """``rint(offset)`` as an addend; ``centred``: with half of what noise is short of."""
+    to = coefficient(Coefficient.ADDEND, channel, offset.count)
+    v.to_fixed(v.scale(offset, v.int_subtract(ZERO, shift)), shift, ADDEND_BITS | centred, to=to)
+
+
+def inner_coefficients(
+    v: Vectors, channel: int, factor: Vector, mean: Vector | None, beta: Vector, unit: Vector
+) -> None:
+    """Coefficients of INNER and, without a mean, of IMAGE."""
     inverse = v.reciprocal(unit)
-    write_affine(v, channel, v.multiply(factor, inverse), v.multiply(offset, inverse))
+    factor = v.multiply(factor, inverse)
+    channels = factor.count
+    shift = channel_shift(v, factor)
+    v.copy(shift, to=coefficient(Coefficient.TOTAL_SHIFT, channel, channels))
+    held = multiplier(v, Coefficient.MULTIPLIER, channel, factor, shift)
+    offset = less_mean(v, v.scale(v.multiply(beta, inverse), shift), held, mean)
+    addend(v, channel, offset, shift)
 
 
 def stream_side(v: Vectors, unit: Vector, highest: Vector) -> Side:
     """The residual stream at a block's end; ``unit``: its exponent of two, ``highest``: integers."""
     ones = v.copy(number(1.0), count=highest.count)
-    return Side(v.scale(ones, unit), None, v.scale(v.from_integer(highest), unit))
+    return Side(v.scale(ones, unit), None, None, v.scale(v.from_integer(highest), unit))
 
 
 def block_unit(v: Vectors, norm: Norm, highest: Vector, side: Side | None) -> Vector:
@@ -198,11 +204,17 @@ def block_coefficients(v: Vectors, channel: int, norm: Norm, side: Side | None, 
     """Coefficients of BLOCK."""
     down = v.int_subtract(ZERO, unit)
     factor = v.scale(norm.factor, down)
-    if side is None:
-        write_affine(v, channel, factor, v.scale(norm.offset, down))
-        return
-    offset = norm.offset if side.offset is None else v.add(norm.offset, side.offset)
-    write_affine(v, channel, factor, v.scale(offset, down), v.scale(side.factor, down))
+    second = None if side is None else v.scale(side.factor, down)
+    channels = factor.count
+    shift = channel_shift(v, *((factor,) if second is None else (factor, second)))
+    v.copy(shift, to=coefficient(Coefficient.TOTAL_SHIFT, channel, channels))
+    held = multiplier(v, Coefficient.MULTIPLIER, channel, factor, shift)
+    beta = norm.beta if side is None or side.beta is None else v.add(norm.beta, side.beta)
+    offset = less_mean(v, v.scale(beta, v.int_subtract(shift, unit)), held, norm.mean)
+    if side is not None and second is not None:
+        held = multiplier(v, Coefficient.SECOND, channel, second, shift)
+        offset = less_mean(v, offset, held, side.mean)
+    addend(v, channel, offset, shift)
 
 
 def stream_unit(v: Vectors, highest: Vector, slot: int) -> Vector:
@@ -213,8 +225,11 @@ def stream_unit(v: Vectors, highest: Vector, slot: int) -> Vector:
 
 def code_coefficients(v: Vectors, channel: int, channels: int, code_unit: Vector, unit: Vector) -> None:
     """Coefficients of CODE, the same for all channels."""
-    factor = v.scale(v.reciprocal(code_unit), unit)
-    write_affine(v, channel, v.copy(factor, count=channels), None)
+    factor = v.copy(v.scale(v.reciprocal(code_unit), unit), count=channels)
+    shift = channel_shift(v, factor)
+    v.copy(shift, to=coefficient(Coefficient.TOTAL_SHIFT, channel, channels))
+    v.to_fixed(factor, shift, MULTIPLIER_BITS, to=coefficient(Coefficient.MULTIPLIER, channel, channels))
+    v.copy(ZERO, to=coefficient(Coefficient.ADDEND, channel, channels), count=channels)
 
 
 def image_unit(
@@ -254,35 +269,29 @@ def error_coefficients(
     joint = v.cross(errors.with_y, forward.total, errors.total, forward.count)
     spread = v.multiply(norm.unit, norm.inverse)
     d_gamma = v.multiply(v.multiply(v.multiply(joint, share), spread), unit)
-    d_beta = v.multiply(v.from_integer(errors.total), unit)
+    total = v.from_integer(errors.total)
+    d_beta, d_mean = v.multiply(total, unit), v.multiply(total, share)
     real = v.multiply(gamma, norm.inverse)
-    a = v.multiply(real, unit)
-    b = v.subtract(ZERO, v.multiply(v.multiply(real, spread), v.multiply(d_gamma, share)))
-    c = v.subtract(ZERO, v.multiply(real, v.multiply(d_beta, share)))
-    c = v.subtract(c, v.multiply(b, norm.mean))
-    largest = _error_range(v, a, b, c, forward, errors)
     alive = v.int_minimum(largest_magnitude(v, errors.lowest, errors.highest), integer(1))
-    a = v.multiply(a, v.from_integer(alive))
+    a = v.multiply(v.multiply(real, unit), v.from_integer(alive))
+    b = v.subtract(ZERO, v.multiply(v.multiply(real, spread), v.multiply(d_gamma, share)))
+    of_d, of_y = _ends(v, a, d_mean, errors), _ends(v, b, norm.mean, forward)
+    high = v.add(v.maximum(*of_d), v.maximum(*of_y))
+    low = v.add(v.minimum(*of_d), v.minimum(*of_y))
+    largest = v.highest(v.maximum(high, v.subtract(ZERO, low)))
     least = v.scale(v.maximum(v.largest(a), v.largest(b)), integer(-golden.FINEST_ERROR))
     code_unit = v.maximum(v.multiply(largest, of_slot(slot, SlotConstant.LARGEST_SHARE)), least)
     code_unit = v.maximum(code_unit, number(float(golden.ERROR_FLOOR)))
     inverse = v.reciprocal(code_unit)
-    a, b, c = (v.multiply(value, inverse) for value in (a, b, c))
+    a, b = v.multiply(a, inverse), v.multiply(b, inverse)
     shift = v.int_maximum(channel_shift(v, a, b), integer(LEAST_NOISE_SHIFT))
     channels = a.count
     v.copy(shift, to=coefficient(Coefficient.TOTAL_SHIFT, channel, channels))
-    v.to_fixed(a, shift, MULTIPLIER_BITS, to=coefficient(Coefficient.MULTIPLIER, channel, channels))
-    v.to_fixed(b, shift, MULTIPLIER_BITS, to=coefficient(Coefficient.SECOND, channel, channels))
-    v.to_fixed(c, shift, SUM_BITS | CENTRED, to=coefficient(Coefficient.ADDEND, channel, channels))
+    held = multiplier(v, Coefficient.MULTIPLIER, channel, a, shift)
+    offset = v.subtract(ZERO, v.multiply(held, d_mean))
+    held = multiplier(v, Coefficient.SECOND, channel, b, shift)
+    addend(v, channel, less_mean(v, offset, held, norm.mean), shift, CENTRED)
     return code_unit, d_gamma, d_beta
-
-
-def _error_range(v: Vectors, a: Vector, b: Vector, c: Vector, forward: Forward, errors: Errors) -> Vector:
-    of_d = [v.multiply(a, v.from_integer(d)) for d in (errors.lowest, errors.highest)]
-    of_y = [v.multiply(b, v.from_integer(y)) for y in (forward.lowest, forward.highest)]
-    high = v.add(v.add(v.maximum(*of_d), v.maximum(*of_y)), c)
-    low = v.add(v.add(v.minimum(*of_d), v.minimum(*of_y)), c)
-    return v.highest(v.maximum(high, v.subtract(ZERO, low)))
 
 
 def block_error_coefficients(

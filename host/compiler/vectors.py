@@ -19,7 +19,7 @@ MEMORIES = {Space.LOCAL: LOCAL, Space.STATISTICS: "statistics", Space.COEFFICIEN
 SUMS_REGION = Region("sums", 0, 1)
 """All of the 48-bit sums, as one."""
 SLOT_NUMBERS = 8
-MULTIPLIER_BITS, ADDEND_BITS, SUM_BITS, LANE_BITS = 18, 47, 46, 16
+MULTIPLIER_BITS, ADDEND_BITS, LANE_BITS = 18, 47, 16
 """Widths that `Vectors.to_fixed` cuts at."""
 CENTRED = 1 << 8
 """Added to a width: half of the noise's step more."""

@@ -8,10 +8,10 @@ import numpy as np
 
 from cpt.host.layers.batch_norm import BatchNorm
 from cpt.host.layers.conv import QuantConv2d
-from cpt.host.layers.initial import InitialWeights
 from cpt.host.layers.layer import Layer, Shape, StepContext
 from cpt.host.layers.simple import ReLU
 from cpt.model.architecture import Block
+from cpt.model.initial import InitialWeights
 
 if TYPE_CHECKING:
     from cpt.host.engine import GemmEngine

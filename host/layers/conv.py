@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cpt.host.engine import GemmShape
-from cpt.host.layers.initial import InitialWeights
 from cpt.host.layers.layer import Diverged, Layer, Parameter, Shape, StepContext
 from cpt.host.precision import BACKWARD_SLOT, FORWARD_SLOT
 from cpt.model.architecture import Conv
@@ -24,6 +23,7 @@ from cpt.model.golden import (
     valid_taps,
     value_range,
 )
+from cpt.model.initial import InitialWeights
 from cpt.model.noise import noise_key, uniform
 from cpt.model.ranges import RunningRange
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cpt.host.layers.conv import QuantConv2d
-from cpt.host.layers.initial import InitialWeights
 from cpt.host.layers.layer import Layer, Parameter, Shape, StepContext
 from cpt.model.architecture import Conv
 from cpt.model.arithmetic import sum_in_halves
+from cpt.model.initial import InitialWeights
 
 if TYPE_CHECKING:
     from cpt.host.engine import GemmEngine

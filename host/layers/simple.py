@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cpt.host.layers.initial import InitialWeights
 from cpt.host.layers.layer import Layer, Parameter, Shape, StepContext
 from cpt.model.arithmetic import divide, sum_in_halves
+from cpt.model.initial import InitialWeights
 
 if TYPE_CHECKING:
     from cpt.host.engine import GemmEngine

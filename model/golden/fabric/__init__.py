@@ -10,7 +10,9 @@ One function per operation of the machine, named as docs/numerics.md names it ("
 | `apply` | F2 `inner_apply`, F3 `block_apply` and `code_apply`, B2 `error_apply`, `image_apply` |
 | `pool` | F4 `pool_sums`, `pool_gradient` |
 | `channel` | statistics to coefficients, running averages |
+| `classifier` | the linear layer behind pooling |
 | `update` | gradients of micro-batches, weights |
 | `hash` | noise of stochastic rounding |
 | `float_unit`, `checks` | float32 operations, widths |
+| `network`, `step`, `trainer` | what is trained, the order of passes, training on these functions alone |
 """

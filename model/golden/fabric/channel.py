@@ -16,7 +16,7 @@ import numpy as np
 
 from cpt.model.golden.fabric import float_unit as fl
 from cpt.model.golden.fabric.apply import LEAST_NOISE_SHIFT, MOST_ADDEND, NOISE_BITS, Affine
-from cpt.model.golden.fabric.checks import LANE_BITS, PRODUCT_BITS
+from cpt.model.golden.fabric.checks import LANE_BITS
 from cpt.model.golden.fabric.codes import WeightCodes, largest_activation, largest_error
 from cpt.model.golden.fabric.drain import (
     MOST_SHIFT,
@@ -44,7 +44,7 @@ _MANTISSA = 15
 
 @dataclass(frozen=True)
 class Norm:
-    """Batch norm of one convolution as an affine of its y: ``factor*y + offset``."""
+    """Batch norm of one convolution as an affine of its y: ``factor*(y - mean) + beta``."""
 
     unit: np.ndarray
     """Of y."""
@@ -53,15 +53,16 @@ class Norm:
     inverse: np.ndarray
     """``1 / sqrt(variance + eps)``, of real values."""
     factor: np.ndarray
-    offset: np.ndarray
+    beta: np.ndarray
 
 
 @dataclass(frozen=True)
 class Side:
-    """What joins a block's end: ``factor*x + offset``, at most ``highest``."""
+    """What joins a block's end: ``factor*(x - mean) + beta``, at most ``highest``."""
 
     factor: np.ndarray
-    offset: np.ndarray
+    mean: np.ndarray
+    beta: np.ndarray
     highest: np.ndarray
 
 
@@ -85,17 +86,16 @@ def batch_norm(
 ) -> tuple[Norm, np.ndarray, np.ndarray]:
     """Coefficients of batch norm from a micro-batch, and its real mean and unbiased variance.
 
-    ``m = S1*(1/n)``; ``v = (variance*u)*u``; ``i = 1/sqrt(v + eps)``; ``factor = (gamma*i)*u``; ``offset =
-    beta - factor*m``. The mean is ``m*u``, the unbiased variance ``v * fl(n/(n-1))`` (of one pixel, v).
+    ``m = S1*(1/n)``; ``v = (variance*u)*u``; ``i = 1/sqrt(v + eps)``; ``factor = (gamma*i)*u``. The real mean
+    is ``m*u``, the unbiased variance ``v * fl(n/(n-1))`` (of one pixel, v).
     """
     count = statistics.count
     mean = fl.multiply(fl.from_integer(statistics.total), fl.fraction(count))
     spread = fl.multiply(fl.multiply(variance(statistics), unit), unit)
     inverse = fl.reciprocal_root(fl.add(spread, EPSILON))
     factor = fl.multiply(fl.multiply(gamma, inverse), unit)
-    offset = fl.subtract(beta, fl.multiply(factor, mean))
     unbiased = fl.multiply(spread, np.float32(count / max(count - 1, 1)))
-    return Norm(unit, mean, inverse, factor, offset), fl.multiply(mean, unit), unbiased
+    return Norm(unit, mean, inverse, factor, beta), fl.multiply(mean, unit), unbiased
 
 
 def running_norm(
@@ -103,21 +103,19 @@ def running_norm(
 ) -> Norm:
     """Coefficients of batch norm in evaluation, from the running real ``mean`` and ``variance``.
 
-    ``i = 1/sqrt(variance + eps)``; ``f = gamma*i``; ``factor = f*u``; ``offset = beta - f*mean``.
+    ``m = mean * (1/u)``; ``i = 1/sqrt(variance + eps)``; ``factor = (gamma*i)*u``.
     """
     inverse = fl.reciprocal_root(fl.add(variance, EPSILON))
-    real = fl.multiply(gamma, inverse)
-    offset = fl.subtract(beta, fl.multiply(real, mean))
-    return Norm(unit, mean, inverse, fl.multiply(real, unit), offset)
+    factor = fl.multiply(fl.multiply(gamma, inverse), unit)
+    return Norm(unit, fl.multiply(mean, fl.reciprocal(unit)), inverse, factor, beta)
 
 
 def highest_output(norm: Norm, statistics: ForwardStatistics) -> np.ndarray:
     """Largest value of batch norm's output, exact up to rounding: an affine has it at an extreme of y.
 
-    ``max(factor*highest, factor*lowest) + offset``.
+    ``max(factor*(highest - m), factor*(lowest - m)) + beta``.
     """
-    ends = (fl.multiply(norm.factor, fl.from_integer(y)) for y in (statistics.lowest, statistics.highest))
-    return fl.add(np.maximum(*ends), norm.offset)
+    return fl.add(np.maximum(*_ends(norm.factor, norm.mean, statistics)), norm.beta)
 
 
 def inner_unit(norm: Norm, highest: np.ndarray, bits: int) -> np.ndarray:
@@ -130,23 +128,29 @@ def inner_unit(norm: Norm, highest: np.ndarray, bits: int) -> np.ndarray:
 
 
 def inner_coefficients(norm: Norm, unit: np.ndarray) -> Affine:
-    """Of `apply.inner_apply`: factor and offset over ``unit`` (`inner_unit`), by its reciprocal."""
+    """Of `apply.inner_apply`, over ``unit`` (`inner_unit`) by its reciprocal r.
+
+    Multiplier M of ``factor*r``; addend ``(beta*r)*2^s - M*m``: with the rounded M, so that its rounding
+    error meets y's distance from the mean and not the mean.
+    """
     inverse = fl.reciprocal(unit)
     factor = fl.multiply(norm.factor, inverse)
     shift = channel_shift(factor)
-    addend = _addend(fl.multiply(norm.offset, inverse), shift)
-    return Affine(fl.to_multiplier(factor, shift), addend, shift)
+    multiplier = fl.to_multiplier(factor, shift)
+    offset = fl.scale(fl.multiply(norm.beta, inverse), shift)
+    return Affine(multiplier, _addend(_less_mean(offset, multiplier, norm.mean)), shift)
 
 
 def stream_side(unit: int, highest: np.ndarray) -> Side:
     """The residual stream at a block's end: ``unit`` is its exponent of two, ``highest`` its int64 maxima."""
     factor = fl.scale(np.ones(highest.shape, np.float32), unit)
-    return Side(factor, np.zeros_like(factor), fl.scale(fl.from_integer(highest), unit))
+    zero = np.zeros_like(factor)
+    return Side(factor, zero, zero, fl.scale(fl.from_integer(highest), unit))
 
 
 def shortcut_side(norm: Norm, statistics: ForwardStatistics) -> Side:
     """A shortcut's y at a block's end."""
-    return Side(norm.factor, norm.offset, highest_output(norm, statistics))
+    return Side(norm.factor, norm.mean, norm.beta, highest_output(norm, statistics))
 
 
 def block_bound(highest: np.ndarray, side: Side | None) -> np.ndarray:
@@ -166,16 +170,21 @@ def block_unit(bound: np.ndarray, norm: Norm, side: Side | None) -> int:
 
 
 def block_coefficients(norm: Norm, side: Side | None, unit: int) -> Affine:
-    """Of `apply.block_apply`: factors and the sum of offsets over ``2^unit``, which is exact."""
+    """Of `apply.block_apply`: factors over ``2^unit``, which is exact, with one shift for both operands.
+
+    Addend ``((beta + side.beta) * 2^(s-unit) - M*m) - M2*side.mean``, with the rounded multipliers.
+    """
     factor = fl.scale(norm.factor, -unit)
     if side is None:
         shift = channel_shift(factor)
-        addend = _addend(fl.scale(norm.offset, -unit), shift)
-        return Affine(fl.to_multiplier(factor, shift), addend, shift)
-    second = fl.scale(side.factor, -unit)
-    shift = channel_shift(factor, second)
-    addend = _addend(fl.scale(fl.add(norm.offset, side.offset), -unit), shift)
-    return Affine(fl.to_multiplier(factor, shift), addend, shift, fl.to_multiplier(second, shift))
+        multiplier = fl.to_multiplier(factor, shift)
+        offset = _less_mean(fl.scale(norm.beta, shift - unit), multiplier, norm.mean)
+        return Affine(multiplier, _addend(offset), shift)
+    second_factor = fl.scale(side.factor, -unit)
+    shift = channel_shift(factor, second_factor)
+    multiplier, second = fl.to_multiplier(factor, shift), fl.to_multiplier(second_factor, shift)
+    offset = _less_mean(fl.scale(fl.add(norm.beta, side.beta), shift - unit), multiplier, norm.mean)
+    return Affine(multiplier, _addend(_less_mean(offset, second, side.mean)), shift, second)
 
 
 def stream_unit(highest: np.ndarray, bits: int) -> np.ndarray:
@@ -215,7 +224,7 @@ def image_unit_of(largest: np.ndarray, factor: np.ndarray, bits: int) -> np.ndar
 
 
 def image_coefficients(factor: np.ndarray, offset: np.ndarray, unit: np.ndarray) -> Affine:
-    """Of `apply.image_apply`."""
+    """Of `apply.image_apply`: as `inner_coefficients` with mean 0."""
     zero = np.zeros_like(factor)
     return inner_coefficients(Norm(zero, zero, zero, factor, offset), unit)
 
@@ -246,43 +255,36 @@ def error_coefficients(
     """Batch norm's backward as one affine of d and y, its range from their extremes. ``unit``: of d.
 
     ``W = n*sum(d*y) - sum(y)*sum(d)`` exact (66 bits); ``k = u*i`` (unit of y, `Norm.inverse`); ``d_gamma =
-    ((W*(1/n))*k)*unit``; ``d_beta = sum(d)*unit``; ``f = gamma*i``; ``a = f*unit``; ``b = -((f*k) *
-    (d_gamma*(1/n)))``; ``c = -(f*(d_beta*(1/n))) - b*mean``. Per channel ``high = (max(a*dmax, a*dmin) +
-    max(b*ymax, b*ymin)) + c``, ``low`` with minima; the largest magnitude R of all channels bounds the
-    affine. Unit of the codes: ``max(R * fl(1/E), 2^-7 * max(|a|, |b|), 2^-60)``. There and in the
-    coefficients a is 0 where all d of a channel are. The addend holds 2^(s-9) more, which centres the noise.
+    ((W*(1/n))*k)*unit``; ``d_beta = sum(d)*unit``; ``f = gamma*i``; ``md = sum(d)*(1/n)``; the affine is
+    ``a*(d - md) + b*(y - m)`` with ``a = f*unit``, ``b = -((f*k) * (d_gamma*(1/n)))``. Per channel ``high =
+    max(a*(dmax - md), a*(dmin - md)) + max(b*(ymax - m), b*(ymin - m))``, ``low`` with minima; the largest
+    magnitude R of all channels bounds the affine. Unit of the codes: ``max(R * fl(1/E), 2^-7 * max(|a|, |b|),
+    2^-60)``; there and in the coefficients a is 0 where all d of a channel are. With the rounded multipliers
+    a and b the addend is ``-(a*md) - b*m``, to which 2^(s-9) centres the noise.
     """
     count, share = forward.count, fl.fraction(forward.count)
     joint = count * errors.with_y.astype(object) - forward.total.astype(object) * errors.total.astype(object)
     spread = fl.multiply(norm.unit, norm.inverse)
     d_gamma = fl.multiply(fl.multiply(fl.multiply(fl.from_integer(joint), share), spread), unit)
-    d_beta = fl.multiply(fl.from_integer(errors.total), unit)
+    total = fl.from_integer(errors.total)
+    d_beta, d_mean = fl.multiply(total, unit), fl.multiply(total, share)
     real = fl.multiply(gamma, norm.inverse)
-    a = fl.multiply(real, unit)
+    a = np.where(errors.largest > 0, fl.multiply(real, unit), np.float32(0))
     b = fl.subtract(np.zeros_like(a), fl.multiply(fl.multiply(real, spread), fl.multiply(d_gamma, share)))
-    c = fl.subtract(-fl.multiply(real, fl.multiply(d_beta, share)), fl.multiply(b, norm.mean))
-    largest = _error_range(a, b, c, forward, errors)
-    a = np.where(errors.largest > 0, a, np.float32(0))
+    of_d, of_y = _ends(a, d_mean, errors), _ends(b, norm.mean, forward)
+    high = fl.add(np.maximum(*of_d), np.maximum(*of_y))
+    low = fl.add(np.minimum(*of_d), np.minimum(*of_y))
+    largest = np.max(np.maximum(high, -low))
     least = fl.scale(np.maximum(_largest(a), _largest(b)), -FINEST_ERROR)
     code_unit = np.maximum(fl.multiply(largest, fl.fraction(largest_error(bits))), least)
     code_unit = np.maximum(code_unit, ERROR_FLOOR)
     inverse = fl.reciprocal(code_unit)
-    a, b, c = (fl.multiply(value, inverse) for value in (a, b, c))
+    a, b = fl.multiply(a, inverse), fl.multiply(b, inverse)
     shift = np.maximum(channel_shift(a, b), LEAST_NOISE_SHIFT)
-    addend = fl.to_fixed(c, shift, PRODUCT_BITS - 2) + (np.int64(1) << (shift - NOISE_BITS - 1))
-    coefficients = Affine(fl.to_multiplier(a, shift), addend, shift, fl.to_multiplier(b, shift))
-    return ErrorResult(coefficients, code_unit, d_gamma, d_beta)
-
-
-def _error_range(
-    a: np.ndarray, b: np.ndarray, c: np.ndarray, forward: ForwardStatistics, errors: ErrorStatistics
-) -> np.ndarray:
-    """Largest magnitude that ``a*d + b*y + c`` can have within the extremes of d and y: a scalar."""
-    of_d = [fl.multiply(a, fl.from_integer(d)) for d in (errors.lowest, errors.highest)]
-    of_y = [fl.multiply(b, fl.from_integer(y)) for y in (forward.lowest, forward.highest)]
-    high = fl.add(fl.add(np.maximum(*of_d), np.maximum(*of_y)), c)
-    low = fl.add(fl.add(np.minimum(*of_d), np.minimum(*of_y)), c)
-    return np.max(np.maximum(high, -low))
+    of_d_codes, of_y_codes = fl.to_multiplier(a, shift), fl.to_multiplier(b, shift)
+    offset = _less_mean(np.zeros_like(a), of_d_codes, d_mean)
+    addend = _addend(_less_mean(offset, of_y_codes, norm.mean)) + (np.int64(1) << (shift - NOISE_BITS - 1))
+    return ErrorResult(Affine(of_d_codes, addend, shift, of_y_codes), code_unit, d_gamma, d_beta)
 
 
 def block_error_coefficients(
@@ -364,10 +366,23 @@ def channel_shift(*factors: np.ndarray) -> np.ndarray:
     return np.clip(_MANTISSA - fl.exponent(largest), 0, MOST_SHIFT)
 
 
-def _addend(offset: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """``offset * 2^shift``, cut at +-2^46: a channel so far from 0 stays on its side of it."""
-    scaled = np.rint(np.ldexp(np.asarray(offset, np.float64), shift.astype(np.int32)))
-    return np.clip(scaled, -float(MOST_ADDEND), float(MOST_ADDEND)).astype(np.int64)
+def _ends(
+    factor: np.ndarray, mean: np.ndarray, statistics: ForwardStatistics | ErrorStatistics
+) -> list[np.ndarray]:
+    """``factor*(v - mean)`` at a channel's lowest and highest value v."""
+    values = (fl.from_integer(v) for v in (statistics.lowest, statistics.highest))
+    return [fl.multiply(factor, fl.subtract(value, mean)) for value in values]
+
+
+def _less_mean(offset: np.ndarray, multiplier: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """``fl(offset - fl(multiplier*mean))``: 18 bits are exact in float32."""
+    return fl.subtract(offset, fl.multiply(multiplier.astype(np.float32), mean))
+
+
+def _addend(offset: np.ndarray) -> np.ndarray:
+    """``rint(offset)`` cut at +-2^46, int64: a channel so far from 0 stays on its side of it."""
+    most = np.float32(MOST_ADDEND)
+    return fl.to_fixed(np.clip(offset, -most, most), 0)
 
 
 def _largest(values: np.ndarray) -> np.ndarray:

@@ -22,6 +22,10 @@ WEIGHT_FLOOR = np.float32(2.0**-30)
 """Smallest step of weights: an all-zero row has code 0, zero 0 and this step."""
 
 
+_LIMITS = LARGEST << np.arange(PRODUCT_BITS - 16, dtype=np.int64)
+"""Bounds up to which a shift of 0, 1, ... is enough."""
+
+
 @dataclass(frozen=True)
 class WeightCodes:
     """Rows of weights as the A operand of one product.
@@ -57,6 +61,11 @@ def largest_activation(bits: int) -> int:
 def largest_error(bits: int) -> int:
     """Highest magnitude of an error's or input's code: 2^(bits-1) - 1; codes are symmetric about 0."""
     return (1 << (_bits("errors and inputs", bits, 2) - 1)) - 1
+
+
+def image_bits(bits: int) -> int:
+    """Of images' codes at ``bits`` of weights and activations: they are signed, and have at least 2."""
+    return max(bits, 2)
 
 
 def code_type(bits: int, signed: bool) -> type[np.integer]:
@@ -106,10 +115,7 @@ def drain_shift(sums: np.ndarray, largest: int) -> np.ndarray:
     The smallest h with ``sums * largest <= 32767 * 2^h``: the bound that the row's weights alone give.
     """
     bound = fits("bound of a product", sums * largest, PRODUCT_BITS)
-    shift = np.zeros(bound.shape, np.int64)
-    for h in range(PRODUCT_BITS - 16):
-        shift += bound > LARGEST << h
-    return shift
+    return (bound[..., None] > _LIMITS).sum(-1, dtype=np.int64)
 
 
 def _bits(what: str, bits: int, least: int) -> int:

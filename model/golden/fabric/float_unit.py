@@ -22,6 +22,10 @@ from cpt.model.golden.fabric.checks import MULTIPLIER_BITS, PRODUCT_BITS, Fabric
 
 SMALLEST = np.float32(2.0**-125)
 """Smaller magnitudes are 0."""
+_ZERO = np.float32(0)
+_MAGNITUDE = np.uint32(0x7FFF_FFFF)
+_SMALLEST_BITS = SMALLEST.view(np.uint32)
+_NORMAL_BITS = np.float32(np.inf).view(np.uint32) - _SMALLEST_BITS
 _MOST_MULTIPLIER = 2 ** (MULTIPLIER_BITS - 1) - 1
 _LONGEST = 53
 """Bits that a float64 holds exactly."""
@@ -33,9 +37,13 @@ Value = np.ndarray | np.floating[Any]
 def settled(name: str, values: Value) -> np.ndarray:
     """``values`` as the unit leaves them: small ones and -0 become +0; raises if one is not finite."""
     values = np.asarray(values, np.float32)
+    # one unsigned comparison finds magnitudes below the smallest and beyond the largest alike
+    distance = (values.reshape(-1).view(np.uint32) & _MAGNITUDE) - _SMALLEST_BITS
+    if not (distance >= _NORMAL_BITS).any():
+        return values
     if not np.isfinite(values).all():
         raise FabricOverflow(f"{name} is not finite; allowed: float32 up to 3.4e38")
-    return np.where(np.abs(values) < SMALLEST, np.float32(0), values)
+    return np.where(np.abs(values) < SMALLEST, _ZERO, values)
 
 
 def add(left: Value, right: Value) -> np.ndarray:
@@ -50,8 +58,7 @@ def subtract(left: Value, right: Value) -> np.ndarray:
 
 def multiply(left: Value, right: Value) -> np.ndarray:
     """``fl(left * right)``."""
-    with np.errstate(over="ignore", under="ignore"):
-        return settled("product", np.multiply(left, right))
+    return settled("product", np.multiply(left, right))
 
 
 def multiply_add(left: Value, right: Value, addend: Value) -> np.ndarray:
@@ -78,8 +85,7 @@ def reciprocal_root(x: Value) -> np.ndarray:
 
 def scale(x: Value, exponent: np.ndarray | int) -> np.ndarray:
     """``x * 2^exponent``: an addition to the exponent, exact."""
-    with np.errstate(over="ignore", under="ignore"):
-        return settled("scaled value", np.ldexp(x, np.asarray(exponent, np.int32)).astype(np.float32))
+    return settled("scaled value", np.ldexp(x, np.asarray(exponent, np.int32)))
 
 
 def exponent(x: Value) -> np.ndarray:
