@@ -48,6 +48,7 @@ REPORT = {
     "timing_rule_held": False,
     "breaches": 1,
     "blocks": {"ring": BLOCK},
+    "slowest": {"ring.held": 4450},
     "broken": [
         {"end": "ring.held.D", "line": "ring: more than 4 nets: ring.a -> ring.held.D: 5 nets, 0 CARRY4"}
     ],
@@ -132,7 +133,15 @@ def test_the_median_seed_counts_and_paths_that_the_rule_does_not_see_are_listed(
     assert found["nets"] == [("stop", 3)]
     text = pnr.page([json.loads(json.dumps(found))], {"tiny": REPORT})
     assert "**130.0 MHz** (median; seed 1 120.0, seed 2 140.0, seed 3 130.0)." in text
-    assert "Not seen by the rule: counters.pending." in text
+    assert "- counters.pending: 6.50 ns, by n; not among the rule's 1 slowest" in text
+    text = pnr.page([found], {"tiny": {**REPORT, "slowest": {"counters.pending": 2650}}})
+    assert "- counters.pending: 6.50 ns, by n; the rule counts 2.65 ns" in text
+    assert pnr.beside_the_rule("ring.held", REPORT) == "the rule is broken there"
+
+
+def test_a_register_keeps_the_number_of_a_signal_without_a_name_and_loses_that_of_a_cell():
+    assert pnr.register("ring.$signal$50_TRELLIS_FF_Q_5") == "ring.$signal$50"
+    assert pnr.register("array.unit_0_0.total$auto$alumacc.cc:495:replace_alu$12") == "array.unit_0_0.total"
 
 
 def test_without_the_router_one_line_says_what_to_install(monkeypatch, capsys, tmp_path):

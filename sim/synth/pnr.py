@@ -21,6 +21,7 @@ from cpt.hw.contract import ArrayConfig, ContractError, preset
 from cpt.hw.contract.config import require
 from cpt.hw.contract.ports import TOP
 from cpt.hw.export import accelerator_verilog
+from cpt.hw.matrix.unit import MODULE_NAME
 from cpt.model.scratch import Scratch
 from cpt.sim.synth.graph import without_bit
 from cpt.sim.synth.report import Report
@@ -46,14 +47,21 @@ def nextpnr() -> str:
 
 
 def netlist(config: ArrayConfig) -> dict[str, Any]:
-    """The whole design in ECP5 cells, flat, as Yosys's JSON."""
-    verilog = accelerator_verilog(config, form="portable")
-    found = run(
-        verilog,
-        ["read_verilog design.v", f"hierarchy -check -top {TOP}", *KEEP, f"synth_ecp5 -top {TOP}"],
-        TOP,
-        DEADLINE_S,
-    )
+    """The whole design in ECP5 cells, flat, as Yosys's JSON.
+
+    The unit is mapped once and flattened afterwards: its registers are not shared among units.
+    """
+    commands = [
+        "read_verilog design.v",
+        f"hierarchy -check -top {TOP}",
+        *KEEP,
+        f"setattr -mod -set keep_hierarchy 1 {MODULE_NAME}",
+        f"synth_ecp5 -top {TOP}",
+        f"setattr -mod -unset keep_hierarchy {MODULE_NAME}",
+        "flatten",
+        "opt_clean",
+    ]
+    found = run(accelerator_verilog(config, form="portable"), commands, TOP, DEADLINE_S)
     return {"creator": found.program, "modules": {TOP: found.modules[TOP]}}
 
 
@@ -124,7 +132,7 @@ def critical_path(routed: Routed) -> dict[str, Any]:
 
 def register(cell: str) -> str:
     """A register's name from that of its cell; its bits count as one."""
-    return re.split(r"_TRELLIS_FF|\$", cell)[0]
+    return re.split(r"_TRELLIS_FF|\$(?!signal|\d)", cell)[0]
 
 
 def result(config: ArrayConfig, mapped: dict[str, Any], routed: dict[int, Routed]) -> dict[str, Any]:
@@ -144,10 +152,14 @@ def result(config: ArrayConfig, mapped: dict[str, Any], routed: dict[int, Routed
     }
 
 
-def unseen(found: dict[str, Any], rule: Report) -> list[str]:
-    """Registers at which the router's worst paths end and no path that breaks the rule does."""
-    known = {without_bit(item["end"]).rsplit(".", 1)[0] for item in rule["broken"] if item["end"]}
-    return [item["end"] for item in found["worst"] if without_bit(item["end"]) not in known]
+def beside_the_rule(end: str, rule: Report) -> str:
+    """What the rule says of a register that the router calls late."""
+    name = without_bit(end)
+    if any(name == without_bit(item["end"]).rsplit(".", 1)[0] for item in rule["broken"]):
+        return "the rule is broken there"
+    if name in rule["slowest"]:
+        return f"the rule counts {rule['slowest'][name] / 1000:.2f} ns"
+    return f"not among the rule's {len(rule['slowest'])} slowest"
 
 
 def page(results: list[dict[str, Any]], rules: dict[str, Report]) -> str:
@@ -171,22 +183,24 @@ def page(results: list[dict[str, Any]], rules: dict[str, Report]) -> str:
                 for path in found["critical_paths"]
             )
         )
-        parts.append("Latest registers of the median seed:")
+        rule = rules.get(found["preset"])
+        parts.append(f"Latest registers of the median seed{', and what the rule says' * bool(rule)}:")
         parts.append(
-            "\n".join(f"- {item['end']}: {item['ns']:.2f} ns, by {item['driver']}" for item in found["worst"])
+            "\n".join(
+                f"- {item['end']}: {item['ns']:.2f} ns, by {item['driver']}"
+                + (f"; {beside_the_rule(item['end'], rule)}" if rule else "")
+                for item in found["worst"]
+            )
         )
         parts.append(
             "Largest nets, loads: " + ", ".join(f"{name} {loads}" for name, loads in found["nets"]) + "."
         )
-        if found["preset"] in rules:
-            rule = rules[found["preset"]]
+        if rule:
             slowest = max(block["estimate_ps"] for block in rule["blocks"].values())
             parts.append(
                 f"The rule on the same preset's 7-series netlist: {rule['worst_nets']} nets at most, "
                 f"{1e6 / slowest:.0f} MHz with its assumed wires; it is "
-                f"{'held' if rule['timing_rule_held'] else 'broken'}. Not seen by the rule: "
-                + (", ".join(unseen(found, rule)) or "none")
-                + "."
+                f"{'held' if rule['timing_rule_held'] else 'broken'}."
             )
     return "\n\n".join(parts) + "\n"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.board import BOARDS, Board
-from cpt.sim.synth.graph import PORT, Graph, flatten
+from cpt.sim.synth.graph import PORT, Graph, flatten, without_bit
 from cpt.sim.synth.kept import lost
 from cpt.sim.synth.resources import Resources, count, resources
 from cpt.sim.synth.rule import Breach, breaches, estimate_ps, fan_out, reset_net
@@ -17,6 +17,8 @@ from cpt.sim.synth.yosys import Netlist
 
 CLOCKS_MHZ = (200, 150)
 """Clocks that the page prints times beside."""
+SLOWEST = 500
+"""Registers whose longest path is in the report."""
 SMALL = "pynq-z2"
 """Board whose part a preset without a board of its own is compared with."""
 Report = dict[str, Any]
@@ -71,6 +73,7 @@ def report(config: ArrayConfig, netlist: Netlist) -> Report:
                 for block in sorted({cell.block for cell in whole.cells} - {name, PORT})
             },
         },
+        "slowest": _slowest(unit_ways, ways),
         "broken": [{**dataclasses.asdict(item), "line": item.line()} for item in broken],
     }
 
@@ -89,6 +92,17 @@ def block_report(netlist: Netlist) -> Report:
 def _largest(graph: Graph, macros: dict[str, Macro]) -> int:
     reset = reset_net(graph)
     return max((loads for net, loads in fan_out(graph, macros).items() if net != reset), default=0)
+
+
+def _slowest(*walks: Ways) -> dict[str, int]:
+    """Estimated picoseconds of the longest path to each register, the slowest `SLOWEST` first."""
+    found: dict[str, int] = {}
+    for ways in walks:
+        for _, code, at, _, _ in ways.ends:
+            if not isinstance(at, str):
+                name = without_bit(ways.graph.register(at))
+                found[name] = max(found.get(name, 0), estimate_ps(Length.of(code)))
+    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0]))[:SLOWEST])
 
 
 def _resources(netlist: Netlist, name: str) -> Resources:
