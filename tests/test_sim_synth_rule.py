@@ -1,5 +1,6 @@
 """The timing rule on small designs of 7-series cells: each part of it is broken once, and is found."""
 
+import re
 from itertools import pairwise
 
 import pytest
@@ -12,7 +13,7 @@ from cpt.sim.synth.graph import flatten
 from cpt.sim.synth.kept import lost
 from cpt.sim.synth.rule import breaches
 from cpt.sim.synth.walk import Length, walk
-from cpt.sim.synth.yosys import mapped, synthesise
+from cpt.sim.synth.yosys import mapped, numbered, synthesise
 
 PORTS = "input clk, input rst, input [127:0] i, output [127:0] o"
 REGISTER = "FDRE {name} (.C(clk), .CE({ce}), .R({r}), .D({d}), .Q({q}));"
@@ -78,6 +79,7 @@ LEAF = design("leaf", register("r", "i[0]", "o[0]"))
 FIVE = design("five", f"{luts(4, 'i[0]', 'n')} {register('r', 'n', 'o[0]')}")
 THROUGH = design("through", f"{luts(1, 'i[0]', 'n')} assign o[0] = n;")
 ONE, TWO = register("a", "i[0]", "first"), register("a", "i[0]", "first") + register("b", "i[0]", "second")
+KEPT = "(* keep = 1 *) wire first; (* keep = 2 *) wire second;"
 WORDS = " ".join(register(f"w{n}", f"i[{n}]", f"word[{n}]", r="rst") for n in range(16))
 
 
@@ -121,8 +123,8 @@ DESIGNS = "".join(
         ram("ram_register_behind", " ".join(register(f"r{n}", f"q[{n}]", f"o[{n}]") for n in range(16))),
         ram("ram_logic_behind", f"{luts(1, 'q[0]', 'n')} {register('r', 'n', 'o[0]')}"),
         design("array", f"wire [15:0] word; {WORDS} assign o[15:0] = word;"),
-        design("kept_twice", f"(* keep *) wire first, second; {TWO} assign o[1:0] = {{first, second}};"),
-        design("kept_merged", f"(* keep *) wire first; (* keep *) wire second; {ONE} assign second = first;"),
+        design("kept_twice", f"{KEPT} {TWO} assign o[1:0] = {{first, second}};"),
+        design("kept_merged", f"{KEPT} {ONE} assign second = first;"),
         design("kept_gone", "(* keep *) wire only; assign only = i[0]; assign o[0] = only;"),
         design("data_reset", "array array (.clk(clk), .rst(rst), .i(i), .o(o));"),
     ]
@@ -221,6 +223,12 @@ def test_kept_registers_that_share_a_flip_flop_or_have_none_are_found(netlist):
         ("kept_merged", "a kept register was merged", "second"),
         ("kept_gone", "a kept register is no flip-flop", "only"),
     }
+
+
+def test_another_name_of_a_kept_register_is_no_second_one():
+    keep = '(* keep = "true" *)\n'
+    text = f'{keep}reg a;\n{keep}wire b;\n{keep}(* src = "x" *)\noutput c;\nreg c;\n{keep}FDRE d ();\n'
+    assert re.findall(r"keep = (\S+)", numbered(text)) == ["1", "2", '"true"']
 
 
 def test_copies_of_a_register_stay_apart_in_synthesis():

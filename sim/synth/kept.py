@@ -20,11 +20,12 @@ def lost(modules: dict[str, Any]) -> Iterator[Breach]:
         driven = {
             cell["connections"]["Q"][0] for cell in module["cells"].values() if cell["type"] in FLIP_FLOPS
         }
-        owner: dict[int, str] = {}
+        owner: dict[int, str] = {}  # number of the register (`cpt.sim.synth.yosys.numbered`) by its bit
         for name, net in sorted(module["netnames"].items()):
             if "keep" not in net["attributes"]:
                 continue
-            rules = {MERGED for bit in net["bits"] if owner.setdefault(bit, name) != name}
+            number = net["attributes"]["keep"]
+            rules = {MERGED for bit in net["bits"] if owner.setdefault(bit, number) != number}
             rules |= {GONE for bit in net["bits"] if bit not in driven}
             block = kind.rpartition(".")[2]
             yield from (Breach(rule, block, without_bit(name), "") for rule in sorted(rules))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
@@ -25,6 +26,8 @@ KEEP = ("proc", "select -set kept a:keep w:* %i", "setattr -set keep 1 @kept %ci
 
 Yosys merges equal flip-flops whatever the attributes of the wires that they drive; Vivado reads the source's.
 """
+_KEPT = re.compile(r'\(\* keep = "true" \*\)(?=\n(?: *\(\*.*\*\)\n)*(?: *output .*\n)? *(reg|wire) )')
+"""The attribute that Amaranth's Yosys writes at a kept register, and at other names of it."""
 _INITIAL = re.compile(r"^ *initial for .*\n", re.MULTILINE)
 """Zeroing of a memory: Yosys would hold a cell for every word of it, and memories start as zero without."""
 _INSTANCE = re.compile(r"^  \\?(\S+) +\\?\S+ +\(", re.MULTILINE)
@@ -62,13 +65,19 @@ def blocks(verilog: str, top: str = TOP) -> list[str]:
     return [name for name in dict.fromkeys(_INSTANCE.findall(body)) if name.startswith(f"{top}.")]
 
 
+def numbered(verilog: str) -> str:
+    """The source with a number for "true" at each register to keep, and nothing at its other names."""
+    numbers = itertools.count(1)
+    return _KEPT.sub(lambda at: f"(* keep = {next(numbers)} *)" if at[1] == "reg" else "", verilog)
+
+
 def synthesise(verilog: str, top: str = TOP, deadline_s: float = DEADLINE_S) -> Netlist:
     """Map the exported source to 7-series cells.
 
     The unit and the blocks of the top level stay modules, each synthesised once; what is inside a block is
     flattened. `ContractError` if there is no Yosys or it fails.
     """
-    source = _INITIAL.sub("", verilog)
+    source = numbered(_INITIAL.sub("", verilog))
     kept = blocks(source, top) + [name for name in UNITS if f"module {name}(" in source and name != top]
     library = [f"read_verilog -lib +/xilinx/{name}.v" for name in ("cells_sim", "cells_xtra")]
     commands = [*library, "read_verilog design.v", f"hierarchy -check -top {top}", *KEEP]
