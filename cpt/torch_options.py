@@ -10,7 +10,9 @@ from cpt.options import Option
 
 TORCH = (
     Option("method", str, "cpt, static, fp32, ldp, pfq, progressive or random", "NAME"),
-    Option("quantiser", str, "sbm, dorefa or wageubn", "NAME"),
+    Option(
+        "quantiser", str, "sbm, dorefa, wageubn, or fabric: the codes of a whole step on the fabric", "NAME"
+    ),
     Option("micro_batch", int, "images of each micro-batch of a step; 0: all at once", "N"),
     Option("dx_weights", str, "weights in dX: input_channel, or the public code's: forward", "NAME"),
     Option("shape", str, "of a cycle: cosine, triangular or cosine_anneal", "NAME"),

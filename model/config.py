@@ -10,7 +10,7 @@ from typing import Any
 from cpt.model.golden import SAFE_FLOOR
 from cpt.model.schedule import check_bits, hold_ints
 
-QUANTISERS = ("sbm", "dorefa", "wageubn")
+QUANTISERS = ("sbm", "dorefa", "wageubn", "fabric")
 DX_WEIGHTS = ("input_channel", "forward")
 
 
@@ -19,7 +19,7 @@ class QuantConfig:
     """Raises `ValueError` naming field, value and what is allowed."""
 
     quantiser: str = "sbm"
-    """``sbm`` (the default of CPT), ``dorefa`` or ``wageubn``."""
+    """``sbm`` (the default of CPT), ``dorefa``, ``wageubn``, or ``fabric``: a step's codes on the fabric."""
     fw: int = 8
     """Bits of weights and activations to begin with; 0 is full precision."""
     bw: int = 8
@@ -29,7 +29,7 @@ class QuantConfig:
     quantise_bias: bool = False
     """Quantise biases like weights, one range for the vector."""
     dx_weights: str = "input_channel"
-    """SBM's weights in dX: a range per ``input_channel``, as on the accelerator, or the ``forward`` ones."""
+    """SBM and fabric, weights in dX: a range per ``input_channel``, as on the accelerator, or ``forward``."""
     flagged_errors: bool = False
     """WAGEUBN's gradients in its second format, which keeps small values by a flag bit."""
     floor: float = SAFE_FLOOR

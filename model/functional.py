@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from cpt.model.golden import SAFE_FLOOR
+from cpt.model.golden.fabric.hash import error_key
 from cpt.model.noise import FRACTION_BITS, GOLDEN, MASK, MULTIPLIERS, SHIFTS, add_uniform
 from cpt.model.noise import noise_key as python_noise_key
 from cpt.model.noise import uniform as numpy_uniform
@@ -97,9 +98,14 @@ def uniform(key: Tensor | int, count: int, device: torch.device | str = "cpu", o
     """Noise of elements ``offset`` .. ``offset + count - 1``, the numbers of `cpt.model.noise.uniform`."""
     if not torch.compiler.is_compiling() and torch.device(device).type == "cpu":
         return torch.from_numpy(numpy_uniform(int(key) % 2**32, count, offset))
-    index = torch.arange(count, dtype=_word_type(torch.device(device)), device=device)
-    words = mix(_plus(_plus(_times(index, GOLDEN), key), offset * GOLDEN))
+    words = hashes(key, count, torch.device(device), offset)
     return _shift(words, 32 - FRACTION_BITS).to(torch.float32).mul_(2.0**-FRACTION_BITS).sub_(0.5)
+
+
+def hashes(key: Tensor | int, count: int, device: torch.device, offset: int = 0) -> Tensor:
+    """Hashes of elements ``offset`` .. ``offset + count - 1``, words of `_word_type`."""
+    index = torch.arange(count, dtype=_word_type(device), device=device)
+    return mix(_plus(_plus(_times(index, GOLDEN), key), offset * GOLDEN))
 
 
 def noise_like(x: Tensor, noise: Noise) -> Tensor:
@@ -124,12 +130,17 @@ def _is_image(x: Tensor, noise: Noise) -> bool:
     return noise.channels_first and x.dim() > 2
 
 
-def noise_key(seed: int, step: Tensor, layer: int) -> Tensor | int:
-    """Key of one tensor: `cpt.model.noise.noise_key` for a counter that lives in a tensor."""
+def noise_key(seed: int, step: Tensor, layer: int, micro_batch: Tensor | None = None) -> Tensor | int:
+    """Key of one tensor: `cpt.model.noise.noise_key` for a counter that lives in a tensor.
+
+    With ``micro_batch``: `cpt.model.golden.fabric.hash.error_key`.
+    """
     if not torch.compiler.is_compiling() and step.device.type == "cpu":
+        if micro_batch is not None:
+            return error_key(seed, int(step), layer, int(micro_batch))
         return python_noise_key(seed, int(step), layer)
     key = torch.zeros((), dtype=_word_type(step.device), device=step.device)
-    for part in (seed, step, layer):
+    for part in (seed, step, layer, *(() if micro_batch is None else (micro_batch,))):
         key = mix(_plus(_plus(key, part), GOLDEN))
     return key
 

@@ -56,7 +56,7 @@ class LearnedPrecision:
             raise ValueError(f"macs has no {missing[0]!r}; allowed: a count for every quantised layer")
         for item in self.layers.values():
             if not item.quantiser.learnable_precision:
-                raise ValueError(f"quantiser is {item.config.quantiser!r}; allowed: sbm, dorefa")
+                raise ValueError(f"quantiser is {item.config.quantiser!r}; allowed: sbm, dorefa, fabric")
             item.set_bits(hi, bw)
             item.soft_bits = LearnedBits(lo, hi, initial_beta, item.fw_bits.device)
             item.hold(self)

@@ -11,7 +11,7 @@ import torch
 import torch_losses
 from torch import nn
 
-from cpt.model.quantisers import DoReFa, Quantiser, Sbm, Wageubn
+from cpt.model.quantisers import DoReFa, Fabric, Quantiser, Sbm, Wageubn
 from cpt.model.quantize import quantize_
 from cpt.model.training.distributed import Processes
 
@@ -97,7 +97,7 @@ def test_under_plain_data_parallelism_every_process_draws_its_own_noise(tmp_path
     assert first["steps"] == second["steps"] == 2
 
 
-@pytest.mark.parametrize("base", [Quantiser, Sbm, DoReFa, Wageubn])
+@pytest.mark.parametrize("base", [Quantiser, Sbm, DoReFa, Wageubn, Fabric])
 def test_a_quantiser_that_nobody_knows_how_to_share_is_refused_and_nothing_changed(base):
     class Own(base):
         def weight(self, w, bits, soft_bits=None):

@@ -143,7 +143,10 @@ class LayerPrecision(nn.Module):
         """The layer's output; its gradient will be quantised. Counts a training step."""
         if self._full_bw:
             return y
-        key = noise_key(self._seed(), self._count(), self.layer)
+        step, part = self._count(), None
+        if self.quantiser.keyed_by_micro_batch:
+            step, part = step // self.micro_batches, step % self.micro_batches
+        key = noise_key(self._seed(), step, self.layer, part)
         return self.quantiser.gradient(y, self.bw_bits, key, channels_first)
 
     def _count(self) -> Tensor:

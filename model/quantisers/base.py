@@ -22,6 +22,8 @@ class Quantiser(ABC):
     """Lowest precision with a meaning."""
     numbers_whole_batch = False
     """Its noise is numbered over the batch of all processes, instead of each process drawing its own."""
+    keyed_by_micro_batch = False
+    """Its noise has a key of step and micro-batch, instead of one of the count of forwards."""
     learnable_precision = True
     """A gradient reaches ``soft_bits``."""
 

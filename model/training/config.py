@@ -37,7 +37,7 @@ class TorchConfig(RunConfig):
     """Lowest and highest bits of gradients; unequal ones cycle with ``fw``."""
     quantiser: str = "sbm"
     dx_weights: str = "input_channel"
-    """As of `QuantConfig`: SBM's weights in dX, by ``input_channel`` or the ``forward`` ones."""
+    """As of `QuantConfig`: weights in dX, by ``input_channel`` or the ``forward`` ones."""
     cycles: int = 3
     per: str = "epoch"
     shape: str = "cosine"

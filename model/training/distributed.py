@@ -19,7 +19,7 @@ from torch.autograd import Function
 from cpt.model.functional import Noise, Range
 from cpt.model.layers import FixedPointBatchNorm2d
 from cpt.model.layers.adopt import adopt
-from cpt.model.quantisers import DoReFa, Quantiser, Sbm, Wageubn
+from cpt.model.quantisers import DoReFa, Fabric, Quantiser, Sbm, Wageubn
 from cpt.model.quantize import precisions, replace_
 
 BACKENDS = {"cpu": "gloo", "cuda": "nccl"}
@@ -190,6 +190,10 @@ class SharedSbm(Sbm):
         return super()._gradient_rule(grad, bits, _own_noise(noise, grad, self.rank))
 
 
+class SharedFabric(SharedSbm, Fabric):
+    """The fabric's codes with the ranges of all processes' parts."""
+
+
 class SharedDoReFa(DoReFa):
     """DoReFa, whose ranges are per sample, with the noise of this process's samples."""
 
@@ -220,12 +224,14 @@ def _shared(own: Quantiser, rank: int) -> Quantiser:
     # Exact classes: what a subclass does differently would be lost.
     if type(own) is Sbm:
         return SharedSbm(own, rank)
+    if type(own) is Fabric:
+        return SharedFabric(own, rank)
     if type(own) is Wageubn:
         return SharedWageubn(own.flagged_errors)
     if type(own) is DoReFa:
         return SharedDoReFa(rank)
     raise ValueError(
-        f"quantiser is {type(own).__name__} under torchrun; allowed: Sbm, DoReFa, Wageubn, "
+        f"quantiser is {type(own).__name__} under torchrun; allowed: Sbm, DoReFa, Wageubn, Fabric, "
         "or one that sets numbers_whole_batch"
     )
 
