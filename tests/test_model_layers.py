@@ -192,7 +192,7 @@ def test_a_linear_layer_takes_a_vector():
     assert torch.allclose(linear.weight.grad, x.expand(4, 3), atol=1e-3)
 
 
-@pytest.mark.parametrize("quantiser", ["sbm", "dorefa", "wageubn"])
+@pytest.mark.parametrize("quantiser", ["sbm", "dorefa", "wageubn", "fabric"])
 def test_autocast_changes_nothing_in_quantised_layers(quantiser):
     def grads(mixed):
         torch.manual_seed(0)

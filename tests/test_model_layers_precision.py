@@ -22,7 +22,7 @@ from cpt.model.layers import NonFiniteInput
 from cpt.model.quantize import set_precision
 
 torch.set_num_threads(1)
-QUANTISERS = ("sbm", "dorefa", "wageubn")
+QUANTISERS = ("sbm", "dorefa", "wageubn", "fabric")
 
 
 def small(quantiser="sbm", **options):

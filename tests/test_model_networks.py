@@ -47,7 +47,7 @@ def train_step(net, x, parameters):
     return [parameter for parameter in parameters if parameter.grad is None]
 
 
-@pytest.mark.parametrize("quantiser", ["sbm", "dorefa", "wageubn"])
+@pytest.mark.parametrize("quantiser", ["sbm", "dorefa", "wageubn", "fabric"])
 @pytest.mark.parametrize("name", SMALL)
 def test_every_network_trains_with_every_quantiser(name, quantiser):
     torch.manual_seed(0)

@@ -284,7 +284,7 @@ def test_bits_come_back_with_a_state_dict():
     assert torch.equal(net(x), other(x))
 
 
-@pytest.mark.parametrize("quantiser", ["sbm", "dorefa", "wageubn"])
+@pytest.mark.parametrize("quantiser", ["sbm", "dorefa", "wageubn", "fabric"])
 def test_every_quantiser_learns(quantiser):
     net = small(QuantConfig(quantiser=quantiser, fw=6, bw=8))
     optimiser = torch.optim.SGD(net.parameters(), 0.05, momentum=0.9)
@@ -332,8 +332,9 @@ def test_summary_reports_bits_and_leaves_the_model_as_it_was():
     assert str(counted).splitlines()[-1].startswith("total")
 
 
-def test_a_compiled_model_never_recompiles_over_a_cycle():
-    net = small()
+@pytest.mark.parametrize("quantiser", ["sbm", "fabric"])
+def test_a_compiled_model_never_recompiles_over_a_cycle(quantiser):
+    net = small(QuantConfig(quantiser))
     set_precision(net, bw=8)
     compiles = []
 
@@ -378,13 +379,14 @@ def test_a_compiled_model_never_recompiles_while_precision_is_learned():
     assert len({bits for row in learned.history for bits in row}) > 3
 
 
-def test_a_compiled_model_computes_what_the_plain_one_does():
+@pytest.mark.parametrize("quantiser", ["sbm", "fabric"])
+def test_a_compiled_model_computes_what_the_plain_one_does(quantiser):
     """The same codes, in backward those of the same noise; results differ in their last bits only."""
 
     def network():
         torch.manual_seed(0)
         layers = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(36, 3))
-        return quantize_(layers, QuantConfig(bw=2, seed=5))
+        return quantize_(layers, QuantConfig(quantiser, bw=2, seed=5))
 
     plain, fused = network(), network()
     compiled = torch.compile(fused)

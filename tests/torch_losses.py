@@ -40,9 +40,10 @@ QUANTISED = {
     "dorefa": (replace(LOW, quantiser="dorefa"), images),
     "wageubn": (replace(LOW, quantiser="wageubn"), images),
     "ldp": (replace(LOW, method="ldp", fw=(3, 5)), images),
-    "sbm, micro-batches": (replace(LOW, micro_batch=4), images),
+    "fabric, micro-batches": (replace(LOW, quantiser="fabric", micro_batch=4), images),
     "lstm": (LOW_LSTM, lambda: language(carries=True)),
     "lstm-dorefa": (replace(LOW_LSTM, quantiser="dorefa"), lambda: language(carries=True)),
+    "lstm-fabric": (replace(LOW_LSTM, quantiser="fabric"), lambda: language(carries=True)),
 }
 CASES = {
     **FULL,
