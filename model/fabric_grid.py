@@ -33,17 +33,19 @@ def symmetric_range(x: Tensor) -> Range:
     return Range(torch.where(lo < 0, -largest, torch.zeros_like(largest)), largest)
 
 
-def input_codes(x: Tensor, bits: Tensor, found: Range) -> tuple[Tensor, Tensor, Tensor]:
+def input_codes(x: Tensor, bits: Tensor, found: Range, inside: bool = False) -> tuple[Tensor, Tensor, Tensor]:
     """Codes of activations as float32, their unit, and the highest code, B (E where ``found.lo`` is below 0).
 
-    ``q = clip(floor(x*(1/s) + 1/2), 0 or -E, top)``, ``s = max(hi*fl(1/top), 2^-30)``.
+    ``q = clip(floor(x*(1/s) + 1/2), 0 or -E, top)``, ``s = max(hi*fl(1/top), 2^-30)``. ``inside``: the range
+    is that of ``x`` itself, so that nothing needs cutting off.
     """
     signed = found.lo < 0
     top = torch.where(signed, signed_levels(bits), levels(bits))
     unit = (found.hi * (1 / top)).clamp_min(float(ACTIVATION_FLOOR))
-    lowest = torch.where(signed, -top, torch.zeros_like(top))
     q = x.mul(1 / unit).add_(0.5).floor_()
-    return q.clamp_(lowest, top), unit, top
+    if not inside:
+        q.clamp_(torch.where(signed, -top, torch.zeros_like(top)), top)
+    return q, unit, top
 
 
 def weight_codes(w: Tensor, bits: Tensor, keep: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
@@ -70,9 +72,9 @@ def error_codes(grad: Tensor, bits: Tensor, largest: Tensor, noise: Noise) -> tu
     return q.floor_().clamp_(-top, top), unit
 
 
-def fake_inputs(x: Tensor, bits: Tensor, found: Range) -> tuple[Tensor, Tensor]:
+def fake_inputs(x: Tensor, bits: Tensor, found: Range, inside: bool = False) -> tuple[Tensor, Tensor]:
     """The real values of `input_codes`, and the highest code."""
-    q, unit, top = input_codes(x, bits, found)
+    q, unit, top = input_codes(x, bits, found, inside)
     return q.mul_(unit), top
 
 

@@ -94,9 +94,18 @@ def test_activations_are_rounded_as_the_golden_applies_do(bits, signed):
     found = symmetric_range(real)
     assert (found.lo.item(), found.hi.item()) == (-top if signed else 0, top)
     q, unit, highest = input_codes(real, scalar(bits), found)
+    assert torch.equal(input_codes(real, scalar(bits), found, inside=True)[0], q)
     assert unit == 1
     assert highest == top
     np.testing.assert_array_equal(q.numpy(), want)
+
+
+@pytest.mark.parametrize("bits", [2, 3, 8, 16])
+def test_the_largest_value_has_the_highest_code_uncut(bits):
+    for seed in range(50):
+        for x in (random(64, seed=seed) * 10.0 ** (seed % 9 - 4), random(64, seed=seed).abs() + seed):
+            q, _, top = input_codes(x, scalar(bits), symmetric_range(x), inside=True)
+            assert q.abs().max() == top
 
 
 def test_zero_is_code_zero_and_stays_zero():

@@ -30,7 +30,7 @@ class Fabric(Sbm):
         return symmetric_range(x)
 
     def weight(self, w: Tensor, bits: Tensor, soft_bits: Tensor | None = None) -> Tensor:
-        return GridThrough.apply(w, bits, None, None, soft_bits, (0,) if w.dim() > 1 else ())
+        return GridThrough.apply(w, bits, None, None, soft_bits, True, (0,) if w.dim() > 1 else ())
 
     def weight_dx(self, w: Tensor, bits: Tensor, groups: int) -> Tensor | None:
         if self.forward_weights_in_dx or not torch.is_grad_enabled():
@@ -42,7 +42,7 @@ class Fabric(Sbm):
         self, x: Tensor, bits: Tensor, found: Range | None, inside: bool, soft_bits: Tensor | None = None
     ) -> Tensor:
         assert found is not None
-        return GridThrough.apply(x, bits, found.lo, found.hi, soft_bits, ())
+        return GridThrough.apply(x, bits, found.lo, found.hi, soft_bits, inside, ())
 
     def _gradient_rule(self, grad: Tensor, bits: Tensor, noise: Noise | None) -> Tensor:
         assert noise is not None
@@ -53,8 +53,8 @@ class GridThrough(Function):
     """The fabric's codes in forward, identity in backward, no clip mask.
 
     With ``lo`` and ``hi`` activations, else weights with a range for each slice along the axes ``keep``.
-    ``soft_bits``: as of `cpt.model.estimators.StraightThrough`; the unit's derivative is
-    ``-s * ln 2 * (top + 1) / top``.
+    ``inside``: as of `cpt.model.fabric_grid.input_codes`. ``soft_bits``: as of
+    `cpt.model.estimators.StraightThrough`; the unit's derivative is ``-s * ln 2 * (top + 1) / top``.
     """
 
     @staticmethod
@@ -65,12 +65,13 @@ class GridThrough(Function):
         lo: Tensor | None,
         hi: Tensor | None,
         soft_bits: Tensor | None,
+        inside: bool,
         keep: Sequence[int],
     ) -> Tensor:
         if lo is None or hi is None:
             out, top = fake_weights(x, bits, keep), levels(bits)
         else:
-            out, top = fake_inputs(x, bits, Range(lo, hi))
+            out, top = fake_inputs(x, bits, Range(lo, hi), inside)
         if soft_bits is not None:
             ctx.save_for_backward(x, out, top)
         return out
@@ -83,4 +84,4 @@ class GridThrough(Function):
         if ctx.needs_input_grad[4]:
             x, out, top = ctx.saved_tensors
             bits_grad = (grad * (out - x)).sum() * (-math.log(2) * (top + 1) / top)
-        return grad, None, None, None, bits_grad, None
+        return grad, None, None, None, bits_grad, None, None
