@@ -17,6 +17,9 @@ from cpt.model.golden.fabric.codes import FRACTION_BITS, WEIGHT_FLOOR
 from cpt.model.golden.fabric.hash import PIXELS, noise_bytes
 from cpt.model.noise import GOLDEN, MASK
 
+_ACTIVATION_FLOOR, _ERROR_FLOOR, _WEIGHT_FLOOR = map(float, (ACTIVATION_FLOOR, ERROR_FLOOR, WEIGHT_FLOOR))
+"""Plain numbers: a compiled model would take numpy's for tensors."""
+
 
 def signed_levels(bits: Tensor) -> Tensor:
     """Highest magnitude of a signed code, ``2**(bits - 1) - 1``, as float32."""
@@ -41,7 +44,7 @@ def input_codes(x: Tensor, bits: Tensor, found: Range, inside: bool = False) -> 
     """
     signed = found.lo < 0
     top = torch.where(signed, signed_levels(bits), levels(bits))
-    unit = (found.hi * (1 / top)).clamp_min(float(ACTIVATION_FLOOR))
+    unit = (found.hi * (1 / top)).clamp_min(_ACTIVATION_FLOOR)
     q = x.mul(1 / unit).add_(0.5).floor_()
     if not inside:
         q.clamp_(torch.where(signed, -top, torch.zeros_like(top)), top)
@@ -55,7 +58,7 @@ def weight_codes(w: Tensor, bits: Tensor, keep: Sequence[int]) -> tuple[Tensor, 
     """
     found, top = slice_range(w, keep), levels(bits)
     lo, hi = found.lo.clamp_max(0), found.hi.clamp_min(0)
-    step = ((hi - lo) * (1 / top)).clamp_min(float(WEIGHT_FLOOR))
+    step = ((hi - lo) * (1 / top)).clamp_min(_WEIGHT_FLOOR)
     inverse = 1 / step
     q = w.sub(lo).mul_(inverse).clamp_max_(top).round_()
     return q, (lo * inverse * _fractions(bits)).round_(), step
@@ -67,7 +70,7 @@ def error_codes(grad: Tensor, bits: Tensor, largest: Tensor, noise: Noise) -> tu
     ``s = max(largest*fl(1/E), 2^-60)``; u is `noise_like`.
     """
     top = signed_levels(bits)
-    unit = (largest * (1 / top)).clamp_min(float(ERROR_FLOOR))
+    unit = (largest * (1 / top)).clamp_min(_ERROR_FLOOR)
     q = grad.mul(1 / unit).add_(noise_like(grad, noise))
     return q.floor_().clamp_(-top, top), unit
 

@@ -200,6 +200,18 @@ def test_a_layer_computes_with_these_codes_and_draws_the_micro_batchs_noise():
         assert torch.equal(layer.weight.grad, dw)
 
 
+def test_a_layer_is_one_compiled_graph_that_computes_the_same():
+    def grads(compiled):
+        torch.manual_seed(0)
+        layer = QuantConv2d.from_float(nn.Conv2d(3, 4, 3), QuantConfig("fabric", fw=3, bw=3), 0)
+        run = torch.compile(layer, backend="eager", fullgraph=True) if compiled else layer
+        run(random(2, 3, 6, 6)).square().sum().backward()
+        return [parameter.grad for parameter in layer.parameters()]
+
+    for ours, plain in zip(grads(True), grads(False), strict=True):
+        torch.testing.assert_close(ours, plain)
+
+
 def test_evaluation_takes_the_running_largest_value_and_sign():
     layer = quantize_(nn.Linear(4, 2, bias=False), QuantConfig("fabric", fw=3))
     for seed in range(3):
