@@ -45,6 +45,8 @@ class Machine:
     arbiter_cycles: int = _fact(1, "From an address of the ring or of loader A to the m0 port.")
     gearbox_cycles: int = _fact(3, "From the last beat of a group to its words.")
     operand_buffer_cycles: int = _fact(2, "From a buffer address to its words.")
+    window_memory_cycles: int = _fact(3, "From an address of the window memories to a word of every column.")
+    scatter_cycles: int = _fact(2, "From a step of the window fetch to its writes into the window memories.")
     operand_copy_cycles: int = _fact(2, "From a word out of the operand buffer to its copies at the units.")
     row_select_cycles: int = _fact(4, "From the index of a captured row to the row.")
     old_row_cycles: int = _fact(2, "From an address of the result buffer to the row that is added to.")

@@ -22,6 +22,9 @@ from cpt.hw.drain.drain import Drain
 from cpt.hw.drain.result_buffer import ResultBuffer
 from cpt.hw.drain.serialiser import Serialiser
 from cpt.hw.drain.tile_walker import TileWalker
+from cpt.hw.fetch.fill import Fill
+from cpt.hw.fetch.walker import FetchWalker
+from cpt.hw.fetch.windows import Windows
 from cpt.hw.load.gearbox import Gearbox
 from cpt.hw.load.loader import Loader
 from cpt.hw.load.operand_buffer import OperandBuffer
@@ -45,6 +48,11 @@ ROOMS: dict[str, dict[str, Callable[[ArrayConfig], wiring.Component]]] = {
         "walker": lambda config: Walker(config, "a"),
         "loader": lambda config: Loader(config, "a"),
         "loader_b": lambda config: Loader(config, "b"),
+    },
+    "fetch": {
+        "fetch_walker": FetchWalker,
+        "fill": Fill,
+        "windows": Windows,
     },
     "matrix": {
         "popcount": lambda config: Popcount(config.word_bits),

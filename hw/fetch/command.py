@@ -1,0 +1,144 @@
+"""What travels inside the window fetch: decoded commands, rows, steps."""
+
+from amaranth.lib import data
+from amaranth.utils import bits_for
+
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.config import MAX_BITS, require
+from cpt.hw.contract.tiles import CodesLayout, WindowLayout, step_bits
+from cpt.hw.fetch.window_memory import QUAD, SHIFTS
+
+GROUPS_WIDTH, TILES_WIDTH, IMAGES_WIDTH = 10, 14, 16
+ROWS_WIDTH = 3
+"""Rows of a tile, and blocks of 8 pixels in a row of it."""
+
+
+def quads(config: ArrayConfig) -> int:
+    """Groups of 4 neighbouring columns."""
+    return config.cols // QUAD
+
+
+def window_command(config: ArrayConfig) -> data.StructLayout:
+    """A decoded FETCH of windows: the tensor's shape, its place in memory, and slots of ``words``.
+
+    ``down`` x ``strips`` tiles an image, of ``rows`` x ``blocks``; ``outputs`` tiles an image of ``out_rows``
+    rows of ``8 << out_pitch`` pixels, ``height`` in all. ``first_slots``: taken at the start of an image,
+    then one more for each tile done with. ``clear_group``: the first group of a K step that lacks some, where
+    ``clears``; ``zero_below`` and strides as in `cpt.hw.contract.tiles`.
+    """
+    words = bits_for(config.b_depth_words)
+    return data.StructLayout(
+        {
+            "kernel1": 1,
+            "stride2": 1,
+            "images": IMAGES_WIDTH,
+            "down": TILES_WIDTH,
+            "strips": TILES_WIDTH,
+            "groups": GROUPS_WIDTH,
+            "bits": bits_for(MAX_BITS),
+            "ksteps": GROUPS_WIDTH,
+            "rows": ROWS_WIDTH,
+            "blocks": ROWS_WIDTH,
+            "out_rows": ROWS_WIDTH,
+            "out_pitch": 2,
+            "height": TILES_WIDTH,
+            "outputs": TILES_WIDTH,
+            "first_slots": TILES_WIDTH,
+            "zero_below": 1,
+            "clears": 1,
+            "clear_group": GROUPS_WIDTH,
+            "words": words,
+            "base": 32,
+            "image_stride": 32,
+            "tile_stride": 32,
+            "group_stride": 32,
+        }
+    )
+
+
+def fetch_windows(
+    layout: WindowLayout, codes: CodesLayout, images: int, bits: int, base: int
+) -> dict[str, int]:
+    """The fields of `window_command` for a tensor; raises `ContractError` for what the fetch cannot do."""
+    source, output, config = layout.source, layout.output, layout.source.config
+    require(
+        layout.stride == 1 or output.strips == 1,
+        f"width is {source.width}; allowed with stride 2: at most {2 * config.cols}",
+    )
+    require(
+        source.strips == 1 or config.cols >= 16,
+        f"width is {source.width}; allowed with {config.cols} columns: at most {config.cols}",
+    )
+    words = layout.slot_words(bits)
+    most = config.b_depth_words // layout.fewest_slots
+    require(words <= most, f"words of a slot are {words}; allowed: at most {most}")
+    lacking = layout.groups % 9 if layout.kernel == 1 else 0
+    ahead = 1
+    if layout.kernel == 3:
+        ahead = 2 if output.strips == 1 else output.strips + 2
+    return {
+        "kernel1": int(layout.kernel == 1),
+        "stride2": int(layout.stride == 2),
+        "images": images,
+        "down": source.tiles // source.strips,
+        "strips": source.strips,
+        "groups": layout.groups,
+        "bits": bits,
+        "ksteps": layout.ksteps,
+        "rows": source.tile_rows,
+        "blocks": source.pitch // 8,
+        "out_rows": output.tile_rows,
+        "out_pitch": (output.pitch // 8).bit_length() - 1,
+        "height": output.height,
+        "outputs": output.tiles,
+        "first_slots": min(ahead, output.tiles),
+        "zero_below": int(layout.zero_row_below),
+        "clears": int(lacking > 0),
+        "clear_group": layout.groups - lacking if lacking else 0,
+        "words": words,
+        "base": base,
+        "image_stride": codes.image_stride,
+        "tile_stride": codes.tile_stride,
+        "group_stride": codes.group_stride,
+    }
+
+
+def row_layout(config: ArrayConfig) -> data.StructLayout:
+    """One row of one plane of a group of a tile, and where its pixels go.
+
+    ``zero``: its pixels are zero and take no data; ``hot``: by dy, the quads of columns of its first block,
+    or of all of it if ``zero``; ``dx``: taps that are written; ``addr``, ``addr_first``, ``addr_last`` as in
+    `window_write`; ``starts``, ``ends``: its sides are those of the image; ``flush``: the last row of a run;
+    ``done``: slots complete with it.
+    """
+    address = data.ArrayLayout((config.b_depth_words - 1).bit_length(), SHIFTS)
+    return data.StructLayout(
+        {
+            "zero": 1,
+            "kernel1": 1,
+            "stride2": 1,
+            "blocks": ROWS_WIDTH,
+            "out_pitch": 2,
+            "hot": data.ArrayLayout(quads(config), SHIFTS),
+            "dx": SHIFTS,
+            "addr": address,
+            "addr_first": address,
+            "addr_last": address,
+            "starts": 1,
+            "ends": 1,
+            "flush": 1,
+            "done": 2,
+        }
+    )
+
+
+def step_layout(config: ArrayConfig) -> data.StructLayout:
+    """One step: 8 pixels of a group and plane, pixel 0 channel 0 first, and where they go.
+
+    As in `row_layout`, but for one block; ``starts``, ``ends``: it is the first or last of a row, at a side
+    of the image; ``over``, ``under``: its last pixel is also the next tile's, its first the one's before.
+    """
+    fields = dict(row_layout(config).members)
+    for name in ("blocks", "zero", "flush"):
+        del fields[name]
+    return data.StructLayout({"pixels": step_bits(config), **fields, "over": 1, "under": 1})

@@ -1,0 +1,115 @@
+"""The ring of slots in the window memories: who may be filled, read and given back."""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for
+
+from cpt.hw.contract import ArrayConfig
+
+SETTLING = 2
+"""Cycles after a step of a pointer until it knows its next one."""
+
+
+class SlotPointer(wiring.Component):
+    """Walks along the slots of a ring: each begins ``words`` behind the one before, the last fits whole.
+
+    Parameters: ``depth`` of the memory in words.
+    Members: ``start``: back to the first slot; ``words`` of a slot, ``limit``: depth less words, both stable;
+    ``advance``: to the next slot, only while ``settled``; ``base``: where the slot begins, ``ahead`` (while
+    settled) and ``behind``: the slots beside it.
+    """
+
+    def __init__(self, depth: int):
+        words = bits_for(depth)
+        super().__init__(
+            {
+                "start": In(1),
+                "words": In(words),
+                "limit": In(words),
+                "advance": In(1),
+                "base": Out(range(depth)),
+                "ahead": Out(range(depth)),
+                "behind": Out(range(depth)),
+                "settled": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        after = Signal(len(self.words) + 1)
+        settling = Signal(SETTLING, init=(1 << SETTLING) - 1)
+        m.d.sync += [
+            after.eq(self.base + self.words),
+            self.ahead.eq(Mux(after > self.limit, 0, after)),
+            settling.eq(settling >> 1),
+        ]
+        m.d.comb += self.settled.eq(~settling[0])
+        with m.If(self.advance):
+            m.d.sync += [self.base.eq(self.ahead), self.behind.eq(self.base)]
+        with m.If(self.start):
+            m.d.sync += [self.base.eq(0), self.behind.eq(0)]
+        with m.If(self.advance | self.start):
+            m.d.sync += settling.eq((1 << SETTLING) - 1)
+        return m
+
+
+class Slots(wiring.Component):
+    """Takes slots for the fill, offers filled ones to EXEC in order, and takes them back in order.
+
+    Parameters: ``config``.
+    Members: ``start``, ``words``, ``limit``: as in `SlotPointer`, only while ``empty``; ``wanted``: the fill
+    needs one more slot, ``granted``: it has it; ``filled``: so many more slots are complete; ``tiles`` (out):
+    base of the next filled slot; ``release``: EXEC has finished with the oldest that it took; ``empty``: no
+    slot is taken.
+    """
+
+    def __init__(self, config: ArrayConfig):
+        self.config = config
+        depth = config.b_depth_words
+        words = bits_for(depth)
+        super().__init__(
+            {
+                "start": In(1),
+                "words": In(words),
+                "limit": In(words),
+                "wanted": In(1),
+                "granted": Out(1),
+                "filled": In(2),
+                "tiles": Out(stream.Signature(range(depth))),
+                "release": In(1),
+                "empty": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        depth = self.config.b_depth_words
+        m.submodules.newest = newest = SlotPointer(depth)
+        m.submodules.reading = reading = SlotPointer(depth)
+        m.submodules.oldest = oldest = SlotPointer(depth)
+        taken, ready, released = (Signal(range(depth + 1), name=n) for n in ("taken", "ready", "released"))
+        full = Signal()
+        """Seen two cycles late, which is when the newest slot is settled."""
+        for pointer in (newest, reading, oldest):
+            m.d.comb += [
+                pointer.start.eq(self.start),
+                pointer.words.eq(self.words),
+                pointer.limit.eq(self.limit),
+            ]
+        m.d.comb += [
+            self.granted.eq(self.wanted & newest.settled & ~full),
+            newest.advance.eq(self.granted),
+            self.tiles.valid.eq((ready != 0) & reading.settled),
+            self.tiles.payload.eq(reading.base),
+            reading.advance.eq(self.tiles.valid & self.tiles.ready),
+            oldest.advance.eq((released != 0) & oldest.settled),
+            self.empty.eq(taken == 0),
+        ]
+        m.d.sync += [
+            full.eq((taken != 0) & (newest.base == oldest.base)),
+            taken.eq(taken + self.granted - oldest.advance),
+            ready.eq(ready + self.filled - reading.advance),
+            released.eq(released + self.release - oldest.advance),
+        ]
+        return m

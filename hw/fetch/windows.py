@@ -1,0 +1,53 @@
+"""The window fetch behind the bus: fill, scatter and memories."""
+
+from amaranth import Module
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.fetch.command import window_command
+from cpt.hw.fetch.cutter import STREAM_BITS
+from cpt.hw.fetch.fill import Fill
+from cpt.hw.fetch.scatter import Scatter
+from cpt.hw.fetch.window_memory import WindowMemory, window_read
+
+
+class Windows(wiring.Component):
+    """Data in address order in, windows out: a word of every column each cycle.
+
+    Parameters: ``config``.
+    Members: ``commands``, ``words``, ``tiles``, ``release``, ``idle`` as in `Fill`; ``read`` (`window_read`).
+    """
+
+    def __init__(self, config: ArrayConfig):
+        self.config = config
+        super().__init__(
+            {
+                "commands": In(stream.Signature(window_command(config))),
+                "words": In(stream.Signature(STREAM_BITS)),
+                "tiles": Out(stream.Signature(range(config.b_depth_words))),
+                "release": In(1),
+                "read": In(window_read(config)),
+                "idle": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        m.submodules.fill = fill = Fill(config)
+        m.submodules.scatter = scatter = Scatter(config)
+        m.submodules.memory = memory = WindowMemory(config)
+        connect(m, flipped(self.commands), fill.commands)
+        connect(m, flipped(self.words), fill.words)
+        connect(m, fill.tiles, flipped(self.tiles))
+        connect(m, scatter.write, memory.write)
+        connect(m, flipped(self.read), memory.read)
+        m.d.comb += [
+            scatter.valid.eq(fill.valid),
+            scatter.step.eq(fill.step),
+            fill.filled.eq(scatter.filled),
+            fill.release.eq(self.release),
+            self.idle.eq(fill.idle),
+        ]
+        return m

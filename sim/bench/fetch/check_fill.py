@@ -1,0 +1,65 @@
+"""Bench of `cpt.hw.fetch.fill`: a step a cycle, all data taken, slots in ring order and never too many."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import cocotb
+
+from cpt.hw.contract import preset
+from cpt.hw.fetch.command import step_layout, window_command
+from cpt.hw.fetch.cutter import STREAM_BITS
+from cpt.sim.bench.core import (
+    Bench,
+    Every,
+    Sink,
+    Source,
+    numpy_rng,
+    option,
+    pack,
+    random_stall,
+    rounds,
+    unpack,
+)
+from cpt.sim.bench.fetches import Shape, drawn_fetch
+
+
+@cocotb.test(timeout_time=200, timeout_unit="ms")
+async def slots_come_in_order(dut: Any) -> None:
+    bench, config = Bench(dut), preset(option("preset", "tiny"))
+    layout = step_layout(config)
+    commands = Source(bench, "commands", window_command(config))
+    words, tiles = Source(bench, "words", STREAM_BITS), Sink(bench, "tiles")
+    done: list[int] = []
+    steps: list[int] = []
+
+    def sample() -> None:
+        step = unpack(layout, bench.get("step")) if bench.get("valid") else {"done": 0}
+        done.append(step["done"])
+        if bench.get("valid"):
+            steps.append(step["addr"])
+
+    Every(bench, drive=lambda: bench.set("filled", done[-1] if done else 0), sample=sample)
+    await bench.start()
+    rng = numpy_rng()
+    for _ in range(2 * rounds()):
+        commands.stall, words.stall, tiles.stall = random_stall(), random_stall(), random_stall()
+        fetch = drawn_fetch(config, Shape.random(config), rng)
+        count, size = len(fetch.words), fetch.command["words"]
+        steps.clear()
+        commands.put(pack(window_command(config), fetch.command))
+        words.put(*fetch.stream())
+        for tile in range(count):
+            await bench.until(lambda: bool(tiles.received), f"tile {tile} of {fetch.command}")
+            bench.board.equal("base", tiles.received.pop(0), tile % (config.b_depth_words // size) * size)
+            await bench.step(random.choice((0, 0, 9)))
+            bench.set("release", 1)
+            await bench.step()
+            bench.set("release", 0)
+        await bench.settle()
+        bench.board.equal("idle", bench.get("idle"), 1)
+        command = fetch.command
+        planes = command["images"] * command["down"] * command["strips"] * command["groups"] * command["bits"]
+        bench.board.equal("too few steps", len(steps) < planes * command["rows"] * command["blocks"], False)
+    bench.finish()

@@ -1,0 +1,99 @@
+"""Tensors to fetch, shared by tests and benches of the fetch: words of memory, and windows that must come."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.config import BEAT_BYTES
+from cpt.hw.contract.tiles import STREAM_BYTES, CodesLayout, Picture, WindowLayout
+from cpt.hw.fetch.command import fetch_windows
+from cpt.sim.fast.codes import pack_codes
+from cpt.sim.fast.windows import columns_inside, window_words
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A tensor and a kernel."""
+
+    height: int
+    width: int
+    channels: int
+    kernel: int
+    stride: int
+    bits: int
+    images: int = 2
+    room: int = 0
+    """Planes that memory has beyond ``bits``."""
+
+    @classmethod
+    def random(cls, config: ArrayConfig) -> Shape:
+        """One that a test can afford and the fetch can do."""
+        kernel, stride, widest = random.choice((1, 3)), random.choice((1, 2)), 1
+        if config.cols >= 16:
+            widest = random.choice((1, 4 - stride))
+        groups = random.choice((1, 3) if kernel == 3 else (2, 11))
+        shape = cls(
+            height=random.randint(1, 12),
+            width=random.randint(1, widest * config.cols),
+            channels=random.randint(1, groups * config.group_channels),
+            kernel=kernel,
+            stride=stride,
+            bits=random.randint(1, 8),
+            images=random.randint(1, 3),
+            room=random.randint(0, 3),
+        )
+        layout = shape.layout(config)
+        most = config.b_depth_words // (layout.fewest_slots * layout.ksteps)
+        return shape if shape.bits <= most else cls.random(config)
+
+    def layout(self, config: ArrayConfig) -> WindowLayout:
+        """What the memories hold of it."""
+        return WindowLayout(Picture(config, self.height, self.width), self.channels, self.kernel, self.stride)
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """Its command, the bytes of its runs, and what EXEC must find."""
+
+    command: dict[str, int]
+    runs: list[tuple[int, bytes]]
+    """Address and contents of each, in order."""
+    words: NDArray[np.object_]
+    """``(tiles, slot words, columns)`` integers."""
+    inside: NDArray[np.bool_]
+    """``(tiles, columns)``."""
+
+    def stream(self) -> list[int]:
+        """Words of the memory stream."""
+        data = b"".join(item for _, item in self.runs)
+        starts = range(0, len(data), STREAM_BYTES)
+        return [int.from_bytes(data[n : n + STREAM_BYTES], "little") for n in starts]
+
+    def beats(self) -> list[tuple[int, int]]:
+        """Address and beats of each run."""
+        return [(address, len(item) // BEAT_BYTES) for address, item in self.runs]
+
+
+def drawn_fetch(config: ArrayConfig, shape: Shape, rng: np.random.Generator, base: int = 0) -> Fetch:
+    """Random codes of a shape, in memory from ``base`` on."""
+    layout = shape.layout(config)
+    codes = rng.integers(0, 1 << shape.bits, (shape.images, shape.channels, shape.height, shape.width))
+    place = CodesLayout(layout.source, shape.channels, shape.bits + shape.room)
+    memory = pack_codes(place, codes, shape.bits).tobytes()
+    size = -(-shape.bits * place.plane_bytes // STREAM_BYTES) * STREAM_BYTES
+    starts = range(0, shape.images * place.image_stride, place.group_stride)
+    found = window_words(layout, codes, shape.bits)
+    packed = np.packbits(found, axis=-1, bitorder="little").reshape(-1, -(-config.word_bits // 8))
+    words = np.array([int.from_bytes(item.tobytes(), "little") for item in packed], dtype=object)
+    outputs = layout.output.tiles
+    return Fetch(
+        fetch_windows(layout, place, shape.images, shape.bits, base),
+        [(base + start, memory[start : start + size]) for start in starts],
+        words.reshape(shape.images * outputs, -1, config.cols),
+        np.tile(columns_inside(layout.output), (shape.images, 1)),
+    )
