@@ -116,8 +116,8 @@ def test_pixel_words_times_error_words_are_the_gradient_of_the_weights(config, s
     codes = drawn(5, images, group, size, size, bits, signed=False)
     errors = drawn(6, images, group, out.height, out.width, error_bits, signed=True)
     sets = -(-images // layout.images)
-    words = pixel_words(layout, codes, bits).reshape(sets, chunks, bits, 3, layout.slot_rows, group, -1)
-    x = value(words, bits, False, 2)
+    words = pixel_words(layout, codes, bits).reshape(sets, chunks, layout.slot_rows, bits, 3, group, -1)
+    x = value(words, bits, False, 3)
     assert not x[..., 8 * group :].any()
     words = row_words(out, rows, errors, error_bits).reshape(sets, chunks, error_bits, rows, group, -1)
     e = value(words, error_bits, True, 2)
@@ -125,7 +125,7 @@ def test_pixel_words_times_error_words_are_the_gradient_of_the_weights(config, s
     padded = np.pad(codes, [(0, 0), (0, 0), (1, 2), (1, 2)])
     for dy in range(3):
         for dx in range(3):
-            product = np.einsum("sqrob,sqrcb->oc", e, x[:, :, dx, dy : dy + stride * rows : stride])
+            product = np.einsum("sqrob,sqrcb->oc", e, x[:, :, dy : dy + stride * rows : stride, dx])
             taken = padded[
                 :, :, dy : dy + stride * out.height : stride, dx : dx + stride * out.width : stride
             ]

@@ -117,7 +117,7 @@ _SAMPLES: dict[str, list[Any]] = {
         for item in (tiles.WindowLayout(picture, 70, *shape) for shape in ((3, 1), (3, 2), (1, 1), (1, 2)))
     ],
     "PixelLayout": [
-        [item, item.slot_words(3)]
+        [item, item.row_words(3), item.slot_words(3)]
         for picture, *shape in ((_PICTURES[0], 1, 3), (_PICTURES[3], 1, 12), (_PICTURES[5], 2, 5))
         for item in [tiles.PixelLayout(picture, *shape)]
     ],

@@ -180,10 +180,10 @@ class WindowLayout:
 class PixelLayout:
     """What the window memories hold of a tensor where K runs along pixels (dW): slots for sets of images.
 
-    A word is one row of ``images`` images, one channel: their pixels side by side in `PIECES` ninths of it.
-    A slot serves ``rows`` rows of the output: word ``(plane * COPIES + dx + 1) * slot_rows + row`` holds the
-    pixels ``stride*x + dx`` of row ``stride * rows * chunk - 1 + row`` of the source, zero outside.
-    Column ``c`` of the array is channel ``c mod g`` of the group in half ``c div g``.
+    A word is one row of ``images`` images, one channel: their pixels side by side in `PIECES` ninths of it;
+    what the last ninth holds is not said. A slot serves ``rows`` rows of the output: word ``row * row_words +
+    plane * COPIES + dx + 1`` holds the pixels ``stride*x + dx`` of row ``stride * rows * chunk - 1 + row`` of
+    the source, zero outside. Column ``c`` of the array is channel ``c mod g`` of the group in half ``c div g``.
     """
 
     source: Picture
@@ -223,6 +223,10 @@ class PixelLayout:
         """Rows of the source in a slot."""
         return self.stride * (self.rows - 1) + COPIES
 
+    def row_words(self, bits: int) -> int:
+        """Words of a row at ``bits`` planes."""
+        return bits * COPIES
+
     def slot_words(self, bits: int) -> int:
         """Words of a slot at ``bits`` planes."""
-        return bits * COPIES * self.slot_rows
+        return self.row_words(bits) * self.slot_rows

@@ -69,11 +69,11 @@ def pixel_words(layout: PixelLayout, codes: NDArray[np.integer], bits: int) -> B
         [wide[..., 1 + dx : 1 + dx + layout.stride * output.width : layout.stride] for dx in (-1, 0, 1)]
     )
     copies = np.pad(copies, [(0, 0)] * 5 + [(0, output.pitch - output.width)])
-    # (copy, plane, image, channel, row, pixel) to (set, chunk, plane, copy, row, channel, image, pixel)
+    # (copy, plane, image, channel, row, pixel) to (set, chunk, row, plane, copy, channel, image, pixel)
     split = copies.reshape(
         COPIES, bits, sets, layout.images, group, layout.chunks, layout.slot_rows, output.pitch
     )
-    words = split.transpose(2, 5, 1, 0, 6, 4, 3, 7)
+    words = split.transpose(2, 5, 6, 1, 0, 4, 3, 7)
     words = words.reshape(sets, layout.chunks, layout.slot_words(bits), group, PIECES * group)
     return np.pad(words, [(0, 0)] * 4 + [(0, (TAPS - PIECES) * group)])
 
@@ -86,7 +86,8 @@ def row_words(picture: Picture, rows: int, codes: NDArray[np.integer], bits: int
     layout = PixelLayout(picture, 1, picture.height)
     words = pixel_words(layout, codes, bits)
     sets, _, _, group, size = words.shape
-    split = words.reshape(sets, bits, COPIES, layout.slot_rows, group, size)[:, :, 1, 1:-1]
+    rest = words.reshape(sets, layout.slot_rows, bits, COPIES, group, size)[:, 1:-1, :, 1]
+    split = rest.swapaxes(1, 2)
     split = np.pad(split, [(0, 0), (0, 0), (0, -picture.height % rows), (0, 0), (0, 0)])
     chunks = split.reshape(sets, bits, -1, rows, group, size).swapaxes(1, 2)
     return chunks.reshape(sets, -1, bits * rows, group, size)
