@@ -183,7 +183,7 @@ class PixelLayout:
     A word is one row of ``images`` images, one channel: their pixels side by side in `PIECES` ninths of it;
     what the last ninth holds is not said. A slot serves ``rows`` rows of the output: word ``row * row_words +
     plane * COPIES + dx + 1`` holds the pixels ``stride*x + dx`` of row ``stride * rows * chunk - 1 + row`` of
-    the source, zero outside. Column ``c`` of the array is channel ``c mod g`` of the group in half ``c div g``.
+    the source, zero outside. Column ``c`` of the array is channel ``c mod g`` of the group in its half.
     """
 
     source: Picture
