@@ -19,6 +19,7 @@ COMMANDS = {
     "train": "train a network on the accelerator, with cyclic and with static precision",
     "compare": "cycles of every program of a training step: compiled RTL beside the fast model",
     "latency": "simulated hours of a full CIFAR training run, from the fast model's cycles",
+    "fabric": "train on the golden functions of the whole-step machine, beside the float path",
     "results": "train every method on the bundled data over many seeds, write docs/results.md",
     "bits": "show a precision schedule and what it saves",
     "doctor": "check software and accelerator: who answers, whether it multiplies correctly",

@@ -121,13 +121,18 @@ def load_images(path: Path) -> Images:
 
 
 def split(name: str, images: Images, *, test_fraction: float = 0.2, seed: int = 0) -> Dataset:
-    """Hold out ``test_fraction`` of each class for testing, chosen by ``seed``; both parts are standardised.
+    """`held_out`, both parts standardised: mean and deviation are those of the training pixels."""
+    train, test = held_out(images, test_fraction=test_fraction, seed=seed)
+    return standardised(name, train, test, int(images.labels.max()) + 1)
 
-    Mean and deviation are those of the training pixels. Raises `ContractError` for a fraction that leaves a
-    class without training or test images.
+
+def held_out(images: Images, *, test_fraction: float = 0.2, seed: int = 0) -> tuple[Images, Images]:
+    """Training and test part: ``test_fraction`` of each class is for testing, chosen by ``seed``.
+
+    Raises `ContractError` for a fraction that leaves a class without training or test images.
     """
     order = shuffled(len(images), seed, 0, _SPLIT_STREAM)
-    held_out = np.zeros(len(images), bool)
+    chosen = np.zeros(len(images), bool)
     classes = int(images.labels.max()) + 1
     for label in range(classes):
         members = order[images.labels[order] == label]
@@ -137,23 +142,26 @@ def split(name: str, images: Images, *, test_fraction: float = 0.2, seed: int = 
                 f"test fraction is {test_fraction}; allowed: one that leaves each of {classes} classes "
                 "images for training and testing"
             )
-        held_out[members[:count]] = True
-    train, test = images.take(np.flatnonzero(~held_out)), images.take(np.flatnonzero(held_out))
-    return standardised(name, train, test, classes)
+        chosen[members[:count]] = True
+    return images.take(np.flatnonzero(~chosen)), images.take(np.flatnonzero(chosen))
 
 
 def standardised(name: str, train: Images, test: Images, classes: int) -> Dataset:
-    """Both parts with the training pixels' mean taken away, over their deviation."""
-    mean = _mean(train.pixels)
-    deviation = np.float32(math.sqrt(_mean(train.pixels, np.float32(mean))))
+    """Both parts with the training pixels' mean taken away, over their deviation (`mean_and_deviation`)."""
+    mean, deviation = mean_and_deviation(name, train)
+    train, test = (Images(divide(part.pixels - mean, deviation), part.labels) for part in (train, test))
+    return Dataset(name, train, test, classes)
+
+
+def mean_and_deviation(name: str, train: Images) -> tuple[np.float32, np.float32]:
+    """Of all training pixels; raises `ContractError` unless the deviation is above 0 and finite."""
+    mean = np.float32(_mean(train.pixels))
+    deviation = np.float32(math.sqrt(_mean(train.pixels, mean)))
     if not 0 < deviation < math.inf:
         raise ContractError(
             f"training pixels of {name} have deviation {deviation:g}; allowed: above 0, finite"
         )
-    train, test = (
-        Images(divide(part.pixels - np.float32(mean), deviation), part.labels) for part in (train, test)
-    )
-    return Dataset(name, train, test, classes)
+    return mean, deviation
 
 
 def _mean(pixels: np.ndarray, centre: np.float32 | None = None) -> float:

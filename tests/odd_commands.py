@@ -24,7 +24,10 @@ REFUSED, FAULT = 2, 70
 STATUSES = {0, 1, REFUSED}
 SKIPPED = {"results"}
 """Commands that work for hours whatever they are told."""
-ENDLESS = {"train": ["--steps", "1"], "range-test": ["--steps", "1"], "bench": ["--rounds", "1"]}
+ENDLESS = {
+    **{name: ["--steps", "1"] for name in ("train", "range-test", "fabric")},
+    "bench": ["--rounds", "1"],
+}
 """Options that end what was not refused soon."""
 ODD = (
     "", " ", "-", "--", "0", "-1", "1", "2", "8", "17", "1e3", "1.5", "nan", "inf", "-inf", "1e999", "0x10",

@@ -114,6 +114,8 @@ ALLOWED = {
     ("cpt.host.layers.batch_norm", "/"): "two counts",
     ("cpt.model.loss", "sum"): "counts booleans",
     ("cpt.model.golden.fabric.channel", "/"): "two counts",
+    ("cpt.model.golden.fabric.trainer", "/"): "two counts",
+    ("cpt.model.golden.fabric.trainer", "accumulate"): "update's, of micro-batches in order",
     ("cpt.host.product_check", "@"): "integers below 2**53 or modulo 2**64: compared, never trained with",
     ("cpt.host.product_check", "sum"): "integers modulo 2**64",
     **{

@@ -148,11 +148,13 @@ def block_forward(
     batch = len(stream.codes)
     shortcut = None
     if block.shortcut:
-        shortcut = convolve(network, weights, block.shortcut, stream.codes, stream.unit, largest, how)
+        shortcut = convolution_forward(
+            network, weights, block.shortcut, stream.codes, stream.unit, largest, how
+        )
     here, unit = stream.codes, stream.unit
     main = []
     for number, layer in enumerate(block.main):
-        found = convolve(network, weights, layer, here, unit, largest, how)
+        found = convolution_forward(network, weights, layer, here, unit, largest, how)
         main.append(found)
         largest = codes.largest_activation(how.bits)
         if number + 1 < len(block.main):
@@ -164,7 +166,7 @@ def block_forward(
     return after, BlockTape(block, main, shortcut, after.x)
 
 
-def convolve(
+def convolution_forward(
     network: Network,
     weights: Mapping[str, Weights],
     layer: Layer,
@@ -300,7 +302,7 @@ class _Backward:
         behind = errors
         for number in range(len(tape.main) - 1, 0, -1):
             e, unit = self.convolution(tape.main[number], behind)
-            behind = self.inner(tape.main[number], tape.main[number - 1], e, unit)
+            behind = self.behind_relu(tape.main[number], tape.main[number - 1], e, unit)
         e, unit = self.convolution(tape.main[0], behind)
         joins = errors if tape.block.identity else None
         if tape.shortcut is not None:
@@ -340,7 +342,7 @@ class _Backward:
         self.gradients[name] = dw.reshape(self.network.parameters[name].shape)
         return e, found.unit
 
-    def inner(self, tape: Convolved, before: Convolved, e: np.ndarray, unit: np.ndarray) -> Errors:
+    def behind_relu(self, tape: Convolved, before: Convolved, e: np.ndarray, unit: np.ndarray) -> Errors:
         """dX and B1, masked by the ReLU behind the convolution ``before``."""
         assert before.relu is not None
         mask = apply.relu_mask(before.y, before.relu)
