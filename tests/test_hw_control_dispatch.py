@@ -90,6 +90,18 @@ def test_each_engine_gets_its_fields_and_what_follows_from_the_slots() -> None:
     assert got["drain"].bytes == 2
 
 
+@pytest.mark.parametrize(("k_log2", "count"), [(0, 1), (1, 2), (8, 2), (9, 3), (16, 3), (24, 4), (31, 5)])
+def test_a_result_has_its_bits_in_whole_bytes_and_no_byte_more(k_log2: int, count: int) -> None:
+    """Slots of 3 and 5 bits: 8 bits for a product, one more for each doubling of K."""
+    block = Dispatch(SMALL)
+
+    async def get(ctx: Any) -> None:
+        (drain,) = await stream_get(ctx, block.drain, 1, random.Random(1), 0)
+        assert drain.bytes == count
+
+    run([word(Opcode.DRAIN, k_log2=k_log2)], get, block=block)
+
+
 UNALIGNED = [
     (opcode, item.name, bit)
     for opcode in (Opcode.LOAD_A, Opcode.LOAD_B, Opcode.DRAIN)
