@@ -24,7 +24,8 @@ async def both_ports_return_the_last_write(dut: Any) -> None:
         bench.set("write_addr", address)
         bench.set("write_row", row)
         await bench.step()
-    want_old, want_drain = None, None
+    old_rows: list[int | None] = [None] * ResultBuffer.old_latency_cycles
+    want_drain = None
     for _ in range(100 * rounds()):
         write, old, drain = random.sample(range(depth), 3)
         enable, hold = random.random() < 0.5, random.random() < 0.3
@@ -39,11 +40,12 @@ async def both_ports_return_the_last_write(dut: Any) -> None:
         ):
             bench.set(name, int(value))
         await bench.step()
+        want_old = old_rows.pop(0)
         if want_old is not None:
             bench.board.equal("old_row", hex(bench.get("old_row")), hex(want_old))
         if want_drain is not None:
             bench.board.equal("drain_row", hex(bench.get("drain_row")), hex(want_drain))
-        want_old = memory[old]
+        old_rows.append(memory[old])
         if not hold:
             want_drain = memory[drain]
         if enable:
