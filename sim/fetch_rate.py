@@ -15,13 +15,17 @@ from typing import Any
 
 from amaranth import Elaboratable, Module, Signal
 from amaranth.hdl import UnusedElaboratable
+from amaranth.lib.wiring import connect
 from amaranth.sim import Simulator
 
 from cpt.hw.contract import ArrayConfig, ContractError, preset
+from cpt.hw.contract.config import TAPS
 from cpt.hw.contract.order import tile_cycles
-from cpt.hw.contract.tiles import FILL_PIXELS, STREAM_BYTES, CodesLayout, Picture, WindowLayout
-from cpt.hw.fetch.command import fetch_windows
+from cpt.hw.contract.tiles import FILL_PIXELS, STREAM_BYTES, CodesLayout, Picture, PixelLayout, WindowLayout
+from cpt.hw.fetch.command import fetch_pixels, fetch_windows
 from cpt.hw.fetch.fill import Fill
+from cpt.hw.fetch.pixel_fill import PixelFill
+from cpt.hw.fetch.pixel_rows import PixelRows
 from cpt.hw.fetch.scatter import Scatter
 
 STAGES = ((16, 32), (32, 16), (64, 8))
@@ -51,6 +55,24 @@ class Harness(Elaboratable):
             m.d.sync += later.eq(done)
             done = later
         m.d.comb += fill.filled.eq(done)
+        return m
+
+
+class PixelHarness(Elaboratable):
+    """The fill along K, a memory that always has data, and free slots whenever it asks."""
+
+    def __init__(self, config: ArrayConfig) -> None:
+        self.fill, self.rows = PixelFill(config), PixelRows(config)
+        self.now = Signal(32)
+        self.steps = Signal(32)
+
+    def elaborate(self, platform: Any) -> Module:
+        """All of it."""
+        m = Module()
+        m.submodules.fill, m.submodules.rows = fill, rows = self.fill, self.rows
+        connect(m, fill.rows, rows.rows)
+        m.d.comb += [rows.pixels.valid.eq(1), fill.granted.eq(1), fill.empty.eq(1)]
+        m.d.sync += [self.now.eq(self.now + 1), self.steps.eq(self.steps + rows.pixels.ready)]
         return m
 
 
@@ -123,6 +145,67 @@ def measure(config: ArrayConfig, channels: int, size: int, name: str, weight_bit
     return Rate(channels, name, weight_bits, bits, array, drain, steps / tiles, waits)
 
 
+@dataclass(frozen=True)
+class PixelRate:
+    """Cycles of one slot of dW: all groups of inputs and of errors, a set of images."""
+
+    channels: int
+    error_bits: int
+    bits: int
+    array: int
+    writes: int
+    """Cycles that the fill of the inputs takes, simulated with data always there."""
+    steps: int
+    """Steps of inputs and of errors, which the ports bring one a cycle."""
+
+    def line(self) -> str:
+        """A row of the table."""
+        most = max(self.array, self.writes, self.steps)
+        bound = {self.writes: "the fill's writes", self.steps: "the ports", self.array: "the array"}[most]
+        return (
+            f"{self.channels:>4} dW       {self.error_bits} x {self.bits}  {self.array:>6} {self.writes:>7} "
+            f"{self.steps:>6} {most - self.array:>6}  bound by {bound}"
+        )
+
+
+def measure_pixels(config: ArrayConfig, channels: int, size: int, error_bits: int, bits: int) -> PixelRate:
+    """Simulate the fill of one slot of dW, of a 3 x 3 kernel with as many channels out as in."""
+    picture = Picture(config, size, size)
+    rows = next(rows for rows in (size, size // 2) if 2 * 3 * bits * (rows + 2) <= config.b_depth_words)
+    layout = PixelLayout(picture, 1, rows)
+    groups = -(-channels // config.group_channels)
+    pairs, together = -(-groups // 2), min(groups, 2)
+    harness = PixelHarness(config)
+    fill = harness.fill
+    command = fetch_pixels(layout, together, layout.images, bits)
+    found: list[int] = []
+
+    async def bench(ctx: Any) -> None:
+        ctx.set(fill.commands.payload, command)
+        ctx.set(fill.commands.valid, 1)
+        *_, start = await ctx.tick().sample(harness.now).until(fill.commands.ready)
+        ctx.set(fill.commands.valid, 0)
+        *_, end = await ctx.tick().sample(harness.now).until(harness.rows.filled)
+        found.extend((end - start, ctx.get(harness.steps)))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnusedElaboratable)
+        simulator = Simulator(harness)
+        simulator.add_clock(1e-8)
+        simulator.add_testbench(bench)
+        simulator.run()
+    columns = -(-TAPS * groups // 2)
+    steps_of_errors = error_bits * groups * layout.images * rows * picture.pitch // FILL_PIXELS
+    return PixelRate(
+        channels,
+        error_bits,
+        bits,
+        columns * groups * tile_cycles(error_bits, bits, True, False, rows),
+        pairs * found[0],
+        pairs * found[1] + steps_of_errors,
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table; status 2 for a wrong argument."""
     parser = argparse.ArgumentParser(prog="python -m cpt.sim.fetch_rate", description=__doc__)
@@ -143,6 +226,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 if name == "forward" and weight_bits != bits:
                     continue  # weights and activations have one precision
                 print(measure(config, channels, size, name, weight_bits, bits).line(), flush=True)
+    print("  ch pass     bits     array  writes  steps  waits   of a slot: errors x inputs")
+    for channels, size in STAGES:
+        for error_bits, bits in ((3, 3), (8, 3), (8, 8)):
+            print(measure_pixels(config, channels, size, error_bits, bits).line(), flush=True)
     return 0
 
 

@@ -181,9 +181,10 @@ class PixelLayout:
     """What the window memories hold of a tensor where K runs along pixels (dW): slots for sets of images.
 
     A word is one row of ``images`` images, one channel: their pixels side by side in `PIECES` ninths of it;
-    what the last ninth holds is not said. A slot serves ``rows`` rows of the output: word ``row * row_words +
-    plane * COPIES + dx + 1`` holds the pixels ``stride*x + dx`` of row ``stride * rows * chunk - 1 + row`` of
-    the source, zero outside. Column ``c`` of the array is channel ``c mod g`` of the group in its half.
+    what the last ninth and pixels beyond the output's width hold is not said (the errors are 0 there). A slot
+    serves ``rows`` rows of the output: word ``row * row_words + plane * COPIES + dx + 1`` holds the pixels
+    ``stride*x + dx`` of row ``stride * rows * chunk - 1 + row`` of the source, zero outside. Column ``c`` of
+    the array is channel ``c mod g`` of the group in its half.
     """
 
     source: Picture

@@ -23,6 +23,7 @@ from cpt.hw.drain.result_buffer import ResultBuffer
 from cpt.hw.drain.serialiser import Serialiser
 from cpt.hw.drain.tile_walker import TileWalker
 from cpt.hw.fetch.fill import Fill
+from cpt.hw.fetch.pixels import Pixels
 from cpt.hw.fetch.walker import FetchWalker
 from cpt.hw.fetch.windows import Windows
 from cpt.hw.load.gearbox import Gearbox
@@ -53,6 +54,7 @@ ROOMS: dict[str, dict[str, Callable[[ArrayConfig], wiring.Component]]] = {
         "fetch_walker": FetchWalker,
         "fill": Fill,
         "windows": Windows,
+        "pixels": Pixels,
     },
     "matrix": {
         "popcount": lambda config: Popcount(config.word_bits),

@@ -5,7 +5,7 @@ from amaranth.utils import bits_for
 
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import MAX_BITS, require
-from cpt.hw.contract.tiles import CodesLayout, WindowLayout, step_bits
+from cpt.hw.contract.tiles import CodesLayout, PixelLayout, WindowLayout, step_bits
 from cpt.hw.fetch.window_memory import QUAD, SHIFTS
 
 GROUPS_WIDTH, TILES_WIDTH, IMAGES_WIDTH = 10, 14, 16
@@ -101,6 +101,78 @@ def fetch_windows(
         "tile_stride": codes.tile_stride,
         "group_stride": codes.group_stride,
     }
+
+
+def pixel_command(config: ArrayConfig) -> data.StructLayout:
+    """A decoded FETCH of pixels along K: ``images`` in sets of ``set_images``, a slot of ``words`` for each.
+
+    ``down`` tiles of ``rows`` x ``blocks`` an image, of one or two ``groups``; output rows of ``8 <<
+    out_pitch`` pixels. The first row of data is row ``above`` of a slot; rows of a slot are ``slot_rows``, of
+    ``row_words`` each. Words up to ``clear_above`` and from ``clear_below`` on hold zeros; all of them do
+    first where a set lacks images. Strides as in `window_command`.
+    """
+    words = bits_for(config.b_depth_words)
+    return data.StructLayout(
+        {
+            "stride2": 1,
+            "images": IMAGES_WIDTH,
+            "set_images": IMAGES_WIDTH,
+            "down": TILES_WIDTH,
+            "groups": GROUPS_WIDTH,
+            "bits": bits_for(MAX_BITS),
+            "rows": ROWS_WIDTH,
+            "blocks": ROWS_WIDTH,
+            "out_pitch": 2,
+            "above": 1,
+            "slot_rows": TILES_WIDTH,
+            "row_words": words,
+            "clear_above": words,
+            "clear_below": words,
+            "words": words,
+        }
+    )
+
+
+def fetch_pixels(layout: PixelLayout, groups: int, images: int, bits: int, chunk: int = 0) -> dict[str, int]:
+    """The fields of `pixel_command` for one or two groups of one chunk of every set of images.
+
+    The chunk's data begin at row `first_row` of each image. Raises `ContractError` for what cannot be done.
+    """
+    source, output, config = layout.source, layout.output, layout.source.config
+    require(groups in (1, 2), f"groups are {groups}; allowed: 1, 2")
+    words, row_words = layout.slot_words(bits), layout.row_words(bits)
+    require(
+        words <= config.b_depth_words,
+        f"words of a slot are {words}; allowed: at most {config.b_depth_words}",
+    )
+    first = first_row(layout, chunk)
+    above = int(chunk == 0)
+    down = source.tiles
+    if layout.chunks > 1:
+        down = min(source.height, first + layout.slot_rows - above) - first
+    rows = above + down * source.tile_rows
+    return {
+        "stride2": int(layout.stride == 2),
+        "images": images,
+        "set_images": layout.images,
+        "down": down,
+        "groups": groups,
+        "bits": bits,
+        "rows": source.tile_rows,
+        "blocks": source.pitch // 8,
+        "out_pitch": (output.pitch // 8).bit_length() - 1,
+        "above": above,
+        "slot_rows": layout.slot_rows,
+        "row_words": row_words,
+        "clear_above": above * row_words,
+        "clear_below": min(rows * row_words, words),
+        "words": words,
+    }
+
+
+def first_row(layout: PixelLayout, chunk: int) -> int:
+    """The first row of the source that a chunk reads."""
+    return max(0, layout.stride * layout.rows * chunk - 1)
 
 
 def row_layout(config: ArrayConfig) -> data.StructLayout:

@@ -10,10 +10,16 @@ from numpy.typing import NDArray
 
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import BEAT_BYTES
-from cpt.hw.contract.tiles import STREAM_BYTES, CodesLayout, Picture, WindowLayout
-from cpt.hw.fetch.command import fetch_windows
+from cpt.hw.contract.tiles import STREAM_BYTES, CodesLayout, Picture, PixelLayout, WindowLayout
+from cpt.hw.fetch.command import fetch_pixels, fetch_windows, first_row
 from cpt.sim.fast.codes import pack_codes
-from cpt.sim.fast.windows import columns_inside, window_words
+from cpt.sim.fast.windows import columns_inside, pixel_words, window_words
+
+
+def stream_words(data: bytes) -> list[int]:
+    """Words of the memory stream."""
+    starts = range(0, len(data), STREAM_BYTES)
+    return [int.from_bytes(data[n : n + STREAM_BYTES], "little") for n in starts]
 
 
 @dataclass(frozen=True)
@@ -70,9 +76,7 @@ class Fetch:
 
     def stream(self) -> list[int]:
         """Words of the memory stream."""
-        data = b"".join(item for _, item in self.runs)
-        starts = range(0, len(data), STREAM_BYTES)
-        return [int.from_bytes(data[n : n + STREAM_BYTES], "little") for n in starts]
+        return stream_words(b"".join(item for _, item in self.runs))
 
     def beats(self) -> list[tuple[int, int]]:
         """Address and beats of each run."""
@@ -96,4 +100,72 @@ def drawn_fetch(config: ArrayConfig, shape: Shape, rng: np.random.Generator, bas
         [(base + start, memory[start : start + size]) for start in starts],
         words.reshape(shape.images * outputs, -1, config.cols),
         np.tile(columns_inside(layout.output), (shape.images, 1)),
+    )
+
+
+@dataclass(frozen=True)
+class PixelShape:
+    """A tensor whose pixels go along K: one or two groups of channels."""
+
+    height: int
+    width: int
+    stride: int
+    groups: int
+    bits: int
+    images: int
+    chunks: int = 1
+    """That a set is cut into, at most."""
+
+    @classmethod
+    def random(cls, config: ArrayConfig) -> PixelShape:
+        """One that a test can afford and the fetch can do."""
+        width, stride, bits = random.randint(1, config.cols), random.choice((1, 2)), random.randint(1, 6)
+        most = config.b_depth_words // (3 * bits) - 2
+        height = random.randint(1, min(most, 9))
+        one_row = Picture(config, height, width).tile_rows == 1
+        chunks = random.randint(1, -(-height // stride)) if one_row else 1
+        return cls(height, width, stride, random.choice((1, 2)), bits, random.randint(1, 10), chunks)
+
+    def layout(self, config: ArrayConfig) -> PixelLayout:
+        """What the memories hold of it."""
+        rows = -(-self.height // self.stride)
+        return PixelLayout(Picture(config, self.height, self.width), self.stride, -(-rows // self.chunks))
+
+
+@dataclass(frozen=True)
+class PixelFetch:
+    """A command for each chunk, the words of the memory stream, and what EXEC must find."""
+
+    commands: list[dict[str, int]]
+    stream: list[int]
+    words: NDArray[np.object_]
+    """``(slots, slot words, columns)`` integers."""
+    mask: int
+    """Bits of a word that are said."""
+
+
+def drawn_pixels(config: ArrayConfig, shape: PixelShape, rng: np.random.Generator) -> PixelFetch:
+    """Random codes of a shape."""
+    layout, group = shape.layout(config), config.group_channels
+    channels, bits = shape.groups * group, shape.bits
+    codes = rng.integers(0, 1 << bits, (shape.images, channels, shape.height, shape.width))
+    memory = pack_codes(CodesLayout(layout.source, channels, bits), codes, bits)
+    tiles = memory.reshape(shape.images, layout.source.tiles, -1)
+    chunks = range(layout.chunks)
+    commands = [fetch_pixels(layout, shape.groups, shape.images, bits, chunk) for chunk in chunks]
+    starts = [first_row(layout, chunk) for chunk in chunks]
+    parts = [
+        tiles[:, start : start + command["down"]].tobytes()
+        for start, command in zip(starts, commands, strict=True)
+    ]
+    halves = [pixel_words(layout, part, bits) for part in (codes[:, :group], codes[:, -group:])]
+    found = np.concatenate(halves, axis=3).swapaxes(0, 1)  # (chunk, set, word, column, bit)
+    packed = np.packbits(found, axis=-1, bitorder="little").reshape(-1, -(-config.word_bits // 8))
+    words = np.array([int.from_bytes(item.tobytes(), "little") for item in packed], dtype=object)
+    inside = np.arange(8 * group) % layout.output.pitch < layout.output.width
+    return PixelFetch(
+        commands,
+        stream_words(b"".join(parts)),
+        words.reshape(-1, found.shape[2], config.cols),
+        sum(1 << n for n in np.flatnonzero(inside).tolist()),
     )

@@ -1,0 +1,211 @@
+"""Walks a tensor whose pixels go along K (dW) in the order of memory, and says where each row goes."""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for
+
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.tiles import COPIES, PIECES
+from cpt.hw.fetch.command import TILES_WIDTH, pixel_command
+from cpt.hw.fetch.pixel_rows import pixel_row
+from cpt.hw.fetch.slots import SlotPointer
+
+
+class PixelFill(wiring.Component):
+    """A slot for every set of images: zeros first, then every row of every plane, group, tile and image.
+
+    With one group both halves of the columns hold it; with two, a half each.
+
+    Parameters: ``config``.
+    Members: as in `Rows`; ``rows`` go to `PixelRows`.
+    A row a cycle; a cycle for each word of zeros.
+    """
+
+    def __init__(self, config: ArrayConfig):
+        self.config = config
+        words = bits_for(config.b_depth_words)
+        super().__init__(
+            {
+                "commands": In(stream.Signature(pixel_command(config))),
+                "rows": Out(stream.Signature(pixel_row(config))),
+                "start": Out(1),
+                "words": Out(words),
+                "limit": Out(words),
+                "wanted": Out(1),
+                "granted": In(1),
+                "empty": In(1),
+                "idle": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        depth, group_channels = config.b_depth_words, config.group_channels
+        command = Signal(pixel_command(config))
+        m.submodules.slot = slot = SlotPointer(depth)
+        active, asking = Signal(), Signal()
+        clearing, filling = Signal(), Signal()
+        word = Signal(bits_for(depth))
+        """Of the slot, while it is cleared."""
+        images_left, set_left = Signal.like(command.images), Signal.like(command.set_images)
+        down_left, rows_left = Signal.like(command.down), Signal.like(command.rows)
+        planes_left = Signal.like(command.bits)
+        second = Signal()
+        """The second of two groups."""
+        piece, part = Signal(PIECES, init=1), Signal()
+        row, tile_row = Signal(TILES_WIDTH), Signal(TILES_WIDTH)
+        """Row of the slot, and that of its tile's first."""
+        width = bits_for(depth)
+        address, plane_address, tile_address = (
+            Signal(width, name=f"{name}_address") for name in ("row", "plane", "tile")
+        )
+        tile_words = Signal(width)
+        """Words of a tile's rows."""
+
+        step, last_row, last_plane, last_group = (Signal() for _ in range(4))
+        ends_tile, ends_image, ends_set = Signal(), Signal(), Signal()
+        out = self.rows.payload
+        m.d.comb += [
+            slot.start.eq(self.start),
+            slot.words.eq(command.words),
+            slot.limit.eq(self.limit),
+            self.words.eq(command.words),
+            self.wanted.eq(asking),
+            self.idle.eq(~active & ~self.rows.valid),
+            self.commands.ready.eq(~active & self.empty & ~self.rows.valid),
+            step.eq(~self.rows.valid | self.rows.ready),
+            last_row.eq(rows_left == 1),
+            last_plane.eq(planes_left == 1),
+            last_group.eq(second | (command.groups == 1)),
+            ends_tile.eq(last_row & last_plane & last_group),
+            ends_image.eq(ends_tile & (down_left == 1)),
+            ends_set.eq(ends_image & ((set_left == 1) | (images_left == 1))),
+        ]
+        m.d.sync += [self.limit.eq(depth - command.words), self.start.eq(0)]
+
+        # A slot: ask for it, clear what no pixel reaches, fill it.
+        lacks = images_left < command.set_images
+        with m.If(asking & self.granted):
+            from_start = lacks | (command.clear_above != 0)
+            nothing = ~from_start & (command.clear_below == command.words)
+            m.d.sync += [
+                asking.eq(0),
+                clearing.eq(~nothing),
+                filling.eq(nothing),
+                word.eq(Mux(from_start, 0, command.clear_below)),
+            ]
+        with m.If(clearing & step):
+            skip = ~lacks & (word + 1 == command.clear_above)
+            following = Mux(skip, command.clear_below, word + 1)
+            m.d.sync += word.eq(following)
+            with m.If(following == command.words):
+                m.d.sync += [clearing.eq(0), filling.eq(1)]
+        with m.If(step):
+            m.d.sync += [
+                self.rows.valid.eq(clearing | filling),
+                out.stride2.eq(command.stride2),
+                out.blocks.eq(command.blocks),
+                out.out_pitch.eq(command.out_pitch),
+                out.addr.eq(slot.base + Mux(clearing, word, address)),
+                out.piece.eq(piece),
+                out.part.eq(part),
+                out.halves.eq(Mux(clearing | (command.groups == 1), 3, Mux(second, 2, 1))),
+                out.wanted.eq(clearing | (row < command.slot_rows)),
+                out.zero.eq(clearing),
+                out.flush.eq(filling & last_row & last_plane),
+                out.done.eq(filling & ends_set),
+            ]
+
+        wide = (8 << command.out_pitch) > group_channels
+        narrow = (8 << command.out_pitch) < group_channels
+        with m.If(filling & step):
+            m.d.sync += [
+                rows_left.eq(rows_left - 1),
+                row.eq(row + 1),
+                address.eq(address + command.row_words),
+            ]
+            with m.If(last_row):
+                m.d.sync += [
+                    rows_left.eq(command.rows),
+                    planes_left.eq(planes_left - 1),
+                    row.eq(tile_row),
+                    plane_address.eq(plane_address + COPIES),
+                    address.eq(plane_address + COPIES),
+                ]
+                with m.If(last_plane):
+                    m.d.sync += [
+                        planes_left.eq(command.bits),
+                        second.eq(1),
+                        plane_address.eq(tile_address),
+                        address.eq(tile_address),
+                    ]
+            with m.If(ends_tile):
+                following = tile_address + tile_words
+                m.d.sync += [
+                    second.eq(0),
+                    down_left.eq(down_left - 1),
+                    tile_row.eq(tile_row + command.rows),
+                    row.eq(tile_row + command.rows),
+                    tile_address.eq(following),
+                    plane_address.eq(following),
+                    address.eq(following),
+                ]
+            first = Mux(command.above, command.row_words, 0)
+            with m.If(ends_image):
+                m.d.sync += [
+                    down_left.eq(command.down),
+                    tile_row.eq(command.above),
+                    row.eq(command.above),
+                    tile_address.eq(first),
+                    plane_address.eq(first),
+                    address.eq(first),
+                    images_left.eq(images_left - 1),
+                    set_left.eq(set_left - 1),
+                    part.eq(narrow & ~part),
+                ]
+                with m.If(~narrow | part):
+                    m.d.sync += piece.eq(Mux(wide, piece.rotate_left(2), piece.rotate_left(1)))
+            with m.If(ends_set):
+                m.d.sync += [
+                    set_left.eq(command.set_images),
+                    piece.eq(1),
+                    part.eq(0),
+                    filling.eq(0),
+                    active.eq(images_left != 1),
+                    asking.eq(images_left != 1),
+                ]
+        m.d.comb += slot.advance.eq(filling & step & ends_set)
+
+        new = self.commands.payload
+        with m.If(self.commands.valid & self.commands.ready):
+            first = Mux(new.above, new.row_words, 0)
+            m.d.sync += [
+                command.eq(new),
+                active.eq(1),
+                asking.eq(1),
+                self.start.eq(1),
+                images_left.eq(new.images),
+                set_left.eq(new.set_images),
+                down_left.eq(new.down),
+                rows_left.eq(new.rows),
+                planes_left.eq(new.bits),
+                second.eq(0),
+                piece.eq(1),
+                part.eq(0),
+                tile_row.eq(new.above),
+                row.eq(new.above),
+                tile_address.eq(first),
+                plane_address.eq(first),
+                address.eq(first),
+            ]
+        with m.Switch(command.rows):
+            for shift in range(ROW_CHOICES):
+                with m.Case(1 << shift):
+                    m.d.comb += tile_words.eq(command.row_words << shift)
+        return m
+
+
+ROW_CHOICES = 3
+"""A tile has 1, 2 or 4 rows."""
