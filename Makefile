@@ -42,7 +42,7 @@ sim: .venv/installed ## full regression of RTL and killed training runs (hours)
 formal: .venv/installed ## proofs by an open solver, and the faults they find (15 min)
 	$(BIN)/python -m cpt.sim.formal --all --faults $(ARGS)
 
-synth: .venv/installed ## open synthesis, timing rule, budgets: build/synth/ (15 min)
+synth: .venv/installed ## open synthesis, timing rule, budgets: build/synth/ (20 min)
 	$(BIN)/python -m cpt.sim.synth --preset all $(ARGS)
 
 pnr: .venv/installed ## small presets placed and routed for an ECP5: build/pnr/ (hours)
