@@ -54,8 +54,12 @@ def run_tool(
     *,
     error: type[Exception] = BuildError,
     lines: int = 40,
+    log: Path | None = None,
 ) -> None:
-    """Run one step quietly; raises ``error`` with the last ``lines`` of output if it fails or is too slow."""
+    """Run one step quietly; raises ``error`` with the last ``lines`` of output if it fails or is too slow.
+
+    ``log``: a file of the tool's that says more than its output.
+    """
     name = Path(command[0]).name
     try:
         status, output = ended(command, cwd, deadline_s, env)
@@ -64,5 +68,7 @@ def run_tool(
     if status is None:
         raise error(f"{name} took longer than {deadline_s:g} s")
     if status:
+        if log is not None and log.exists():
+            output += log.read_text(errors="replace")
         said = output.strip().splitlines()[-lines:] or ["no message"]
         raise error(f"{name} failed with status {status}:{' ' if lines == 1 else chr(10)}" + "\n".join(said))

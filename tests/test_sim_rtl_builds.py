@@ -110,3 +110,9 @@ def test_a_tool_that_is_too_slow_has_no_status_and_what_it_said_is_kept(tmp_path
 def test_a_tool_may_fail_in_one_line_of_the_callers_own_error(tmp_path):
     with pytest.raises(ContractError, match=r"^sh failed with status 1: last$"):
         run_tool(["sh", "-c", "echo first; echo last; exit 1"], tmp_path, 10, error=ContractError, lines=1)
+
+
+def test_the_log_of_a_tool_says_why_it_failed(tmp_path):
+    command = ["sh", "-c", "echo reason >run.log; echo said; exit 1"]
+    with pytest.raises(ContractError, match=r"^sh failed with status 1: reason$"):
+        run_tool(command, tmp_path, 10, error=ContractError, lines=1, log=tmp_path / "run.log")

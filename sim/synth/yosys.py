@@ -78,7 +78,10 @@ def synthesise(verilog: str, top: str = TOP, deadline_s: float = DEADLINE_S) -> 
     flattened. `ContractError` if there is no Yosys or it fails.
     """
     source = numbered(_INITIAL.sub("", verilog))
-    kept = blocks(source, top) + [name for name in UNITS if f"module {name}(" in source and name != top]
+    # A block on its own is all that its wrapper holds; apart, their names can meet in Yosys.
+    kept = (blocks(source, top) if top == TOP else []) + [
+        name for name in UNITS if f"module {name}(" in source and name != top
+    ]
     library = [f"read_verilog -lib +/xilinx/{name}.v" for name in ("cells_sim", "cells_xtra")]
     commands = [*library, "read_verilog design.v", f"hierarchy -check -top {top}", *KEEP]
     if kept:
@@ -98,7 +101,8 @@ def run(verilog: str, commands: Iterable[str], top: str, deadline_s: float) -> N
     with Scratch("synthesis") as folder:
         (folder / "design.v").write_text(verilog)
         (folder / "run.ys").write_text("\n".join([*commands, "write_json netlist.json"]) + "\n")
-        command = [yosys(), "-q", "-l", "run.log", "run.ys"]
-        run_tool(command, folder, deadline_s, error=ContractError, lines=1)
+        log = folder / "run.log"  # an assertion of Yosys stands there alone
+        command = [yosys(), "-q", "-l", log.name, "run.ys"]
+        run_tool(command, folder, deadline_s, error=ContractError, lines=1, log=log)
         found = json.loads((folder / "netlist.json").read_text())
     return Netlist(top, found["modules"], " ".join(found["creator"].split()[:2]))
