@@ -16,6 +16,8 @@ from cpt.hw.matrix.unit import result_bits
 INSTRUCTION_BITS = 8 * INSTRUCTION_BYTES
 BITS_WIDTH = bits_for(MAX_BITS)
 """Width of a bits-per-code value, 1..16."""
+PLANE_WIDTH = bits_for(MAX_BITS - 1)
+"""Width of the number of a bit plane."""
 RUN_BEATS_WIDTH = 20
 """Width of the length of a contiguous run, in beats."""
 
@@ -58,6 +60,10 @@ def load_command(config: ArrayConfig, operand: str) -> data.StructLayout:
     )
 
 
+def _half_address(config: ArrayConfig, operand: str) -> int:
+    return bits_for(config.half_words(operand) - 1)
+
+
 def exec_command(config: ArrayConfig) -> data.StructLayout:
     """A decoded EXEC: its fields, both slots, and word offsets of the top planes within a tile."""
     a_words, b_words = bits_for(config.half_words("a")), bits_for(config.half_words("b"))
@@ -69,6 +75,68 @@ def exec_command(config: ArrayConfig) -> data.StructLayout:
             "a_top_words": a_words,
             "b_top_words": b_words,
             "a_tile_words": a_words,
+        }
+    )
+
+
+PLANES = data.StructLayout(
+    {
+        "top_a": PLANE_WIDTH,
+        "top_b": PLANE_WIDTH,
+        **dict.fromkeys(("one_a", "one_b", "signed_a", "signed_b"), 1),
+    }
+)
+"""Planes of an EXEC: the top ones, whether there is but one, whether the top one counts negatively."""
+
+
+def tile_layout(config: ArrayConfig) -> data.StructLayout:
+    """A tile on its way through EXEC: its command's place, A's word, what it begins and what it ends."""
+    flags = ("takes_a", "takes_b", "block_last", "command_last")
+    return data.StructLayout({"slot": 1, "a_word": _half_address(config, "a"), **dict.fromkeys(flags, 1)})
+
+
+def order_layout(config: ArrayConfig) -> data.StructLayout:
+    """A plane pair of a tile, or a bubble, in its order; what its first step does."""
+    flags = ("clear", "double", "count", "tile_last")
+    return data.StructLayout(
+        {
+            "tile": tile_layout(config),
+            "plane_a": PLANE_WIDTH,
+            "plane_b": PLANE_WIDTH,
+            **dict.fromkeys(flags, 1),
+        }
+    )
+
+
+def pair_layout(config: ArrayConfig) -> data.StructLayout:
+    """A plane pair that is ready for the array, or a bubble.
+
+    ``a_word``, ``b_word``: its first words in their halves; ``single``, ``two``: it has but so many steps;
+    ``single_tile``: its only step is the last of its tile;
+    ``more``: else, those beside the first two; ``takes_a``, ``takes_b``: it is the first to read a block;
+    ``block_last``, ``releases_a``: its last step is the last to read one; ``first``, ``last``: of its
+    command.
+    """
+    flags = (
+        "clear",
+        "double",
+        "count",
+        "subtract",
+        "b_subtract",
+        "single",
+        "single_tile",
+        "two",
+        "takes_a",
+        "takes_b",
+    )
+    ends = ("tile_last", "block_last", "command_last", "releases_a", "first", "last")
+    return data.StructLayout(
+        {
+            "a_word": _half_address(config, "a"),
+            "b_word": _half_address(config, "b"),
+            "more": max(_half_address(config, "a"), _half_address(config, "b")),
+            "taps": TAPS,
+            **dict.fromkeys((*flags, *ends), 1),
         }
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from hw_streams import SMALL, simulate, stream_put
 
+from cpt.hw.contract.machine import MACHINE
 from cpt.hw.contract.order import tile_interval_cycles
 from cpt.hw.matrix.executor import Executor
 
@@ -65,6 +66,7 @@ def test_it_waits_for_both_operands_and_counts_the_wait() -> None:
 
     async def bench(ctx: Any) -> None:
         await stream_put(ctx, block.commands, [command(5)], random.Random(1), 0)
+        await ctx.tick().repeat(MACHINE.exec_start_cycles - 2)
         await ctx.tick().repeat(9)
         await pulse(ctx, block.a_loaded)
         await ctx.tick().repeat(9)
@@ -72,10 +74,63 @@ def test_it_waits_for_both_operands_and_counts_the_wait() -> None:
         await ctx.tick().repeat(30)
 
     simulate(block, bench, log.watch)
-    assert len(log.seen["wait_fetch"]) == 20
-    assert len(log.seen["busy"]) == 5
-    assert log.seen["busy"] == list(range(log.seen["wait_fetch"][-1] + 1, log.seen["wait_fetch"][-1] + 6))
+    wait, busy = log.seen["wait_fetch"], log.seen["busy"]
+    assert len(wait) == 20
+    assert wait == list(range(wait[0], wait[0] + 20))
+    # A block that is seen behind the last wait begins a cycle later.
+    assert busy == list(range(wait[-1] + 1 + MACHINE.exec_block_cycles, wait[-1] + 7))
     assert log.seen["a_release"] == log.seen["b_release"] == log.seen["busy"][-1:]
+
+
+def test_operands_that_are_there_cost_no_wait_and_a_command_starts_as_the_contract_says() -> None:
+    block = Executor(SMALL)
+    log = Log(block, 60)
+    accepted: list[int] = []
+
+    async def bench(ctx: Any) -> None:
+        await pulse(ctx, block.a_loaded)
+        await pulse(ctx, block.b_loaded)
+        await stream_put(ctx, block.commands, [command(5)], random.Random(1), 0)
+
+    async def note(ctx: Any) -> None:
+        for cycle in range(60):
+            _, _, valid, ready = await ctx.tick().sample(block.commands.valid, block.commands.ready)
+            if valid and ready:
+                accepted.append(cycle)
+
+    simulate(block, bench, log.watch, note)
+    # What a cycle was spent on is seen in the next.
+    assert log.seen["busy"][0] == accepted[0] + MACHINE.exec_start_cycles + 1
+    assert log.seen["wait_fetch"] == []
+
+
+def test_commands_follow_each_other_without_a_gap_and_two_are_held() -> None:
+    block = Executor(SMALL)
+    log = Log(block, 150)
+    accepted: list[int] = []
+
+    async def bench(ctx: Any) -> None:
+        for _ in range(MACHINE.halves):
+            await pulse(ctx, block.b_loaded)
+        await pulse(ctx, block.a_loaded)
+        items = [command(12, first=0, release=0), command(12, first=0, release=0)]
+        await stream_put(ctx, block.commands, [*items, command(1, first=0)], random.Random(1), 0)
+
+    async def load(ctx: Any) -> None:
+        await ctx.tick().until(block.b_release)
+        await pulse(ctx, block.b_loaded)
+
+    async def note(ctx: Any) -> None:
+        for cycle in range(150):
+            _, _, valid, ready = await ctx.tick().sample(block.commands.valid, block.commands.ready)
+            if valid and ready:
+                accepted.append(cycle)
+
+    simulate(block, bench, log.watch, load, note)
+    busy = log.seen["busy"]
+    assert busy[:24] == list(range(busy[0], busy[0] + 24))
+    assert accepted[1] == accepted[0] + 1
+    assert accepted[2] == busy[11] - 1 + MACHINE.exec_accept_cycles
 
 
 def test_last_steps_of_tiles_are_at_least_a_collection_apart() -> None:
@@ -126,13 +181,14 @@ def test_accumulating_commands_stay_on_one_result_tile_and_one_a_block() -> None
         for signal in (block.a_loaded, block.b_loaded, block.a_loaded, block.b_loaded):
             await pulse(ctx, signal)
         await stream_put(ctx, block.commands, items[:2], random.Random(1), 0)
-        await ctx.tick().repeat(25)
+        await ctx.tick().repeat(35)
         await pulse(ctx, block.b_loaded)
         await stream_put(ctx, block.commands, items[2:], random.Random(1), 0)
-        await ctx.tick().repeat(20)
+        await ctx.tick().repeat(30)
         assert not ctx.get(block.idle), "three tiles are not collected yet"
         for _ in items:
             await pulse(ctx, block.collected)
+        await ctx.tick().repeat(MACHINE.exec_idle_cycles)
         assert ctx.get(block.idle)
 
     simulate(block, bench, log.watch)
@@ -149,7 +205,7 @@ def test_accumulating_commands_stay_on_one_result_tile_and_one_a_block() -> None
     assert halves == [(0, 0), (0, 1), (1, 0)]
 
 
-def test_stop_freezes_it() -> None:
+def test_stop_lets_no_pair_begin() -> None:
     block = Executor(SMALL)
     log = Log(block, 60)
 
@@ -157,7 +213,7 @@ def test_stop_freezes_it() -> None:
         await pulse(ctx, block.a_loaded)
         await pulse(ctx, block.b_loaded)
         await stream_put(ctx, block.commands, [command(16)], random.Random(1), 0)
-        await ctx.tick().repeat(5)
+        await ctx.tick().repeat(MACHINE.exec_start_cycles + 3)
         ctx.set(block.stop, 1)
         await ctx.tick().repeat(20)
 

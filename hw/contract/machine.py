@@ -41,6 +41,17 @@ class Machine:
     )
     queue_cycles: int = _fact(1, "From an entry pushed into a queue to the cycle it can be taken in.")
     token_cycles: int = _fact(1, "From a token given to the cycle it is seen in.")
+    exec_commands: int = _fact(
+        2, "Commands that EXEC holds: the one at work, and one whose plane pairs are made ahead."
+    )
+    pair_queue: int = _fact(16, "Plane pairs between the sequencer's order and the array, at most.")
+    exec_start_cycles: int = _fact(11, "From an EXEC that is accepted to its first step.")
+    exec_accept_cycles: int = _fact(
+        2, "From the last step of an EXEC to the cycle in which the one after the next can be accepted."
+    )
+    exec_block_cycles: int = _fact(1, "From a block that EXEC sees to the first step that reads it.")
+    exec_release_cycles: int = _fact(1, "From the last step that reads a block to its half given back.")
+    exec_idle_cycles: int = _fact(1, "From a tile that is seen to be collected to EXEC being idle.")
     generator_cycles: int = _fact(2, "From a run to the address of its first burst.")
     arbiter_cycles: int = _fact(1, "From an address of the ring or of loader A to the m0 port.")
     gearbox_cycles: int = _fact(3, "From the last beat of a group to its words.")

@@ -3,18 +3,18 @@
 Synthesis would merge equal registers again; the attribute on the copies says that they are meant.
 """
 
-from amaranth import Signal
+from amaranth import Cat, Mux, Signal
 
 MOST_LOADS = 32
 """Loads of one copy, at most."""
 KEEP = {"keep": "true"}
 
 
-def copies(m, source, count: int, name: str) -> list:
-    """``count`` registers that follow ``source``, in one cycle; of its shape, without reset."""
+def copies(m, source, count: int, name: str, *, reset_less: bool = True) -> list:
+    """``count`` registers that follow ``source``, in one cycle; of its shape."""
     found = []
     for number in range(count):
-        copy = Signal(source.shape(), name=f"{name}_{number}", reset_less=True, attrs=KEEP)
+        copy = Signal(source.shape(), name=f"{name}_{number}", reset_less=reset_less, attrs=KEEP)
         m.d.sync += copy.eq(source)
         found.append(copy)
     return found
@@ -28,3 +28,23 @@ def spread(m, source, count: int, name: str) -> list:
         wanted = min(MOST_LOADS, count - number * MOST_LOADS)
         found += copies(m, root, wanted, f"{name}_{number}")
     return found
+
+
+def tokens(m, name: str, count: int, given, taken, *, full: bool = False):
+    """Tokens as a row of ``count`` bits, those that are there from bit 0 on; ``full``: all are, at first.
+
+    So a register says whether there is one.
+    """
+    held = Signal(count, name=name, init=(1 << count) - 1 if full else 0)
+    m.d.sync += held.eq(Mux(given == taken, held, Mux(given, (held << 1) | 1, held >> 1)))
+    return held
+
+
+def one_more(value):
+    """``value + 1`` as plain logic, where a carry chain is longer than the way through LUTs."""
+    return Cat(bit ^ value[:place].all() for place, bit in enumerate(value))
+
+
+def one_less(value):
+    """``value - 1`` as plain logic."""
+    return Cat(bit ^ ~value[:place].any() for place, bit in enumerate(value))

@@ -1,178 +1,171 @@
-"""The order of steps: anti-diagonals of plane pairs, tiles, blocks."""
+"""The order of plane pairs of EXEC commands, and where in the buffers their words lie."""
 
-from amaranth import Module, Mux, Signal
-from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from cpt.hw.contract import ArrayConfig
-from cpt.hw.layouts import exec_command, step_layout
+from cpt.hw.contract.machine import MACHINE
+from cpt.hw.layouts import exec_command, pair_layout
+from cpt.hw.matrix.copies import copies
+from cpt.hw.matrix.plane_pairs import RUNS, PlanePairs
+from cpt.hw.matrix.tiles import Tiles
+
+_FLAGS = ("clear", "double", "count", "tile_last")
 
 
 class Sequencer(wiring.Component):
-    """Position within an EXEC command; moves on by one step whenever ``issue`` is high.
+    """Plane pairs, bubbles among them, of one command after the other, ahead of the array.
 
-    Steps come in the order of `cpt.hw.contract.order`, with all of its bubbles; a bubble's addresses mean
-    nothing.
+    Order, then two cycles in which planes are multiplied by ``ksteps``, then a queue. Nothing behind the
+    order can be held up, so the order goes on only while the queue has room for all that is under way.
 
     Parameters: ``config``.
-    Members: ``commands`` (in); ``active``: a command is held; ``step``: its current step (buffer halves and
-    result tile left zero); ``tile_last``, ``block_last``, ``command_last``: it is the last of its kind;
-    ``first``, ``release_a``: of the command; ``issue``: take the step. The next command follows without a
-    gap.
+    Members: ``commands`` (in); ``pairs`` (out); ``finished``: the last step of the oldest command was taken;
+    ``none``: no command is held.
+    Latency `latency_cycles` from a command to its first pair, a pair per cycle.
     """
+
+    latency_cycles = MACHINE.exec_start_cycles - 1
 
     def __init__(self, config: ArrayConfig):
         self.config = config
-        self._command = exec_command(config)
+        self._command, self._pair = exec_command(config), pair_layout(config)
         super().__init__(
             {
                 "commands": In(stream.Signature(self._command)),
-                "issue": In(1),
-                "active": Out(1),
-                "step": Out(step_layout(config)),
-                "tile_last": Out(1),
-                "block_last": Out(1),
-                "command_last": Out(1),
-                "first": Out(1),
-                "release_a": Out(1),
+                "pairs": Out(stream.Signature(self._pair)),
+                "finished": In(1),
+                "none": Out(1),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
-        config = self.config
-        command = Signal(self._command)
-
-        # An operand position is its plane and that plane's first word. `start`: the diagonal's lowest plane
-        # of A. `rotated`: the diagonal began with its second pair; `wrapped`: it is at its first, the last.
-        k = Signal.like(command.ksteps)
-        plane_a, plane_b = Signal.like(command.a.bits), Signal.like(command.b.bits)
-        word_a, word_b = Signal(range(config.half_words("a"))), Signal(range(config.half_words("b")))
-        start_plane_a, start_plane_b = Signal.like(plane_a), Signal.like(plane_b)
-        start_word_a, start_word_b = Signal.like(word_a), Signal.like(word_b)
-        tile_top_a = Signal.like(word_a)
-        tiles_left, blocks_left = Signal.like(command.tiles), Signal.like(command.blocks)
-        clear, double, bubble = Signal(), Signal(), Signal()
-        rotated, wrapped = Signal(), Signal()
-
-        k_last, run_last, top_a, top_b = Signal(), Signal(), Signal(), Signal()
-        negative_a, negative_b = Signal(), Signal()
-        # Of the diagonal behind this one.
-        rotates, all_negative = Signal(), Signal()
+        m.submodules.tiles = tiles = Tiles(self.config)
+        m.submodules.order = order = PlanePairs(self.config)
+        connect(m, flipped(self.commands), tiles.commands)
+        run_next = Signal()
+        runs = copies(m, run_next, RUNS, "run", reset_less=False)
         m.d.comb += [
-            k_last.eq(k == command.ksteps - 1),
-            top_a.eq(plane_a == command.a.bits - 1),
-            top_b.eq(plane_b == command.b.bits - 1),
-            run_last.eq(top_a | (plane_b == 0)),
-            negative_a.eq(top_a & command.a.signed),
-            negative_b.eq(top_b & command.b.signed),
-            self.tile_last.eq(k_last & ~bubble & (start_plane_a == 0) & (start_plane_b == 0)),
-            self.block_last.eq(self.tile_last & (tiles_left == 1)),
-            self.command_last.eq(self.block_last & (blocks_left == 1)),
-            self.first.eq(command.first),
-            self.release_a.eq(command.release_a),
-            self.step.a_addr[:-1].eq(word_a + k),
-            self.step.b_addr[:-1].eq(word_b + k),
-            self.step.clear.eq(clear),
-            self.step.double.eq(double),
-            self.step.count.eq(~bubble),
-            self.step.subtract.eq(~bubble & (negative_a ^ negative_b)),
-            self.step.b_subtract.eq(~bubble & negative_b),
-            self.step.taps.eq(Mux(plane_a == 0, command.taps, 0)),
-            self.step.capture.eq(self.tile_last),
-            self.step.collect.first.eq(command.first),
-            self.step.collect.last.eq(command.last),
+            tiles.finished.eq(self.finished),
+            tiles.take.eq(order.take),
+            self.none.eq(tiles.none),
+            order.tile.eq(tiles.tile),
+            order.tile_valid.eq(tiles.valid),
+            order.run.eq(Cat(runs)),
+            *(into.eq(planes) for into, planes in zip(order.planes, tiles.planes, strict=True)),
+        ]
+        leaves = order.valid & runs[0]
+        valid, pair = self._words(m, order, tiles, leaves)
+        self._queue(m, leaves, valid, pair, run_next)
+        return m
+
+    def _words(self, m, order, tiles, valid):
+        """The pair that leaves the order, with its words, three cycles later; its valid bit."""
+
+        def chosen(slot, member):
+            """Of the two commands, that in ``slot``."""
+            return Mux(slot, member(1), member(0))
+
+        def later(value, name, reset_less=True):
+            signal = Signal(value.shape(), name=name, reset_less=reset_less)
+            m.d.sync += signal.eq(value)
+            return signal
+
+        held, planes, source = tiles.held, tiles.planes, order.pair
+        slot = source.tile.slot
+        for n in range(3):
+            valid = later(valid, f"valid_{n}", reset_less=False)
+
+        # First cycle: what the command says.
+        planes_0 = [later(plane, f"plane_{n}") for n, plane in enumerate((source.plane_a, source.plane_b))]
+        ksteps = later(chosen(slot, lambda n: held[n].ksteps), "ksteps")
+        negative_a = chosen(slot, lambda n: planes[n].signed_a) & (
+            source.plane_a == chosen(slot, lambda n: planes[n].top_a)
+        )
+        negative_b = chosen(slot, lambda n: planes[n].signed_b) & (
+            source.plane_b == chosen(slot, lambda n: planes[n].top_b)
+        )
+        negative_a, negative_b = later(negative_a, "negative_a"), later(negative_b, "negative_b")
+        order_0 = later(source, "order_0")
+
+        # Second cycle: products of two bits of a plane, and what the pair does.
+        halves = []
+        for name, plane in zip("ab", planes_0, strict=True):
+            width = len(self._pair_word(name))
+            for part in (plane[:2], plane[2:]):
+                product = Mux(part[0], ksteps, 0) + (Mux(part[1], ksteps, 0) << 1)
+                halves.append(later(product[:width], f"product_{name}_{len(halves)}"))
+        slot_0 = order_0.tile.slot
+        done = Signal(self._pair, name="done", reset_less=True)
+        single = (ksteps == 1) | ~order_0.count
+        ends = order_0.tile_last & order_0.tile.command_last
+        m.d.sync += [
+            *(done[name].eq(order_0[name]) for name in _FLAGS),
+            done.subtract.eq(order_0.count & (negative_a ^ negative_b)),
+            done.b_subtract.eq(order_0.count & negative_b),
+            done.taps.eq(Mux(planes_0[0] == 0, chosen(slot_0, lambda n: held[n].taps), 0)),
+            done.single.eq(single),
+            done.single_tile.eq(single & order_0.tile_last),
+            done.two.eq(ksteps == 2),
+            done.more.eq(ksteps - 2),
+            done.takes_a.eq(order_0.clear & order_0.tile.takes_a),
+            done.takes_b.eq(order_0.clear & order_0.tile.takes_b),
+            done.block_last.eq(order_0.tile_last & order_0.tile.block_last),
+            done.command_last.eq(ends),
+            done.releases_a.eq(ends & chosen(slot_0, lambda n: held[n].release_a)),
+            done.first.eq(chosen(slot_0, lambda n: held[n].first)),
+            done.last.eq(chosen(slot_0, lambda n: held[n].last)),
+            done.a_word.eq(order_0.tile.a_word),
         ]
 
-        one_a, one_b, second = command.a.bits == 1, command.b.bits == 1, start_plane_a == command.a.bits - 1
-        with m.If(start_plane_a != 0):
-            # It starts at the top plane of B, negative in all its pairs but perhaps that at the top of A.
-            m.d.comb += [
-                rotates.eq(command.b.signed & ~one_b),
-                all_negative.eq(command.b.signed & (one_b | (command.a.signed & second))),
-            ]
-        with m.Else():
-            m.d.comb += all_negative.eq(command.a.signed & one_a)
+        # Third cycle: words.
+        pair = Signal(self._pair, name="made", reset_less=True)
+        low_a, high_a, low_b, high_b = halves
+        m.d.sync += [
+            pair.eq(done),
+            pair.a_word.eq(done.a_word + low_a + (high_a << 2)),
+            pair.b_word.eq(low_b + (high_b << 2)),
+        ]
+        return valid, pair
 
-        def begin_tile(source, top_word_a):
-            """Both operands at their top planes: the diagonal of the highest weight."""
-            return [
-                clear.eq(1),
-                bubble.eq(0),
-                rotated.eq(0),
-                wrapped.eq(0),
-                *(plane.eq(source.a.bits - 1) for plane in (plane_a, start_plane_a)),
-                *(plane.eq(source.b.bits - 1) for plane in (plane_b, start_plane_b)),
-                *(word.eq(top_word_a) for word in (word_a, start_word_a, tile_top_a)),
-                *(word.eq(source.b_top_words) for word in (word_b, start_word_b)),
-            ]
+    def _pair_word(self, operand):
+        return data.View(self._pair, Signal(self._pair))[f"{operand}_word"]
 
-        with m.If(self.issue & bubble):
-            m.d.sync += [bubble.eq(0), double.eq(0)]
-        with m.Elif(self.issue):
-            m.d.sync += [k.eq(k + 1), clear.eq(0), double.eq(0)]
-            with m.If(k_last):
-                m.d.sync += k.eq(0)
-                with m.If(run_last & rotated & ~wrapped):
-                    m.d.sync += [
-                        wrapped.eq(1),
-                        plane_a.eq(start_plane_a),
-                        word_a.eq(start_word_a),
-                        plane_b.eq(start_plane_b),
-                        word_b.eq(start_word_b),
-                    ]
-                with m.Elif(~run_last & ~wrapped):
-                    m.d.sync += [
-                        plane_a.eq(plane_a + 1),
-                        word_a.eq(word_a + command.ksteps),
-                        plane_b.eq(plane_b - 1),
-                        word_b.eq(word_b - command.ksteps),
-                    ]
-                with m.Elif(~self.tile_last):
-                    m.d.sync += [
-                        double.eq(1),
-                        bubble.eq(all_negative),
-                        rotated.eq(rotates),
-                        wrapped.eq(0),
-                        plane_a.eq(start_plane_a),
-                        word_a.eq(start_word_a),
-                        plane_b.eq(start_plane_b),
-                        word_b.eq(start_word_b),
-                    ]
-                    with m.If(start_plane_a != 0):
-                        m.d.sync += [
-                            start_plane_a.eq(start_plane_a - 1),
-                            start_word_a.eq(start_word_a - command.ksteps),
-                        ]
-                        with m.If(rotates):
-                            m.d.sync += [
-                                plane_b.eq(start_plane_b - 1),
-                                word_b.eq(start_word_b - command.ksteps),
-                            ]
-                        with m.Else():
-                            m.d.sync += [
-                                plane_a.eq(start_plane_a - 1),
-                                word_a.eq(start_word_a - command.ksteps),
-                            ]
-                    with m.Else():
-                        m.d.sync += [reg.eq(start_plane_b - 1) for reg in (plane_b, start_plane_b)]
-                        m.d.sync += [reg.eq(start_word_b - command.ksteps) for reg in (word_b, start_word_b)]
-                with m.Else():
-                    m.d.sync += tiles_left.eq(tiles_left - 1)
-                    m.d.sync += begin_tile(command, tile_top_a + command.a_tile_words)
-                    with m.If(self.block_last):
-                        m.d.sync += [tiles_left.eq(command.tiles), blocks_left.eq(blocks_left - 1)]
-                        m.d.sync += begin_tile(command, command.a_top_words)
-        finishing = self.issue & self.command_last
-        m.d.comb += self.commands.ready.eq(~self.active | finishing)
-        with m.If(finishing):
-            m.d.sync += self.active.eq(0)
-        with m.If(self.commands.valid & self.commands.ready):
-            m.d.sync += [
-                self.active.eq(1),
-                command.eq(self.commands.payload),
-                tiles_left.eq(self.commands.payload.tiles),
-                blocks_left.eq(self.commands.payload.blocks),
-                *begin_tile(self.commands.payload, self.commands.payload.a_top_words),
-            ]
-        return m
+    def _queue(self, m, leaves, valid, pair, run_next):
+        """Pairs in their queue, and from its room whether the order goes on."""
+        depth = MACHINE.pair_queue
+        m.submodules.memory = memory = Memory(shape=self._pair, depth=depth, init=[])
+        write, read = memory.write_port(), memory.read_port(domain="comb")
+        level, used = Signal(range(depth + 1)), Signal(range(depth + 1))
+        some, taken, fetched, head_next = (Signal() for _ in range(4))
+        # The pair whose turn it is stands in a register: much depends on it.
+        heads = copies(m, head_next, 2, "head", reset_less=False)
+        fetches = [some & (~head | taken) for head in heads]
+        head = Signal(self._pair, reset_less=True)
+        whole, source = head.as_value(), read.data.as_value()
+        half = len(whole) // 2
+        parts = (slice(0, half), slice(half, len(whole)))
+        for fetch, part in zip(fetches, parts, strict=True):
+            with m.If(fetch):
+                m.d.sync += whole[part].eq(source[part])
+        m.d.comb += [
+            write.en.eq(valid),
+            write.data.eq(pair),
+            self.pairs.valid.eq(heads[0]),
+            self.pairs.payload.eq(head),
+            taken.eq(self.pairs.ready & heads[0]),
+            fetched.eq(fetches[0]),
+            head_next.eq(some | (heads[0] & ~taken)),
+            run_next.eq(used < depth - 1),
+        ]
+        m.d.sync += [
+            write.addr.eq(write.addr + valid),
+            read.addr.eq(read.addr + fetched),
+            level.eq(level + valid - fetched),
+            some.eq(valid | (level > 1) | ((level == 1) & ~fetched)),
+            # `used` counts those under way too; one may leave in this cycle and one in the next.
+            used.eq(used + leaves - fetched),
+        ]

@@ -90,6 +90,18 @@ class Execute:
                         "command_last": int(block_last and block == self.blocks - 1),
                     }
 
+    def pairs(self) -> Iterator[dict[str, Any]]:
+        """Every plane pair and bubble: its first step's fields, with its ``steps`` and what its last ends."""
+        first: dict[str, Any] = {}
+        steps = 0
+        for step in self.steps():
+            first = step if not steps else first
+            steps += 1
+            if steps == (self.ksteps if step["count"] else 1):
+                ends = {name: step[name] for name in ("tile_last", "block_last", "command_last")}
+                yield {**first, **ends, "steps": steps}
+                steps = 0
+
 
 FLAGS = ("clear", "double", "count", "subtract", "b_subtract", "taps")
 """Step fields that `Execute.steps` and the step layout share by name."""

@@ -13,8 +13,8 @@ from cpt.sim.formal.masters import BURSTS, ReadMasterProperties, WriteMasterProp
 from cpt.sim.formal.properties import Properties
 from cpt.sim.formal.queues import QueueProperties
 from cpt.sim.formal.tokens import (
-    ExecutorProperties,
     LoaderProperties,
+    StepsProperties,
     TileWalkerProperties,
     WalkerProperties,
 )
@@ -127,9 +127,9 @@ PROOFS: dict[str, Proof] = {
             (Fault("a half is always free", {"free_halves": "2'b10"}),),
         ),
         Proof(
-            "executor",
+            "steps",
             "EXEC: steps, operands and result tiles",
-            lambda: ExecutorProperties(_TINY),
+            lambda: StepsProperties(_TINY),
             (
                 Fault("A is always ready", {"a_ready": "2'b01"}),
                 Fault("B is always ready", {"b_ready": "2'b01"}),

@@ -6,13 +6,15 @@ Each block is proven for any partner that keeps what the partner is proven to ke
 from __future__ import annotations
 
 from amaranth import Mux, Signal
+from amaranth.lib import data
 
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.drain.tile_walker import TileWalker
+from cpt.hw.layouts import pair_layout
 from cpt.hw.load.loader import Loader
 from cpt.hw.load.walker import Walker
-from cpt.hw.matrix.executor import Executor
+from cpt.hw.matrix.steps import Steps
 from cpt.sim.formal.bursts import INDEX_BITS
 from cpt.sim.formal.properties import Properties
 
@@ -73,29 +75,49 @@ class LoaderProperties(Properties):
         self.reach("both halves are held", held == MACHINE.halves)
 
 
-class ExecutorProperties(Properties):
+class StepsProperties(Properties):
     """No step without operands, no release without a loaded block, no more result tiles than places."""
 
     def __init__(self, config: ArrayConfig) -> None:
-        super().__init__(Executor(config))
+        self._pair = pair_layout(config)
+        super().__init__(Steps(config))
 
     def describe(self) -> None:
-        """A loader loads only into halves that are not held; DRAIN gives back only tiles that were taken."""
-        executor = self.block
-        for operand in ("a", "b"):
-            loaded, release = getattr(executor, f"{operand}_loaded"), getattr(executor, f"{operand}_release")
+        """A loader loads only into halves that are not held; DRAIN gives back only tiles that were taken.
+
+        Of the pairs, those take blocks that come first or behind one that releases, and only those.
+        """
+        steps = self.block
+        pair, begins = steps.pairs.payload, steps.pairs.valid & steps.pairs.ready
+        work, valid = data.View(self._pair, self.peek("work", self._pair.size)), self.peek("valid")
+        for operand, releases in (("a", "releases_a"), ("b", "block_last")):
+            loaded, release = getattr(steps, f"{operand}_loaded"), getattr(steps, f"{operand}_release")
             blocks = self.counter(f"{operand}_blocks", _TOKEN_BITS, loaded, release)
             self.assume(~loaded | (blocks < MACHINE.halves))
+            between = Signal(name=f"between_{operand}", init=1)
+            self.assume(~steps.pairs.valid | (pair[f"takes_{operand}"] == between))
+            self.assume(~pair[releases] | pair.tile_last)
+            with self._module.If(begins):
+                self._module.d.sync += between.eq(pair[releases])
             self.demand(f"no more {operand} blocks than halves", blocks <= MACHINE.halves)
             self.demand(f"no release of {operand} without a block", ~release | (blocks != 0))
-            self.demand(f"no step without {operand}", ~executor.busy | (blocks != 0))
-            self.inside(f"{operand} ready", self.peek(f"{operand}_ready", 2) == blocks)
+            self.demand(f"no step without {operand}", ~steps.busy | (blocks != 0))
+            # Blocks that no pair has begun on are a row of bits.
+            row = self.peek(f"{operand}_ready", MACHINE.halves)
+            ending = valid & work[releases]
+            self.inside(f"{operand} in a row", row[0] | ~row[1])
+            self.inside(f"{operand} ready", row[0] + row[1] + ~between + ending + release == blocks)
+            self.inside(f"{operand} at work", ~valid | ending | ~between)
+            self.inside(f"{operand} releases with a tile", ~ending | work.tile_last)
+            self.inside(f"{operand} was at work", ~steps.busy | release | ~between | ending)
             self.reach(f"both blocks of {operand}", blocks == MACHINE.halves)
-        free = self.peek("free_tiles", 2)
-        self.assume(~executor.tile_free | (free != MACHINE.result_tiles))
-        self.demand("no more tiles than places", free <= MACHINE.result_tiles)
-        self.demand("no step while stopped", ~(executor.stop & executor.busy))
-        self.demand("a wait is one of two", ~(executor.wait_fetch & executor.wait_drain))
+        free = self.peek("free_tiles", MACHINE.result_tiles)
+        self.assume(~steps.tile_free | ~free[-1])
+        self.demand("places in a row", free[0] | ~free[1])
+        stopped = Signal(name="stopped")
+        self._module.d.sync += stopped.eq(steps.stop)
+        self.demand("stop lets no pair begin", ~(stopped & begins))
+        self.demand("a wait is one of two", ~(steps.wait_fetch & steps.wait_drain))
         self.reach("no place is free", free == 0)
 
 

@@ -1,4 +1,4 @@
-"""Bench of `cpt.hw.matrix.sequencer`: the exact order of steps, tiles and blocks, with pauses anywhere."""
+"""Bench of `cpt.hw.matrix.sequencer`: the exact order of plane pairs, with pauses anywhere."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import cocotb
 
 from cpt.hw.contract import preset
-from cpt.hw.layouts import exec_command, step_layout
+from cpt.hw.layouts import exec_command, pair_layout
 from cpt.sim.bench.core import Bench, Every, Source, option, random_stall, rounds, unpack
 from cpt.sim.bench.executes import FLAGS, Execute
 
@@ -16,27 +16,28 @@ ENDS = ("tile_last", "block_last", "command_last")
 
 
 @cocotb.test(timeout_time=100, timeout_unit="ms")
-async def steps_follow_the_anti_diagonals(dut: Any) -> None:
+async def pairs_follow_the_anti_diagonals(dut: Any) -> None:
     bench, config = Bench(dut), preset(option("preset", "tiny"))
     commands = Source(bench, "commands", exec_command(config))
-    pause = 0.0
+    pause = finished = 0
     got: list[list[int]] = []
 
     def drive() -> None:
-        # `active` is a register: it can be read before the inputs of the cycle are set.
-        dut.issue.value = int(bench.get("active") and random.random() >= pause)
+        dut.pairs__ready.value = int(random.random() >= pause)
+        dut.finished.value = finished
 
     def sample() -> None:
-        if bench.get("issue"):
-            step = unpack(step_layout(config), bench.get("step"))
-            bench.board.equal("capture", step["capture"], bench.get("tile_last"))
-            bench.board.equal("first", step["collect"]["first"], bench.get("first"))
+        nonlocal finished
+        finished = 0
+        if bench.get("pairs__valid") and bench.get("pairs__ready"):
+            pair = unpack(pair_layout(config), bench.get("pairs__payload"))
+            finished = int(pair["command_last"])
             got.append(
                 [
-                    step["a_addr"] if step["count"] else -1,
-                    step["b_addr"] if step["count"] else -1,
-                    *(step[name] for name in FLAGS),
-                    *(bench.get(n) for n in ENDS),
+                    pair["a_word"] if pair["count"] else -1,
+                    pair["b_word"] if pair["count"] else -1,
+                    1 if pair["single"] else pair["more"] + 2,
+                    *(pair[name] for name in (*FLAGS, *ENDS)),
                 ]
             )
 
@@ -47,13 +48,12 @@ async def steps_follow_the_anti_diagonals(dut: Any) -> None:
         executes = [Execute.random(config) for _ in range(3)]
         commands.put(*(item.payload() for item in executes))
         await bench.settle()
-        while bench.get("active"):
-            await bench.step()
+        await bench.until(lambda: bool(bench.get("none")), "the end of all commands")
         want = [
-            [step["a_word"], step["b_word"], *(step[name] for name in FLAGS), *(step[name] for name in ENDS)]
+            [pair["a_word"], pair["b_word"], pair["steps"], *(pair[name] for name in (*FLAGS, *ENDS))]
             for item in executes
-            for step in item.steps()
+            for pair in item.pairs()
         ]
-        bench.board.equal("steps", got, want)
+        bench.board.equal("pairs", got, want)
         got.clear()
     bench.finish()

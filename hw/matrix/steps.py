@@ -1,0 +1,156 @@
+"""The steps of every plane pair, and who waits for whom."""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.machine import MACHINE, array_latency_cycles, collector_latency_cycles
+from cpt.hw.contract.order import tile_interval_cycles
+from cpt.hw.layouts import pair_layout, step_layout
+from cpt.hw.matrix.copies import copies, one_less, tokens
+
+_FIELDS = (
+    ("a_word", "clear", "double", "count", "subtract", "b_subtract", "first", "last"),
+    ("b_word", "more", "two", "tile_last", "block_last", "command_last", "releases_a"),
+    ("taps",),
+)
+"""Fields of the pair at work, by the copy of what moves them."""
+_PARTS = len(_FIELDS)
+
+
+def most_in_flight(config: ArrayConfig) -> int:
+    """Tiles between their last step and the end of their collection, at most."""
+    cycles = 1 + array_latency_cycles(config) + collector_latency_cycles(config)
+    return -(-cycles // tile_interval_cycles(config)) + 1
+
+
+class Steps(wiring.Component):
+    """Takes a step of a plane pair in every cycle in which operands and result path allow it.
+
+    A pair that is the first to read a block waits until the block is there; the last step of a tile waits
+    for the collector and, with ``first``, for a result tile.
+
+    Parameters: ``config``.
+    Members: ``pairs`` (in); ``valid``, ``step`` (out): the step for buffers and array; ``a_loaded``,
+    ``b_loaded``: a block is in its buffer; ``a_release``, ``b_release``: a block is done with; ``collected``:
+    the collector has finished a tile; ``tile_free``: DRAIN has sent a result tile; ``busy``, ``wait_fetch``,
+    ``wait_drain``: what the cycle before was spent on; ``stop``: let no pair begin, from the next
+    cycle on; ``finished``: the last step of a command was taken; ``in_flight``: tiles are not collected.
+    All outputs but ``pairs.ready`` are registers. A pair's first step is taken in the cycle after the pair,
+    and seen in the next.
+    """
+
+    def __init__(self, config: ArrayConfig):
+        self.config = config
+        self._step, self._pair = step_layout(config), pair_layout(config)
+        super().__init__(
+            {
+                "pairs": In(stream.Signature(pair_layout(config))),
+                "valid": Out(1),
+                "step": Out(self._step),
+                "a_loaded": In(1),
+                "b_loaded": In(1),
+                "a_release": Out(1),
+                "b_release": Out(1),
+                "collected": In(1),
+                "tile_free": In(1),
+                "busy": Out(1),
+                "wait_fetch": Out(1),
+                "wait_drain": Out(1),
+                "stop": In(1),
+                "finished": Out(1),
+                "in_flight": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        pair = self.pairs.payload
+
+        # The pair at work, its words those of its step; `more`: that is not the last; `ends`: a tile's last.
+        work, half_a, half_b = Signal(self._pair, reset_less=True), Signal(init=1), Signal(init=1)
+        valid, in_time, stop = Signal(), Signal(init=1), Signal()
+        more_next, ends_next = Signal(), Signal()
+        goes = Signal(_PARTS)
+        with m.If(goes[0]):
+            mores = copies(m, more_next, _PARTS, "more", reset_less=False)
+            ends = copies(m, ends_next, _PARTS, "ends", reset_less=False)
+        more = mores[0]
+
+        # A blocked step holds its pair; else a step is taken. A stop lets no pair begin. `over`: the pair's
+        # last step, which ends no tile, or no pair at all.
+        allowed, replaced, begun, begins, issue, last_issue = (Signal() for _ in range(6))
+        over = Signal(init=1)
+        m.d.comb += [go.eq(~end | allowed) for go, end in zip(goes, ends, strict=True)]
+        ready = {}
+        for operand in "ab":
+            given, takes = getattr(self, f"{operand}_loaded"), getattr(pair, f"takes_{operand}")
+            ready[operand] = tokens(m, f"{operand}_ready", MACHINE.halves, given, begins & takes)
+        there = (ready["a"][0] | ~pair.takes_a) & (ready["b"][0] | ~pair.takes_b)
+        free = tokens(
+            m, "free_tiles", MACHINE.result_tiles, self.tile_free, last_issue & work.first, full=True
+        )
+        m.d.sync += stop.eq(self.stop)
+        m.d.comb += [
+            allowed.eq(in_time & (free[0] | ~work.first)),
+            begun.eq(self.pairs.valid & there & ~stop),
+            replaced.eq(over | (ends[0] & allowed)),
+            begins.eq(begun & replaced),
+            self.pairs.ready.eq(begins),
+            issue.eq(valid & goes[0]),
+            last_issue.eq(ends[0] & allowed),
+        ]
+        # `two`: one step is left behind this one.
+        m.d.comb += [
+            more_next.eq(Mux(more, ~work.two, begun & ~pair.single)),
+            ends_next.eq(Mux(more, work.two & work.tile_last, begun & pair.single_tile)),
+        ]
+        with m.If(goes[0]):
+            m.d.sync += [valid.eq(more | begun), over.eq(~(more_next | ends_next))]
+        counted = {"a_word": work.a_word + 1, "b_word": work.b_word + 1, "more": one_less(work.more)}
+        counted["two"] = work.more == 1
+        once = ("clear", "double")
+        for number, names in enumerate(_FIELDS):
+            with m.If(goes[number]):
+                for name in names:
+                    following = counted.get(name, 0 if name in once else work[name])
+                    m.d.sync += work[name].eq(Mux(mores[number], following, pair[name]))
+        with m.If(begins):
+            m.d.sync += [half_a.eq(half_a ^ pair.takes_a), half_b.eq(half_b ^ pair.takes_b)]
+        self._count(m, last_issue, in_time)
+
+        open_tile = Signal(init=MACHINE.result_tiles - 1)
+        m.d.sync += [
+            open_tile.eq(open_tile ^ (last_issue & work.first)),
+            self.valid.eq(issue),
+            self.busy.eq(issue),
+            self.wait_drain.eq(ends[0] & ~allowed),
+            self.wait_fetch.eq(replaced & self.pairs.valid & ~there & ~stop),
+            self.b_release.eq(last_issue & work.block_last),
+            self.a_release.eq(last_issue & work.releases_a),
+            self.finished.eq(last_issue & work.command_last),
+            *(self.step[name].eq(work[name]) for name in ("clear", "double", "count", "subtract")),
+            *(self.step[name].eq(work[name]) for name in ("b_subtract", "taps")),
+            self.step.a_addr.eq(Cat(work.a_word, half_a)),
+            self.step.b_addr.eq(Cat(work.b_word, half_b)),
+            self.step.capture.eq(ends[0]),
+            self.step.collect.tile.eq(open_tile ^ work.first),
+            self.step.collect.first.eq(work.first),
+            self.step.collect.last.eq(work.last),
+        ]
+        return m
+
+    def _count(self, m, last_issue, in_time):
+        """How long the last tile's last step is ago, and what is in flight."""
+        interval = tile_interval_cycles(self.config)
+        wait = Signal(range(interval - 1))
+        with m.If(last_issue):
+            m.d.sync += [in_time.eq(0), wait.eq(interval - 2)]
+        with m.Elif(wait == 0):
+            m.d.sync += in_time.eq(1)
+        with m.Else():
+            m.d.sync += wait.eq(wait - 1)
+        in_flight = Signal(range(most_in_flight(self.config) + 1))
+        m.d.sync += in_flight.eq(in_flight + last_issue - self.collected)
+        m.d.comb += self.in_flight.eq(in_flight != 0)
