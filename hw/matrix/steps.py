@@ -70,7 +70,7 @@ class Steps(wiring.Component):
 
         # The pair at work, its words those of its step; `more`: that is not the last; `ends`: a tile's last.
         work, half_a, half_b = Signal(self._pair, reset_less=True), Signal(init=1), Signal(init=1)
-        valid, in_time, stop = Signal(), Signal(init=1), Signal()
+        valid, stop = Signal(), Signal()
         more_next, ends_next = Signal(), Signal()
         goes = Signal(_PARTS)
         with m.If(goes[0]):
@@ -82,6 +82,7 @@ class Steps(wiring.Component):
         # last step, which ends no tile, or no pair at all.
         allowed, replaced, begun, begins, issue, last_issue = (Signal() for _ in range(6))
         over = Signal(init=1)
+        early = self._early(m, last_issue)
         m.d.comb += [go.eq(~end | allowed) for go, end in zip(goes, ends, strict=True)]
         ready = {}
         for operand in "ab":
@@ -93,9 +94,9 @@ class Steps(wiring.Component):
         )
         m.d.sync += stop.eq(self.stop)
         m.d.comb += [
-            allowed.eq(in_time & (free[0] | ~work.first)),
+            allowed.eq(~early[0] & (free[0] | ~work.first)),
             begun.eq(self.pairs.valid & there & ~stop),
-            replaced.eq(over | (ends[0] & allowed)),
+            replaced.eq(over | (ends[1] & ~early[1] & (free[0] | ~work.first))),
             begins.eq(begun & replaced),
             self.pairs.ready.eq(begins),
             issue.eq(valid & goes[0]),
@@ -118,7 +119,6 @@ class Steps(wiring.Component):
                     m.d.sync += work[name].eq(Mux(mores[number], following, pair[name]))
         with m.If(begins):
             m.d.sync += [half_a.eq(half_a ^ pair.takes_a), half_b.eq(half_b ^ pair.takes_b)]
-        self._count(m, last_issue, in_time)
 
         open_tile = Signal(init=MACHINE.result_tiles - 1)
         m.d.sync += [
@@ -141,16 +141,15 @@ class Steps(wiring.Component):
         ]
         return m
 
-    def _count(self, m, last_issue, in_time):
-        """How long the last tile's last step is ago, and what is in flight."""
-        interval = tile_interval_cycles(self.config)
-        wait = Signal(range(interval - 1))
-        with m.If(last_issue):
-            m.d.sync += [in_time.eq(0), wait.eq(interval - 2)]
-        with m.Elif(wait == 0):
-            m.d.sync += in_time.eq(1)
-        with m.Else():
-            m.d.sync += wait.eq(wait - 1)
+    def _early(self, m, last_issue):
+        """Two copies of whether the last tile's end is too near for another; counts what is in flight."""
         in_flight = Signal(range(most_in_flight(self.config) + 1))
         m.d.sync += in_flight.eq(in_flight + last_issue - self.collected)
         m.d.comb += self.in_flight.eq(in_flight != 0)
+        interval = tile_interval_cycles(self.config)
+        wait = Signal(range(interval - 1))
+        early = Signal()
+        found = copies(m, early, 2, "early", reset_less=False)
+        m.d.comb += early.eq(last_issue | (found[0] & (wait != 0)))
+        m.d.sync += wait.eq(Mux(last_issue, interval - 2, Mux(wait == 0, 0, one_less(wait))))
+        return found
