@@ -177,4 +177,4 @@ def test_the_first_pair_comes_after_the_cycles_of_the_contract() -> None:
             await ctx.tick()
 
     simulate(block, bench)
-    assert cycles == [Sequencer.latency_cycles] == [MACHINE.exec_start_cycles - 1]
+    assert cycles == [Sequencer.latency_cycles] == [MACHINE.exec_start_cycles - 2]

@@ -49,7 +49,7 @@ class Machine:
     exec_accept_cycles: int = _fact(
         2, "From the last step of an EXEC to the cycle in which the one after the next can be accepted."
     )
-    exec_block_cycles: int = _fact(1, "From a block that EXEC sees to the first step that reads it.")
+    exec_block_cycles: int = _fact(2, "From a block that EXEC sees to the first step that reads it.")
     exec_release_cycles: int = _fact(1, "From the last step that reads a block to its half given back.")
     exec_idle_cycles: int = _fact(1, "From a tile that is seen to be collected to EXEC being idle.")
     generator_cycles: int = _fact(2, "From a run to the address of its first burst.")

@@ -27,7 +27,7 @@ class Sequencer(wiring.Component):
     Latency `latency_cycles` from a command to its first pair, a pair per cycle.
     """
 
-    latency_cycles = MACHINE.exec_start_cycles - 1
+    latency_cycles = MACHINE.exec_start_cycles - 2
 
     def __init__(self, config: ArrayConfig):
         self.config = config
@@ -140,32 +140,20 @@ class Sequencer(wiring.Component):
         m.submodules.memory = memory = Memory(shape=self._pair, depth=depth, init=[])
         write, read = memory.write_port(), memory.read_port(domain="comb")
         level, used = Signal(range(depth + 1)), Signal(range(depth + 1))
-        some, taken, fetched, head_next = (Signal() for _ in range(4))
-        # The pair whose turn it is stands in a register: much depends on it.
-        heads = copies(m, head_next, 2, "head", reset_less=False)
-        fetches = [some & (~head | taken) for head in heads]
-        head = Signal(self._pair, reset_less=True)
-        whole, source = head.as_value(), read.data.as_value()
-        half = len(whole) // 2
-        parts = (slice(0, half), slice(half, len(whole)))
-        for fetch, part in zip(fetches, parts, strict=True):
-            with m.If(fetch):
-                m.d.sync += whole[part].eq(source[part])
+        some, taken = Signal(), Signal()
         m.d.comb += [
             write.en.eq(valid),
             write.data.eq(pair),
-            self.pairs.valid.eq(heads[0]),
-            self.pairs.payload.eq(head),
-            taken.eq(self.pairs.ready & heads[0]),
-            fetched.eq(fetches[0]),
-            head_next.eq(some | (heads[0] & ~taken)),
+            self.pairs.valid.eq(some),
+            self.pairs.payload.eq(read.data),
+            taken.eq(some & self.pairs.ready),
             run_next.eq(used < depth - 1),
         ]
         m.d.sync += [
             write.addr.eq(write.addr + valid),
-            read.addr.eq(read.addr + fetched),
-            level.eq(level + valid - fetched),
-            some.eq(valid | (level > 1) | ((level == 1) & ~fetched)),
+            read.addr.eq(read.addr + taken),
+            level.eq(level + valid - taken),
+            some.eq(valid | (level > 1) | ((level == 1) & ~taken)),
             # `used` counts those under way too; one may leave in this cycle and one in the next.
-            used.eq(used + leaves - fetched),
+            used.eq(used + leaves - taken),
         ]

@@ -35,9 +35,9 @@ class Steps(wiring.Component):
     Members: ``pairs`` (in); ``valid``, ``step`` (out): the step for buffers and array; ``a_loaded``,
     ``b_loaded``: a block is in its buffer; ``a_release``, ``b_release``: a block is done with; ``collected``:
     the collector has finished a tile; ``tile_free``: DRAIN has sent a result tile; ``busy``, ``wait_fetch``,
-    ``wait_drain``: what the cycle before was spent on; ``stop``: let no pair begin, from the next
+    ``wait_drain``: what the cycle before was spent on; ``stop``: take no pair, from the next
     cycle on; ``finished``: the last step of a command was taken; ``in_flight``: tiles are not collected.
-    All outputs but ``pairs.ready`` are registers. A pair's first step is taken in the cycle after the pair,
+    All outputs but ``pairs.ready`` are registers. A pair's first step is taken two cycles after the pair,
     and seen in the next.
     """
 
@@ -66,11 +66,14 @@ class Steps(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        pair = self.pairs.payload
+        # The next pair, once the blocks that it begins to read are there.
+        there, replaced, begins, head = (Signal() for _ in range(4))
+        pair = Signal(self._pair, reset_less=True)
+        self._take(m, pair, head, replaced, there)
 
         # The pair at work, its words those of its step; `more`: that is not the last; `ends`: a tile's last.
         work, half_a, half_b = Signal(self._pair, reset_less=True), Signal(init=1), Signal(init=1)
-        valid, stop = Signal(), Signal()
+        valid, missing = Signal(), Signal()
         more_next, ends_next = Signal(), Signal()
         goes = Signal(_PARTS)
         with m.If(goes[0]):
@@ -78,37 +81,29 @@ class Steps(wiring.Component):
             ends = copies(m, ends_next, _PARTS, "ends", reset_less=False)
         more = mores[0]
 
-        # A blocked step holds its pair; else a step is taken. A stop lets no pair begin. `over`: the pair's
-        # last step, which ends no tile, or no pair at all.
-        allowed, replaced, begun, begins, issue, last_issue = (Signal() for _ in range(6))
+        # A blocked step holds its pair; else a step is taken. `over`: the pair's last step, which ends no
+        # tile, or no pair at all.
+        allowed, issue, last_issue = Signal(), Signal(), Signal()
         over = Signal(init=1)
         early = self._early(m, last_issue)
-        m.d.comb += [go.eq(~end | allowed) for go, end in zip(goes, ends, strict=True)]
-        ready = {}
-        for operand in "ab":
-            given, takes = getattr(self, f"{operand}_loaded"), getattr(pair, f"takes_{operand}")
-            ready[operand] = tokens(m, f"{operand}_ready", MACHINE.halves, given, begins & takes)
-        there = (ready["a"][0] | ~pair.takes_a) & (ready["b"][0] | ~pair.takes_b)
         free = tokens(
             m, "free_tiles", MACHINE.result_tiles, self.tile_free, last_issue & work.first, full=True
         )
-        m.d.sync += stop.eq(self.stop)
         m.d.comb += [
+            *(go.eq(~end | allowed) for go, end in zip(goes, ends, strict=True)),
             allowed.eq(~early[0] & (free[0] | ~work.first)),
-            begun.eq(self.pairs.valid & there & ~stop),
             replaced.eq(over | (ends[1] & ~early[1] & (free[0] | ~work.first))),
-            begins.eq(begun & replaced),
-            self.pairs.ready.eq(begins),
+            begins.eq(head & replaced),
             issue.eq(valid & goes[0]),
             last_issue.eq(ends[0] & allowed),
         ]
         # `two`: one step is left behind this one.
         m.d.comb += [
-            more_next.eq(Mux(more, ~work.two, begun & ~pair.single)),
-            ends_next.eq(Mux(more, work.two & work.tile_last, begun & pair.single_tile)),
+            more_next.eq(Mux(more, ~work.two, head & ~pair.single)),
+            ends_next.eq(Mux(more, work.two & work.tile_last, head & pair.single_tile)),
         ]
         with m.If(goes[0]):
-            m.d.sync += [valid.eq(more | begun), over.eq(~(more_next | ends_next))]
+            m.d.sync += [valid.eq(more | head), over.eq(~(more_next | ends_next))]
         counted = {"a_word": work.a_word + 1, "b_word": work.b_word + 1, "more": one_less(work.more)}
         counted["two"] = work.more == 1
         once = ("clear", "double")
@@ -126,7 +121,8 @@ class Steps(wiring.Component):
             self.valid.eq(issue),
             self.busy.eq(issue),
             self.wait_drain.eq(ends[0] & ~allowed),
-            self.wait_fetch.eq(replaced & self.pairs.valid & ~there & ~stop),
+            self.wait_fetch.eq(replaced & ~head & missing),
+            missing.eq(self.pairs.valid & ~there),
             self.b_release.eq(last_issue & work.block_last),
             self.a_release.eq(last_issue & work.releases_a),
             self.finished.eq(last_issue & work.command_last),
@@ -140,6 +136,28 @@ class Steps(wiring.Component):
             self.step.collect.last.eq(work.last),
         ]
         return m
+
+    def _take(self, m, pair, head, replaced, there):
+        """Into ``pair`` what comes, while ``head`` holds none or it begins now."""
+        stop, following, fetched = Signal(), Signal(), Signal()
+        vacant = [~head, *(~copy for copy in copies(m, following, 1, "head", reset_less=False))]
+        given = self.pairs.payload
+        m.d.sync += [stop.eq(self.stop), head.eq(following)]
+        ready = {}
+        for operand in "ab":
+            loaded, takes = getattr(self, f"{operand}_loaded"), getattr(given, f"takes_{operand}")
+            ready[operand] = tokens(m, f"{operand}_ready", MACHINE.halves, loaded, fetched & takes)
+        m.d.comb += [
+            there.eq((ready["a"][0] | ~given.takes_a) & (ready["b"][0] | ~given.takes_b)),
+            fetched.eq(self.pairs.valid & self.pairs.ready),
+            self.pairs.ready.eq(there & ~stop & (~head | replaced)),
+            following.eq(fetched | (head & ~replaced)),
+        ]
+        into, source = pair.as_value(), given.as_value()
+        half = len(into) // 2
+        for empty, part in zip(vacant, (slice(0, half), slice(half, len(into))), strict=True):
+            with m.If(there & (empty | replaced)):
+                m.d.sync += into[part].eq(source[part])
 
     def _early(self, m, last_issue):
         """Two copies of whether the last tile's end is too near for another; counts what is in flight."""

@@ -64,7 +64,7 @@ class Tiles(wiring.Component):
         tiles_left, blocks_left = Signal.like(self.held[0].tiles), Signal.like(self.held[0].blocks)
         final, one_tile_more, one_block_more = Signal(), Signal(), Signal()
         begin, known, valid_next, other_next = Signal(), Signal(), Signal(), Signal()
-        valids = copies(m, valid_next, 3, "valid", reset_less=False)
+        valids = [self.valid, *copies(m, valid_next, 2, "valid", reset_less=False)]
         moves = [self.take | ~valid for valid in valids]
         waiting = tokens(m, "waiting", places, known, begin)
         # Commands alternate between the places, so a new one lies in the other.
@@ -77,14 +77,13 @@ class Tiles(wiring.Component):
             return Mux(pick, member(1), member(0))
 
         m.d.comb += [
-            self.valid.eq(valids[0]),
             valid_next.eq(Mux(moves[0], ~ends | waiting[0], valids[0])),
             begin.eq(moves[0] & ends & waiting[0]),
             other_next.eq(others[0] ^ (ends & waiting[0])),
             tile.slot.eq(~others[0]),
             tile.command_last.eq(ends),
         ]
-        m.d.sync += known.eq(accepted)
+        m.d.sync += [known.eq(accepted), self.valid.eq(valid_next)]
 
         tile_words = Mux(others[0], self.held[0].a_tile_words, self.held[1].a_tile_words)
         last_tile = Mux(tile.block_last, chosen(picks[0], lambda n: one_tile[n]), one_tile_more)
@@ -129,13 +128,12 @@ class Tiles(wiring.Component):
         readies = copies(m, room, parts, "ready", reset_less=False)
         free = tokens(m, "free", places, self.finished, accepted, full=True)
         m.d.comb += [
-            accepted.eq(self.commands.valid & readies[0]),
+            accepted.eq(self.commands.valid & self.commands.ready),
             # What is accepted comes late.
             room.eq(Mux(accepted, free[1] | self.finished, free[0] | self.finished)),
-            self.commands.ready.eq(readies[0]),
             self.none.eq(free[-1]),
         ]
-        m.d.sync += turn.eq(turn ^ accepted)
+        m.d.sync += [turn.eq(turn ^ accepted), self.commands.ready.eq(room)]
         for n, command in enumerate(self.held):
             pieces = []
             for part, ready in enumerate(readies):

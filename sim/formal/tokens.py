@@ -88,8 +88,11 @@ class StepsProperties(Properties):
         Of the pairs, those take blocks that come first or behind one that releases, and only those.
         """
         steps = self.block
-        pair, begins = steps.pairs.payload, steps.pairs.valid & steps.pairs.ready
-        work, valid = data.View(self._pair, self.peek("work", self._pair.size)), self.peek("valid")
+        pair, taken = steps.pairs.payload, steps.pairs.valid & steps.pairs.ready
+        places = [
+            (self.peek(valid), data.View(self._pair, self.peek(pair, self._pair.size)))
+            for valid, pair in (("head", "pair"), ("valid", "work"))
+        ]
         for operand, releases in (("a", "releases_a"), ("b", "block_last")):
             loaded, release = getattr(steps, f"{operand}_loaded"), getattr(steps, f"{operand}_release")
             blocks = self.counter(f"{operand}_blocks", _TOKEN_BITS, loaded, release)
@@ -97,26 +100,29 @@ class StepsProperties(Properties):
             between = Signal(name=f"between_{operand}", init=1)
             self.assume(~steps.pairs.valid | (pair[f"takes_{operand}"] == between))
             self.assume(~pair[releases] | pair.tile_last)
-            with self._module.If(begins):
+            with self._module.If(taken):
                 self._module.d.sync += between.eq(pair[releases])
             self.demand(f"no more {operand} blocks than halves", blocks <= MACHINE.halves)
             self.demand(f"no release of {operand} without a block", ~release | (blocks != 0))
             self.demand(f"no step without {operand}", ~steps.busy | (blocks != 0))
             # Blocks that no pair has begun on are a row of bits.
             row = self.peek(f"{operand}_ready", MACHINE.halves)
-            ending = valid & work[releases]
+            ending = [valid & pair[releases] for valid, pair in places]
+            at_work = row[0] + row[1] + ~between + ending[0] + ending[1] + release
             self.inside(f"{operand} in a row", row[0] | ~row[1])
-            self.inside(f"{operand} ready", row[0] + row[1] + ~between + ending + release == blocks)
-            self.inside(f"{operand} at work", ~valid | ending | ~between)
-            self.inside(f"{operand} releases with a tile", ~ending | work.tile_last)
-            self.inside(f"{operand} was at work", ~steps.busy | release | ~between | ending)
+            self.inside(f"{operand} ready", at_work == blocks)
+            for number, (valid, pair) in enumerate(places):
+                held = ~between | (ending[0] if number else 0) | ending[number]
+                self.inside(f"{operand} at work {number}", ~valid | held)
+                self.inside(f"{operand} ends {number}", ~ending[number] | pair.tile_last)
+            self.inside(f"{operand} was at work", ~steps.busy | release | ~between | ending[0] | ending[1])
             self.reach(f"both blocks of {operand}", blocks == MACHINE.halves)
         free = self.peek("free_tiles", MACHINE.result_tiles)
         self.assume(~steps.tile_free | ~free[-1])
         self.demand("places in a row", free[0] | ~free[1])
         stopped = Signal(name="stopped")
         self._module.d.sync += stopped.eq(steps.stop)
-        self.demand("stop lets no pair begin", ~(stopped & begins))
+        self.demand("stop takes no pair", ~(stopped & taken))
         self.demand("a wait is one of two", ~(steps.wait_fetch & steps.wait_drain))
         self.reach("no place is free", free == 0)
 
