@@ -19,7 +19,7 @@ ENDS = ("tile_last", "block_last", "command_last")
 async def pairs_follow_the_anti_diagonals(dut: Any) -> None:
     bench, config = Bench(dut), preset(option("preset", "tiny"))
     commands = Source(bench, "commands", exec_command(config))
-    pause = finished = 0
+    pause, finished = 0.0, 0
     got: list[list[int]] = []
 
     def drive() -> None:
