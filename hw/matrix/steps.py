@@ -67,13 +67,14 @@ class Steps(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         # The next pair, once the blocks that it begins to read are there.
-        there, replaced, begins, head = (Signal() for _ in range(4))
+        there, replaced, begins, head = (Signal(name=n) for n in ("there", "replaced", "begins", "head"))
         pair = Signal(self._pair, reset_less=True)
         self._take(m, pair, head, replaced, there)
 
         # The pair at work, its words those of its step; `more`: that is not the last; `ends`: a tile's last.
-        work, half_a, half_b = Signal(self._pair, reset_less=True), Signal(init=1), Signal(init=1)
-        valid, missing = Signal(), Signal()
+        work = Signal(self._pair, reset_less=True)
+        half_a, half_b = Signal(name="half_a", init=1), Signal(name="half_b", init=1)
+        valid, missing = Signal(name="valid"), Signal(name="missing")
         more_next, ends_next = Signal(), Signal()
         goes = Signal(_PARTS)
         with m.If(goes[0]):

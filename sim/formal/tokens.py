@@ -5,7 +5,7 @@ Each block is proven for any partner that keeps what the partner is proven to ke
 
 from __future__ import annotations
 
-from amaranth import Mux, Signal
+from amaranth import Cat, Mux, Signal
 from amaranth.lib import data
 
 from cpt.hw.contract import ArrayConfig
@@ -93,6 +93,19 @@ class StepsProperties(Properties):
             (self.peek(valid), data.View(self._pair, self.peek(pair, self._pair.size)))
             for valid, pair in (("head", "pair"), ("valid", "work"))
         ]
+        at_once = pair.single & pair.tile_last
+        self.assume(~steps.pairs.valid | (pair.single_tile == at_once))
+        (head, following), (valid, work) = places
+        more, ends = self.peek("more_0"), self.peek("ends_0")
+        at_once = following.single & following.tile_last
+        self.inside("a tile at once", ~head | (following.single_tile == at_once))
+        self.inside("copies of head", head == self.peek("head_0"))
+        self.inside("more steps of a pair", ~more | valid)
+        self.inside("the end of a tile", ends == (valid & ~more & work.tile_last))
+        self.inside("a pair is over", self.peek("over") == ~(more | ends))
+        for copied, count in (("more", 3), ("ends", 3), ("early", 2)):
+            flags = [self.peek(f"{copied}_{n}") for n in range(count)]
+            self.inside(f"copies of {copied}", (Cat(flags) == 0) | Cat(flags).all())
         for operand, releases in (("a", "releases_a"), ("b", "block_last")):
             loaded, release = getattr(steps, f"{operand}_loaded"), getattr(steps, f"{operand}_release")
             blocks = self.counter(f"{operand}_blocks", _TOKEN_BITS, loaded, release)
@@ -107,14 +120,14 @@ class StepsProperties(Properties):
             self.demand(f"no step without {operand}", ~steps.busy | (blocks != 0))
             # Blocks that no pair has begun on are a row of bits.
             row = self.peek(f"{operand}_ready", MACHINE.halves)
-            ending = [valid & pair[releases] for valid, pair in places]
+            ending = [valid & place[releases] for valid, place in places]
             at_work = row[0] + row[1] + ~between + ending[0] + ending[1] + release
             self.inside(f"{operand} in a row", row[0] | ~row[1])
             self.inside(f"{operand} ready", at_work == blocks)
-            for number, (valid, pair) in enumerate(places):
+            for number, (valid, place) in enumerate(places):
                 held = ~between | (ending[0] if number else 0) | ending[number]
                 self.inside(f"{operand} at work {number}", ~valid | held)
-                self.inside(f"{operand} ends {number}", ~ending[number] | pair.tile_last)
+                self.inside(f"{operand} ends {number}", ~ending[number] | place.tile_last)
             self.inside(f"{operand} was at work", ~steps.busy | release | ~between | ending[0] | ending[1])
             self.reach(f"both blocks of {operand}", blocks == MACHINE.halves)
         free = self.peek("free_tiles", MACHINE.result_tiles)
