@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from cpt.hw.contract.step import ENGINES, Code, Engine, Op, encode
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.step import ENGINES, Code, Engine, Op, decode, encode, units
 
 WAITS = 2
 """Marks that an instruction can wait for."""
@@ -48,6 +49,7 @@ class Builder:
     Every wait names an instruction before, so that the program cannot lock up.
     """
 
+    config: ArrayConfig
     words: list[bytes] = field(default_factory=list)
     marks: Marks = field(default_factory=lambda: dict.fromkeys(Engine, 0))
     """What every engine will have counted at the end."""
@@ -61,10 +63,9 @@ class Builder:
         code: Code,
         reads: Iterable[Region] = (),
         writes: Iterable[Region] = (),
-        units: int = 1,
         **fields: int,
     ) -> None:
-        """One instruction that counts ``units`` on its engine's mark."""
+        """One instruction."""
         reads, writes = list(reads), list(writes)
         engine = ENGINES[code]
         waits = self._needed(engine, reads, writes)
@@ -73,10 +74,10 @@ class Builder:
             joined = {each: waits.pop(each) for each in (first, second)}
             if engine is not Engine.FLOAT:
                 joined = {each: mark for each, mark in joined.items() if each is not Engine.FLOAT}
-            self._emit(Code.FLOAT, joined, [], [], 1, {"op": int(Op.COPY)})
+            self._emit(Code.FLOAT, joined, [], [], {"op": int(Op.COPY)})
             if engine is not Engine.FLOAT:
                 waits[Engine.FLOAT] = self.marks[Engine.FLOAT]
-        self._emit(code, waits, reads, writes, units, fields)
+        self._emit(code, waits, reads, writes, fields)
 
     @property
     def program(self) -> bytes:
@@ -110,14 +111,14 @@ class Builder:
         waits: Marks,
         reads: list[Region],
         writes: list[Region],
-        units: int,
         fields: dict[str, int],
     ) -> None:
         engine = ENGINES[code]
         for index, (each, mark) in enumerate(waits.items()):
             fields = {**fields, f"wait{index}_engine": int(each), f"wait{index}_first": mark}
-        self.words.append(encode(code, **fields))
-        self.marks[engine] += units
+        word = encode(code, **fields)
+        self.words.append(word)
+        self.marks[engine] += units(self.config, decode(word))
         known = self._known[engine]
         for each, mark in waits.items():
             for other, count in {**self._before[each, mark], each: mark}.items():

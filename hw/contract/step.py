@@ -9,7 +9,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cpt.hw.contract.config import SLOTS, require
+from cpt.hw.contract.config import SLOTS, TAPS, ArrayConfig, require
 from cpt.hw.contract.tiles import Picture
 
 WORD_BYTES = 32
@@ -88,7 +88,7 @@ class Apply(enum.IntEnum):
     BLOCK = 1
     CODE = 2
     IMAGE = 3
-    IMAGE_RANGE = 4
+    COUNT = 4
     ERROR = 5
     POOL = 6
     UNPOOL = 7
@@ -545,3 +545,31 @@ def geometry(picture: Picture) -> dict[str, int]:
         "width": picture.width - (picture.strips - 1) * picture.pitch,
         "rows_last": (picture.height - 1) % picture.tile_rows,
     }
+
+
+def gradient_tiles(taps: int, groups: int) -> list[tuple[tuple[int, int] | None, tuple[int, int] | None]]:
+    """Column tiles of a dW product in order: (tap, group) of each half, None where it is empty."""
+    if groups == 1:
+        places: list[tuple[int, int] | None] = [(tap, 0) for tap in range(taps)]
+        places += [None] * (taps % 2)
+        return list(zip(places[0::2], places[1::2], strict=True))
+    return [
+        ((tap, first), (tap, first + 1) if first + 1 < groups else None)
+        for first in range(0, groups, 2)
+        for tap in range(taps)
+    ]
+
+
+def units(config: ArrayConfig, word: Word) -> int:
+    """By how much an instruction moves its engine's mark."""
+    if word.code is Code.FETCH:
+        return word.images * Picture(config, word.out_height, word.out_width).tiles
+    if word.code is Code.EXEC:
+        return word.tiles * word.a_tiles
+    if word.code is Code.EXEC_DW:
+        return len(gradient_tiles(TAPS if word.kernel else 1, word.groups)) * word.a_tiles
+    if word.code is Code.DRAIN:
+        return word.images * word.tiles * word.a_tiles
+    if word.code is Code.APPLY:
+        return word.images * word.tiles
+    return 1

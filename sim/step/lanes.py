@@ -101,10 +101,10 @@ class Lanes:
             self._codes(word, picture, applies.code_apply(y, int(one.multiplier[0]), int(one.shift[0]), bits))
         elif kind is Apply.IMAGE:
             self._codes(word, picture, applies.image_apply(y, self._affine(word.channel, channels), bits))
-        elif kind is Apply.IMAGE_RANGE:
-            flat = y.reshape(-1, channels).astype(np.int64)
-            none = np.zeros(channels, np.int64)
-            self._count(word, none, none, flat.min(0), flat.max(0))
+        elif kind is Apply.COUNT:
+            second = read_words(state.scratch, word.second * IN_WORDS, picture, word.images, channels)
+            found = drains.error_statistics(y.reshape(-1, channels), second.reshape(-1, channels))
+            self._count(word, found.total, found.with_y, found.lowest, found.highest)
         elif kind is Apply.BLOCK:
             x = read_words(state.scratch, word.second * IN_WORDS, picture, word.images, channels)
             out, highest, _ = applies.block_apply(y, self._affine(word.channel, channels, second=True), x)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from cpt.hw.contract import ArrayConfig, ContractError
-from cpt.hw.contract.step import ENGINES, WORD_BYTES, Code, Engine, Word, decode
+from cpt.hw.contract.step import ENGINES, WORD_BYTES, Code, Drain, Engine, Word, decode
 from cpt.sim.step.floats import Floats
 from cpt.sim.step.lanes import Lanes
 from cpt.sim.step.moves import Moves
 from cpt.sim.step.products import Products
-from cpt.sim.step.state import State
+from cpt.sim.step.state import Slot, State
 
 
 class StepMachine:
@@ -28,6 +30,8 @@ class StepMachine:
         self.floats = Floats(self.state)
         self.tag = 0
         """Of the last END."""
+        self.run_list: Callable[[bytes], None] = self.run
+        """How lists that RUN names are executed; `Interleaving` puts another order here."""
         self.executed = dict.fromkeys(Engine, 0)
         """Instructions that each engine has executed."""
         self._handlers: dict[Code, Callable[[Word], None]] = {
@@ -46,13 +50,47 @@ class StepMachine:
             Code.END: self._end,
         }
 
+    # What `cpt.host.fabric.Device` asks for.
+
+    def write(self, address: int, values: np.ndarray) -> None:
+        """Bytes of ``values`` to memory."""
+        held = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
+        self.state.memory[address : address + held.size] = held
+
+    def read(self, address: int, size: int) -> np.ndarray:
+        """``size`` bytes of memory."""
+        return self.state.memory[address : address + size].copy()
+
+    def set_slot(self, slot: int, bits: int, signed: bool) -> None:
+        """Bits and sign of the codes of a precision slot."""
+        self.state.slots[slot] = Slot(bits, signed)
+
+    def ring(self, words: bytes) -> None:
+        """Execute words."""
+        self.run(words)
+
     def run(self, words: bytes) -> None:
         """Execute instruction words, `WORD_BYTES` each; raises `ContractError` for one that is none."""
         for start in range(0, len(words), WORD_BYTES):
-            word = decode(words[start : start + WORD_BYTES])
-            self._handlers[word.code](word)
-            if word.code in ENGINES:
-                self.executed[ENGINES[word.code]] += 1
+            self.execute(decode(words[start : start + WORD_BYTES]))
+
+    def execute(self, word: Word) -> None:
+        """One instruction."""
+        self._handlers[word.code](word)
+        if word.code in ENGINES:
+            self.executed[ENGINES[word.code]] += 1
+
+    def has_operands(self, word: Word) -> bool:
+        """Whether what an engine takes from the one before it is there."""
+        products = self.products
+        if word.code is Code.EXEC:
+            return bool(products.blocks and products.windows)
+        if word.code is Code.EXEC_DW:
+            return bool(products.errors and products.inputs)
+        if word.code is Code.DRAIN:
+            gradient = Drain(word.kind) is Drain.GRADIENT
+            return bool(products.gradients if gradient else products.results)
+        return True
 
     def _set(self, word: Word) -> None:
         (self.state.keys if word.kind else self.state.bases)[word.index] = word.value
@@ -62,7 +100,7 @@ class StepMachine:
         words = self.state.memory[first : first + word.count * WORD_BYTES].tobytes()
         if any(words[at] & 0xF == Code.RUN for at in range(0, len(words), WORD_BYTES)):
             raise ContractError("RUN inside a list of instructions; allowed: in the ring alone")
-        self.run(words)
+        self.run_list(words)
 
     def _end(self, word: Word) -> None:
         self.tag = word.tag

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cpt.hw.contract.config import TAPS, require
-from cpt.hw.contract.step import Kernel, Sampling, Word
+from cpt.hw.contract.step import Kernel, Sampling, Word, gradient_tiles
 from cpt.hw.contract.tiles import PIECES, CodesLayout, Picture
 from cpt.model.golden.gemm import int_matmul
 from cpt.sim.step.codes import planes_weight, read_codes
@@ -135,19 +135,6 @@ class Products:
         first = word.image_group * together
         across = slice(word.strip * lanes, (word.strip + 1) * lanes)
         return slice(first, min(first + together, images)), across
-
-
-def gradient_tiles(taps: int, groups: int) -> list[tuple[tuple[int, int] | None, tuple[int, int] | None]]:
-    """Column tiles of a dW product in order: (tap, group) of each half, None where it is empty."""
-    if groups == 1:
-        places: list[tuple[int, int] | None] = [(tap, 0) for tap in range(taps)]
-        places += [None] * (taps % 2)
-        return list(zip(places[0::2], places[1::2], strict=True))
-    return [
-        ((tap, first), (tap, first + 1) if first + 1 < groups else None)
-        for first in range(0, groups, 2)
-        for tap in range(taps)
-    ]
 
 
 def _windows(

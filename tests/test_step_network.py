@@ -1,0 +1,123 @@
+"""Compiled programs train as the golden trainer does, bit for bit, in any order that their marks allow."""
+
+import numpy as np
+import pytest
+
+from cpt.host.compiler.builder import Builder
+from cpt.host.fabric import PROGRAMS, FabricTrainer
+from cpt.hw.contract import ContractError, preset
+from cpt.model.architecture import cifar_resnet
+from cpt.model.golden.fabric.network import Network
+from cpt.model.golden.fabric.trainer import Settings, Trainer
+from cpt.sim.step.interleaving import Interleaving
+from cpt.sim.step.machine import StepMachine
+
+MEMORY = 1 << 21
+
+
+def network(seed=1, width=4, size=8, channels=1):
+    arch = cifar_resnet(8, classes=3, image_size=size, image_channels=channels, width=width)
+    factor = np.full(channels, 0.05, np.float32)
+    return Network.residual(arch, factor, np.full(channels, -0.7, np.float32), seed)
+
+
+def fabric(config, net, micro_batch=2, batch_size=4, scratch_words=4 * 2048):
+    machine = StepMachine(config, memory_bytes=MEMORY, scratch_words=scratch_words)
+    settings = {
+        "batch_size": batch_size,
+        "micro_batch": micro_batch,
+        "scratch_words": scratch_words,
+        "seed": 5,
+    }
+    return FabricTrainer(machine, config, net, **settings), machine
+
+
+def drawn(steps, batch=4, size=8, channels=1):
+    rng = np.random.default_rng(3)
+    return [
+        (rng.integers(0, 40, (batch, size, size, channels)).astype(np.uint8), rng.integers(0, 3, batch))
+        for _ in range(steps)
+    ]
+
+
+def golden_sha(net, data, bits, micro_batch=2, batch_size=4):
+    trainer = Trainer(net, Settings(seed=5, batch_size=batch_size, micro_batch=micro_batch))
+    losses = [trainer.train_step(images, labels, bits, 0.1).loss for images, labels in data]
+    return net.weights_sha256(), losses
+
+
+@pytest.mark.parametrize(
+    ("name", "bits", "settings"),
+    [
+        ("tiny", (3, 8), {}),
+        ("tiny", (8, 6), {"size": 7, "channels": 3}),
+        ("middle", (5, 8), {"size": 16}),
+    ],
+)
+def test_two_steps_end_with_the_golden_trainers_weights(name, bits, settings):
+    drawn_as = {key: settings[key] for key in ("size", "channels") if key in settings}
+    data = drawn(2, **drawn_as)
+    expected, losses = golden_sha(network(**settings), data, bits)
+    net = network(**settings)
+    trainer, _ = fabric(preset(name), net)
+    assert [trainer.train_step(images, labels, bits, 0.1).loss for images, labels in data] == losses
+    trainer.fetch()
+    assert net.weights_sha256() == expected
+
+
+def test_running_statistics_are_the_golden_ones_too():
+    data = drawn(1)
+    other = network()
+    golden_sha(other, data, (4, 8))
+    net = network()
+    trainer, _ = fabric(preset("tiny"), net)
+    trainer.train_step(*data[0], (4, 8), 0.1)
+    trainer.fetch()
+    for name, value in other.buffers.items():
+        np.testing.assert_array_equal(net.buffers[name], value, name)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_any_order_that_the_marks_allow_ends_with_the_same_weights(seed):
+    data = drawn(1)
+    expected, _ = golden_sha(network(), data, (3, 8))
+    net = network()
+    trainer, machine = fabric(preset("tiny"), net)
+    order = Interleaving(machine, seed)
+    trainer.train_step(*data[0], (3, 8), 0.1)
+    trainer.fetch()
+    assert net.weights_sha256() == expected
+    assert order.chosen > 1000
+
+
+def test_a_dropped_wait_is_seen(monkeypatch):
+    data = drawn(1)
+    expected, _ = golden_sha(network(), data, (3, 8))
+    monkeypatch.setattr(Builder, "_needed", lambda *_: {})
+    found = set()
+    for seed in range(2):
+        net = network()
+        trainer, machine = fabric(preset("tiny"), net)
+        Interleaving(machine, seed)
+        try:
+            trainer.train_step(*data[0], (3, 8), 0.1)
+        except (ArithmeticError, ValueError):
+            found.add("refused")
+            continue
+        trainer.fetch()
+        found.add(net.weights_sha256())
+    assert expected not in found
+
+
+def test_programs_do_not_know_the_precision():
+    net = network()
+    trainer, machine = fabric(preset("tiny"), net)
+    before = machine.read(trainer.addresses[PROGRAMS], 1 << 16).tobytes()
+    trainer.train_step(*drawn(1)[0], (3, 8), 0.1)
+    trainer.train_step(*drawn(1)[0], (7, 6), 0.1)
+    assert machine.read(trainer.addresses[PROGRAMS], 1 << 16).tobytes() == before
+
+
+def test_a_micro_batch_that_does_not_fit_is_refused_with_both_numbers():
+    with pytest.raises(ContractError, match=r"needs 5 tensors of .* KiB .* scratch has 16 KiB"):
+        fabric(preset("tiny"), network(width=8), micro_batch=4, scratch_words=1024)
