@@ -23,9 +23,9 @@ class Bench:
         self.machine = StepMachine(preset("tiny"), memory_bytes=64, scratch_words=4)
         self.machine.state.slots[SLOT].bits = bits
         self.machine.state.slots[ERROR_SLOT].bits = error_bits
-        self.builder = Builder()
+        self.builder = Builder(preset("tiny"))
         self.vectors = Vectors(self.builder, 1024, 16000)
-        self.inputs = Vectors(Builder(), 0, 1024)
+        self.inputs = Vectors(Builder(preset("tiny")), 0, 1024)
 
     def put(self, values):
         values = np.atleast_1d(np.asarray(values))
