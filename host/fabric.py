@@ -87,7 +87,9 @@ class FabricTrainer:
         )
         programs = compiler.programs()
         self.layout = programs.layout
-        self.lists = {name: getattr(programs, name) for name in ("prepare", "forward", "backward", "update")}
+        self.lists = {
+            name: getattr(programs, name) for name in ("prepare", "forward", "backward", "update", "evaluate")
+        }
         self._place()
         self.load()
 
@@ -146,17 +148,34 @@ class FabricTrainer:
             some = slice(number * self.micro_batch, (number + 1) * self.micro_batch)
             self._write(self.layout.images_piece, self._tiles(images[some]))
             self.device.ring(encode(Code.SET, kind=1, index=1, value=number) + self._call("forward"))
-            classes = self.network.parameters["classifier.bias"].size
-            size = 4 * self.micro_batch * classes
-            logits = self._read(Piece(LOGITS, 0, size)).view(np.float32).reshape(-1, classes)
+            logits = self._logits()
             share, gradient = softmax_cross_entropy(logits, labels[some], self.batch_size)
-            self._write(Piece(GRADIENT, 0, size), gradient)
+            self._write(Piece(GRADIENT, 0, gradient.nbytes), gradient)
             self.device.ring(self._call("backward"))
             loss, hits = loss + share, hits + correct(logits, labels[some])
         self._write(self.layout.numbers, np.array([lr], np.float32))
         self.device.ring(self._call("update"))
         self.step += 1
         return Report(self.step - 1, fw, bw, loss, hits)
+
+    def evaluate(self, images: np.ndarray, labels: np.ndarray, bits: int) -> float:
+        """Accuracy (0 .. 1) by the running statistics; the last images are filled up with black ones."""
+        self._set_bits(bits, bits)
+        self.device.ring(self._call("prepare"))
+        hits = 0
+        for start in range(0, len(images), self.micro_batch):
+            some = images[start : start + self.micro_batch]
+            missing = self.micro_batch - len(some)
+            whole = np.pad(some, ((0, missing), (0, 0), (0, 0), (0, 0)))
+            self._write(self.layout.images_piece, self._tiles(whole))
+            self.device.ring(self._call("evaluate"))
+            hits += correct(self._logits()[: len(some)], labels[start : start + len(some)])
+        return hits / len(images)
+
+    def _logits(self) -> np.ndarray:
+        classes = self.network.parameters["classifier.bias"].size
+        words = self._read(Piece(LOGITS, 0, 4 * self.micro_batch * classes))
+        return words.view(np.float32).reshape(-1, classes)
 
     def _set_bits(self, fw: int, bw: int) -> None:
         for slot in range(max(layer.index for layer in self.network.layers) + 2):

@@ -121,7 +121,7 @@ def test_a_blocks_end(joins):
         found, _, _ = emitted.batch_norm(v, second, bench.put(unit), bench.put(beta), bench.put(gamma))
         side = emitted.Side(found.factor, found.mean, found.beta, emitted.highest_output(v, found, second))
     highest = emitted.highest_output(v, norm, held)
-    exponent = emitted.block_unit(v, norm, highest, side)
+    exponent = emitted.block_unit(v, emitted.block_bound(v, highest, side), norm, side)
     emitted.block_coefficients(v, CHANNEL, norm, side, exponent)
     bench.run()
     bound = golden.block_bound(golden.highest_output(expected, statistics), wanted_side)

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from cpt.host.compiler.builder import Builder
+from cpt.host.compiler.memory import LOGITS
 from cpt.host.fabric import PROGRAMS, FabricTrainer
 from cpt.hw.contract import ContractError, preset
 from cpt.model.architecture import cifar_resnet
+from cpt.model.golden.fabric import step
 from cpt.model.golden.fabric.network import Network
 from cpt.model.golden.fabric.trainer import Settings, Trainer
 from cpt.sim.step.interleaving import Interleaving
@@ -107,6 +109,24 @@ def test_a_dropped_wait_is_seen(monkeypatch):
         trainer.fetch()
         found.add(net.weights_sha256())
     assert expected not in found
+
+
+def test_evaluation_by_running_statistics_says_what_the_golden_one_says():
+    data = drawn(2)
+    other = network()
+    reference = Trainer(other, Settings(seed=5, batch_size=4, micro_batch=2))
+    net = network()
+    trainer, machine = fabric(preset("tiny"), net)
+    for images, labels in data:
+        reference.train_step(images, labels, (4, 8), 0.1)
+        trainer.train_step(images, labels, (4, 8), 0.1)
+    images, labels = (np.concatenate(part) for part in zip(*data, strict=True))
+    assert trainer.evaluate(images[:7], labels[:7], 6) == reference.evaluate(images[:7], labels[:7], 6)
+    weights = step.prepare(other, 6, training=False)
+    logits, _ = step.forward(other, weights, images[4:6], step.Pass(6))
+    trainer.evaluate(images[4:6], labels[4:6], 6)
+    found = machine.read(trainer.addresses[LOGITS], logits.nbytes).view(np.float32)
+    np.testing.assert_array_equal(found, logits.ravel())
 
 
 def test_programs_do_not_know_the_precision():

@@ -189,9 +189,13 @@ def stream_side(v: Vectors, unit: Vector, highest: Vector) -> Side:
     return Side(v.scale(ones, unit), None, None, v.scale(v.from_integer(highest), unit))
 
 
-def block_unit(v: Vectors, norm: Norm, highest: Vector, side: Side | None) -> Vector:
+def block_bound(v: Vectors, highest: Vector, side: Side | None) -> Vector:
+    """What a block's output cannot exceed."""
+    return v.highest(highest if side is None else v.add(highest, side.highest))
+
+
+def block_unit(v: Vectors, bound: Vector, norm: Norm, side: Side | None) -> Vector:
     """Unit of a block's output as an exponent of two."""
-    bound = v.highest(highest if side is None else v.add(highest, side.highest))
     factors = v.largest(norm.factor)
     if side is not None:
         factors = v.maximum(factors, v.largest(side.factor))

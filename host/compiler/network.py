@@ -52,6 +52,8 @@ class Programs:
     """Codes of all weights; before the first micro-batch of a step."""
     forward: bytes
     backward: bytes
+    evaluate: bytes
+    """Logits by the running statistics."""
     layout: Layout
     sizes: dict[str, int]
 
@@ -114,6 +116,7 @@ class Compiler:
         return most
 
     def _begin(self) -> None:
+        self.training = True
         self.builder = Builder(self.layout.config)
         self.v = Vectors(self.builder, TEMPORARY, CHUNK)
         self.e = Emitter(self.layout, self.scratch, self.builder, self.v)
@@ -122,7 +125,7 @@ class Compiler:
     def programs(self) -> Programs:
         """All lists."""
         lists = {}
-        for emit in (self._update, self._prepare, self._forward, self._backward):
+        for emit in (self._update, self._prepare, self._forward, self._backward, self._evaluate):
             self._begin()
             emit()
             lists[emit.__name__.strip("_")] = self.builder.program
@@ -138,7 +141,17 @@ class Compiler:
 
     # ---------------------------------------------------------------------------------- forward
 
+    def _evaluate(self) -> None:
+        self.training = False
+        self._logits()
+
     def _forward(self) -> None:
+        self._logits()
+        kept = self.layout.kept.words(0, KEPT - UNITS)
+        self.e.store(Vector(Space.LOCAL, UNITS, KEPT - UNITS), kept)
+
+    def _logits(self) -> None:
+        """`step.forward`: by the micro-batch's statistics in training, else by running ones."""
         layout = self.layout
         self._images()
         stream: Stream | None = None
@@ -146,7 +159,6 @@ class Compiler:
             stream = self._block(block, stream, place)
         assert stream
         self._classify(stream)
-        self.e.store(Vector(Space.LOCAL, UNITS, KEPT - UNITS), layout.kept.words(0, KEPT - UNITS))
 
     def _unit(self, codes: Codes) -> Vector:
         return Vector(Space.LOCAL, codes.unit, 1)
@@ -164,13 +176,16 @@ class Compiler:
         first = self._region()
         self._clear(first, count)
         self.e.images(tensor, picture, count)
-        self.e.apply(Apply.COUNT, picture, count, first, tensor, second=tensor, counts=True)
         both = self.e.load(layout.normalisation)
         factor, offset = both.at(0, count), both.at(count, count)
-        statistics = floats.forward_statistics(first, count, 1)
-        unit, largest = floats.image_unit(v, statistics, factor, offset, IMAGE_SLOT)
+        if self.training:
+            self.e.apply(Apply.COUNT, picture, count, first, tensor, second=tensor, counts=True)
+            statistics = floats.forward_statistics(first, count, 1)
+            unit, largest = floats.image_unit(v, statistics, factor, offset, IMAGE_SLOT)
+            self._observe(layout.buffers[IMAGES], largest)
+        else:
+            unit = floats.image_unit_of(v, self._expected(layout.buffers[IMAGES]), factor, IMAGE_SLOT)
         v.copy(unit, to=self._unit(codes))
-        self._observe(layout.buffers[IMAGES], largest)
         floats.inner_coefficients(v, first, factor, None, offset, unit)
         self.e.apply(Apply.IMAGE, picture, count, first, tensor, codes=codes)
         v.release()
@@ -184,6 +199,11 @@ class Compiler:
         one = v.copy(number(1.0))
         floats.running(v, held.at(1, 1), one, rate)
         self.e.store(held, piece)
+
+    def _expected(self, piece: Piece) -> Vector:
+        """A running range: `Network.expected`."""
+        held = self.e.load(piece)
+        return self.v.multiply(held.at(0, 1), self.v.reciprocal(held.at(1, 1)))
 
     def _block(self, block: BlockPlan, stream: Stream | None, place: int) -> Stream:
         v = self.v
@@ -207,7 +227,9 @@ class Compiler:
             assert stream
             joins = stream.tensor
             side = floats.stream_side(v, stream.exponent, stream.highest)
-        exponent = floats.block_unit(v, norm, highest, side)
+        expected = None if self.training else self._expected(end.range)
+        bound = floats.block_bound(v, highest, side) if expected is None else v.scale(expected, integer(1))
+        exponent = floats.block_unit(v, bound, norm, side)
         floats.block_coefficients(v, first, norm, side, exponent)
         target = self.scratch.tensors[OTHER if stream and stream.tensor is self.scratch.tensors[X] else X]
         if joins is None:
@@ -216,13 +238,16 @@ class Compiler:
             )
             joins = y
         self.e.apply(Apply.BLOCK, end.output, count, first, y, second=joins, out=target, counts=True)
-        self.e.spill(target, block.x, count)
+        if self.training:
+            self.e.spill(target, block.x, count)
         kept = KEPT + QUARTER * (6 + place % 2)
         of_stream = v.copy(statistic(Statistic.HIGHEST, first, count), to=Vector(Space.LOCAL, kept, count))
         scalar = v.copy(exponent, to=Vector(Space.LOCAL, SCALARS + place % 2, 1))
-        top = self._highest_integer(of_stream)
-        real = v.scale(v.from_integer(top), exponent)
-        self._observe(end.range, real)
+        if expected is None:
+            real = v.scale(v.from_integer(self._highest_integer(of_stream)), exponent)
+            self._observe(end.range, real)
+        else:
+            real = expected
         if block.output:
             unit = floats.stream_unit(v, real, block.output.slot)
             v.copy(unit, to=self._unit(block.output))
@@ -255,18 +280,23 @@ class Compiler:
         )
         self.e.forward(plan, inputs)
         self.e.drain(Drain.FORWARD, plan, plan.output, count, first, out)
-        self.e.spill(out, plan.y, count)
+        if self.training:
+            self.e.spill(out, plan.y, count)
         unit = floats.forward_unit(v, scale, v.copy(shift), self._unit(inputs), plan.slot)
         gamma, beta = self.e.load(plan.gamma), self.e.load(plan.beta)
         pixels = layout.images * plan.conv.out_height * plan.conv.out_width
         statistics = floats.forward_statistics(first, count, pixels)
-        norm, mean, variance = floats.batch_norm(v, statistics, unit, gamma, beta)
-        for piece, new in ((plan.mean, mean), (plan.variance, variance)):
-            old = self.e.load(piece)
-            floats.running(v, old, new, number(self.rate))
-            self.e.store(old, piece)
+        if self.training:
+            norm, mean, variance = floats.batch_norm(v, statistics, unit, gamma, beta)
+            for piece, new in ((plan.mean, mean), (plan.variance, variance)):
+                old = self.e.load(piece)
+                floats.running(v, old, new, number(self.rate))
+                self.e.store(old, piece)
+            self._keep(plan, norm, statistics)
+        else:
+            averages = self.e.load(plan.mean), self.e.load(plan.variance)
+            norm = floats.running_norm(v, *averages, unit, gamma, beta)
         highest = floats.highest_output(v, norm, statistics)
-        self._keep(plan, norm, statistics)
         if kept:
             vectors = [
                 v.copy(value, to=Vector(Space.LOCAL, kept + QUARTER * place, count))
@@ -311,19 +341,23 @@ class Compiler:
     def _inner(self, plan: ConvPlan, codes: Codes, norm: floats.Norm, highest: Vector, first: int) -> None:
         """F2 between convolutions of a block: `step.inner_unit`, `apply.inner_apply`."""
         v, count = self.v, plan.conv.out_channels
-        top = v.maximum(v.highest(highest), ZERO)
-        self._observe(plan.range, top)
+        if self.training:
+            top = v.maximum(v.highest(highest), ZERO)
+            self._observe(plan.range, top)
+        else:
+            top = self._expected(plan.range)
         unit = floats.inner_unit(v, norm.factor, top, codes.slot)
         v.copy(unit, to=self._unit(codes))
         floats.inner_coefficients(v, first, norm.factor, norm.mean, norm.beta, unit)
-        for name, field, shift in (
+        kept = (
             ("multiplier", Coefficient.MULTIPLIER, 0),
             ("low", Coefficient.ADDEND, 0),
             ("high", Coefficient.ADDEND, 32),
             ("shift", Coefficient.TOTAL_SHIFT, 0),
-        ):
-            kept = v.copy(coefficient(field, first, count), shift=shift)
-            self.e.store(kept, plan.record.words(RECORD.index(name) * count, count))
+        )
+        for name, field, shift in kept if self.training else ():
+            held = v.copy(coefficient(field, first, count), shift=shift)
+            self.e.store(held, plan.record.words(RECORD.index(name) * count, count))
         self.e.apply(Apply.INNER, plan.output, count, first, self.scratch.tensors[Y], codes=codes)
         v.release()
 

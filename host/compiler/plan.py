@@ -5,13 +5,12 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 
-from cpt.model.golden.fabric.network import Block, Layer, Network
-
 from cpt.host.compiler.memory import BATCH, STATIC, Memory, Piece
 from cpt.hw.contract import ArrayConfig, ContractError
 from cpt.hw.contract.config import MAX_BITS, TAPS
 from cpt.hw.contract.tiles import CodesLayout, Picture
 from cpt.model.architecture import Conv
+from cpt.model.golden.fabric.network import Block, Layer, Network
 
 IMAGE_SLOT, ERROR_SLOT = 254, 255
 """Precision slots of images and of errors; the others are the layers'."""

@@ -8,6 +8,7 @@ from base registers.
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from cpt.hw.contract.config import SLOTS, TAPS, ArrayConfig, require
 from cpt.hw.contract.tiles import Picture
@@ -523,6 +524,7 @@ def encode(code: Code, **values: int) -> bytes:
     return word.to_bytes(WORD_BYTES, "little")
 
 
+@lru_cache(1 << 16)
 def decode(word: bytes) -> Word:
     """The instruction in 32 bytes; raises `ContractError` for an unknown code or a wrong length."""
     require(len(word) == WORD_BYTES, f"instruction has {len(word)} bytes; allowed: {WORD_BYTES}")

@@ -64,6 +64,12 @@ def _to_fixed(a: np.ndarray, b: np.ndarray, constant: int) -> np.ndarray:
     return values
 
 
+def _from_integer(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    if a.size and float(np.abs(a).max()) * float(np.abs(b).max()) < 2.0**62:
+        return fl.from_integer(a * b)
+    return fl.from_integer(a.astype(object) * b.astype(object))
+
+
 def _cross(a: np.ndarray, b: np.ndarray, c: np.ndarray, constant: int) -> np.ndarray:
     return fl.from_integer(constant * a.astype(object) - b.astype(object) * c.astype(object))
 
@@ -85,7 +91,7 @@ FUNCTIONS: dict[Op, _Function] = {
     Op.SCALE: lambda a, b, c, k, f: fl.scale(a, b),
     Op.EXPONENT: lambda a, b, c, k, f: fl.exponent(a),
     Op.POWER: lambda a, b, c, k, f: power_of_two(a),
-    Op.FROM_INTEGER: lambda a, b, c, k, f: fl.from_integer(a.astype(object) * b.astype(object)),
+    Op.FROM_INTEGER: lambda a, b, c, k, f: _from_integer(a, b),
     Op.TO_FIXED: lambda a, b, c, k, f: _to_fixed(a, b, k),
     Op.CROSS: lambda a, b, c, k, f: _cross(a, b, c, k),
     Op.INT_ADD: lambda a, b, c, k, f: a + b,
@@ -103,6 +109,12 @@ FLOATS: dict[Op, str] = {
     **dict.fromkeys((Op.SCALE, Op.EXPONENT, Op.POWER, Op.TO_FIXED), "a"),
 }
 """Operands that are float32; the others are integers."""
+CHAINS: dict[Op, tuple[str, np.ufunc]] = {
+    **dict.fromkeys((Op.MAXIMUM, Op.LARGEST, Op.INT_MAXIMUM), ("a", np.maximum)),
+    **dict.fromkeys((Op.MINIMUM, Op.INT_MINIMUM), ("a", np.minimum)),
+    Op.SUM_MAGNITUDES: ("c", np.add),
+}
+"""Operations that a resting destination may chain in any order, and the operand that it must be."""
 assert set(FUNCTIONS) == set(OP_DOCS)
 
 
@@ -131,6 +143,8 @@ class Floats:
             self._write(to, places[rows, columns], np.broadcast_to(result, places[rows, columns].shape))
 
         whole = slice(None)
+        if self._reduced(op, word, to, sources, fraction_bits, constant):
+            return
         if word.n > 1 and not to.moves:
             for column in range(word.n):
                 if to.stride or word.reps == 1:
@@ -143,6 +157,39 @@ class Floats:
                 evaluate(slice(row, row + 1), whole)
         else:
             evaluate(whole, whole)
+
+    def _reduced(
+        self,
+        op: Op,
+        word: Word,
+        to: Operand,
+        sources: dict[str, Operand],
+        fraction_bits: int,
+        constant: int,
+    ) -> bool:
+        """Whether it was a chain whose order changes nothing (extremes, sums of integers), taken at once."""
+        if op not in CHAINS or (to.moves and to.stride):
+            return False
+        held_as, reduce = CHAINS[op]
+        if sources[held_as] != to or word.n * word.reps == 1:
+            return False
+        axis = 0 if to.moves else 1
+        if not to.moves and not to.stride and word.reps > 1:
+            return False
+        floats = FLOATS.get(op, "")
+        a, b, c = (
+            self._read(source, name in floats, source.places(word.n, word.reps), constant)
+            for name, source in sources.items()
+        )
+        places = to.places(word.n, word.reps)
+        if op is Op.SUM_MAGNITUDES:
+            result = np.abs((a << fraction_bits) + b).sum(axis, dtype=np.int64)
+            result = result + (c[:, 0] if axis else c[0])
+        else:
+            held, values = a, np.abs(b) if op is Op.LARGEST else b
+            result = reduce(reduce.reduce(values, axis), held[:, 0] if axis else held[0])
+        self._write(to, places[:, 0] if axis else places[0], result)
+        return True
 
     @staticmethod
     def _meets(to: Operand, sources: dict[str, Operand], word: Word) -> bool:
