@@ -60,8 +60,15 @@ def stream_rules(stream: Any) -> Callable[[Any], Any]:
     return check
 
 
-def simulate(block: Any, *benches: Callable[[Any], Any], watch: Sequence[Any] = ()) -> None:
-    """Run ``benches`` on ``block`` until all end; ``watch``: streams whose rules are checked.
+def simulate(
+    block: Any,
+    *benches: Callable[[Any], Any],
+    watch: Sequence[Any] = (),
+    background: Sequence[Callable[[Any], Any]] = (),
+) -> None:
+    """Run ``benches`` on ``block`` until all end, beside ``background``, which need not.
+
+    ``watch``: streams whose rules are checked.
 
     Fails after `DEADLINE_CYCLES`.
     """
@@ -88,6 +95,8 @@ def simulate(block: Any, *benches: Callable[[Any], Any], watch: Sequence[Any] = 
         for bench in benches:
             simulator.add_testbench(until_end(bench))
         simulator.add_testbench(deadline)
+        for bench in background:
+            simulator.add_testbench(bench, background=True)
         for stream in watch:
             simulator.add_process(stream_rules(stream))
         simulator.run()

@@ -1,16 +1,21 @@
 """Cuts contiguous runs of memory into AXI bursts."""
 
-from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from cpt.hw.bus.outstanding import Outstanding
+from cpt.hw.bus.roomy_queue import RoomyQueue
 from cpt.hw.contract.config import BEAT_BYTES, BURST_BEATS
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.layouts import ADDRESS, RUN, RUN_BEATS_WIDTH
+from cpt.hw.matrix.copies import KEEP, copies
 
 _BEAT_BITS = (BEAT_BYTES - 1).bit_length()
 _INDEX_BITS = (BURST_BEATS - 1).bit_length()
 _LINE_BITS = 32 - _BEAT_BITS - _INDEX_BITS
+_BURST = data.StructLayout({"index": _INDEX_BITS, "line": _LINE_BITS, "rest": _INDEX_BITS})
+"""What of an address is not always the same: where it begins, and its beats - 1."""
 
 
 def _less_one(value):
@@ -19,91 +24,121 @@ def _less_one(value):
 
 
 class BurstGenerator(wiring.Component):
-    """Turns runs into bursts of at most 16 beats that end at multiples of 128 bytes.
+    """Turns runs into bursts of at most 16 beats that end at multiples of 128 bytes, and counts them.
 
     Such bursts never cross a 4 KB boundary and fit the AXI3 ports of a Zynq. Only the first burst of a run
-    begins inside a line of 128 bytes: what it needs is worked out when the run is accepted, and then lines
-    and bursts are counted, so that no path holds more than one sum.
+    begins inside a line of 128 bytes. A run waits in a first register; while nothing is cut what the next
+    one needs is worked out behind a second, and then lines and bursts are counted. Bursts that are counted
+    have a place in the queue at the output, so nothing looks at what the port does.
 
-    Members: ``runs`` (in), ``bursts`` (out, registered), ``enable``: a burst may be put on the output;
-    ``issue``: one is put there now; ``idle``: no run is held and the output is empty.
-    Latency two cycles from run to burst, one burst per cycle.
+    Parameters: ``max_outstanding`` bursts in flight, a power of two.
+    Members: ``runs`` (in); ``bursts`` (out); ``stop``: issue nothing new, from the next cycle on;
+    ``finish``: a burst has come to its end; ``issue``: one is put into the queue now; ``rest``: its beats
+    after the first; ``idle``: no run is held and nothing is in flight; ``quiet``: nothing is in flight, and
+    of a run that is held nothing will be.
+    Latency three cycles from run to burst, a burst in every cycle of a run and none in the one behind it.
     """
 
     latency_cycles = MACHINE.generator_cycles
 
-    runs: In(stream.Signature(RUN))
-    bursts: Out(stream.Signature(ADDRESS))
-    enable: In(1)
-    issue: Out(1)
-    idle: Out(1)
+    def __init__(self, max_outstanding: int = MACHINE.outstanding_bursts):
+        self.max_outstanding = max_outstanding
+        super().__init__(
+            {
+                "runs": In(stream.Signature(RUN)),
+                "bursts": Out(stream.Signature(ADDRESS)),
+                "stop": In(1),
+                "finish": In(1),
+                "issue": Out(1),
+                "rest": Out(_INDEX_BITS),
+                "idle": Out(1),
+                "quiet": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
-        run = self.runs.payload
-        run_index = run.addr[_BEAT_BITS : _BEAT_BITS + _INDEX_BITS]
+        m.submodules.outstanding = outstanding = Outstanding(self.max_outstanding)
+        m.submodules.queue = queue = RoomyQueue(_BURST, self.max_outstanding)
+        stopped = copies(m, self.stop, 3, "stopped")
+        m.d.comb += outstanding.finish.eq(self.finish)
+
+        # A run as it came. What loads registers, or says so, has copies: they are so many bits wide.
+        vacant = [Signal(name=f"vacant_{n}", init=1, attrs=KEEP) for n in range(2)]
+        resting = [Signal(name=f"resting_{n}", init=1, attrs=KEEP) for n in range(3)]
+        """No run waits; none is being cut."""
+        waiting_line = Signal(_LINE_BITS, reset_less=True)
+        waiting_index = Signal(_INDEX_BITS, reset_less=True)
+        beats = Signal(RUN_BEATS_WIDTH, reset_less=True)
+        move = Signal()
+        m.d.comb += [move.eq(~vacant[0] & resting[0]), self.runs.ready.eq(vacant[1])]
+        m.d.sync += [flag.eq(move | (vacant[0] & ~self.runs.valid)) for flag in vacant]
+        address = self.runs.payload.addr
+        with m.If(vacant[0]):
+            m.d.sync += waiting_line.eq(address[_BEAT_BITS + _INDEX_BITS :])
+        with m.If(vacant[1]):
+            m.d.sync += [
+                waiting_index.eq(address[_BEAT_BITS : _BEAT_BITS + _INDEX_BITS]),
+                beats.eq(self.runs.payload.beats),
+            ]
+
         # The run's beats from the start of its line, rounded up to whole lines: its bursts, and in front of
         # them the place of its last beat. The carry out of the low bits says whether one line is too few.
-        upto = Cat(_less_one(run_index), run_index.any())
+        upto = Cat(_less_one(waiting_index), waiting_index.any())
         count = Signal(RUN_BEATS_WIDTH + 1)
         low_count = Signal(_INDEX_BITS + 2)
+        m.d.comb += [
+            count.eq(beats + upto),
+            low_count.eq(beats[: _INDEX_BITS + 1] + upto),
+        ]
 
-        active = Signal()
-        first = Signal()
-        last = Signal(init=1)
-        """The burst to issue is its run's first, its last; ``last`` as well while there is none."""
-        start = Signal(_LINE_BITS, reset_less=True)
+        line = Signal(_LINE_BITS, reset_less=True)
+        """Line of the next burst."""
         index = Signal(_INDEX_BITS, reset_less=True)
-        """Line of the run's first beat, and the beat's place in it."""
-        only_len = Signal(_INDEX_BITS, reset_less=True)
-        last_len = Signal(_INDEX_BITS, reset_less=True)
+        """Place of the run's first beat in its line."""
+        only_rest = Signal(_INDEX_BITS, reset_less=True)
+        last_rest = Signal(_INDEX_BITS, reset_less=True)
         """Beats - 1 of the last burst: if it is the first one too, and else."""
         left = Signal(RUN_BEATS_WIDTH + 1 - _INDEX_BITS, reset_less=True)
         """Bursts to issue."""
-        line = Signal(_LINE_BITS, reset_less=True)
-        """Line of the burst on the output."""
-        burst_index = Signal(_INDEX_BITS, reset_less=True)
-        burst_len = Signal(_INDEX_BITS, reset_less=True)
+        first = Signal(reset_less=True)
+        last = Signal(reset_less=True)
+        """The next burst is its run's first, its last."""
+        issue = [~resting[n] & ~outstanding.full & ~stopped[n] for n in range(3)]
+        m.d.comb += [self.issue.eq(issue[2]), outstanding.issue.eq(issue[1])]
+        m.d.sync += [flag.eq(Mux(resting[1], vacant[1], issue[1] & last)) for flag in resting]
+        with m.If(resting[0]):
+            m.d.sync += line.eq(waiting_line)
+        with m.Elif(issue[0]):
+            m.d.sync += line.eq(line + 1)
+        with m.If(resting[1]):
+            m.d.sync += [
+                index.eq(waiting_index),
+                only_rest.eq(_less_one(beats[:_INDEX_BITS])),
+                last_rest.eq(count[:_INDEX_BITS]),
+                first.eq(1),
+                last.eq(~(low_count[-1] | beats[_INDEX_BITS + 1 :].any())),
+            ]
+        with m.Elif(issue[1]):
+            m.d.sync += [first.eq(0), last.eq(left == 2)]
+        with m.If(resting[2]):
+            m.d.sync += left.eq(count[_INDEX_BITS:])
+        with m.Elif(issue[2]):
+            m.d.sync += left.eq(left - 1)
 
-        # Whether the next step takes a run is known before; whether there is a step comes late, from a port.
-        proceed = Signal()
-        step = Signal()
         m.d.comb += [
-            count.eq(run.beats + upto),
-            low_count.eq(run.beats[: _INDEX_BITS + 1] + upto),
-            proceed.eq(self.enable & (~self.bursts.valid | self.bursts.ready)),
-            step.eq(~active | proceed),
-            self.issue.eq(active & proceed),
-            self.runs.ready.eq(step & last),
-            self.idle.eq(~active & ~self.bursts.valid),
-            self.bursts.payload.addr.eq(Cat(Signal(_BEAT_BITS), burst_index, line)),
-            self.bursts.payload.len.eq(burst_len),
+            self.rest.eq(
+                Mux(last, Mux(first, only_rest, last_rest), Mux(first, ~index, BURST_BEATS - 1)),
+            ),
+            queue.push.eq(self.issue),
+            queue.payload.eq(Cat(Mux(first, index, 0), line, self.rest)),
+            self.bursts.valid.eq(queue.o.valid),
+            queue.o.ready.eq(self.bursts.ready),
+            self.bursts.payload.addr.eq(
+                Cat(Const(0, _BEAT_BITS), queue.o.payload.index, queue.o.payload.line)
+            ),
+            self.bursts.payload.len.eq(queue.o.payload.rest),
+            self.quiet.eq(outstanding.none & (resting[1] | stopped[1])),
+            self.idle.eq(outstanding.none & resting[1] & vacant[1]),
         ]
-        with m.If(step):
-            m.d.sync += first.eq(last)
-            with m.If(last):
-                m.d.sync += [
-                    active.eq(self.runs.valid),
-                    last.eq(~self.runs.valid | ~(low_count[-1] | run.beats[_INDEX_BITS + 1 :].any())),
-                    left.eq(count[_INDEX_BITS:]),
-                ]
-            with m.Else():
-                m.d.sync += [last.eq(left == 2), left.eq(left - 1)]
-        with m.If(self.runs.ready):
-            m.d.sync += [
-                start.eq(run.addr[_BEAT_BITS + _INDEX_BITS :]),
-                index.eq(run_index),
-                only_len.eq(_less_one(run.beats[:_INDEX_BITS])),
-                last_len.eq(count[:_INDEX_BITS]),
-            ]
-
-        with m.If(self.bursts.ready):
-            m.d.sync += self.bursts.valid.eq(0)
-        with m.If(self.issue):
-            m.d.sync += [
-                self.bursts.valid.eq(1),
-                line.eq(Mux(first, start, line) + ~first),
-                burst_index.eq(Mux(first, index, 0)),
-                burst_len.eq(Mux(last, Mux(first, only_len, last_len), Mux(first, ~index, BURST_BEATS - 1))),
-            ]
         return m

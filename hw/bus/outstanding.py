@@ -1,14 +1,17 @@
-"""How many bursts are in flight."""
+"""How many of something are under way."""
 
-from amaranth import Module, Signal
+from amaranth import Cat, Const, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 
 class Outstanding(wiring.Component):
-    """Counts bursts in flight.
+    """Counts what is under way, bursts in flight for example, with a flip-flop for each.
 
-    Parameters: ``limit``, at least 1.
+    Bit ``n`` of the count says that there are more than ``n``, so no comparison stands behind it and a bit
+    needs its neighbours alone.
+
+    Parameters: ``limit``, at least 2.
     Members: ``issue``: one more, not while ``full``; ``finish``: one less; ``full``, ``none``: there are
     ``limit``, there are none (both registered).
     """
@@ -19,10 +22,10 @@ class Outstanding(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        count = Signal(range(self.limit + 1))
+        above = Signal(self.limit)
         more, fewer = self.issue & ~self.finish, self.finish & ~self.issue
-        with m.If(more):
-            m.d.sync += [count.eq(count + 1), self.full.eq(count == self.limit - 1), self.none.eq(0)]
-        with m.If(fewer):
-            m.d.sync += [count.eq(count - 1), self.full.eq(0), self.none.eq(count == 1)]
+        # Gates, not choices: those would become enables and resets, further nets behind what comes late.
+        kept = above & (above[1:] | ~fewer.replicate(self.limit))
+        m.d.sync += above.eq(kept | (more.replicate(self.limit) & Cat(Const(1, 1), above[:-1])))
+        m.d.comb += [self.full.eq(above[-1]), self.none.eq(~above[0])]
         return m

@@ -6,7 +6,6 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from cpt.hw.bus.axi import MASTER_STATE, READ_STREAMS
 from cpt.hw.bus.burst import BurstGenerator
-from cpt.hw.bus.outstanding import Outstanding
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.layouts import RUN
 
@@ -16,10 +15,10 @@ class ReadMaster(wiring.Component):
 
     The consumer must take every beat at once, so it may only ask for what it has room for.
 
-    Parameters: ``max_outstanding`` bursts in flight.
-    Members: ``runs`` (in); ``ar``, ``r`` (AXI); ``beat_valid``, ``beat`` (64 bits): received data; ``stop``:
-    issue nothing new; ``error``: a beat came with an error response; ``idle``: no run is held and nothing is
-    in flight; ``quiet``: nothing is in flight.
+    Parameters: ``max_outstanding`` bursts in flight, a power of two.
+    Members: ``runs`` (in); ``ar``, ``r`` (AXI); ``beat_valid``, ``beat`` (64 bits): received data, as it
+    comes; ``error``: that beat came with an error response; ``stop``, ``idle``, ``quiet`` as in
+    `BurstGenerator`.
     """
 
     def __init__(self, max_outstanding: int = MACHINE.outstanding_bursts):
@@ -36,20 +35,17 @@ class ReadMaster(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.generator = generator = BurstGenerator()
+        m.submodules.generator = generator = BurstGenerator(self.max_outstanding)
         connect(m, flipped(self.runs), generator.runs)
         connect(m, generator.bursts, flipped(self.ar))
-
-        m.submodules.outstanding = outstanding = Outstanding(self.max_outstanding)
         m.d.comb += [
-            outstanding.issue.eq(generator.issue),
-            outstanding.finish.eq(self.r.valid & self.r.payload.last),
-            generator.enable.eq(~self.stop & ~outstanding.full),
+            generator.stop.eq(self.stop),
+            generator.finish.eq(self.r.valid & self.r.payload.last),
             self.r.ready.eq(1),
             self.beat_valid.eq(self.r.valid),
             self.beat.eq(self.r.payload.data),
             self.error.eq(self.r.valid & self.r.payload.resp[1]),
-            self.quiet.eq(outstanding.none),
-            self.idle.eq(generator.idle & self.quiet),
+            self.quiet.eq(generator.quiet),
+            self.idle.eq(generator.idle),
         ]
         return m

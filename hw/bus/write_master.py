@@ -1,32 +1,76 @@
 """Writes runs of memory over AXI, several bursts in flight."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Signal, unsigned
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, connect, flipped
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from cpt.hw.bus.axi import MASTER_STATE, WRITE_STREAMS
 from cpt.hw.bus.burst import BurstGenerator
 from cpt.hw.bus.outstanding import Outstanding
+from cpt.hw.bus.roomy_queue import RoomyQueue, up
 from cpt.hw.contract.config import BURST_BEATS
 from cpt.hw.contract.machine import MACHINE
-from cpt.hw.control.queue import Queue
 from cpt.hw.layouts import RUN
+from cpt.hw.matrix.copies import KEEP
 
 _LENGTH = data.StructLayout({"rest": (BURST_BEATS - 1).bit_length(), "single": 1})
 """Beats of a burst after the first, and whether there are none."""
 
 
+class Beats(wiring.Component):
+    """Beats on their way to the port: the port's ready reaches pointers only, the producer sees a register.
+
+    Members: ``i``, ``o``: 64 bits; a beat taken in is offered from the next cycle on, one a cycle.
+    Parameters: ``depth``, a power of two, at least 2.
+    """
+
+    def __init__(self, depth: int = MACHINE.write_beats):
+        self.depth = depth
+        super().__init__({"i": In(stream.Signature(64)), "o": Out(stream.Signature(64))})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.stored = stored = Outstanding(self.depth)
+        push, pop = Signal(), Signal()
+        m.d.comb += [
+            push.eq(self.i.valid & self.i.ready),
+            pop.eq(self.o.valid & self.o.ready),
+            stored.issue.eq(push),
+            stored.finish.eq(pop),
+            self.i.ready.eq(~stored.full),
+            self.o.valid.eq(~stored.none),
+        ]
+        # Two memories: a pointer has three loads in every six bits of one.
+        for half in range(2):
+            part = slice(32 * half, 32 * (half + 1))
+            memory = Memory(shape=unsigned(32), depth=self.depth, init=[])
+            m.submodules[f"memory_{half}"] = memory
+            write, read = memory.write_port(), memory.read_port(domain="comb")
+            produce = Signal(range(self.depth), name=f"produce_{half}", attrs=KEEP)
+            consume = Signal(range(self.depth), name=f"consume_{half}", attrs=KEEP)
+            m.d.sync += [produce.eq(up(produce, push)), consume.eq(up(consume, pop))]
+            m.d.comb += [
+                write.en.eq(push),
+                write.addr.eq(produce),
+                write.data.eq(self.i.payload[part]),
+                read.addr.eq(consume),
+                self.o.payload[part].eq(read.data),
+            ]
+        return m
+
+
 class WriteMaster(wiring.Component):
     """AXI write master: runs and, in the same order, the data beats for them.
 
-    Data follows the address it belongs to, but does not wait until that is accepted: a slave may want to see
-    both. Once an address is out its beats are sent whatever ``stop`` says, so the producer of ``beats`` must
-    not depend on anything that stops.
+    Data follows the issue of the address it belongs to, but does not wait until that is accepted: a slave may
+    want to see both. Up to ``write_beats`` beats are taken before. Once a burst is issued its beats are sent
+    whatever ``stop`` says, so the producer of ``beats`` must not depend on anything that stops.
 
-    Parameters: ``max_outstanding`` bursts without a response.
+    Parameters: ``max_outstanding`` bursts without a response, a power of two.
     Members: ``runs``, ``beats`` (in); ``aw``, ``w``, ``b`` (AXI; ``b`` carries the response code);
-    ``stop``: issue no new address; ``error``: a response was an error; ``idle``: nothing held or unanswered;
-    ``quiet``: nothing unanswered.
+    ``error``: a response of the cycle before was an error; ``stop``, ``idle``, ``quiet`` as in
+    `BurstGenerator`, where a burst is in flight until its response; neither comes before ``error``.
     """
 
     def __init__(self, max_outstanding: int = MACHINE.outstanding_bursts):
@@ -42,58 +86,45 @@ class WriteMaster(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.generator = generator = BurstGenerator()
+        m.submodules.generator = generator = BurstGenerator(self.max_outstanding)
         connect(m, flipped(self.runs), generator.runs)
-        m.submodules.outstanding = outstanding = Outstanding(self.max_outstanding)
+        connect(m, generator.bursts, flipped(self.aw))
         m.d.comb += [
-            outstanding.issue.eq(generator.issue),
-            outstanding.finish.eq(self.b.valid),
-            generator.enable.eq(~self.stop & ~outstanding.full),
-            self.aw.valid.eq(generator.bursts.valid),
-            self.aw.payload.eq(generator.bursts.payload),
-            generator.bursts.ready.eq(self.aw.ready),
+            generator.stop.eq(self.stop),
+            generator.finish.eq(self.b.valid),
             self.b.ready.eq(1),
-            self.error.eq(self.b.valid & self.b.payload[1]),
-            self.quiet.eq(outstanding.none),
-            self.idle.eq(generator.idle & self.quiet),
+            self.quiet.eq(generator.quiet & ~self.error),
+            self.idle.eq(generator.idle & ~self.error),
         ]
+        m.d.sync += self.error.eq(self.b.valid & self.b.payload[1])
 
-        # Lengths of the bursts whose beats have not begun; never full, as it holds at most one for each burst
-        # in flight. The burst whose beats are sent is out of it already, with its end counted.
-        m.submodules.lengths = lengths = Queue(_LENGTH, self.max_outstanding)
-        issued = Signal()
-        length = Signal(_LENGTH)
+        # Lengths of the bursts whose beats have not begun. The burst whose beats are sent is out of it
+        # already, with its end counted.
+        m.submodules.lengths = lengths = RoomyQueue(_LENGTH, self.max_outstanding)
+        m.submodules.waiting = waiting = Beats()
+        connect(m, flipped(self.beats), waiting.i)
         sending = Signal()
         last = Signal()
         left = Signal(_LENGTH["rest"].shape, reset_less=True)
-        step = Signal()
+        sent = Signal()
         follow = Signal()
-        m.d.sync += issued.eq(generator.issue)
         m.d.comb += [
-            length.rest.eq(self.aw.payload.len),
-            length.single.eq(self.aw.payload.len == 0),
-            step.eq(~self.w.valid | self.w.ready),
-            self.beats.ready.eq(sending & step),
-            follow.eq(~sending | (self.beats.valid & step & last)),
-            lengths.i.payload.eq(length),
-            lengths.i.valid.eq(issued & (lengths.o.valid | ~follow)),
+            self.w.valid.eq(sending & waiting.o.valid),
+            self.w.payload.data.eq(waiting.o.payload),
+            self.w.payload.last.eq(last),
+            waiting.o.ready.eq(sending & self.w.ready),
+            sent.eq(self.w.valid & self.w.ready),
+            follow.eq(~sending | (sent & last)),
+            lengths.push.eq(generator.issue),
+            lengths.payload.eq(Cat(generator.rest, generator.rest == 0)),
             lengths.o.ready.eq(follow),
         ]
         with m.If(follow):
-            following = Mux(lengths.o.valid, lengths.o.payload.as_value(), length.as_value())
-            following = data.View(_LENGTH, following)
             m.d.sync += [
-                sending.eq(lengths.o.valid | issued),
-                last.eq(following.single),
-                left.eq(following.rest),
+                sending.eq(lengths.o.valid),
+                last.eq(lengths.o.payload.single),
+                left.eq(lengths.o.payload.rest),
             ]
-        with m.Elif(self.beats.valid & step):
+        with m.Elif(sent):
             m.d.sync += [last.eq(left == 1), left.eq(left - 1)]
-        with m.If(step):
-            m.d.sync += [
-                self.w.valid.eq(sending & self.beats.valid),
-                self.w.payload.data.eq(self.beats.payload),
-            ]
-        with m.If(self.beats.valid & self.beats.ready):
-            m.d.sync += self.w.payload.last.eq(last)
         return m

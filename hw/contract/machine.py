@@ -52,8 +52,10 @@ class Machine:
     exec_block_cycles: int = _fact(2, "From a block that EXEC sees to the first step that reads it.")
     exec_release_cycles: int = _fact(1, "From the last step that reads a block to its half given back.")
     exec_idle_cycles: int = _fact(1, "From a tile that is seen to be collected to EXEC being idle.")
-    generator_cycles: int = _fact(2, "From a run to the address of its first burst.")
-    arbiter_cycles: int = _fact(1, "From an address of the ring or of loader A to the m0 port.")
+    write_beats: int = _fact(2, "Result beats taken before the write port takes them.")
+    generator_cycles: int = _fact(3, "From a run to the address of its first burst.")
+    arbiter_cycles: int = _fact(2, "From an address of the ring or of loader A to the m0 port.")
+    arbiter_data_cycles: int = _fact(1, "From a beat on the m0 port to the ring or to loader A.")
     gearbox_cycles: int = _fact(3, "From the last beat of a group to its words.")
     operand_buffer_cycles: int = _fact(2, "From a buffer address to its words.")
     window_memory_cycles: int = _fact(3, "From an address of the window memories to a word of every column.")
@@ -63,7 +65,7 @@ class Machine:
     old_row_cycles: int = _fact(2, "From an address of the result buffer to the row that is added to.")
     result_buffer_cycles: int = _fact(1, "From an address of the result buffer to the row that is drained.")
     serialiser_cycles: int = _fact(2, "From a result tile at the serialiser to its first beat.")
-    write_data_cycles: int = _fact(3, "From the cycle a write burst issues to its first beat on the port.")
+    write_data_cycles: int = _fact(2, "From the cycle a write burst issues to its first beat on the port.")
 
 
 MACHINE = Machine()

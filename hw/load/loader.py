@@ -64,10 +64,10 @@ class Loader(wiring.Component):
             master.stop.eq(self.stop),
             gearbox.beat_valid.eq(master.beat_valid),
             gearbox.beat.eq(master.beat),
-            self.error.eq(master.error),
-            self.quiet.eq(master.quiet),
-            self.idle.eq(walker.idle & master.idle & blocks.empty),
+            self.quiet.eq(master.quiet & ~self.error),
+            self.idle.eq(walker.idle & master.idle & blocks.empty & ~self.error),
         ]
+        m.d.sync += self.error.eq(master.error)
 
         half_bits = (config.half_words(operand) - 1).bit_length()
         address = Signal(data.StructLayout({"word": half_bits, "half": 1}))

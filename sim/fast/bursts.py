@@ -9,6 +9,9 @@ from itertools import accumulate
 from cpt.hw.contract.config import BEAT_BYTES, BURST_BEATS
 from cpt.hw.contract.machine import BURST_BYTES, MACHINE
 
+_LEAST_BEATS = 4
+"""Of two bursts that stream: m0 has an address of a master every second cycle."""
+
 
 @dataclass(frozen=True)
 class BlockPlan:
@@ -18,8 +21,8 @@ class BlockPlan:
     """Beats of every burst, in order."""
     ends: tuple[int, ...]
     """Beats up to the end of every burst."""
-    last_run_bursts: int
-    single_run: bool
+    runs: tuple[int, ...]
+    """Bursts of every run."""
     streams: bool
     """Data flow without a gap: the limit of bursts in flight never delays a beat."""
 
@@ -52,18 +55,19 @@ def block_plan(
     memory's, beside ``outstanding_bursts`` of the master's, may be on their way.
     """
     lengths: list[int] = []
-    run: list[int] = []
+    runs: list[int] = []
     for outer in range(counts[0]):
         for inner in range(counts[1]):
             start = (residue + outer * strides[0] + inner * strides[1]) % BURST_BYTES
             run = _lengths(start, beats)
             lengths += run
+            runs.append(len(run))
     return BlockPlan(
         tuple(lengths),
         tuple(accumulate(lengths)),
-        len(run),
-        counts[0] * counts[1] == 1,
-        _least_sum(lengths, min(in_flight, MACHINE.outstanding_bursts) - 1) >= round_trip,
+        tuple(runs),
+        _least_sum(lengths, min(in_flight, MACHINE.outstanding_bursts) - 1) >= round_trip
+        and _least_sum(lengths, 2) >= _LEAST_BEATS,
     )
 
 

@@ -11,13 +11,15 @@ from math import lcm
 from typing import Protocol
 
 from cpt.hw.contract.machine import MACHINE
-from cpt.sim.fast.pipeline import M0_ADDRESS_CYCLES
+from cpt.sim.fast.pipeline import M0_ADDRESS_CYCLES, M0_DATA_CYCLES
 from cpt.sim.memory import CHANNELS, Channel, MemoryModel
 
 READ_0, READ_1, WRITE_0 = Channel
 _NEVER = 1 << 62
-_REPLACE_CYCLES = M0_ADDRESS_CYCLES + 1
+_REPLACE_CYCLES = M0_DATA_CYCLES + 1 + M0_ADDRESS_CYCLES
 """From a burst's last beat to the address of the burst that takes its place, on m0."""
+_SPACING_CYCLES = 2
+"""Between two addresses of a master at the arbiter."""
 
 
 class Owner(Protocol):
@@ -32,15 +34,13 @@ class Transfer:
     """One burst, or bursts behind each other that nothing keeps from streaming."""
 
     address_cycle: int
-    """Cycle the first address is transferred in; the others follow one per cycle."""
+    """Cycle the first address is transferred in; the others follow."""
     ready: int
     """First cycle a beat may move in."""
     ends: tuple[int, ...]
     """Beats up to the end of each burst."""
     owner: Owner
     last: bool
-    gap: int = 0
-    """Idle cycles after the transfer before."""
     moved: int = 0
     """Beats before the first one of this transfer, in the count of ``ends``, and those it has moved."""
     stop: int = 0
@@ -57,8 +57,8 @@ class Transfer:
     def split(self, bursts: int) -> Transfer:
         """Keep the first ``bursts`` and return the rest as a transfer of its own."""
         stop = self.ends[bursts - 1]
-        address = self.address_cycle + bursts
-        rest = Transfer(address, self.ready, self.ends, self.owner, self.last, 0, stop, self.stop)
+        address = self.address_cycle + _SPACING_CYCLES * bursts
+        rest = Transfer(address, self.ready, self.ends, self.owner, self.last, stop, self.stop)
         self.stop, self.owner, self.last = stop, _NOBODY, False
         return rest
 
@@ -124,7 +124,7 @@ class Channels:
         """Append a transfer to a channel."""
         queue = self._queues[channel]
         if not queue:
-            transfer.ready = max(transfer.ready, self._free_until[channel] + transfer.gap)
+            transfer.ready = max(transfer.ready, self._free_until[channel])
         queue.append(transfer)
 
     def share(self, transfer: Transfer) -> None:
@@ -154,7 +154,7 @@ class Channels:
                 fetches += 1
                 continue
             first, still_open = other.open_bursts(0)
-            started = max(0, fetch.address_cycle - other.address_cycle)
+            started = _started(other, fetch.address_cycle)
             bursts += still_open if first else min(still_open, started)
         # What completed just now is not replaced yet.
         vacant = queue[0].open_bursts(0)[0] - queue[0].open_bursts(_REPLACE_CYCLES)[0]
@@ -177,7 +177,7 @@ class Channels:
             first, bursts = other.open_bursts(_REPLACE_CYCLES if index == 0 else 0)
             out = min(bursts, allowed)
             if first == 0:
-                out = min(out, cycle - other.address_cycle)
+                out = min(out, _started(other, cycle))
             if out <= 0:
                 queue.insert(index, transfer)
                 return
@@ -250,8 +250,13 @@ class Channels:
         transfer = queue.popleft()
         self._free_until[channel] = end
         if queue:
-            queue[0].ready = max(queue[0].ready, end + queue[0].gap)
+            queue[0].ready = max(queue[0].ready, end)
         return transfer
+
+
+def _started(transfer: Transfer, cycle: int) -> int:
+    """Addresses of ``transfer`` that are out before ``cycle``, of those that nothing holds back."""
+    return max(0, -(-(cycle - transfer.address_cycle) // _SPACING_CYCLES))
 
 
 class _Nobody:

@@ -9,11 +9,11 @@ from cpt.hw.contract import ArrayConfig, Opcode
 from cpt.hw.contract.machine import FETCH_INSTRUCTIONS, INSTRUCTION_BEATS, MACHINE
 from cpt.sim.fast.channels import READ_0, READ_1, Channels, Transfer
 from cpt.sim.fast.draining import DrainEngine
-from cpt.sim.fast.engine import NEVER, AddressPort, Engine
+from cpt.sim.fast.engine import AddressPort, Engine, SharedPort
 from cpt.sim.fast.executing import ExecEngine
 from cpt.sim.fast.loading import LoadEngine
 from cpt.sim.fast.machine import Residue
-from cpt.sim.fast.pipeline import ADDRESS_CYCLES, DISPATCH_CYCLES, M0_ADDRESS_CYCLES
+from cpt.sim.fast.pipeline import DISPATCH_CYCLES, M0_DATA_CYCLES, RUN_CYCLES
 from cpt.sim.fast.work import Work
 from cpt.sim.memory import MemoryModel
 
@@ -51,17 +51,17 @@ class Dispatcher:
         self._position, self._align = start, min(FETCH_INSTRUCTIONS, size)
         self._channels = Channels(model)
         self._latency_cycles = model.read_latency_cycles
-        self._port = AddressPort(model)
+        self._port = SharedPort(model, self._channels)
         self._available: list[int] = []
         self._dispatched: list[int] = []
         self._requested, self._request_ready = 0, 0
-        self._timer = -1
-        """Cycle the next fetch has asked to be called in."""
         self._dirty = False
         loader = partial(LoadEngine, self._channels, model=model, on_accept=self._wake)
         held_a = int(residue.held_a)
-        self.load_a = loader(READ_0, M0_ADDRESS_CYCLES, residue.blocks_a, held_a, port=self._port)
-        self.load_b = loader(READ_1, ADDRESS_CYCLES, residue.blocks_b, 0, port=AddressPort(model))
+        arbiter, port_b = (MACHINE.arbiter_cycles, MACHINE.arbiter_data_cycles), AddressPort(model)
+        offer_a = partial(self._port.offer, 1)
+        self.load_a = loader(READ_0, arbiter, residue.blocks_a, held_a, offer=offer_a, give=self._port.give)
+        self.load_b = loader(READ_1, (0, 0), residue.blocks_b, 0, offer=port_b.offer, give=port_b.give)
         open_tiles = residue.tiles + residue.accumulating
         self.executor = ExecEngine(config, self.load_a, self.load_b, residue.held_a, open_tiles, self._wake)
         self.drain = DrainEngine(self._channels, model, self.executor, residue.tiles, self._wake)
@@ -107,7 +107,6 @@ class Dispatcher:
 
     def _fetch(self) -> None:
         """Request instructions while there is room for a whole burst of them."""
-        self._port.wanted_from = NEVER
         while self._requested < len(self._program):
             needed = self._requested - (MACHINE.prefetch_instructions - FETCH_INSTRUCTIONS)
             if needed > len(self._dispatched):
@@ -115,31 +114,24 @@ class Dispatcher:
             request = self._request_ready
             if needed > 0:
                 request = max(request, self._dispatched[needed - 1] + 1)
-            offered = request + 1 + M0_ADDRESS_CYCLES
-            self._port.wanted_from = offered
-            if offered > self._channels.now:
-                if self._timer != offered:
-                    self._timer = offered
-                    self._channels.call_at(offered, self._wake)
-                return
-            if not self._port.free:
-                return
             count = min(self._align - self._position % self._align, len(self._program) - self._requested)
-            address = self._port.take(offered)
-            ready = address + self._latency_cycles
-            fetch = _Fetch(count, self._arrived)
-            self._channels.share(Transfer(address, ready, (count * INSTRUCTION_BEATS,), fetch, True))
             self._requested += count
             self._position += count
-            self._request_ready = request + 1
-            self._port.wanted_from = NEVER
-            self.load_a.wake()
+            self._request_ready = request + RUN_CYCLES
+            self._port.offer(0, request + MACHINE.generator_cycles, partial(self._address, count))
+
+    def _address(self, count: int, address: int) -> None:
+        """The address of ``count`` instructions is taken in cycle ``address``."""
+        fetch = _Fetch(count, self._arrived)
+        ready = address + self._latency_cycles
+        self._channels.share(Transfer(address, ready, (count * INSTRUCTION_BEATS,), fetch, True))
 
     def _arrived(self, count: int, cycle: int) -> None:
         """A burst of ``count`` instructions ended in ``cycle``."""
         self._port.give(cycle)
-        self.load_a.wake()
-        self._available += [cycle - INSTRUCTION_BEATS * (count - 1 - index) + 1 for index in range(count)]
+        self._wake()
+        whole = cycle + M0_DATA_CYCLES + 1
+        self._available += [whole - INSTRUCTION_BEATS * (count - 1 - index) for index in range(count)]
 
     def _run(self) -> Iterator[None]:
         ready = 0

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from cpt.hw.contract.machine import MACHINE
 from cpt.sim.fast.channels import WRITE_0, Channels, Transfer
 from cpt.sim.fast.engine import LONG_AGO, ONE_BY_ONE_BURSTS, AddressPort, Engine
 from cpt.sim.fast.executing import ExecEngine
-from cpt.sim.fast.pipeline import ADDRESS_CYCLES, SERIALISE_CYCLES, WRITE_DATA_CYCLES
+from cpt.sim.fast.pipeline import (
+    ADDRESS_CYCLES,
+    NEXT_TILE_CYCLES,
+    SERIALISE_CYCLES,
+    TILE_FREE_CYCLES,
+    WRITE_DATA_CYCLES,
+)
 from cpt.sim.memory import MemoryModel
 
 
@@ -28,6 +35,12 @@ class DrainEngine(Engine):
         self._channels = channels
         self._executor = executor
         self._port, self._held_places = AddressPort(model), 0
+        self._firsts: deque[Transfer] = deque()
+        """First transfers of tiles that the serialiser cannot have begun yet, as far as known."""
+        self._tiles_ahead = 0
+        """Tiles before the next one to be pushed that the serialiser has not sent."""
+        self._next_tile = LONG_AGO
+        """Cycle in which the first beat of a tile can be on the port once the tile before is through."""
         self._response_cycles = model.write_latency_cycles + 1
         self._complete: deque[int] = deque([LONG_AGO] * complete)
         self._credits = deque([LONG_AGO] * MACHINE.outstanding_bursts)
@@ -47,14 +60,23 @@ class DrainEngine(Engine):
         self.idle = cycle + self._response_cycles
         if last:
             self.pending -= 1
-            self._executor.tile_free(cycle)
         self.wake()
+
+    def almost(self, cycle: int) -> None:
+        """The beat moved in ``cycle`` behind which the serialiser's last one of a tile finds a place."""
+        self._tiles_ahead -= 1
+        self._next_tile = cycle + NEXT_TILE_CYCLES
+        if self._firsts:
+            first = self._firsts.popleft()
+            first.ready = max(first.ready, self._next_tile)
+        self._executor.tile_free(cycle + TILE_FREE_CYCLES)
 
     def _pieces(self, work: Any) -> int:
         return work.drain.blocks * work.drain.tiles
 
     def _run(self) -> Iterator[None]:
-        walker_ready, generator_ready, issue = 0, 0, 0
+        walker_ready = 0
+        moved, ended = LONG_AGO, LONG_AGO
         one_by_one = ONE_BY_ONE_BURSTS
         while True:
             while not self._waiting:
@@ -65,30 +87,64 @@ class DrainEngine(Engine):
                 for tile in range(work.drain.tiles):
                     while not self._complete:
                         yield
-                    accept = max(walker_ready, self._complete.popleft(), generator_ready)
+                    accept = max(walker_ready, self._complete.popleft(), moved + 1)
                     walker_ready = accept + 1
                     plan = work.plan(block, tile)
-                    issue = max(accept + 1, issue)
+                    moved = max(accept, ended) + 1
+                    issue = moved + 1
                     data = accept + SERIALISE_CYCLES
                     one_by_one -= len(plan.lengths)
                     if plan.streams and one_by_one < 0:
                         while not self._credits:
                             yield
                         issue = max(issue, self._credits.popleft())
-                        self._push(issue + ADDRESS_CYCLES, data, plan.ends, True, True)
-                        issue += len(plan.lengths)
-                        generator_ready = issue - 1
-                    else:
-                        for index, beats in enumerate(plan.lengths):
-                            while not (self._credits and self._port.free):
-                                yield
-                            issue = max(issue, self._credits.popleft())
-                            address = self._port.take(issue + ADDRESS_CYCLES)
-                            self._held_places += 1
-                            self._push(address, data, (beats,), index == 0, index == len(plan.lengths) - 1)
-                            generator_ready, issue = issue, max(issue + 1, address)
+                        self._push(data, plan.beats, 0, plan.ends, issue + ADDRESS_CYCLES)
+                        ended = issue + len(plan.lengths) - 1
+                        continue
+                    for end, beats in zip(plan.ends, plan.lengths, strict=True):
+                        while not self._credits:
+                            yield
+                        issue = max(issue, self._credits.popleft())
+                        self._held_places += 1
+                        taken = partial(self._push, data, plan.beats, end - beats, (beats,))
+                        self._port.offer(issue + ADDRESS_CYCLES, taken)
+                        ended, issue = issue, issue + 1
 
-    def _push(self, address: int, data: int, ends: tuple[int, ...], first: bool, last: bool) -> None:
+    def _push(self, data: int, tile: int, before: int, ends: tuple[int, ...], address: int) -> None:
+        """Bursts of a tile of ``tile`` beats, behind ``before`` of them, whose address is taken."""
         ready = max(address + WRITE_DATA_CYCLES, data)
-        # The serialiser needs a cycle between tiles.
-        self._channels.push(WRITE_0, Transfer(address, ready, ends, self, last, gap=int(first)))
+        last = before + ends[-1] == tile
+        whole = Transfer(address, ready, ends, self, last)
+        # Where the serialiser's last beat finds its place.
+        cut = tile - MACHINE.write_beats - before
+        first = whole
+        if 0 < cut < ends[-1]:
+            first = Transfer(address, ready, ends, _Almost(self), False, stop=cut)
+            whole.moved = cut
+        elif cut == ends[-1]:
+            whole.owner = _Almost(self, self)
+        if before == 0:
+            if self._tiles_ahead:
+                self._firsts.append(first)
+            else:
+                first.ready = max(first.ready, self._next_tile)
+            self._tiles_ahead += 1
+        if first is not whole:
+            self._channels.push(WRITE_0, first)
+        self._channels.push(WRITE_0, whole)
+
+
+class _Almost:
+    """Owner of a tile's beats up to the one that lets its last one follow.
+
+    ``engine``: whom else to tell, where a burst ends there.
+    """
+
+    def __init__(self, drain: DrainEngine, engine: DrainEngine | None = None) -> None:
+        self._drain, self._engine = drain, engine
+
+    def finished(self, cycle: int, last: bool) -> None:
+        """That beat moved."""
+        self._drain.almost(cycle)
+        if self._engine:
+            self._engine.finished(cycle, last)

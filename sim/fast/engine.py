@@ -11,12 +11,16 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from cpt.hw.contract.machine import MACHINE
+from cpt.sim.fast.channels import Channels
 from cpt.sim.memory import MemoryModel
 
 ONE_BY_ONE_BURSTS = 64
 """Bursts of each engine that are followed one by one; from then on blocks that stream move as a whole, which
 is less exact by a few cycles in all."""
 LONG_AGO, NEVER = -(1 << 62), 1 << 62
+ARBITER_CYCLES = MACHINE.arbiter_cycles - 1
+"""From an address at the arbiter to its acceptance."""
 
 
 class Engine:
@@ -61,29 +65,69 @@ class Engine:
         raise NotImplementedError
 
 
+Taken = Callable[[int], None]
+"""Who offers an address is told the cycle in which the port takes it."""
+
+
 class AddressPort:
-    """Addresses of one port: the memory takes them while few enough bursts are open."""
+    """Addresses of one port, in order: the memory takes them while few enough bursts are open."""
 
     def __init__(self, model: MemoryModel) -> None:
         self._places = deque([LONG_AGO] * model.max_outstanding)
+        self._waiting: deque[tuple[int, Taken]] = deque()
         self._last = LONG_AGO
-        self.wanted_from = NEVER
-        """Cycle from which another master, which goes first, offers an address."""
 
-    @property
-    def free(self) -> bool:
-        """Whether a place is known to become free."""
-        return bool(self._places)
+    def offer(self, cycle: int, taken: Taken) -> None:
+        """An address is there from ``cycle`` on."""
+        self._waiting.append((cycle, taken))
+        self._settle()
 
-    def free_at(self, cycle: int) -> bool:
-        """Whether there is a place for the master that goes second and offers its address in ``cycle``."""
-        return bool(self._places) and cycle < self.wanted_from
+    def give(self, cycle: int) -> None:
+        """A burst's last beat, or its response, moved in ``cycle``."""
+        self._places.append(cycle + 1)
+        self._settle()
 
-    def take(self, cycle: int) -> int:
-        """Cycle in which an address offered from ``cycle`` on is taken; there must be a free place."""
-        self._last = max(cycle, self._places.popleft(), self._last + 1)
-        return self._last
+    def _settle(self) -> None:
+        while self._waiting and self._places:
+            cycle, taken = self._waiting.popleft()
+            self._last = max(cycle, self._places.popleft(), self._last + 1)
+            taken(self._last)
+
+
+class SharedPort:
+    """The port with the arbiter: each of two masters has an address accepted every second cycle."""
+
+    def __init__(self, model: MemoryModel, channels: Channels) -> None:
+        self._port, self._channels = AddressPort(model), channels
+        self._offers: tuple[deque[tuple[int, Taken]], ...] = (deque(), deque())
+        self._accepted = [LONG_AGO, LONG_AGO]
+        self._asked = -1
+
+    def offer(self, master: int, cycle: int, taken: Taken) -> None:
+        """An address is there from ``cycle`` on; ``master`` 0 goes before 1."""
+        self._offers[master].append((cycle, taken))
+        self.settle()
 
     def give(self, cycle: int) -> None:
         """A burst's last beat moved in ``cycle``."""
-        self._places.append(cycle + 1)
+        self._port.give(cycle)
+
+    def settle(self) -> None:
+        """Accept what is certain to be the next one, and be called again for the others."""
+        while any(self._offers):
+            cycles = [
+                max(offers[0][0] + ARBITER_CYCLES, accepted + 2) if offers else NEVER
+                for offers, accepted in zip(self._offers, self._accepted, strict=True)
+            ]
+            cycles[1] += cycles[1] == self._accepted[0]
+            cycle = min(cycles)
+            # What the other master offers by then may not be known before.
+            if cycle > self._channels.now:
+                if self._asked != cycle:
+                    self._asked = cycle
+                    self._channels.call_at(cycle, self.settle)
+                return
+            master = cycles.index(cycle)
+            _, taken = self._offers[master].popleft()
+            self._accepted[master] = cycle
+            self._port.offer(cycle + 1, taken)

@@ -9,8 +9,8 @@ from typing import Any
 from cpt.hw.contract.machine import MACHINE
 from cpt.sim.fast.bursts import BlockPlan
 from cpt.sim.fast.channels import Channels, Transfer
-from cpt.sim.fast.engine import LONG_AGO, ONE_BY_ONE_BURSTS, AddressPort, Engine
-from cpt.sim.fast.pipeline import ADDRESS_CYCLES, LOADED_CYCLES
+from cpt.sim.fast.engine import LONG_AGO, ONE_BY_ONE_BURSTS, Engine, Taken
+from cpt.sim.fast.pipeline import ADDRESS_CYCLES, LOADED_CYCLES, RUN_CYCLES
 from cpt.sim.memory import MemoryModel
 
 
@@ -21,19 +21,22 @@ class LoadEngine(Engine):
         self,
         channels: Channels,
         channel: int,
-        address_cycles: int,
+        arbiter: tuple[int, int],
         loaded: int,
         held: int,
         *,
-        port: AddressPort,
+        offer: Callable[[int, Taken], None],
+        give: Callable[[int], None],
         model: MemoryModel,
         on_accept: Callable[[], None],
     ) -> None:
         self._channels, self._channel = channels, channel
-        self._address_cycles, self._latency_cycles = address_cycles, model.read_latency_cycles
-        self._port, self._held_places = port, 0
-        self._shared = address_cycles > ADDRESS_CYCLES
-        """Whether there is an arbiter before the port."""
+        self._arbiter_cycles, self._data_cycles = arbiter
+        self._latency_cycles = model.read_latency_cycles
+        self._offer, self._give, self._held_places = offer, give, 0
+        self._offered = 0
+        """Addresses that the port has not taken."""
+        self._waits_for_port = False
         self._free = deque([LONG_AGO] * (MACHINE.halves - loaded - held))
         self._credits = deque([LONG_AGO] * MACHINE.outstanding_bursts)
         self.loaded: deque[int] = deque([LONG_AGO] * loaded)
@@ -52,14 +55,15 @@ class LoadEngine(Engine):
 
     def finished(self, cycle: int, last: bool) -> None:
         """A transfer is complete."""
-        self._credits.append(cycle + 1)
+        arrived = cycle + self._data_cycles
+        self._credits.append(arrived + 1)
         if self._held_places:
             self._held_places -= 1
-            self._port.give(cycle)
+            self._give(cycle)
         if last:
             self.pending -= 1
-            self.idle = cycle + LOADED_CYCLES
-            self.loaded.append(cycle + LOADED_CYCLES)
+            self.idle = arrived + LOADED_CYCLES
+            self.loaded.append(arrived + LOADED_CYCLES)
             self.on_loaded()
         self.wake()
 
@@ -99,58 +103,68 @@ class LoadEngine(Engine):
 
     def _generate(self) -> Iterator[None]:
         """The burst generator: when each burst's address goes out."""
-        ready, issue, address = 0, 0, LONG_AGO
-        streaming, one_by_one = True, ONE_BY_ONE_BURSTS
+        moved, ended = LONG_AGO, LONG_AGO
+        one_by_one, streaming = ONE_BY_ONE_BURSTS, True
         while True:
             while not self._held:
                 yield
             held, plan = self._held.popleft()
-            accept = max(held, ready)
-            issue = max(accept + 1, issue)
-            before_last_run = len(plan.lengths) - plan.last_run_bursts - 1
-            if plan.single_run:
+            accept = max(held, moved + 1)
+            if len(plan.runs) == 1:
                 self.hand_over(accept)
+            moved = max(accept, ended) + 1
+            issue = moved + 1
             # After a block that did not stream, bursts in flight come back unevenly: wait until none is.
             idle = len(self._credits) == MACHINE.outstanding_bursts and self._credits[-1] <= issue
             streaming = plan.streams and (streaming or idle)
             one_by_one -= len(plan.lengths)
             if streaming and one_by_one < 0:
-                while not self._credits:
+                while self._offered or not self._credits:
+                    self._waits_for_port = True
                     yield
+                self._waits_for_port = False
                 issue = max(issue, self._credits.popleft())
-                self._push_whole(issue, plan, before_last_run)
-                issue += len(plan.lengths)
-                ready = issue - 1
+                self._push_whole(issue, plan)
+                ended = issue + len(plan.lengths) + len(plan.runs) - 2
+                moved = max(moved, ended - plan.runs[-1])
                 continue
-            for index, beats in enumerate(plan.lengths):
-                while not self._credits:
-                    yield
-                issue = max(issue, self._credits.popleft())
-                if index == before_last_run:
-                    self.hand_over(issue)
-                # An address that waits in the port keeps the next one in the generator, or, where there is
-                # an arbiter, the one after that.
-                offered = max(issue + self._address_cycles, address + 1)
-                if self._shared and offered > self._channels.now:
-                    # Who gets a place depends on the other master: decide when the time has come.
-                    self._channels.call_at(offered, self.wake)
-                    while offered > self._channels.now:
+            burst = 0
+            for number, bursts in enumerate(plan.runs):
+                if number:
+                    moved = max(moved + 1, ended) + 1
+                    issue = moved + 1
+                if number == len(plan.runs) - 2:
+                    self.hand_over(moved + 1)
+                for _ in range(bursts):
+                    while not self._credits:
                         yield
-                while not self._port.free_at(offered):
-                    yield
-                taken, address = address, self._port.take(offered)
-                self._held_places += 1
-                self._push(address, (beats,), index == len(plan.lengths) - 1)
-                blocked = taken if self._shared else address
-                ready, issue = issue, max(issue + 1, blocked)
+                    issue = max(issue, self._credits.popleft())
+                    burst += 1
+                    self._address(issue, plan.lengths[burst - 1], burst == len(plan.lengths))
+                    ended, issue = issue, issue + 1
 
-    def _push_whole(self, issue: int, plan: BlockPlan, before_last_run: int) -> None:
+    def _address(self, issue: int, beats: int, last: bool) -> None:
+        """A burst is issued: the port takes its address some time."""
+
+        def taken(cycle: int) -> None:
+            self._offered -= 1
+            self._held_places += 1
+            self._push(cycle, (beats,), last)
+            if self._waits_for_port:
+                self.wake()
+
+        self._offered += 1
+        self._offer(issue + ADDRESS_CYCLES, taken)
+
+    def _push_whole(self, issue: int, plan: BlockPlan) -> None:
         """A block whose bursts stream, from the burst issued in cycle ``issue`` on."""
-        address = issue + self._address_cycles
+        address = issue + ADDRESS_CYCLES + self._arbiter_cycles
         ready = address + self._latency_cycles
         whole = Transfer(address, ready, plan.ends, self, True)
-        # The burst before the last run is issued when the one that far ahead of it is complete.
-        ahead = before_last_run - MACHINE.outstanding_bursts
+        # The last run is accepted when the one before it is begun, behind the last burst of the one before
+        # that, which is issued when the burst that far ahead of it is complete.
+        before = sum(plan.runs[:-2]) - 1
+        ahead = before - MACHINE.outstanding_bursts
         if ahead >= 0:
             rest = whole.split(ahead + 1)
             whole.owner = _HandOver(self)
@@ -158,8 +172,9 @@ class LoadEngine(Engine):
             self._channels.push(self._channel, rest)
             return
         self._channels.push(self._channel, whole)
-        if not plan.single_run:
-            self.hand_over(issue + before_last_run)
+        if len(plan.runs) > 1:
+            runs = len(plan.runs)
+            self.hand_over(issue if runs == 2 else issue + before + runs - 3 + RUN_CYCLES)
 
     def _push(self, address: int, ends: tuple[int, ...], last: bool) -> None:
         ready = address + self._latency_cycles
@@ -174,5 +189,5 @@ class _HandOver:
 
     def finished(self, cycle: int, last: bool) -> None:
         """That burst is complete."""
-        self._engine.hand_over(cycle + 1)
+        self._engine.hand_over(cycle + 1 + RUN_CYCLES)
         self._engine.wake()

@@ -7,16 +7,24 @@ from cpt.hw.contract.machine import MACHINE, array_latency_cycles, collector_lat
 
 DISPATCH_CYCLES = MACHINE.dispatch_cycles - 1
 """From an instruction at the dispatcher to its push into an engine's queue."""
-ADDRESS_CYCLES = MACHINE.generator_cycles - 1
-"""From a burst leaving its generator to its address transfer on the ports of operand B and of the results."""
+ADDRESS_CYCLES = 1
+"""From a burst's issue to its address on the ports of operand B and of the results: the generator's queue."""
+RUN_CYCLES = MACHINE.generator_cycles - ADDRESS_CYCLES
+"""From a run at its generator to its first issue, and from a run's last issue to a run's acceptance."""
 M0_ADDRESS_CYCLES = ADDRESS_CYCLES + MACHINE.arbiter_cycles
 """The same on m0's read port, which has an arbiter."""
+M0_DATA_CYCLES = MACHINE.arbiter_data_cycles
+"""From a beat on m0's read port to the ring or to loader A."""
 LOADED_CYCLES = MACHINE.gearbox_cycles + MACHINE.token_cycles
-"""From the last beat of a block to EXEC seeing its token."""
+"""From the last beat of a block at its loader to EXEC seeing its token."""
 WRITE_DATA_CYCLES = MACHINE.write_data_cycles - ADDRESS_CYCLES
 """From a write address transfer to the first beat that may follow it."""
 SERIALISE_CYCLES = MACHINE.queue_cycles + MACHINE.serialiser_cycles
-"""From a result tile's run to its first beat."""
+"""From a result tile's run to its first beat on the port: queue, serialiser, queue of the write master."""
+TILE_FREE_CYCLES = 2
+"""From a beat on the write port to EXEC seeing the tile free whose last beat could then be taken."""
+NEXT_TILE_CYCLES = 2 + MACHINE.serialiser_cycles
+"""From that beat to the next tile's first one."""
 
 
 def collect_cycles(config: ArrayConfig) -> int:

@@ -13,7 +13,7 @@ from cpt.hw.contract.machine import BURST_BYTES, MACHINE
 from cpt.hw.contract.order import tile_cycles
 from cpt.sim.fast.bursts import BlockPlan, block_plan
 from cpt.sim.fast.checks import check_cycles
-from cpt.sim.fast.pipeline import M0_ADDRESS_CYCLES
+from cpt.sim.fast.pipeline import M0_ADDRESS_CYCLES, M0_DATA_CYCLES
 from cpt.sim.fast.product import Precision
 from cpt.sim.memory import MemoryModel
 
@@ -132,7 +132,7 @@ def _load_work(load: Instruction, bits: int, config: ArrayConfig, model: MemoryM
             strides,
             (load.tiles, bits),
             beats,
-            model.read_latency_cycles + M0_ADDRESS_CYCLES,
+            model.read_latency_cycles + M0_ADDRESS_CYCLES + M0_DATA_CYCLES,
             model.max_outstanding,
         )
         for index in range(different)

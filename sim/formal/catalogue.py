@@ -9,7 +9,7 @@ from cpt.hw.contract import ContractError, preset
 from cpt.sim.formal.axi_lite import RegisterPortProperties
 from cpt.sim.formal.bursts import BurstProperties
 from cpt.sim.formal.engine import Outcome, prove
-from cpt.sim.formal.masters import BURSTS, ReadMasterProperties, WriteMasterProperties
+from cpt.sim.formal.masters import ReadMasterProperties, WriteMasterProperties
 from cpt.sim.formal.properties import Properties
 from cpt.sim.formal.queues import QueueProperties
 from cpt.sim.formal.tokens import (
@@ -94,8 +94,8 @@ PROOFS: dict[str, Proof] = {
             "burst generator: runs are covered exactly",
             BurstProperties,
             (
-                Fault("an address is replaced before it is taken", {"proceed": "enable"}),
-                Fault("a short run is read too far", {"only_len": "4'b1111"}),
+                Fault("an address is replaced before it is taken", {"queue.taken": "1'b1"}),
+                Fault("a short run is read too far", {"only_rest": "4'b1111"}),
                 Fault("a run ends with its first burst", {"last": "1'b1"}),
             ),
         ),
@@ -104,9 +104,9 @@ PROOFS: dict[str, Proof] = {
             "read master: addresses, bursts in flight, beats",
             ReadMasterProperties,
             (
-                Fault("one burst too many", build=lambda: ReadMasterProperties(BURSTS + 1)),
-                Fault("an address is replaced before it is taken", {"generator.proceed": "enable"}),
-                Fault("a short run is read too far", {"generator.only_len": "4'b1111"}),
+                Fault("one burst too many", {"generator.outstanding.full": "1'b0"}),
+                Fault("an address is replaced before it is taken", {"generator.queue.taken": "1'b1"}),
+                Fault("a short run is read too far", {"generator.only_rest": "4'b1111"}),
             ),
         ),
         Proof(
@@ -114,10 +114,10 @@ PROOFS: dict[str, Proof] = {
             "write master: the same, WLAST, every beat of an address",
             WriteMasterProperties,
             (
-                Fault("one burst too many", build=lambda: WriteMasterProperties(BURSTS + 1)),
+                Fault("one burst too many", {"generator.outstanding.full": "1'b0"}),
                 Fault("every beat is a last one", {"last": "1'b1"}),
-                Fault("a beat is replaced before it is taken", {"step": "1'b1"}),
-                Fault("a burst's beats are not sent", {"issued": "1'b0"}),
+                Fault("a beat is replaced before it is taken", {"waiting.pop": "1'b1"}),
+                Fault("a burst's beats are not sent", {"lengths.push": "1'b0"}),
             ),
         ),
         Proof(

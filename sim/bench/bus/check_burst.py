@@ -22,12 +22,18 @@ async def bursts_cover_every_run_in_order(dut: Any) -> None:
         source.put(*(pack(RUN, {"addr": address, "beats": beats}) for address, beats in runs))
         want = split_runs(runs)
         got: list[tuple[int, int]] = []
-        while len(got) < len(want):
-            bench.set("enable", int(random.random() >= gate))
+        ended = 0
+        while ended < len(want):
+            bench.set("stop", int(random.random() < gate))
+            finish = ended < len(got) and random.random() >= gate
+            bench.set("finish", int(finish))
+            ended += finish
             await bench.step()
             for item in sink.take():
                 burst = unpack(ADDRESS, item)
                 got.append((burst["addr"], burst["len"] + 1))
+        bench.set("stop", 0)
+        bench.set("finish", 0)
         bench.board.equal("bursts", got, want)
         await bench.settle()
         bench.board.equal("idle", bench.get("idle"), 1)
