@@ -115,6 +115,8 @@ class BurstProperties(Properties):
         self.inside("count", self.peek("outstanding.above", BURSTS) == ((1 << in_flight) - 1)[:BURSTS])
         for n, entry in enumerate(expected):
             self.inside(f"aligned {n}", (count <= n) | (entry[:BEAT_BITS] == 0))
+            inside = entry[INDEX] + entry[32:] < BURST_BEATS
+            self.inside(f"burst {n} stays in its line", (count <= n) | inside)
         queued(self, "queue", burst.valid, expected, count, lambda entry: entry[BEAT_BITS:])
 
 
@@ -127,6 +129,8 @@ def queued(
     stored_as: Callable[[Any], Any],
 ) -> None:
     """The `cpt.hw.bus.roomy_queue.RoomyQueue` at ``path`` holds ``count`` ``entries``, the front first."""
+    if properties.outside_only:
+        return
     places = len(entries)
     bits = (places - 1).bit_length()
     produce, consume = (properties.peek(f"{path}.{name}", bits) for name in ("produce", "consume"))

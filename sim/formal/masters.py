@@ -147,6 +147,8 @@ class WriteMasterProperties(MasterProperties):
         self.demand("the end of a burst is marked", ~sent | (block.w.payload.last == ends))
 
         # What the induction needs to know of the inside: the list is the burst at work, then the queue.
+        if self.outside_only:
+            return
         sending, last = self.peek("sending"), self.peek("last")
         left = self.peek("left", INDEX_BITS)
         self.inside("sending", sending == begun)
