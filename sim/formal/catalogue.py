@@ -9,7 +9,7 @@ from cpt.hw.contract import ContractError, preset
 from cpt.sim.formal.axi_lite import RegisterPortProperties
 from cpt.sim.formal.bursts import BurstProperties
 from cpt.sim.formal.engine import Outcome, prove
-from cpt.sim.formal.masters import ReadMasterProperties, WriteMasterProperties
+from cpt.sim.formal.masters import BURSTS, ReadMasterProperties, WriteMasterProperties
 from cpt.sim.formal.properties import Properties
 from cpt.sim.formal.queues import QueueProperties
 from cpt.sim.formal.tokens import (
@@ -104,7 +104,7 @@ PROOFS: dict[str, Proof] = {
             "read master: addresses, bursts in flight, beats",
             ReadMasterProperties,
             (
-                Fault("one burst too many", {"generator.outstanding.full": "1'b0"}),
+                Fault("more bursts than agreed", build=lambda: ReadMasterProperties(2 * BURSTS)),
                 Fault("an address is replaced before it is taken", {"generator.queue.taken": "1'b1"}),
                 Fault("a short run is read too far", {"generator.only_rest": "4'b1111"}),
             ),
@@ -114,7 +114,7 @@ PROOFS: dict[str, Proof] = {
             "write master: the same, WLAST, every beat of an address",
             WriteMasterProperties,
             (
-                Fault("one burst too many", {"generator.outstanding.full": "1'b0"}),
+                Fault("more bursts than agreed", build=lambda: WriteMasterProperties(2 * BURSTS)),
                 Fault("every beat is a last one", {"last": "1'b1"}),
                 Fault("a beat is replaced before it is taken", {"waiting.pop": "1'b1"}),
                 Fault("a burst's beats are not sent", {"lengths.push": "1'b0"}),

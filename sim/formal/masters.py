@@ -53,6 +53,8 @@ class MasterProperties(Properties):
         )
 
         # What the induction needs to know of the inside.
+        if self.outside_only:
+            return issue, in_flight
         above = self.peek("generator.outstanding.above", BURSTS)
         self.inside("count", above == ((1 << in_flight) - 1)[:BURSTS])
         same = self.peek("generator.stopped_0") == self.past(block.stop)
