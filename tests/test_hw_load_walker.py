@@ -8,6 +8,7 @@ import pytest
 from hw_streams import SMALL, simulate
 
 from cpt.hw.contract.config import BEAT_BYTES
+from cpt.hw.contract.machine import MACHINE
 from cpt.hw.load.walker import Walker
 
 STRIDES = {"block_stride": 0x1_0008, "tile_stride": 0x3000_0400, "plane_stride": 0x500_0050}
@@ -84,3 +85,29 @@ def test_every_bit_of_a_count_counts(name: str, width: int) -> None:
         assert len(addresses) == LOOKED_AT
         assert started in ({"blocks": (LOOKED_AT, LOOKED_AT + 1), "tiles": (1,)}[name])
         assert not ended
+
+
+def test_runs_come_after_the_cycles_that_the_contract_says_one_in_two() -> None:
+    walker = Walker(SMALL, "a")
+    cycles: list[int] = []
+    taken: list[int] = []
+
+    async def bench(ctx: Any) -> None:
+        counts = {"blocks": 1, "tiles": 2, "bits": 3}
+        payload = {"ksteps": 1, "base": BASE, "block_words": 6, **STRIDES, **counts}
+        ctx.set(walker.commands.payload, payload)
+        ctx.set(walker.commands.valid, 1)
+        ctx.set(walker.runs.ready, 1)
+        cycle = 0
+        while len(cycles) < 6:
+            _, _, accepted, valid = await ctx.tick().sample(walker.commands.ready, walker.runs.valid)
+            if accepted:
+                taken.append(cycle + 1)
+                ctx.set(walker.commands.valid, 0)
+            if valid:
+                cycles.append(cycle)
+            cycle += 1
+
+    simulate(walker, bench)
+    first = taken[0] + MACHINE.walker_cycles
+    assert cycles == [first + 2 * n for n in range(6)]

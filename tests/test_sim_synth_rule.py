@@ -254,3 +254,12 @@ def test_a_block_on_its_own_is_synthesised_and_keeps_the_rule(capsys):
     assert found.count("\n") == 1, "a line more for every place that breaks the rule"
     assert "flip_flops 36" in found
     assert "timing_rule_held True" in found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", ["read_arbiter", "write_master", "loader_b"])
+def test_the_blocks_of_the_bus_and_of_loads_keep_the_rule(block, capsys):
+    """Among them the burst generator, which both masters hold."""
+    assert main(["--preset", "tiny", "--block", block]) == 0
+    found = capsys.readouterr().out
+    assert "timing_rule_held True" in found, found

@@ -13,6 +13,8 @@ from cpt.hw.matrix.copies import KEEP, copies
 
 _BEAT_BITS = (BEAT_BYTES - 1).bit_length()
 _INDEX_BITS = (BURST_BEATS - 1).bit_length()
+_FEW_BITS = 5
+"""A run of so few bursts, or of fewer, is near its end."""
 _LINE_BITS = 32 - _BEAT_BITS - _INDEX_BITS
 _BURST = data.StructLayout({"index": _INDEX_BITS, "line": _LINE_BITS, "rest": _INDEX_BITS})
 """What of an address is not always the same: where it begins, and its beats - 1."""
@@ -101,6 +103,8 @@ class BurstGenerator(wiring.Component):
         """Beats - 1 of the last burst: if it is the first one too, and else."""
         left = Signal(RUN_BEATS_WIDTH + 1 - _INDEX_BITS, reset_less=True)
         """Bursts to issue."""
+        few = Signal(reset_less=True)
+        """They are few, so that the low bits tell; not said at once, but early enough."""
         first = Signal(reset_less=True)
         last = Signal(reset_less=True)
         """The next burst is its run's first, its last."""
@@ -120,10 +124,15 @@ class BurstGenerator(wiring.Component):
                 last.eq(~(low_count[-1] | beats[_INDEX_BITS + 1 :].any())),
             ]
         with m.Elif(issue[1]):
-            m.d.sync += [first.eq(0), last.eq(left == 2)]
+            m.d.sync += [first.eq(0), last.eq(few & (left[:_FEW_BITS] == 2))]
         with m.If(resting[2]):
-            m.d.sync += left.eq(count[_INDEX_BITS:])
-        with m.Elif(issue[2]):
+            m.d.sync += [
+                left.eq(count[_INDEX_BITS:]),
+                few.eq(~beats[_INDEX_BITS + _FEW_BITS - 1 :].any()),
+            ]
+        with m.Else():
+            m.d.sync += few.eq(~left[_FEW_BITS:].any())
+        with m.If(issue[2]):
             m.d.sync += left.eq(left - 1)
 
         m.d.comb += [

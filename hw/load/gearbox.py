@@ -19,7 +19,8 @@ class Gearbox(wiring.Component):
     behind the last word are left out.
 
     Parameters: ``lanes``, ``word_bits``.
-    Members: ``beat_valid``, ``beat`` (in); ``valid``: ``words`` holds a complete group now (one cycle).
+    Members: ``beat_valid``, ``beat`` (in); ``valid``: ``words`` holds a complete group now (one cycle);
+    ``coming``: it will in the next cycle.
     Latency `latency_cycles` from the last beat of a group: copies, selects, words.
     """
 
@@ -32,6 +33,7 @@ class Gearbox(wiring.Component):
             {
                 "beat_valid": In(1),
                 "beat": In(64),
+                "coming": Out(1),
                 "valid": Out(1),
                 "words": Out(word_bits).array(lanes),
             }
@@ -47,8 +49,7 @@ class Gearbox(wiring.Component):
         turn = Signal(count, init=1)
         later = [Signal(64, name=f"later_{n}", reset_less=True, attrs=KEEP) for n in range(len(data))]
         m.d.sync += [after.eq(copy) for after, copy in zip(later, data, strict=True)]
-        complete = Signal()
-        m.d.sync += [complete.eq(taken[-1] & turn[-1]), self.valid.eq(complete)]
+        m.d.sync += [self.coming.eq(taken[-1] & turn[-1]), self.valid.eq(self.coming)]
         beats = []
         for n in range(count):
             mine = taken[n // TURNS]

@@ -1,14 +1,14 @@
 """Brings operand blocks from memory into one operand buffer."""
 
-from amaranth import Module, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from cpt.hw.bus.axi import MASTER_STATE, READ_STREAMS
+from cpt.hw.bus.outstanding import Outstanding
 from cpt.hw.bus.read_master import ReadMaster
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.machine import MACHINE
-from cpt.hw.control.queue import Queue
 from cpt.hw.layouts import load_command
 from cpt.hw.load.gearbox import Gearbox
 from cpt.hw.load.walker import Walker
@@ -19,7 +19,7 @@ class Loader(wiring.Component):
     """One operand's load engine.
 
     The address side (`Walker`, `ReadMaster`) runs ahead of the data side by up to two blocks. A block
-    takes a free half when its first run is issued; ``release`` gives a half back.
+    takes a free half two cycles before its first run; ``release`` gives a half back.
 
     Parameters: ``config``, ``operand`` (``"a"`` or ``"b"``).
     Members: ``commands`` (in); ``ar``, ``r`` (AXI); ``write`` to the operand buffer; ``loaded``: the last
@@ -48,40 +48,55 @@ class Loader(wiring.Component):
         m.submodules.walker = walker = Walker(config, operand)
         m.submodules.master = master = ReadMaster()
         m.submodules.gearbox = gearbox = Gearbox(config.lanes(operand), config.word_bits)
-        m.submodules.blocks = blocks = Queue(self._command.members["block_words"], MACHINE.halves)
+        m.submodules.begun = begun = Outstanding(MACHINE.halves)
 
         connect(m, flipped(self.commands), walker.commands)
         connect(m, walker.runs, master.runs)
         connect(m, master.ar, flipped(self.ar))
         connect(m, flipped(self.r), master.r)
-        # The queue holds a block's last word, not its words: the comparison behind it is long enough.
         m.d.comb += [
-            blocks.i.valid.eq(walker.blocks.valid),
-            blocks.i.payload.eq(walker.blocks.payload - 1),
-            walker.blocks.ready.eq(blocks.i.ready),
+            walker.blocks.ready.eq(1),
             walker.stop.eq(self.stop),
             walker.release.eq(self.release),
             master.stop.eq(self.stop),
             gearbox.beat_valid.eq(master.beat_valid),
             gearbox.beat.eq(master.beat),
+            begun.issue.eq(walker.blocks.valid),
+            begun.finish.eq(self.loaded),
             self.quiet.eq(master.quiet & ~self.error),
-            self.idle.eq(walker.idle & master.idle & blocks.empty & ~self.error),
+            self.idle.eq(walker.idle & master.idle & begun.none & ~self.error),
         ]
         m.d.sync += self.error.eq(master.error)
 
+        # Where the next group goes, known a cycle before the group is there. Blocks take the halves in turn,
+        # on both sides; what is missing of each is counted, so that the last word is known.
         half_bits = (config.half_words(operand) - 1).bit_length()
-        address = Signal(data.StructLayout({"word": half_bits, "half": 1}))
+        word = Signal(half_bits)
+        half = Signal()
+        begins = Signal()
         last = Signal()
-        m.d.comb += [
-            last.eq(address.word == blocks.o.payload),
-            self.write.en.eq(gearbox.valid),
-            self.write.addr.eq(address),
-            self.loaded.eq(gearbox.valid & last),
-            blocks.o.ready.eq(self.loaded),
+        with m.If(walker.blocks.valid):
+            m.d.sync += begins.eq(~begins)
+        lasts = []
+        for number in range(MACHINE.halves):
+            missing = Signal(half_bits, name=f"missing_{number}", reset_less=True)
+            at_last = Signal(name=f"at_last_{number}", reset_less=True)
+            with m.If(walker.blocks.valid & (begins == number)):
+                m.d.sync += [
+                    missing.eq(walker.blocks.payload),
+                    at_last.eq(walker.blocks.payload == 0),
+                ]
+            with m.Elif(gearbox.coming & (half == number)):
+                m.d.sync += [missing.eq(missing - 1), at_last.eq(missing == 1)]
+            lasts.append(at_last)
+        m.d.comb += last.eq(Mux(half, lasts[1], lasts[0]))
+        m.d.sync += [
+            self.loaded.eq(gearbox.coming & last),
+            half.eq(half ^ (gearbox.coming & last)),
+            self.write.addr.eq(Cat(word, half)),
         ]
+        with m.If(gearbox.coming):
+            m.d.sync += word.eq(Mux(last, 0, word + 1))
+        m.d.comb += self.write.en.eq(gearbox.valid)
         m.d.comb += [out.eq(word) for out, word in zip(self.write.data, gearbox.words, strict=True)]
-        with m.If(gearbox.valid):
-            m.d.sync += address.word.eq(address.word + 1)
-            with m.If(last):
-                m.d.sync += [address.word.eq(0), address.half.eq(~address.half)]
         return m

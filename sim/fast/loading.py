@@ -89,7 +89,7 @@ class LoadEngine(Engine):
             for block in range(work.blocks):
                 while not self._free:
                     yield
-                held = max(ready, self._free.popleft() + 1) + 1
+                held = max(ready, self._free.popleft() + 1) + MACHINE.walker_cycles
                 self._held.append((held, work.plans[block % len(work.plans)]))
                 self._moved = True
                 while not self._handed_over:

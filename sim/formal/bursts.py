@@ -104,6 +104,8 @@ class BurstProperties(Properties):
         upto = beats + address[INDEX]
         self.inside("last", ~active | (last == (upto <= BURST_BEATS)))
         self.inside("left", ~active | (left == (upto + BURST_BEATS - 1) >> INDEX_BITS))
+        few = self.peek("few")
+        self.inside("few", ~active | Mux(few, left < 2 * BURST_BEATS, left >= BURST_BEATS))
         self.inside("line", ~active | (self.peek("line", 32 - LINE.start) == address[LINE]))
         self.inside("place of the first", ~(active & first) | (index == address[INDEX]))
         self.inside("place of the others", ~active | first | (address[INDEX] == 0))

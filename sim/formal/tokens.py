@@ -9,9 +9,10 @@ from amaranth import Cat, Mux, Signal
 from amaranth.lib import data
 
 from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.config import BEAT_BYTES
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.drain.tile_walker import TileWalker
-from cpt.hw.layouts import pair_layout
+from cpt.hw.layouts import load_command, pair_layout
 from cpt.hw.load.loader import Loader
 from cpt.hw.load.walker import Walker
 from cpt.hw.matrix.steps import Steps
@@ -25,19 +26,38 @@ class WalkerProperties(Properties):
     """A block begins only in a half that nobody holds."""
 
     def __init__(self, config: ArrayConfig) -> None:
+        self._config = config
         super().__init__(Walker(config, "a"))
 
     def describe(self) -> None:
         """EXEC gives back only what it was given."""
-        walker = self.block
-        held = self.counter("held_halves", _TOKEN_BITS, walker.blocks.valid, walker.release)
+        walker, run = self.block, self.block.runs
+        take, wants = self.peek("take"), self.peek("wants")
+        held = self.counter("held_halves", _TOKEN_BITS, take, walker.release)
         self.assume(~walker.release | (held != 0))
         self.demand("no more blocks than halves", held <= MACHINE.halves)
-        self.demand("a block has a free half", ~walker.blocks.valid | (held < MACHINE.halves))
-        self.demand("stop lets no block begin", ~(walker.stop & walker.blocks.valid))
-        self.demand("a run is kept", self.kept(walker.runs.valid, walker.runs.ready, walker.runs.payload))
-        self.demand("idle has no runs", ~(walker.idle & walker.runs.valid))
-        self.inside("free halves", self.peek("free_halves", 2) == MACHINE.halves - held)
+        self.demand("a block has a free half", ~take | (held < MACHINE.halves))
+        self.demand("a block that begins is told", ~self._started | (walker.blocks.valid == self.past(take)))
+        self.demand("stop lets no block begin", ~(self._started & self.past(walker.stop) & take))
+        self.demand("a run is kept", self.kept(run.valid, run.ready, run.payload))
+        self.demand("idle has no runs", ~(walker.idle & run.valid))
+        if self.outside_only:
+            return
+        # What the induction needs to know of the inside: it is in one of its states, and all copies say so.
+        above = self.peek("halves.above", MACHINE.halves)
+        self.inside("halves", above == ((1 << held) - 1)[: MACHINE.halves])
+        copied = {"vacant": 8, "plane_step": 3, "tile_step": 5, "block_step": 8, "fresh": 2}
+        for name, count in copied.items():
+            for n in range(1, count):
+                self.inside(f"{name} {n}", self.peek(f"{name}_{n}") == self.peek(f"{name}_0"))
+        vacant, *steps = (
+            self.peek(f"{name}_0") for name in ("vacant", "plane_step", "tile_step", "block_step")
+        )
+        self.inside("one state", sum([vacant, wants, *steps, run.valid]) == 1)
+        layout = load_command(self._config, "a")
+        command = data.View(layout, self.peek("command", layout.size))
+        beats = command.ksteps * (self._config.group_bytes("a") // BEAT_BYTES)
+        self.inside("beats", vacant | wants | (run.payload.beats == beats[: len(run.payload.beats)]))
 
 
 class LoaderProperties(Properties):

@@ -29,7 +29,7 @@ async def runs_follow_the_instruction_reference(dut: Any) -> None:
         loads = [Load.random(config, "a", MEMORY_BYTES) for _ in range(2)]
         commands.put(*(load.payload() for load in loads))
         want = [(address, load.run_beats) for load in loads for address in load.runs()]
-        words = [load.block_words for load in loads for _ in range(load.blocks)]
+        words = [load.block_words - 1 for load in loads for _ in range(load.blocks)]
         got: list[tuple[int, int]] = []
         started: list[int] = []
         while len(got) < len(want) or held:
@@ -46,7 +46,7 @@ async def runs_follow_the_instruction_reference(dut: Any) -> None:
                 got.append((run["addr"], run["beats"]))
         bench.set("release", 0)
         bench.board.equal("runs", got, want)
-        bench.board.equal("words of blocks", started, words)
+        bench.board.equal("last words of blocks", started, words)
         await bench.settle()
         bench.board.equal("idle", bench.get("idle"), 1)
     bench.finish()
