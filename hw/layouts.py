@@ -8,7 +8,7 @@ from amaranth.lib import data
 from amaranth.utils import bits_for
 
 from cpt.hw.contract import FORMATS, ArrayConfig, Opcode
-from cpt.hw.contract.config import ACC_BITS, MAX_BITS, TAPS
+from cpt.hw.contract.config import ACC_BITS, BEAT_BYTES, MAX_BITS, TAPS
 from cpt.hw.contract.isa import INSTRUCTION_BYTES
 from cpt.hw.contract.layout import result_rows as result_rows
 from cpt.hw.matrix.unit import result_bits
@@ -24,11 +24,13 @@ RUN_BEATS_WIDTH = 20
 SLOT = data.StructLayout({"bits": BITS_WIDTH, "signed": 1})
 """What a precision slot holds."""
 
+BEAT_BITS = 8 * BEAT_BYTES
+"""Bits of an AXI data beat."""
 ADDRESS = data.StructLayout({"addr": 32, "len": 8})
 """AXI read or write address: byte address and beats - 1."""
-READ_BEAT = data.StructLayout({"data": 64, "resp": 2, "last": 1})
+READ_BEAT = data.StructLayout({"data": BEAT_BITS, "resp": 2, "last": 1})
 """AXI read data."""
-WRITE_BEAT = data.StructLayout({"data": 64, "last": 1})
+WRITE_BEAT = data.StructLayout({"data": BEAT_BITS, "last": 1})
 """AXI write data; every byte lane is always written."""
 RUN = data.StructLayout({"addr": 32, "beats": RUN_BEATS_WIDTH})
 """A contiguous piece of memory: byte address (a multiple of 8) and number of beats, at least 1."""

@@ -5,7 +5,7 @@ from amaranth.lib.wiring import In, Out
 
 from cpt.hw.contract.config import BEAT_BYTES
 from cpt.hw.contract.regs import ADDRESS_BITS
-from cpt.hw.layouts import ADDRESS, READ_BEAT, WRITE_BEAT
+from cpt.hw.layouts import ADDRESS, BEAT_BITS, READ_BEAT, WRITE_BEAT
 
 READ_STREAMS = {"ar": Out(stream.Signature(ADDRESS)), "r": In(stream.Signature(READ_BEAT))}
 """Members of a component that reads; `connect_read` makes a port of them."""
@@ -36,7 +36,7 @@ def _address_channel(prefix: str) -> dict:
 AXI_READ = wiring.Signature(
     {
         **_address_channel("ar"),
-        "rdata": In(64),
+        "rdata": In(BEAT_BITS),
         "rresp": In(2),
         "rlast": In(1),
         "rid": In(1),
@@ -49,8 +49,8 @@ AXI_READ = wiring.Signature(
 AXI_WRITE = wiring.Signature(
     {
         **_address_channel("aw"),
-        "wdata": Out(64),
-        "wstrb": Out(8),
+        "wdata": Out(BEAT_BITS),
+        "wstrb": Out(BEAT_BYTES),
         "wlast": Out(1),
         "wvalid": Out(1),
         "wready": In(1),
@@ -122,7 +122,7 @@ def connect_write(m, port, aw, w, b) -> None:
     _connect_address(m, members, "aw", aw)
     m.d.comb += [
         port.wdata.eq(w.payload.data),
-        port.wstrb.eq(0xFF),
+        port.wstrb.eq((1 << BEAT_BYTES) - 1),
         port.wlast.eq(w.payload.last),
         port.wvalid.eq(w.valid),
         w.ready.eq(port.wready),

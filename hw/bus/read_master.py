@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from cpt.hw.bus.axi import MASTER_STATE, READ_STREAMS
 from cpt.hw.bus.burst import BurstGenerator
 from cpt.hw.contract.machine import MACHINE
-from cpt.hw.layouts import RUN
+from cpt.hw.layouts import BEAT_BITS, RUN
 
 
 class ReadMaster(wiring.Component):
@@ -16,7 +16,7 @@ class ReadMaster(wiring.Component):
     The consumer must take every beat at once, so it may only ask for what it has room for.
 
     Parameters: ``max_outstanding`` bursts in flight, a power of two.
-    Members: ``runs`` (in); ``ar``, ``r`` (AXI); ``beat_valid``, ``beat`` (64 bits): received data, as it
+    Members: ``runs`` (in); ``ar``, ``r`` (AXI); ``beat_valid``, ``beat`` (`BEAT_BITS`): received data, as it
     comes; ``error``: that beat came with an error response; ``stop``, ``idle``, ``quiet`` as in
     `BurstGenerator`.
     """
@@ -28,7 +28,7 @@ class ReadMaster(wiring.Component):
                 "runs": In(stream.Signature(RUN)),
                 **READ_STREAMS,
                 "beat_valid": Out(1),
-                "beat": Out(64),
+                "beat": Out(BEAT_BITS),
                 **MASTER_STATE,
             }
         )

@@ -11,23 +11,27 @@ from cpt.hw.bus.outstanding import Outstanding
 from cpt.hw.bus.roomy_queue import RoomyQueue, up
 from cpt.hw.contract.config import BURST_BEATS
 from cpt.hw.contract.machine import MACHINE
-from cpt.hw.layouts import RUN
+from cpt.hw.layouts import BEAT_BITS, RUN
 from cpt.hw.matrix.copies import KEEP
 
 _LENGTH = data.StructLayout({"rest": (BURST_BEATS - 1).bit_length(), "single": 1})
 """Beats of a burst after the first, and whether there are none."""
 
 
+_BANK_BITS = BEAT_BITS // 2
+"""Bits of a beat that share pointers: memory in LUTs has three address pins for six bits."""
+
+
 class Beats(wiring.Component):
     """Beats on their way to the port: the port's ready reaches pointers only, the producer sees a register.
 
-    Members: ``i``, ``o``: 64 bits; a beat taken in is offered from the next cycle on, one a cycle.
+    Members: ``i``, ``o``; a beat taken in is offered from the next cycle on, one a cycle.
     Parameters: ``depth``, a power of two, at least 2.
     """
 
     def __init__(self, depth: int = MACHINE.write_beats):
         self.depth = depth
-        super().__init__({"i": In(stream.Signature(64)), "o": Out(stream.Signature(64))})
+        super().__init__({"i": In(stream.Signature(BEAT_BITS)), "o": Out(stream.Signature(BEAT_BITS))})
 
     def elaborate(self, platform):
         m = Module()
@@ -41,10 +45,9 @@ class Beats(wiring.Component):
             self.i.ready.eq(~stored.full),
             self.o.valid.eq(~stored.none),
         ]
-        # Two memories: a pointer has three loads in every six bits of one.
         for half in range(2):
-            part = slice(32 * half, 32 * (half + 1))
-            memory = Memory(shape=unsigned(32), depth=self.depth, init=[])
+            part = slice(_BANK_BITS * half, _BANK_BITS * (half + 1))
+            memory = Memory(shape=unsigned(_BANK_BITS), depth=self.depth, init=[])
             m.submodules[f"memory_{half}"] = memory
             write, read = memory.write_port(), memory.read_port(domain="comb")
             produce = Signal(range(self.depth), name=f"produce_{half}", attrs=KEEP)
@@ -78,7 +81,7 @@ class WriteMaster(wiring.Component):
         super().__init__(
             {
                 "runs": In(stream.Signature(RUN)),
-                "beats": In(stream.Signature(64)),
+                "beats": In(stream.Signature(BEAT_BITS)),
                 **WRITE_STREAMS,
                 **MASTER_STATE,
             }

@@ -26,6 +26,7 @@ from cpt.hw.fetch.fill import Fill
 from cpt.hw.fetch.pixels import Pixels
 from cpt.hw.fetch.walker import FetchWalker
 from cpt.hw.fetch.windows import Windows
+from cpt.hw.layouts import BEAT_BITS
 from cpt.hw.load.gearbox import Gearbox
 from cpt.hw.load.loader import Loader
 from cpt.hw.load.operand_buffer import OperandBuffer
@@ -73,7 +74,7 @@ ROOMS: dict[str, dict[str, Callable[[ArrayConfig], wiring.Component]]] = {
         "drain": Drain,
     },
     "control": {
-        "queue": lambda config: Queue(64, 4),
+        "queue": lambda config: Queue(BEAT_BITS, MACHINE.queue_instructions),
         "ring": lambda config: Ring(),
         "dispatch": Dispatch,
         "control": lambda config: Control(),

@@ -4,8 +4,8 @@ from amaranth import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from cpt.hw.contract.config import BEAT_BYTES
 from cpt.hw.contract.machine import MACHINE
+from cpt.hw.layouts import BEAT_BITS
 from cpt.hw.matrix.copies import KEEP, MOST_LOADS, copies
 
 TURNS = 10
@@ -28,11 +28,11 @@ class Gearbox(wiring.Component):
 
     def __init__(self, lanes: int, word_bits: int):
         self.lanes, self.word_bits = lanes, word_bits
-        self.group_beats = -(-lanes * word_bits // (8 * BEAT_BYTES))
+        self.group_beats = -(-lanes * word_bits // BEAT_BITS)
         super().__init__(
             {
                 "beat_valid": In(1),
-                "beat": In(64),
+                "beat": In(BEAT_BITS),
                 "coming": Out(1),
                 "valid": Out(1),
                 "words": Out(word_bits).array(lanes),
@@ -47,7 +47,7 @@ class Gearbox(wiring.Component):
         data = copies(m, self.beat, -(-count // MOST_LOADS), "data")
         # Second step: one of ``turn`` says whose turn it is; a beat has two selects, of 32 bits each.
         turn = Signal(count, init=1)
-        later = [Signal(64, name=f"later_{n}", reset_less=True, attrs=KEEP) for n in range(len(data))]
+        later = [Signal(BEAT_BITS, name=f"later_{n}", reset_less=True, attrs=KEEP) for n in range(len(data))]
         m.d.sync += [after.eq(copy) for after, copy in zip(later, data, strict=True)]
         m.d.sync += [self.coming.eq(taken[-1] & turn[-1]), self.valid.eq(self.coming)]
         beats = []
@@ -55,9 +55,9 @@ class Gearbox(wiring.Component):
             mine = taken[n // TURNS]
             with m.If(mine):
                 m.d.sync += turn[n].eq(turn[n - 1])
-            beat = Signal(64, name=f"beat_{n}", reset_less=True)
-            for half, select in enumerate(copies(m, mine & turn[n], 2, f"select_{n}")):
-                part = slice(32 * half, 32 * (half + 1))
+            beat = Signal(BEAT_BITS, name=f"beat_{n}", reset_less=True)
+            for half, select in enumerate(copies(m, mine & turn[n], BEAT_BITS // MOST_LOADS, f"select_{n}")):
+                part = slice(MOST_LOADS * half, MOST_LOADS * (half + 1))
                 with m.If(select):
                     m.d.sync += beat[part].eq(later[n // MOST_LOADS][part])
             beats.append(beat)
