@@ -109,6 +109,8 @@ def collected(config: ArrayConfig, work: list[Capture], gaps: list[int]) -> Seen
             rows = taken.rows if taken else rows
 
     async def watch(ctx: Any) -> None:
+        # Where a row goes is said some cycles before it.
+        ahead = deque([(0, 0)] * MACHINE.result_address_cycles)
         for cycle in range(cycles):
             _, _, write, addr, row, done, complete = await ctx.tick().sample(
                 collector.write_en,
@@ -117,6 +119,8 @@ def collected(config: ArrayConfig, work: list[Capture], gaps: list[int]) -> Seen
                 collector.done,
                 collector.complete,
             )
+            ahead.append((write, addr))
+            write, addr = ahead.popleft()
             if write:
                 seen.writes.append((addr, [row[column] for column in range(config.cols)]))
             if done:

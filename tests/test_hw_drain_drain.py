@@ -10,6 +10,7 @@ from amaranth import Elaboratable, Module
 from hw_streams import SMALL, simulate, stream_put
 
 from cpt.hw.bus.write_master import WriteMaster
+from cpt.hw.contract.machine import MACHINE
 from cpt.hw.drain.drain import Drain
 from cpt.hw.drain.result_buffer import ResultBuffer
 
@@ -79,13 +80,13 @@ def test_tiles_are_written_where_and_how_the_instruction_says(stall: float) -> N
             while not free[0]:
                 await ctx.tick()
             free[0] -= 1
-            for index, row in enumerate(rows):
-                ctx.set(buffer.write_en, 1)
-                ctx.set(buffer.write_addr, number % 2 * (SMALL.rows + 1) + index)
-                ctx.set(buffer.write_row, row)
+            ahead = MACHINE.result_address_cycles
+            for index in range(-ahead, len(rows)):
+                ctx.set(buffer.write_en, int(index + ahead < len(rows)))
+                ctx.set(buffer.write_addr, number % 2 * (SMALL.rows + 1) + index + ahead)
+                ctx.set(buffer.write_row, rows[max(index, 0)])
                 ctx.set(drain.complete, int(index == SMALL.rows))
                 await ctx.tick()
-            ctx.set(buffer.write_en, 0)
             ctx.set(drain.complete, 0)
 
     async def count_free(ctx: Any) -> None:

@@ -20,7 +20,8 @@ class Collector(wiring.Component):
     A new tile may be captured every ``tile_interval_cycles`` (`cpt.hw.contract.order`).
 
     Members: ``captured``, ``collect``, ``row_index``, ``row``: the array's results; ``old_*``, ``write_*``:
-    the result buffer; ``done``: the last row is being written; ``complete``: and DRAIN may have the tile.
+    the result buffer, addresses and ``write_en`` as far ahead as it asks for; ``done``: the last row is being
+    written; ``complete``: and DRAIN may have the tile.
     Latency `latency_cycles` from ``captured`` to ``done``.
     """
 
@@ -58,8 +59,14 @@ class Collector(wiring.Component):
         with m.If(self.captured):
             m.d.sync += [active.eq(1), collect.eq(self.collect), self.row_index.eq(self.config.rows)]
 
-        address = Signal.like(self.old_addr)
-        m.d.comb += address.eq(Mux(collect.tile, self.rows, 0) + self.row_index)
+        # The row's place in the result buffer: the sums' behind those of the rows.
+        address = self.old_addr
+        with m.If(self.captured):
+            m.d.sync += address.eq(Mux(self.collect.tile, 2 * self.rows - 1, self.rows - 1))
+        with m.Elif(self.row_index == self.config.rows):
+            m.d.sync += address.eq(Mux(collect.tile, self.rows, 0))
+        with m.Else():
+            m.d.sync += address.eq(address + 1)
 
         def later(source, cycles, name, reset_less=True):
             """``source`` after each number of cycles up to ``cycles``."""
@@ -69,8 +76,9 @@ class Collector(wiring.Component):
                 m.d.sync += stages[-1].eq(stages[-2])
             return stages
 
-        addresses = later(address, self.row_cycles, "address")
-        writing = later(active, self.row_cycles, "writing", reset_less=False)
+        ahead = self.row_cycles - MACHINE.result_address_cycles
+        addresses = later(address, ahead, "address")
+        writing = later(active, ahead, "writing", reset_less=False)
         ends = later(active & last, self.row_cycles, "ends", reset_less=False)
         completes = later(active & last & collect.last, self.row_cycles, "completes", reset_less=False)
         # A row and the buffer's old row meet a cycle before the sum is written.
@@ -79,7 +87,6 @@ class Collector(wiring.Component):
         firsts = later(collect.first, meet - 2, "first")
         first = spread(m, firsts[-1], self.config.cols * parts, "first")
         m.d.comb += [
-            self.old_addr.eq(addresses[meet - MACHINE.old_row_cycles]),
             self.write_addr.eq(addresses[-1]),
             self.write_en.eq(writing[-1]),
             self.done.eq(ends[-1]),

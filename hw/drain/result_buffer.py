@@ -1,22 +1,29 @@
 """Two result tiles between collector and drain."""
 
-from amaranth import Module, Signal
-from amaranth.lib import wiring
+from amaranth import Cat, Module, Signal
+from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.layouts import result_row, result_rows
+from cpt.hw.matrix.copies import spread
+
+PART_BITS = 24
+"""Bits of a row that one memory holds: an address has a load for each of them where it reads."""
 
 
 class ResultBuffer(wiring.Component):
     """Memory of whole rows: one write port, a read port for the collector and one for the drain.
 
-    Addresses are ``tile * (rows + 1) + row``. The drain's read latency is one cycle, and its port holds its
-    data while ``drain_en`` is low; the collector's is two, with the memory's output register.
+    Addresses are ``tile * (rows + 1) + row``. Every memory has its own copy of the collector's addresses, so
+    ``write_addr`` and ``write_en`` come `address_cycles` before ``write_row``, and ``old_row`` comes
+    `old_latency_cycles` after ``old_addr``, with the memory's output register. The drain's read latency is
+    one cycle, and its port holds its data while ``drain_en`` is low.
     """
 
+    address_cycles = MACHINE.result_address_cycles
     latency_cycles = MACHINE.result_buffer_cycles
     old_latency_cycles = MACHINE.old_row_cycles
 
@@ -39,18 +46,28 @@ class ResultBuffer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.memory = memory = Memory(shape=result_row(self.config), depth=self.depth_rows, init=[])
-        write, old, drain = memory.write_port(), memory.read_port(), memory.read_port()
-        m.d.comb += [
-            write.en.eq(self.write_en),
-            write.addr.eq(self.write_addr),
-            write.data.eq(self.write_row),
-            old.addr.eq(self.old_addr),
-            drain.en.eq(self.drain_en),
-            drain.addr.eq(self.drain_addr),
-            self.drain_row.eq(drain.data),
-        ]
-        old_row = Signal(result_row(self.config), reset_less=True)
-        m.d.sync += old_row.eq(old.data)
-        m.d.comb += self.old_row.eq(old_row)
+        bits = result_row(self.config).size
+        parts = [slice(start, start + PART_BITS) for start in range(0, bits, PART_BITS)]
+        write = Signal(data.StructLayout({"addr": len(self.write_addr), "en": 1}))
+        m.d.comb += [write.addr.eq(self.write_addr), write.en.eq(self.write_en)]
+        writes = spread(m, write, len(parts), "write")
+        olds = spread(m, self.old_addr, len(parts), "old")
+        old_rows, drain_rows = [], []
+        for number, part in enumerate(parts):
+            memory = Memory(shape=PART_BITS, depth=self.depth_rows, init=[])
+            m.submodules[f"memory_{number}"] = memory
+            into, old, drain = memory.write_port(), memory.read_port(), memory.read_port()
+            old_row = Signal(PART_BITS, name=f"old_row_{number}", reset_less=True)
+            m.d.sync += old_row.eq(old.data)
+            m.d.comb += [
+                into.en.eq(writes[number].en),
+                into.addr.eq(writes[number].addr),
+                into.data.eq(self.write_row.as_value()[part]),
+                old.addr.eq(olds[number]),
+                drain.addr.eq(self.drain_addr),
+                drain.en.eq(self.drain_en),
+            ]
+            old_rows.append(old_row)
+            drain_rows.append(drain.data)
+        m.d.comb += [self.old_row.eq(Cat(old_rows)), self.drain_row.eq(Cat(drain_rows))]
         return m

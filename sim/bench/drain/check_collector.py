@@ -25,6 +25,7 @@ async def tiles_are_overwritten_or_added_to(dut: Any) -> None:
     tile_rows = [0] * rows
     asked = deque([0] * RowSelect.latency_cycles, RowSelect.latency_cycles)
     old = deque([0] * ResultBuffer.old_latency_cycles, ResultBuffer.old_latency_cycles)
+    ahead = deque([(0, 0)] * ResultBuffer.address_cycles)
     done: list[int] = []
 
     def drive() -> None:
@@ -36,8 +37,10 @@ async def tiles_are_overwritten_or_added_to(dut: Any) -> None:
         asked.append(tile_rows[min(bench.get("row_index"), rows - 1)])
         address = bench.get("old_addr")
         old.append(memory[address] if address < len(memory) else 0)  # beyond the end while idle
-        if bench.get("write_en"):
-            memory[bench.get("write_addr")] = bench.get("write_row")
+        ahead.append((bench.get("write_en"), bench.get("write_addr")))
+        write, place = ahead.popleft()
+        if write:
+            memory[place] = bench.get("write_row")
         if bench.get("done"):
             done.append(bench.get("complete"))
 
