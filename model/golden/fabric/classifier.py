@@ -17,25 +17,27 @@ def features(sums: np.ndarray, unit: int, pixels: int) -> np.ndarray:
 
 def logits(inputs: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
     """(N, classes): ``a = bias; a = a + x_j*w_j`` for inputs j in order. ``weight`` (classes, C)."""
+    terms = fl.multiply(inputs[:, None, :], weight)
     total = np.broadcast_to(bias, (len(inputs), len(bias)))
     for j in range(inputs.shape[1]):
-        total = fl.multiply_add(inputs[:, j, None], weight[:, j], total)
+        total = fl.add(total, terms[..., j])
     return total
 
 
 def weight_gradients(inputs: np.ndarray, gradient: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """dW (classes, C) and db (classes,): chains over images in order, from 0."""
-    d_weight = np.zeros((gradient.shape[1], inputs.shape[1]), np.float32)
-    d_bias = np.zeros(gradient.shape[1], np.float32)
+    terms = fl.multiply(gradient[:, :, None], inputs[:, None, :])
+    d_weight, d_bias = np.zeros_like(terms[0]), np.zeros_like(gradient[0])
     for image in range(len(inputs)):
-        d_weight = fl.multiply_add(gradient[image, :, None], inputs[image], d_weight)
+        d_weight = fl.add(d_weight, terms[image])
         d_bias = fl.add(d_bias, gradient[image])
     return d_weight, d_bias
 
 
 def input_gradient(gradient: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Gradient of the inputs, (N, C): chains over classes in order, from 0."""
-    total = np.zeros((len(gradient), weight.shape[1]), np.float32)
+    terms = fl.multiply(gradient[:, :, None], weight)
+    total = np.zeros_like(terms[:, 0])
     for k in range(len(weight)):
-        total = fl.multiply_add(gradient[:, k, None], weight[k], total)
+        total = fl.add(total, terms[:, k])
     return total

@@ -29,6 +29,7 @@ _NORMAL_BITS = np.float32(np.inf).view(np.uint32) - _SMALLEST_BITS
 _MOST_MULTIPLIER = 2 ** (MULTIPLIER_BITS - 1) - 1
 _LONGEST = 53
 """Bits that a float64 holds exactly."""
+_EXACT = 2**_LONGEST - 1
 
 Value = np.ndarray | np.floating[Any]
 """float32, an array of any shape or a number."""
@@ -39,7 +40,7 @@ def settled(name: str, values: Value) -> np.ndarray:
     values = np.asarray(values, np.float32)
     # one unsigned comparison finds magnitudes below the smallest and beyond the largest alike
     distance = (values.reshape(-1).view(np.uint32) & _MAGNITUDE) - _SMALLEST_BITS
-    if not (distance >= _NORMAL_BITS).any():
+    if not np.count_nonzero(distance >= _NORMAL_BITS):
         return values
     if not np.isfinite(values).all():
         raise FabricOverflow(f"{name} is not finite; allowed: float32 up to 3.4e38")
@@ -97,7 +98,10 @@ def exponent(x: Value) -> np.ndarray:
 def from_integer(values: np.ndarray) -> np.ndarray:
     """float32 nearest to integers (halves to even), int64 or, beyond 63 bits, Python's in an object array."""
     if values.dtype == object:
-        exact = [_short(int(value)) for value in values.ravel()]
+        whole = values.ravel().tolist()
+        if all(-_EXACT <= value <= _EXACT for value in whole):
+            return from_integer(values.astype(np.int64))
+        exact = [_short(int(value)) for value in whole]
         return settled("converted", np.array(exact, np.float64).reshape(values.shape).astype(np.float32))
     if values.size and int(np.abs(values).max()) >> _LONGEST:
         return from_integer(values.astype(object))

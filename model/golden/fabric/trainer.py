@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,13 +112,24 @@ class Trainer:
         self.step = int(counters["step"])
 
     def _update(self, gradients: Mapping[str, np.ndarray], lr: np.float32) -> None:
+        """All parameters as one vector: the update looks at each weight alone."""
+        parameters = self.network.parameters
         momentum, decay = np.float32(self.settings.momentum), np.float32(self.settings.weight_decay)
-        for name, weight in self.network.parameters.items():
-            self.network.parameters[name], self.velocity[name] = update.momentum_update(
-                weight, self.velocity[name], gradients[name], lr, momentum, decay
-            )
+        weight, velocity, gradient = (_flat(parameters, a) for a in (parameters, self.velocity, gradients))
+        weight, velocity = update.momentum_update(weight, velocity, gradient, lr, momentum, decay)
+        start = 0
+        for name, old in parameters.items():
+            part = slice(start, start + old.size)
+            parameters[name] = weight[part].reshape(old.shape)
+            self.velocity[name] = velocity[part].reshape(old.shape)
+            start += old.size
 
     def _arrays(self) -> dict[str, np.ndarray]:
         groups = {"parameters": self.network.parameters, "buffers": self.network.buffers}
         groups["velocity"] = self.velocity
         return {f"{part}.{name}": value for part, group in groups.items() for name, value in group.items()}
+
+
+def _flat(names: Iterable[str], arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """``arrays`` one after the other, in the order of ``names``."""
+    return np.concatenate([arrays[name].ravel() for name in names])
