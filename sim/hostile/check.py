@@ -162,7 +162,9 @@ def _perform(
     done, exact = True, act.exact
     for doorbell in act.doorbells:
         pair.write("RING_TAIL", doorbell)
-        for name, value in act.late_writes.items() if doorbell == act.doorbells[0] else ():
+        refused = pair.fast.read_register(register("ERROR").offset) >> Error.BAD_RING & 1
+        for name, value in act.late_writes.items() if doorbell == act.doorbells[0] and not refused else ():
+            # Behind the doorbell of a bad ring it is a matter of cycles (docs/machine.md).
             pair.write(name, value)
         if act.reset_after_cycles is not None:
             pair.rtl.simulation.run(act.reset_after_cycles)
