@@ -45,7 +45,7 @@ class Machine:
         2, "Commands that EXEC holds: the one at work, and one whose plane pairs are made ahead."
     )
     pair_queue: int = _fact(16, "Plane pairs between the sequencer's order and the array, at most.")
-    exec_start_cycles: int = _fact(11, "From an EXEC that is accepted to its first step.")
+    exec_start_cycles: int = _fact(12, "From an EXEC that is accepted to its first step.")
     exec_accept_cycles: int = _fact(
         2, "From the last step of an EXEC to the cycle in which the one after the next can be accepted."
     )

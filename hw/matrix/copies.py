@@ -45,6 +45,17 @@ def one_more(value):
     return Cat(bit ^ value[:place].all() for place, bit in enumerate(value))
 
 
+def counted(value, up, down):
+    """``value`` with 1 more where ``up``, 1 less where ``down``, as plain logic.
+
+    Without a choice that could become an enable: what counts comes late.
+    """
+    more, fewer = up & ~down, down & ~up
+    return Cat(
+        bit ^ (more & value[:place].all()) ^ (fewer & ~value[:place].any()) for place, bit in enumerate(value)
+    )
+
+
 def one_less(value):
     """``value - 1`` as plain logic."""
     return Cat(bit ^ ~value[:place].any() for place, bit in enumerate(value))

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.layouts import exec_command, pair_layout
-from cpt.hw.matrix.copies import copies
+from cpt.hw.matrix.copies import copies, counted, one_more
 from cpt.hw.matrix.plane_pairs import RUNS, PlanePairs
 from cpt.hw.matrix.tiles import Tiles
 
@@ -18,7 +18,7 @@ _FLAGS = ("clear", "double", "count", "tile_last")
 class Sequencer(wiring.Component):
     """Plane pairs, bubbles among them, of one command after the other, ahead of the array.
 
-    Order, then two cycles in which planes are multiplied by ``ksteps``, then a queue. Nothing behind the
+    Order, then three cycles in which planes are multiplied by ``ksteps``, then a queue. Nothing behind the
     order can be held up, so the order goes on only while the queue has room for all that is under way.
 
     Parameters: ``config``.
@@ -63,7 +63,7 @@ class Sequencer(wiring.Component):
         return m
 
     def _words(self, m, order, tiles, valid):
-        """The pair that leaves the order, with its words, three cycles later; its valid bit."""
+        """The pair that leaves the order, with its words, four cycles later; its valid bit."""
 
         def chosen(slot, member):
             """Of the two commands, that in ``slot``."""
@@ -76,7 +76,7 @@ class Sequencer(wiring.Component):
 
         held, planes, source = tiles.held, tiles.planes, order.pair
         slot = source.tile.slot
-        for n in range(3):
+        for n in range(4):
             valid = later(valid, f"valid_{n}", reset_less=False)
 
         # First cycle: what the command says.
@@ -121,13 +121,16 @@ class Sequencer(wiring.Component):
             done.a_word.eq(order_0.tile.a_word),
         ]
 
-        # Third cycle: words.
-        pair = Signal(self._pair, name="made", reset_less=True)
+        # Third cycle: words from a tile's start, and then from the block's.
         low_a, high_a, low_b, high_b = halves
+        summed, pair = (Signal(self._pair, name=name, reset_less=True) for name in ("summed", "made"))
+        from_tile = Signal.like(pair.a_word, reset_less=True)
         m.d.sync += [
-            pair.eq(done),
-            pair.a_word.eq(done.a_word + low_a + (high_a << 2)),
-            pair.b_word.eq(low_b + (high_b << 2)),
+            from_tile.eq(low_a + (high_a << 2)),
+            summed.eq(done),
+            summed.b_word.eq(low_b + (high_b << 2)),
+            pair.eq(summed),
+            pair.a_word.eq(summed.a_word + from_tile),
         ]
         return valid, pair
 
@@ -151,9 +154,9 @@ class Sequencer(wiring.Component):
         ]
         m.d.sync += [
             write.addr.eq(write.addr + valid),
-            read.addr.eq(read.addr + taken),
-            level.eq(level + valid - taken),
+            read.addr.eq(Mux(taken, one_more(read.addr), read.addr)),
+            level.eq(counted(level, valid, taken)),
             some.eq(valid | (level > 1) | ((level == 1) & ~taken)),
             # `used` counts those under way too; one may leave in this cycle and one in the next.
-            used.eq(used + leaves - taken),
+            used.eq(counted(used, leaves, taken)),
         ]

@@ -141,14 +141,15 @@ class Steps(wiring.Component):
     def _take(self, m, pair, head, replaced, there):
         """Into ``pair`` what comes, while ``head`` holds none or it begins now."""
         stop, following, fetched = Signal(), Signal(), Signal()
-        vacant = [~head, *(~copy for copy in copies(m, following, 1, "head", reset_less=False))]
+        heads = copies(m, following, 2, "head", reset_less=False)
         given = self.pairs.payload
-        m.d.sync += [stop.eq(self.stop), head.eq(following)]
+        m.d.sync += stop.eq(self.stop)
         ready = {}
         for operand in "ab":
             loaded, takes = getattr(self, f"{operand}_loaded"), getattr(given, f"takes_{operand}")
             ready[operand] = tokens(m, f"{operand}_ready", MACHINE.halves, loaded, fetched & takes)
         m.d.comb += [
+            head.eq(heads[0]),
             there.eq((ready["a"][0] | ~given.takes_a) & (ready["b"][0] | ~given.takes_b)),
             fetched.eq(self.pairs.valid & self.pairs.ready),
             self.pairs.ready.eq(there & ~stop & (~head | replaced)),
@@ -156,8 +157,8 @@ class Steps(wiring.Component):
         ]
         into, source = pair.as_value(), given.as_value()
         half = len(into) // 2
-        for empty, part in zip(vacant, (slice(0, half), slice(half, len(into))), strict=True):
-            with m.If(there & (empty | replaced)):
+        for held, part in zip(heads, (slice(0, half), slice(half, len(into))), strict=True):
+            with m.If(there & (~held | replaced)):
                 m.d.sync += into[part].eq(source[part])
 
     def _early(self, m, last_issue):

@@ -111,7 +111,7 @@ class StepsProperties(Properties):
         pair, taken = steps.pairs.payload, steps.pairs.valid & steps.pairs.ready
         places = [
             (self.peek(valid), data.View(self._pair, self.peek(pair, self._pair.size)))
-            for valid, pair in (("head", "pair"), ("valid", "work"))
+            for valid, pair in (("head_0", "pair"), ("valid", "work"))
         ]
         at_once = pair.single & pair.tile_last
         self.assume(~steps.pairs.valid | (pair.single_tile == at_once))
@@ -119,7 +119,7 @@ class StepsProperties(Properties):
         more, ends = self.peek("more_0"), self.peek("ends_0")
         at_once = following.single & following.tile_last
         self.inside("a tile at once", ~head | (following.single_tile == at_once))
-        self.inside("copies of head", head == self.peek("head_0"))
+        self.inside("copies of head", head == self.peek("head_1"))
         self.inside("more steps of a pair", ~more | valid)
         self.inside("the end of a tile", ends == (valid & ~more & work.tile_last))
         self.inside("a pair is over", self.peek("over") == ~(more | ends))
