@@ -1,0 +1,74 @@
+"""A step in torch with quantiser ``fabric`` beside the golden step: float32 predicts the machine."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from cpt.model import MicroBatches, QuantConfig, precisions, quantize_
+from cpt.model.architecture import cifar_resnet as described
+from cpt.model.golden.fabric import step, update
+from cpt.model.golden.fabric.channel import running_rate
+from cpt.model.golden.fabric.network import Network
+from cpt.model.loss import softmax_cross_entropy
+from cpt.model.networks import cifar_resnet
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+BATCH, MICRO, SEED = 16, 8, 3
+
+
+def golden_step(images, labels, fw, bw):
+    """The golden network, the losses of its micro-batches and its gradients."""
+    network = Network.residual(
+        described(8, 10, 8, 1, 8), np.array([0.02], np.float32), np.array([-2.0], np.float32), SEED
+    )
+    weights, rate = step.prepare(network, fw), running_rate(BATCH // MICRO)
+    totals, losses = {}, []
+    for number in range(BATCH // MICRO):
+        part = slice(number * MICRO, (number + 1) * MICRO)
+        logits, tape = step.forward(network, weights, images[part], step.Pass(fw, rate))
+        loss, gradient = softmax_cross_entropy(logits, labels[part], BATCH)
+        found = step.backward(network, weights, tape, gradient, bw, step.Noise(SEED, 0, number))
+        totals = {name: update.accumulate(totals.get(name), value) for name, value in found.items()}
+        losses.append(loss)
+    return network, losses, totals
+
+
+def torch_step(network, images, labels, fw, bw):
+    """The same in torch: losses, gradients of convolutions in the golden order and layout, and the model."""
+    net = quantize_(cifar_resnet(8, 10, 8, 1, width=8), QuantConfig("fabric", fw, bw, SEED))
+    convolutions = [m for m in net.modules() if isinstance(m, nn.Conv2d)]
+    with torch.no_grad():
+        for layer, conv in zip(network.layers, convolutions, strict=True):
+            weight = network.parameters[f"{layer.convolution}.weight"]
+            conv.weight.copy_(torch.from_numpy(weight).permute(0, 3, 1, 2))
+        net.classifier.weight.copy_(torch.from_numpy(network.parameters["classifier.weight"]))
+        net.classifier.bias.copy_(torch.from_numpy(network.parameters["classifier.bias"]))
+    micro = MicroBatches(net, BATCH, MICRO)
+    x = torch.from_numpy(images.astype(np.float32) * np.float32(0.02) - np.float32(2)).permute(0, 3, 1, 2)
+    losses = []
+    for part, target in micro(x, torch.from_numpy(labels)):
+        loss = nn.functional.cross_entropy(net(part), target, reduction="sum") / BATCH
+        loss.backward()
+        losses.append(loss.item())
+    return losses, [conv.weight.grad.permute(0, 2, 3, 1).numpy() for conv in convolutions], net
+
+
+def distance(ours, theirs):
+    return np.linalg.norm(ours - theirs) / np.linalg.norm(theirs)
+
+
+@pytest.mark.parametrize(("fw", "bw", "of_loss", "of_gradient"), [(8, 8, 5e-3, 0.4), (15, 14, 1e-3, 0.06)])
+def test_torch_predicts_the_machines_step(fw, bw, of_loss, of_gradient):
+    """Codes that differ by one move masks of ReLUs, and gradients with them: much where bits are few."""
+    rng = np.random.default_rng(1)
+    labels = np.arange(BATCH) % 10
+    images = rng.integers(0, 256, (BATCH, 8, 8, 1), dtype=np.uint8)
+    network, losses, totals = golden_step(images, labels, fw, bw)
+    ours, grads, net = torch_step(network, images, labels, fw, bw)
+    assert ours == pytest.approx(losses, rel=of_loss)
+    assert [item.layer for item in precisions(net).values()] == [layer.index for layer in network.layers]
+    for layer, grad in zip(network.layers, grads, strict=True):
+        assert distance(grad, totals[f"{layer.convolution}.weight"]) < of_gradient, layer.convolution
+    _, highest, weight = net.stem.conv.precision.range.tolist()
+    assert highest / weight == pytest.approx(network.expected("images").item(), rel=1e-5)
