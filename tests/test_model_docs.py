@@ -13,7 +13,7 @@ torch.set_num_threads(1)
 
 def test_the_blocks_of_the_library_page_run_in_order():
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / "library.md").read_text(), re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     names: dict[str, object] = {}
     for block in blocks:
         exec(block, names)
