@@ -27,6 +27,7 @@ from cpt.hw.drain.result_buffer import ResultBuffer
 from cpt.hw.load.loader import Loader
 from cpt.hw.load.operand_buffer import OperandBuffer
 from cpt.hw.matrix.array import Array
+from cpt.hw.matrix.copies import copies
 from cpt.hw.matrix.executor import Executor
 
 
@@ -161,9 +162,11 @@ class Accelerator(wiring.Component):
         registers, control, watchdog = chip.registers, chip.control, chip.watchdog
         engines = (loader_a, loader_b, executor, drain)
         ports = (ring, loader_a, loader_b, drain)
-        engines_idle, quiet = Signal(), Signal()
+        engines_idle, quiet = Signal(init=1), Signal()
+        m.d.sync += engines_idle.eq(_all(engine.idle for engine in engines))
+        with m.If(control.reset):
+            m.d.sync += engines_idle.eq(1)
         m.d.comb += [
-            engines_idle.eq(_all(engine.idle for engine in engines)),
             quiet.eq(_all(port.quiet for port in ports)),
             dispatch.engines_idle.eq(engines_idle),
             control.quiet.eq(quiet),
@@ -183,7 +186,11 @@ class Accelerator(wiring.Component):
         for error in Error:
             refused = dispatch.faults[error.name.lower()] if error.name.lower() in FAULTS.members else 0
             m.d.comb += control.errors[error].eq(raised.get(error, 0) | refused)
-        m.d.comb += [block.stop.eq(control.stop) for block in (ring, dispatch, *engines)]
+        # Dispatch hears of a stop before it can hear that the engines are idle, so no END passes an error.
+        m.d.comb += dispatch.stop.eq(control.stop)
+        stopped = (ring, *engines)
+        for block, stop in zip(stopped, copies(m, control.stop, len(stopped), "stop"), strict=True):
+            m.d.comb += block.stop.eq(stop)
 
     def _wire_counters(self, m, chip):
         """What the watchdog and the performance counters see."""

@@ -8,7 +8,7 @@ import pytest
 from hw_streams import simulate
 
 from cpt.hw.contract import Counter, Error
-from cpt.hw.control.control import Control
+from cpt.hw.control.control import SETTLE_CYCLES, Control
 from cpt.hw.control.counters import Counters
 from cpt.hw.control.watchdog import Watchdog
 
@@ -25,6 +25,10 @@ def test_every_error_but_busy_write_halts(error: Error) -> None:
         await ctx.tick()
         ctx.set(block.errors, 0)
         halts = error != Error.BUSY_WRITE
+        for _ in range(SETTLE_CYCLES + 1):
+            assert ctx.get(block.halted) == ctx.get(block.stop) == halts
+            assert ctx.get(block.busy), "a stop was taken for done before it had arrived everywhere"
+            await ctx.tick()
         for _ in range(5):
             assert ctx.get(block.halted) == ctx.get(block.stop) == halts
             assert ctx.get(block.busy) == (not halts)
@@ -42,8 +46,11 @@ def test_a_halted_machine_is_busy_until_its_transfers_end() -> None:
         ctx.set(block.errors, 1 << Error.AXI_READ)
         await ctx.tick()
         ctx.set(block.errors, 0)
-        assert ctx.get(block.busy)
+        for _ in range(3 * SETTLE_CYCLES):
+            assert ctx.get(block.busy)
+            await ctx.tick()
         ctx.set(block.quiet, 1)
+        await ctx.tick()
         assert not ctx.get(block.busy)
 
     simulate(block, bench)
@@ -58,7 +65,8 @@ def test_soft_reset_stops_at_once_and_takes_effect_when_quiet() -> None:
         ctx.set(block.soft_reset, 1)
         await ctx.tick()
         ctx.set(block.soft_reset, 0)
-        for _ in range(5):
+        await ctx.tick()
+        for _ in range(2 * SETTLE_CYCLES):
             assert ctx.get(block.stop)
             assert ctx.get(block.busy)
             assert not ctx.get(block.reset)
@@ -72,6 +80,24 @@ def test_soft_reset_stops_at_once_and_takes_effect_when_quiet() -> None:
         assert not ctx.get(block.reset)
         assert not ctx.get(block.stop)
         assert not ctx.get(block.busy)
+
+    simulate(block, bench)
+
+
+def test_a_soft_reset_waits_until_its_stop_has_arrived_everywhere() -> None:
+    block = Control()
+
+    async def bench(ctx: Any) -> None:
+        ctx.set(block.quiet, 1)
+        await ctx.tick()
+        ctx.set(block.soft_reset, 1)
+        await ctx.tick()
+        ctx.set(block.soft_reset, 0)
+        for _ in range(SETTLE_CYCLES + 1):
+            assert ctx.get(block.stop)
+            assert not ctx.get(block.reset), "an engine may just have put a burst on its port"
+            await ctx.tick()
+        assert ctx.get(block.reset)
 
     simulate(block, bench)
 

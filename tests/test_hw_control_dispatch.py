@@ -102,6 +102,15 @@ def test_a_result_has_its_bits_in_whole_bytes_and_no_byte_more(k_log2: int, coun
     run([word(Opcode.DRAIN, k_log2=k_log2)], get, block=block)
 
 
+def test_every_instruction_names_its_slots_in_the_same_bits() -> None:
+    places = {"a": set[tuple[int, int]](), "b": set[tuple[int, int]]()}
+    for form in FORMATS.values():
+        for item in form.fields:
+            if item.name.startswith("slot"):
+                places["b" if item.name == "slot_b" else "a"].add((item.offset, item.width))
+    assert [len(found) for found in places.values()] == [1, 1]
+
+
 UNALIGNED = [
     (opcode, item.name, bit)
     for opcode in (Opcode.LOAD_A, Opcode.LOAD_B, Opcode.DRAIN)
@@ -182,7 +191,7 @@ def test_every_bit_without_a_name_is_reserved() -> None:
             (faults,) = await ctx.tick().sample(block.faults).until(block.dispatched)
             got.append([name for name in faults.shape().members if faults[name]])
 
-    run(words, get, block=block, cycles=8 * len(words))
+    run(words, get, block=block, cycles=(block.cycles_per_instruction + 1) * len(words))
     assert got == [["reserved_bits"]] * len(words)
 
 
@@ -214,6 +223,7 @@ def test_a_faulty_instruction_waits_until_all_before_it_is_finished_or_the_watch
             _, _, faults, dispatched = await ctx.tick().sample(block.faults.misaligned, block.dispatched)
             assert (faults, dispatched) == (0, 0)
         ctx.set(block.expired if expired else block.engines_idle, 1)
+        await ctx.tick().repeat(MACHINE.decision_cycles)
         _, _, faults, dispatched = await ctx.tick().sample(block.faults.misaligned, block.dispatched)
         assert (faults, dispatched) == (1, 1)
         taken.append("done")
@@ -329,6 +339,7 @@ def test_end_waits_for_queues_and_engines_and_gives_its_tag() -> None:
         ctx.set(block.engines_idle, 1)
         await ctx.tick().until(block.done)
         assert ctx.get(block.done_tag) == GOOD[Opcode.END]["tag"]
+        await ctx.tick()
         assert ctx.get(block.idle)
 
     run([word(Opcode.LOAD_A), word(Opcode.END)], bench, block=block)

@@ -49,8 +49,12 @@ def test_it_leaves_the_window_exactly_when_a_byte_does_and_takes_the_stated_cycl
                 ctx.set(block.run, run)
                 for n in range(TERMS):
                     ctx.set(block.strides[n], strides[n])
-                    ctx.set(block.counts[n], counts[n])
-                ctx.set(block.window, {"base": low, "limit": limit})
+                    ctx.set(block.counts[n], counts[n] or rng.getrandbits(4))
+                ctx.set(block.zeros, sum((count == 0) << n for n, count in enumerate(counts)))
+                window = {"base": low, "limit": limit}
+                asked, other = rng.sample([block.read_window, block.write_window], 2)
+                ctx.set(asked, window)
+                ctx.set(other, {"base": 0, "limit": (1 << 32) - 1})
                 ctx.set(block.start, 1)
                 await ctx.tick()
                 ctx.set(block.start, 0)
@@ -59,9 +63,11 @@ def test_it_leaves_the_window_exactly_when_a_byte_does_and_takes_the_stated_cycl
                     await ctx.tick()
                     cycles += 1
                 assert cycles == block.latency_cycles + sum(count.bit_length() for count in counts)
-                await ctx.tick()
                 outside = 8 * base < low or end > limit
-                assert ctx.get(block.outside) == outside, (case, low, limit)
+                leaves = [ctx.get(block.leaves_read), ctx.get(block.leaves_write)]
+                leaves_other = end > (1 << 32) - 1
+                wanted = [outside, leaves_other] if asked is block.read_window else [leaves_other, outside]
+                assert leaves == wanted, (case, low, limit)
                 seen.append(outside)
 
     simulate(block, bench)

@@ -124,7 +124,7 @@ def test_a_ring_that_is_misaligned_too_large_or_outside_its_window_is_not_read(
         ctx.set(block.base, base)
         ctx.set(block.log2, log2)
         ctx.set(block.window, {"base": window[0], "limit": window[1]})
-        await ctx.tick().repeat(2)
+        await ctx.tick().repeat(block.place_cycles)
         ctx.set(block.tail, 1)
         for _ in range(20):
             _, _, asked = await ctx.tick().sample(block.bad)

@@ -36,9 +36,14 @@ class Machine:
     outstanding_bursts: int = _fact(
         8, "Bursts in flight per read or write master; what an HP port of the Zynq accepts."
     )
+    ring_cycles: int = _fact(3, "From a doorbell, or an instruction dispatched, to the ring's next run.")
+    ring_interval_cycles: int = _fact(4, "From one run of the ring to its next.")
     dispatch_cycles: int = _fact(
-        6, "Cycles dispatch takes for an instruction: wait, slots, products, words, block, push."
+        11, "From an instruction in front of the ring's queue to its push: word, slots, products, checks."
     )
+    decision_cycles: int = _fact(1, "From what dispatch waits for, room or idle engines, to the push.")
+    handover_cycles: int = _fact(2, "From a push to the next instruction in front of the ring's queue.")
+    idle_cycles: int = _fact(1, "From the last engine being idle to dispatch seeing it.")
     queue_cycles: int = _fact(1, "From an entry pushed into a queue to the cycle it can be taken in.")
     token_cycles: int = _fact(1, "From a token given to the cycle it is seen in.")
     exec_commands: int = _fact(

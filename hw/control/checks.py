@@ -3,7 +3,7 @@
 from functools import reduce
 from operator import or_
 
-from amaranth import Module, Signal
+from amaranth import Cat, Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -25,55 +25,97 @@ FAULTS = data.StructLayout(
     }
 )
 """What an instruction can be refused for; each is a bit of `cpt.hw.contract.Error`."""
+OPCODES = data.StructLayout({op.name.lower(): 1 for op in Opcode})
+"""A decoded opcode; of an unknown one no bit is 1."""
+
+SEEN_AT_ONCE = 12
+"""Bits of a word that meet in one register: two LUTs deep."""
 
 
 class WordCheck(wiring.Component):
     """Looks at all bits of an instruction word.
 
-    Members: ``word``; ``unreadable``: it came with an error response; ``open``: a result tile waits for its
-    last EXEC; ``known``: the opcode is one; ``faults``: what is wrong, without what needs the slots. Of an
-    unreadable word, and of one without a known opcode, nothing else is said.
-    Latency one cycle.
+    Members: ``word``, stable; ``unreadable``: it came with an error response; ``open``: a result tile waits
+    for its last EXEC; ``opcode``: one bit for each `Opcode`, a cycle later; ``known``: the opcode is one;
+    ``faults``: what is wrong, without what needs the slots. Of an unreadable word, and of one without a known
+    opcode, nothing else is said.
+    Latency two cycles: first every field by itself, then what of it counts with this opcode.
     """
 
-    latency_cycles = 1
+    latency_cycles = 2
 
     word: In(INSTRUCTION_BITS)
     unreadable: In(1)
     open: In(1)
+    opcode: Out(OPCODES)
     known: Out(1)
     faults: Out(FAULTS)
 
     def elaborate(self, platform):
         m = Module()
         words = {op: data.View(instruction_layout(op), self.word) for op in Opcode}
-        known, zero_count, reserved, misaligned = (Signal() for _ in range(4))
-        with m.Switch(words[Opcode.END].opcode):
-            for op, word in words.items():
-                with m.Case(op):
-                    fields = FORMATS[op].fields[1:]
-                    counts = [word[item.name] == 0 for item in fields if item.minimum]
-                    low_bits = [word[item.name] & (item.multiple - 1) for item in fields if item.multiple > 1]
-                    m.d.comb += [
-                        known.eq(1),
-                        zero_count.eq(reduce(or_, counts, 0)),
-                        reserved.eq((self.word & FORMATS[op].reserved) != 0),
-                        misaligned.eq(reduce(or_, low_bits, 0) != 0),
-                    ]
+        for op, word in words.items():
+            m.d.sync += self.opcode[op.name.lower()].eq(word.opcode == op)
+
+        counts, low_bits, reserved = {}, {}, {}
+        for op, form in FORMATS.items():
+            for item in form.fields[1:]:
+                place = (item.offset, item.width)
+                if item.minimum:
+                    counts.setdefault(place, []).append(op)
+                if item.multiple > 1:
+                    low_bits.setdefault((item.offset, (item.multiple - 1).bit_length()), []).append(op)
+        for bit in range(INSTRUCTION_BITS):
+            key = tuple(op for op in Opcode if FORMATS[op].reserved >> bit & 1)
+            reserved.setdefault(key, []).append(bit)
+        strays = [
+            (Cat(self.word[bit] for bit in bits[first : first + SEEN_AT_ONCE]).any(), ops)
+            for ops, bits in reserved.items()
+            if ops
+            for first in range(0, len(bits), SEEN_AT_ONCE)
+        ]
+
+        def any_with(name, parts):
+            """Whether one of ``parts``, a bit and the opcodes that it counts with, is 1."""
+            found = {}
+            for number, (bit, ops) in enumerate(parts):
+                seen = Signal(name=f"{name}_{number}", reset_less=True)
+                m.d.sync += seen.eq(bit)
+                found.setdefault(tuple(ops), []).append(seen)
+            return reduce(
+                or_,
+                (
+                    reduce(or_, bits) & reduce(or_, (self.opcode[op.name.lower()] for op in ops))
+                    for ops, bits in found.items()
+                ),
+            )
+
+        zero_count = any_with(
+            "zero", [(self.word[at : at + width] == 0, ops) for (at, width), ops in counts.items()]
+        )
+        misaligned = any_with(
+            "low", [(self.word[at : at + bits].any(), ops) for (at, bits), ops in low_bits.items()]
+        )
+        stray = any_with("stray", strays)
         execute = words[Opcode.EXEC]
-        several = Signal()
-        m.d.comb += several.eq(((execute.tiles >> 1) != 0) | ((execute.blocks >> 1) != 0))
-        sound = known & ~self.unreadable
+        several, partial, first = (Signal(reset_less=True) for _ in range(3))
+        unreadable = Signal(reset_less=True)
+        any_opcode, sound = Signal(), Signal()
+        m.d.sync += [
+            several.eq(((execute.tiles >> 1) != 0) | ((execute.blocks >> 1) != 0)),
+            partial.eq(~(execute.first & execute.last)),
+            first.eq(execute.first),
+            unreadable.eq(self.unreadable),
+        ]
+        m.d.comb += [any_opcode.eq(self.opcode.as_value().any()), sound.eq(any_opcode & ~unreadable)]
         m.d.sync += [
             self.known.eq(sound),
-            self.faults.axi_read.eq(self.unreadable),
-            self.faults.illegal_opcode.eq(~self.unreadable & (~known | zero_count)),
-            self.faults.reserved_bits.eq(sound & reserved),
-            self.faults.misaligned.eq(sound & misaligned),
+            self.faults.axi_read.eq(unreadable),
+            self.faults.illegal_opcode.eq(~unreadable & (~any_opcode | zero_count)),
+            self.faults.reserved_bits.eq(~unreadable & stray),
+            self.faults.misaligned.eq(~unreadable & misaligned),
             self.faults.illegal_exec.eq(
-                sound
-                & (execute.opcode == Opcode.EXEC)
-                & ((several & ~(execute.first & execute.last)) | (execute.first == self.open))
+                ~unreadable & self.opcode.exec & ((several & partial) | (first == self.open))
             ),
         ]
         return m

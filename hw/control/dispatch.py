@@ -1,15 +1,18 @@
 """Decodes and checks instructions and hands them to the engines' queues."""
 
+from functools import reduce
+from operator import and_
+
 from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from cpt.hw.contract import FORMATS, ArrayConfig, Opcode
-from cpt.hw.contract.config import ACC_BITS, BEAT_BYTES, MAX_BITS, SLOTS
-from cpt.hw.contract.layout import SUM_ROWS
+from cpt.hw.contract.config import BEAT_BYTES, SLOTS
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.contract.regs import RING_LOG2_MAX
 from cpt.hw.control.checks import FAULTS, WordCheck
+from cpt.hw.control.operands import Operands
 from cpt.hw.control.queue import Queue
 from cpt.hw.control.reach import WINDOW, Reach
 from cpt.hw.layouts import (
@@ -20,27 +23,38 @@ from cpt.hw.layouts import (
     instruction_layout,
     load_command,
 )
+from cpt.hw.matrix.copies import KEEP
+
+ENGINES = (Opcode.LOAD_A, Opcode.LOAD_B, Opcode.EXEC, Opcode.DRAIN)
+
+
+def _place(name: str) -> slice:
+    """Where an instruction names a slot; the same for all that have it."""
+    item = next(item for item in FORMATS[Opcode.EXEC].fields if item.name == name)
+    return slice(item.offset, item.offset + item.width)
 
 
 class Dispatch(wiring.Component):
-    """Takes `cycles_per_instruction` for each instruction: slots, products, check, push.
+    """Takes an instruction every `cycles_per_instruction`: slots, products, checks, push.
 
     A LOAD or DRAIN takes a cycle more for each bit of ``blocks - 1``, ``tiles - 1`` and, LOAD, ``bits - 1``:
-    `Reach` adds its strides up.
+    `Reach` adds its strides up. The instruction stands at ``instructions`` meanwhile, so all that is worked
+    out of it goes through registers without enables, and `Reach` says when everything has arrived.
 
     Slots are read here, so an engine gets bits and signs, never slot numbers. A faulty instruction reaches
     no engine: like END it waits until everything before it is finished, and is then refused.
 
-    Members: ``instructions`` (in), with ``unreadable``: it came with an error response; ``slot_a_addr``,
-    ``slot_b_addr`` and, a cycle later, ``slot_a``, ``slot_b``; ``load_a``, ``load_b``, ``execute``, ``drain``
-    (out); ``engines_idle``: no engine or AXI port has anything to do; ``expired``: the watchdog gives up now,
-    so refuse without waiting; ``read_window``, ``write_window``: addresses allowed; ``done``: an END
-    completes; ``done_tag``: the tag of the last one; ``faults``: why the instruction is refused;
-    ``dispatched``: an instruction leaves or is refused; ``mask``: ring size - 1; ``index``: ring position of
-    the last one; ``stop``; ``idle``: no instruction here or in the queues.
+    Members: ``instructions`` (in; its ready is a register, the same as ``dispatched``), with ``unreadable``:
+    it came with an error response; ``slot_a_addr``, ``slot_b_addr`` and, a cycle later, ``slot_a``,
+    ``slot_b``; ``load_a``, ``load_b``, ``execute``, ``drain`` (out); ``engines_idle``: a cycle ago no engine
+    or AXI port had anything to do; ``expired``: the watchdog gives up now, so refuse without waiting;
+    ``read_window``, ``write_window``: addresses allowed; ``done``: an END completes; ``done_tag``: the tag of
+    the last one; ``faults``: why the instruction is refused; ``dispatched``: an instruction leaves or is
+    refused; ``mask``: ring size - 1; ``index``: ring position of the last one; ``stop``; ``idle``: a cycle
+    ago there was no instruction here or in the queues.
     """
 
-    cycles_per_instruction = MACHINE.dispatch_cycles
+    cycles_per_instruction = MACHINE.dispatch_cycles + 1
 
     def __init__(self, config: ArrayConfig):
         self.config = config
@@ -68,117 +82,152 @@ class Dispatch(wiring.Component):
                 "faults": Out(FAULTS),
                 "dispatched": Out(1),
                 "stop": In(1),
-                "idle": Out(1),
+                "idle": Out(1, init=1),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        words = {
-            opcode: data.View(instruction_layout(opcode), self.instructions.payload) for opcode in Opcode
-        }
-        load, execute, drain, end = (
-            words[op] for op in (Opcode.LOAD_A, Opcode.EXEC, Opcode.DRAIN, Opcode.END)
-        )
-        opcode = end.opcode
+        # A copy of the instruction, a cycle behind the ring's memory. It has no enable: the ring keeps it.
+        word, unreadable = Signal(INSTRUCTION_BITS, reset_less=True), Signal(reset_less=True)
+        m.d.sync += [word.eq(self.instructions.payload), unreadable.eq(self.unreadable)]
+        words = {op: data.View(instruction_layout(op), word) for op in Opcode}
+        m.d.comb += [self.slot_a_addr.eq(word[_place("slot_a")]), self.slot_b_addr.eq(word[_place("slot_b")])]
 
-        slots = {Opcode.LOAD_A: 1, Opcode.LOAD_B: 1, Opcode.EXEC: 2, Opcode.DRAIN: 2, Opcode.END: 0}
-        two_slots, any_slot = Signal(), Signal()
-        with m.Switch(opcode):
-            for op, word in words.items():
-                with m.Case(op):
-                    m.d.comb += [any_slot.eq(slots[op] > 0), two_slots.eq(slots[op] > 1)]
-                    if slots[op] == 1:
-                        m.d.comb += self.slot_a_addr.eq(word.slot)
-                    elif slots[op] == 2:
-                        m.d.comb += [self.slot_a_addr.eq(word.slot_a), self.slot_b_addr.eq(word.slot_b)]
-
-        is_exec = Signal()
-        slot_a, slot_b = Signal(SLOT), Signal(SLOT)
-        ksteps, tiles = Signal.like(load.ksteps), Signal.like(load.tiles)
-        top_a, top_b = Signal(16), Signal(16)
-        words_a, words_b = Signal(16), Signal(16)
-        block_words = Signal(26)
-        result_bits = Signal(7)
-        m.d.comb += [
-            is_exec.eq(opcode == Opcode.EXEC),
-            ksteps.eq(Mux(is_exec, execute.ksteps, load.ksteps)),
-            tiles.eq(Mux(is_exec, execute.tiles, load.tiles)),
-        ]
-
-        def bad(slot):
-            return (slot.bits == 0) | (slot.bits > MAX_BITS)
-
-        m.submodules.word_check = word_check = WordCheck()
         open_tile = Signal()
+        m.submodules.word_check = word_check = WordCheck()
+        m.submodules.operands = operands = Operands(config)
+        m.submodules.reach = reach = Reach()
         m.d.comb += [
-            word_check.word.eq(self.instructions.payload),
-            word_check.unreadable.eq(self.unreadable),
+            word_check.word.eq(word),
+            word_check.unreadable.eq(unreadable),
             word_check.open.eq(open_tile),
+            operands.word.eq(word),
+            operands.opcode.eq(word_check.opcode),
+            operands.slot_a.eq(self.slot_a),
+            operands.slot_b.eq(self.slot_b),
+        ]
+        self._wire_reach(m, words, word_check.opcode, operands, reach)
+        found, faulty = self._faults(m, word_check, operands, reach)
+        queues = self._queues(m, words, operands)
+
+        # What happens to the instruction is decided in one cycle and happens, by registers, in the next.
+        opcode = word_check.opcode
+        begun, began = Signal(), Signal()
+        m.d.sync += [began.eq(begun), reach.start.eq(began)]
+        all_empty, were_empty = Signal(), Signal()
+        deciding, drained, refusing, ending, leaving = (Signal() for _ in range(5))
+        m.d.comb += [
+            all_empty.eq(reduce(and_, (queue.empty for queue in queues.values()))),
+            drained.eq(self.engines_idle & were_empty),
+        ]
+        m.d.sync += were_empty.eq(all_empty)
+        going, has_room, pushing = deciding & ~self.stop & ~faulty, 0, {}
+        for op, queue in queues.items():
+            pushes, ready = Signal(name=f"pushes_{op.name.lower()}"), opcode[op.name.lower()] & queue.i.ready
+            pushing[op] = going & ready
+            has_room |= ready
+            m.d.sync += pushes.eq(pushing[op])
+            m.d.comb += queue.i.valid.eq(pushes)
+        can_leave = (faulty & (drained | self.expired)) | (~faulty & (has_room | (opcode.end & drained)))
+        m.d.comb += [
+            refusing.eq(deciding & ~self.stop & faulty & (drained | self.expired)),
+            ending.eq(going & opcode.end & drained),
+            leaving.eq(deciding & ~self.stop & can_leave),
+        ]
+        m.d.sync += [
+            self.dispatched.eq(leaving),
+            self.instructions.ready.eq(leaving),
+            self.done.eq(ending),
+            self.faults.eq(found.as_value() & refusing.replicate(len(found.as_value()))),
+        ]
+        with m.If(pushing[Opcode.EXEC]):
+            m.d.sync += open_tile.eq(~words[Opcode.EXEC].last)
+
+        # One instruction at a time: at work until it was pushed, then the next may be looked for.
+        at_work, decided = Signal(), Signal()
+        m.d.comb += [
+            begun.eq(self.instructions.valid & ~at_work & ~self.stop),
+            deciding.eq(decided & ~self.dispatched),
+        ]
+        m.d.sync += [
+            at_work.eq(begun | (at_work & ~self.dispatched)),
+            decided.eq((reach.done & at_work) | deciding),
+            self.idle.eq(~self.instructions.valid & ~at_work & all_empty),
         ]
 
-        m.submodules.reach = reach = Reach()
-        run = Signal.like(reach.run)
-        result_bytes = Signal(range(9))
+        count = Signal(RING_LOG2_MAX)
+        number, tagged = Signal(attrs=KEEP), Signal(attrs=KEEP)
+        m.d.sync += [number.eq(leaving), tagged.eq(ending), count.eq(count + number)]
+        with m.If(number):
+            m.d.sync += self.index.eq(count & self.mask)
+        with m.If(tagged):
+            m.d.sync += self.done_tag.eq(words[Opcode.END].tag)
+        return m
+
+    def _wire_reach(self, m, words, opcode, operands, reach):
+        """Addresses of LOAD and DRAIN; any other instruction reaches nowhere, and takes no time for it."""
+        load, drain = words[Opcode.LOAD_A], words[Opcode.DRAIN]
         shift = BEAT_BYTES.bit_length() - 1
-        is_load, is_drain = Signal(), Signal()
+        is_drain = drain.opcode == Opcode.DRAIN
+        is_load = opcode.load_a | opcode.load_b
+        for number, name in enumerate(("blocks", "tiles")):
+            less = Signal.like(load[name], name=f"{name}_less")
+            more_to_load, more_to_drain = (
+                Signal(name=f"more_{name}_to_{what}") for what in ("load", "drain")
+            )
+            m.d.sync += [
+                less.eq(Mux(is_drain, (drain[name] - 1)[: len(less)], (load[name] - 1)[: len(less)])),
+                more_to_load.eq(load[name] != 1),
+                more_to_drain.eq(drain[name] != 1),
+            ]
+            m.d.comb += [
+                reach.counts[number].eq(less),
+                reach.zeros[number].eq(~((is_load & more_to_load) | (opcode.drain & more_to_drain))),
+            ]
         m.d.comb += [
-            is_load.eq((opcode == Opcode.LOAD_A) | (opcode == Opcode.LOAD_B)),
-            is_drain.eq(opcode == Opcode.DRAIN),
+            reach.counts[2].eq(operands.planes_less),
+            reach.zeros[2].eq(operands.one_plane),
             reach.base.eq(load.base >> shift),
             reach.strides[0].eq(load.block_stride >> shift),
             reach.strides[1].eq(load.tile_stride >> shift),
             reach.strides[2].eq(load.plane_stride >> shift),
-            reach.counts[0].eq(Mux(is_drain, drain.blocks, load.blocks) - 1),
-            reach.counts[1].eq(Mux(is_drain, drain.tiles, load.tiles) - 1),
-            reach.counts[2].eq(Mux(is_drain, 0, (slot_a.bits - 1).as_unsigned())),
-            reach.window.eq(Mux(is_drain, self.write_window, self.read_window)),
-            reach.run.eq(run),
-            result_bytes.eq((result_bits + 7) >> 3),
+            reach.run.eq(operands.run),
+            reach.read_window.eq(self.read_window),
+            reach.write_window.eq(self.write_window),
         ]
-        # Beats of one run: planes of a tile, or a tile with the sums that it may carry.
-        row_beats = config.cols // BEAT_BYTES
-        with m.Switch(opcode):
-            for op, operand in ((Opcode.LOAD_A, "a"), (Opcode.LOAD_B, "b")):
-                with m.Case(op):
-                    m.d.sync += run.eq(load.ksteps * (config.group_bytes(operand) // BEAT_BYTES))
-            with m.Case(Opcode.DRAIN):
-                rows = Mux(drain.col_sums, config.rows + SUM_ROWS, config.rows)
-                m.d.sync += run.eq(result_bytes * rows * row_beats)
 
-        half_a, half_b = config.half_words("a"), config.half_words("b")
+    def _faults(self, m, word_check, operands, reach):
+        """All that is wrong with the instruction, and whether anything is, a cycle after `Reach` is done."""
         # What follows from slots is only looked at in a word that has some, what follows from bits only when
-        # they are allowed.
-        found = Signal(FAULTS)
-        bad_slots, overflow, width, good = Signal(), Signal(), Signal(), Signal()
-        m.d.comb += [
-            found.eq(word_check.faults),
-            bad_slots.eq((any_slot & bad(slot_a)) | (two_slots & bad(slot_b))),
-            found.bad_slot.eq(word_check.known & bad_slots),
-            found.operand_overflow.eq(word_check.known & overflow & ~bad_slots),
-            found.result_width.eq(word_check.known & width & ~bad_slots),
-            width.eq(is_drain & (result_bits > ACC_BITS)),
-            # Where an instruction reaches is only asked of one that is otherwise good.
-            good.eq(~(word_check.faults.as_value().any() | bad_slots | overflow | width)),
-            found.read_window.eq(good & is_load & reach.outside),
-            found.write_window.eq(good & is_drain & reach.outside),
+        # they are allowed, and where an instruction reaches only of one that is otherwise good.
+        opcode, known = word_check.opcode, word_check.known
+        is_load = opcode.load_a | opcode.load_b
+        bad_slots, good, overflow = Signal(), Signal(), Signal()
+        m.d.sync += [
+            bad_slots.eq(operands.bad_slots),
+            good.eq(~(word_check.faults.as_value().any() | operands.bad_slots | operands.too_wide)),
         ]
-        with m.Switch(opcode):
-            with m.Case(Opcode.LOAD_A):
-                m.d.comb += overflow.eq(block_words > half_a)
-            with m.Case(Opcode.LOAD_B):
-                m.d.comb += overflow.eq(block_words > half_b)
-            with m.Case(Opcode.EXEC):
-                m.d.comb += overflow.eq((block_words > half_a) | (words_b > half_b))
+        m.d.comb += overflow.eq(operands.overflow)
+        found, faulty = Signal(FAULTS), Signal()
+        reads, writes = is_load & reach.leaves_read, opcode.drain & reach.leaves_write
+        m.d.sync += [
+            found.eq(word_check.faults),
+            found.bad_slot.eq(known & bad_slots),
+            found.operand_overflow.eq(known & overflow & ~bad_slots),
+            found.result_width.eq(known & operands.too_wide & ~bad_slots),
+            found.read_window.eq(good & ~overflow & reads),
+            found.write_window.eq(good & writes),
+            faulty.eq(~good | overflow | reads | writes),
+        ]
+        return found, faulty
 
+    def _queues(self, m, words, operands):
+        """The engines' queues, their entries made of the instruction and of what follows from its slots."""
         queues = {}
-        for op, port in (
-            (Opcode.LOAD_A, self.load_a),
-            (Opcode.LOAD_B, self.load_b),
-            (Opcode.EXEC, self.execute),
-            (Opcode.DRAIN, self.drain),
-        ):
+        ports = (self.load_a, self.load_b, self.execute, self.drain)
+        for op, port in zip(ENGINES, ports, strict=True):
             queue = Queue(port.payload.shape(), MACHINE.queue_instructions)
             m.submodules[f"queue_{op.name.lower()}"] = queues[op] = queue
             connect(m, queue.o, flipped(port))
@@ -187,69 +236,16 @@ class Dispatch(wiring.Component):
                     m.d.comb += queue.i.payload[item.name].eq(words[op][item.name])
         for op in (Opcode.LOAD_A, Opcode.LOAD_B):
             m.d.comb += [
-                queues[op].i.payload.bits.eq(slot_a.bits),
-                queues[op].i.payload.block_words.eq(block_words),
+                queues[op].i.payload.bits.eq(operands.a.bits),
+                queues[op].i.payload.block_words.eq(operands.block_words),
             ]
+        entry = queues[Opcode.EXEC].i.payload
         m.d.comb += [
-            queues[Opcode.EXEC].i.payload.a.eq(slot_a),
-            queues[Opcode.EXEC].i.payload.b.eq(slot_b),
-            queues[Opcode.EXEC].i.payload.a_top_words.eq(top_a),
-            queues[Opcode.EXEC].i.payload.b_top_words.eq(top_b),
-            queues[Opcode.EXEC].i.payload.a_tile_words.eq(words_a),
-            queues[Opcode.DRAIN].i.payload.bytes.eq(result_bytes),
+            entry.a.eq(operands.a),
+            entry.b.eq(operands.b),
+            entry.a_top_words.eq(operands.a_top_words),
+            entry.b_top_words.eq(operands.b_top_words),
+            entry.a_tile_words.eq(operands.a_tile_words),
+            queues[Opcode.DRAIN].i.payload.bytes.eq(operands.result_bytes),
         ]
-
-        count = Signal(RING_LOG2_MAX)
-        m.d.comb += self.instructions.ready.eq(self.dispatched)
-        with m.If(self.dispatched):
-            m.d.sync += [self.index.eq(count & self.mask), count.eq(count + 1)]
-        with m.If(self.done):
-            m.d.sync += self.done_tag.eq(end.tag)
-        all_empty = 1
-        for queue in queues.values():
-            all_empty = all_empty & queue.empty
-        m.d.comb += self.idle.eq(~self.instructions.valid & all_empty)
-
-        with m.FSM():
-            with m.State("WAIT"), m.If(self.instructions.valid & ~self.stop):
-                m.d.comb += reach.start.eq(1)
-                m.next = "SLOTS"
-            with m.State("SLOTS"):
-                m.d.sync += [
-                    slot_a.eq(self.slot_a),
-                    slot_b.eq(self.slot_b),
-                    result_bits.eq(self.slot_a.bits + self.slot_b.bits + drain.k_log2),
-                ]
-                m.next = "PRODUCTS"
-            with m.State("PRODUCTS"):
-                m.d.sync += [
-                    top_a.eq((slot_a.bits - 1).as_unsigned()[:5] * ksteps),
-                    top_b.eq((slot_b.bits - 1).as_unsigned()[:5] * ksteps),
-                ]
-                m.next = "WORDS"
-            with m.State("WORDS"):
-                m.d.sync += [words_a.eq(top_a + ksteps), words_b.eq(top_b + ksteps)]
-                m.next = "BLOCK"
-            with m.State("BLOCK"):
-                m.d.sync += block_words.eq(words_a * tiles)
-                with m.If(reach.done | ~(is_load | is_drain)):
-                    m.next = "PUSH"
-            with m.State("PUSH"), m.If(~self.stop):
-                with m.If(found.as_value().any()):
-                    m.d.comb += self.dispatched.eq((self.engines_idle & all_empty) | self.expired)
-                    with m.If(self.dispatched):
-                        m.d.comb += self.faults.eq(found)
-                with m.Else(), m.Switch(opcode):
-                    for op, queue in queues.items():
-                        with m.Case(op):
-                            m.d.comb += [queue.i.valid.eq(1), self.dispatched.eq(queue.i.ready)]
-                    with m.Case(Opcode.END):
-                        m.d.comb += [
-                            self.dispatched.eq(self.engines_idle & all_empty),
-                            self.done.eq(self.dispatched),
-                        ]
-                with m.If(self.dispatched):
-                    m.next = "WAIT"
-                    with m.If(is_exec & ~found.as_value().any()):
-                        m.d.sync += open_tile.eq(~execute.last)
-        return m
+        return queues

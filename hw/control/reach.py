@@ -1,11 +1,12 @@
 """How far the addresses of an instruction reach, and whether that leaves its window."""
 
-from amaranth import Cat, Const, Module, Signal
+from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from cpt.hw.contract.config import BEAT_BYTES
 from cpt.hw.layouts import RUN_BEATS_WIDTH
+from cpt.hw.matrix.copies import KEEP, copies
 
 ADDRESS_BITS = 32
 _LOW_BITS = BEAT_BYTES.bit_length() - 1
@@ -23,71 +24,92 @@ class Reach(wiring.Component):
     """Adds ``(count - 1) * stride`` of blocks, tiles and planes and the last run to a base, bit by bit.
 
     Everything is exact and unsigned: what goes beyond 4 GB leaves every window. No multiplier: one adder
-    and one shift register take a cycle for each bit of the three numbers.
+    and one shift register take a cycle for each bit of the three numbers. The counts are shifted a step
+    ahead of the strides, so that each bit is a register when it chooses what is added.
 
     Members: ``start``; ``base`` and ``strides`` in beats of 8 bytes, stable until ``done``; ``counts``: how
-    often each stride is added, that of term ``n`` needed from cycle ``n`` after ``start`` on; ``run``: beats
-    of the last run, needed three cycles after ``start``; ``window``; ``done``: level; ``outside``: from the
-    cycle after on, some byte lies outside.
+    often each stride is added, with ``zeros``: not at all, whatever the count; those of term ``n`` are needed
+    from ``n`` cycles after ``start`` on; ``run``: beats
+    of the last run, needed four cycles after ``start``; ``read_window``, ``write_window``; ``done``: for one
+    cycle; ``leaves_read``, ``leaves_write``: some byte lies outside that window, from ``done`` until the
+    next ``start``.
     Latency from ``start`` to ``done`` `latency_cycles` and the bit lengths of the three counts.
     """
 
-    latency_cycles = 4
+    latency_cycles = 7
 
     start: In(1)
     base: In(BEAT_ADDRESS_BITS)
     strides: In(BEAT_ADDRESS_BITS).array(TERMS)
     counts: In(COUNT_BITS).array(TERMS)
+    zeros: In(TERMS)
     run: In(RUN_BEATS_WIDTH)
-    window: In(WINDOW)
+    read_window: In(WINDOW)
+    write_window: In(WINDOW)
     done: Out(1)
-    outside: Out(1)
+    leaves_read: Out(1)
+    leaves_write: Out(1)
 
     def elaborate(self, platform):
         m = Module()
-        end, term = Signal(BEAT_ADDRESS_BITS), Signal(BEAT_ADDRESS_BITS)
-        beyond, term_beyond = Signal(), Signal()
-        """Bits above 4 GB that the sum, and the term, have lost."""
-        count, index, running = Signal(COUNT_BITS), Signal(range(TERMS)), Signal()
+        # The bits of the counts, one term after the other; a cycle for "nothing left" ends each.
+        count = Signal(COUNT_BITS, reset_less=True)
+        nothing_left = Signal(reset_less=True)
+        at_term, ending = Signal(TERMS), Signal(TERMS)
+        add, take_run = Signal(), Signal()
+        """Add the term; add the run."""
+        shift = Signal(init=1)
+        load = [Signal(name=f"load_{n}", attrs=KEEP) for n in range(TERMS)]
+        """What the term becomes: twice itself, or the stride of one term."""
+        starting = Cat(self.start, ending[:-1])
+        m.d.comb += ending.eq(at_term & nothing_left.replicate(TERMS))
+        m.d.sync += [
+            at_term.eq(starting | (at_term & ~nothing_left.replicate(TERMS))),
+            add.eq(at_term.any() & ~nothing_left & count[0]),
+            take_run.eq(ending[-1]),
+            Cat(load).eq(starting),
+            shift.eq(~starting.any()),
+            count.eq(count >> 1),
+            nothing_left.eq(~count[1:].any()),
+        ]
+        for n in range(TERMS):
+            with m.If(starting[n]):
+                m.d.sync += [count.eq(self.counts[n]), nothing_left.eq(self.zeros[n])]
 
-        finished, addend = Signal(), Signal(BEAT_ADDRESS_BITS)
-        m.d.comb += finished.eq(count == 0)
-        with m.If(finished & (index == TERMS - 1)):
-            m.d.comb += addend.eq(self.run)
-        with m.Elif(count[0]):
-            m.d.comb += addend.eq(term)
+        # What they choose is added a cycle later. Bits above 4 GB are lost, and that is remembered.
+        term, end = Signal(BEAT_ADDRESS_BITS, reset_less=True), Signal(BEAT_ADDRESS_BITS, reset_less=True)
+        addend = Signal(BEAT_ADDRESS_BITS)
+        term_beyond, addend_beyond, beyond = Signal(), Signal(), Signal()
         total = Signal(BEAT_ADDRESS_BITS + 1)
+        chosen = Mux(load[0], self.strides[0], Mux(load[1], self.strides[1], self.strides[2]))
         m.d.comb += total.eq(end + addend)
+        m.d.sync += [
+            term.eq(Mux(shift, term << 1, chosen)),
+            term_beyond.eq(shift & (term_beyond | term[-1])),
+            addend.eq(Mux(take_run, self.run, Mux(add, term, 0))),
+            addend_beyond.eq(add & term_beyond),
+            end.eq(total),
+            beyond.eq(beyond | total[-1] | addend_beyond),
+        ]
+        half = BEAT_ADDRESS_BITS // 2
+        first, second = copies(m, self.start, 2, "begin")
+        with m.If(first):
+            m.d.sync += [end[:half].eq(self.base[:half]), beyond.eq(0)]
+        with m.If(second):
+            m.d.sync += end[half:].eq(self.base[half:])
 
-        with m.If(running):
-            m.d.sync += [
-                end.eq(total),
-                beyond.eq(beyond | total[-1] | (count[0] & term_beyond)),
-                count.eq(count >> 1),
-                term.eq(term << 1),
-                term_beyond.eq(term_beyond | term[-1]),
-            ]
-            with m.If(finished):
-                m.d.sync += [index.eq(index + 1), term_beyond.eq(0)]
-                with m.Switch(index):
-                    for n in range(TERMS - 1):
-                        with m.Case(n):
-                            m.d.sync += [count.eq(self.counts[n + 1]), term.eq(self.strides[n + 1])]
-                    with m.Default():
-                        m.d.sync += [running.eq(0), self.done.eq(1)]
-        with m.If(self.start):
-            m.d.sync += [
-                running.eq(1),
-                self.done.eq(0),
-                end.eq(self.base),
-                beyond.eq(0),
-                index.eq(0),
-                count.eq(self.counts[0]),
-                term.eq(self.strides[0]),
-                term_beyond.eq(0),
-            ]
         low = Const(0, _LOW_BITS)
-        m.d.sync += self.outside.eq(
-            beyond | (Cat(low, self.base) < self.window.base) | (Cat(low, end) > self.window.limit)
-        )
+        for window, leaves in (
+            (self.read_window, self.leaves_read),
+            (self.write_window, self.leaves_write),
+        ):
+            # The sign of a difference comes straight out of its carry chain.
+            below, above = (Signal(signed(ADDRESS_BITS + 1), reset_less=True) for _ in range(2))
+            m.d.sync += [
+                below.eq(Cat(low, self.base) - window.base),
+                above.eq(window.limit - Cat(low, end)),
+            ]
+            m.d.comb += leaves.eq(beyond | below[-1] | above[-1])
+        added, final = Signal(), Signal()
+        m.d.sync += [added.eq(take_run), final.eq(added), self.done.eq(final)]
         return m

@@ -12,6 +12,7 @@ from cpt.hw.bus.axi import AXI_LITE
 from cpt.hw.contract.config import SLOTS
 from cpt.hw.contract.regs import ADDRESS_BITS, REGISTERS, SLOT_BASE, SLOT_FIELDS
 from cpt.hw.layouts import SLOT
+from cpt.hw.matrix.copies import KEEP
 
 PLAIN = tuple(item for item in REGISTERS if not item.name.startswith("SLOT_"))
 """All registers but the slots, which are a memory."""
@@ -29,7 +30,8 @@ class RegisterFile(wiring.Component):
     among them, refuse writes; ``busy_write``: one was refused; ``soft_reset``: every register that is not
     kept returns to its reset value; ``slot_a_addr`` and, a cycle later, ``slot_a``; the same for b.
     Both answer as ``docs/machine.md`` says, one write and one read at a time; a ready is a register that says
-    that nothing is held, whatever the valids say. ``busy`` is looked at a cycle late.
+    that nothing is held, whatever the valids say. ``busy`` counts in the cycle
+    after both parts of a write are accepted.
     """
 
     def __init__(self):
@@ -74,17 +76,24 @@ class RegisterFile(wiring.Component):
             bus.rresp.eq(0),
         ]
         m.d.sync += done.eq(write)
+        slot_word = Signal(slot_bits, reset_less=True, attrs=KEEP)
         with m.If(awready):
-            m.d.sync += [awready.eq(~bus.awvalid), word.eq(bus.awaddr[2:])]
+            m.d.sync += [
+                awready.eq(~bus.awvalid),
+                word.eq(bus.awaddr[2:]),
+                slot_word.eq(bus.awaddr[2:]),
+            ]
+        # The same again for the upper half: each net has at most 32 loads.
+        wready_upper = Signal(init=1, attrs=KEEP)
         with m.If(wready):
-            m.d.sync += [wready.eq(~bus.wvalid), data.eq(bus.wdata), strobes.eq(bus.wstrb)]
+            m.d.sync += [wready.eq(~bus.wvalid), data[:16].eq(bus.wdata[:16]), strobes.eq(bus.wstrb)]
+        with m.If(wready_upper):
+            m.d.sync += [wready_upper.eq(~bus.wvalid), data[16:].eq(bus.wdata[16:])]
         with m.If(done):
             m.d.sync += bus.bvalid.eq(1)
         with m.If(bus.bvalid & bus.bready):
-            m.d.sync += [bus.bvalid.eq(0), awready.eq(1), wready.eq(1)]
+            m.d.sync += [bus.bvalid.eq(0), awready.eq(1), wready.eq(1), wready_upper.eq(1)]
         written = data & Cat(bit.replicate(8) for bit in strobes)
-        busy = Signal()
-        m.d.sync += busy.eq(self.busy)
 
         locked = Signal()
         """The register selected next is one of those that are locked while busy."""
@@ -99,7 +108,7 @@ class RegisterFile(wiring.Component):
             """The same, but never while busy."""
             with m.If(condition):
                 m.d.comb += locked.eq(1)
-            return selects(name, condition & ~busy)
+            return selects(name, condition & ~self.busy)
 
         for item in PLAIN:
             name, here = item.name.lower(), word == item.offset >> 2
@@ -109,7 +118,8 @@ class RegisterFile(wiring.Component):
             if item.access == "w1s":
                 m.d.comb += getattr(self.commands, name).eq(Mux(selected, written & item.mask, 0))
                 continue
-            state = Signal(32, name=name, init=item.reset)
+            # What is not kept has a soft reset in its first cycle anyway.
+            state = Signal(32, name=name, init=item.reset, reset_less=not item.kept)
             m.d.comb += getattr(self.state, name).eq(state)
             if item.access == "w1c":
                 event = getattr(self.events, name) & item.mask
@@ -126,7 +136,7 @@ class RegisterFile(wiring.Component):
         # Slots: a memory with a copy for each reader.
         slot_base_word = SLOT_BASE >> 2
         slot_write = selects_locked("slot", word[slot_bits:] == slot_base_word >> slot_bits)
-        m.d.sync += self.busy_write.eq(write & locked & busy)
+        m.d.sync += self.busy_write.eq(write & locked & self.busy)
 
         # Reads: the address is held, then a register is selected while the slot memory is read, then all are
         # gathered in two steps. Each register has its select: one address would have hundreds of loads.
@@ -135,14 +145,23 @@ class RegisterFile(wiring.Component):
         looked_up = Signal()
         selected = Signal()
         gathered = Signal()
+        gathered_upper = Signal(attrs=KEEP)
         m.d.comb += bus.arready.eq(arready)
         m.d.sync += [
             looked_up.eq(arready & bus.arvalid),
             selected.eq(looked_up),
             gathered.eq(selected),
+            gathered_upper.eq(selected),
         ]
+        read_slot_word = Signal(slot_bits, reset_less=True, attrs=KEEP)
+        read_word_again = Signal(word_bits, reset_less=True, attrs=KEEP)
         with m.If(arready):
-            m.d.sync += [arready.eq(~bus.arvalid), read_word.eq(bus.araddr[2:])]
+            m.d.sync += [
+                arready.eq(~bus.arvalid),
+                read_word.eq(bus.araddr[2:]),
+                read_word_again.eq(bus.araddr[2:]),
+                read_slot_word.eq(bus.araddr[2:]),
+            ]
 
         read_slot = Signal(SLOT)
         for field in SLOT_FIELDS:
@@ -151,13 +170,13 @@ class RegisterFile(wiring.Component):
             port = memory.write_port()
             m.d.comb += [
                 port.en.eq(slot_write & strobes[field.offset // 8]),
-                port.addr.eq(word),
+                port.addr.eq(slot_word),
                 port.data.eq(data[field.offset : field.offset + field.width]),
             ]
             for addr, slot in (
                 (self.slot_a_addr, self.slot_a),
                 (self.slot_b_addr, self.slot_b),
-                (read_word, read_slot),
+                (read_slot_word, read_slot),
             ):
                 reader = memory.read_port()
                 m.d.comb += [reader.addr.eq(addr), slot[field.name].eq(reader.data)]
@@ -175,11 +194,12 @@ class RegisterFile(wiring.Component):
                 reduce(or_, (read_slot[field.name] << field.offset for field in SLOT_FIELDS)),
             )
         ]
-        for item in PLAIN:
+        for number, item in enumerate(PLAIN):
             if item.access != "w1s":
+                place = read_word_again if number % 2 else read_word
                 name = item.name.lower()
                 source = getattr(self.values if item.access == "ro" else self.state, name)
-                readable.append(when_read(name, read_word == item.offset >> 2, source & item.mask))
+                readable.append(when_read(name, place == item.offset >> 2, source & item.mask))
         parts = []
         for first in range(0, len(readable), GATHERED):
             part = Signal(32, name=f"part_{first}", reset_less=True)
@@ -188,5 +208,7 @@ class RegisterFile(wiring.Component):
         with m.If(bus.rvalid & bus.rready):
             m.d.sync += [bus.rvalid.eq(0), arready.eq(1)]
         with m.If(gathered):
-            m.d.sync += [bus.rvalid.eq(1), bus.rdata.eq(reduce(or_, parts))]
+            m.d.sync += [bus.rvalid.eq(1), bus.rdata[:16].eq(reduce(or_, parts)[:16])]
+        with m.If(gathered_upper):
+            m.d.sync += bus.rdata[16:].eq(reduce(or_, parts)[16:])
         return m

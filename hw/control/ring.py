@@ -1,28 +1,36 @@
 """Fetches instructions from the command ring."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from cpt.hw.bus.axi import READ_STREAMS
 from cpt.hw.bus.read_master import ReadMaster
+from cpt.hw.contract.config import BEAT_BYTES
 from cpt.hw.contract.isa import INSTRUCTION_BYTES
 from cpt.hw.contract.machine import FETCH_INSTRUCTIONS, INSTRUCTION_BEATS, MACHINE
 from cpt.hw.contract.regs import RING_ALIGNMENT, RING_LOG2_MAX
 from cpt.hw.control.queue import Queue
 from cpt.hw.control.reach import ADDRESS_BITS, WINDOW
 from cpt.hw.layouts import INSTRUCTION_BITS
+from cpt.hw.matrix.copies import copies
+
+_BYTE_BITS = (INSTRUCTION_BYTES - 1).bit_length()
 
 
 class Ring(wiring.Component):
     """Reads instructions while ``tail`` is ahead and there is room for a whole burst.
 
     Members: ``base``, ``log2``, ``tail``: the ring registers; ``head``: instructions handed on;
-    ``instructions`` (out), with ``unreadable``: a beat of it came with an error response; ``mask``: ring
-    size - 1; ``window``: what may be read; ``bad``: there is something to read, but the ring is misaligned,
-    too large or not inside the window, so nothing is read; ``ar``, ``r`` (AXI); ``stop``, ``quiet`` as in
-    `ReadMaster`; ``idle``: everything up to ``tail`` was handed on.
+    ``instructions`` (out, one every other cycle at most), with ``unreadable``: a beat of it came with an
+    error response; ``mask``: ring size - 1; ``window``: what may be read; ``bad``: there is something to
+    read, but the ring is misaligned, too large or not inside the window, so nothing is read; ``ar``, ``r``
+    (AXI); ``stop``, ``quiet`` as in `ReadMaster`; ``idle``: a cycle ago everything up to ``tail`` was handed
+    on.
+    The ring's place must stand still for `place_cycles` before ``tail`` moves.
     """
+
+    place_cycles = 4
 
     def __init__(self):
         super().__init__(
@@ -38,7 +46,7 @@ class Ring(wiring.Component):
                 "unreadable": Out(1),
                 **READ_STREAMS,
                 "stop": In(1),
-                "idle": Out(1),
+                "idle": Out(1, init=1),
                 "quiet": Out(1),
             }
         )
@@ -46,76 +54,91 @@ class Ring(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.master = master = ReadMaster()
-        entry = data.StructLayout({"word": INSTRUCTION_BITS, "unreadable": 1})
-        m.submodules.queue = queue = Queue(entry, MACHINE.prefetch_instructions)
         connect(m, master.ar, flipped(self.ar))
         connect(m, flipped(self.r), master.r)
-        m.d.comb += [
-            self.instructions.valid.eq(queue.o.valid),
-            self.instructions.payload.eq(queue.o.payload.word),
-            self.unreadable.eq(queue.o.payload.unreadable),
-            queue.o.ready.eq(self.instructions.ready),
-        ]
+        m.d.comb += [master.stop.eq(self.stop), self.quiet.eq(master.quiet)]
 
         requested = Signal(32)
         held = Signal(range(MACHINE.prefetch_instructions + 1))
-        """Requested and not yet handed on."""
-        available, aligned, count = (
-            Signal(32),
-            Signal(range(FETCH_INSTRUCTIONS + 1)),
-            Signal(range(FETCH_INSTRUCTIONS + 1)),
-        )
-        burst_mask = Signal(range(FETCH_INSTRUCTIONS))
-        # Base, size and window stand still while anything is to be read, so there is time to look at them.
-        end, sound = Signal(ADDRESS_BITS + 1, reset_less=True), Signal(reset_less=True)
+        """Requested and not yet handed on; the low bits of both counts tell."""
+        count = Signal(range(FETCH_INSTRUCTIONS + 1))
+        """Of the run that is asked for, or would be."""
+        asking, taken, counted = Signal(), Signal(), Signal()
+        handed_on = Signal()
+        m.d.comb += handed_on.eq(self.instructions.valid & self.instructions.ready)
         m.d.sync += [
-            end.eq(self.base + (INSTRUCTION_BYTES << self.log2)),
-            sound.eq(
-                (self.base % RING_ALIGNMENT == 0)
-                & (self.log2 <= RING_LOG2_MAX)
-                & (self.base >= self.window.base)
-                & (end <= self.window.limit)
-            ),
+            taken.eq(asking & master.runs.ready),
+            counted.eq(taken),
+            requested.eq(requested + Mux(taken, count, 0)),
+            self.head.eq(self.head + handed_on),
+            # All ones and a carry into them: equality that needs one carry chain, not three LUTs in a row.
+            self.idle.eq((Const(1, 32) + ~(self.tail ^ self.head))[-1]),
         ]
-        m.d.comb += self.bad.eq((available != 0) & ~sound & ~self.stop)
-        request = Signal()
-        m.d.comb += [
-            self.mask.eq((1 << self.log2[:5]) - 1),
-            burst_mask.eq(self.mask),
-            available.eq(self.tail - requested),
-            aligned.eq(burst_mask + 1 - (requested & burst_mask)),
-            count.eq(Mux(available < aligned, available, aligned)),
-            master.runs.valid.eq(
-                (available != 0) & sound & (held <= MACHINE.prefetch_instructions - FETCH_INSTRUCTIONS)
-            ),
-            master.runs.payload.addr.eq(
-                self.base + ((requested & self.mask) << (INSTRUCTION_BYTES - 1).bit_length())
-            ),
-            master.runs.payload.beats.eq(count * INSTRUCTION_BEATS),
-            request.eq(master.runs.valid & master.runs.ready),
-            master.stop.eq(self.stop),
-            self.quiet.eq(master.quiet),
-            self.idle.eq((available == 0) & (held == 0)),
-        ]
-        handed_on = self.instructions.valid & self.instructions.ready
-        m.d.sync += [held.eq(held + Mux(request, count, 0) - handed_on), self.head.eq(self.head + handed_on)]
-        with m.If(request):
-            m.d.sync += requested.eq(requested + count)
+        m.d.comb += held.eq(requested - self.head)
 
-        # The last beat completes an instruction, the ones before wait here.
-        beats = Signal(64 * (INSTRUCTION_BEATS - 1))
-        index = Signal(range(INSTRUCTION_BEATS))
-        complete, refused = Signal(), Signal()
-        m.d.comb += [
-            complete.eq(master.beat_valid & (index == INSTRUCTION_BEATS - 1)),
-            queue.i.valid.eq(complete),
-            queue.i.payload.word.eq(Cat(beats, master.beat)),
-            queue.i.payload.unreadable.eq(refused | master.error),
+        # Base, size and window stand still while anything is to be read, so there is time to look at them.
+        end = Signal(ADDRESS_BITS + 1, reset_less=True)
+        """The ring's last byte, if its base is aligned."""
+        placed, begins, ends, sound = (Signal(reset_less=True) for _ in range(4))
+        last_byte = Cat(Const(INSTRUCTION_BYTES - 1, _BYTE_BITS), self.mask)
+        m.d.sync += [
+            self.mask.eq(Cat(self.log2 > bit for bit in range(len(self.mask)))),
+            end.eq(self.base + last_byte),
+            placed.eq((self.base % RING_ALIGNMENT == 0) & (self.log2 <= RING_LOG2_MAX)),
+            begins.eq(self.base >= self.window.base),
+            ends.eq(end < self.window.limit),
+            sound.eq(placed & begins & ends),
         ]
-        with m.If(master.beat_valid):
+
+        # How many to ask for, and where: from register to register, so what was taken shows two cycles later.
+        gap, addr = Signal(32, reset_less=True), Signal(32, reset_less=True)
+        within, aligned = Signal(range(FETCH_INSTRUCTIONS)), Signal(range(FETCH_INSTRUCTIONS + 1))
+        few = gap[: len(within)]
+        room, many, some = Signal(), Signal(), Signal()
+        m.d.comb += [
+            within.eq(self.mask),
+            many.eq(gap[len(within) :].any()),
+            some.eq(many | few.any()),
+            master.runs.valid.eq(asking),
+            master.runs.payload.addr.eq(addr),
+            master.runs.payload.beats.eq(count * INSTRUCTION_BEATS),
+        ]
+        m.d.sync += [
+            gap.eq(self.tail - requested),
+            aligned.eq(within + 1 - (requested & within)),
+            room.eq(held <= MACHINE.prefetch_instructions - FETCH_INSTRUCTIONS),
+            addr.eq(self.base + ((requested & self.mask) << _BYTE_BITS)),
+            self.bad.eq(some & ~sound & ~self.stop),
+        ]
+        with m.If(asking):
+            m.d.sync += asking.eq(~master.runs.ready)
+        with m.Elif(~taken & ~counted):
             m.d.sync += [
-                index.eq(index + 1),
-                beats.eq(Cat(beats[64:], master.beat)),
-                refused.eq(~complete & (refused | master.error)),
+                asking.eq(some & room & sound),
+                count.eq(Mux(many | (few >= aligned), aligned, few)),
             ]
+
+        # Beats lie in queues by their place in the instruction, which is there when the last one is. The
+        # queues hear a cycle late that it was handed on: one net would have too many loads.
+        place, refused = Signal(INSTRUCTION_BEATS, init=1), Signal()
+        last = place[-1]
+        with m.If(master.beat_valid):
+            m.d.sync += [place.eq(place.rotate_left(1)), refused.eq(~last & (refused | master.error))]
+        left = copies(m, handed_on, INSTRUCTION_BEATS // 2, "left")
+        payload = []
+        for number in range(INSTRUCTION_BEATS):
+            entry = data.StructLayout({"beat": 8 * BEAT_BYTES, "unreadable": 1})
+            m.submodules[f"beats_{number}"] = queue = Queue(entry, MACHINE.prefetch_instructions)
+            m.d.comb += [
+                queue.i.valid.eq(master.beat_valid & place[number]),
+                queue.i.payload.beat.eq(master.beat),
+                queue.o.ready.eq(left[number // 2]),
+            ]
+            payload.append(queue.o.payload.beat)
+        m.d.comb += [
+            queue.i.payload.unreadable.eq(refused | master.error),
+            self.unreadable.eq(queue.o.payload.unreadable),
+            self.instructions.valid.eq(queue.o.valid & ~left[-1]),
+            self.instructions.payload.eq(Cat(payload)),
+        ]
         return m

@@ -13,7 +13,7 @@ from cpt.sim.fast.engine import AddressPort, Engine, SharedPort
 from cpt.sim.fast.executing import ExecEngine
 from cpt.sim.fast.loading import LoadEngine
 from cpt.sim.fast.machine import Residue
-from cpt.sim.fast.pipeline import DISPATCH_CYCLES, M0_DATA_CYCLES, RUN_CYCLES
+from cpt.sim.fast.pipeline import END_CYCLES, M0_DATA_CYCLES, ROOM_CYCLES
 from cpt.sim.fast.work import Work
 from cpt.sim.memory import MemoryModel
 
@@ -54,7 +54,7 @@ class Dispatcher:
         self._port = SharedPort(model, self._channels)
         self._available: list[int] = []
         self._dispatched: list[int] = []
-        self._requested, self._request_ready = 0, 0
+        self._requested, self._request_ready = 0, MACHINE.ring_cycles - 1
         self._dirty = False
         loader = partial(LoadEngine, self._channels, model=model, on_accept=self._wake)
         held_a = int(residue.held_a)
@@ -113,11 +113,11 @@ class Dispatcher:
                 return
             request = self._request_ready
             if needed > 0:
-                request = max(request, self._dispatched[needed - 1] + 1)
+                request = max(request, self._dispatched[needed - 1] + MACHINE.ring_cycles)
             count = min(self._align - self._position % self._align, len(self._program) - self._requested)
             self._requested += count
             self._position += count
-            self._request_ready = request + RUN_CYCLES
+            self._request_ready = request + MACHINE.ring_interval_cycles
             self._port.offer(0, request + MACHINE.generator_cycles, partial(self._address, count))
 
     def _address(self, count: int, address: int) -> None:
@@ -138,19 +138,19 @@ class Dispatcher:
         for index, (opcode, work) in enumerate(self._program):
             while len(self._available) <= index:
                 yield
-            push = max(ready, self._available[index]) + DISPATCH_CYCLES + work.check_cycles
+            push = max(ready, self._available[index]) + MACHINE.dispatch_cycles + work.check_cycles
             if opcode == Opcode.END:
                 while any(engine.pending for engine in self._engines.values()):
                     yield
-                push = max(push, self._engines_idle())
+                push = max(push, self._engines_idle() + END_CYCLES)
             else:
                 engine = self._engines[opcode]
                 oldest = engine.pushed - MACHINE.queue_instructions
                 while oldest >= len(engine.accepted):
                     yield
                 if oldest >= 0:
-                    push = max(push, engine.accepted[oldest] + 1)
-            ready = push + 1
+                    push = max(push, engine.accepted[oldest] + ROOM_CYCLES)
+            ready = push + MACHINE.handover_cycles
             self._dispatched.append(push)
             if opcode != Opcode.END:
                 self._engines[opcode].push(push, work)

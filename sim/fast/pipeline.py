@@ -5,8 +5,10 @@ from __future__ import annotations
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.machine import MACHINE, array_latency_cycles, collector_latency_cycles
 
-DISPATCH_CYCLES = MACHINE.dispatch_cycles - 1
-"""From an instruction at the dispatcher to its push into an engine's queue."""
+ROOM_CYCLES = MACHINE.queue_cycles + MACHINE.decision_cycles
+"""From an entry taken out of a full queue to the push of the next."""
+END_CYCLES = MACHINE.idle_cycles + MACHINE.decision_cycles
+"""From the first cycle in which all engines are idle to the END that waits for them."""
 ADDRESS_CYCLES = 1
 """From a burst's issue to its address on the ports of operand B and of the results: the generator's queue."""
 RUN_CYCLES = MACHINE.generator_cycles - ADDRESS_CYCLES

@@ -69,6 +69,7 @@ class RegisterPortProperties(Properties):
         self.inside("a write waits for nothing", ~written | (self._waits["write"] == done))
         for place, stage in enumerate(stages):
             self.inside(f"read stage {place}", ~stage | (self._waits["read"] == place))
+        self.inside("halves of the data", self.peek("gathered_upper") == self.peek("gathered"))
 
     _waits: dict[str, Signal]
 

@@ -68,8 +68,8 @@ def _queue(depth: int) -> Proof:
         f"queue of {depth}: order, nothing lost or added",
         lambda: QueueProperties(depth),
         (
-            Fault("a full queue takes more", {"fifo.w_rdy": "1'b1"}),
-            Fault("an empty queue offers", {"fifo.r_rdy": "1'b1"}),
+            Fault("a full queue takes more", {"ready": "1'b1"}),
+            Fault("an entry leaves that nobody takes", {"pop": "1'b1"}),
         ),
     )
 

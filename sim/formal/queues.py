@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth import Array, Mux, Signal
+from amaranth import Array, Signal
 
 from cpt.hw.control.queue import Queue
 from cpt.sim.formal.properties import Properties
@@ -20,7 +20,7 @@ class QueueProperties(Properties):
     def describe(self) -> None:
         """Order, bound, and the streams' rules."""
         m, queue, depth = self._module, self.block, self._depth
-        bits = (depth - 1).bit_length()
+        bits = depth.bit_length()
         put, get = queue.i.valid & queue.i.ready, queue.o.valid & queue.o.ready
         level = self.counter("level", bits + 2, put, get)
         chosen = self.free("chosen", 1)
@@ -32,8 +32,8 @@ class QueueProperties(Properties):
 
         self.reach("full", level == depth)
         self.reach("a token leaves", tracking & get & (ahead == 0))
-        consume = self.peek("fifo.consume", bits)
-        stored = Array([self.peek(f"fifo.storage[{n}]", self._width) for n in range(depth)])
+        consume, filled = self.peek("consume_0", bits), self.peek("filled", depth)
+        stored = Array([self.peek(f"storage_0[{n}]", self._width) for n in range(1 << bits)])
         place: Any = consume + ahead
         self.demand("at most its depth", level <= depth)
         self.demand("empty says so", queue.o.valid == (level != 0))
@@ -43,9 +43,7 @@ class QueueProperties(Properties):
         )
         self.demand("what is offered stays", self.kept(queue.o.valid, queue.o.ready, queue.o.payload))
         # What the induction needs to know of the inside.
-        self.inside("level", self.peek("fifo.level", bits + 1) == level)
-        self.inside("pointers", (self.peek("fifo.produce", bits) - consume - level)[:bits] == 0)
+        self.inside("level", filled == ((1 << level) - 1)[:depth])
+        self.inside("pointers", (self.peek("produce_0", bits) - consume - level)[:bits] == 0)
         self.inside("token is inside", ~tracking | (ahead < level))
-        self.inside(
-            "token is in its place", ~tracking | (stored[Mux(place >= depth, place - depth, place)] == token)
-        )
+        self.inside("token is in its place", ~tracking | (stored[place[:bits]] == token))
