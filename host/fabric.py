@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from cpt.host.compiler.memory import BASES, BATCH, GRADIENT, IMAGES, LOGITS, STATIC, Piece
-from cpt.host.compiler.network import Compiler
+from cpt.host.compiler.network import compiled
 from cpt.host.compiler.plan import ERROR_SLOT, IMAGE_SLOT
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.step import WORD_BYTES, Code, encode
@@ -76,16 +76,15 @@ class FabricTrainer:
     ) -> None:
         self.device, self.network, self.seed, self.step = device, network, seed, 0
         self.batch_size, self.micro_batch = batch_size, micro_batch
-        compiler = Compiler(
+        programs = compiled(
             config,
             network,
-            micro_batch,
-            batch_size // micro_batch,
-            scratch_words,
+            images=micro_batch,
+            micro_batches=batch_size // micro_batch,
+            scratch_words=scratch_words,
             momentum=momentum,
             decay=weight_decay,
         )
-        programs = compiler.programs()
         self.layout = programs.layout
         self.lists = {
             name: getattr(programs, name) for name in ("prepare", "forward", "backward", "update", "evaluate")

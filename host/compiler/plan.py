@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from cpt.host.compiler.memory import BATCH, STATIC, Memory, Piece
 from cpt.hw.contract import ArrayConfig, ContractError
 from cpt.hw.contract.config import MAX_BITS, TAPS
+from cpt.hw.contract.step import gradient_tiles
 from cpt.hw.contract.tiles import CodesLayout, Picture
 from cpt.model.architecture import Conv
 from cpt.model.golden.fabric.network import Block, Layer, Network
@@ -97,6 +98,11 @@ class BlockPlan:
     x: Spill
     """The residual stream behind it."""
 
+    @property
+    def plans(self) -> tuple[ConvPlan, ...]:
+        """All its convolutions."""
+        return (*self.main, self.shortcut) if self.shortcut else self.main
+
 
 class Layout:
     """Places of everything that a network needs, for micro-batches of ``images``.
@@ -151,6 +157,11 @@ class Layout:
     def words(self, picture: Picture, channels: int) -> int:
         """Words of scratch that a tensor of a micro-batch takes."""
         return self.images * picture.tiles * self.groups(channels) * self.group
+
+    def sum_words(self, conv: Conv) -> int:
+        """Words of scratch that the 48-bit sums of a convolution's dW take in each of their banks."""
+        tiles = len(gradient_tiles(conv.kernel**2, self.groups(conv.in_channels)))
+        return tiles * self.groups(conv.out_channels) * self.group
 
     def _codes(self, picture: Picture, channels: int, slot: int, base: int = BATCH) -> Codes:
         layout = CodesLayout(picture, self.groups(channels) * self.group)

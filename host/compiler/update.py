@@ -49,7 +49,7 @@ def update(layout: Layout, e: Emitter, v: Vectors, chunk: Vector, momentum: floa
 def prepare(layout: Layout, e: Emitter, v: Vectors, chunk: Vector) -> None:
     """Codes and planes of all weights: `step.prepare`."""
     for block in layout.blocks:
-        for plan in (*block.main, *((block.shortcut,) if block.shortcut else ())):
+        for plan in block.plans:
             _forward_rows(layout, e, v, chunk, plan)
             if plan.layer.index:
                 _error_rows(layout, e, v, chunk, plan)

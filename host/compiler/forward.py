@@ -1,0 +1,273 @@
+"""The forward pass of a micro-batch, in training or in evaluation: `cpt.model.golden.fabric.step.forward`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cpt.host.compiler import channel as floats
+from cpt.host.compiler.memory import LOGITS, Piece, Scratch, Tensor
+from cpt.host.compiler.plan import IMAGE_SLOT, RECORD, BlockPlan, Codes, ConvPlan, Layout
+from cpt.host.compiler.vectors import ZERO, Rows, Vector, coefficient, integer, number, of_slot, statistic
+from cpt.host.compiler.work import (
+    FEATURES,
+    KEPT,
+    OTHER,
+    QUARTER,
+    SCALARS,
+    SHORTCUT,
+    SIDE,
+    STREAM,
+    UNITS,
+    Work,
+    X,
+    Y,
+)
+from cpt.hw.contract.step import Apply, Coefficient, Drain, Op, SlotConstant, Space, Statistic
+from cpt.model.golden.fabric.float_unit import fraction
+from cpt.model.golden.fabric.network import IMAGES
+
+
+@dataclass
+class Stream:
+    """The residual stream between two blocks."""
+
+    tensor: Tensor
+    exponent: Vector
+    highest: Vector
+
+
+class Forward(Work):
+    """Emits the forward pass; ``training``: by the micro-batch's statistics, else by running ones."""
+
+    def __init__(self, layout: Layout, scratch: Scratch, rate: float, *, training: bool) -> None:
+        super().__init__(layout, scratch, rate)
+        self.training = training
+
+    def emit(self) -> bytes:
+        """The list."""
+        self._images()
+        stream: Stream | None = None
+        for place, block in enumerate(self.layout.blocks):
+            stream = self._block(block, stream, place)
+        assert stream
+        self._classify(stream)
+        if self.training:
+            kept = self.layout.kept.words(0, KEPT - UNITS)
+            self.e.store(Vector(Space.LOCAL, UNITS, KEPT - UNITS), kept)
+        return self.builder.program
+
+    def _images(self) -> None:
+        """Bytes to codes: `step.image_codes`."""
+        layout, v = self.layout, self.v
+        codes, count = layout.image_codes, layout.image_channels
+        tensor, picture = self.scratch.tensors[Y], codes.layout.picture
+        first = self._region()
+        self._clear(first, count)
+        self.e.images(tensor, picture, count)
+        both = self.e.load(layout.normalisation)
+        factor, offset = both.at(0, count), both.at(count, count)
+        if self.training:
+            self.e.apply(Apply.COUNT, picture, count, first, tensor, second=tensor, counts=True)
+            statistics = floats.forward_statistics(first, count, 1)
+            unit, largest = floats.image_unit(v, statistics, factor, offset, IMAGE_SLOT)
+            self._observe(layout.buffers[IMAGES], largest)
+        else:
+            unit = floats.image_unit_of(v, self._expected(layout.buffers[IMAGES]), factor, IMAGE_SLOT)
+        v.copy(unit, to=self._unit(codes))
+        floats.inner_coefficients(v, first, factor, None, offset, unit)
+        self.e.apply(Apply.IMAGE, picture, count, first, tensor, codes=codes)
+        v.release()
+
+    def _observe(self, piece: Piece, highest: Vector) -> None:
+        """Move a running range and its weight: `Network.observe`."""
+        v = self.v
+        held = self.e.load(piece)
+        rate = number(self.rate)
+        floats.running(v, held.at(0, 1), highest, rate)
+        one = v.copy(number(1.0))
+        floats.running(v, held.at(1, 1), one, rate)
+        self.e.store(held, piece)
+
+    def _expected(self, piece: Piece) -> Vector:
+        """A running range: `Network.expected`."""
+        held = self.e.load(piece)
+        return self.v.multiply(held.at(0, 1), self.v.reciprocal(held.at(1, 1)))
+
+    def _block(self, block: BlockPlan, stream: Stream | None, place: int) -> Stream:
+        v = self.v
+        side: floats.Side | None = None
+        joins: Tensor | None = None
+        y = self.scratch.tensors[Y]
+        if block.shortcut:
+            joins = self.scratch.tensors[SHORTCUT]
+            norm, highest = self._convolve(block.shortcut, block.inputs, joins, SIDE, KEPT)
+            side = floats.Side(norm.factor, norm.mean, norm.beta, highest)
+        here = block.inputs
+        for index, plan in enumerate(block.main):
+            first = self._region()
+            norm, highest = self._convolve(plan, here, y, first)
+            if index + 1 < len(block.main):
+                here = block.inner[index]
+                self._inner(plan, here, norm, highest, first)
+        end = block.main[-1]
+        count = end.conv.out_channels
+        if block.block.identity:
+            assert stream
+            joins = stream.tensor
+            side = floats.stream_side(v, stream.exponent, stream.highest)
+        expected = None if self.training else self._expected(end.range)
+        bound = floats.block_bound(v, highest, side) if expected is None else v.scale(expected, integer(1))
+        exponent = floats.block_unit(v, bound, norm, side)
+        floats.block_coefficients(v, first, norm, side, exponent)
+        target = self.scratch.tensors[OTHER if stream and stream.tensor is self.scratch.tensors[X] else X]
+        if joins is None:
+            v.copy(
+                ZERO, to=coefficient(Coefficient.SECOND, first, self._held(count)), count=self._held(count)
+            )
+            joins = y
+        self.e.apply(Apply.BLOCK, end.output, count, first, y, second=joins, out=target, counts=True)
+        if self.training:
+            self.e.spill(target, block.x, count)
+        kept = KEPT + QUARTER * (6 + place % 2)
+        of_stream = v.copy(statistic(Statistic.HIGHEST, first, count), to=Vector(Space.LOCAL, kept, count))
+        scalar = v.copy(exponent, to=Vector(Space.LOCAL, SCALARS + place % 2, 1))
+        if expected is None:
+            real = v.scale(v.from_integer(self._highest_integer(of_stream)), exponent)
+            self._observe(end.range, real)
+        else:
+            real = expected
+        if block.output:
+            unit = floats.stream_unit(v, real, block.output.slot)
+            v.copy(unit, to=self._unit(block.output))
+            floats.code_coefficients(v, first, count, unit, exponent)
+            self.e.apply(Apply.CODE, end.output, count, first, target, codes=block.output)
+        v.release()
+        return Stream(target, scalar, of_stream)
+
+    def _highest_integer(self, values: Vector) -> Vector:
+        v = self.v
+        held = v.copy(ZERO)
+        return v.emit(Op.INT_MAXIMUM, held, values, to=held)
+
+    def _convolve(
+        self, plan: ConvPlan, inputs: Codes, out: Tensor, first: int, kept: int = 0
+    ) -> tuple[floats.Norm, Vector]:
+        """Product, F1, batch norm and its record: `step.convolve`; norm and highest output.
+
+        ``kept``: local words that they stay in beyond the next `Vectors.release`.
+        """
+        layout, v = self.layout, self.v
+        count = plan.conv.out_channels
+        scale, sums = self._drain_coefficients(plan.codes_of, count, first)
+        shift = v.drain_shift(
+            sums, _largest_code(inputs.slot), to=coefficient(Coefficient.SHIFT, first, count)
+        )
+        self.e.forward(plan, inputs)
+        self.e.drain(Drain.FORWARD, plan, plan.output, count, first, out)
+        if self.training:
+            self.e.spill(out, plan.y, count)
+        unit = floats.forward_unit(v, scale, v.copy(shift), self._unit(inputs), plan.slot)
+        gamma, beta = self.e.load(plan.gamma), self.e.load(plan.beta)
+        pixels = layout.images * plan.conv.out_height * plan.conv.out_width
+        statistics = floats.forward_statistics(first, count, pixels)
+        if self.training:
+            norm, mean, variance = floats.batch_norm(v, statistics, unit, gamma, beta)
+            for piece, new in ((plan.mean, mean), (plan.variance, variance)):
+                old = self.e.load(piece)
+                floats.running(v, old, new, number(self.rate))
+                self.e.store(old, piece)
+            self._keep(plan, norm, statistics)
+        else:
+            averages = self.e.load(plan.mean), self.e.load(plan.variance)
+            norm = floats.running_norm(v, *averages, unit, gamma, beta)
+        highest = floats.highest_output(v, norm, statistics)
+        if kept:
+            vectors = [
+                v.copy(value, to=Vector(Space.LOCAL, kept + QUARTER * place, count))
+                for place, value in enumerate((norm.factor, norm.mean, norm.beta, highest))
+            ]
+            norm = floats.Norm(unit, vectors[1], norm.inverse, vectors[0], vectors[2])
+            highest = vectors[3]
+        return norm, highest
+
+    def _keep(self, plan: ConvPlan, norm: floats.Norm, statistics: floats.Forward) -> None:
+        """The record of a batch norm for the backward pass; F2's coefficients follow in `_inner`."""
+        v, count = self.v, plan.conv.out_channels
+        parts = {
+            "unit": (norm.unit, 0),
+            "mean": (norm.mean, 0),
+            "inverse": (norm.inverse, 0),
+            "total": (statistics.total, 0),
+            "above": (statistics.total, 32),
+            "lowest": (statistics.lowest, 0),
+            "highest": (statistics.highest, 0),
+        }
+        for name, (vector, shift) in parts.items():
+            held = v.copy(vector, shift=shift)
+            self.e.store(held, plan.record.words(RECORD.index(name) * count, count))
+
+    def _inner(self, plan: ConvPlan, codes: Codes, norm: floats.Norm, highest: Vector, first: int) -> None:
+        """F2 between convolutions of a block: `step.inner_unit`, `apply.inner_apply`."""
+        v, count = self.v, plan.conv.out_channels
+        if self.training:
+            top = v.maximum(v.highest(highest), ZERO)
+            self._observe(plan.range, top)
+        else:
+            top = self._expected(plan.range)
+        unit = floats.inner_unit(v, norm.factor, top, codes.slot)
+        v.copy(unit, to=self._unit(codes))
+        floats.inner_coefficients(v, first, norm.factor, norm.mean, norm.beta, unit)
+        kept = (
+            ("multiplier", Coefficient.MULTIPLIER, 0),
+            ("low", Coefficient.ADDEND, 0),
+            ("high", Coefficient.ADDEND, 32),
+            ("shift", Coefficient.TOTAL_SHIFT, 0),
+        )
+        for name, field, shift in kept if self.training else ():
+            held = v.copy(coefficient(field, first, count), shift=shift)
+            self.e.store(held, plan.record.words(RECORD.index(name) * count, count))
+        self.e.apply(Apply.INNER, plan.output, count, first, self.scratch.tensors[Y], codes=codes)
+        v.release()
+
+    def _classify(self, stream: Stream) -> None:
+        """Pooling and the classifier: `classifier.features`, `classifier.logits`."""
+        layout, v = self.layout, self.v
+        end = layout.blocks[-1].main[-1]
+        inputs, images = end.conv.out_channels, layout.images
+        pixels = end.conv.out_height * end.conv.out_width
+        features = Vector(Space.LOCAL, FEATURES, images * inputs)
+        self.e.apply(Apply.POOL, end.output, inputs, STREAM, stream.tensor, local=features)
+        share = v.scale(v.copy(number(float(fraction(pixels)))), stream.exponent)
+        v.rows(
+            Op.FROM_INTEGER,
+            Rows(features, 1, inputs),
+            Rows(features, 1, inputs),
+            Rows(integer(1)),
+            n=inputs,
+            reps=images,
+        )
+        v.rows(
+            Op.MULTIPLY,
+            Rows(features, 1, inputs),
+            Rows(features, 1, inputs),
+            Rows(share),
+            n=inputs,
+            reps=images,
+        )
+        weight = self.e.load(layout.parameter("classifier.weight"))
+        bias = self.e.load(layout.parameter("classifier.bias"))
+        classes = bias.count
+        logits = v.new(images * classes)
+        v.rows(Op.COPY, Rows(logits, 1, classes), Rows(bias, 1, 0), n=classes, reps=images)
+        for image in range(images):
+            for k in range(classes):
+                to = logits.at(image * classes + k, 1)
+                x, w = features.at(image * inputs, inputs), weight.at(k * inputs, inputs)
+                v.rows(Op.MULTIPLY_ADD, Rows(to), Rows(x, 0, 1), Rows(w, 0, 1), Rows(to), n=1, reps=inputs)
+        self.e.store(logits, Piece(LOGITS, 0, 4 * images * classes))
+        v.release()
+
+
+def _largest_code(slot: int) -> Vector:
+    """Largest magnitude of the codes of a slot's inputs."""
+    return of_slot(slot, SlotConstant.LARGEST if slot == IMAGE_SLOT else SlotConstant.TOP)
