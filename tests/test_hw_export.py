@@ -73,11 +73,11 @@ def test_the_unit_comes_in_the_form_that_was_asked_for(form: str) -> None:
 
 def test_every_memory_starts_as_zero_in_one_line(verilog: str) -> None:
     declared = re.findall(r"^ +reg \[\d+:0\] (\S+) ?\[(\d+):0\];", verilog, re.M)
-    cleared = re.findall(r"^ +initial for .* < (\d+); .*\) (\S+) ?\[.*\] = \d+'h0+;", verilog, re.M)
+    cleared = re.findall(r"^ +initial for .* < (\d+); .*\) (\S+) ?\[.*\] = \d+'[hd]0+;", verilog, re.M)
     assert [(name, int(last) + 1) for name, last in declared] == [
         (name, int(words)) for words, name in cleared
     ]
-    assert not re.search(r"\[1\] = \d+'h", verilog)
+    assert not re.search(r"\[1\] = \d+'[hd]", verilog)
 
 
 def test_the_verilog_does_not_tell_where_it_was_made(verilog: str) -> None:

@@ -4,7 +4,7 @@ import re
 
 _BLOCK = re.compile(
     r"^  initial begin\n"
-    r"    (?P<name>\w+|\\\S+ )\[0\] = (?P<zero>\d+'h0+);\n"
+    r"    (?P<name>\w+|\\\S+ )\[0\] = (?P<zero>\d+'[hd]0+);\n"
     r"(?:    (?P=name)\[\d+\] = (?P=zero);\n)*"
     r"  end\n",
     re.M,
