@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from amaranth import Const
+
 from cpt.hw.contract import ContractError, preset
 from cpt.sim.formal.axi_lite import RegisterPortProperties
 from cpt.sim.formal.bursts import BurstProperties
@@ -29,11 +31,12 @@ _TINY = preset("tiny")
 class Fault:
     """A block made wrong.
 
-    ``forced``: signals inside, tied to a value in Yosys's words; ``build``: properties of another block.
+    ``tied``: signals inside by their path, and the constant or the path that they are tied to; ``build``:
+    properties of another block.
     """
 
     text: str
-    forced: Mapping[str, str] = field(default_factory=dict)
+    tied: Mapping[str, Const | str] = field(default_factory=dict)
     build: Callable[[], Properties] | None = None
 
 
@@ -56,10 +59,8 @@ class Proof:
     def find(self, fault: Fault) -> Outcome:
         """Look for ``fault`` by what the block's partners see; it is found if the outcome "fails"."""
         properties = (fault.build or self.build)()
-        properties.outside_only = True
-        return prove(
-            properties, FAULT_CYCLES, induction=False, deadline_s=self.deadline_s, forced=fault.forced
-        )
+        properties.outside_only, properties.tied = True, fault.tied
+        return prove(properties, FAULT_CYCLES, induction=False, deadline_s=self.deadline_s)
 
 
 def _queue(depth: int) -> Proof:
@@ -68,8 +69,8 @@ def _queue(depth: int) -> Proof:
         f"queue of {depth}: order, nothing lost or added",
         lambda: QueueProperties(depth),
         (
-            Fault("a full queue takes more", {"ready": "1'b1"}),
-            Fault("an entry leaves that nobody takes", {"pop": "1'b1"}),
+            Fault("a full queue takes more", {"ready": Const(1)}),
+            Fault("an entry leaves that nobody takes", {"pop": Const(1)}),
         ),
     )
 
@@ -83,10 +84,10 @@ PROOFS: dict[str, Proof] = {
             "register port: AXI4-Lite slave",
             RegisterPortProperties,
             (
-                Fault("an address is taken over another", {"bus__awready": "1'b1"}),
-                Fault("a read is taken over another", {"bus__arready": "1'b1"}),
-                Fault("a read is never answered", {"gathered": "1'b0"}),
-                Fault("a write is never answered", {"done": "1'b0"}),
+                Fault("an address is taken over another", {"bus__awready": Const(1)}),
+                Fault("a read is taken over another", {"bus__arready": Const(1)}),
+                Fault("a read is never answered", {"gathered": Const(0)}),
+                Fault("a write is never answered", {"done": Const(0)}),
             ),
         ),
         Proof(
@@ -94,9 +95,9 @@ PROOFS: dict[str, Proof] = {
             "burst generator: runs are covered exactly",
             BurstProperties,
             (
-                Fault("an address is replaced before it is taken", {"queue.taken": "1'b1"}),
-                Fault("a short run is read too far", {"only_rest": "4'b1111"}),
-                Fault("a run ends with its first burst", {"last": "1'b1"}),
+                Fault("an address is replaced before it is taken", {"queue.taken": Const(1)}),
+                Fault("a short run is read too far", {"only_rest": Const(15, 4)}),
+                Fault("a run ends with its first burst", {"last": Const(1)}),
             ),
         ),
         Proof(
@@ -104,8 +105,8 @@ PROOFS: dict[str, Proof] = {
             "read master: addresses, bursts in flight, beats",
             ReadMasterProperties,
             (
-                Fault("an address is replaced before it is taken", {"generator.queue.taken": "1'b1"}),
-                Fault("a short run is read too far", {"generator.only_rest": "4'b1111"}),
+                Fault("an address is replaced before it is taken", {"generator.queue.taken": Const(1)}),
+                Fault("a short run is read too far", {"generator.only_rest": Const(15, 4)}),
                 Fault("more bursts than agreed", build=lambda: ReadMasterProperties(2 * BURSTS)),
             ),
         ),
@@ -114,9 +115,9 @@ PROOFS: dict[str, Proof] = {
             "write master: the same, WLAST, every beat of an address",
             WriteMasterProperties,
             (
-                Fault("every beat is a last one", {"last": "1'b1"}),
-                Fault("a beat is replaced before it is taken", {"waiting.pop": "1'b1"}),
-                Fault("a burst's beats are not sent", {"lengths.push": "1'b0"}),
+                Fault("every beat is a last one", {"last": Const(1)}),
+                Fault("a beat is replaced before it is taken", {"waiting.pop": Const(1)}),
+                Fault("a burst's beats are not sent", {"lengths.o__valid": Const(0)}),
                 Fault("more bursts than agreed", build=lambda: WriteMasterProperties(2 * BURSTS)),
             ),
         ),
@@ -131,21 +132,21 @@ PROOFS: dict[str, Proof] = {
             "EXEC: steps, operands and result tiles",
             lambda: StepsProperties(_TINY),
             (
-                Fault("A is always ready", {"a_ready": "2'b01"}),
-                Fault("B is always ready", {"b_ready": "2'b01"}),
+                Fault("A is always ready", {"a_ready": Const(1, 2)}),
+                Fault("B is always ready", {"b_ready": Const(1, 2)}),
             ),
         ),
         Proof(
             "tile_walker",
             "DRAIN, address side: tiles and runs",
             lambda: TileWalkerProperties(_TINY),
-            (Fault("a tile always waits", {"waiting": "2'b01"}),),
+            (Fault("a tile always waits", {"waiting": Const(1, 2)}),),
         ),
         Proof(
             "loader",
             "loader: ready tokens and words",
             lambda: LoaderProperties(_TINY),
-            (Fault("every group is a block's last", {"last": "1'b1"}),),
+            (Fault("every group is a block's last", {"last": Const(1)}),),
             depth=20,
             induction=False,
         ),

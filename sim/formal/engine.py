@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import re
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,18 +52,14 @@ def solver_module() -> Any:
         raise ContractError("bitwuzla is not installed; allowed: pip install 'cpt-fpga[sim]'") from None
 
 
-def smt2(properties: Properties, forced: Mapping[str, str] | None = None) -> str:
-    """The property set as SMT-LIB; ``forced``: signals inside the block that are tied to another or to a
-    constant, as Yosys writes them, each by the name that its driver has. Raises `Undecided`."""
+def smt2(properties: Properties) -> str:
+    """The property set as SMT-LIB. Raises `Undecided`."""
     top = rtlil.convert(properties, name="top", ports=_ports(properties), emit_src=False)
-    script = ["read_rtlil top.il", "hierarchy -check -top top", "proc"]
-    for path, value in (forced or {}).items():
-        module, _, name = f"top.dut.{path}".rpartition(".")
-        # Uncleaned, `connect -set` cuts a signal's other names too, those that `proc` reads it by among them.
-        script += [f"select -module {module}", "opt_clean -purge", f"connect -set {name} {value}"]
-        script.append("select -clear")
-    # Nothing is free but the harness's inputs: a fault that is another one than it says is no fault.
-    script += ["flatten", "check -assert", "memory_map"]
+    script = ["read_rtlil top.il", "hierarchy -check -top top", "proc", "flatten"]
+    # Nothing is free but the harness's inputs; what is tied has lost its drivers, whatever its names are.
+    script += ["check -assert", "memory_map"]
+    for path in properties.tied:
+        script += [f"cutpoint w:dut.{path}", f"setattr -unset init w:dut.{path}"]
     for path, signal in properties.peeks.items():
         script += [f"connect -set {signal.name} dut.{path}", f"delete -input w:{signal.name}"]
     script += ["chformal -lower", "async2sync", "opt_clean", "dffunmap"]
@@ -162,12 +157,11 @@ def prove(
     *,
     induction: bool,
     deadline_s: float,
-    forced: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Look at ``depth`` cycles from the start and, with ``induction``, at ``depth`` cycles from any state."""
     begin = time.monotonic()
     try:
-        model = smt2(properties, forced)
+        model = smt2(properties)
     except Undecided:
         return Outcome("undecided", 0, 0, time.monotonic() - begin)
     demands = sum(name.startswith(DEMAND) for name, _ in _WIRE.findall(model))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
-from amaranth import Cat, ClockDomain, Elaboratable, Module, Mux, Signal, Value
+from amaranth import Cat, ClockDomain, Const, Elaboratable, Module, Mux, Signal, Value
 from amaranth.hdl import Assert, Assume, Cover
 from amaranth.lib.wiring import In
 
@@ -31,6 +32,8 @@ class Properties(Elaboratable):
         self.free_signals: list[Any] = []
         self.outside_only = False
         """Leave out what is said of the inside: what remains must find a fault by what the partners see."""
+        self.tied: Mapping[str, Const | str] = {}
+        """Signals inside by their path, and what they are instead: a constant, or the signal of a path."""
         self._described = False
         self._module = Module()
         self._clock = ClockDomain("sync", reset_less=True)
@@ -48,6 +51,9 @@ class Properties(Elaboratable):
         self._module.domains.sync = self._clock
         self._module.submodules.dut = self.block
         self._module.d.sync += self._started.eq(1)
+        for path, value in self.tied.items():
+            other = self.peek(value) if isinstance(value, str) else value
+            self.assume(self.peek(path, len(other)) == other)
         self.describe()
         return self._module
 
