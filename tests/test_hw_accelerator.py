@@ -294,7 +294,7 @@ def test_a_doorbell_while_busy_adds_to_the_run(machine: Machine) -> None:
 
 
 def test_counters_count_and_clear(machine: Machine) -> None:
-    machine.ring(LOAD_A, LOAD_B, EXEC, DRAIN, end(1))
+    machine.ring(LOAD_A, EXEC, LOAD_B, DRAIN, end(1))
     machine.finish()
 
     def counter(item: Counter) -> int:
@@ -304,7 +304,7 @@ def test_counters_count_and_clear(machine: Machine) -> None:
     assert counter(Counter.EXEC_BUSY) == 3 * 2
     assert counter(Counter.BYTES_READ) == 5 * INSTRUCTION_BYTES + planes
     assert counter(Counter.BYTES_WRITTEN) == TINY.rows * TINY.cols * 2
-    assert counter(Counter.TOTAL) > counter(Counter.EXEC_BUSY) + counter(Counter.EXEC_WAIT_FETCH)
+    assert counter(Counter.TOTAL) > counter(Counter.EXEC_WAIT_FETCH) > 0
     machine.write("CONTROL", 1 << register("CONTROL").field("clear_counters").offset)
     assert [counter(item) for item in Counter] == [0] * len(Counter)
 

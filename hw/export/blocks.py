@@ -35,7 +35,6 @@ from cpt.hw.matrix.array import Array
 from cpt.hw.matrix.executor import Executor
 from cpt.hw.matrix.popcount import Popcount
 from cpt.hw.matrix.sequencer import Sequencer
-from cpt.hw.matrix.steps import Steps
 from cpt.hw.matrix.unit import Unit, result_bits
 
 ROOMS: dict[str, dict[str, Callable[[ArrayConfig], wiring.Component]]] = {
@@ -63,7 +62,6 @@ ROOMS: dict[str, dict[str, Callable[[ArrayConfig], wiring.Component]]] = {
         "unit": lambda config: Unit(config.word_bits, bits=result_bits(config), checked=True),
         "array": lambda config: Array(config, inline=False),
         "sequencer": Sequencer,
-        "steps": Steps,
         "executor": Executor,
     },
     "drain": {
