@@ -71,7 +71,7 @@ class PixelHarness(Elaboratable):
         m = Module()
         m.submodules.fill, m.submodules.rows = fill, rows = self.fill, self.rows
         connect(m, fill.rows, rows.rows)
-        m.d.comb += [rows.pixels.valid.eq(1), fill.granted.eq(1), fill.empty.eq(1)]
+        m.d.comb += [rows.pixels.valid.eq(1), fill.slots.granted.eq(1), fill.empty.eq(1)]
         m.d.sync += [self.now.eq(self.now + 1), self.steps.eq(self.steps + rows.pixels.ready)]
         return m
 

@@ -29,7 +29,9 @@ OUTSIDE = {
     "handoff": "the block design around the machine; pynq reads it beside the bitstream",
     "ports": "names of pins; nothing behind the registers sees them",
     "render": "writes documents",
-    "step": "the machine of docs/fabric.md; hashed when the accelerator is it",
+    **dict.fromkeys(
+        ("floats", "passes", "step"), "the machine of docs/fabric.md; hashed when the accelerator is it"
+    ),
 }
 """Modules of the contract that are not hashed, and why."""
 FORGIVING = {

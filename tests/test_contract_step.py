@@ -5,17 +5,9 @@ import random
 import pytest
 
 from cpt.hw.contract import ContractError, preset
-from cpt.hw.contract.step import (
-    ENGINES,
-    FORMATS,
-    OP_DOCS,
-    WORD_BYTES,
-    Code,
-    Op,
-    decode,
-    encode,
-    geometry,
-)
+from cpt.hw.contract.floats import OP_DOCS, Op
+from cpt.hw.contract.passes import geometry
+from cpt.hw.contract.step import ENGINES, FORMATS, WORD_BYTES, Code, decode, encode
 from cpt.hw.contract.tiles import Picture
 
 

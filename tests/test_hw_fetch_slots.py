@@ -22,18 +22,18 @@ def test_slots_lie_side_by_side_and_none_is_taken_twice(words: int) -> None:
     released: list[int] = []
 
     async def fill(ctx: Any) -> None:
-        ctx.set(block.words, words)
-        ctx.set(block.limit, SMALL.b_depth_words - words)
-        ctx.set(block.start, 1)
+        ctx.set(block.requests.words, words)
+        ctx.set(block.requests.limit, SMALL.b_depth_words - words)
+        ctx.set(block.requests.start, 1)
         await ctx.tick()
-        ctx.set(block.start, 0)
+        ctx.set(block.requests.start, 0)
         while len(granted) < total:
-            ctx.set(block.wanted, int(rng.random() < 0.7))
-            *_, grant = await ctx.tick().sample(block.granted)
+            ctx.set(block.requests.wanted, int(rng.random() < 0.7))
+            *_, grant = await ctx.tick().sample(block.requests.granted)
             if grant:
                 granted.append(1)
                 assert len(granted) - len(released) <= slots, "a slot was taken that is in use"
-        ctx.set(block.wanted, 0)
+        ctx.set(block.requests.wanted, 0)
 
     async def complete(ctx: Any) -> None:
         filled = 0

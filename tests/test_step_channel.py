@@ -7,7 +7,7 @@ from cpt.host.compiler import channel as emitted
 from cpt.host.compiler.builder import Builder
 from cpt.host.compiler.vectors import Vectors, integer, number
 from cpt.hw.contract import preset
-from cpt.hw.contract.step import CHANNELS, Coefficient, SlotConstant, Space, Statistic
+from cpt.hw.contract.floats import CHANNELS, Coefficient, SlotConstant, Space, Statistic
 from cpt.model.golden.fabric import channel as golden
 from cpt.model.golden.fabric.codes import weight_codes
 from cpt.model.golden.fabric.drain import error_statistics, forward_statistics

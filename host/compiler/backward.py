@@ -24,7 +24,8 @@ from cpt.host.compiler.work import (
     X,
     Y,
 )
-from cpt.hw.contract.step import Apply, Coefficient, Drain, Op, SlotConstant, Space, Statistic, gradient_tiles
+from cpt.hw.contract.floats import Coefficient, Op, SlotConstant, Space, Statistic
+from cpt.hw.contract.passes import Apply, Drain, gradient_tiles
 from cpt.model.golden.fabric.float_unit import fraction
 
 

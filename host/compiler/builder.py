@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from cpt.hw.contract import ArrayConfig
-from cpt.hw.contract.step import ENGINES, Code, Engine, Op, decode, encode, units
+from cpt.hw.contract.floats import Op
+from cpt.hw.contract.passes import units
+from cpt.hw.contract.step import ENGINES, Code, Engine, decode, encode
 
 WAITS = 2
 """Marks that an instruction can wait for."""

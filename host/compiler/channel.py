@@ -22,7 +22,7 @@ from cpt.host.compiler.vectors import (
     of_slot,
     statistic,
 )
-from cpt.hw.contract.step import Coefficient, SlotConstant, Statistic
+from cpt.hw.contract.floats import Coefficient, SlotConstant, Statistic
 from cpt.model.golden.fabric import channel as golden
 from cpt.model.golden.fabric.apply import LEAST_NOISE_SHIFT
 from cpt.model.golden.fabric.drain import MOST_SHIFT

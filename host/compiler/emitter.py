@@ -7,19 +7,10 @@ from cpt.host.compiler.memory import IMAGES, Piece, Scratch, Tensor
 from cpt.host.compiler.plan import ERROR_SLOT, Codes, ConvPlan, Layout, Spill
 from cpt.host.compiler.vectors import LOCAL, SUMS_REGION, Vector, Vectors
 from cpt.hw.contract.config import MAX_BITS
-from cpt.hw.contract.step import (
-    CHANNELS,
-    Apply,
-    Code,
-    Coefficient,
-    Drain,
-    Kernel,
-    Move,
-    Sampling,
-    Statistic,
-    gradient_tiles,
-)
-from cpt.hw.contract.step import geometry as lanes
+from cpt.hw.contract.floats import CHANNELS, Coefficient, Statistic
+from cpt.hw.contract.passes import Apply, Drain, Kernel, Move, Sampling, gradient_tiles
+from cpt.hw.contract.passes import geometry as lanes
+from cpt.hw.contract.step import Code
 from cpt.hw.contract.tiles import PIECES, Picture
 
 RUN_WORDS = 1 << 15

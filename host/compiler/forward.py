@@ -22,7 +22,8 @@ from cpt.host.compiler.work import (
     X,
     Y,
 )
-from cpt.hw.contract.step import Apply, Coefficient, Drain, Op, SlotConstant, Space, Statistic
+from cpt.hw.contract.floats import Coefficient, Op, SlotConstant, Space, Statistic
+from cpt.hw.contract.passes import Apply, Drain
 from cpt.model.golden.fabric.float_unit import fraction
 from cpt.model.golden.fabric.network import IMAGES
 

@@ -15,7 +15,7 @@ from cpt.host.compiler.update import prepare, update
 from cpt.host.compiler.vectors import Vector
 from cpt.host.compiler.work import CHUNK, END, TENSORS, UNITS, Work
 from cpt.hw.contract import ArrayConfig
-from cpt.hw.contract.step import Space
+from cpt.hw.contract.floats import Space
 from cpt.model.golden.fabric.channel import running_rate
 from cpt.model.golden.fabric.network import Network
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from cpt.host.compiler.memory import BATCH, STATIC, Memory, Piece
 from cpt.hw.contract import ArrayConfig, ContractError
 from cpt.hw.contract.config import MAX_BITS, TAPS
-from cpt.hw.contract.step import gradient_tiles
+from cpt.hw.contract.passes import gradient_tiles
 from cpt.hw.contract.tiles import CodesLayout, Picture
 from cpt.model.architecture import Conv
 from cpt.model.golden.fabric.network import Block, Layer, Network

@@ -7,7 +7,7 @@ from cpt.host.compiler.memory import Piece
 from cpt.host.compiler.plan import ConvPlan, Layout
 from cpt.host.compiler.vectors import ZERO, Rows, Vector, Vectors, number, of_slot
 from cpt.hw.contract import ContractError
-from cpt.hw.contract.step import Op, SlotConstant
+from cpt.hw.contract.floats import Op, SlotConstant
 from cpt.model.golden.fabric.codes import WEIGHT_FLOOR
 
 MOST = 2047

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from cpt.host.compiler.builder import Builder, Region
 from cpt.hw.contract import ContractError
-from cpt.hw.contract.step import CHANNELS, Code, Coefficient, Op, SlotConstant, Space, Statistic
+from cpt.hw.contract.floats import CHANNELS, Coefficient, Op, SlotConstant, Space, Statistic
+from cpt.hw.contract.step import Code
 
 LOCAL = "local"
 MEMORIES = {Space.LOCAL: LOCAL, Space.STATISTICS: "statistics", Space.COEFFICIENTS: "coefficients"}

@@ -7,7 +7,7 @@ from cpt.host.compiler.emitter import Emitter
 from cpt.host.compiler.memory import Piece, Scratch
 from cpt.host.compiler.plan import Codes, Layout
 from cpt.host.compiler.vectors import ZERO, Vector, Vectors, coefficient, integer
-from cpt.hw.contract.step import Coefficient, Space
+from cpt.hw.contract.floats import Coefficient, Space
 from cpt.model.golden.fabric.apply import LEAST_NOISE_SHIFT
 
 UNITS, FEATURES, KEPT, TEMPORARY, CHUNK, END = 0, 512, 1536, 2816, 7168, 16384

@@ -10,16 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from cpt.hw.contract.config import SLOTS, TAPS, ArrayConfig, require
-from cpt.hw.contract.tiles import Picture
+from cpt.hw.contract.config import SLOTS, require
 
 WORD_BYTES = 32
 BASES = 16
 """Base registers: an address is one of them plus an offset."""
 KEYS = 2
 """Numbers for noise: of the run's seed and step, and of the micro-batch."""
-CHANNELS = 512
-"""Channels that coefficients and statistics are kept for."""
 SCRATCH_BANKS = 4
 MARK_BITS = 24
 """Width of the engines' marks."""
@@ -55,152 +52,6 @@ class Code(enum.IntEnum):
     SET = 11
     RUN = 12
     END = 13
-
-
-class Kernel(enum.IntEnum):
-    """Taps of a window."""
-
-    ONE = 0
-    THREE = 1
-
-
-class Sampling(enum.IntEnum):
-    """Which input pixel an output pixel stands on."""
-
-    SAME = 0
-    STRIDE = 1
-    SPREAD = 2
-
-
-class Drain(enum.IntEnum):
-    """What the lanes do with products."""
-
-    FORWARD = 0
-    INNER_ERROR = 1
-    SHORTCUT_ERROR = 2
-    BLOCK_ERROR = 3
-    GRADIENT = 4
-
-
-class Apply(enum.IntEnum):
-    """What the lanes do with words of scratch."""
-
-    INNER = 0
-    BLOCK = 1
-    CODE = 2
-    IMAGE = 3
-    COUNT = 4
-    ERROR = 5
-    POOL = 6
-    UNPOOL = 7
-
-
-class Move(enum.IntEnum):
-    """Where numbers go."""
-
-    SCRATCH_OUT = 0
-    SCRATCH_IN = 1
-    BYTES_IN = 2
-    LOCAL_IN = 3
-    LOCAL_OUT = 4
-    PACK = 5
-
-
-class Space(enum.IntEnum):
-    """Where an operand of FLOAT lies."""
-
-    LOCAL = 0
-    STATISTICS = 1
-    COEFFICIENTS = 2
-    SUMS = 3
-    CONSTANT = 4
-    SLOT = 5
-
-
-class Statistic(enum.IntEnum):
-    """Fields of a channel's statistics: address ``field * CHANNELS + channel``."""
-
-    TOTAL = 0
-    PRODUCT = 1
-    LOWEST = 2
-    HIGHEST = 3
-
-
-class Coefficient(enum.IntEnum):
-    """Fields of a channel's coefficients: address ``field * CHANNELS + channel``."""
-
-    ZERO = 0
-    SHIFT = 1
-    MULTIPLIER = 2
-    SECOND = 3
-    ADDEND = 4
-    TOTAL_SHIFT = 5
-
-
-class SlotConstant(enum.IntEnum):
-    """Numbers that follow from a slot's bits b: address ``slot * 8 + constant``."""
-
-    BITS = 0
-    FRACTION_BITS = 1
-    TOP = 2
-    TOP_SHARE = 3
-    LARGEST = 4
-    LARGEST_SHARE = 5
-
-
-class Op(enum.IntEnum):
-    """Operations of FLOAT: a, b, c are its operands; see `OP_DOCS`."""
-
-    ADD = 0
-    SUBTRACT = 1
-    MULTIPLY = 2
-    MULTIPLY_ADD = 3
-    MAXIMUM = 4
-    MINIMUM = 5
-    LARGEST = 6
-    RECIPROCAL = 7
-    RECIPROCAL_ROOT = 8
-    SCALE = 9
-    EXPONENT = 10
-    POWER = 11
-    FROM_INTEGER = 12
-    TO_FIXED = 13
-    CROSS = 14
-    INT_ADD = 15
-    INT_SUBTRACT = 16
-    INT_MAXIMUM = 17
-    INT_MINIMUM = 18
-    SUM_MAGNITUDES = 19
-    DRAIN_SHIFT = 20
-    COPY = 21
-    JOIN = 22
-
-
-OP_DOCS: dict[Op, str] = {
-    Op.ADD: "``fl(a + b)``",
-    Op.SUBTRACT: "``fl(a - b)``",
-    Op.MULTIPLY: "``fl(a * b)``",
-    Op.MULTIPLY_ADD: "``fl(fl(a * b) + c)``",
-    Op.MAXIMUM: "the larger of a and b; with a resting destination the largest of all b",
-    Op.MINIMUM: "the smaller of a and b",
-    Op.LARGEST: "the larger of a and |b|",
-    Op.RECIPROCAL: "``fl(1 / a)``",
-    Op.RECIPROCAL_ROOT: "``fl(1 / sqrt(a))``",
-    Op.SCALE: "``a * 2^b``, b an integer",
-    Op.EXPONENT: "``floor(log2 |a|)``, an integer; -126 of 0",
-    Op.POWER: "smallest integer k with ``32752 * 2^k >= a``; -140 where a is not above 0",
-    Op.FROM_INTEGER: "``fl(a * b)`` of integers, exact before the one rounding",
-    Op.TO_FIXED: "``rint(a * 2^b)``, in the bits of the constant's lower byte; with bit 8, ``2^(b-9)`` more",
-    Op.CROSS: "``fl(constant * a - b * c)`` of integers, exact before the one rounding",
-    Op.INT_ADD: "a + b",
-    Op.INT_SUBTRACT: "a - b",
-    Op.INT_MAXIMUM: "the larger of a and b",
-    Op.INT_MINIMUM: "the smaller of a and b",
-    Op.SUM_MAGNITUDES: "c + |(a << f) + b|, f the fraction bits of the constant's slot",
-    Op.DRAIN_SHIFT: "smallest h with ``a * b <= 32767 * 2^h``, 0 .. 32",
-    Op.COPY: "a shifted right by the constant; to local memory its lower 32 bits",
-    Op.JOIN: "``a + b * 2^32``, a taken without sign",
-}
 
 
 @dataclass(frozen=True)
@@ -537,41 +388,3 @@ def decode(word: bytes) -> Word:
         values[item.name] = found - (item.signed and found >> item.width - 1) * (1 << item.width)
     del values["code"]
     return Word(Code(number), values)
-
-
-def geometry(picture: Picture) -> dict[str, int]:
-    """Fields of DRAIN and APPLY that say which lanes hold pixels of an image."""
-    return {
-        "pitch_log2": picture.pitch.bit_length() - 1,
-        "strips": picture.strips,
-        "width": picture.width - (picture.strips - 1) * picture.pitch,
-        "rows_last": (picture.height - 1) % picture.tile_rows,
-    }
-
-
-def gradient_tiles(taps: int, groups: int) -> list[tuple[tuple[int, int] | None, tuple[int, int] | None]]:
-    """Column tiles of a dW product in order: (tap, group) of each half, None where it is empty."""
-    if groups == 1:
-        places: list[tuple[int, int] | None] = [(tap, 0) for tap in range(taps)]
-        places += [None] * (taps % 2)
-        return list(zip(places[0::2], places[1::2], strict=True))
-    return [
-        ((tap, first), (tap, first + 1) if first + 1 < groups else None)
-        for first in range(0, groups, 2)
-        for tap in range(taps)
-    ]
-
-
-def units(config: ArrayConfig, word: Word) -> int:
-    """By how much an instruction moves its engine's mark."""
-    if word.code is Code.FETCH:
-        return word.images * Picture(config, word.out_height, word.out_width).tiles
-    if word.code is Code.EXEC:
-        return word.tiles * word.a_tiles
-    if word.code is Code.EXEC_DW:
-        return len(gradient_tiles(TAPS if word.kernel else 1, word.groups)) * word.a_tiles
-    if word.code is Code.DRAIN:
-        return word.images * word.tiles * word.a_tiles
-    if word.code is Code.APPLY:
-        return word.images * word.tiles
-    return 1

@@ -49,14 +49,10 @@ class Fill(wiring.Component):
         connect(m, flipped(self.words), cutter.words)
         connect(m, cutter.steps, steps.pixels)
         connect(m, rows.rows, steps.rows)
+        connect(m, rows.slots, slots.requests)
         connect(m, slots.tiles, flipped(self.tiles))
         m.d.comb += [
             cutter.flush.eq(steps.flush),
-            slots.start.eq(rows.start),
-            slots.words.eq(rows.words),
-            slots.limit.eq(rows.limit),
-            slots.wanted.eq(rows.wanted),
-            rows.granted.eq(slots.granted),
             rows.empty.eq(slots.empty),
             slots.release.eq(self.release),
             slots.filled.eq(self.filled),

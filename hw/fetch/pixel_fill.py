@@ -9,7 +9,7 @@ from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.tiles import COPIES, PIECES
 from cpt.hw.fetch.command import TILES_WIDTH, pixel_command
 from cpt.hw.fetch.pixel_rows import pixel_row
-from cpt.hw.fetch.slots import SlotPointer
+from cpt.hw.fetch.slots import SlotPointer, slot_requests
 
 
 class PixelFill(wiring.Component):
@@ -24,16 +24,11 @@ class PixelFill(wiring.Component):
 
     def __init__(self, config: ArrayConfig):
         self.config = config
-        words = bits_for(config.b_depth_words)
         super().__init__(
             {
                 "commands": In(stream.Signature(pixel_command(config))),
                 "rows": Out(stream.Signature(pixel_row(config))),
-                "start": Out(1),
-                "words": Out(words),
-                "limit": Out(words),
-                "wanted": Out(1),
-                "granted": In(1),
+                "slots": Out(slot_requests(config.b_depth_words)),
                 "empty": In(1),
                 "idle": Out(1),
             }
@@ -68,11 +63,11 @@ class PixelFill(wiring.Component):
         ends_tile, ends_image, ends_set = Signal(), Signal(), Signal()
         out = self.rows.payload
         m.d.comb += [
-            slot.start.eq(self.start),
+            slot.start.eq(self.slots.start),
             slot.words.eq(command.words),
-            slot.limit.eq(self.limit),
-            self.words.eq(command.words),
-            self.wanted.eq(asking),
+            slot.limit.eq(self.slots.limit),
+            self.slots.words.eq(command.words),
+            self.slots.wanted.eq(asking),
             self.idle.eq(~active & ~self.rows.valid),
             self.commands.ready.eq(~active & self.empty & ~self.rows.valid),
             step.eq(~self.rows.valid | self.rows.ready),
@@ -83,11 +78,11 @@ class PixelFill(wiring.Component):
             ends_image.eq(ends_tile & (down_left == 1)),
             ends_set.eq(ends_image & ((set_left == 1) | (images_left == 1))),
         ]
-        m.d.sync += [self.limit.eq(depth - command.words), self.start.eq(0)]
+        m.d.sync += [self.slots.limit.eq(depth - command.words), self.slots.start.eq(0)]
 
         # A slot: ask for it, clear what no pixel reaches, fill it.
         lacks = images_left < command.set_images
-        with m.If(asking & self.granted):
+        with m.If(asking & self.slots.granted):
             from_start = lacks | (command.clear_above != 0)
             nothing = ~from_start & (command.clear_below == command.words)
             m.d.sync += [
@@ -185,7 +180,7 @@ class PixelFill(wiring.Component):
                 command.eq(new),
                 active.eq(1),
                 asking.eq(1),
-                self.start.eq(1),
+                self.slots.start.eq(1),
                 images_left.eq(new.images),
                 set_left.eq(new.set_images),
                 down_left.eq(new.down),

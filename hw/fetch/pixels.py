@@ -1,18 +1,19 @@
 """The window memories filled along K: dW's operand B behind the bus."""
 
 from amaranth import Module, Mux
-from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.lib import wiring
+from amaranth.lib.wiring import connect, flipped
 
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import TAPS
 from cpt.hw.contract.tiles import PIECES
 from cpt.hw.fetch.command import pixel_command
-from cpt.hw.fetch.cutter import STREAM_BITS, Cutter
+from cpt.hw.fetch.cutter import Cutter
 from cpt.hw.fetch.pixel_fill import PixelFill
 from cpt.hw.fetch.pixel_rows import PixelRows
+from cpt.hw.fetch.ports import fetch_ports
 from cpt.hw.fetch.slots import Slots
-from cpt.hw.fetch.window_memory import HALVES, SHIFTS, WindowMemory, window_read
+from cpt.hw.fetch.window_memory import HALVES, SHIFTS, WindowMemory
 
 
 class Pixels(wiring.Component):
@@ -21,22 +22,12 @@ class Pixels(wiring.Component):
     It has window memories of its own until the fills share them.
 
     Parameters: ``config``.
-    Members: ``commands``; ``words`` (in): of the runs of `FetchWalker`; ``tiles`` (out): base of the next
-    slot that is complete, taken when EXEC begins with it; ``release``; ``read`` (`window_read`); ``idle``.
+    Members: `fetch_ports`.
     """
 
     def __init__(self, config: ArrayConfig):
         self.config = config
-        super().__init__(
-            {
-                "commands": In(stream.Signature(pixel_command(config))),
-                "words": In(stream.Signature(STREAM_BITS)),
-                "tiles": Out(stream.Signature(range(config.b_depth_words))),
-                "release": In(1),
-                "read": In(window_read(config)),
-                "idle": Out(1),
-            }
-        )
+        super().__init__(fetch_ports(config, pixel_command(config)))
 
     def elaborate(self, platform):
         m = Module()
@@ -50,15 +41,11 @@ class Pixels(wiring.Component):
         connect(m, flipped(self.words), cutter.words)
         connect(m, cutter.steps, rows.pixels)
         connect(m, fill.rows, rows.rows)
+        connect(m, fill.slots, slots.requests)
         connect(m, slots.tiles, flipped(self.tiles))
         connect(m, flipped(self.read), memory.read)
         m.d.comb += [
             cutter.flush.eq(rows.flush),
-            slots.start.eq(fill.start),
-            slots.words.eq(fill.words),
-            slots.limit.eq(fill.limit),
-            slots.wanted.eq(fill.wanted),
-            fill.granted.eq(slots.granted),
             fill.empty.eq(slots.empty & rows.idle),
             slots.release.eq(self.release),
             slots.filled.eq(rows.filled),

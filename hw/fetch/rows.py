@@ -3,13 +3,12 @@
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import bits_for
 
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import TAPS
 from cpt.hw.contract.tiles import FILL_PIXELS
 from cpt.hw.fetch.command import TILES_WIDTH, quads, row_layout, window_command
-from cpt.hw.fetch.slots import SlotPointer
+from cpt.hw.fetch.slots import SlotPointer, slot_requests
 from cpt.hw.fetch.window_memory import QUAD, SHIFTS
 
 LAG, MID, LEAD = range(3)
@@ -22,24 +21,19 @@ class Rows(wiring.Component):
     """A row of every plane, group and tile of a tensor, with zeros where the image ends.
 
     Parameters: ``config``.
-    Members: ``commands`` (in); ``rows`` (out); ``start``, ``words``, ``limit``, ``wanted``, ``granted``,
-    ``empty``: the other side of `Slots`; ``idle``: nothing to do.
+    Members: ``commands`` (in); ``rows`` (out); ``slots`` (`slot_requests`); ``empty``: no slot is taken;
+    ``idle``: nothing to do.
     A command starts when the slots of the one before are given back. A row a cycle; two or three idle cycles
     after each tile that completes one.
     """
 
     def __init__(self, config: ArrayConfig):
         self.config = config
-        words = bits_for(config.b_depth_words)
         super().__init__(
             {
                 "commands": In(stream.Signature(window_command(config))),
                 "rows": Out(stream.Signature(row_layout(config))),
-                "start": Out(1),
-                "words": Out(words),
-                "limit": Out(words),
-                "wanted": Out(1),
-                "granted": In(1),
+                "slots": Out(slot_requests(config.b_depth_words)),
                 "empty": In(1),
                 "idle": Out(1),
             }
@@ -79,9 +73,9 @@ class Rows(wiring.Component):
             pointer = SlotPointer(depth)
             m.submodules[name] = pointer
             m.d.comb += [
-                pointer.start.eq(self.start),
-                pointer.words.eq(self.words),
-                pointer.limit.eq(self.limit),
+                pointer.start.eq(self.slots.start),
+                pointer.words.eq(self.slots.words),
+                pointer.limit.eq(self.slots.limit),
             ]
             pointers.append(pointer)
         lag, mid, lead = pointers
@@ -102,12 +96,12 @@ class Rows(wiring.Component):
             last_plane.eq(planes_left == 1),
             last_group.eq(group == command.groups - 1),
             ends_tile.eq(last_row & last_plane & last_group),
-            self.wanted.eq(debt != 0),
-            self.words.eq(command.words),
+            self.slots.wanted.eq(debt != 0),
+            self.slots.words.eq(command.words),
             self.idle.eq(~active & ~raw_valid & ~self.rows.valid),
             self.commands.ready.eq(~active & self.empty & ~raw_valid & ~self.rows.valid),
         ]
-        m.d.sync += [self.limit.eq(depth - command.words), self.start.eq(0)]
+        m.d.sync += [self.slots.limit.eq(depth - command.words), self.slots.start.eq(0)]
 
         # Where the row goes: ``at`` counts rows of the source from the first of its tile of outputs.
         at = Signal(4)
@@ -263,13 +257,13 @@ class Rows(wiring.Component):
             with m.If(images_left == 1):
                 m.d.sync += [active.eq(0), running.eq(0)]
         moved = step & moves
-        starting = active & ~running & ~self.start & lead.settled
+        starting = active & ~running & ~self.slots.start & lead.settled
         m.d.comb += [
             mid.advance.eq(moved),
             lag.advance.eq(moved & lag_moves),
             lead.advance.eq(moved | (starting & (lead_steps != 0))),
         ]
-        with m.If(self.granted):
+        with m.If(self.slots.granted):
             m.d.sync += debt.eq(debt - 1)
         with m.If(moved):
             with m.If(ends_image):
@@ -291,7 +285,7 @@ class Rows(wiring.Component):
             m.d.sync += [
                 command.eq(new),
                 active.eq(1),
-                self.start.eq(1),
+                self.slots.start.eq(1),
                 images_left.eq(new.images),
                 down_left.eq(new.down),
                 strips_left.eq(new.strips),

@@ -11,6 +11,18 @@ SETTLING = 2
 """Cycles after a step of a pointer until it knows its next one."""
 
 
+def slot_requests(depth: int) -> wiring.Signature:
+    """What a fill asks of `Slots` in a memory of ``depth`` words; `Out` is the fill's side.
+
+    ``start``, ``words``, ``limit``: as in `SlotPointer`, only while no slot is taken; ``wanted``: one more
+    slot is needed, ``granted``: it is had.
+    """
+    words = bits_for(depth)
+    return wiring.Signature(
+        {"start": Out(1), "words": Out(words), "limit": Out(words), "wanted": Out(1), "granted": In(1)}
+    )
+
+
 class SlotPointer(wiring.Component):
     """Walks along the slots of a ring: each begins ``words`` behind the one before, the last fits whole.
 
@@ -58,8 +70,7 @@ class Slots(wiring.Component):
     """Takes slots for the fill, offers filled ones to EXEC in order, and takes them back in order.
 
     Parameters: ``config``.
-    Members: ``start``, ``words``, ``limit``: as in `SlotPointer`, only while ``empty``; ``wanted``: the fill
-    needs one more slot, ``granted``: it has it; ``filled``: so many more slots are complete; ``tiles`` (out):
+    Members: ``requests`` (`slot_requests`); ``filled``: so many more slots are complete; ``tiles`` (out):
     base of the next filled slot; ``release``: EXEC has finished with the oldest that it took; ``empty``: no
     slot is taken.
     """
@@ -67,14 +78,9 @@ class Slots(wiring.Component):
     def __init__(self, config: ArrayConfig):
         self.config = config
         depth = config.b_depth_words
-        words = bits_for(depth)
         super().__init__(
             {
-                "start": In(1),
-                "words": In(words),
-                "limit": In(words),
-                "wanted": In(1),
-                "granted": Out(1),
+                "requests": In(slot_requests(depth)),
                 "filled": In(2),
                 "tiles": Out(stream.Signature(range(depth))),
                 "release": In(1),
@@ -93,13 +99,13 @@ class Slots(wiring.Component):
         """Seen two cycles late, which is when the newest slot is settled."""
         for pointer in (newest, reading, oldest):
             m.d.comb += [
-                pointer.start.eq(self.start),
-                pointer.words.eq(self.words),
-                pointer.limit.eq(self.limit),
+                pointer.start.eq(self.requests.start),
+                pointer.words.eq(self.requests.words),
+                pointer.limit.eq(self.requests.limit),
             ]
         m.d.comb += [
-            self.granted.eq(self.wanted & newest.settled & ~full),
-            newest.advance.eq(self.granted),
+            self.requests.granted.eq(self.requests.wanted & newest.settled & ~full),
+            newest.advance.eq(self.requests.granted),
             self.tiles.valid.eq((ready != 0) & reading.settled),
             self.tiles.payload.eq(reading.base),
             reading.advance.eq(self.tiles.valid & self.tiles.ready),
@@ -108,7 +114,7 @@ class Slots(wiring.Component):
         ]
         m.d.sync += [
             full.eq((taken != 0) & (newest.base == oldest.base)),
-            taken.eq(taken + self.granted - oldest.advance),
+            taken.eq(taken + self.requests.granted - oldest.advance),
             ready.eq(ready + self.filled - reading.advance),
             released.eq(released + self.release - oldest.advance),
         ]

@@ -1,36 +1,27 @@
 """The window fetch behind the bus: fill, scatter and memories."""
 
 from amaranth import Module
-from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.lib import wiring
+from amaranth.lib.wiring import connect, flipped
 
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.fetch.command import window_command
-from cpt.hw.fetch.cutter import STREAM_BITS
 from cpt.hw.fetch.fill import Fill
+from cpt.hw.fetch.ports import fetch_ports
 from cpt.hw.fetch.scatter import Scatter
-from cpt.hw.fetch.window_memory import WindowMemory, window_read
+from cpt.hw.fetch.window_memory import WindowMemory
 
 
 class Windows(wiring.Component):
     """Data in address order in, windows out: a word of every column each cycle.
 
     Parameters: ``config``.
-    Members: ``commands``, ``words``, ``tiles``, ``release``, ``idle`` as in `Fill`; ``read`` (`window_read`).
+    Members: `fetch_ports`.
     """
 
     def __init__(self, config: ArrayConfig):
         self.config = config
-        super().__init__(
-            {
-                "commands": In(stream.Signature(window_command(config))),
-                "words": In(stream.Signature(STREAM_BITS)),
-                "tiles": Out(stream.Signature(range(config.b_depth_words))),
-                "release": In(1),
-                "read": In(window_read(config)),
-                "idle": Out(1),
-            }
-        )
+        super().__init__(fetch_ports(config, window_command(config)))
 
     def elaborate(self, platform):
         m = Module()

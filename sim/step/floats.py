@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cpt.hw.contract import ContractError
-from cpt.hw.contract.step import OP_DOCS, Op, SlotConstant, Space, Word
+from cpt.hw.contract.floats import OP_DOCS, Op, SlotConstant, Space
+from cpt.hw.contract.step import Word
 from cpt.model.golden.fabric import float_unit as fl
 from cpt.model.golden.fabric.channel import power_of_two
 from cpt.model.golden.fabric.checks import MULTIPLIER_BITS

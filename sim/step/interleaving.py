@@ -6,7 +6,8 @@ import random
 from collections import deque
 
 from cpt.hw.contract import ContractError
-from cpt.hw.contract.step import ENGINES, WORD_BYTES, Engine, Word, decode, units
+from cpt.hw.contract.passes import units
+from cpt.hw.contract.step import ENGINES, WORD_BYTES, Engine, Word, decode
 from cpt.sim.step.machine import StepMachine
 
 WAITS = (0, 1)

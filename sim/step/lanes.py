@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from cpt.hw.contract.step import Apply, Coefficient, Drain, Statistic, Word
+from cpt.hw.contract.floats import Coefficient, Statistic
+from cpt.hw.contract.passes import Apply, Drain
+from cpt.hw.contract.step import Word
 from cpt.hw.contract.tiles import CodesLayout, Picture
 from cpt.model.golden.fabric import apply as applies
 from cpt.model.golden.fabric import drain as drains

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from cpt.hw.contract import ArrayConfig, ContractError
-from cpt.hw.contract.step import ENGINES, WORD_BYTES, Code, Drain, Engine, Word, decode
+from cpt.hw.contract.passes import Drain
+from cpt.hw.contract.step import ENGINES, WORD_BYTES, Code, Engine, Word, decode
 from cpt.sim.step.floats import Floats
 from cpt.sim.step.lanes import Lanes
 from cpt.sim.step.moves import Moves

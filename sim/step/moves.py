@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from cpt.hw.contract.config import MAX_BITS, TAPS
-from cpt.hw.contract.step import Move, Word
+from cpt.hw.contract.passes import Move
+from cpt.hw.contract.step import Word
 from cpt.sim.step.codes import weight_planes
 from cpt.sim.step.state import State
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cpt.hw.contract.config import TAPS, require
-from cpt.hw.contract.step import Kernel, Sampling, Word, gradient_tiles
+from cpt.hw.contract.passes import Kernel, Sampling, gradient_tiles
+from cpt.hw.contract.step import Word
 from cpt.hw.contract.tiles import PIECES, CodesLayout, Picture
 from cpt.model.golden.gemm import int_matmul
 from cpt.sim.step.codes import planes_weight, read_codes

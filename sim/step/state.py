@@ -8,16 +8,8 @@ import numpy as np
 
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import require
-from cpt.hw.contract.step import (
-    BASES,
-    CHANNELS,
-    KEYS,
-    SCRATCH_BANKS,
-    SLOTS,
-    Coefficient,
-    Statistic,
-    Word,
-)
+from cpt.hw.contract.floats import CHANNELS, Coefficient, Statistic
+from cpt.hw.contract.step import BASES, KEYS, SCRATCH_BANKS, SLOTS, Word
 from cpt.hw.contract.tiles import Picture
 
 LOCAL_WORDS = 1 << 14

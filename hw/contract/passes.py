@@ -1,0 +1,94 @@
+"""What a pass over tiles may be: windows, drains, applies, moves, and how far each takes an engine's mark."""
+
+import enum
+
+from cpt.hw.contract.config import TAPS, ArrayConfig
+from cpt.hw.contract.step import Code, Word
+from cpt.hw.contract.tiles import Picture
+
+
+class Kernel(enum.IntEnum):
+    """Taps of a window."""
+
+    ONE = 0
+    THREE = 1
+
+
+class Sampling(enum.IntEnum):
+    """Which input pixel an output pixel stands on."""
+
+    SAME = 0
+    STRIDE = 1
+    SPREAD = 2
+
+
+class Drain(enum.IntEnum):
+    """What the lanes do with products."""
+
+    FORWARD = 0
+    INNER_ERROR = 1
+    SHORTCUT_ERROR = 2
+    BLOCK_ERROR = 3
+    GRADIENT = 4
+
+
+class Apply(enum.IntEnum):
+    """What the lanes do with words of scratch."""
+
+    INNER = 0
+    BLOCK = 1
+    CODE = 2
+    IMAGE = 3
+    COUNT = 4
+    ERROR = 5
+    POOL = 6
+    UNPOOL = 7
+
+
+class Move(enum.IntEnum):
+    """Where numbers go."""
+
+    SCRATCH_OUT = 0
+    SCRATCH_IN = 1
+    BYTES_IN = 2
+    LOCAL_IN = 3
+    LOCAL_OUT = 4
+    PACK = 5
+
+
+def geometry(picture: Picture) -> dict[str, int]:
+    """Fields of DRAIN and APPLY that say which lanes hold pixels of an image."""
+    return {
+        "pitch_log2": picture.pitch.bit_length() - 1,
+        "strips": picture.strips,
+        "width": picture.width - (picture.strips - 1) * picture.pitch,
+        "rows_last": (picture.height - 1) % picture.tile_rows,
+    }
+
+
+def gradient_tiles(taps: int, groups: int) -> list[tuple[tuple[int, int] | None, tuple[int, int] | None]]:
+    """Column tiles of a dW product in order: (tap, group) of each half, None where it is empty."""
+    if groups == 1:
+        places: list[tuple[int, int] | None] = [(tap, 0) for tap in range(taps)]
+        places += [None] * (taps % 2)
+        return list(zip(places[0::2], places[1::2], strict=True))
+    return [
+        ((tap, first), (tap, first + 1) if first + 1 < groups else None)
+        for first in range(0, groups, 2)
+        for tap in range(taps)
+    ]
+
+
+def units(config: ArrayConfig, word: Word) -> int:
+    """By how much an instruction moves its engine's mark."""
+    if word.code is Code.FETCH:
+        return word.images * Picture(config, word.out_height, word.out_width).tiles
+    if word.code is Code.EXEC:
+        return word.tiles * word.a_tiles
+    if word.code is Code.EXEC_DW:
+        return len(gradient_tiles(TAPS if word.kernel else 1, word.groups)) * word.a_tiles
+    if word.code is Code.DRAIN:
+        return word.images * word.tiles * word.a_tiles
+    if word.code is Code.APPLY:
+        return word.images * word.tiles
+    return 1

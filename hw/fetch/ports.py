@@ -1,0 +1,24 @@
+"""Ports that every fetch has: commands and data in, slots and their words out."""
+
+from typing import Any
+
+from amaranth.hdl import ShapeLike
+from amaranth.lib import stream
+from amaranth.lib.wiring import In, Out
+
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.fetch.cutter import STREAM_BITS
+from cpt.hw.fetch.window_memory import window_read
+
+
+def fetch_ports(config: ArrayConfig, command: ShapeLike) -> dict[str, Any]:
+    """``commands``; ``words``: of the runs of `FetchWalker`; ``tiles``: base of the next slot that is full,
+    taken when EXEC begins with it; ``release``: EXEC has finished with one; ``read``; ``idle``."""
+    return {
+        "commands": In(stream.Signature(command)),
+        "words": In(stream.Signature(STREAM_BITS)),
+        "tiles": Out(stream.Signature(range(config.b_depth_words))),
+        "release": In(1),
+        "read": In(window_read(config)),
+        "idle": Out(1),
+    }
