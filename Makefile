@@ -39,7 +39,7 @@ sim: .venv/installed ## full regression of RTL and killed training runs (hours)
 	$(BIN)/python -m cpt.sim.hostile
 	$(BIN)/python tests/kill_and_resume.py --kills 20
 
-formal: .venv/installed ## proofs by an open solver, and the faults they find (15 min)
+formal: .venv/installed ## proofs by an open solver, and the faults they find (1 min)
 	$(BIN)/python -m cpt.sim.formal --all --faults $(ARGS)
 
 synth: .venv/installed ## open synthesis, timing rule, budgets: build/synth/ (20 min)

@@ -5,9 +5,9 @@ import pytest
 
 from cpt.host.compiler import channel as emitted
 from cpt.host.compiler.builder import Builder
-from cpt.host.compiler.vectors import Vectors, integer, number
-from cpt.hw.contract import preset
-from cpt.hw.contract.floats import CHANNELS, Coefficient, SlotConstant, Space, Statistic
+from cpt.host.compiler.vectors import ZERO, Vectors, integer, number
+from cpt.hw.contract import ContractError, preset
+from cpt.hw.contract.floats import CHANNELS, Coefficient, Op, SlotConstant, Space, Statistic
 from cpt.model.golden.fabric import channel as golden
 from cpt.model.golden.fabric.codes import weight_codes
 from cpt.model.golden.fabric.drain import error_statistics, forward_statistics
@@ -225,3 +225,9 @@ def test_a_slots_numbers_follow_its_bits():
     bench.run()
     assert found.space is Space.LOCAL
     assert bench.integers(found)[0] == 12
+
+
+def test_an_instruction_holds_one_number():
+    v = Bench().vectors
+    with pytest.raises(ContractError, match=r"MAXIMUM takes the numbers \[0, 3\]; allowed: one"):
+        v.emit(Op.MAXIMUM, ZERO, integer(3))

@@ -50,63 +50,49 @@ def prepare(layout: Layout, e: Emitter, v: Vectors, chunk: Vector) -> None:
     """Codes and planes of all weights: `step.prepare`."""
     for block in layout.blocks:
         for plan in block.plans:
-            _forward_rows(layout, e, v, chunk, plan)
+            _rows(layout, e, v, chunk, plan, forward=True)
             if plan.layer.index:
-                _error_rows(layout, e, v, chunk, plan)
+                _rows(layout, e, v, chunk, plan, forward=False)
 
 
-def _forward_rows(layout: Layout, e: Emitter, v: Vectors, chunk: Vector, plan: ConvPlan) -> None:
-    """Rows by output channel, a tile of them at a time; a row is ``taps * channels`` words that touch."""
+def _rows(layout: Layout, e: Emitter, v: Vectors, chunk: Vector, plan: ConvPlan, *, forward: bool) -> None:
+    """Codes and planes of a product's rows, a tile of them at a time.
+
+    Forward, by output channel: a row is ``taps * channels`` words that touch. dX, by input channel: words of
+    a row are a tile's rows apart, as they come from memory.
+    """
     conv, group, taps = plan.conv, layout.group, plan.conv.kernel**2
-    length = taps * conv.in_channels
-    _require(chunk, min(group, conv.out_channels) * length, plan)
-    ksteps = layout.ksteps(conv.kernel, layout.groups(conv.in_channels))
-    for tile in range(layout.groups(conv.out_channels)):
-        rows = min(group, conv.out_channels - tile * group)
+    count, channels = (
+        (conv.out_channels, conv.in_channels) if forward else (conv.in_channels, conv.out_channels)
+    )
+    record, planes = (plan.codes_of, plan.planes) if forward else (plan.error_codes_of, plan.error_planes)
+    length = taps * channels
+    if min(group, count) * length > chunk.count:
+        raise ContractError(
+            f"a tile of {conv.name}'s weights has {min(group, count) * length} words; "
+            f"allowed: {chunk.count} of local memory"
+        )
+    for tile in range(layout.groups(count)):
+        first = tile * group
+        rows = min(group, count - first)
         held = chunk.at(0, rows * length)
-        e.load(plan.weight.words(tile * group * length, rows * length), held)
-        _codes(e, v, plan, plan.codes_of, conv.out_channels, tile * group, held, rows, length, by_row=True)
+        if forward:
+            e.load(plan.weight.words(first * length, rows * length), held)
+        else:
+            part = plan.weight.words(first, plan.weight.size // 4 - first)
+            e.load_runs(part, held, words=rows, runs=length, stride=count)
+        _codes(e, v, plan, record, count, first, held, rows, length, by_row=forward)
         e.pack(
             held,
-            plan.planes,
+            planes,
             tile,
             plan.slot,
             rows=rows,
-            channels=conv.in_channels,
-            ksteps=ksteps,
-            row_stride=length,
-            tap_stride=conv.in_channels if taps > 1 else 0,
-            channel_stride=1,
-        )
-        v.release()
-
-
-def _error_rows(layout: Layout, e: Emitter, v: Vectors, chunk: Vector, plan: ConvPlan) -> None:
-    """Rows by input channel, a tile of them at a time; words of a row are a tile's channels apart."""
-    conv, group, taps = plan.conv, layout.group, plan.conv.kernel**2
-    length = taps * conv.out_channels
-    _require(chunk, min(group, conv.in_channels) * length, plan)
-    ksteps = layout.ksteps(conv.kernel, layout.groups(conv.out_channels))
-    for tile in range(layout.groups(conv.in_channels)):
-        rows = min(group, conv.in_channels - tile * group)
-        held = chunk.at(0, rows * length)
-        weight = plan.weight
-        part = Piece(weight.base, weight.offset + 4 * tile * group, weight.size - 4 * tile * group)
-        e.load_runs(part, held, words=rows, runs=length, stride=conv.in_channels)
-        _codes(
-            e, v, plan, plan.error_codes_of, conv.in_channels, tile * group, held, rows, length, by_row=False
-        )
-        e.pack(
-            held,
-            plan.error_planes,
-            tile,
-            plan.slot,
-            rows=rows,
-            channels=conv.out_channels,
-            ksteps=ksteps,
-            row_stride=1,
-            tap_stride=rows if taps > 1 else 0,
-            channel_stride=-taps * rows,
+            channels=channels,
+            ksteps=layout.ksteps(conv.kernel, layout.groups(channels)),
+            row_stride=length if forward else 1,
+            tap_stride=(channels if forward else rows) if taps > 1 else 0,
+            channel_stride=1 if forward else -taps * rows,
         )
         v.release()
 
@@ -150,10 +136,3 @@ def _codes(
     v.rows(Op.SUM_MAGNITUDES, each(sums), words, each(zero), each(sums), n=n, reps=reps, constant=plan.slot)
     for number_, vector in enumerate((zero, step, sums)):
         e.store(vector, record.words(number_ * all_rows + first, rows))
-
-
-def _require(chunk: Vector, words: int, plan: ConvPlan) -> None:
-    if words > chunk.count:
-        raise ContractError(
-            f"a tile of {plan.conv.name}'s weights has {words} words; allowed: {chunk.count} of local memory"
-        )

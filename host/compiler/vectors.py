@@ -83,7 +83,9 @@ def coefficient(which: Coefficient, channel: int, count: int) -> Vector:
 
 
 ZERO = Vector(Space.CONSTANT, 0, constant=0)
-"""An operand that is not looked at, or 0 where the instruction holds no other number."""
+"""The number 0; like any number the only one of its instruction."""
+UNUSED = Vector(Space.CONSTANT, 0)
+"""An operand that the operation does not look at."""
 
 
 @dataclass
@@ -117,18 +119,15 @@ class Vectors:
         self,
         op: Op,
         a: Vector,
-        b: Vector = ZERO,
-        c: Vector = ZERO,
+        b: Vector = UNUSED,
+        c: Vector = UNUSED,
         to: Vector | None = None,
         constant: int | None = None,
         count: int | None = None,
     ) -> Vector:
         """One instruction over as many elements as the longest operand has; `rows` has repetitions."""
         sources = (a, b, c)
-        numbers = {item.constant for item in sources if item.constant is not None and item is not ZERO}
-        if len(numbers) + (constant is not None) > 1:
-            raise ContractError(f"{op.name} takes {len(numbers)} numbers; allowed: one an instruction")
-        held = numbers.pop() if numbers else (constant or 0)
+        held = _number(op, sources, constant)
         count = count or max(item.count for item in sources)
         to = to or self.new(count)
         fields = {"op": int(op), "n": count, "reps": 1, "constant": held & 0xFFFF_FFFF}
@@ -153,16 +152,14 @@ class Vectors:
         *,
         n: int,
         reps: int,
-        constant: int = 0,
+        constant: int | None = None,
     ) -> None:
         """One instruction over ``reps`` repetitions of ``n`` elements."""
         fields = {"op": int(op), "n": n, "reps": reps}
         reads: list[Region] = []
         written: list[Region] = []
         for name, item in (("to", to), ("a", a), ("b", b), ("c", c)):
-            rows = item or Rows(ZERO)
-            if rows.vector.constant is not None and rows.vector is not ZERO:
-                constant = rows.vector.constant
+            rows = item or Rows(UNUSED)
             fields |= {
                 f"{name}_space": int(rows.vector.space),
                 f"{name}": rows.vector.address,
@@ -176,7 +173,9 @@ class Vectors:
                 (written if name == "to" else reads).append(region)
             elif rows.vector.space is Space.SUMS:
                 reads.append(SUMS_REGION)
-        self.builder.add(Code.FLOAT, reads, written, constant=constant & 0xFFFF_FFFF, **fields)
+        sources = tuple(item.vector for item in (a, b, c) if item)
+        held = _number(op, sources, constant)
+        self.builder.add(Code.FLOAT, reads, written, constant=held & 0xFFFF_FFFF, **fields)
 
     # ---------------------------------------------------------------------------------- float32
 
@@ -282,3 +281,13 @@ class Vectors:
     def join(self, low: Vector, high: Vector, to: Vector) -> Vector:
         """A longer integer from its two words."""
         return self.emit(Op.JOIN, low, high, to=to)
+
+
+def _number(op: Op, sources: tuple[Vector, ...], constant: int | None) -> int:
+    """The one number that an instruction holds; raises `ContractError` where it would be two."""
+    numbers = {item.constant for item in sources if item.constant is not None}
+    if constant is not None:
+        numbers.add(constant)
+    if len(numbers) > 1:
+        raise ContractError(f"{op.name} takes the numbers {sorted(numbers)}; allowed: one an instruction")
+    return numbers.pop() if numbers else 0
