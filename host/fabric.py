@@ -6,7 +6,6 @@ they are asked for (checkpoints).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -18,8 +17,9 @@ from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.step import WORD_BYTES, Code, encode
 from cpt.model.golden.fabric.codes import image_bits
 from cpt.model.golden.fabric.network import Network
+from cpt.model.golden.fabric.trainer import Report
 from cpt.model.loss import correct, softmax_cross_entropy
-from cpt.model.noise import GOLDEN, mix
+from cpt.model.noise import extended
 
 PROGRAMS = 5
 """Base register of the lists of instructions."""
@@ -41,17 +41,6 @@ class Device(Protocol):
 
     def ring(self, words: bytes) -> None:
         """Execute words and wait for their end."""
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a step did; ``loss`` is the mean over its batch, ``correct`` counts its images."""
-
-    step: int
-    fw: int
-    bw: int
-    loss: float
-    correct: int
 
 
 class FabricTrainer:
@@ -138,9 +127,7 @@ class FabricTrainer:
         """One step on byte ``images`` (batch, H, W, C) with ``bits`` (fw, bw)."""
         fw, bw = bits
         self._set_bits(fw, bw)
-        key = 0
-        for part in (self.seed, self.step):
-            key = mix(key + part + GOLDEN)
+        key = extended(extended(0, "seed", self.seed), "step", self.step)
         self.device.ring(encode(Code.SET, kind=1, index=0, value=key) + self._call("prepare"))
         loss, hits = 0.0, 0
         for number in range(self.batch_size // self.micro_batch):

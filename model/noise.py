@@ -39,13 +39,18 @@ def mix(value: int) -> int:
     return value
 
 
+def extended(key: int, name: str, part: int) -> int:
+    """``key`` with one more ``part``, below 2**32; raises `ValueError` that names it for any other."""
+    if not 0 <= part <= MASK:
+        raise ValueError(f"noise {name} is {part}; allowed: 0..{MASK}")
+    return mix(key + int(part) + GOLDEN)
+
+
 def noise_key(seed: int, step: int, layer: int) -> int:
     """Key of one tensor: run seed, training step and layer number, each below 2**32."""
     key = 0
     for name, part in (("seed", seed), ("step", step), ("layer", layer)):
-        if not 0 <= part <= MASK:
-            raise ValueError(f"noise {name} is {part}; allowed: 0..{MASK}")
-        key = mix(key + int(part) + GOLDEN)
+        key = extended(key, name, part)
     return key
 
 

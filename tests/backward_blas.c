@@ -15,17 +15,17 @@ __attribute__((destructor)) static void report(void) {
   fclose(log);
 }
 
-#define BLAS(T, P)                                                                                             \
-  T cblas_##P##dot64_(int64_t n, const T *x, int64_t step_x, const T *y, int64_t step_y) {                     \
+#define BLAS(T, P, N)                                                                                          \
+  T N##cblas_##P##dot64_(int64_t n, const T *x, int64_t step_x, const T *y, int64_t step_y) {                  \
     calls++;                                                                                                   \
     T sum = 0;                                                                                                 \
     for (int64_t i = n - 1; i >= 0; i--) sum += x[i * step_x] * y[i * step_y];                                 \
     return sum;                                                                                                \
   }                                                                                                            \
-  void cblas_##P##gemm64_(int order, int trans_a, int trans_b, int64_t m, int64_t n, int64_t k, T alpha,       \
+  void N##cblas_##P##gemm64_(int order, int trans_a, int trans_b, int64_t m, int64_t n, int64_t k, T alpha,    \
                           const T *a, int64_t lda, const T *b, int64_t ldb, T beta, T *c, int64_t ldc) {       \
     if (order != ROW_MAJOR) {                                                                                  \
-      cblas_##P##gemm64_(ROW_MAJOR, trans_b, trans_a, n, m, k, alpha, b, ldb, a, lda, beta, c, ldc);           \
+      N##cblas_##P##gemm64_(ROW_MAJOR, trans_b, trans_a, n, m, k, alpha, b, ldb, a, lda, beta, c, ldc);        \
       return;                                                                                                  \
     }                                                                                                          \
     calls++;                                                                                                   \
@@ -40,7 +40,7 @@ __attribute__((destructor)) static void report(void) {
       }                                                                                                        \
     }                                                                                                          \
   }                                                                                                            \
-  void cblas_##P##gemv64_(int order, int trans, int64_t m, int64_t n, T alpha, const T *a, int64_t lda,        \
+  void N##cblas_##P##gemv64_(int order, int trans, int64_t m, int64_t n, T alpha, const T *a, int64_t lda,     \
                           const T *x, int64_t step_x, T beta, T *y, int64_t step_y) {                          \
     const int rows_first = (order == ROW_MAJOR) == (trans == NO_TRANSPOSE);                                    \
     const int64_t outputs = trans == NO_TRANSPOSE ? m : n, terms = trans == NO_TRANSPOSE ? n : m;              \
@@ -52,7 +52,7 @@ __attribute__((destructor)) static void report(void) {
       y[i * step_y] = alpha * sum + (beta == 0 ? 0 : beta * y[i * step_y]);                                    \
     }                                                                                                          \
   }                                                                                                            \
-  void cblas_##P##syrk64_(int order, int half, int trans, int64_t n, int64_t k, T alpha, const T *a,           \
+  void N##cblas_##P##syrk64_(int order, int half, int trans, int64_t n, int64_t k, T alpha, const T *a,        \
                           int64_t lda, T beta, T *c, int64_t ldc) {                                            \
     const int rows_first = (order == ROW_MAJOR) == (trans == NO_TRANSPOSE);                                    \
     const int64_t down = rows_first ? lda : 1, along = rows_first ? 1 : lda;                                   \
@@ -65,5 +65,8 @@ __attribute__((destructor)) static void report(void) {
       }                                                                                                        \
   }
 
-BLAS(float, s)
-BLAS(double, d)
+/* numpy 1 and numpy 2 name the same functions differently. */
+BLAS(float, s, )
+BLAS(double, d, )
+BLAS(float, s, scipy_)
+BLAS(double, d, scipy_)

@@ -14,7 +14,7 @@ from cpt.model.golden.fabric.codes import WeightCodes
 from cpt.model.golden.fabric.hash import noise_bytes
 from cpt.model.golden.fabric.pool import pool_gradient, pool_sums
 from cpt.model.golden.fabric.product import Product
-from cpt.model.noise import GOLDEN, mix
+from cpt.model.noise import extended
 from cpt.sim.step.codes import read_words, write_codes, write_words
 from cpt.sim.step.products import Products
 from cpt.sim.step.state import State
@@ -132,8 +132,8 @@ class Lanes:
             write_words(state.scratch, word.offset, picture, g)
 
     def _noise(self, word: Word, picture: Picture, channels: int) -> np.ndarray:
-        key = mix(self.state.keys[0] + word.layer + GOLDEN)
-        key = mix(key + self.state.keys[1] + GOLDEN)
+        key = extended(self.state.keys[0], "layer", word.layer)
+        key = extended(key, "micro-batch", self.state.keys[1])
         drawn = noise_bytes(key, (word.images, picture.height, picture.width, word.channels))
         return np.pad(drawn, ((0, 0), (0, 0), (0, 0), (0, channels - word.channels)))
 

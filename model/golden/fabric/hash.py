@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cpt.model.noise import GOLDEN, MASK, hashes, mix, noise_key
+from cpt.model.noise import extended, hashes, noise_key
 
 PIXELS = 4
 """Neighbours in a row that share a hash: bytes 0 (the lowest) to 3 of it."""
@@ -15,9 +15,7 @@ PIXELS = 4
 
 def error_key(seed: int, step: int, layer: int, micro_batch: int) -> int:
     """Key of the errors of one layer in one micro-batch: `noise_key` with a fourth part, each below 2**32."""
-    if not 0 <= micro_batch <= MASK:
-        raise ValueError(f"noise micro-batch is {micro_batch}; allowed: 0..{MASK}")
-    return mix(noise_key(seed, step, layer) + micro_batch + GOLDEN)
+    return extended(noise_key(seed, step, layer), "micro-batch", micro_batch)
 
 
 def noise_bytes(key: int, shape: tuple[int, int, int, int]) -> np.ndarray:
