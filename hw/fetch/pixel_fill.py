@@ -1,15 +1,15 @@
 """Walks a tensor whose pixels go along K (dW) in the order of memory, and says where each row goes."""
 
 from amaranth import Module, Mux, Signal
-from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import wiring
 from amaranth.utils import bits_for
 
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.tiles import COPIES, PIECES
 from cpt.hw.fetch.command import TILES_WIDTH, pixel_command
 from cpt.hw.fetch.pixel_rows import pixel_row
-from cpt.hw.fetch.slots import SlotPointer, slot_requests
+from cpt.hw.fetch.ports import row_ports
+from cpt.hw.fetch.slots import SlotPointer
 
 
 class PixelFill(wiring.Component):
@@ -18,21 +18,13 @@ class PixelFill(wiring.Component):
     With one group both halves of the columns hold it; with two, a half each.
 
     Parameters: ``config``.
-    Members: as in `Rows`; ``rows`` go to `PixelRows`.
+    Members: `row_ports`; ``rows`` go to `PixelRows`.
     A row a cycle; a cycle for each word of zeros.
     """
 
     def __init__(self, config: ArrayConfig):
         self.config = config
-        super().__init__(
-            {
-                "commands": In(stream.Signature(pixel_command(config))),
-                "rows": Out(stream.Signature(pixel_row(config))),
-                "slots": Out(slot_requests(config.b_depth_words)),
-                "empty": In(1),
-                "idle": Out(1),
-            }
-        )
+        super().__init__(row_ports(config, pixel_command(config), pixel_row(config)))
 
     def elaborate(self, platform):
         m = Module()

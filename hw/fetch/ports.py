@@ -1,4 +1,4 @@
-"""Ports that every fetch has: commands and data in, slots and their words out."""
+"""Ports that both fetches have: commands and data in, slots and their words out."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.fetch.cutter import STREAM_BITS
+from cpt.hw.fetch.slots import slot_requests
 from cpt.hw.fetch.window_memory import window_read
 
 
@@ -20,5 +21,18 @@ def fetch_ports(config: ArrayConfig, command: ShapeLike) -> dict[str, Any]:
         "tiles": Out(stream.Signature(range(config.b_depth_words))),
         "release": In(1),
         "read": In(window_read(config)),
+        "idle": Out(1),
+    }
+
+
+def row_ports(config: ArrayConfig, command: ShapeLike, row: ShapeLike) -> dict[str, Any]:
+    """Of what says row by row where data goes: ``commands``; ``rows`` (out); ``slots`` (`slot_requests`);
+    ``empty``: no slot is taken; ``idle``: nothing to do.
+    """
+    return {
+        "commands": In(stream.Signature(command)),
+        "rows": Out(stream.Signature(row)),
+        "slots": Out(slot_requests(config.b_depth_words)),
+        "empty": In(1),
         "idle": Out(1),
     }

@@ -1,14 +1,14 @@
 """Walks a tensor row by row in the order of memory, and says where each row goes."""
 
 from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import data, wiring
 
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import TAPS
 from cpt.hw.contract.tiles import FILL_PIXELS
 from cpt.hw.fetch.command import TILES_WIDTH, quads, row_layout, window_command
-from cpt.hw.fetch.slots import SlotPointer, slot_requests
+from cpt.hw.fetch.ports import row_ports
+from cpt.hw.fetch.slots import SlotPointer
 from cpt.hw.fetch.window_memory import QUAD, SHIFTS
 
 LAG, MID, LEAD = range(3)
@@ -21,23 +21,14 @@ class Rows(wiring.Component):
     """A row of every plane, group and tile of a tensor, with zeros where the image ends.
 
     Parameters: ``config``.
-    Members: ``commands`` (in); ``rows`` (out); ``slots`` (`slot_requests`); ``empty``: no slot is taken;
-    ``idle``: nothing to do.
+    Members: `row_ports`.
     A command starts when the slots of the one before are given back. A row a cycle; two or three idle cycles
     after each tile that completes one.
     """
 
     def __init__(self, config: ArrayConfig):
         self.config = config
-        super().__init__(
-            {
-                "commands": In(stream.Signature(window_command(config))),
-                "rows": Out(stream.Signature(row_layout(config))),
-                "slots": Out(slot_requests(config.b_depth_words)),
-                "empty": In(1),
-                "idle": Out(1),
-            }
-        )
+        super().__init__(row_ports(config, window_command(config), row_layout(config)))
 
     def elaborate(self, platform):
         m = Module()
