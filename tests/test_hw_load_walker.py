@@ -77,8 +77,11 @@ def test_as_many_runs_come_as_the_counts_say(counts: dict[str, int]) -> None:
 
 @pytest.mark.parametrize(("name", "width"), [("blocks", 16), ("tiles", 10)])
 def test_every_bit_of_a_count_counts(name: str, width: int) -> None:
-    """A counter that lost one of its bits would end after the first of ``2**bit + 1``, or of the most."""
-    for count in (*((1 << bit) + 1 for bit in range(6, width)), (1 << width) - 1):
+    """A counter that lost one of its bits would end after the first of ``2**bit + 1``, the second of
+    ``2**bit + 2``, or one of the most.
+    """
+    powers = [1 << bit for bit in range(6, width)]
+    for count in (*(power + n for power in powers for n in (1, 2)), (1 << width) - 1):
         counts = {"blocks": 1, "tiles": 1, "bits": 1, name: count}
         addresses, started, ended = walk(counts)
         assert addresses == expected_runs(counts), count

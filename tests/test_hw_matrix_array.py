@@ -123,12 +123,16 @@ def test_tiles_without_a_gap_overwrite_and_accumulate_exactly() -> None:
 
     async def watch(ctx: Any) -> None:
         cycle = 0
+        # A row comes some cycles behind its address.
+        writes: list[int | None] = [None] * buffer.address_cycles
         while len(finished) < len(tiles):
             _, _, enable, address, row, done, last = await ctx.tick().sample(
                 buffer.write_en, buffer.write_addr, buffer.write_row, collector.done, collector.complete
             )
-            if enable:
-                memory[address] = [row[n] for n in range(COLS)]
+            writes.append(address if enable else None)
+            written = writes.pop(0)
+            if written is not None:
+                memory[written] = [row[n] for n in range(COLS)]
             if done:
                 number = len(finished)
                 which = plan[number][0]

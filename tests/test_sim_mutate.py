@@ -56,8 +56,12 @@ def test_every_mutant_is_one_change_of_a_method_that_builds_hardware(tmp_path: P
 
 
 def mutant_of(room: str, block: str, before: str, after: str):
-    """The one mutant of a block that is described so."""
-    (found,) = [m for m in all_mutants(room) if (m.path.stem, m.before, m.after) == (block, before, after)]
+    """The one mutant of a block whose descriptions begin so."""
+    (found,) = [
+        m
+        for m in all_mutants(room)
+        if m.path.stem == block and m.before.startswith(before) and m.after.startswith(after)
+    ]
     return found
 
 
@@ -71,7 +75,7 @@ def mutant_of(room: str, block: str, before: str, after: str):
         ),
         # A walker that loses count of 65,535 blocks.
         (
-            "load", "walker", "Signal.like(command.blocks)", "Signal(len(command.blocks) - 1)",
+            "load", "walker", "Signal.like(command[name]", "Signal(len(command[name]) - 1",
             "test_hw_load_walker.py::test_every_bit_of_a_count_counts",
         ),
     ],
