@@ -4,6 +4,8 @@ import enum
 
 CHANNELS = 512
 """Channels that coefficients and statistics are kept for."""
+LOCAL_WORDS = 1 << 14
+"""Words of local memory, 32 bits each."""
 
 
 class Space(enum.IntEnum):

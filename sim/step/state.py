@@ -8,12 +8,9 @@ import numpy as np
 
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import require
-from cpt.hw.contract.floats import CHANNELS, Coefficient, Statistic
+from cpt.hw.contract.floats import CHANNELS, LOCAL_WORDS, Coefficient, Statistic
 from cpt.hw.contract.step import BASES, KEYS, SCRATCH_BANKS, SLOTS, Word
 from cpt.hw.contract.tiles import Picture
-
-LOCAL_WORDS = 1 << 14
-"""Words of local memory."""
 
 
 @dataclass

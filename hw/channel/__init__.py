@@ -1,0 +1,1 @@
+"""Channel arithmetic: vectors of float32 and integers in local memory."""
