@@ -5,8 +5,9 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from cpt.hw.contract import ArrayConfig
-from cpt.hw.contract.config import ACC_BITS
+from cpt.hw.contract.config import ACC_BITS, MAX_BITS
 from cpt.hw.contract.floats import CHANNELS
+from cpt.hw.layouts import BITS_WIDTH
 
 NUMBER_BITS = 16
 """Bits of a number in scratch."""
@@ -31,6 +32,25 @@ def scratch_write(config: ArrayConfig, words: int) -> wiring.Signature:
     """
     return wiring.Signature(
         {"valid": Out(1), "ready": In(1), "addr": Out(range(words)), "data": Out(scratch_word(config))}
+    )
+
+
+def code_words(config: ArrayConfig) -> data.StructLayout:
+    """What lanes hand to the packer, as a stream: codes of one channel of a tile, lane 0 first.
+
+    A group is as many words as it has channels, in order, and so are the groups of a tile. ``codes``: two's
+    complement if they are signed, 0 where there is no pixel; ``address``: byte of plane 0 of the tile and
+    group; ``bits``: planes; both are the same for all words of a group. ``first``: its first word; ``last``:
+    it is the last group of its tile, whose codes the packer then answers for with a pulse.
+    """
+    return data.StructLayout(
+        {
+            "codes": data.ArrayLayout(MAX_BITS, config.cols),
+            "address": 32,
+            "bits": BITS_WIDTH,
+            "first": 1,
+            "last": 1,
+        }
     )
 
 
