@@ -143,6 +143,33 @@ def _split(values: list[int], bursts: list[tuple[int, int]]) -> list[list[int]]:
     return [[next(rest) for _ in range(count)] for _, count in bursts]
 
 
+@pytest.mark.parametrize("stall", [0.0, 0.5])
+def test_a_run_is_answered_with_its_last_burst(stall: float) -> None:
+    runs, values = _noise(7, 20)
+    ends: list[int] = []
+    for run in runs:
+        ends.append((ends[-1] if ends else 0) + len(cut(run["addr"], run["beats"])))
+    master = WriteMaster()
+    port = WritePort(master, random.Random(2), stall)
+    found: list[int] = []
+
+    async def put_runs(ctx: Any) -> None:
+        await stream_put(ctx, master.runs, runs, random.Random(5), stall)
+
+    async def put_beats(ctx: Any) -> None:
+        await stream_put(ctx, master.beats, values, random.Random(6), stall)
+
+    async def watch(ctx: Any) -> None:
+        # Ahead of the port's benches, so of what is answered in this cycle nothing is counted yet.
+        while len(found) < len(runs):
+            _, _, answered = await ctx.tick().sample(master.answered)
+            if answered:
+                found.append(port.answered)
+
+    simulate(master, watch, put_runs, put_beats, *port.benches(lambda: len(found) == len(runs)))
+    assert found == ends
+
+
 @pytest.mark.parametrize("limit", [2, 4, 8])
 def test_no_more_bursts_are_in_flight_than_agreed(limit: int) -> None:
     master = WriteMaster(limit)

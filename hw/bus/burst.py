@@ -36,8 +36,8 @@ class BurstGenerator(wiring.Component):
     Parameters: ``max_outstanding`` bursts in flight, a power of two.
     Members: ``runs`` (in); ``bursts`` (out); ``stop``: issue nothing new, from the next cycle on;
     ``finish``: a burst has come to its end; ``issue``: one is put into the queue now; ``rest``: its beats
-    after the first; ``idle``: no run is held and nothing is in flight; ``quiet``: nothing is in flight, and
-    of a run that is held nothing will be.
+    after the first; ``ends``: it is its run's last; ``idle``: no run is held and nothing is in flight;
+    ``quiet``: nothing is in flight, and of a run that is held nothing will be.
     Latency three cycles from run to burst, a burst in every cycle of a run and none in the one behind it.
     """
 
@@ -53,6 +53,7 @@ class BurstGenerator(wiring.Component):
                 "finish": In(1),
                 "issue": Out(1),
                 "rest": Out(_INDEX_BITS),
+                "ends": Out(1),
                 "idle": Out(1),
                 "quiet": Out(1),
             }
@@ -136,6 +137,7 @@ class BurstGenerator(wiring.Component):
             m.d.sync += left.eq(left - 1)
 
         m.d.comb += [
+            self.ends.eq(last),
             self.rest.eq(
                 Mux(last, Mux(first, only_rest, last_rest), Mux(first, ~index, BURST_BEATS - 1)),
             ),

@@ -72,7 +72,8 @@ class WriteMaster(wiring.Component):
 
     Parameters: ``max_outstanding`` bursts without a response, a power of two.
     Members: ``runs``, ``beats`` (in); ``aw``, ``w``, ``b`` (AXI; ``b`` carries the response code);
-    ``error``: a response of the cycle before was an error; ``stop``, ``idle``, ``quiet`` as in
+    ``error``: a response of the cycle before was an error; ``answered``: the response of the cycle before was
+    a run's last, and runs are answered in order; ``stop``, ``idle``, ``quiet`` as in
     `BurstGenerator`, where a burst is in flight until its response; neither comes before ``error``.
     """
 
@@ -84,6 +85,7 @@ class WriteMaster(wiring.Component):
                 "beats": In(stream.Signature(BEAT_BITS)),
                 **WRITE_STREAMS,
                 **MASTER_STATE,
+                "answered": Out(1),
             }
         )
 
@@ -100,6 +102,14 @@ class WriteMaster(wiring.Component):
             self.idle.eq(generator.idle & ~self.error),
         ]
         m.d.sync += self.error.eq(self.b.valid & self.b.payload[1])
+
+        m.submodules.ends = ends = RoomyQueue(1, self.max_outstanding)
+        m.d.comb += [
+            ends.push.eq(generator.issue),
+            ends.payload.eq(generator.ends),
+            ends.o.ready.eq(self.b.valid),
+        ]
+        m.d.sync += self.answered.eq(self.b.valid & ends.o.payload)
 
         # Lengths of the bursts whose beats have not begun. The burst whose beats are sent is out of it
         # already, with its end counted.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from cpt.hw.contract.config import BEAT_BYTES
 from cpt.hw.contract.tiles import CodesLayout, Picture
 from cpt.sim.fast.codes import from_tiles, in_tiles, pack_codes, unpack_codes
 
@@ -20,10 +21,13 @@ def read_codes(
 
 
 def write_codes(memory: np.ndarray, address: int, layout: CodesLayout, values: np.ndarray, bits: int) -> None:
-    """Write integer codes (N, H, W, channels) as ``bits`` planes; other planes stay as they are."""
+    """Write integer codes (N, H, W, channels) as ``bits`` planes, and 0 to the end of their last bus beat.
+
+    Other planes stay as they are.
+    """
     packed = pack_codes(layout, values.transpose(0, 3, 1, 2), bits).reshape(-1, layout.group_stride)
     piece = memory[address : address + packed.size].reshape(packed.shape)
-    written = bits * layout.plane_bytes
+    written = -(-bits * layout.plane_bytes // BEAT_BYTES) * BEAT_BYTES
     piece[:, :written] = packed[:, :written]
 
 

@@ -1,0 +1,244 @@
+"""Packs codes from the lanes into planes in memory."""
+
+from amaranth import Array, Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.utils import bits_for
+
+from cpt.hw.bus.outstanding import Outstanding
+from cpt.hw.bus.roomy_queue import RoomyQueue
+from cpt.hw.bus.write_master import Beats
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.config import MAX_BITS
+from cpt.hw.contract.machine import MACHINE
+from cpt.hw.layouts import BEAT_BITS, RUN
+from cpt.hw.matrix.copies import KEEP
+from cpt.hw.vector.plane_part import PlanePart, part_read, part_write
+from cpt.hw.vector.ports import code_words
+
+HALVES = 2
+"""Groups of channels that are held: one comes in, one goes out."""
+_GROUP = data.StructLayout({"addr": 32, "batches": bits_for(MAX_BITS), "odd": 1, "last": 1})
+"""A complete group: its place, batches of planes that are whole beats, whether the planes are odd; whether it
+ends a tile."""
+_RUNS = 2 * MACHINE.outstanding_bursts
+"""Runs without an answer, at most: those in flight and the two that the write master holds."""
+_SELECT_LOADS = 8
+"""Bits of a beat that share a select."""
+
+
+class Packer(wiring.Component):
+    """Collects ``g`` words of codes, the channels of a group, and writes their planes as one run.
+
+    A plane is ``C * g`` bits, pixel by pixel, channels side by side (`CodesLayout`); planes touch. What a
+    last beat has beyond them is 0.
+
+    Parameters: ``config``.
+    Members: ``words`` (`code_words`); ``runs``, ``beats``, ``answered``: to and from a `WriteMaster`;
+    ``done``: all codes of the next tile are in memory; ``idle``: nothing is held or unanswered.
+    A word a cycle while one of two groups is free; a beat a cycle (with ``g`` = 4 every second), and three
+    cycles between groups.
+    """
+
+    def __init__(self, config: ArrayConfig):
+        self.config = config
+        group = config.group_channels
+        self.together = min(group, BEAT_BITS // 2 // group)
+        """Channels read at once, so that a beat a cycle comes out."""
+        self.steps = group // self.together
+        """Reads of a plane."""
+        self.lanes = min(config.cols, BEAT_BITS // group)
+        self.parts = config.cols // self.lanes
+        self.planes = BEAT_BITS // (self.lanes * group)
+        """Planes in a beat."""
+        super().__init__(
+            {
+                "words": In(stream.Signature(code_words(config))),
+                "runs": Out(stream.Signature(RUN)),
+                "beats": Out(stream.Signature(BEAT_BITS)),
+                "answered": In(1),
+                "done": Out(1),
+                "idle": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.halves = halves = Outstanding(HALVES)
+        m.submodules.groups = groups = RoomyQueue(_GROUP, HALVES)
+        m.submodules.ends = ends = RoomyQueue(1, _RUNS)
+        parts = [PlanePart(self.lanes, self.together, self.steps) for _ in range(self.parts)]
+        for number, part in enumerate(parts):
+            m.submodules[f"part_{number}"] = part
+        empty = self._collect(m, halves, groups, parts)
+        busy = self._read(m, halves, groups, parts)
+
+        # A run is offered before its beats; the bus answers runs in order.
+        sent = self.runs.valid & self.runs.ready
+        last = Signal(reset_less=True)
+        with m.If(groups.o.valid & ~busy):
+            m.d.sync += last.eq(groups.o.payload.last)
+        m.d.comb += [
+            ends.push.eq(sent),
+            ends.payload.eq(last),
+            ends.o.ready.eq(self.answered),
+        ]
+        m.d.sync += [
+            self.done.eq(self.answered & ends.o.payload),
+            self.idle.eq(empty & halves.none & ~self.words.valid & ~self.runs.valid & ~ends.o.valid),
+        ]
+        return m
+
+    def _collect(self, m, halves, groups, parts):
+        """Words into the half that is free; gives whether no group has begun."""
+        word = self.words.payload
+        half = Signal()
+        step = Signal(range(self.steps))
+        place = Signal(self.together, init=1)
+        """Which of the channels that are read together comes next, a bit each."""
+        empty = [Signal(name=f"empty_{n}", init=1, attrs=KEEP) for n in range(2)]
+        """No word of a group came yet. Groups are counted, so what the words say of it is not looked at."""
+        last = Signal()
+        """The next word is a group's last."""
+        held = Signal(_GROUP, reset_less=True)
+        taken = Signal()
+        m.d.comb += [self.words.ready.eq(~halves.full), taken.eq(self.words.valid & ~halves.full)]
+        codes = Signal.like(word.codes, reset_less=True)
+        m.d.sync += codes.eq(word.codes)
+        for number, part in enumerate(parts):
+            layout = data.ArrayLayout(part_write(self.steps), self.together)
+            writes = Signal(layout, name=f"writes_{number}", attrs=KEEP)
+            for channel in range(self.together):
+                m.d.sync += [
+                    writes[channel].en.eq(taken & place[channel]),
+                    writes[channel].addr.eq(Cat(step, half) if self.steps > 1 else half),
+                ]
+                m.d.comb += part.write[channel].eq(writes[channel])
+            m.d.comb += [part.codes[lane].eq(codes[number * self.lanes + lane]) for lane in range(self.lanes)]
+
+        with m.If(empty[0]):
+            m.d.sync += held.addr.eq(word.address)
+        with m.If(empty[1]):
+            m.d.sync += [
+                held.batches.eq((word.bits + self.planes - 1) // self.planes),
+                held.odd.eq(word.bits[0]),
+            ]
+        group = self.config.group_channels
+        count = Signal(range(group))
+        with m.If(taken):
+            m.d.sync += [
+                place.eq(Cat(place[-1], place[:-1])),
+                count.eq(count + 1),
+                last.eq(count == group - 2),
+                *(flag.eq(last) for flag in empty),
+            ]
+            if self.steps > 1:
+                with m.If(place[-1]):
+                    m.d.sync += step.eq(step + 1)
+            with m.If(last):
+                m.d.sync += half.eq(~half)
+        m.d.comb += [
+            halves.issue.eq(taken & last),
+            groups.push.eq(taken & last),
+            groups.payload.eq(held),
+            groups.payload.last.eq(word.last),
+        ]
+        return empty[0]
+
+    def _read(self, m, halves, groups, parts):
+        """Planes of the group that came first, in batches of whole beats; gives whether one is read."""
+        steps, planes = self.steps, self.planes
+        room = max(4, 16 // self.parts)
+        """Batches under way: enough to cover the time from a read to its beat."""
+        m.submodules.room = batches = Outstanding(room)
+        m.submodules.queue = queue = Beats(room * self.parts)
+        connect(m, queue.o, flipped(self.beats))
+
+        group = groups.o.payload
+        busy, running, more = Signal(), Signal(), Signal()
+        """A group is read; a batch of it is; there are batches to begin."""
+        left = Signal.like(group.batches, reset_less=True)
+        half = Signal()
+        step = Signal(range(steps))
+        place = Signal(steps, init=1)
+        """The step, a bit each."""
+        plane = Signal(range(MAX_BITS), reset_less=True)
+        offered = [Signal(name=f"offered_{n}", attrs=KEEP) for n in range(3)]
+        """A run is."""
+        second = Signal()
+        """The second of two planes in a beat."""
+        begin, start, plane_last, batch_last, group_last = (Signal() for _ in range(5))
+        m.d.comb += [
+            self.runs.valid.eq(offered[0]),
+            begin.eq(groups.o.valid & ~busy & ~offered[0]),
+            plane_last.eq(running & place[-1]),
+            batch_last.eq(plane_last & (second | (planes == 1))),
+            group_last.eq(batch_last & ~more),
+            start.eq(busy & more & ~batches.full & (~running | batch_last)),
+            batches.issue.eq(start),
+            halves.finish.eq(group_last),
+            groups.o.ready.eq(group_last),
+        ]
+        m.d.sync += [
+            running.eq(start | (running & ~batch_last)),
+            busy.eq(begin | (busy & ~group_last)),
+            *(flag.eq(begin | (flag & ~self.runs.ready)) for flag in offered),
+        ]
+        with m.If(~offered[1]):
+            m.d.sync += self.runs.payload.addr.eq(group.addr)
+        with m.If(~offered[2]):
+            m.d.sync += self.runs.payload.beats.eq(group.batches * self.parts)
+        with m.If(~busy):
+            m.d.sync += [left.eq(group.batches), more.eq(1), plane.eq(0)]
+        with m.Else():
+            with m.If(start):
+                m.d.sync += [left.eq(left - 1), more.eq(left != 1)]
+            with m.If(plane_last):
+                m.d.sync += plane.eq(plane + 1)
+        with m.If(running):
+            m.d.sync += [place.eq(Cat(place[-1], place[:-1])), step.eq(Mux(place[-1], 0, step + 1))]
+        with m.If(plane_last):
+            m.d.sync += second.eq(~second & (planes > 1))
+        with m.If(group_last):
+            m.d.sync += half.eq(~half)
+
+        read = Signal(part_read(steps))
+        m.d.sync += [
+            read.addr.eq(Cat(step, half) if steps > 1 else half),
+            read.plane.eq(plane),
+            read.last.eq(plane_last),
+            read.blank.eq(second & ~more & group.odd),
+        ]
+        for number, part in enumerate(parts):
+            m.d.comb += part.read.eq(parts[number - 1].next if number else read)
+        self._beats(m, parts, queue.i)
+
+        # A batch has left with its last beat.
+        gone = Signal(range(self.parts))
+        left_now = self.beats.valid & self.beats.ready
+        if self.parts > 1:
+            with m.If(left_now):
+                m.d.sync += gone.eq(Mux(gone == self.parts - 1, 0, gone + 1))
+        m.d.sync += batches.finish.eq(left_now & (gone == self.parts - 1))
+        return busy
+
+    def _beats(self, m, parts, beats):
+        """Bits of the part that is complete, into the queue: there is room."""
+        if self.planes > 1:
+            low, upper = Signal(BEAT_BITS // 2, reset_less=True), Signal()
+            part = parts[0]
+            with m.If(part.valid):
+                m.d.sync += upper.eq(~upper)
+            with m.If(~upper):
+                m.d.sync += low.eq(part.bits)
+            m.d.sync += [
+                beats.valid.eq(part.valid & upper),
+                beats.payload.eq(Cat(low, Mux(part.blank, 0, part.bits))),
+            ]
+            return
+        m.d.sync += beats.valid.eq(Cat(part.valid for part in parts).any())
+        for bit in range(0, BEAT_BITS, _SELECT_LOADS):
+            which = Signal(range(self.parts), name=f"which_{bit}", attrs=KEEP)
+            m.d.sync += which.eq(Mux((which == 0) & ~parts[0].valid, 0, which + 1))
+            choices = Array(part.bits[bit : bit + _SELECT_LOADS] for part in parts)
+            m.d.sync += beats.payload[bit : bit + _SELECT_LOADS].eq(choices[which])
