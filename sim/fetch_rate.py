@@ -33,6 +33,8 @@ STAGES = ((16, 32), (32, 16), (64, 8))
 BITS = ((3, 3), (3, 8), (8, 8))
 """Of weights, and of activations or errors."""
 IMAGES = 2
+SPREAD = "dX / 2"
+"""The errors of a stride-2 convolution, spread by two with zeros."""
 
 
 class Harness(Elaboratable):
@@ -104,11 +106,12 @@ class Rate:
 
 
 def measure(config: ArrayConfig, channels: int, size: int, name: str, weight_bits: int, bits: int) -> Rate:
-    """Simulate one 3 x 3 pass, forward or dX, of as many channels out as in."""
-    layout = WindowLayout(Picture(config, size, size), channels, 3, 1)
+    """Simulate one 3 x 3 pass of as many channels out as in, or half as many where it is spread."""
+    spread = (2 * size, 2 * size) if name == SPREAD else ()
+    layout = WindowLayout(Picture(config, size, size), channels, 3, 1, spread)
     codes = CodesLayout(layout.source, channels)
-    row_tiles = layout.groups
-    signed = name == "dX"
+    row_tiles = -(-layout.groups // 2) if spread else layout.groups
+    signed = name != "forward"
     array = row_tiles * tile_cycles(weight_bits, bits, True, signed, layout.ksteps)
     drain = row_tiles * config.rows
     busy = max(array, drain)
@@ -221,10 +224,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     print("  ch pass     bits     array  drain    fill  waits")
     for channels, size in STAGES:
-        for name in ("forward", "dX"):
+        for name in ("forward", "dX", SPREAD):
             for weight_bits, bits in BITS:
                 if name == "forward" and weight_bits != bits:
                     continue  # weights and activations have one precision
+                if name == SPREAD and size == STAGES[0][1]:
+                    continue  # the first stage has stride 1
                 print(measure(config, channels, size, name, weight_bits, bits).line(), flush=True)
     print("  ch pass     bits     array  writes  steps  waits   of a slot: errors x inputs")
     for channels, size in STAGES:

@@ -15,6 +15,9 @@ from cpt.hw.fetch.windows import Windows
 from cpt.sim.bench.fetches import Fetch, Shape, drawn_fetch
 
 TINY = preset("tiny")
+MIDDLE = preset("middle")
+WIDE = ArrayConfig("wide", rows=16, word_bits=144, cols=32, a_depth_words=32, b_depth_words=32)
+"""The shape of zc706."""
 SHALLOW = ArrayConfig("shallow", rows=4, word_bits=36, cols=8, a_depth_words=32, b_depth_words=32)
 """Room for no more slots than a fill needs at once."""
 
@@ -69,3 +72,18 @@ def run(config: ArrayConfig, fetches: list[Fetch], seed: int, stall: float) -> N
 def test_the_array_reads_the_windows_of_every_tile(config: ArrayConfig, shapes: list[Shape]) -> None:
     rng = np.random.default_rng(7)
     run(config, [drawn_fetch(config, shape, rng) for shape in shapes], seed=1, stall=0.2)
+
+
+@pytest.mark.parametrize(
+    ("config", "shapes"),
+    [
+        (TINY, [Shape(4, 4, 8, 3, 1, 3, odd=0), Shape(5, 3, 4, 3, 1, 1, images=3, odd=1)]),
+        (TINY, [Shape(3, 4, 44, 1, 1, 2, odd=1), Shape(2, 4, 4, 3, 2, 2), Shape(2, 2, 36, 1, 1, 2, odd=0)]),
+        (MIDDLE, [Shape(5, 8, 8, 3, 1, 2, images=1, odd=0), Shape(5, 7, 16, 3, 1, 1, images=1, odd=1)]),
+        (MIDDLE, [Shape(5, 4, 8, 3, 1, 2, images=2, odd=1), Shape(3, 8, 80, 1, 1, 1, images=1, odd=0)]),
+        (WIDE, [Shape(5, 8, 16, 3, 1, 1, images=1, odd=0), Shape(3, 16, 16, 1, 1, 1, images=1, odd=1)]),
+    ],
+)  # fmt: skip
+def test_zeros_stand_between_the_pixels_of_a_spread_picture(config: ArrayConfig, shapes: list[Shape]) -> None:
+    rng = np.random.default_rng(11)
+    run(config, [drawn_fetch(config, shape, rng) for shape in shapes], seed=2, stall=0.2)

@@ -101,6 +101,19 @@ def test_window_words_times_weights_are_a_convolution(config, height, width, ker
     assert not products[:, :, ~columns_inside(layout.output)].any()
 
 
+@pytest.mark.parametrize("kernel", [3, 1])
+@pytest.mark.parametrize(("config", "height", "width"), SHAPES)
+def test_window_words_of_a_spread_picture_are_those_of_one_with_zeros(config, height, width, kernel):
+    codes = drawn(7, 2, 5, height, width, 3, signed=False)
+    for sizes in ((2 * height, 2 * width - 1), (2 * height - 1, 2 * width)):
+        apart = np.zeros((2, 5, *sizes), np.int64)
+        apart[:, :, ::2, ::2] = codes
+        spread = WindowLayout(Picture(config, height, width), 5, kernel, 1, sizes)
+        plain = WindowLayout(Picture(config, *sizes), 5, kernel, 1)
+        assert spread.output == plain.output
+        assert (window_words(spread, codes, 3) == window_words(plain, apart, 3)).all()
+
+
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize(
     ("config", "size", "images", "chunks"),
@@ -138,6 +151,10 @@ def test_shapes_outside_the_contract_are_refused_with_their_value():
     picture = Picture(TINY, 4, 9)
     with pytest.raises(ContractError, match="kernel is 5; allowed: 1, 3"):
         WindowLayout(picture, 4, 5, 1)
+    with pytest.raises(ContractError, match="width spread is 19; allowed of 9: 17, 18"):
+        WindowLayout(picture, 4, 3, 1, (8, 19))
+    with pytest.raises(ContractError, match="stride is 2; allowed with spread: 1"):
+        WindowLayout(picture, 4, 3, 2, (8, 18))
     with pytest.raises(ContractError, match="width is 9; allowed along K: at most 8"):
         PixelLayout(picture, 1, 4)
     with pytest.raises(ContractError, match="rows are 3; allowed: 8, or fewer where a tile is one row"):

@@ -123,21 +123,34 @@ class WindowLayout:
 
     Word ``plane * ksteps + k`` of a slot. With ``kernel`` 3, K step ``k`` is a group of channels and part
     ``3 * (dy + 1) + dx + 1`` of a word its pixels ``(stride*y + dy, stride*x + dx)``, zero outside; with 1 it
-    is nine groups at ``(stride*y, stride*x)``, part by part, and groups that do not exist are zero.
+    is nine groups at ``(stride*y, stride*x)``, part by part, and groups that do not exist are zero. With
+    ``spread``, height and width of the outputs, the source's pixels stand at even rows and columns of a
+    picture of that size, zeros between them.
     """
 
     source: Picture
     channels: int
     kernel: int
     stride: int
+    spread: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         require(self.kernel in (1, 3), f"kernel is {self.kernel}; allowed: 1, 3")
         require(self.stride in (1, 2), f"stride is {self.stride}; allowed: 1, 2")
+        if self.spread:
+            require(self.stride == 1, f"stride is {self.stride}; allowed with spread: 1")
+            for number, name in enumerate(("height", "width")):
+                size, wide = getattr(self.source, name), self.spread[number]
+                require(
+                    wide in (2 * size - 1, 2 * size),
+                    f"{name} spread is {wide}; allowed of {size}: {2 * size - 1}, {2 * size}",
+                )
 
     @property
     def output(self) -> Picture:
         """The picture whose pixels the columns are."""
+        if self.spread:
+            return Picture(self.source.config, *self.spread)
         sizes = (self.source.height, self.source.width)
         return Picture(self.source.config, *(-(-size // self.stride) for size in sizes))
 
@@ -161,11 +174,18 @@ class WindowLayout:
 
         More keep the array busy while they fill.
         """
+        if self.spread:
+            return self.reach + (self.kernel == 3)
         strips = self.output.strips
         if self.kernel == 1:
             return 1
         beside = 0 if strips == 1 else 3 - self.stride
         return (3 - self.stride) * strips + 1 + beside
+
+    @property
+    def reach(self) -> int:
+        """Tiles of outputs that even rows of one tile of the source stand in, where it is spread."""
+        return 2 * self.source.tile_rows // self.output.tile_rows
 
     @property
     def zero_row_below(self) -> bool:

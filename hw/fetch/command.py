@@ -11,6 +11,8 @@ from cpt.hw.fetch.window_memory import QUAD, SHIFTS
 GROUPS_WIDTH, TILES_WIDTH, IMAGES_WIDTH = 10, 14, 16
 ROWS_WIDTH = 3
 """Rows of a tile, and blocks of 8 pixels in a row of it."""
+REACH_WIDTH = 3
+"""Tiles of outputs that even rows of one tile of the source stand in."""
 
 
 def quads(config: ArrayConfig) -> int:
@@ -22,15 +24,21 @@ def window_command(config: ArrayConfig) -> data.StructLayout:
     """A decoded FETCH of windows: the tensor's shape, its place in memory, and slots of ``words``.
 
     ``down`` x ``strips`` tiles an image, of ``rows`` x ``blocks``; ``outputs`` tiles an image of ``out_rows``
-    rows of ``8 << out_pitch`` pixels, ``height`` in all. ``first_slots``: taken at the start of an image,
-    then one more for each tile done with. ``clear_group``: the first group of a K step that lacks some, where
-    ``clears``; ``zero_below`` and strides as in `cpt.hw.contract.tiles`.
+    rows of ``8 << out_pitch`` pixels, ``height`` in all. With ``spread`` a tile's even rows of outputs stand
+    in ``reach`` tiles of them, and the last row is an even one if ``odd``; ``source_height`` rows.
+    ``first_slots``: taken at the start of an image, then one more for each tile done with. ``clear_group``:
+    the first group of a K step that lacks some, where ``clears``; ``zero_below`` and strides as in
+    `cpt.hw.contract.tiles`.
     """
     words = bits_for(config.b_depth_words)
     return data.StructLayout(
         {
             "kernel1": 1,
             "stride2": 1,
+            "spread": 1,
+            "reach": REACH_WIDTH,
+            "odd": 1,
+            "source_height": TILES_WIDTH,
             "images": IMAGES_WIDTH,
             "down": TILES_WIDTH,
             "strips": TILES_WIDTH,
@@ -69,6 +77,10 @@ def fetch_windows(
         source.strips == 1 or config.cols >= 16,
         f"width is {source.width}; allowed with {config.cols} columns: at most {config.cols}",
     )
+    require(
+        not layout.spread or output.strips == 1,
+        f"width is {output.width}; allowed of a spread picture: at most {config.cols}",
+    )
     words = layout.slot_words(bits)
     most = config.b_depth_words // layout.fewest_slots
     require(words <= most, f"words of a slot are {words}; allowed: at most {most}")
@@ -79,6 +91,10 @@ def fetch_windows(
     return {
         "kernel1": int(layout.kernel == 1),
         "stride2": int(layout.stride == 2),
+        "spread": int(bool(layout.spread)),
+        "reach": layout.reach if layout.spread else 0,
+        "odd": output.height % 2,
+        "source_height": source.height,
         "images": images,
         "down": source.tiles // source.strips,
         "strips": source.strips,
@@ -189,6 +205,7 @@ def row_layout(config: ArrayConfig) -> data.StructLayout:
             "zero": 1,
             "kernel1": 1,
             "stride2": 1,
+            "spread": 1,
             "blocks": ROWS_WIDTH,
             "out_pitch": 2,
             "hot": data.ArrayLayout(quads(config), SHIFTS),

@@ -1,6 +1,6 @@
 """From data in address order to steps for the window memories, slot by slot."""
 
-from amaranth import Module
+from amaranth import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -9,6 +9,7 @@ from cpt.hw.fetch.command import step_layout, window_command
 from cpt.hw.fetch.cutter import STREAM_BITS, Cutter
 from cpt.hw.fetch.rows import Rows
 from cpt.hw.fetch.slots import Slots
+from cpt.hw.fetch.spread_rows import SpreadRows
 from cpt.hw.fetch.steps import Steps
 
 
@@ -43,21 +44,44 @@ class Fill(wiring.Component):
         config = self.config
         m.submodules.cutter = cutter = Cutter(config)
         m.submodules.rows = rows = Rows(config)
+        m.submodules.spread = spread = SpreadRows(config)
         m.submodules.slots = slots = Slots(config)
         m.submodules.steps = steps = Steps(config)
-        connect(m, flipped(self.commands), rows.commands)
         connect(m, flipped(self.words), cutter.words)
         connect(m, cutter.steps, steps.pixels)
-        connect(m, rows.rows, steps.rows)
-        connect(m, rows.slots, slots.requests)
         connect(m, slots.tiles, flipped(self.tiles))
         m.d.comb += [
             cutter.flush.eq(steps.flush),
-            rows.empty.eq(slots.empty),
+            rows.empty.eq(slots.empty & spread.idle),
+            spread.empty.eq(slots.empty & rows.idle),
             slots.release.eq(self.release),
             slots.filled.eq(self.filled),
             self.valid.eq(steps.valid),
             self.step.eq(steps.step),
-            self.idle.eq(rows.idle & slots.empty),
+            self.idle.eq(rows.idle & spread.idle & slots.empty),
+        ]
+
+        # One of both walks at a time, as a command starts when no slot is taken.
+        spreads = self.commands.payload.spread
+        turn = Signal()
+        walks = [rows, spread]
+        with m.If(self.commands.valid & self.commands.ready):
+            m.d.sync += turn.eq(spreads)
+        m.d.comb += self.commands.ready.eq(Mux(spreads, spread.commands.ready, rows.commands.ready))
+        for number, walk in enumerate(walks):
+            m.d.comb += [
+                walk.commands.valid.eq(self.commands.valid & (spreads == number)),
+                walk.commands.payload.eq(self.commands.payload),
+                walk.rows.ready.eq(steps.rows.ready & (turn == number)),
+                walk.slots.granted.eq(slots.requests.granted & (turn == number)),
+                walk.slots.base.eq(slots.requests.base),
+            ]
+        for name in ("start", "words", "limit", "wanted"):
+            m.d.comb += getattr(slots.requests, name).eq(
+                Mux(turn, *(getattr(walk.slots, name) for walk in reversed(walks)))
+            )
+        m.d.comb += [
+            steps.rows.valid.eq(Mux(turn, spread.rows.valid, rows.rows.valid)),
+            steps.rows.payload.eq(Mux(turn, spread.rows.payload, rows.rows.payload)),
         ]
         return m

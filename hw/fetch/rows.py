@@ -313,6 +313,7 @@ class Rows(wiring.Component):
                 out.zero.eq(raw.zero),
                 out.kernel1.eq(kernel1),
                 out.stride2.eq(command.stride2),
+                out.spread.eq(0),
                 out.blocks.eq(command.blocks),
                 out.out_pitch.eq(command.out_pitch),
                 out.starts.eq(raw.starts),

@@ -12,12 +12,16 @@ from cpt.hw.fetch.command import quads, step_layout
 from cpt.hw.fetch.window_memory import QUAD, SHIFTS, window_write, write_parts
 from cpt.hw.matrix.copies import KEEP
 
+SPAN = 2 * FILL_PIXELS
+"""Columns that one step serves where the picture is spread."""
+
 
 class Scatter(wiring.Component):
     """Puts each pixel of a step into every memory that wants it.
 
-    Column ``c`` of dx takes pixel ``(stride*c + dx) mod 8`` of a step (``stride*c`` with a 1 x 1 kernel), so
-    eight multiplexers for each dx serve all columns; those whose pixel is beyond the image's side take 0.
+    Column ``c`` of dx takes pixel ``(stride*c + dx) mod 8`` of a step (``stride*c`` with a 1 x 1 kernel), or
+    of a spread picture pixel ``(c + dx)/2 mod 8`` where whole, else 0; so sixteen multiplexers for each dx
+    serve all columns; those whose pixel is beyond the image's side take 0.
     A column belongs to the block of its quad; the first of dx = -1 belongs to the block before, the last of
     dx = 1 to the block behind.
 
@@ -44,20 +48,29 @@ class Scatter(wiring.Component):
         m = Module()
         config, step = self.config, self.step
         count, blocks = quads(config), config.cols // FILL_PIXELS
+        span = min(SPAN, config.cols)
+        middle = sum(1 << quad for quad in range(1, count, SPAN // QUAD))
+        """Quads whose last column of dx = 1 belongs to the same step where the picture is spread."""
         width = config.group_channels
         pixel = [step.pixels[n * width : (n + 1) * width] for n in range(FILL_PIXELS)]
 
         # First register: pixels by dx and column of a block; who is at a side.
         chosen = [
-            [Signal(width, name=f"pixel_{dx}_{c}", reset_less=True) for c in range(8)] for dx in range(3)
+            [Signal(width, name=f"pixel_{dx}_{c}", reset_less=True) for c in range(span)]
+            for dx in range(SHIFTS)
         ]
         for dx in range(SHIFTS):
-            for c in range(FILL_PIXELS):
+            for c in range(span):
                 near, far = (c + dx - 1) % FILL_PIXELS, (2 * c + dx - 1) % FILL_PIXELS
-                own = Mux(step.stride2, pixel[2 * c % FILL_PIXELS], pixel[c])
-                m.d.sync += chosen[dx][c].eq(
-                    Mux(step.kernel1, own, Mux(step.stride2, pixel[far], pixel[near]))
-                )
+                own = Mux(step.stride2, pixel[2 * c % FILL_PIXELS], pixel[c % FILL_PIXELS])
+                whole = Mux(step.kernel1, own, Mux(step.stride2, pixel[far], pixel[near]))
+                if dx == 1:
+                    apart = pixel[c // 2] if c % 2 == 0 else 0
+                elif c % 2 == 0:
+                    apart = Mux(step.kernel1, pixel[c // 2], 0)
+                else:
+                    apart = Mux(step.kernel1, 0, pixel[(c + dx - 1) // 2 % FILL_PIXELS])
+                m.d.sync += chosen[dx][c].eq(Mux(step.spread, apart, whole))
         first, last = Signal(blocks), Signal(blocks)
         """Blocks of columns whose first, or last, column is at the side of the image."""
         with m.Switch(step.out_pitch):
@@ -84,7 +97,9 @@ class Scatter(wiring.Component):
                 tap = SHIFTS * dy + dx
                 on = self.valid & step.dx[dx]
                 spilt = Mux(step.starts, hot, 0) | Mux(step.ends, 0, left)
-                drawn = Mux(step.ends, hot, 0) | Mux(step.starts, 0, right)
+                drawn = (
+                    Mux(step.ends, hot, 0) | Mux(step.starts, 0, right) | Mux(step.spread, hot & middle, 0)
+                )
                 m.d.sync += [
                     inner[tap].eq(Mux(on, hot, 0)),
                     at_first[tap].eq(Mux(on, Mux(step.kernel1, hot, spilt), 0)),
@@ -125,7 +140,7 @@ class Scatter(wiring.Component):
         for dx in range(SHIFTS):
             for c in range(config.cols):
                 word = Signal(width, name=f"data_{dx}_{c}", reset_less=True, attrs=KEEP)
-                value = chosen[dx][c % FILL_PIXELS]
+                value = chosen[dx][c % span]
                 if dx == 0 and c % FILL_PIXELS == 0:
                     value = Mux(zero_first[c // FILL_PIXELS], 0, value)
                 if dx == SHIFTS - 1 and c % FILL_PIXELS == FILL_PIXELS - 1:

@@ -15,11 +15,18 @@ def slot_requests(depth: int) -> wiring.Signature:
     """What a fill asks of `Slots` in a memory of ``depth`` words; `Out` is the fill's side.
 
     ``start``, ``words``, ``limit``: as in `SlotPointer`, only while no slot is taken; ``wanted``: one more
-    slot is needed, ``granted``: it is had.
+    slot is needed, ``granted``: it is had, from word ``base`` on.
     """
     words = bits_for(depth)
     return wiring.Signature(
-        {"start": Out(1), "words": Out(words), "limit": Out(words), "wanted": Out(1), "granted": In(1)}
+        {
+            "start": Out(1),
+            "words": Out(words),
+            "limit": Out(words),
+            "wanted": Out(1),
+            "granted": In(1),
+            "base": In(range(depth)),
+        }
     )
 
 
@@ -105,6 +112,7 @@ class Slots(wiring.Component):
             ]
         m.d.comb += [
             self.requests.granted.eq(self.requests.wanted & newest.settled & ~full),
+            self.requests.base.eq(newest.base),
             newest.advance.eq(self.requests.granted),
             self.tiles.valid.eq((ready != 0) & reading.settled),
             self.tiles.payload.eq(reading.base),

@@ -1,6 +1,6 @@
 """Joins rows and pixels: one block of 8 pixels, or a row of zeros, a cycle."""
 
-from amaranth import Const, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -38,7 +38,14 @@ class Steps(wiring.Component):
         shift = Signal(range(2 * 4 + 1))
         """Quads that the blocks before this one take."""
         first, last, take = Signal(), Signal(), Signal()
+        shifts = Signal()
+        """A pixel of a tile belongs to windows of the ones beside it."""
+        # A spread row of at most 4 pixels: every row of outputs is 8 columns, but wires are those of 16.
+        narrow = row.spread & (row.out_pitch == 0)
+        size, pixels = step_bits(self.config), self.pixels.payload
+        low = pixels[: size // 2]
         m.d.comb += [
+            shifts.eq(~(row.stride2 | row.spread | row.kernel1)),
             first.eq(block == 0),
             last.eq(row.zero | (block == row.blocks - 1)),
             take.eq(self.rows.valid & (row.zero | self.pixels.valid)),
@@ -50,16 +57,25 @@ class Steps(wiring.Component):
         with m.If(take):
             m.d.sync += [
                 block.eq(Mux(last, 0, block + 1)),
-                shift.eq(Mux(last, 0, shift + Mux(row.stride2, 1, 2))),
-                step.pixels.eq(Mux(row.zero, Const(0, step_bits(self.config)), self.pixels.payload)),
+                shift.eq(Mux(last, 0, shift + Mux(row.spread, 4, Mux(row.stride2, 1, 2)))),
+                step.pixels.eq(Mux(row.zero, Const(0, size), Mux(narrow, Cat(low, low), pixels))),
                 step.starts.eq(row.zero | (first & row.starts)),
                 step.ends.eq(row.zero | (last & row.ends)),
-                step.over.eq(last & ~row.zero & ~row.ends & ~row.stride2 & ~row.kernel1),
-                step.under.eq(first & ~row.zero & ~row.starts & ~row.stride2 & ~row.kernel1),
+                step.over.eq(last & ~row.zero & ~row.ends & shifts),
+                step.under.eq(first & ~row.zero & ~row.starts & shifts),
                 *(step.hot[n].eq(row.hot[n] << shift) for n in range(SHIFTS)),
                 *(
                     step[name].eq(row[name])
-                    for name in ("kernel1", "stride2", "out_pitch", "dx", "addr", "addr_first", "addr_last")
+                    for name in (
+                        "kernel1",
+                        "stride2",
+                        "spread",
+                        "out_pitch",
+                        "dx",
+                        "addr",
+                        "addr_first",
+                        "addr_last",
+                    )
                 ),
             ]
         m.d.sync += step.done.eq(Mux(take & last, row.done, 0))

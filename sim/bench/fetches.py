@@ -35,23 +35,29 @@ class Shape:
     images: int = 2
     room: int = 0
     """Planes that memory has beyond ``bits``."""
+    odd: int | None = None
+    """Spread by two: rows and columns of outputs are twice those of the source, less so many (0 or 1)."""
 
     @classmethod
     def random(cls, config: ArrayConfig) -> Shape:
         """One that a test can afford and the fetch can do."""
         kernel, stride, widest = random.choice((1, 3)), random.choice((1, 2)), 1
-        if config.cols >= 16:
+        odd = random.choice((0, 1)) if stride == 1 and random.random() < 0.5 else None
+        if odd is not None:
+            widest = 0
+        elif config.cols >= 16:
             widest = random.choice((1, 4 - stride))
         groups = random.choice((1, 3) if kernel == 3 else (2, 11))
         shape = cls(
             height=random.randint(1, 12),
-            width=random.randint(1, widest * config.cols),
+            width=random.randint(1, widest * config.cols or config.cols // 2),
             channels=random.randint(1, groups * config.group_channels),
             kernel=kernel,
             stride=stride,
             bits=random.randint(1, 8),
             images=random.randint(1, 3),
             room=random.randint(0, 3),
+            odd=odd,
         )
         layout = shape.layout(config)
         most = config.b_depth_words // (layout.fewest_slots * layout.ksteps)
@@ -59,7 +65,9 @@ class Shape:
 
     def layout(self, config: ArrayConfig) -> WindowLayout:
         """What the memories hold of it."""
-        return WindowLayout(Picture(config, self.height, self.width), self.channels, self.kernel, self.stride)
+        source = Picture(config, self.height, self.width)
+        spread = () if self.odd is None else (2 * self.height - self.odd, 2 * self.width - self.odd)
+        return WindowLayout(source, self.channels, self.kernel, self.stride, spread)
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,10 @@ def window_words(layout: WindowLayout, codes: NDArray[np.integer], bits: int) ->
     images, ksteps = len(codes), layout.ksteps
     count = layout.groups if layout.kernel == 3 else ksteps * TAPS
     planes = planes_of(_groups(codes, group, count), bits)  # (plane, image, group, channel, y, x)
+    if layout.spread:
+        apart = np.zeros((*planes.shape[:-2], *layout.spread), planes.dtype)
+        apart[..., ::2, ::2] = planes
+        planes = apart
     if layout.kernel == 3:
         taps = [
             _shifted(planes, output, layout.stride, dy, dx)[:, :, :, None]

@@ -1,0 +1,322 @@
+"""Walks a tensor row by row where its pixels are spread by two, with zeros between them."""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import data, wiring
+
+from cpt.hw.bus.roomy_queue import RoomyQueue
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.config import TAPS
+from cpt.hw.contract.tiles import FILL_PIXELS
+from cpt.hw.fetch.command import quads, row_layout, window_command
+from cpt.hw.fetch.ports import row_ports
+from cpt.hw.fetch.window_memory import QUAD, SHIFTS
+from cpt.hw.matrix.copies import counted
+
+MOST_REACH = 4
+"""Tiles of outputs that even rows of one tile of the source stand in, at most."""
+MOST_ROWS = 4
+"""Rows of a tile, at most."""
+ROOM = 8
+"""Places of the queue of rows; rows on their way there take one too."""
+AHEAD = 2
+"""Rows that may leave before a taken place is seen."""
+TURNS = 3
+"""Cycles between planes: plane, group and tile are counted, one after the other."""
+SETTLING = 4
+"""Cycles from a tile's beginning until its rows and slots are known."""
+UP, CENTRE, DOWN = range(SHIFTS)
+"""dy + 1: row ``s`` of the source is that of outputs ``2s + 1``, ``2s`` and ``2s - 1``."""
+OUTPUT = {UP: 1, CENTRE: 0, DOWN: -1}
+
+
+class SpreadRows(wiring.Component):
+    """A row of every plane, group and tile of a tensor; before them zeros into all words they belong to.
+
+    Where a tile of the source begins, the tiles of outputs that its even rows stand in get slots. For each
+    plane and group their words are cleared, a cycle each (with a 1 x 1 kernel, before the first of nine
+    groups); then the rows are written, so zeros between pixels take no data.
+
+    Parameters: ``config``.
+    Members: `row_ports`.
+    A row a cycle, `TURNS` idle cycles between planes, and three for each slot where a tile begins.
+    """
+
+    def __init__(self, config: ArrayConfig):
+        self.config = config
+        super().__init__(row_ports(config, window_command(config), row_layout(config)))
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        depth = config.b_depth_words
+        command = Signal(window_command(config), reset_less=True)
+        active, accepted = Signal(), Signal()
+        used = Signal(range(ROOM))
+        """Places taken in the queue."""
+        m.d.comb += [
+            self.commands.ready.eq(~active & self.empty & (used == 0)),
+            accepted.eq(self.commands.valid & self.commands.ready),
+            self.idle.eq(~active & (used == 0)),
+            self.slots.words.eq(command.words),
+        ]
+        m.d.sync += [self.slots.limit.eq(depth - command.words), self.slots.start.eq(accepted)]
+        new = self.commands.payload
+        with m.If(accepted):
+            m.d.sync += command.eq(new)
+
+        # Where the walk is. What ends is known before it does.
+        images_left, down_left = Signal.like(command.images), Signal.like(command.down)
+        rows_left, outputs_left = Signal.like(command.source_height), Signal.like(command.outputs)
+        """Rows of the source from the tile's first on; tiles of outputs of the image without a slot."""
+        groups_left, planes_left = Signal.like(command.groups), Signal.like(command.bits)
+        tap, kstep, offset = Signal(TAPS, init=1), Signal.like(command.ksteps), Signal(range(depth))
+        next_kstep, next_plane = Signal.like(kstep), Signal.like(offset)
+        last_image, last_down, last_group, last_plane = (
+            Signal(name=f"last_{name}") for name in ("image", "down", "group", "plane")
+        )
+        first_down = Signal()
+        m.d.sync += [
+            last_image.eq(images_left == 1),
+            last_down.eq(down_left == 1),
+            last_group.eq(groups_left == 1),
+            last_plane.eq(planes_left == 1),
+            next_kstep.eq(Mux(last_group, 0, Mux(command.kernel1, kstep + tap[-1], kstep + 1))),
+            next_plane.eq(offset + command.ksteps),
+        ]
+
+        # A tile opens: slots for the tiles of outputs that its even rows stand in.
+        opening, settling = Signal(), Signal(SETTLING)
+        bases = Signal(data.ArrayLayout(range(depth), MOST_REACH), reset_less=True)
+        before = Signal(range(depth), reset_less=True)
+        held, wanted, inside = Signal(MOST_REACH), Signal(MOST_REACH), Signal(MOST_ROWS)
+        """Slots that there are, and that there must be; rows of the tile that are the image's; from bit 0."""
+        asking, granted, complete = Signal(), Signal(), Signal()
+        many_outputs, many_rows = Signal(), Signal()
+        m.d.comb += [
+            self.slots.wanted.eq(asking),
+            granted.eq(asking & self.slots.granted),
+            complete.eq(opening & settling[0] & (held == wanted)),
+        ]
+        m.d.sync += [
+            many_outputs.eq(outputs_left[3:].any()),
+            many_rows.eq(rows_left[3:].any()),
+            inside.eq(Cat(many_rows | (rows_left[:3] > n) for n in range(MOST_ROWS))),
+            settling.eq(Cat(settling[1:], opening)),
+            asking.eq(opening & settling[0] & (held != wanted) & ~granted),
+        ]
+        with m.If(~settling[0]):
+            short = Cat(many_outputs | (outputs_left[:3] > n) for n in range(MOST_REACH))
+            m.d.sync += wanted.eq(short & Cat(command.reach > n for n in range(MOST_REACH)))
+        with m.If(granted):
+            m.d.sync += [held.eq((held << 1) | 1), outputs_left.eq(outputs_left - 1)]
+        for n in range(MOST_REACH):
+            with m.If(granted & ~held[n] & (held[n - 1] if n else 1)):
+                m.d.sync += bases[n].eq(self.slots.base)
+
+        # A plane: its words cleared, its rows, then the turn to the next.
+        clear, at, turn = Signal(MOST_REACH), Signal(MOST_ROWS), Signal(TURNS)
+        go, emit = Signal(), Signal()
+        row_end = Signal(MOST_ROWS)
+        clears, rows = Signal(), Signal()
+        ends_clear, ends_plane = Signal(), Signal()
+        m.d.sync += row_end.eq(Cat(command.rows[0], command.rows[1], 0, command.rows[2]))
+        m.d.comb += [
+            clears.eq(clear.any()),
+            rows.eq(at.any()),
+            emit.eq((clears | rows) & go),
+            ends_clear.eq((clear & ~(held >> 1)).any()),
+            ends_plane.eq((at & row_end).any()),
+        ]
+        with m.If(emit):
+            m.d.sync += [
+                clear.eq(Mux(ends_clear, 0, clear << 1)),
+                at.eq(Mux(ends_plane, 0, Mux(clears, ends_clear, at << 1))),
+            ]
+        m.d.sync += turn.eq(Cat(emit & ends_plane, turn[:-1]))
+        wrapped_plane, wrapped_group = Signal(), Signal()
+        with m.If(turn[0]):
+            m.d.sync += [
+                wrapped_plane.eq(last_plane),
+                planes_left.eq(Mux(last_plane, command.bits, planes_left - 1)),
+                offset.eq(Mux(last_plane, next_kstep, next_plane)),
+            ]
+        m.d.sync += wrapped_group.eq(turn[1] & wrapped_plane & last_group)
+        with m.If(turn[1] & wrapped_plane):
+            m.d.sync += [
+                kstep.eq(next_kstep),
+                tap.eq(Mux(last_group, 1, tap.rotate_left(1))),
+                groups_left.eq(Mux(last_group, command.groups, groups_left - 1)),
+            ]
+        fresh = Signal()
+        """The next plane's words are to be cleared."""
+        m.d.comb += fresh.eq(~command.kernel1 | tap[0])
+        with m.If(turn[2] & ~wrapped_group):
+            m.d.sync += [clear.eq(fresh), at.eq(~fresh)]
+        with m.If(complete):
+            m.d.sync += [clear.eq(1), opening.eq(0), settling.eq(0)]
+        with m.If(turn[2] & wrapped_group):
+            m.d.sync += [
+                before.eq(Mux(command.reach[2], bases[3], bases[1])),
+                held.eq(0),
+                first_down.eq(last_down),
+                down_left.eq(Mux(last_down, command.down, down_left - 1)),
+                rows_left.eq(Mux(last_down, command.source_height, rows_left - command.rows)),
+                opening.eq(~(last_down & last_image)),
+                active.eq(~(last_down & last_image)),
+            ]
+            with m.If(last_down):
+                m.d.sync += [images_left.eq(images_left - 1), outputs_left.eq(command.outputs)]
+        with m.If(accepted):
+            m.d.sync += [
+                active.eq(1),
+                opening.eq(1),
+                held.eq(0),
+                first_down.eq(1),
+                images_left.eq(new.images),
+                down_left.eq(new.down),
+                rows_left.eq(new.source_height),
+                outputs_left.eq(new.outputs),
+                groups_left.eq(new.groups),
+                planes_left.eq(new.bits),
+                tap.eq(1),
+                kstep.eq(0),
+                offset.eq(0),
+            ]
+
+        # Behind the walk nothing waits: it goes on only while the queue has room.
+        m.submodules.queue = queue = RoomyQueue(row_layout(config), ROOM)
+        taken = Signal()
+        m.d.comb += [
+            self.rows.valid.eq(queue.o.valid),
+            self.rows.payload.eq(queue.o.payload),
+            queue.o.ready.eq(self.rows.ready),
+            taken.eq(self.rows.valid & self.rows.ready),
+        ]
+        m.d.sync += [used.eq(counted(used, emit, taken)), go.eq(used < ROOM - AHEAD)]
+        plan = self._plan(m, command, at, clear, inside, first_down, last_down)
+        stage = Signal(_stage(config), reset_less=True)
+        valid, last = Signal(), Signal()
+        m.d.comb += last.eq(last_plane & last_group)
+        m.d.sync += [
+            valid.eq(emit),
+            stage.zero.eq(clears),
+            stage.offset.eq(offset),
+            stage.tap.eq(Mux(command.kernel1 & ~clears, tap, (1 << TAPS) - 1)),
+            stage.flush.eq(ends_plane & last_plane),
+            stage.done.eq(Mux(last, plan["done"], 0)),
+        ]
+        for dy in range(SHIFTS):
+            m.d.sync += [
+                stage.tile[dy].eq(plan["tile"][dy]),
+                stage.place[dy].eq(plan["place"][dy]),
+                stage.on[dy].eq(plan["on"][dy]),
+            ]
+        self._place(m, command, stage, valid, [before, *bases], queue)
+        return m
+
+    def _plan(self, m, command, at, clear, inside, first_down, last_down):
+        """Of the row that leaves, by dy: which tile it goes to (one bit each, the one before first), which
+        row of it, and whether it goes there; and how many slots are complete with it."""
+        sizes = {1 << n: command.out_rows[n] for n in range(MOST_ROWS.bit_length())}
+        ends = Signal()
+        """It is the image's last row."""
+        m.d.comb += ends.eq(last_down & (at & inside & ~(inside >> 1)).any())
+        here = (at & inside).any()
+        spare = ends & command.odd
+        """The row of outputs below it is outside."""
+        on = {UP: here & ~spare, CENTRE: here, DOWN: here & ~(first_down & at[0])}
+        tiles, places = [], []
+        for dy in range(SHIFTS):
+            tile = [0] * (MOST_REACH + 1)
+            place = [0] * MOST_ROWS
+            for row in range(MOST_ROWS):
+                for size, is_size in sizes.items():
+                    number, rest = divmod(2 * row + OUTPUT[dy], size)
+                    if number < MOST_REACH:
+                        tile[number + 1] |= at[row] & is_size
+                        place[rest] |= at[row] & is_size
+            tiles.append(Cat(tile[0], *(tile[n + 1] | clear[n] for n in range(MOST_REACH))))
+            places.append(Cat(place))
+        clears = clear.any()
+        even = at[0] | at[2]
+        above = Mux(command.kernel1, 0, on[DOWN] & (~sizes[4] | even))
+        own = here & (sizes[1] | spare)
+        below = on[UP] & Mux(command.kernel1, ~sizes[4] | ~even | ends, ends)
+        return {
+            "tile": [Mux(command.kernel1, tiles[CENTRE], item) for item in tiles],
+            "place": [Mux(command.kernel1, places[CENTRE], item) for item in places],
+            "on": [clears | Mux(command.kernel1, here, on[dy]) for dy in range(SHIFTS)],
+            "done": above + own + below,
+        }
+
+    def _place(self, m, command, stage, valid, bases, queue):
+        """Columns and addresses of a row, into the queue: two cycles."""
+        config = self.config
+        count = quads(config)
+        row = Signal(row_layout(config), reset_less=True)
+        m.d.comb += queue.payload.eq(row)
+        offset = Signal.like(stage.offset, reset_less=True)
+        found, pushed = Signal(), Signal()
+        m.d.comb += queue.push.eq(pushed)
+        m.d.sync += [
+            found.eq(valid),
+            offset.eq(stage.offset),
+            pushed.eq(found),
+        ]
+        for name in ("zero", "flush", "done"):
+            later = Signal(row[name].shape(), name=f"later_{name}", reset_less=True)
+            m.d.sync += [later.eq(stage[name]), row[name].eq(later)]
+        m.d.sync += [
+            row.kernel1.eq(command.kernel1),
+            row.stride2.eq(0),
+            row.spread.eq(1),
+            row.blocks.eq(command.blocks),
+            row.out_pitch.eq(command.out_pitch),
+            row.starts.eq(1),
+            row.ends.eq(1),
+        ]
+        taps = Signal(TAPS, reset_less=True)
+        zero = Signal(reset_less=True)
+        m.d.sync += [taps.eq(stage.tap), zero.eq(stage.zero)]
+        m.d.sync += row.dx.eq(Cat(Cat(taps[n::SHIFTS]).any() for n in range(SHIFTS)))
+        for dy in range(SHIFTS):
+            base = Signal(range(config.b_depth_words), name=f"base_{dy}", reset_less=True)
+            hot = Signal(count, name=f"hot_{dy}", reset_less=True)
+            chosen = 0
+            for n, item in enumerate(bases):
+                chosen |= Mux(stage.tile[dy][n], item, 0)
+            m.d.sync += base.eq(chosen)
+            on = stage.on[dy] & stage.tap[SHIFTS * dy : SHIFTS * (dy + 1)].any()
+            enabled = Signal(name=f"enabled_{dy}", reset_less=True)
+            m.d.sync += enabled.eq(on)
+            with m.Switch(command.out_pitch):
+                for pitch in range((config.cols // FILL_PIXELS).bit_length()):
+                    with m.Case(pitch):
+                        size = FILL_PIXELS // QUAD << pitch
+                        first = [
+                            stage.place[dy][q // size] if q % size < 2 * FILL_PIXELS // QUAD else 0
+                            for q in range(count)
+                        ]
+                        m.d.sync += hot.eq(Cat(first))
+            m.d.sync += [
+                row.hot[dy].eq(Mux(enabled, Mux(zero, (1 << count) - 1, hot), 0)),
+                row.addr[dy].eq(base + offset),
+                row.addr_first[dy].eq(0),
+                row.addr_last[dy].eq(0),
+            ]
+
+
+def _stage(config: ArrayConfig) -> data.StructLayout:
+    """A row before its base is chosen."""
+    return data.StructLayout(
+        {
+            "zero": 1,
+            "flush": 1,
+            "done": 2,
+            "tap": TAPS,
+            "offset": (config.b_depth_words - 1).bit_length(),
+            "on": SHIFTS,
+            "tile": data.ArrayLayout(MOST_REACH + 1, SHIFTS),
+            "place": data.ArrayLayout(MOST_ROWS, SHIFTS),
+        }
+    )
