@@ -1,19 +1,23 @@
 """Training with whole steps on the fabric: the host writes images, rings, turns logits into their gradient.
 
-No activation, error, weight or gradient passes the host, but for the parameters at the start and whenever
-they are asked for (checkpoints).
+No activation, error, weight or gradient passes the host, but for checkpoints: parameters, velocities and
+running statistics, written at the start and read when they are asked for. Micro-batches go in the order F(0)
+F(1) B(0) F(2) B(1) ..., two of them in memory, so that the machine works on the next forward pass while the
+host looks at logits. No order of those changes a bit: running statistics move in forward passes, gradients
+add up in backward passes, and both keep their own order.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import numpy as np
 
 from cpt.host.compiler.memory import BASES, BATCH, GRADIENT, IMAGES, LOGITS, STATIC, Piece
 from cpt.host.compiler.network import compiled
 from cpt.host.compiler.plan import ERROR_SLOT, IMAGE_SLOT
-from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract import ArrayConfig, ContractError
 from cpt.hw.contract.step import WORD_BYTES, Code, encode
 from cpt.model.golden.fabric.codes import image_bits
 from cpt.model.golden.fabric.network import Network
@@ -25,6 +29,11 @@ PROGRAMS = 5
 """Base register of the lists of instructions."""
 ALIGNMENT = 4096
 """Bytes: where the memory behind a base register starts."""
+HALVES = 2
+"""Micro-batches that lie in memory at once."""
+OF_MICRO_BATCH = (BATCH, IMAGES, LOGITS, GRADIENT)
+"""Base registers that change from one micro-batch to the next."""
+_TAGS = 1 << 32
 
 
 class Device(Protocol):
@@ -40,7 +49,10 @@ class Device(Protocol):
         """Bits and sign of the codes of a precision slot."""
 
     def ring(self, words: bytes) -> None:
-        """Execute words and wait for their end."""
+        """Queue words behind those that were rung before; the last one is an END."""
+
+    def wait(self, tag: int) -> None:
+        """Return when the END with ``tag`` was reached; raises `TimeoutError` past the device's deadline."""
 
 
 class FabricTrainer:
@@ -63,8 +75,13 @@ class FabricTrainer:
         momentum: float = 0.9,
         weight_decay: float = 1e-4,
     ) -> None:
+        if micro_batch < 1 or batch_size < 1 or batch_size % micro_batch:
+            raise ContractError(
+                f"micro-batch is {micro_batch}; allowed: a divisor of batch-size ({batch_size})"
+            )
         self.device, self.network, self.seed, self.step = device, network, seed, 0
         self.batch_size, self.micro_batch = batch_size, micro_batch
+        self._tag = 0
         programs = compiled(
             config,
             network,
@@ -79,6 +96,7 @@ class FabricTrainer:
             name: getattr(programs, name) for name in ("prepare", "forward", "backward", "update", "evaluate")
         }
         self._place()
+        self._load_programs()
         self.load()
 
     def _place(self) -> None:
@@ -93,18 +111,27 @@ class FabricTrainer:
             PROGRAMS: sum(len(words) for words in self.lists.values()),
         }
         assert set(BASES) | {PROGRAMS} == set(sizes)
-        self.addresses, self.memory_bytes = {}, 0
+        self.addresses: dict[int, int] = {}
+        self._strides: dict[int, int] = {}
+        self.memory_bytes = 0
         for base, size in sizes.items():
             self.addresses[base] = self.memory_bytes
-            self.memory_bytes += -(-size // ALIGNMENT) * ALIGNMENT
+            whole = -(-size // ALIGNMENT) * ALIGNMENT
+            self._strides[base] = whole
+            self.memory_bytes += (HALVES if base in OF_MICRO_BATCH else 1) * whole
 
-    def load(self) -> None:
-        """Programs, parameters, running statistics and velocities (0) to the device."""
+    def _load_programs(self) -> None:
+        """Lists of instructions to the device, and where the memory that stays is."""
         at, self._offsets = 0, {}
         for name, words in self.lists.items():
             self._offsets[name] = at
             self._write(Piece(PROGRAMS, at, len(words)), np.frombuffer(words, np.uint8))
             at += len(words)
+        sets = [encode(Code.SET, index=base, value=self.addresses[base]) for base in (STATIC, PROGRAMS)]
+        self._finish(self._ring(b"".join(sets)))
+
+    def load(self, velocities: Mapping[str, np.ndarray] | None = None) -> None:
+        """Parameters, running statistics and ``velocities`` (None: 0) to the device."""
         layout, network = self.layout, self.network
         for name, value in network.parameters.items():
             self._write(layout.parameter(name), value)
@@ -112,56 +139,103 @@ class FabricTrainer:
             self._write(layout.buffers[name], value)
         for array in (layout.gradients, layout.velocities):
             self._write(array, np.zeros(array.size, np.uint8))
+        for name, value in (velocities or {}).items():
+            self._write(self._velocity(name), value)
         self._write(layout.normalisation, np.concatenate([network.factor, network.offset]))
-        for base, address in self.addresses.items():
-            self.device.ring(encode(Code.SET, index=base, value=address))
 
     def fetch(self) -> None:
         """Parameters and running statistics from the device to the network: for checkpoints."""
         for name, value in self.network.parameters.items():
-            value[...] = self._read(self.layout.parameter(name)).view(np.float32).reshape(value.shape)
+            value[...] = self._floats(self.layout.parameter(name), value.shape)
         for name, value in self.network.buffers.items():
-            value[...] = self._read(self.layout.buffers[name]).view(np.float32).reshape(value.shape)
+            value[...] = self._floats(self.layout.buffers[name], value.shape)
+
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """All arrays, read from the device, and the counters: what `load_state` needs to go on bit for bit.
+
+        The golden `Trainer` has the same state; gradients are 0 between steps.
+        """
+        self.fetch()
+        parameters, buffers = self.network.parameters, self.network.buffers
+        velocities = {
+            name: self._floats(self._velocity(name), value.shape) for name, value in parameters.items()
+        }
+        groups = {"parameters": parameters, "buffers": buffers, "velocity": velocities}
+        arrays = {
+            f"{part}.{name}": held.copy() for part, group in groups.items() for name, held in group.items()
+        }
+        return arrays, {"step": self.step}
+
+    def load_state(self, arrays: Mapping[str, np.ndarray], counters: Mapping[str, Any]) -> None:
+        """Return to a state; raises `ContractError` if it is that of another network."""
+        parameters, buffers = self.network.parameters, self.network.buffers
+        groups = {"parameters": parameters, "buffers": buffers, "velocity": parameters}
+        own = {f"{part}.{name}": held.shape for part, group in groups.items() for name, held in group.items()}
+        if {name: value.shape for name, value in arrays.items()} != own:
+            raise ContractError("state has other arrays; allowed: those of the same network")
+        for part, group in (("parameters", parameters), ("buffers", buffers)):
+            for name, value in group.items():
+                value[...] = arrays[f"{part}.{name}"]
+        self.load({name: np.asarray(arrays[f"velocity.{name}"], np.float32) for name in parameters})
+        self.step = int(counters["step"])
 
     def train_step(self, images: np.ndarray, labels: np.ndarray, bits: tuple[int, int], lr: float) -> Report:
         """One step on byte ``images`` (batch, H, W, C) with ``bits`` (fw, bw)."""
         fw, bw = bits
+        if len(images) != self.batch_size:
+            raise ContractError(f"images are {len(images)}; allowed: batch-size ({self.batch_size})")
         self._set_bits(fw, bw)
-        key = extended(extended(0, "seed", self.seed), "step", self.step)
-        self.device.ring(encode(Code.SET, kind=1, index=0, value=key) + self._call("prepare"))
-        loss, hits = 0.0, 0
-        for number in range(self.batch_size // self.micro_batch):
-            some = slice(number * self.micro_batch, (number + 1) * self.micro_batch)
-            self._write(self.layout.images_piece, self._tiles(images[some]))
-            self.device.ring(encode(Code.SET, kind=1, index=1, value=number) + self._call("forward"))
-            logits = self._logits()
-            share, gradient = softmax_cross_entropy(logits, labels[some], self.batch_size)
-            self._write(Piece(GRADIENT, 0, gradient.nbytes), gradient)
-            self.device.ring(self._call("backward"))
-            loss, hits = loss + share, hits + correct(logits, labels[some])
         self._write(self.layout.numbers, np.array([lr], np.float32))
-        self.device.ring(self._call("update"))
+        key = extended(extended(0, "seed", self.seed), "step", self.step)
+        self._ring(encode(Code.SET, kind=1, index=0, value=key) + self._call("prepare"))
+        count, size = self.batch_size // self.micro_batch, self.micro_batch
+        parts = [slice(number * size, (number + 1) * size) for number in range(count)]
+        forward = [self._forward("forward", 0, images[parts[0]])]
+        loss, hits = 0.0, 0
+        for number, some in enumerate(parts):
+            if number + 1 < count:
+                forward.append(self._forward("forward", number + 1, images[parts[number + 1]]))
+            self._finish(forward[number])
+            logits = self._logits(number)
+            share, gradient = softmax_cross_entropy(logits, labels[some], self.batch_size)
+            self._write(Piece(GRADIENT, 0, gradient.nbytes), gradient, number)
+            of_number = encode(Code.SET, kind=1, index=1, value=number)
+            self._ring(self._half(number) + of_number + self._call("backward"))
+            loss, hits = loss + share, hits + correct(logits, labels[some])
+        self._finish(self._ring(self._call("update")))
         self.step += 1
         return Report(self.step - 1, fw, bw, loss, hits)
 
     def evaluate(self, images: np.ndarray, labels: np.ndarray, bits: int) -> float:
         """Accuracy (0 .. 1) by the running statistics; the last images are filled up with black ones."""
         self._set_bits(bits, bits)
-        self.device.ring(self._call("prepare"))
+        self._ring(self._call("prepare"))
+        starts = range(0, len(images), self.micro_batch)
+        waiting: list[int] = []
         hits = 0
-        for start in range(0, len(images), self.micro_batch):
-            some = images[start : start + self.micro_batch]
-            missing = self.micro_batch - len(some)
-            whole = np.pad(some, ((0, missing), (0, 0), (0, 0), (0, 0)))
-            self._write(self.layout.images_piece, self._tiles(whole))
-            self.device.ring(self._call("evaluate"))
-            hits += correct(self._logits()[: len(some)], labels[start : start + len(some)])
+        for number in range(len(starts) + 1):
+            if number < len(starts):
+                some = images[starts[number] :][: self.micro_batch]
+                whole = np.pad(some, ((0, self.micro_batch - len(some)), (0, 0), (0, 0), (0, 0)))
+                waiting.append(self._forward("evaluate", number, whole))
+            if number:
+                self._finish(waiting[number - 1])
+                of_these = labels[starts[number - 1] :][: self.micro_batch]
+                hits += correct(self._logits(number - 1)[: len(of_these)], of_these)
         return hits / len(images)
 
-    def _logits(self) -> np.ndarray:
+    def _forward(self, name: str, number: int, images: np.ndarray) -> int:
+        """Images of micro-batch ``number`` to their half, and the list ``name``; the tag of its end."""
+        self._write(self.layout.images_piece, self._tiles(images), number)
+        return self._ring(self._half(number) + self._call(name))
+
+    def _logits(self, number: int) -> np.ndarray:
         classes = self.network.parameters["classifier.bias"].size
-        words = self._read(Piece(LOGITS, 0, 4 * self.micro_batch * classes))
-        return words.view(np.float32).reshape(-1, classes)
+        piece = Piece(LOGITS, 0, 4 * self.micro_batch * classes)
+        return self._floats(piece, (self.micro_batch, classes), number)
+
+    def _velocity(self, name: str) -> Piece:
+        return self.layout.beside(self.layout.velocities, self.layout.parameter(name))
 
     def _set_bits(self, fw: int, bw: int) -> None:
         for slot in range(max(layer.index for layer in self.network.layers) + 2):
@@ -169,9 +243,25 @@ class FabricTrainer:
         self.device.set_slot(IMAGE_SLOT, image_bits(fw), True)
         self.device.set_slot(ERROR_SLOT, bw, True)
 
+    def _half(self, number: int) -> bytes:
+        """Base registers of a micro-batch."""
+        return b"".join(
+            encode(Code.SET, index=base, value=self._address(Piece(base, 0, 0), number))
+            for base in OF_MICRO_BATCH
+        )
+
     def _call(self, name: str) -> bytes:
         count = len(self.lists[name]) // WORD_BYTES
-        return encode(Code.RUN, base=PROGRAMS, offset=self._offsets[name], count=count) + encode(Code.END)
+        return encode(Code.RUN, base=PROGRAMS, offset=self._offsets[name], count=count)
+
+    def _ring(self, words: bytes) -> int:
+        """Queue words and an END; its tag."""
+        self._tag = (self._tag + 1) % _TAGS
+        self.device.ring(words + encode(Code.END, tag=self._tag))
+        return self._tag
+
+    def _finish(self, tag: int) -> None:
+        self.device.wait(tag)
 
     def _tiles(self, images: np.ndarray) -> np.ndarray:
         """Bytes as the machine reads them: [image][tile][channel][lane]."""
@@ -183,8 +273,13 @@ class FabricTrainer:
         split = whole.reshape(count, down, rows, picture.strips, picture.pitch, channels)
         return np.ascontiguousarray(split.transpose(0, 1, 3, 5, 2, 4))
 
-    def _write(self, piece: Piece, values: np.ndarray) -> None:
-        self.device.write(self.addresses[piece.base] + piece.offset, values)
+    def _address(self, piece: Piece, number: int = 0) -> int:
+        """Of a piece; ``number``: of its micro-batch."""
+        return self.addresses[piece.base] + number % HALVES * self._strides[piece.base] + piece.offset
 
-    def _read(self, piece: Piece) -> np.ndarray:
-        return self.device.read(self.addresses[piece.base] + piece.offset, piece.size)
+    def _write(self, piece: Piece, values: np.ndarray, number: int = 0) -> None:
+        self.device.write(self._address(piece, number), values)
+
+    def _floats(self, piece: Piece, shape: tuple[int, ...], number: int = 0) -> np.ndarray:
+        read = self.device.read(self._address(piece, number), piece.size)
+        return read.view(np.float32).reshape(shape)

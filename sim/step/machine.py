@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 import numpy as np
@@ -14,6 +15,9 @@ from cpt.sim.step.lanes import Lanes
 from cpt.sim.step.moves import Moves
 from cpt.sim.step.products import Products
 from cpt.sim.step.state import Slot, State
+
+_TAGS = 1 << 32
+"""Tags come round; of two, the one less than half a round ahead is the later."""
 
 
 class StepMachine:
@@ -33,6 +37,7 @@ class StepMachine:
         """Of the last END."""
         self.run_list: Callable[[bytes], None] = self.run
         """How lists that RUN names are executed; `Interleaving` puts another order here."""
+        self._queue: deque[bytes] = deque()
         self.executed = dict.fromkeys(Engine, 0)
         """Instructions that each engine has executed."""
         self._handlers: dict[Code, Callable[[Word], None]] = {
@@ -67,8 +72,15 @@ class StepMachine:
         self.state.slots[slot] = Slot(bits, signed)
 
     def ring(self, words: bytes) -> None:
-        """Execute words."""
-        self.run(words)
+        """Queue words; they are executed when someone waits for what they end with."""
+        self._queue.extend(words[at : at + WORD_BYTES] for at in range(0, len(words), WORD_BYTES))
+
+    def wait(self, tag: int) -> None:
+        """Execute up to the END with ``tag``; raises `TimeoutError` where none was rung."""
+        while (self.tag - tag) % _TAGS >= _TAGS // 2:
+            if not self._queue:
+                raise TimeoutError(f"tag {tag} was not rung; the last one reached is {self.tag}")
+            self.execute(decode(self._queue.popleft()))
 
     def run(self, words: bytes) -> None:
         """Execute instruction words, `WORD_BYTES` each; raises `ContractError` for one that is none."""
