@@ -68,6 +68,17 @@ def test_small_results_are_plus_0_and_there_is_no_minus_0():
     assert fl.multiply(f32(2.0**-125), one)[0] == 2.0**-125
 
 
+def test_an_operand_below_the_normal_numbers_counts_as_0():
+    small = np.array([2.0**-127, -1e-40, 2.0**-149], np.float32)
+    assert fl.multiply(small, np.float32(2.0**20)).tolist() == [0, 0, 0]
+    assert fl.add(small, np.float32(2.0**-125)).tolist() == [2.0**-125] * 3
+    assert fl.scale(small, 40).tolist() == [0, 0, 0]
+    assert fl.exponent(small).tolist() == [-126] * 3
+    with pytest.raises(FabricOverflow, match="reciprocal"):
+        fl.reciprocal(small[:1])
+    assert fl.multiply(np.float32(2.0**-126), np.float32(2.0)) == 2.0**-125
+
+
 def test_what_is_not_finite_raises():
     for operation in (
         lambda: fl.multiply(f32(3e38), f32(2)),

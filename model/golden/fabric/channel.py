@@ -353,9 +353,10 @@ def running(old: np.ndarray, new: np.ndarray, rate: np.float32) -> np.ndarray:
 
 def power_of_two(bound: np.ndarray) -> np.ndarray:
     """Smallest k with ``32752 * 2^k >= bound``, int64; of 0 and below, -140."""
+    bound = fl.operand(bound)
     k = fl.exponent(bound) - (LANE_BITS - 2)
-    k = k + (np.asarray(bound, np.float64) > np.ldexp(np.float64(HIGHEST), k.astype(np.int32)))
-    return np.where(np.asarray(bound) > 0, k, np.int64(-140))
+    k = k + (bound.astype(np.float64) > np.ldexp(np.float64(HIGHEST), k.astype(np.int32)))
+    return np.where(bound > 0, k, np.int64(-140))
 
 
 def channel_shift(*factors: np.ndarray) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 Each operation rounds once, to nearest, halves to even. There is no fused multiply-add: `multiply_add` rounds
 twice. The unit has no small numbers: a result below 2^-125 in magnitude becomes +0, and there is no -0.
-(2^-125 and not 2^-126: one binade above the subnormals rounding with and without them agrees.) Reciprocal and
+(2^-125 and not 2^-126: one binade above the subnormals rounding with and without them agrees.) An operand
+below 2^-126, which only the host can bring, counts as 0; comparisons take it as it is. Reciprocal and
 reciprocal root are correctly rounded, however a circuit finds them: a quotient or root of 25 digits and its
 remainder decide the last bit, digit by digit or by Newton steps on a table and a correction. Infinities and
 NaN raise.
@@ -24,6 +25,8 @@ SMALLEST = np.float32(2.0**-125)
 """Smaller magnitudes are 0."""
 _ZERO = np.float32(0)
 _MAGNITUDE = np.uint32(0x7FFF_FFFF)
+_SUBNORMALS = np.uint32(0x007F_FFFF)
+"""How many there are of each sign, from the bits 1 on."""
 _SMALLEST_BITS = SMALLEST.view(np.uint32)
 _NORMAL_BITS = np.float32(np.inf).view(np.uint32) - _SMALLEST_BITS
 _MOST_MULTIPLIER = 2 ** (MULTIPLIER_BITS - 1) - 1
@@ -47,19 +50,28 @@ def settled(name: str, values: Value) -> np.ndarray:
     return np.where(np.abs(values) < SMALLEST, _ZERO, values)
 
 
+def operand(values: Value) -> np.ndarray:
+    """``values`` as operations take them: 0 for those below 2^-126."""
+    values = np.asarray(values, np.float32)
+    subnormal = (values.reshape(-1).view(np.uint32) & _MAGNITUDE) - np.uint32(1) < _SUBNORMALS
+    if not np.count_nonzero(subnormal):
+        return values
+    return np.where(subnormal.reshape(values.shape), _ZERO, values)
+
+
 def add(left: Value, right: Value) -> np.ndarray:
     """``fl(left + right)``."""
-    return settled("sum", np.add(left, right))
+    return settled("sum", np.add(operand(left), operand(right)))
 
 
 def subtract(left: Value, right: Value) -> np.ndarray:
     """``fl(left - right)``."""
-    return settled("difference", np.subtract(left, right))
+    return settled("difference", np.subtract(operand(left), operand(right)))
 
 
 def multiply(left: Value, right: Value) -> np.ndarray:
     """``fl(left * right)``."""
-    return settled("product", np.multiply(left, right))
+    return settled("product", np.multiply(operand(left), operand(right)))
 
 
 def multiply_add(left: Value, right: Value, addend: Value) -> np.ndarray:
@@ -70,9 +82,7 @@ def multiply_add(left: Value, right: Value, addend: Value) -> np.ndarray:
 def reciprocal(x: Value) -> np.ndarray:
     """``fl(1 / x)``, correctly rounded."""
     with np.errstate(divide="ignore", over="ignore"):
-        return settled(
-            "reciprocal", divide(np.ones(1, np.float32), np.asarray(x, np.float32)).reshape(np.shape(x))
-        )
+        return settled("reciprocal", divide(np.ones(1, np.float32), operand(x)).reshape(np.shape(x)))
 
 
 def reciprocal_root(x: Value) -> np.ndarray:
@@ -81,18 +91,19 @@ def reciprocal_root(x: Value) -> np.ndarray:
     In numpy by way of float64; that this is the correctly rounded value was checked for every mantissa.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        return settled("reciprocal root", root_of(np.asarray(x, np.float32)))
+        return settled("reciprocal root", root_of(operand(x)))
 
 
 def scale(x: Value, exponent: np.ndarray | int) -> np.ndarray:
     """``x * 2^exponent``: an addition to the exponent, exact."""
-    return settled("scaled value", np.ldexp(x, np.asarray(exponent, np.int32)))
+    return settled("scaled value", np.ldexp(operand(x), np.asarray(exponent, np.int32)))
 
 
 def exponent(x: Value) -> np.ndarray:
     """``floor(log2 |x|)``, the exponent field, int64; of 0, the unit's lowest, -126."""
+    x = operand(x)
     found = np.frexp(np.abs(x))[1].astype(np.int64) - 1
-    return np.where(np.asarray(x) == 0, np.int64(-126), found)
+    return np.where(x == 0, np.int64(-126), found)
 
 
 def from_integer(values: np.ndarray) -> np.ndarray:

@@ -1,0 +1,133 @@
+"""Adds float32."""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from cpt.hw.channel.number import (
+    EXPONENT,
+    FLOAT,
+    FRACTION_BITS,
+    MANTISSA_BITS,
+    SETTLED_CYCLES,
+    late,
+    mantissa,
+    settled,
+)
+from cpt.hw.matrix.copies import KEEP
+
+_SPARE = 3
+"""Bits behind the mantissa while adding: two, and whether any beyond them is set."""
+_SUM_BITS = MANTISSA_BITS + _SPARE + 1
+_NIBBLES = _SUM_BITS // 4
+
+
+class Adder(wiring.Component):
+    """``fl(a + b)`` or ``fl(a - b)``, to nearest, halves to even: `float_unit.add`, `float_unit.subtract`.
+
+    Members: ``valid``, ``a``, ``b`` (float32), ``subtract``; ``done``, ``result``, ``overflow``: the result
+    is infinite.
+    A sum a cycle, `latency_cycles` later.
+    """
+
+    latency_cycles = 9 + SETTLED_CYCLES
+
+    def __init__(self):
+        super().__init__(
+            {
+                "valid": In(1),
+                "a": In(FLOAT),
+                "b": In(FLOAT),
+                "subtract": In(1),
+                "done": Out(1),
+                "result": Out(FLOAT),
+                "overflow": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.comb += self.done.eq(late(m, self.valid, self.latency_cycles, "valid", reset_less=False))
+
+        # 1: which magnitude is larger, and how far apart they are.
+        a, b = (Signal(FLOAT, name=name, reset_less=True) for name in "ab")
+        a_counts, b_counts = (Signal(name=f"{name}_counts", reset_less=True) for name in "ab")
+        less = [Signal(name=f"less_{n}", reset_less=True, attrs=KEEP) for n in range(3)]
+        ahead, behind = (Signal(9, name=name, reset_less=True) for name in ("ahead", "behind"))
+        m.d.sync += [
+            a.eq(self.a),
+            b.eq(self.b),
+            b.negative.eq(self.b.negative ^ self.subtract),
+            a_counts.eq(self.a.exponent != 0),
+            b_counts.eq(self.b.exponent != 0),
+            *(copy.eq(self.a.as_value()[:31] < self.b.as_value()[:31]) for copy in less),
+            ahead.eq(self.a.exponent - self.b.exponent),
+            behind.eq(self.b.exponent - self.a.exponent),
+        ]
+
+        # 2: the larger and the smaller.
+        large, small = (Signal(MANTISSA_BITS, name=name, reset_less=True) for name in ("large", "small"))
+        exponent, negative, unlike = (
+            Signal(shape, name=name, reset_less=True)
+            for name, shape in (("exponent", 8), ("negative", 1), ("unlike", 1))
+        )
+        shift, apart = Signal(5, reset_less=True), Signal(8)
+        of_a = Mux(a_counts, mantissa(a), 0)
+        of_b = Mux(b_counts, mantissa(b), 0)
+        m.d.comb += apart.eq(Mux(less[2], behind, ahead)[:8])
+        m.d.sync += [
+            large.eq(Mux(less[0], of_b, of_a)),
+            small.eq(Mux(less[1], of_a, of_b)),
+            exponent.eq(Mux(less[2], b.exponent, a.exponent)),
+            negative.eq(Mux(less[2], b.negative, a.negative)),
+            unlike.eq(a.negative ^ b.negative),
+            shift.eq(apart[:5] | apart[5:].any().replicate(5)),
+        ]
+
+        # 3, 4: the smaller one to its place; what leaves it is remembered as one bit.
+        placed = Cat(0, 0, small)
+        lost = Signal(reset_less=True)
+        for name, unit, bits in (("coarse", 8, shift[3:]), ("fine", 1, late(m, shift[:3], 1, "fine"))):
+            next_placed = Signal(len(placed), name=name, reset_less=True)
+            next_lost = Signal(name=f"{name}_lost", reset_less=True)
+            ways = [(placed >> unit * n, placed[: unit * n].any()) for n in range(1 << len(bits))]
+            with m.Switch(bits):
+                for n, (value, gone) in enumerate(ways):
+                    with m.Case(n):
+                        m.d.sync += next_placed.eq(value)
+                        m.d.sync += next_lost.eq(gone if name == "coarse" else gone | lost)
+            placed, lost = next_placed, next_lost
+
+        # 5: the sum, never below 0.
+        total = Signal(_SUM_BITS, reset_less=True)
+        larger = Cat(0, 0, 0, late(m, large, 2, "large"))
+        smaller = Cat(lost, placed)
+        m.d.sync += total.eq(Mux(late(m, unlike, 2, "unlike"), larger - smaller, larger + smaller))
+
+        # 6, 7: to the left by nibbles of zeros; 8: by the zeros of the first nibble.
+        nibbles = [total[_SUM_BITS - 4 * (n + 1) :][:4].any() for n in range(_NIBBLES)]
+        skipped, zero, kept = Signal(3, reset_less=True), Signal(reset_less=True), late(m, total, 1, "total")
+        m.d.sync += zero.eq(~Cat(nibbles).any())
+        for n in reversed(range(_NIBBLES)):
+            with m.If(nibbles[n]):
+                m.d.sync += skipped.eq(n)
+        moved, place = Signal(_SUM_BITS, reset_less=True), Signal(EXPONENT, reset_less=True)
+        m.d.sync += [
+            moved.eq(kept << (skipped << 2)),
+            place.eq(late(m, exponent, 4, "exponent") + 1 - (skipped << 2)),
+        ]
+        first, zeros = moved[-4:], Signal(2)
+        normal, power = Signal(_SUM_BITS, reset_less=True), Signal(EXPONENT, reset_less=True)
+        m.d.comb += zeros.eq(Mux(first[3], 0, Mux(first[2], 1, Mux(first[1], 2, 3))))
+        m.d.sync += [normal.eq(moved << zeros), power.eq(place - zeros)]
+
+        # 9: rounded.
+        rounded = Signal(MANTISSA_BITS + 1, reset_less=True)
+        rest = normal[: FRACTION_BITS + 1 - MANTISSA_BITS + _SPARE]
+        up = normal[_SPARE] & (rest.any() | normal[_SPARE + 1])
+        m.d.sync += rounded.eq(normal[_SPARE + 1 :] + up)
+        result, over = settled(
+            m, late(m, negative, 7, "negative"), late(m, power, 1, "power"), rounded, late(m, zero, 3, "zero")
+        )
+        m.d.comb += [self.result.eq(result), self.overflow.eq(over)]
+        return m

@@ -1,0 +1,62 @@
+"""float32 as the float engine's units see it, and how values travel beside a pipeline."""
+
+from amaranth import Cat, Mux, Signal, signed
+from amaranth.lib import data
+
+from cpt.hw.contract.config import ACC_BITS
+
+FRACTION_BITS = 23
+MANTISSA_BITS = FRACTION_BITS + 1
+"""With the first one, which is not stored."""
+BIAS = 127
+LEAST_EXPONENT = 2
+"""Of 2^-125: smaller results are 0."""
+NOT_FINITE = 255
+EXPONENT = signed(12)
+"""Exponents on their way, of results that may not be numbers yet."""
+FLOAT = data.StructLayout({"fraction": FRACTION_BITS, "exponent": 8, "negative": 1})
+"""float32. Whose exponent is 0 counts as 0 in every operand."""
+FLOAT_BITS = FLOAT.size
+INTEGER = signed(ACC_BITS)
+"""The widest integers of statistics, coefficients and sums."""
+
+
+def late(m, value, cycles: int, name: str, *, reset_less: bool = True) -> Signal:
+    """``value``, ``cycles`` later."""
+    for cycle in range(cycles):
+        held = Signal(value.shape(), name=f"{name}_{cycle + 1}", reset_less=reset_less)
+        m.d.sync += held.eq(value)
+        value = held
+    return value
+
+
+def mantissa(number) -> Cat:
+    """Of a float that is not 0: 24 bits, the first one set."""
+    return Cat(number.fraction, 1)
+
+
+def settled(m, negative, exponent, rounded, zero) -> tuple:
+    """The float32 of a rounded mantissa, two cycles later: small ones and -0 are +0.
+
+    ``rounded``: of `MANTISSA_BITS` + 1 bits, the last set where rounding has carried; ``exponent``: without
+    that carry. The second value says that the number is not finite; the first is infinity then.
+    """
+    carried = Signal(EXPONENT, reset_less=True)
+    fraction = Signal(FRACTION_BITS, reset_less=True)
+    sign, none, over = (Signal(name=name, reset_less=True) for name in ("sign", "none", "over"))
+    result = Signal(FLOAT, reset_less=True)
+    small, large = carried < LEAST_EXPONENT, carried >= NOT_FINITE
+    m.d.sync += [
+        carried.eq(exponent + rounded[MANTISSA_BITS]),
+        fraction.eq(rounded[:FRACTION_BITS]),
+        sign.eq(negative),
+        none.eq(zero),
+        result.fraction.eq(Mux(none | small | large, 0, fraction)),
+        result.exponent.eq(Mux(none | small, 0, Mux(large, NOT_FINITE, carried[:8]))),
+        result.negative.eq(sign & ~(none | small)),
+        over.eq(large & ~none),
+    ]
+    return result, over
+
+
+SETTLED_CYCLES = 2
