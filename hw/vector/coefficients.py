@@ -1,0 +1,61 @@
+"""Coefficients of every channel: written by the float engine, read by the lanes."""
+
+from amaranth import Array, Module, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from cpt.hw.contract.config import ACC_BITS
+from cpt.hw.contract.floats import CHANNELS, Coefficient
+from cpt.hw.contract.machine import MACHINE
+from cpt.hw.vector.ports import channel_memory
+from cpt.hw.vector.row import COEFFICIENTS
+
+
+class Coefficients(wiring.Component):
+    """A memory for each field.
+
+    Members: ``float``: `channel_memory`; ``channel``: of the lanes, ``coefficients``: its fields,
+    `latency_cycles` later. A number written is read in any later cycle.
+    """
+
+    latency_cycles = MACHINE.channel_memory_cycles
+
+    def __init__(self):
+        super().__init__(
+            {
+                "float": In(channel_memory(len(Coefficient))),
+                "channel": In(range(CHANNELS)),
+                "coefficients": Out(COEFFICIENTS),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        inner = (CHANNELS - 1).bit_length()
+        channel = Signal.like(self.channel, reset_less=True)
+        field, asked = self.float.addr[inner:], Signal(range(len(Coefficient)), reset_less=True)
+        chosen = Signal.like(asked, reset_less=True)
+        m.d.sync += [channel.eq(self.channel), asked.eq(field), chosen.eq(asked)]
+        numbers = []
+        for which in Coefficient:
+            name = which.name.lower()
+            shape = COEFFICIENTS[name].shape
+            memory = Memory(shape=shape, depth=CHANNELS, init=[])
+            m.submodules[name] = memory
+            into, out, back = memory.write_port(), memory.read_port(), memory.read_port()
+            number = Signal(shape, name=f"{name}_back", reset_less=True)
+            m.d.comb += [
+                into.addr.eq(self.float.addr),
+                into.data.eq(self.float.write_data),
+                into.en.eq(self.float.write & (field == which)),
+                out.addr.eq(channel),
+                back.addr.eq(self.float.addr),
+            ]
+            # Output registers of block RAM, then of the block.
+            m.d.sync += [getattr(self.coefficients, name).eq(out.data), number.eq(back.data)]
+            wide = Signal(signed(ACC_BITS), name=f"{name}_wide")
+            m.d.comb += wide.eq(number)
+            numbers.append(wide)
+        m.d.sync += self.float.read_data.eq(Array(numbers)[chosen])
+        return m

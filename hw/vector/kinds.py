@@ -1,0 +1,256 @@
+"""What each kind of DRAIN and APPLY is to the lanes: which operands, coefficients, bounds and counts."""
+
+from dataclasses import dataclass, fields
+
+from amaranth import Const, Module, Mux, Signal, signed
+from amaranth.lib import data, enum, wiring
+from amaranth.lib.wiring import In, Out
+
+from cpt.hw.contract.passes import Apply, Drain
+from cpt.hw.layouts import BITS_WIDTH
+from cpt.hw.vector.lane import LEFT_BITS, LIMIT_BITS, Mask
+from cpt.hw.vector.ports import NUMBER_BITS
+
+
+class Times(enum.Enum, shape=2):
+    """What an operand is multiplied with."""
+
+    NOTHING = 0
+    ONE = 1
+    COEFFICIENT = 2
+
+
+class Added(enum.Enum, shape=2):
+    """What a sum begins with."""
+
+    NOTHING = 0
+    COEFFICIENT = 1
+    POOLED = 2
+    """The number of the image and channel that `Pool` holds."""
+
+
+class Bounds(enum.Enum, shape=3):
+    """Between what results are clipped."""
+
+    WORD = 0
+    """-32767 .. 32767"""
+    STREAM = 1
+    """0 .. 32767"""
+    UNSIGNED = 2
+    """0 .. 2^bits - 1"""
+    SIGNED = 3
+    """-(2^(bits-1) - 1) .. 2^(bits-1) - 1"""
+    WHOLE = 4
+    """Not at all: a number of 16 bits, with or without sign."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind; the golden function of each is in docs/fabric.md."""
+
+    bounds: Bounds
+    first: Times = Times.NOTHING
+    """Of y, or of the product if it is ``joined``."""
+    second: Times = Times.NOTHING
+    added: Added = Added.NOTHING
+    shifted: bool = False
+    """By the coefficient, rounded."""
+    product: bool = False
+    """Drains a product."""
+    joined: bool = False
+    """The product is part of the sum; else it is the result."""
+    wide: bool = False
+    """Product and stream have 8 fraction bits."""
+    mask: Mask = Mask.NONE
+    noise: bool = False
+    reads_y: bool = False
+    reads_other: bool = False
+    reads_mask: bool = False
+    swapped: bool = False
+    """The APPLY's first operand is `other`, its second y."""
+    writes: bool = False
+    """Results go to scratch."""
+    codes: bool = False
+    """Results go to memory."""
+    counts: bool = False
+    """Total, lowest and highest are counted."""
+    highest_alone: bool = False
+    """... but only the highest; the others are 0."""
+    joint: bool = False
+    """The product with y is counted."""
+    square: bool = False
+    """... with itself, rather."""
+    one_channel: bool = False
+    """The first channel's coefficients serve all."""
+    pools: bool = False
+    parts: bool = False
+    """Numbers of 48 bits, a part of 16 in each of the first three banks."""
+
+
+_C, _ONE = Times.COEFFICIENT, Times.ONE
+DRAINS: dict[Drain, Kind] = {
+    Drain.FORWARD: Kind(Bounds.WORD, product=True, writes=True, counts=True, joint=True, square=True),
+    Drain.INNER_ERROR: Kind(
+        Bounds.WORD,
+        _C,
+        added=Added.COEFFICIENT,
+        product=True,
+        mask=Mask.SUM,
+        reads_y=True,
+        writes=True,
+        counts=True,
+        joint=True,
+    ),
+    Drain.SHORTCUT_ERROR: Kind(Bounds.WORD, product=True, writes=True, counts=True),
+    Drain.BLOCK_ERROR: Kind(
+        Bounds.WORD,
+        _C,
+        _C,
+        shifted=True,
+        product=True,
+        joined=True,
+        wide=True,
+        mask=Mask.OPERAND,
+        reads_y=True,
+        reads_other=True,
+        reads_mask=True,
+        writes=True,
+        counts=True,
+        joint=True,
+    ),
+    Drain.GRADIENT: Kind(
+        Bounds.WHOLE, _ONE, _ONE, product=True, joined=True, reads_other=True, writes=True, parts=True
+    ),
+}
+APPLIES: dict[Apply, Kind] = {
+    Apply.INNER: Kind(Bounds.UNSIGNED, _C, added=Added.COEFFICIENT, shifted=True, reads_y=True, codes=True),
+    Apply.BLOCK: Kind(
+        Bounds.STREAM,
+        _C,
+        _C,
+        Added.COEFFICIENT,
+        shifted=True,
+        reads_y=True,
+        reads_other=True,
+        writes=True,
+        counts=True,
+        highest_alone=True,
+    ),
+    Apply.CODE: Kind(Bounds.UNSIGNED, _C, shifted=True, reads_y=True, codes=True, one_channel=True),
+    Apply.IMAGE: Kind(Bounds.SIGNED, _C, added=Added.COEFFICIENT, shifted=True, reads_y=True, codes=True),
+    Apply.COUNT: Kind(
+        Bounds.WHOLE,
+        second=_ONE,
+        reads_y=True,
+        reads_other=True,
+        swapped=True,
+        counts=True,
+        joint=True,
+    ),
+    Apply.ERROR: Kind(
+        Bounds.SIGNED,
+        _C,
+        _C,
+        Added.COEFFICIENT,
+        shifted=True,
+        noise=True,
+        reads_y=True,
+        reads_other=True,
+        codes=True,
+    ),
+    Apply.POOL: Kind(Bounds.WHOLE, _ONE, reads_y=True, pools=True),
+    Apply.UNPOOL: Kind(
+        Bounds.WORD,
+        added=Added.POOLED,
+        mask=Mask.OPERAND,
+        reads_y=True,
+        reads_mask=True,
+        writes=True,
+        counts=True,
+        joint=True,
+    ),
+}
+
+_FLAGS = [item.name for item in fields(Kind) if item.type is bool]
+SETTINGS = data.StructLayout(
+    {
+        **dict.fromkeys(_FLAGS, 1),
+        "first": Times,
+        "second": Times,
+        "added": Added,
+        "mask": Mask,
+        "left": LEFT_BITS,
+        "highest": signed(LIMIT_BITS),
+        "lowest": signed(LIMIT_BITS),
+    }
+)
+"""A `Kind` as the lanes take it, with the bounds and the shift of a product that its slot's bits give."""
+
+
+APPLY_KINDS = 8
+"""A kind's number: that of a `Drain`, or this plus that of an `Apply`."""
+KINDS: dict[int, Kind] = {int(kind): item for kind, item in DRAINS.items()} | {
+    APPLY_KINDS + kind: item for kind, item in APPLIES.items()
+}
+"""Every kind by its number."""
+
+
+def number_of(kind: Drain | Apply) -> int:
+    """What `Decode` knows a kind by."""
+    return int(kind) + (APPLY_KINDS if isinstance(kind, Apply) else 0)
+
+
+class Decode(wiring.Component):
+    """Settings of an instruction from its kind and its slot's bits.
+
+    Members: ``kind``: see `number_of`; ``bits``; ``first``: a GRADIENT starts from 0; ``settings``:
+    `latency_cycles` later. Kinds that are none read and write nothing.
+    """
+
+    latency_cycles = 2
+
+    def __init__(self):
+        super().__init__(
+            {
+                "kind": In(range(max(KINDS) + 1)),
+                "bits": In(BITS_WIDTH),
+                "first": In(1),
+                "settings": Out(SETTINGS),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        # A cycle for the bits' mask, one for what the kind makes of it.
+        top = Signal(NUMBER_BITS, reset_less=True)
+        m.d.sync += top.eq(((Const(1, NUMBER_BITS + 1) << self.bits) - 1)[:NUMBER_BITS])
+        half, settings = top >> 1, self.settings
+        left = Signal(LEFT_BITS, reset_less=True)
+        m.d.sync += left.eq(NUMBER_BITS - self.bits)
+        kind, first = Signal.like(self.kind, reset_less=True), Signal(reset_less=True)
+        m.d.sync += [kind.eq(self.kind), first.eq(self.first)]
+        limits = {
+            Bounds.WORD: (-0x7FFF, 0x7FFF),
+            Bounds.STREAM: (0, 0x7FFF),
+            Bounds.UNSIGNED: (0, top),
+            Bounds.SIGNED: (-half, half),
+            Bounds.WHOLE: (-(1 << LIMIT_BITS - 1), (1 << LIMIT_BITS - 1) - 1),
+        }
+        m.d.sync += settings.eq(0)
+        with m.Switch(kind):
+            for number, item in KINDS.items():
+                with m.Case(number):
+                    lowest, highest = limits[item.bounds]
+                    m.d.sync += [getattr(settings, flag).eq(getattr(item, flag)) for flag in _FLAGS]
+                    m.d.sync += [
+                        settings.first.eq(item.first),
+                        settings.second.eq(item.second),
+                        settings.added.eq(item.added),
+                        settings.mask.eq(item.mask),
+                        settings.left.eq(0 if item.parts else left),
+                        settings.highest.eq(highest),
+                        settings.lowest.eq(lowest),
+                    ]
+                    if item.parts:
+                        m.d.sync += settings.second.eq(Mux(first, Times.NOTHING, Times.ONE))
+        return m

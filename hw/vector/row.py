@@ -1,0 +1,148 @@
+"""All lanes side by side; settings and coefficients reach them in the cycle that each is wanted in."""
+
+from amaranth import Module, Mux, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.config import ACC_BITS
+from cpt.hw.contract.floats import Coefficient
+from cpt.hw.contract.machine import MACHINE
+from cpt.hw.vector.kinds import SETTINGS, Added, Times
+from cpt.hw.vector.lane import CONTROL, CONTROL_CYCLES, MULTIPLIER_BITS, NOISE_BITS, OPERAND_BITS, Lane
+from cpt.hw.vector.ports import NUMBER_BITS, scratch_word
+from cpt.hw.vector.shift import AMOUNT_BITS
+
+COEFFICIENTS = data.StructLayout(
+    {
+        Coefficient.ZERO.name.lower(): signed(MULTIPLIER_BITS),
+        Coefficient.SHIFT.name.lower(): AMOUNT_BITS,
+        Coefficient.MULTIPLIER.name.lower(): signed(MULTIPLIER_BITS),
+        Coefficient.SECOND.name.lower(): signed(MULTIPLIER_BITS),
+        Coefficient.ADDEND.name.lower(): signed(ACC_BITS),
+        Coefficient.TOTAL_SHIFT.name.lower(): AMOUNT_BITS,
+    }
+)
+"""What a channel has, by the names of `Coefficient`."""
+PARTS = 3
+"""Parts of a number of 48 bits."""
+
+
+class Row(wiring.Component):
+    """`Lane` for every pixel of a word.
+
+    Members and the cycle in which each is wanted: ``settings``, ``coefficients``, ``part`` (of a GRADIENT's
+    numbers): 0; ``product``, ``sums``: `product_cycles`; ``y``, ``other``, ``mask``: `operand_cycles`;
+    ``pooled``: `pooled_cycles`; ``noise``: `noise_cycles`; ``inside``: `inside_cycles`; ``result``: after
+    `latency_cycles`, ``joint`` after `joint_cycles`.
+    """
+
+    product_cycles = 1
+    operand_cycles = MACHINE.lane_operand_cycles
+    latency_cycles = MACHINE.lane_cycles
+    pooled_cycles = product_cycles + CONTROL_CYCLES["addend"] - 1
+    noise_cycles = product_cycles + Lane.noise_cycles
+    inside_cycles = product_cycles + Lane.inside_cycles
+    joint_cycles = product_cycles + Lane.joint_cycles
+
+    def __init__(self, config: ArrayConfig):
+        self.config = config
+        if (self.operand_cycles, self.latency_cycles) != (
+            self.product_cycles + Lane.operand_cycles,
+            self.product_cycles + Lane.latency_cycles,
+        ):
+            raise ValueError("the machine's facts and the lane's latencies differ")
+        word = scratch_word(config)
+        super().__init__(
+            {
+                "settings": In(SETTINGS),
+                "coefficients": In(COEFFICIENTS),
+                "part": In(range(PARTS)),
+                "product": In(data.ArrayLayout(ACC_BITS, config.cols)),
+                "sums": In(data.ArrayLayout(signed(OPERAND_BITS), config.cols)),
+                "y": In(word),
+                "other": In(word),
+                "mask": In(word),
+                "pooled": In(signed(NUMBER_BITS)),
+                "noise": In(data.ArrayLayout(NOISE_BITS, config.cols)),
+                "inside": In(config.cols),
+                "result": Out(word),
+                "joint": Out(data.ArrayLayout(signed(2 * NUMBER_BITS), config.cols)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        control = Signal(CONTROL)
+        wanted = self._wanted()
+        wanted["addend"] = self._addend(m)
+        for name, late in wanted.items():
+            # Sums begin with a number that is chosen late.
+            for n in range(CONTROL_CYCLES[name] + 1 if name != "addend" else 1):
+                step = Signal(CONTROL[name].shape, name=f"{name}_{n}", reset_less=True)
+                m.d.sync += step.eq(late)
+                late = step
+            m.d.comb += getattr(control, name).eq(late)
+        for n in range(self.config.cols):
+            lane = Lane()
+            m.submodules[f"lane_{n}"] = lane
+            m.d.comb += [
+                lane.control.eq(control),
+                lane.product.eq(self.product[n].as_signed()),
+                lane.sums.eq(self.sums[n]),
+                lane.y.eq(self.y[n]),
+                lane.other.eq(self.other[n]),
+                lane.mask.eq(self.mask[n]),
+                lane.noise.eq(self.noise[n]),
+                lane.inside.eq(self.inside[n]),
+                self.result[n].eq(lane.result),
+                self.joint[n].eq(lane.joint),
+            ]
+        return m
+
+    def _wanted(self):
+        """What the lanes want to know of a word."""
+        settings, held = self.settings, self.coefficients
+        # Eight bits more where what lies below the point is not kept, or was put there; of a GRADIENT 16 for
+        # each part, and the one that a product is shifted up by at least.
+        drain = held.shift + Mux(settings.wide, 0, NOISE_BITS)
+        drain = Mux(settings.parts, (self.part << 4) + NOISE_BITS + 1, drain)[:AMOUNT_BITS]
+        shift = held.total_shift + Mux(settings.wide, NOISE_BITS, 0)
+        shift = Mux(settings.shifted, shift, 0)[:AMOUNT_BITS]
+
+        def times(which, coefficient):
+            return Mux(which == Times.COEFFICIENT, coefficient, which == Times.ONE)
+
+        return {
+            "left": settings.left,
+            "zero": Mux(settings.parts, 0, held.zero),
+            "drain_high": drain[4:],
+            "drain_middle": drain[2:4],
+            "drain_low": drain[:2],
+            "exact": settings.parts,
+            "use_product": settings.joined,
+            "wide": settings.wide,
+            "multiplier": times(settings.first, held.multiplier),
+            "second": times(settings.second, held.second),
+            "shift_high": shift[4:],
+            "shift_middle": shift[2:4],
+            "shift_low": shift[:2],
+            "bypass": settings.product & ~settings.joined,
+            "carry": settings.parts & (self.part != 0),
+            "highest": settings.highest,
+            "lowest": settings.lowest,
+            "mask": settings.mask,
+            "square": settings.square,
+        }
+
+    def _addend(self, m):
+        """What sums begin with, in the cycle of what was pooled."""
+        addend, added = self.coefficients.addend, self.settings.added
+        for n in range(self.pooled_cycles):
+            later, choice = (
+                Signal(signed(ACC_BITS), name=f"coefficient_{n}", reset_less=True),
+                Signal(Added, name=f"added_{n}", reset_less=True),
+            )
+            m.d.sync += [later.eq(addend), choice.eq(added)]
+            addend, added = later, choice
+        return Mux(added == Added.POOLED, self.pooled, Mux(added == Added.COEFFICIENT, addend, 0))

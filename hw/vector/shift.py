@@ -1,0 +1,80 @@
+"""Shift to the right with what rounds added: the 48 bits of a lane's sum to the few that a result has."""
+
+from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from cpt.hw.matrix.copies import KEEP
+
+AMOUNT_BITS = 6
+
+
+class Shift(wiring.Component):
+    """``out = (saturated((value << left) >> amount) + add) >> fraction``, the first shift arithmetic.
+
+    Parameters: ``value_bits``; ``left``: the fraction bits that the shift may reach below the value's last;
+    ``fraction``: those that are left when ``add`` comes on top; ``out_bits``: of a result that no addition
+    has carried further: ``out`` has one more.
+    Members: ``value``; ``high``, ``middle``, ``low``: pairs of the amount's bits, 0, 1 and 2 cycles after it;
+    ``exact``, 2 cycles after it: nothing saturates; ``add``, 3 cycles after it.
+    Latency `latency_cycles`, a value a cycle.
+    """
+
+    latency_cycles = 4
+
+    def __init__(self, value_bits: int, left: int, fraction: int, out_bits: int):
+        self.left, self.fraction, self.kept_bits = left, fraction, out_bits + fraction
+        super().__init__(
+            {
+                "value": In(signed(value_bits)),
+                "high": In(2),
+                "middle": In(2),
+                "low": In(2),
+                "exact": In(1),
+                "add": In(fraction),
+                "out": Out(signed(out_bits + 1)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        kept = self.kept_bits
+        # Steps of 16, 4 and 1. Of a step's result only what later ones can still move into the kept bits goes
+        # on; whether the bits above are all signs is found a cycle later, beside the next step.
+        wide = (self.value << self.left).as_signed()
+        first = Signal(signed(len(wide)), reset_less=True)
+        m.d.sync += first.eq(self._moved(wide, self.high, 16))
+        second = Signal(signed(kept + 15), reset_less=True)
+        lost_first = Signal(reset_less=True)
+        m.d.sync += [
+            second.eq(self._moved(first, self.middle, 4)),
+            lost_first.eq(self._lost(first, kept + 15)),
+        ]
+        third = Signal(signed(kept + 3), reset_less=True)
+        lost_second = Signal(reset_less=True)
+        exact = Signal(reset_less=True, attrs=KEEP)
+        m.d.sync += [
+            third.eq(self._moved(second, self.low, 1)),
+            lost_second.eq((lost_first | self._lost(second, kept + 3)) & ~self.exact),
+            exact.eq(self.exact),
+        ]
+        negative = Signal(2, reset_less=True)
+        m.d.sync += negative.eq(Cat(first[-1], negative[0]))
+        lost = Signal()
+        m.d.comb += lost.eq((lost_second | self._lost(third, kept)) & ~exact)
+        sign = negative[1]
+        bits = Cat(Mux(lost, ~sign, bit) for bit in third[: kept - 1])
+        total = Signal(signed(kept + 1), reset_less=True)
+        m.d.sync += total.eq(Cat(bits, Mux(lost, sign, third[kept - 1])).as_signed() + self.add)
+        m.d.comb += self.out.eq(total >> self.fraction)
+        return m
+
+    def _moved(self, value, choice, step: int):
+        """``value`` shifted by ``choice`` steps."""
+        pairs = [Mux(choice[0], value >> (2 * n + 1) * step, value >> 2 * n * step) for n in range(2)]
+        return Mux(choice[1], pairs[1], pairs[0])
+
+    def _lost(self, value, bits: int):
+        """Whether ``value`` needs more than ``bits``."""
+        above = value[bits - 1 :]
+        return above.any() & ~above.all()

@@ -1,0 +1,135 @@
+"""Statistics of every channel: counted by the lanes, read and now and then written by the float engine."""
+
+from amaranth import Array, Module, Mux, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In
+
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.config import ACC_BITS
+from cpt.hw.contract.floats import CHANNELS, Statistic
+from cpt.hw.contract.machine import MACHINE
+from cpt.hw.vector.ports import NUMBER_BITS, channel_memory
+from cpt.hw.vector.reduction import sums
+
+WIDTHS = {
+    Statistic.TOTAL: ACC_BITS,
+    Statistic.PRODUCT: ACC_BITS,
+    Statistic.LOWEST: NUMBER_BITS,
+    Statistic.HIGHEST: NUMBER_BITS,
+}
+"""Bits that lanes count with."""
+
+
+class Statistics(wiring.Component):
+    """Adds a word's sums to its channel's, and compares its extremes.
+
+    Lanes and float engine write memories of their own, so neither waits for the other; a bit for each number
+    says whose is the later. The lanes go on from what they counted last themselves.
+
+    Members: ``float``: `channel_memory`; a number written is read two cycles later. ``count``: a word of
+    ``channel`` comes; `numbers_cycles` later its ``total``, ``product``, ``lowest``, ``highest``, and
+    ``clear``: it starts them anew. A channel may come again after `again_cycles`.
+    """
+
+    latency_cycles = MACHINE.channel_memory_cycles
+    numbers_cycles = 3
+    again_cycles = 4
+
+    def __init__(self, config: ArrayConfig):
+        super().__init__(
+            {
+                "float": In(channel_memory(len(Statistic))),
+                "count": In(1),
+                "channel": In(range(CHANNELS)),
+                "clear": In(1),
+                **{name: In(shape) for name, shape in sums(config).items()},
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        inner = (CHANNELS - 1).bit_length()
+        channel, ends = [Signal.like(self.channel, name="channel_0")], [Signal(name="count_0")]
+        m.d.sync += [channel[0].eq(self.channel), ends[0].eq(self.count)]
+        for n in range(1, self.numbers_cycles + 1):
+            channel.append(Signal.like(self.channel, name=f"channel_{n}", reset_less=True))
+            ends.append(Signal(name=f"count_{n}"))
+            m.d.sync += [channel[n].eq(channel[n - 1]), ends[n].eq(ends[n - 1])]
+        writing, written = ends[-1], channel[-1]
+
+        # Whose number is the later: the two bits are the same if it is the lanes'.
+        owners = {}
+        for name in ("lanes", "floats"):
+            memory = Memory(shape=len(Statistic), depth=CHANNELS, init=[])
+            m.submodules[f"owner_{name}"] = memory
+            into = memory.write_port(granularity=1 if name == "floats" else None)
+            owners[name] = into, memory.read_port(), memory.read_port()
+        into, _, lanes_asked = owners["lanes"]
+        other, floats_of_channel, floats_asked = owners["floats"]
+        address, write = Signal(inner, reset_less=True), Signal()
+        field = Signal(range(len(Statistic)), reset_less=True)
+        m.d.sync += [
+            address.eq(self.float.addr),
+            write.eq(self.float.write),
+            field.eq(self.float.addr[inner:]),
+        ]
+        taken = floats_of_channel.data
+        for n in range(self.numbers_cycles - 1):
+            late = Signal(len(Statistic), name=f"taken_{n}", reset_less=True)
+            m.d.sync += late.eq(taken)
+            taken = late
+        m.d.comb += [
+            floats_of_channel.addr.eq(channel[0]),
+            lanes_asked.addr.eq(self.float.addr),
+            floats_asked.addr.eq(self.float.addr),
+            into.addr.eq(written),
+            into.en.eq(writing),
+            into.data.eq(taken),
+            other.addr.eq(address),
+            other.en.eq(write << field),
+            other.data.eq(~lanes_asked.data),
+        ]
+
+        memory = Memory(shape=signed(ACC_BITS), depth=len(Statistic) * CHANNELS, init=[])
+        m.submodules.written = memory
+        into, back = memory.write_port(), memory.read_port()
+        m.d.comb += [
+            into.addr.eq(self.float.addr),
+            into.data.eq(self.float.write_data),
+            into.en.eq(self.float.write),
+            back.addr.eq(self.float.addr),
+        ]
+        of_float, owned = Signal(signed(ACC_BITS), reset_less=True), Signal(len(Statistic), reset_less=True)
+        asked = Signal.like(field, reset_less=True)
+        m.d.sync += [of_float.eq(back.data), owned.eq(lanes_asked.data ^ floats_asked.data), asked.eq(field)]
+
+        numbers = []
+        for which, width in WIDTHS.items():
+            name = which.name.lower()
+            shape = signed(width)
+            memory = Memory(shape=shape, depth=CHANNELS, init=[])
+            m.submodules[name] = memory
+            into, out, back = memory.write_port(), memory.read_port(), memory.read_port()
+            held, number, counted = (
+                Signal(shape, name=f"{name}_{kind}", reset_less=True) for kind in ("held", "back", "counted")
+            )
+            value = getattr(self, name)
+            joined = {
+                Statistic.LOWEST: Mux(value < held, value, held),
+                Statistic.HIGHEST: Mux(value > held, value, held),
+            }.get(which, value + held)
+            m.d.sync += [held.eq(out.data), number.eq(back.data), counted.eq(Mux(self.clear, value, joined))]
+            m.d.comb += [
+                out.addr.eq(channel[0]),
+                back.addr.eq(self.float.addr),
+                into.addr.eq(written),
+                into.data.eq(counted),
+                into.en.eq(writing),
+            ]
+            wide = Signal(signed(ACC_BITS), name=f"{name}_wide")
+            m.d.comb += wide.eq(number)
+            numbers.append(wide)
+        choice = Array(owned)[asked]
+        m.d.sync += self.float.read_data.eq(Mux(choice, of_float, Array(numbers)[asked]))
+        return m
