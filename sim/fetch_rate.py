@@ -64,7 +64,8 @@ class PixelHarness(Elaboratable):
     """The fill along K, a memory that always has data, and free slots whenever it asks."""
 
     def __init__(self, config: ArrayConfig) -> None:
-        self.fill, self.rows = PixelFill(config), PixelRows(config)
+        depth = config.b_depth_words
+        self.fill, self.rows = PixelFill(config, depth), PixelRows(config, depth)
         self.now = Signal(32)
         self.steps = Signal(32)
 

@@ -22,6 +22,7 @@ from cpt.hw.drain.drain import Drain
 from cpt.hw.drain.result_buffer import ResultBuffer
 from cpt.hw.drain.serialiser import Serialiser
 from cpt.hw.drain.tile_walker import TileWalker
+from cpt.hw.fetch.errors import Errors
 from cpt.hw.fetch.fill import Fill
 from cpt.hw.fetch.pixels import Pixels
 from cpt.hw.fetch.walker import FetchWalker
@@ -56,6 +57,7 @@ ROOMS: dict[str, dict[str, Callable[[ArrayConfig], wiring.Component]]] = {
         "fill": Fill,
         "windows": Windows,
         "pixels": Pixels,
+        "errors": Errors,
     },
     "matrix": {
         "popcount": lambda config: Popcount(config.word_bits),

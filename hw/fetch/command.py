@@ -5,7 +5,7 @@ from amaranth.utils import bits_for
 
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import MAX_BITS, require
-from cpt.hw.contract.tiles import CodesLayout, PixelLayout, WindowLayout, step_bits
+from cpt.hw.contract.tiles import COPIES, CodesLayout, Picture, PixelLayout, WindowLayout, step_bits
 from cpt.hw.fetch.window_memory import QUAD, SHIFTS
 
 GROUPS_WIDTH, TILES_WIDTH, IMAGES_WIDTH = 10, 14, 16
@@ -119,15 +119,15 @@ def fetch_windows(
     }
 
 
-def pixel_command(config: ArrayConfig) -> data.StructLayout:
-    """A decoded FETCH of pixels along K: ``images`` in sets of ``set_images``, a slot of ``words`` for each.
+def pixel_command(depth: int) -> data.StructLayout:
+    """A decoded command that brings pixels along K: ``images`` in sets of ``set_images``, ``words`` for each.
 
-    ``down`` tiles of ``rows`` x ``blocks`` an image, of one or two ``groups``; output rows of ``8 <<
-    out_pitch`` pixels. The first row of data is row ``above`` of a slot; rows of a slot are ``slot_rows``, of
-    ``row_words`` each. Words up to ``clear_above`` and from ``clear_below`` on hold zeros; all of them do
-    first where a set lacks images. Strides as in `window_command`.
+    ``down`` tiles of ``rows`` x ``blocks`` an image, of ``groups``; output rows of ``8 << out_pitch`` pixels.
+    The first row of data is row ``above`` of a slot; rows of a slot are ``slot_rows``. Words from one row,
+    plane, group and tile to the next: ``row_words`` .. ``tile_words``. Words up to ``clear_above`` and from
+    ``clear_below`` on hold zeros; all of them do first where a set lacks images.
     """
-    words = bits_for(config.b_depth_words)
+    words = bits_for(depth)
     return data.StructLayout(
         {
             "stride2": 1,
@@ -142,6 +142,9 @@ def pixel_command(config: ArrayConfig) -> data.StructLayout:
             "above": 1,
             "slot_rows": TILES_WIDTH,
             "row_words": words,
+            "plane_words": words,
+            "group_words": words,
+            "tile_words": words,
             "clear_above": words,
             "clear_below": words,
             "words": words,
@@ -180,8 +183,46 @@ def fetch_pixels(layout: PixelLayout, groups: int, images: int, bits: int, chunk
         "above": above,
         "slot_rows": layout.slot_rows,
         "row_words": row_words,
+        "plane_words": COPIES,
+        "group_words": 0,
+        "tile_words": row_words * source.tile_rows,
         "clear_above": above * row_words,
         "clear_below": min(rows * row_words, words),
+        "words": words,
+    }
+
+
+def load_errors(
+    picture: Picture, rows: int, groups: int, images: int, bits: int, chunk: int = 0
+) -> dict[str, int]:
+    """The fields of `pixel_command` for a chunk of ``rows`` rows of errors, at most one set of images.
+
+    Word ``(group * bits + plane) * rows + row`` of a half. The chunk's data begin at row ``chunk * rows`` of
+    each image. Raises `ContractError` for what cannot be done.
+    """
+    layout, config = PixelLayout(picture, 1, rows), picture.config
+    held = min(rows, picture.height - chunk * rows)
+    words, most = groups * bits * held, config.half_words("a")
+    require(words <= most, f"words of errors are {words}; allowed: at most {most}")
+    require(images <= layout.images, f"images are {images}; allowed in a word: at most {layout.images}")
+    return {
+        "stride2": 0,
+        "images": images,
+        "set_images": layout.images,
+        "down": picture.tiles if layout.chunks == 1 else held,
+        "groups": groups,
+        "bits": bits,
+        "rows": picture.tile_rows,
+        "blocks": picture.pitch // 8,
+        "out_pitch": (picture.pitch // 8).bit_length() - 1,
+        "above": 0,
+        "slot_rows": held,
+        "row_words": 1,
+        "plane_words": held,
+        "group_words": bits * held,
+        "tile_words": picture.tile_rows,
+        "clear_above": 0,
+        "clear_below": words,
         "words": words,
     }
 

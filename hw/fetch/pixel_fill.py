@@ -5,33 +5,33 @@ from amaranth.lib import wiring
 from amaranth.utils import bits_for
 
 from cpt.hw.contract import ArrayConfig
-from cpt.hw.contract.tiles import COPIES, PIECES
+from cpt.hw.contract.tiles import PIECES
 from cpt.hw.fetch.command import TILES_WIDTH, pixel_command
 from cpt.hw.fetch.pixel_rows import pixel_row
 from cpt.hw.fetch.ports import row_ports
-from cpt.hw.fetch.slots import SlotPointer
 
 
 class PixelFill(wiring.Component):
     """A slot for every set of images: zeros first, then every row of every plane, group, tile and image.
 
-    With one group both halves of the columns hold it; with two, a half each.
+    Inputs of one group go into both halves of the columns, of two into a half each; errors of any number of
+    groups into places of their own.
 
-    Parameters: ``config``.
+    Parameters: ``config``; ``depth`` of the memory in words.
     Members: `row_ports`; ``rows`` go to `PixelRows`.
     A row a cycle; a cycle for each word of zeros.
     """
 
-    def __init__(self, config: ArrayConfig):
-        self.config = config
-        super().__init__(row_ports(config, pixel_command(config), pixel_row(config)))
+    def __init__(self, config: ArrayConfig, depth: int):
+        self.config, self.depth = config, depth
+        super().__init__(row_ports(pixel_command(depth), pixel_row(depth), depth))
 
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        depth, group_channels = config.b_depth_words, config.group_channels
-        command = Signal(pixel_command(config))
-        m.submodules.slot = slot = SlotPointer(depth)
+        depth, group_channels = self.depth, config.group_channels
+        command = Signal(pixel_command(depth))
+        slot = Signal(range(depth))
         active, asking = Signal(), Signal()
         clearing, filling = Signal(), Signal()
         word = Signal(bits_for(depth))
@@ -39,33 +39,28 @@ class PixelFill(wiring.Component):
         images_left, set_left = Signal.like(command.images), Signal.like(command.set_images)
         down_left, rows_left = Signal.like(command.down), Signal.like(command.rows)
         planes_left = Signal.like(command.bits)
-        second = Signal()
-        """The second of two groups."""
+        groups_left, second = Signal.like(command.groups), Signal()
+        """``second``: not the first group."""
         piece, part = Signal(PIECES, init=1), Signal()
         row, tile_row = Signal(TILES_WIDTH), Signal(TILES_WIDTH)
         """Row of the slot, and that of its tile's first."""
         width = bits_for(depth)
-        address, plane_address, tile_address = (
-            Signal(width, name=f"{name}_address") for name in ("row", "plane", "tile")
+        address, plane_address, group_address, tile_address = (
+            Signal(width, name=f"{name}_address") for name in ("row", "plane", "group", "tile")
         )
-        tile_words = Signal(width)
-        """Words of a tile's rows."""
 
         step, last_row, last_plane, last_group = (Signal() for _ in range(4))
         ends_tile, ends_image, ends_set = Signal(), Signal(), Signal()
         out = self.rows.payload
         m.d.comb += [
-            slot.start.eq(self.slots.start),
-            slot.words.eq(command.words),
-            slot.limit.eq(self.slots.limit),
             self.slots.words.eq(command.words),
-            self.slots.wanted.eq(asking),
+            self.slots.wanted.eq(asking & ~self.slots.start),
             self.idle.eq(~active & ~self.rows.valid),
             self.commands.ready.eq(~active & self.empty & ~self.rows.valid),
             step.eq(~self.rows.valid | self.rows.ready),
             last_row.eq(rows_left == 1),
             last_plane.eq(planes_left == 1),
-            last_group.eq(second | (command.groups == 1)),
+            last_group.eq(groups_left == 1),
             ends_tile.eq(last_row & last_plane & last_group),
             ends_image.eq(ends_tile & (down_left == 1)),
             ends_set.eq(ends_image & ((set_left == 1) | (images_left == 1))),
@@ -74,11 +69,12 @@ class PixelFill(wiring.Component):
 
         # A slot: ask for it, clear what no pixel reaches, fill it.
         lacks = images_left < command.set_images
-        with m.If(asking & self.slots.granted):
+        with m.If(self.slots.wanted & self.slots.granted):
             from_start = lacks | (command.clear_above != 0)
             nothing = ~from_start & (command.clear_below == command.words)
             m.d.sync += [
                 asking.eq(0),
+                slot.eq(self.slots.base),
                 clearing.eq(~nothing),
                 filling.eq(nothing),
                 word.eq(Mux(from_start, 0, command.clear_below)),
@@ -95,7 +91,7 @@ class PixelFill(wiring.Component):
                 out.stride2.eq(command.stride2),
                 out.blocks.eq(command.blocks),
                 out.out_pitch.eq(command.out_pitch),
-                out.addr.eq(slot.base + Mux(clearing, word, address)),
+                out.addr.eq(slot + Mux(clearing, word, address)),
                 out.piece.eq(piece),
                 out.part.eq(part),
                 out.halves.eq(Mux(clearing | (command.groups == 1), 3, Mux(second, 2, 1))),
@@ -118,24 +114,29 @@ class PixelFill(wiring.Component):
                     rows_left.eq(command.rows),
                     planes_left.eq(planes_left - 1),
                     row.eq(tile_row),
-                    plane_address.eq(plane_address + COPIES),
-                    address.eq(plane_address + COPIES),
+                    plane_address.eq(plane_address + command.plane_words),
+                    address.eq(plane_address + command.plane_words),
                 ]
                 with m.If(last_plane):
+                    following = group_address + command.group_words
                     m.d.sync += [
                         planes_left.eq(command.bits),
+                        groups_left.eq(groups_left - 1),
                         second.eq(1),
-                        plane_address.eq(tile_address),
-                        address.eq(tile_address),
+                        group_address.eq(following),
+                        plane_address.eq(following),
+                        address.eq(following),
                     ]
             with m.If(ends_tile):
-                following = tile_address + tile_words
+                following = tile_address + command.tile_words
                 m.d.sync += [
                     second.eq(0),
+                    groups_left.eq(command.groups),
                     down_left.eq(down_left - 1),
                     tile_row.eq(tile_row + command.rows),
                     row.eq(tile_row + command.rows),
                     tile_address.eq(following),
+                    group_address.eq(following),
                     plane_address.eq(following),
                     address.eq(following),
                 ]
@@ -146,6 +147,7 @@ class PixelFill(wiring.Component):
                     tile_row.eq(command.above),
                     row.eq(command.above),
                     tile_address.eq(first),
+                    group_address.eq(first),
                     plane_address.eq(first),
                     address.eq(first),
                     images_left.eq(images_left - 1),
@@ -163,8 +165,6 @@ class PixelFill(wiring.Component):
                     active.eq(images_left != 1),
                     asking.eq(images_left != 1),
                 ]
-        m.d.comb += slot.advance.eq(filling & step & ends_set)
-
         new = self.commands.payload
         with m.If(self.commands.valid & self.commands.ready):
             first = Mux(new.above, new.row_words, 0)
@@ -179,20 +179,14 @@ class PixelFill(wiring.Component):
                 rows_left.eq(new.rows),
                 planes_left.eq(new.bits),
                 second.eq(0),
+                groups_left.eq(new.groups),
                 piece.eq(1),
                 part.eq(0),
                 tile_row.eq(new.above),
                 row.eq(new.above),
                 tile_address.eq(first),
+                group_address.eq(first),
                 plane_address.eq(first),
                 address.eq(first),
             ]
-        with m.Switch(command.rows):
-            for shift in range(ROW_CHOICES):
-                with m.Case(1 << shift):
-                    m.d.comb += tile_words.eq(command.row_words << shift)
         return m
-
-
-ROW_CHOICES = 3
-"""A tile has 1, 2 or 4 rows."""

@@ -10,7 +10,7 @@ from cpt.hw.fetch.command import ROWS_WIDTH
 from cpt.hw.fetch.window_memory import HALVES, write_parts
 
 
-def pixel_row(config: ArrayConfig) -> data.StructLayout:
+def pixel_row(depth: int) -> data.StructLayout:
     """Where a row of an image goes: ``addr`` of its first copy, first ``piece`` and, where a row is less than
     one, ``part`` of it; ``halves`` of the columns; ``wanted``: it is written at all; ``zero``: one write of
     zeros into every piece at ``addr`` that takes no pixels; ``flush``: the last of a run; ``done``: the slot
@@ -20,7 +20,7 @@ def pixel_row(config: ArrayConfig) -> data.StructLayout:
             "stride2": 1,
             "blocks": ROWS_WIDTH,
             "out_pitch": 2,
-            "addr": (config.b_depth_words - 1).bit_length(),
+            "addr": (depth - 1).bit_length(),
             "piece": PIECES,
             "part": 1,
             "halves": HALVES,
@@ -32,14 +32,14 @@ def pixel_row(config: ArrayConfig) -> data.StructLayout:
     )
 
 
-def pixel_write(config: ArrayConfig) -> data.StructLayout:
-    """A write into the window memories: pieces of ``g`` pixels by channel, at one address of the memories of
-    ``piece``, in some ``halves`` and ``parts``."""
+def pixel_write(config: ArrayConfig, depth: int) -> data.StructLayout:
+    """A write into the window memories, or operand A's: pieces of ``g`` pixels by channel, at one address of
+    the memories of ``piece``, in some ``halves`` and ``parts``."""
     group = config.group_channels
     return data.StructLayout(
         {
             "data": data.ArrayLayout(group, group),
-            "addr": (config.b_depth_words - 1).bit_length(),
+            "addr": (depth - 1).bit_length(),
             "piece": PIECES,
             "halves": HALVES,
             "parts": write_parts(config),
@@ -53,20 +53,21 @@ class PixelRows(wiring.Component):
     A row is collected while the one before is written: a step a cycle against three writes for each piece
     that a row begins.
 
-    Parameters: ``config``.
+    Parameters: ``config``; ``depth`` of the memory in words; ``copied``: a row is written three times, else
+    once as it is.
     Members: ``rows``, ``pixels`` (in); ``flush``: as in `Steps`; ``valid``, ``write`` (out, registered);
     ``filled``: a slot's last word was written, in the cycle after; ``idle``: nothing is held.
     """
 
-    def __init__(self, config: ArrayConfig):
-        self.config = config
+    def __init__(self, config: ArrayConfig, depth: int, *, copied: bool = True):
+        self.config, self.depth, self.copied = config, depth, copied
         super().__init__(
             {
-                "rows": In(stream.Signature(pixel_row(config))),
+                "rows": In(stream.Signature(pixel_row(depth))),
                 "pixels": In(stream.Signature(step_bits(config))),
                 "flush": Out(1),
                 "valid": Out(1),
-                "write": Out(pixel_write(config)),
+                "write": Out(pixel_write(config, depth)),
                 "filled": Out(1),
                 "idle": Out(1),
             }
@@ -78,12 +79,14 @@ class PixelRows(wiring.Component):
         group, cols = config.group_channels, config.cols
         size = step_bits(config)
         most = cols // FILL_PIXELS
-        row = self.rows.payload
+        row, depth = self.rows.payload, self.depth
+        more = COPIES - 1 if self.copied else 0
+        """Copies behind the first."""
 
         # Collect: blocks of a row side by side; the row's place stands beside them.
         blocks = [Signal(size, name=f"block_{n}") for n in range(most)]
         block = Signal(ROWS_WIDTH)
-        held = Signal(pixel_row(config))
+        held = Signal(pixel_row(depth))
         full = Signal()
         take, last, load = Signal(), Signal(), Signal()
         m.d.comb += [
@@ -107,7 +110,7 @@ class PixelRows(wiring.Component):
 
         # Write: the row moves by a pixel for each copy, so that the same wires serve all.
         active = Signal()
-        now = Signal(pixel_row(config))
+        now = Signal(pixel_row(depth))
         copies_left, pieces_left = Signal(range(COPIES)), Signal(1)
         pixels = [Signal(group, name=f"at_{n}") for n in range(cols + 1)]
         end = Signal()
@@ -133,12 +136,13 @@ class PixelRows(wiring.Component):
             m.d.sync += [
                 active.eq(held.wanted | held.done),
                 now.eq(held),
-                copies_left.eq(Mux(held.zero | ~held.wanted, 0, COPIES - 1)),
+                copies_left.eq(Mux(held.zero | ~held.wanted, 0, more)),
                 pieces_left.eq(Mux(held.zero | ~held.wanted, 0, (8 << held.out_pitch) > group)),
                 pixels[0].eq(0),
             ]
             flat = Cat(blocks)
-            m.d.sync += [pixels[n + 1].eq(flat[n * group : (n + 1) * group]) for n in range(cols)]
+            before = int(self.copied)
+            m.d.sync += [pixels[n + before].eq(flat[n * group : (n + 1) * group]) for n in range(cols)]
 
         write = self.write
         high = Signal()
@@ -163,7 +167,7 @@ class PixelRows(wiring.Component):
         enabled = Cat(~half_piece | (now.part == n) | now.zero for n in range(parts))
         m.d.sync += [
             self.valid.eq(active & now.wanted),
-            write.addr.eq(Mux(now.zero, now.addr, now.addr + (COPIES - 1 - copies_left))),
+            write.addr.eq(Mux(now.zero, now.addr, now.addr + (more - copies_left))),
             write.piece.eq(Mux(now.zero, (1 << PIECES) - 1, Mux(high, now.piece << 1, now.piece))),
             write.halves.eq(now.halves),
             write.parts.eq(enabled),

@@ -27,14 +27,14 @@ class Pixels(wiring.Component):
 
     def __init__(self, config: ArrayConfig):
         self.config = config
-        super().__init__(fetch_ports(config, pixel_command(config)))
+        super().__init__(fetch_ports(config, pixel_command(config.b_depth_words)))
 
     def elaborate(self, platform):
         m = Module()
         config = self.config
         m.submodules.cutter = cutter = Cutter(config)
-        m.submodules.fill = fill = PixelFill(config)
-        m.submodules.rows = rows = PixelRows(config)
+        m.submodules.fill = fill = PixelFill(config, config.b_depth_words)
+        m.submodules.rows = rows = PixelRows(config, config.b_depth_words)
         m.submodules.slots = slots = Slots(config)
         m.submodules.memory = memory = WindowMemory(config)
         connect(m, flipped(self.commands), fill.commands)

@@ -25,14 +25,14 @@ def fetch_ports(config: ArrayConfig, command: ShapeLike) -> dict[str, Any]:
     }
 
 
-def row_ports(config: ArrayConfig, command: ShapeLike, row: ShapeLike) -> dict[str, Any]:
+def row_ports(command: ShapeLike, row: ShapeLike, depth: int) -> dict[str, Any]:
     """Of what says row by row where data goes: ``commands``; ``rows`` (out); ``slots`` (`slot_requests`);
     ``empty``: no slot is taken; ``idle``: nothing to do.
     """
     return {
         "commands": In(stream.Signature(command)),
         "rows": Out(stream.Signature(row)),
-        "slots": Out(slot_requests(config.b_depth_words)),
+        "slots": Out(slot_requests(depth)),
         "empty": In(1),
         "idle": Out(1),
     }

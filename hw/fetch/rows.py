@@ -28,7 +28,7 @@ class Rows(wiring.Component):
 
     def __init__(self, config: ArrayConfig):
         self.config = config
-        super().__init__(row_ports(config, window_command(config), row_layout(config)))
+        super().__init__(row_ports(window_command(config), row_layout(config), config.b_depth_words))
 
     def elaborate(self, platform):
         m = Module()

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cpt.hw.contract import ArrayConfig
-from cpt.hw.contract.config import BEAT_BYTES
-from cpt.hw.contract.tiles import STREAM_BYTES, CodesLayout, Picture, PixelLayout, WindowLayout
-from cpt.hw.fetch.command import fetch_pixels, fetch_windows, first_row
+from cpt.hw.contract.config import BEAT_BYTES, TAPS
+from cpt.hw.contract.tiles import PIECES, STREAM_BYTES, CodesLayout, Picture, PixelLayout, WindowLayout
+from cpt.hw.fetch.command import fetch_pixels, fetch_windows, first_row, load_errors
+from cpt.hw.fetch.window_memory import write_parts
 from cpt.sim.fast.codes import pack_codes
-from cpt.sim.fast.windows import columns_inside, pixel_words, window_words
+from cpt.sim.fast.windows import columns_inside, pixel_words, row_words, window_words
 
 
 def stream_words(data: bytes) -> list[int]:
@@ -177,3 +178,91 @@ def drawn_pixels(config: ArrayConfig, shape: PixelShape, rng: np.random.Generato
         words.reshape(-1, found.shape[2], config.cols),
         sum(1 << n for n in np.flatnonzero(inside).tolist()),
     )
+
+
+@dataclass(frozen=True)
+class ErrorShape:
+    """Errors of a dW product: at most one set of images."""
+
+    height: int
+    width: int
+    groups: int
+    bits: int
+    images: int
+    chunks: int = 1
+    """That the rows are cut into, at most."""
+
+    @classmethod
+    def random(cls, config: ArrayConfig) -> ErrorShape:
+        """One that a test can afford and half of operand A's buffer holds."""
+        width, bits, groups = random.randint(1, config.cols), random.randint(1, 4), random.randint(1, 3)
+        height = random.randint(1, min(config.half_words("a") // (bits * groups), 9))
+        picture = Picture(config, height, width)
+        chunks = random.randint(1, height) if picture.tile_rows == 1 else 1
+        most = PixelLayout(picture, 1, height).images
+        return cls(height, width, groups, bits, random.randint(1, most), chunks)
+
+
+@dataclass(frozen=True)
+class ErrorFetch:
+    """A command for each chunk, its words of the memory stream, and what the buffer must hold."""
+
+    commands: list[dict[str, int]]
+    streams: list[list[int]]
+    words: list[NDArray[np.object_]]
+    """Of each chunk ``(words, rows of the array)`` integers, of eight ninths of a word."""
+
+
+def drawn_errors(config: ArrayConfig, shape: ErrorShape, rng: np.random.Generator) -> ErrorFetch:
+    """Random codes of a shape."""
+    group, bits = config.group_channels, shape.bits
+    picture, rows = Picture(config, shape.height, shape.width), -(-shape.height // shape.chunks)
+    codes = rng.integers(0, 1 << bits, (shape.images, shape.groups * group, shape.height, shape.width))
+    memory = pack_codes(CodesLayout(picture, shape.groups * group, bits), codes, bits)
+    tiles = memory.reshape(shape.images, picture.tiles, -1)
+    found = [
+        row_words(picture, rows, codes[:, first : first + group], bits)[0]
+        for first in range(0, shape.groups * group, group)
+    ]
+    commands, streams, words = [], [], []
+    for chunk in range(-(-shape.height // rows)):
+        command = load_errors(picture, rows, shape.groups, shape.images, bits, chunk)
+        first = chunk * rows // picture.tile_rows
+        commands.append(command)
+        streams.append(stream_words(tiles[:, first : first + command["down"]].tobytes()))
+        kept = [
+            item[chunk]
+            .reshape(bits, rows, group, -1)[:, : command["slot_rows"]]
+            .reshape(-1, config.word_bits)
+            for item in found
+        ]
+        packed = np.packbits(np.concatenate(kept), axis=-1, bitorder="little")
+        whole = [int.from_bytes(item.tobytes(), "little") for item in packed]
+        words.append(np.array(whole, dtype=object).reshape(-1, group))
+    return ErrorFetch(commands, streams, words)
+
+
+class ErrorBuffer:
+    """Operand A's buffer as `cpt.hw.fetch.errors` writes it."""
+
+    def __init__(self, config: ArrayConfig) -> None:
+        self.config = config
+        self.words = np.zeros((config.a_depth_words, config.rows), dtype=object)
+        self.words[:] = (1 << config.word_bits) - 1
+
+    def write(self, addr: int, piece: int, parts: int, data: list[int]) -> None:
+        """A write: ``data`` by row of the array into every ninth of ``piece``, in some ``parts`` of it."""
+        group = self.config.group_channels
+        size = group // write_parts(self.config)
+        mask = sum(((1 << size) - 1) << size * n for n in range(group // size) if parts >> n & 1)
+        for ninth in range(TAPS):
+            if piece >> ninth & 1:
+                place = ninth * group
+                for row, value in enumerate(data):
+                    kept = self.words[addr, row] & ~(mask << place)
+                    self.words[addr, row] = kept | (value & mask) << place
+
+    def block(self, base: int, words: int) -> NDArray[np.object_]:
+        """Eight ninths of ``words`` words from ``base`` on, of every row of the array."""
+        mask = (1 << PIECES * self.config.group_channels) - 1
+        return np.array(self.words[base : base + words] & mask, dtype=object)

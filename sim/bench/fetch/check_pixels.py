@@ -18,7 +18,7 @@ from cpt.sim.bench.fetches import PixelShape, drawn_pixels
 @cocotb.test(timeout_time=500, timeout_unit="ms")
 async def the_array_reads_pixels_along_k(dut: Any) -> None:
     bench, config = Bench(dut), preset(option("preset", "tiny"))
-    commands = Source(bench, "commands", pixel_command(config))
+    commands = Source(bench, "commands", pixel_command(config.b_depth_words))
     words, tiles = Source(bench, "words", STREAM_BITS), Sink(bench, "tiles")
     await bench.start()
     rng = numpy_rng()
@@ -26,7 +26,7 @@ async def the_array_reads_pixels_along_k(dut: Any) -> None:
     for _ in range(2 * rounds()):
         commands.stall, words.stall, tiles.stall = random_stall(), random_stall(), random_stall()
         fetch = drawn_pixels(config, PixelShape.random(config), rng)
-        commands.put(*(pack(pixel_command(config), command) for command in fetch.commands))
+        commands.put(*(pack(pixel_command(config.b_depth_words), command) for command in fetch.commands))
         words.put(*fetch.stream)
         for slot, expected in enumerate(fetch.words):
             await bench.until(lambda: bool(tiles.received), f"slot {slot} of {fetch.commands}")
