@@ -1,4 +1,4 @@
-"""The other sides of ports of the step machine, for tests of single blocks: the bus behind its masters."""
+"""The other sides of ports of the step machine, for tests of single blocks: bus masters, memories on chip."""
 
 from __future__ import annotations
 
@@ -74,3 +74,93 @@ class WriteSide:
                     await ctx.tick()
 
         return [take_runs, take_beats, answer]
+
+
+class ReadSide:
+    """A read master with its memory: runs in, their beats after a while, with gaps, whether wanted or not."""
+
+    def __init__(
+        self, runs: Any, beat_valid: Any, beat: Any, memory: np.ndarray, rng: random.Random, stall: float
+    ) -> None:
+        self.runs, self.beat_valid, self.beat = runs, beat_valid, beat
+        self.memory, self.rng, self.stall = memory, rng, stall
+        self.over = False
+        self._due: list[tuple[int, int]] = []
+        """Cycle and beat."""
+        self._cycle = 0
+
+    def benches(self) -> list[Callable[[Any], Any]]:
+        """Testbenches; they end when ``over`` is set."""
+
+        async def take_runs(ctx: Any) -> None:
+            while not self.over:
+                room = len(self._due) < 128
+                ctx.set(self.runs.ready, int(room and self.rng.random() >= self.stall))
+                _, _, valid, ready, run = await ctx.tick().sample(
+                    self.runs.valid, self.runs.ready, self.runs.payload
+                )
+                self._cycle += 1
+                if valid and ready:
+                    assert run.addr % 8 == 0
+                    assert run.beats
+                    found = self.memory[run.addr : run.addr + 8 * run.beats].view("<u8")
+                    self._due += [(self._cycle + 20, int(beat)) for beat in found]
+
+        async def give(ctx: Any) -> None:
+            while not self.over:
+                gives = bool(self._due) and self._due[0][0] <= self._cycle
+                gives = gives and self.rng.random() >= self.stall
+                ctx.set(self.beat_valid, int(gives))
+                ctx.set(self.beat, self._due.pop(0)[1] if gives else self.rng.getrandbits(64))
+                await ctx.tick()
+            ctx.set(self.beat_valid, 0)
+
+        return [take_runs, give]
+
+
+class ReadPort:
+    """A memory's read port; ``word(addr)`` is read when accepted, ``latency`` cycles before it comes."""
+
+    def __init__(
+        self, port: Any, word: Callable[[int], Any], latency: int, rng: random.Random, stall: float
+    ) -> None:
+        self.port, self.word, self.latency, self.rng, self.stall = port, word, latency, rng, stall
+        self.reads = 0
+
+    async def bench(self, ctx: Any) -> None:
+        """Background testbench."""
+        due: list[Any] = [None] * self.latency
+        while True:
+            ctx.set(self.port.ready, int(self.rng.random() >= self.stall))
+            _, _, valid, ready, addr = await ctx.tick().sample(
+                self.port.valid, self.port.ready, self.port.addr
+            )
+            due.append(self.word(addr) if valid and ready else None)
+            self.reads += valid and ready
+            due.pop(0)
+            if due[0] is not None:
+                if isinstance(due[0], list) and not hasattr(self.port.data, "shape"):
+                    for part, value in zip(self.port.data, due[0], strict=True):
+                        ctx.set(part, value)
+                else:
+                    ctx.set(self.port.data, due[0])
+
+
+class WritePort:
+    """A memory's write port: what is accepted goes to ``store(port values)``."""
+
+    def __init__(self, port: Any, store: Callable[..., None], rng: random.Random, stall: float) -> None:
+        self.port, self.store, self.rng, self.stall = port, store, rng, stall
+
+    async def bench(self, ctx: Any) -> None:
+        """Background testbench."""
+        port = self.port
+        data = [port.data] if hasattr(port.data, "shape") else list(port.data)
+        enables = [port.en] if hasattr(port, "en") else []
+        while True:
+            ctx.set(port.ready, int(self.rng.random() >= self.stall))
+            _, _, valid, ready, addr, *values = await ctx.tick().sample(
+                port.valid, port.ready, port.addr, *enables, *data
+            )
+            if valid and ready:
+                self.store(addr, *values)

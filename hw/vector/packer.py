@@ -96,7 +96,7 @@ class Packer(wiring.Component):
         step = Signal(range(self.steps))
         place = Signal(self.together, init=1)
         """Which of the channels that are read together comes next, a bit each."""
-        empty = [Signal(name=f"empty_{n}", init=1, attrs=KEEP) for n in range(2)]
+        empty = [Signal(name=f"empty_{n}", init=1, attrs=KEEP) for n in range(3)]
         """No word of a group came yet. Groups are counted, so what the words say of it is not looked at."""
         last = Signal()
         """The next word is a group's last."""
@@ -105,20 +105,23 @@ class Packer(wiring.Component):
         m.d.comb += [self.words.ready.eq(~halves.full), taken.eq(self.words.valid & ~halves.full)]
         codes = Signal.like(word.codes, reset_less=True)
         m.d.sync += codes.eq(word.codes)
+        # Whatever comes is written until a word is taken: so nothing but a register enables it.
         for number, part in enumerate(parts):
             layout = data.ArrayLayout(part_write(self.steps), self.together)
             writes = Signal(layout, name=f"writes_{number}", attrs=KEEP)
             for channel in range(self.together):
                 m.d.sync += [
-                    writes[channel].en.eq(taken & place[channel]),
+                    writes[channel].en.eq(~halves.full & place[channel]),
                     writes[channel].addr.eq(Cat(step, half) if self.steps > 1 else half),
                 ]
                 m.d.comb += part.write[channel].eq(writes[channel])
             m.d.comb += [part.codes[lane].eq(codes[number * self.lanes + lane]) for lane in range(self.lanes)]
 
-        with m.If(empty[0]):
-            m.d.sync += held.addr.eq(word.address)
-        with m.If(empty[1]):
+        for number in range(2):
+            half_address = slice(16 * number, 16 * (number + 1))
+            with m.If(empty[number]):
+                m.d.sync += held.addr[half_address].eq(word.address[half_address])
+        with m.If(empty[2]):
             m.d.sync += [
                 held.batches.eq((word.bits + self.planes - 1) // self.planes),
                 held.odd.eq(word.bits[0]),

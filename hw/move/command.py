@@ -1,0 +1,91 @@
+"""A MOVE as its parts take it: lengths in the units that are moved."""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for
+
+from cpt.hw.channel.ports import PAIR
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.config import BEAT_BYTES
+from cpt.hw.contract.passes import Move
+from cpt.hw.contract.step import FORMATS, Code
+from cpt.hw.layouts import RUN_BEATS_WIDTH
+from cpt.hw.matrix.copies import KEEP
+from cpt.hw.program.layouts import COMMAND, fields
+from cpt.hw.vector.ports import NUMBER_BITS
+
+_WIDTHS = {item.name: item.width for item in FORMATS[Code.MOVE]}
+PLACE_BITS, COUNT_BITS = _WIDTHS["place"], _WIDTHS["words"]
+
+
+def beats_of_word(config: ArrayConfig) -> int:
+    """Beats of a word of scratch."""
+    return config.cols * NUMBER_BITS // (8 * BEAT_BYTES)
+
+
+PLACES = data.StructLayout(
+    {"place": PLACE_BITS, "next": PLACE_BITS, "stride": COUNT_BITS, "units": COUNT_BITS, "runs": COUNT_BITS}
+)
+"""Where units lie on chip: the first of the first run and of the second, from run to run, how many."""
+STRETCH = data.StructLayout({"addr": 32, "stride": 32, "beats": RUN_BEATS_WIDTH, "runs": COUNT_BITS})
+"""Where they lie in memory: byte of the first run, bytes from one to the next, beats of each, runs."""
+DECODED = data.StructLayout(
+    {"places": PLACES, "stretch": STRETCH, **dict.fromkeys(("local", "inward", "bytes", "pack"), 1)}
+)
+"""``local``: pairs of local memory are moved, else words of scratch; ``inward``: from memory; ``bytes``:
+lanes are bytes there; ``pack``: `Pack` is meant."""
+
+
+class Decode(wiring.Component):
+    """Lengths and places of a MOVE that is held.
+
+    Parameters: ``config``. Members: ``command``, ``decoded``: what it says, `latency_cycles` later.
+    """
+
+    latency_cycles = 3
+    """Flags; lengths; the second run's place."""
+
+    def __init__(self, config: ArrayConfig):
+        self.config = config
+        super().__init__({"command": In(COMMAND), "decoded": Out(DECODED)})
+
+    def elaborate(self, platform):
+        m = Module()
+        word = data.View(fields(Code.MOVE), self.command.word)
+        places, stretch = self.decoded.places, self.decoded.stretch
+        beats = bits_for(beats_of_word(self.config)) - 1
+        dense = Signal()
+        local = [Signal(name=f"local_{n}", attrs=KEEP) for n in range(2)]
+        is_local = (word.kind == Move.LOCAL_IN) | (word.kind == Move.LOCAL_OUT)
+        m.d.sync += [
+            dense.eq(word.place_stride == 0),
+            *(flag.eq(is_local) for flag in local),
+            self.decoded.local.eq(is_local),
+            self.decoded.bytes.eq(word.kind == Move.BYTES_IN),
+            self.decoded.pack.eq(word.kind == Move.PACK),
+            self.decoded.inward.eq(
+                (word.kind == Move.SCRATCH_IN) | (word.kind == Move.BYTES_IN) | (word.kind == Move.LOCAL_IN)
+            ),
+            stretch.addr.eq(self.command.address),
+            stretch.stride.eq(word.stride),
+            stretch.runs.eq(word.runs),
+            places.runs.eq(word.runs),
+        ]
+        # Local memory is reached in pairs of words, each a beat.
+        shift = PAIR.bit_length() - 1
+        stride = Signal(COUNT_BITS)
+        m.d.comb += stride.eq(Mux(dense, word.words, word.place_stride))
+        m.d.sync += [
+            places.place.eq(Mux(local[0], word.place >> shift, word.place)),
+            places.stride.eq(Mux(local[0], stride >> shift, stride)),
+            places.units.eq(Mux(local[1], word.words >> shift, word.words)),
+        ]
+        with m.If(local[1]):
+            m.d.sync += stretch.beats.eq(word.words >> shift)
+        with m.Elif(self.decoded.bytes):
+            m.d.sync += stretch.beats.eq(word.words << beats >> 1)
+        with m.Else():
+            m.d.sync += stretch.beats.eq(word.words << beats)
+        m.d.sync += places.next.eq(places.place + places.stride)
+        return m

@@ -1,0 +1,78 @@
+"""From memory: beats that have arrived, into words of scratch or pairs of local memory."""
+
+from amaranth import Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect
+
+from cpt.hw.channel.ports import WORD_BITS, local_write
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.layouts import BEAT_BITS
+from cpt.hw.move.beat_buffer import BeatBuffer
+from cpt.hw.move.command import beats_of_word
+from cpt.hw.move.places import ADDRESS
+from cpt.hw.move.widen import Widen
+from cpt.hw.move.word_builder import WordBuilder
+from cpt.hw.vector.ports import scratch_write
+
+
+class Inward(wiring.Component):
+    """Writes words one after the other, as they come.
+
+    Parameters: ``config``; ``words`` of scratch.
+    Members: ``local``: pairs of local memory are written, else words of scratch; ``bytes``: lanes come as
+    bytes; ``addr`` (in); ``taken``, ``beats``, ``room``, ``beat_valid``, ``beat`` as in `BeatBuffer`;
+    ``scratch``, ``pairs``: the ports; ``done``: the last word is written.
+    """
+
+    def __init__(self, config: ArrayConfig, words: int):
+        self.config = config
+        buffer = BeatBuffer().signature.members
+        super().__init__(
+            {
+                "local": In(1),
+                "bytes": In(1),
+                "addr": In(stream.Signature(ADDRESS)),
+                **{name: buffer[name] for name in ("taken", "beats", "room", "beat_valid", "beat")},
+                "scratch": Out(scratch_write(config, words)),
+                "pairs": Out(local_write()),
+                "done": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.buffer = buffer = BeatBuffer()
+        m.submodules.widen = widen = Widen()
+        m.submodules.builder = builder = WordBuilder(beats_of_word(self.config))
+        connect(m, buffer.o, widen.i)
+        scratch, local = self.scratch, self.pairs
+        m.d.comb += [
+            buffer.taken.eq(self.taken),
+            buffer.beats.eq(self.beats),
+            self.room.eq(buffer.room),
+            buffer.beat_valid.eq(self.beat_valid),
+            buffer.beat.eq(self.beat),
+            widen.bytes.eq(self.bytes),
+            builder.i.valid.eq(widen.o.valid & ~self.local),
+            builder.i.payload.eq(widen.o.payload),
+            scratch.valid.eq(builder.o.valid & self.addr.valid),
+            scratch.addr.eq(self.addr.payload.place),
+            scratch.data.eq(builder.o.payload),
+            local.valid.eq(widen.o.valid & self.addr.valid & self.local),
+            local.addr.eq(self.addr.payload.place),
+            local.en.eq(~0),
+            *(
+                local.data[number].eq(widen.o.payload.word_select(number, WORD_BITS))
+                for number in range(BEAT_BITS // WORD_BITS)
+            ),
+        ]
+        word, pair = Signal(), Signal()
+        m.d.comb += [
+            word.eq(scratch.valid & scratch.ready),
+            pair.eq(local.valid & local.ready),
+            builder.o.ready.eq(self.addr.valid & scratch.ready),
+            widen.o.ready.eq(pair | (~self.local & builder.i.ready)),
+            self.addr.ready.eq(word | pair),
+        ]
+        m.d.sync += self.done.eq((word | pair) & self.addr.payload.last)
+        return m

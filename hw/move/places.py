@@ -1,0 +1,76 @@
+"""Names words on chip one by one, run by run."""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from cpt.hw.control.queue import Queue
+from cpt.hw.matrix.copies import KEEP
+from cpt.hw.move.command import COUNT_BITS, PLACE_BITS, PLACES
+
+ADDRESS = data.StructLayout({"place": PLACE_BITS, "last": 1})
+"""A unit on chip, and whether it is the instruction's last."""
+
+
+class PlaceWalker(wiring.Component):
+    """Addresses of all units of an instruction.
+
+    Members: ``start``: one begins, with ``places``, which came two cycles before and stay; ``addr`` (out).
+    An address a cycle.
+    """
+
+    def __init__(self):
+        super().__init__(
+            {
+                "start": In(1),
+                "places": In(PLACES),
+                "addr": Out(stream.Signature(ADDRESS)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.queue = queue = Queue(ADDRESS, 2)
+        connect(m, queue.o, flipped(self.addr))
+        active = [Signal(name=f"active_{n}", attrs=KEEP) for n in range(4)]
+        resting = [Signal(name=f"resting_{n}", init=1, attrs=KEEP) for n in range(4)]
+        """What is used at the start is loaded until then."""
+        addr, after = Signal(PLACE_BITS, reset_less=True), Signal(PLACE_BITS, reset_less=True)
+        """Of the unit; of the first unit of the next run."""
+        units, runs = Signal(COUNT_BITS, reset_less=True), Signal(COUNT_BITS, reset_less=True)
+        """Units after this one, runs after this one."""
+        unit_last, run_last = Signal(), Signal()
+        m.d.comb += [queue.i.valid.eq(active[3]), queue.i.payload.place.eq(addr)]
+        step = [flag & queue.i.ready for flag in active]
+        ends = Signal()
+        m.d.comb += [
+            ends.eq(step[3] & unit_last & run_last),
+            queue.i.payload.last.eq(unit_last & run_last),
+        ]
+        m.d.sync += [
+            *(flag.eq(self.start | (flag & ~ends)) for flag in active),
+            *(flag.eq(~self.start & (flag | ends)) for flag in resting),
+        ]
+        with m.If(resting[0]):
+            m.d.sync += addr.eq(self.places.place)
+        with m.Elif(step[0]):
+            m.d.sync += addr.eq(Mux(unit_last, after, addr + 1))
+        with m.If(resting[1]):
+            m.d.sync += after.eq(self.places.next)
+        with m.Elif(step[1] & unit_last):
+            m.d.sync += after.eq(after + self.places.stride)
+        single = Signal()
+        """A run has one unit."""
+        m.d.sync += single.eq(self.places.units == 1)
+        with m.If(resting[2]):
+            m.d.sync += [units.eq(self.places.units - 1), unit_last.eq(single)]
+        with m.Elif(step[2]):
+            with m.If(unit_last):
+                m.d.sync += [units.eq(self.places.units - 1), unit_last.eq(single)]
+            with m.Else():
+                m.d.sync += [units.eq(units - 1), unit_last.eq(units == 1)]
+        with m.If(resting[3]):
+            m.d.sync += [runs.eq(self.places.runs - 1), run_last.eq(self.places.runs == 1)]
+        with m.Elif(step[3] & unit_last):
+            m.d.sync += [runs.eq(runs - 1), run_last.eq(runs == 1)]
+        return m
