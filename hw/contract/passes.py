@@ -56,6 +56,15 @@ class Move(enum.IntEnum):
     PACK = 5
 
 
+SLOT_KINDS: dict[Code, tuple[enum.IntEnum, ...] | None] = {
+    **dict.fromkeys((Code.LOAD_A, Code.LOAD_E, Code.FETCH, Code.FETCH_X, Code.EXEC, Code.EXEC_DW)),
+    Code.DRAIN: tuple(kind for kind in Drain if kind is not Drain.GRADIENT),
+    Code.APPLY: (Apply.INNER, Apply.CODE, Apply.IMAGE, Apply.ERROR),
+    Code.MOVE: (Move.PACK,),
+}
+"""Instructions that use the slot they name, and their kinds that do; None: all."""
+
+
 def geometry(picture: Picture) -> dict[str, int]:
     """Fields of DRAIN and APPLY that say which lanes hold pixels of an image."""
     return {

@@ -1,19 +1,17 @@
 """Fetches instructions from the command ring."""
 
 from amaranth import Cat, Const, Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from cpt.hw.bus.axi import READ_STREAMS
 from cpt.hw.bus.read_master import ReadMaster
-from cpt.hw.contract.config import BEAT_BYTES
 from cpt.hw.contract.isa import INSTRUCTION_BYTES
 from cpt.hw.contract.machine import FETCH_INSTRUCTIONS, INSTRUCTION_BEATS, MACHINE
 from cpt.hw.contract.regs import RING_ALIGNMENT, RING_LOG2_MAX
-from cpt.hw.control.queue import Queue
 from cpt.hw.control.reach import ADDRESS_BITS, WINDOW
+from cpt.hw.control.words import Words
 from cpt.hw.layouts import INSTRUCTION_BITS
-from cpt.hw.matrix.copies import copies
 
 _BYTE_BITS = (INSTRUCTION_BYTES - 1).bit_length()
 
@@ -118,27 +116,12 @@ class Ring(wiring.Component):
                 count.eq(Mux(many | (few >= aligned), aligned, few)),
             ]
 
-        # Beats lie in queues by their place in the instruction, which is there when the last one is. The
-        # queues hear a cycle late that it was handed on: one net would have too many loads.
-        place, refused = Signal(INSTRUCTION_BEATS, init=1), Signal()
-        last = place[-1]
-        with m.If(master.beat_valid):
-            m.d.sync += [place.eq(place.rotate_left(1)), refused.eq(~last & (refused | master.error))]
-        left = copies(m, handed_on, INSTRUCTION_BEATS // 2, "left")
-        payload = []
-        for number in range(INSTRUCTION_BEATS):
-            entry = data.StructLayout({"beat": 8 * BEAT_BYTES, "unreadable": 1})
-            m.submodules[f"beats_{number}"] = queue = Queue(entry, MACHINE.prefetch_instructions)
-            m.d.comb += [
-                queue.i.valid.eq(master.beat_valid & place[number]),
-                queue.i.payload.beat.eq(master.beat),
-                queue.o.ready.eq(left[number // 2]),
-            ]
-            payload.append(queue.o.payload.beat)
+        m.submodules.words = words = Words()
         m.d.comb += [
-            queue.i.payload.unreadable.eq(refused | master.error),
-            self.unreadable.eq(queue.o.payload.unreadable),
-            self.instructions.valid.eq(queue.o.valid & ~left[-1]),
-            self.instructions.payload.eq(Cat(payload)),
+            words.beat_valid.eq(master.beat_valid),
+            words.beat.eq(master.beat),
+            words.error.eq(master.error),
+            self.unreadable.eq(words.unreadable),
         ]
+        connect(m, words.instructions, flipped(self.instructions))
         return m

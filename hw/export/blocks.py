@@ -13,6 +13,7 @@ from cpt.hw.contract.machine import MACHINE
 from cpt.hw.control.control import Control
 from cpt.hw.control.counters import Counters
 from cpt.hw.control.dispatch import Dispatch
+from cpt.hw.control.guard import Guard
 from cpt.hw.control.queue import Queue
 from cpt.hw.control.registers import RegisterFile
 from cpt.hw.control.ring import Ring
@@ -37,6 +38,9 @@ from cpt.hw.matrix.executor import Executor
 from cpt.hw.matrix.popcount import Popcount
 from cpt.hw.matrix.sequencer import Sequencer
 from cpt.hw.matrix.unit import Unit, result_bits
+from cpt.hw.program.gate import Gate
+from cpt.hw.program.list_reader import ListReader
+from cpt.hw.program.runner import Runner
 
 ROOMS: dict[str, dict[str, Callable[[ArrayConfig], wiring.Component]]] = {
     "bus": {
@@ -73,12 +77,18 @@ ROOMS: dict[str, dict[str, Callable[[ArrayConfig], wiring.Component]]] = {
         "serialiser": Serialiser,
         "drain": Drain,
     },
+    "program": {
+        "list_reader": lambda config: ListReader(),
+        "gate": lambda config: Gate(),
+        "runner": lambda config: Runner(),
+    },
     "control": {
         "queue": lambda config: Queue(BEAT_BITS, MACHINE.queue_instructions),
         "ring": lambda config: Ring(),
         "dispatch": Dispatch,
         "control": lambda config: Control(),
         "counters": lambda config: Counters(),
+        "guard": lambda config: Guard(),
         "watchdog": lambda config: Watchdog(),
         "registers": lambda config: RegisterFile(),
     },

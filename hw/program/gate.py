@@ -1,11 +1,15 @@
 """Holds an engine's units back until the marks that its instruction names are there."""
 
-from amaranth import Module, Signal
+from amaranth import Array, Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from cpt.hw.contract.step import MARK_BITS
+from cpt.hw.matrix.copies import copies
 from cpt.hw.program.layouts import MARKS, WAITS
+
+HALVES = 2
+"""Parts of a mark that are chosen by copies of the engine's number."""
 
 
 class Gate(wiring.Component):
@@ -17,7 +21,7 @@ class Gate(wiring.Component):
     A mark is compared by the sign of a difference, so marks may be up to half their range apart.
     """
 
-    latency_cycles = 3
+    latency_cycles = 4
     """Cycles from ``load`` or ``advance`` to ``open`` where the marks are there."""
 
     def __init__(self):
@@ -27,22 +31,30 @@ class Gate(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # A cycle each: the mark needed and the mark there, their difference, whether both are there.
-        changed, stale = Signal(), Signal()
+        # A cycle each: what changes, the mark needed and the mark there, their difference, whether both are
+        # there. A copy of what loads registers for each wait.
+        changed, stale = Signal(), Signal(2)
         m.d.comb += changed.eq(self.load | self.advance)
-        m.d.sync += stale.eq(changed)
+        m.d.sync += stale.eq(Cat(changed, stale))
+        loads = copies(m, self.load, len(self.waits), "load")
+        advances = copies(m, self.advance, len(self.waits), "advance")
         passed = []
-        for index in range(len(self.waits)):
+        for index, (load, advance) in enumerate(zip(loads, advances, strict=True)):
             wait = self.waits[index]
             needed, there, difference = (
                 Signal(MARK_BITS, name=f"{name}_{index}", reset_less=True)
                 for name in ("needed", "there", "difference")
             )
-            with m.If(self.load):
+            engines = copies(m, wait.engine, HALVES, f"engine_{index}")
+            with m.If(load):
                 m.d.sync += needed.eq(wait.first)
-            with m.Elif(self.advance):
+            with m.Elif(advance):
                 m.d.sync += needed.eq(needed + wait.step)
-            m.d.sync += [there.eq(self.marks[wait.engine]), difference.eq(there - needed)]
-            passed.append((wait.engine == 0) | ~difference[-1])
-        m.d.sync += self.open.eq(passed[0] & passed[1] & ~changed & ~stale)
+            for half, engine in enumerate(engines):
+                part = slice(MARK_BITS // HALVES * half, MARK_BITS // HALVES * (half + 1))
+                marks = Array(mark[part] for mark in self.marks)
+                m.d.sync += there[part].eq(marks[engine])
+            m.d.sync += difference.eq(there - needed)
+            passed.append((engines[0] == 0) | ~difference[-1])
+        m.d.sync += self.open.eq(passed[0] & passed[1] & ~changed & ~stale.any())
         return m

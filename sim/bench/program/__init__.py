@@ -1,0 +1,1 @@
+"""Benches of the blocks in `cpt.hw.program`."""
