@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import cocotb
@@ -31,7 +32,7 @@ class Surroundings:
 
     def __init__(self, bench: Bench) -> None:
         self.slots = [(random.randint(1, MAX_BITS), random.getrandbits(1)) for _ in range(SLOTS)]
-        self.tags: list[int] = []
+        self.ends = 0
         self.faults: list[str] = []
         self._bench, self._addresses = bench, (0, 0)
         Every(bench, self._drive, self._sample)
@@ -41,6 +42,10 @@ class Surroundings:
         bits, signed = self.slots[number]
         return {"bits": bits, "signed": signed}
 
+    def ended(self, rounds_before: int) -> bool:
+        """Whether one more round than those has ended."""
+        return self.ends + len(self.faults) > rounds_before
+
     def _drive(self) -> None:
         dut = self._bench.dut
         dut.slot_a.value, dut.slot_b.value = (pack(SLOT, self.slot(number)) for number in self._addresses)
@@ -48,8 +53,7 @@ class Surroundings:
     def _sample(self) -> None:
         bench = self._bench
         self._addresses = (bench.get("slot_a_addr"), bench.get("slot_b_addr"))
-        if bench.get("done"):
-            self.tags.append(-1)
+        self.ends += bench.get("done")
         self.faults += [name for name, value in unpack(FAULTS, bench.get("faults")).items() if value]
 
 
@@ -98,14 +102,14 @@ async def lists_reach_their_engines(dut: Any) -> None:
         tag = random.getrandbits(32)
         for word in (call, encode(Code.END, tag=tag)):
             ring.put(int.from_bytes(word, "little"))
-        await bench.until(lambda n=number: len(around.tags) + len(around.faults) > n, "END")
+        await bench.until(partial(around.ended, number), "END")
         bench.board.equal("faults", around.faults, [])
         bench.board.equal("tag", bench.get("done_tag"), tag)
         for engine, sink in sinks.items():
             got = [unpack(COMMAND, item) for item in sink.take()]
             bench.board.equal(f"{engine.name} count", len(got), len(want[engine]))
             for item, known in zip(got, want[engine], strict=True):
-                bench.board.equal(engine.name, {name: item[name] for name in known}, known)
+                bench.board.equal(engine.name, str({name: item[name] for name in known}), str(known))
         await bench.settle()
         bench.board.equal("idle and quiet", [bench.get("idle"), bench.get("quiet")], [1, 1])
     bench.finish()
