@@ -16,6 +16,14 @@ _READ_CYCLES = 2
 """Of the block RAM: its latch and its register."""
 _READS = 8
 """Beats between block RAM and output, at most."""
+BEATS_ASKED_FOR = {
+    "taken": In(1),
+    "beats": In(RUN_BEATS_WIDTH),
+    "room": Out(1),
+    "beat_valid": In(1),
+    "beat": In(BEAT_BITS),
+}
+"""Members of a component that `BeatBuffer` is a part of."""
 
 
 class BeatBuffer(wiring.Component):
@@ -28,11 +36,7 @@ class BeatBuffer(wiring.Component):
     def __init__(self):
         super().__init__(
             {
-                "taken": In(1),
-                "beats": In(RUN_BEATS_WIDTH),
-                "room": Out(1),
-                "beat_valid": In(1),
-                "beat": In(BEAT_BITS),
+                **BEATS_ASKED_FOR,
                 "o": Out(stream.Signature(BEAT_BITS)),
             }
         )

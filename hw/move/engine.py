@@ -13,6 +13,7 @@ from cpt.hw.matrix.copies import KEEP
 from cpt.hw.move.command import Decode
 from cpt.hw.move.inward import Inward
 from cpt.hw.move.outward import Outward
+from cpt.hw.move.pack import Pack
 from cpt.hw.move.places import PlaceWalker
 from cpt.hw.move.stretches import Stretches
 from cpt.hw.program.gate import Gate
@@ -26,7 +27,7 @@ _RUNS = 2 * MACHINE.outstanding_bursts
 
 
 class Move(wiring.Component):
-    """Executes MOVE, one at a time: between memory and words of scratch, or pairs of words of local memory.
+    """Executes MOVE, one at a time: between memory and words of scratch or pairs of local memory, and PACK.
 
     Moves of local memory have an even number of words, at even places, and addresses of whole beats. Kinds
     that there are not, and moves of nothing, are not for this engine to refuse.
@@ -69,6 +70,7 @@ class Move(wiring.Component):
         m.submodules.stretches = stretches = Stretches()
         m.submodules.outward = outward = Outward(self.config, self.words)
         m.submodules.inward = inward = Inward(self.config, self.words)
+        m.submodules.pack = pack = Pack(self.config)
         m.submodules.ends = ends = RoomyQueue(1, _RUNS)
         decoded = decode.decoded
 
@@ -101,10 +103,10 @@ class Move(wiring.Component):
 
         read_runs, write_runs = self.read_runs, self.write_runs
         m.d.comb += [
-            places.start.eq(start),
+            places.start.eq(start & ~decoded.pack),
             places.places.eq(decoded.places),
-            stretches.start.eq(start),
-            stretches.stretch.eq(decoded.stretch),
+            stretches.start.eq((start & ~decoded.pack) | pack.go),
+            stretches.stretch.eq(Mux(decoded.pack, pack.stretch, decoded.stretch)),
             stretches.room.eq(inward.room | ~decoded.inward),
             read_runs.valid.eq(stretches.runs.valid & decoded.inward),
             read_runs.payload.eq(stretches.runs.payload),
@@ -112,7 +114,7 @@ class Move(wiring.Component):
             write_runs.payload.eq(stretches.runs.payload),
             stretches.runs.ready.eq(Mux(decoded.inward, read_runs.ready, write_runs.ready)),
             ends.push.eq(write_runs.valid & write_runs.ready),
-            ends.payload.eq(stretches.last),
+            ends.payload.eq(stretches.last & (pack.final | ~decoded.pack)),
             ends.o.ready.eq(self.answered),
             inward.taken.eq(read_runs.valid & read_runs.ready),
             inward.beats.eq(read_runs.payload.beats),
@@ -127,9 +129,29 @@ class Move(wiring.Component):
             outward.addr.valid.eq(places.addr.valid & ~decoded.inward),
             places.addr.ready.eq(Mux(decoded.inward, inward.addr.ready, outward.addr.ready)),
         ]
-        connect(m, outward.beats, flipped(self.write_beats))
+        m.d.comb += [
+            pack.command.eq(held),
+            pack.start.eq(start & decoded.pack),
+            pack.ready.eq(stretches.idle),
+        ]
+        self._either(m, decoded.pack, pack, outward)
         connect(m, outward.scratch, flipped(self.scratch_read))
-        connect(m, outward.pairs, flipped(self.local_read))
         connect(m, inward.scratch, flipped(self.scratch_write))
         connect(m, inward.pairs, flipped(self.local_write))
         return m
+
+    def _either(self, m, packs, pack, outward):
+        """Beats, and the port to local memory, of the one that is at work."""
+        beats, port = self.write_beats, self.local_read
+        m.d.comb += [
+            beats.valid.eq(Mux(packs, pack.beats.valid, outward.beats.valid)),
+            beats.payload.eq(Mux(packs, pack.beats.payload, outward.beats.payload)),
+            port.valid.eq(Mux(packs, pack.pairs.valid, outward.pairs.valid)),
+            port.addr.eq(Mux(packs, pack.pairs.addr, outward.pairs.addr)),
+        ]
+        for part, works in ((pack, packs), (outward, ~packs)):
+            m.d.comb += [
+                part.beats.ready.eq(beats.ready & works),
+                part.pairs.ready.eq(port.ready & works),
+                *(part.pairs.data[number].eq(word) for number, word in enumerate(port.data)),
+            ]

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out, connect
 from cpt.hw.channel.ports import WORD_BITS, local_write
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.layouts import BEAT_BITS
-from cpt.hw.move.beat_buffer import BeatBuffer
+from cpt.hw.move.beat_buffer import BEATS_ASKED_FOR, BeatBuffer
 from cpt.hw.move.command import beats_of_word
 from cpt.hw.move.places import ADDRESS
 from cpt.hw.move.widen import Widen
@@ -26,13 +26,12 @@ class Inward(wiring.Component):
 
     def __init__(self, config: ArrayConfig, words: int):
         self.config = config
-        buffer = BeatBuffer().signature.members
         super().__init__(
             {
                 "local": In(1),
                 "bytes": In(1),
                 "addr": In(stream.Signature(ADDRESS)),
-                **{name: buffer[name] for name in ("taken", "beats", "room", "beat_valid", "beat")},
+                **BEATS_ASKED_FOR,
                 "scratch": Out(scratch_write(config, words)),
                 "pairs": Out(local_write()),
                 "done": Out(1),

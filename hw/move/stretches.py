@@ -18,7 +18,7 @@ class Stretches(wiring.Component):
 
     Members: ``start``: one begins, with ``stretch``, which stays until its end; ``runs`` (out); ``last``: of
     the run that is offered, that it is the instruction's last; ``room``: there is room for a piece, looked at
-    before each. At best a piece in three cycles.
+    before each; ``idle``: all runs are taken. At best a piece in three cycles.
     """
 
     def __init__(self):
@@ -29,6 +29,7 @@ class Stretches(wiring.Component):
                 "runs": Out(stream.Signature(RUN)),
                 "last": Out(1),
                 "room": In(1),
+                "idle": Out(1),
             }
         )
 
@@ -44,7 +45,10 @@ class Stretches(wiring.Component):
         """The piece does not end its run; the run is the last one."""
         beats = Signal(_LOW, reset_less=True)
         offer = Signal()
-        m.d.comb += offer.eq(known & self.room & ~self.runs.valid)
+        m.d.comb += [
+            offer.eq(known & self.room & ~self.runs.valid),
+            self.idle.eq(~active & ~self.runs.valid),
+        ]
         m.d.sync += [
             more.eq(left[_LOW - 1 :].any() & (left != PIECE_BEATS)),
             beats.eq(Mux(left[_LOW - 1 :].any(), PIECE_BEATS, left)),
