@@ -162,12 +162,14 @@ class Accelerator(wiring.Component):
         registers, control, watchdog = chip.registers, chip.control, chip.watchdog
         engines = (loader_a, loader_b, executor, drain)
         ports = (ring, loader_a, loader_b, drain)
-        engines_idle, quiet = Signal(init=1), Signal()
-        m.d.sync += engines_idle.eq(_all(engine.idle for engine in engines))
-        with m.If(control.reset):
-            m.d.sync += engines_idle.eq(1)
-        m.d.comb += [
+        engines_idle, quiet = Signal(init=1), Signal(init=1)
+        m.d.engines += [
+            engines_idle.eq(_all(engine.idle for engine in engines)),
             quiet.eq(_all(port.quiet for port in ports)),
+        ]
+        with m.If(control.reset):
+            m.d.engines += [engines_idle.eq(1), quiet.eq(1)]
+        m.d.comb += [
             dispatch.engines_idle.eq(engines_idle),
             control.quiet.eq(quiet),
             control.working.eq(~(ring.idle & dispatch.idle & engines_idle)),
@@ -186,7 +188,7 @@ class Accelerator(wiring.Component):
         for error in Error:
             refused = dispatch.faults[error.name.lower()] if error.name.lower() in FAULTS.members else 0
             m.d.comb += control.errors[error].eq(raised.get(error, 0) | refused)
-        # Dispatch hears of a stop before it can hear that the engines are idle, so no END passes an error.
+        # Dispatch acts on a stop before it can hear that the engines are idle, so no END passes an error.
         m.d.comb += dispatch.stop.eq(control.stop)
         stopped = (ring, *engines)
         for block, stop in zip(stopped, copies(m, control.stop, len(stopped), "stop"), strict=True):
@@ -196,17 +198,24 @@ class Accelerator(wiring.Component):
         """What the watchdog and the performance counters see."""
         control, executor, watchdog = chip.control, chip.executor, chip.watchdog
 
+        def later(value, name):
+            # Readies of the ports come late.
+            seen = Signal(name=name, reset_less=True)
+            m.d.engines += seen.eq(value)
+            return seen
+
         def moved(port, channel):
-            return port[f"{channel}valid"] & port[f"{channel}ready"]
+            return later(port[f"{channel}valid"] & port[f"{channel}ready"], f"moved_{channel}")
 
         def stalled(port, channel):
-            return port[f"{channel}valid"] & ~port[f"{channel}ready"]
+            return later(port[f"{channel}valid"] & ~port[f"{channel}ready"], f"stalled_{channel}")
 
         m0 = {name: getattr(self.m0, name) for name in AXI_READ.members}
         m1 = {name: getattr(self.m1, name) for name in AXI_READ.members}
         write = {name: getattr(self.m0_write, name) for name in AXI_WRITE.members}
-        transfers = [moved(m0, "ar"), moved(m0, "r"), moved(m1, "ar"), moved(m1, "r")]
-        transfers += [moved(write, channel) for channel in ("aw", "w", "b")]
+        m0_read, m1_read, written = moved(m0, "r"), moved(m1, "r"), moved(write, "w")
+        transfers = [m0_read, m1_read, written, moved(m0, "ar"), moved(m1, "ar")]
+        transfers += [moved(write, "aw"), moved(write, "b")]
         progress = [*transfers, executor.busy, chip.collector.write_en, chip.dispatch.dispatched]
         m.d.comb += [
             watchdog.limit.eq(chip.registers.state.watchdog),
@@ -218,8 +227,8 @@ class Accelerator(wiring.Component):
             Counter.EXEC_BUSY: executor.busy,
             Counter.EXEC_WAIT_FETCH: executor.wait_fetch,
             Counter.EXEC_WAIT_DRAIN: executor.wait_drain,
-            Counter.BYTES_READ: (moved(m0, "r") + moved(m1, "r")) * BEAT_BYTES,
-            Counter.BYTES_WRITTEN: moved(write, "w") * BEAT_BYTES,
+            Counter.BYTES_READ: (m0_read + m1_read) * BEAT_BYTES,
+            Counter.BYTES_WRITTEN: written * BEAT_BYTES,
             Counter.READ_STALL: stalled(m0, "ar") + stalled(m1, "ar"),
             Counter.WRITE_STALL: stalled(write, "aw") | stalled(write, "w"),
         }
@@ -232,6 +241,11 @@ class Accelerator(wiring.Component):
         connect(m, flipped(self.s_axil), registers.bus)
         values, state, events = registers.values, registers.state, registers.events
         config = self.config
+        raised = Signal(reset_less=True)
+        m.d.engines += [
+            raised.eq(control.errors.any()),
+            self.irq.eq((state.irq_status & state.irq_enable).any()),
+        ]
         mask = (1 << 32) - 1
         shape = {"rows": config.rows, "cols": config.cols, "word_bits": config.word_bits}
         depth = {"a_depth_words": config.a_depth_words, "b_depth_words": config.b_depth_words}
@@ -249,7 +263,7 @@ class Accelerator(wiring.Component):
             values.done_tag.eq(dispatch.done_tag),
             events.error.eq(control.errors),
             events.irq_status[_bit("IRQ_STATUS", "done")].eq(dispatch.done),
-            events.irq_status[_bit("IRQ_STATUS", "error")].eq(control.errors.any()),
+            events.irq_status[_bit("IRQ_STATUS", "error")].eq(raised),
             ring.base.eq(state.ring_base),
             *(
                 block.eq(Cat(state.read_base, state.read_limit))
@@ -260,7 +274,6 @@ class Accelerator(wiring.Component):
             ring.log2.eq(state.ring_log2),
             ring.tail.eq(state.ring_tail),
             counters.clear.eq(registers.commands.control[_bit("CONTROL", "clear_counters")]),
-            self.irq.eq((state.irq_status & state.irq_enable).any()),
         ]
         for counter in Counter:
             value = counters.value[counter]

@@ -74,10 +74,12 @@ def test_blocks_fill_alternating_halves_in_order(operand: str, stall: float) -> 
 
     async def watch(ctx: Any) -> None:
         words = range(len(block.write.data))
+        enable, address = 0, 0
         while len(held) < len(blocks):
-            _, _, enable, address, loaded, *lanes = await ctx.tick().sample(
+            _, _, next_enable, next_address, loaded, *lanes = await ctx.tick().sample(
                 block.write.en, block.write.addr, block.loaded, *(block.write.data[n] for n in words)
             )
+            # The words come a cycle behind their address.
             if enable:
                 assert address not in current
                 current[address] = sum(word << SMALL.word_bits * n for n, word in enumerate(lanes))
@@ -85,6 +87,7 @@ def test_blocks_fill_alternating_halves_in_order(operand: str, stall: float) -> 
             if loaded:
                 held.append(dict(current))
                 current.clear()
+            enable, address = next_enable, next_address
 
     async def release(ctx: Any) -> None:
         for number in range(len(blocks)):

@@ -1,4 +1,4 @@
-"""cpt.hw.load.operand_buffer: a word of every lane at each address, read after two cycles."""
+"""cpt.hw.load.operand_buffer: a word of every lane at each address, written in one cycle, read in three."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ def test_every_lane_keeps_what_was_written_until_it_is_written_again() -> None:
 
     async def bench(ctx: Any) -> None:
         reads: list[list[int]] = []
+        late = [0] * LANES
         for _ in range(300):
             write, read = rng.randrange(DEPTH), rng.randrange(DEPTH)
             words = [rng.getrandbits(WORD_BITS) for _ in range(LANES)]
@@ -25,8 +26,9 @@ def test_every_lane_keeps_what_was_written_until_it_is_written_again() -> None:
             ctx.set(block.write.en, enable)
             ctx.set(block.write.addr, write)
             ctx.set(block.read.addr, read)
-            for lane, word in enumerate(words):
+            for lane, word in enumerate(late):
                 ctx.set(block.write.data[lane], word)
+            late = words
             await ctx.tick()
             if len(reads) >= block.latency_cycles - 1:
                 found = [ctx.get(block.read.data[lane]) for lane in range(LANES)]

@@ -63,7 +63,7 @@ class Machine:
     arbiter_data_cycles: int = _fact(1, "From a beat on the m0 port to the ring or to loader A.")
     walker_cycles: int = _fact(2, "From a half taken to the first run of the block that goes there.")
     gearbox_cycles: int = _fact(3, "From the last beat of a group to its words.")
-    operand_buffer_cycles: int = _fact(2, "From a buffer address to its words.")
+    operand_buffer_cycles: int = _fact(3, "From a buffer address to its words.")
     window_memory_cycles: int = _fact(3, "From an address of the window memories to a word of every column.")
     scatter_cycles: int = _fact(2, "From a step of the window fetch to its writes into the window memories.")
     scratch_cycles: int = _fact(4, "From a read that scratch accepts to its word.")

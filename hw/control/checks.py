@@ -75,6 +75,17 @@ class WordCheck(wiring.Component):
             for first in range(0, len(bits), SEEN_AT_ONCE)
         ]
 
+        def with_opcode(ops):
+            """Whether the opcode is one of ``ops``."""
+            return reduce(or_, (self.opcode[op.name.lower()] for op in ops))
+
+        def some(name, bits):
+            """Whether one of ``bits`` was 1 a cycle ago."""
+            parts = range(0, len(bits), SEEN_AT_ONCE)
+            seen = Signal(len(parts), name=name, reset_less=True)
+            m.d.sync += seen.eq(Cat(bits[first : first + SEEN_AT_ONCE].any() for first in parts))
+            return seen.any()
+
         def any_with(name, parts):
             """Whether one of ``parts``, a bit and the opcodes that it counts with, is 1."""
             found = {}
@@ -84,25 +95,26 @@ class WordCheck(wiring.Component):
                 found.setdefault(tuple(ops), []).append(seen)
             return reduce(
                 or_,
-                (
-                    reduce(or_, bits) & reduce(or_, (self.opcode[op.name.lower()] for op in ops))
-                    for ops, bits in found.items()
-                ),
+                (reduce(or_, bits) & with_opcode(ops) for ops, bits in found.items()),
             )
 
-        zero_count = any_with(
-            "zero", [(self.word[at : at + width] == 0, ops) for (at, width), ops in counts.items()]
+        zero_count = reduce(
+            or_,
+            (
+                ~some(f"count_{at}", self.word[at : at + width]) & with_opcode(ops)
+                for (at, width), ops in counts.items()
+            ),
         )
         misaligned = any_with(
             "low", [(self.word[at : at + bits].any(), ops) for (at, bits), ops in low_bits.items()]
         )
         stray = any_with("stray", strays)
         execute = words[Opcode.EXEC]
-        several, partial, first = (Signal(reset_less=True) for _ in range(3))
+        several = some("several", Cat(execute.tiles[1:], execute.blocks[1:]))
+        partial, first = Signal(reset_less=True), Signal(reset_less=True)
         unreadable = Signal(reset_less=True)
         any_opcode, sound = Signal(), Signal()
         m.d.sync += [
-            several.eq(((execute.tiles >> 1) != 0) | ((execute.blocks >> 1) != 0)),
             partial.eq(~(execute.first & execute.last)),
             first.eq(execute.first),
             unreadable.eq(self.unreadable),

@@ -1,6 +1,6 @@
 """Whether the machine runs: errors, halt, soft reset, busy."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -17,9 +17,9 @@ class Control(wiring.Component):
     flight finish. The soft reset takes effect once nothing is in flight.
 
     Members: ``errors``: one bit per `cpt.hw.contract.Error`, now; ``soft_reset``: asked for now; ``working``:
-    some engine has work; ``quiet``: nothing is in flight on any AXI port; ``stop``: issue nothing new;
-    ``halted``; ``busy`` (a register); ``reset``: restart everything now. ``reset`` is a register that the
-    domain's reset sets, so that one net resets all engines in both cases.
+    some engine has work; ``quiet``: a cycle ago nothing was in flight on any AXI port; ``stop``: issue
+    nothing new; ``halted``; ``busy``; ``reset``: restart everything now. All outputs are registers.
+    ``reset`` is one that the domain's reset sets, so that one net resets all engines in both cases.
     """
 
     errors: In(len(Error))
@@ -34,20 +34,18 @@ class Control(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         pending = Signal()
-        harmless = 1 << Error.BUSY_WRITE
         # A stop takes a few cycles to arrive everywhere; until then nothing is known to be quiet.
         stopped = Signal(SETTLE_CYCLES)
         settled = stopped[-1]
-        m.d.comb += self.stop.eq(self.halted | pending)
+        # Gates, not choices: those would become enables, a net further behind errors that come late.
+        halts = Cat(error for number, error in enumerate(self.errors) if number != Error.BUSY_WRITE).any()
+        going = ~self.reset
         m.d.sync += [
-            stopped.eq(Mux(self.stop, Cat(1, stopped), 0)),
-            self.busy.eq((self.working & ~(self.halted & settled)) | ~self.quiet | pending),
-            self.reset.eq(pending & settled & self.quiet & ~self.reset),
+            self.halted.eq((self.halted | halts) & going),
+            pending.eq((pending | self.soft_reset) & going),
+            self.stop.eq((self.halted | halts | pending | self.soft_reset) & going),
+            stopped.eq(Cat(1, stopped[:-1]) & (self.stop & going).replicate(SETTLE_CYCLES)),
+            self.busy.eq(((self.working & ~(self.halted & settled)) | ~self.quiet | pending) & going),
+            self.reset.eq(pending & settled & self.quiet & going),
         ]
-        with m.If((self.errors & ~harmless).any()):
-            m.d.sync += self.halted.eq(1)
-        with m.If(self.soft_reset):
-            m.d.sync += pending.eq(1)
-        with m.If(self.reset):
-            m.d.sync += [pending.eq(0), self.halted.eq(0), stopped.eq(0), self.busy.eq(0)]
         return m

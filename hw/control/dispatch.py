@@ -23,7 +23,7 @@ from cpt.hw.layouts import (
     instruction_layout,
     load_command,
 )
-from cpt.hw.matrix.copies import KEEP
+from cpt.hw.matrix.copies import KEEP, copies
 
 ENGINES = (Opcode.LOAD_A, Opcode.LOAD_B, Opcode.EXEC, Opcode.DRAIN)
 
@@ -50,8 +50,8 @@ class Dispatch(wiring.Component):
     or AXI port had anything to do; ``expired``: the watchdog gives up now, so refuse without waiting;
     ``read_window``, ``write_window``: addresses allowed; ``done``: an END completes; ``done_tag``: the tag of
     the last one; ``faults``: why the instruction is refused; ``dispatched``: an instruction leaves or is
-    refused; ``mask``: ring size - 1; ``index``: ring position of the last one; ``stop``; ``idle``: a cycle
-    ago there was no instruction here or in the queues.
+    refused; ``mask``: ring size - 1; ``index``: ring position of the last one; ``stop``: hand on nothing,
+    from the next cycle on; ``idle``: a cycle ago there was no instruction here or in the queues.
     """
 
     cycles_per_instruction = MACHINE.dispatch_cycles + 1
@@ -114,6 +114,8 @@ class Dispatch(wiring.Component):
 
         # What happens to the instruction is decided in one cycle and happens, by registers, in the next.
         opcode = word_check.opcode
+        stop = Signal()
+        m.d.sync += stop.eq(self.stop)
         begun, began = Signal(), Signal()
         m.d.sync += [began.eq(begun), reach.start.eq(began)]
         all_empty, were_empty = Signal(), Signal()
@@ -123,7 +125,7 @@ class Dispatch(wiring.Component):
             drained.eq(self.engines_idle & were_empty),
         ]
         m.d.sync += were_empty.eq(all_empty)
-        going, has_room, pushing = deciding & ~self.stop & ~faulty, 0, {}
+        going, has_room, pushing = deciding & ~stop & ~faulty, 0, {}
         for op, queue in queues.items():
             pushes, ready = Signal(name=f"pushes_{op.name.lower()}"), opcode[op.name.lower()] & queue.i.ready
             pushing[op] = going & ready
@@ -132,9 +134,9 @@ class Dispatch(wiring.Component):
             m.d.comb += queue.i.valid.eq(pushes)
         can_leave = (faulty & (drained | self.expired)) | (~faulty & (has_room | (opcode.end & drained)))
         m.d.comb += [
-            refusing.eq(deciding & ~self.stop & faulty & (drained | self.expired)),
+            refusing.eq(deciding & ~stop & faulty & (drained | self.expired)),
             ending.eq(going & opcode.end & drained),
-            leaving.eq(deciding & ~self.stop & can_leave),
+            leaving.eq(deciding & ~stop & can_leave),
         ]
         m.d.sync += [
             self.dispatched.eq(leaving),
@@ -148,7 +150,7 @@ class Dispatch(wiring.Component):
         # One instruction at a time: at work until it was pushed, then the next may be looked for.
         at_work, decided = Signal(), Signal()
         m.d.comb += [
-            begun.eq(self.instructions.valid & ~at_work & ~self.stop),
+            begun.eq(self.instructions.valid & ~at_work & ~stop),
             deciding.eq(decided & ~self.dispatched),
         ]
         m.d.sync += [
@@ -158,12 +160,15 @@ class Dispatch(wiring.Component):
         ]
 
         count = Signal(RING_LOG2_MAX)
-        number, tagged = Signal(attrs=KEEP), Signal(attrs=KEEP)
-        m.d.sync += [number.eq(leaving), tagged.eq(ending), count.eq(count + number)]
+        number = Signal(attrs=KEEP)
+        m.d.sync += [number.eq(leaving), count.eq(count + number)]
         with m.If(number):
             m.d.sync += self.index.eq(count & self.mask)
-        with m.If(tagged):
-            m.d.sync += self.done_tag.eq(words[Opcode.END].tag)
+        tag = words[Opcode.END].tag
+        for half, tagged in enumerate(copies(m, ending, 2, "tagged", reset_less=False)):
+            part = slice(len(tag) // 2 * half, len(tag) // 2 * (half + 1))
+            with m.If(tagged):
+                m.d.sync += self.done_tag[part].eq(tag[part])
         return m
 
     def _wire_reach(self, m, words, opcode, operands, reach):

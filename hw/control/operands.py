@@ -95,7 +95,8 @@ class Operands(wiring.Component):
             self.b_top_words.eq(words["b"] - ksteps),
         ]
         m.d.comb += self.a_tile_words.eq(words["a"])
-        tile_words, times = Signal(TILE_BITS, reset_less=True), Signal.like(tiles, reset_less=True)
+        # Reset, unlike the product: else synthesis takes both for registers of the third multiplier's input.
+        tile_words, times = Signal(TILE_BITS), Signal.like(tiles, reset_less=True)
         m.d.sync += [tile_words.eq(words["a"]), times.eq(tiles)]
         block_words = _product(m, "block_words", tile_words, times)
         half_a, half_b = config.half_words("a"), config.half_words("b")

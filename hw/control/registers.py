@@ -12,10 +12,12 @@ from cpt.hw.bus.axi import AXI_LITE
 from cpt.hw.contract.config import SLOTS
 from cpt.hw.contract.regs import ADDRESS_BITS, REGISTERS, SLOT_BASE, SLOT_FIELDS
 from cpt.hw.layouts import SLOT
-from cpt.hw.matrix.copies import KEEP
+from cpt.hw.matrix.copies import KEEP, copies
 
 PLAIN = tuple(item for item in REGISTERS if not item.name.startswith("SLOT_"))
 """All registers but the slots, which are a memory."""
+
+SLOT_BITS = max(field.offset + field.width for field in SLOT_FIELDS)
 
 GATHERED = 12
 """Registers that meet in one step of a read: two LUTs deep."""
@@ -62,12 +64,13 @@ class RegisterFile(wiring.Component):
         slot_bits = (SLOTS - 1).bit_length()
 
         # Writes: address and data are held as they come, then the register is selected, then it is written.
-        word, data = Signal(word_bits, reset_less=True), Signal(32, reset_less=True)
+        word = Signal(word_bits, reset_less=True, attrs=KEEP)
+        data = Signal(32, reset_less=True, attrs=KEEP)
         strobes = Signal(4, reset_less=True)
         write = Signal()
         done = Signal()
         awready = Signal(init=1)
-        wready = Signal(init=1)
+        wready = Signal(init=1, attrs=KEEP)
         m.d.comb += [
             bus.awready.eq(awready),
             bus.wready.eq(wready),
@@ -83,17 +86,28 @@ class RegisterFile(wiring.Component):
                 word.eq(bus.awaddr[2:]),
                 slot_word.eq(bus.awaddr[2:]),
             ]
-        # The same again for the upper half: each net has at most 32 loads.
+        # The same again for the upper half, and the data for the slots: each net has at most 32 loads.
         wready_upper = Signal(init=1, attrs=KEEP)
+        slot_data = Signal(SLOT_BITS, reset_less=True, attrs=KEEP)
         with m.If(wready):
             m.d.sync += [wready.eq(~bus.wvalid), data[:16].eq(bus.wdata[:16]), strobes.eq(bus.wstrb)]
         with m.If(wready_upper):
-            m.d.sync += [wready_upper.eq(~bus.wvalid), data[16:].eq(bus.wdata[16:])]
+            m.d.sync += [
+                wready_upper.eq(~bus.wvalid),
+                data[16:].eq(bus.wdata[16:]),
+                slot_data.eq(bus.wdata),
+            ]
         with m.If(done):
             m.d.sync += bus.bvalid.eq(1)
         with m.If(bus.bvalid & bus.bready):
             m.d.sync += [bus.bvalid.eq(0), awready.eq(1), wready.eq(1), wready_upper.eq(1)]
         written = data & Cat(bit.replicate(8) for bit in strobes)
+
+        # What a soft reset keeps is cleared by copies of the domain's reset: the net itself has few loads.
+        forget = Signal(init=1)
+        kept = [item.name for item in PLAIN if item.access == "rw" and item.kept]
+        m.d.sync += forget.eq(0)
+        clears = dict(zip(kept, copies(m, forget, len(kept), "clear"), strict=True))
 
         locked = Signal()
         """The register selected next is one of those that are locked while busy."""
@@ -118,8 +132,7 @@ class RegisterFile(wiring.Component):
             if item.access == "w1s":
                 m.d.comb += getattr(self.commands, name).eq(Mux(selected, written & item.mask, 0))
                 continue
-            # What is not kept has a soft reset in its first cycle anyway.
-            state = Signal(32, name=name, init=item.reset, reset_less=not item.kept)
+            state = Signal(32, name=name, init=item.reset, reset_less=True)
             m.d.comb += getattr(self.state, name).eq(state)
             if item.access == "w1c":
                 event = getattr(self.events, name) & item.mask
@@ -129,9 +142,9 @@ class RegisterFile(wiring.Component):
                     place = slice(8 * lane, 8 * (lane + 1))
                     with m.If(selected & strobes[lane]):
                         m.d.sync += state[place].eq(data[place] & (item.mask >> 8 * lane & 0xFF))
-            if not item.kept:
-                with m.If(self.soft_reset):
-                    m.d.sync += state.eq(item.reset)
+            # Without the other one: a soft reset is in the first cycle, too.
+            with m.If(clears[item.name] if item.kept else self.soft_reset):
+                m.d.sync += state.eq(item.reset)
 
         # Slots: a memory with a copy for each reader.
         slot_base_word = SLOT_BASE >> 2
@@ -140,11 +153,11 @@ class RegisterFile(wiring.Component):
 
         # Reads: the address is held, then a register is selected while the slot memory is read, then all are
         # gathered in two steps. Each register has its select: one address would have hundreds of loads.
-        read_word = Signal(word_bits, reset_less=True)
+        read_word = Signal(word_bits, reset_less=True, attrs=KEEP)
         arready = Signal(init=1)
         looked_up = Signal()
         selected = Signal()
-        gathered = Signal()
+        gathered = Signal(attrs=KEEP)
         gathered_upper = Signal(attrs=KEEP)
         m.d.comb += bus.arready.eq(arready)
         m.d.sync += [
@@ -171,7 +184,7 @@ class RegisterFile(wiring.Component):
             m.d.comb += [
                 port.en.eq(slot_write & strobes[field.offset // 8]),
                 port.addr.eq(slot_word),
-                port.data.eq(data[field.offset : field.offset + field.width]),
+                port.data.eq(slot_data[field.offset : field.offset + field.width]),
             ]
             for addr, slot in (
                 (self.slot_a_addr, self.slot_a),
@@ -183,7 +196,7 @@ class RegisterFile(wiring.Component):
 
         def when_read(name, condition, value):
             """``value`` if ``condition``, a function of ``read_word``, holds, else 0."""
-            selected = Signal(name=f"reads_{name}")
+            selected = Signal(name=f"reads_{name}", reset_less=True)
             m.d.sync += selected.eq(condition)
             return Mux(selected, value, 0)
 
@@ -205,10 +218,12 @@ class RegisterFile(wiring.Component):
             part = Signal(32, name=f"part_{first}", reset_less=True)
             m.d.sync += part.eq(reduce(or_, readable[first : first + GATHERED]))
             parts.append(part)
+        answer = Signal(32, reset_less=True)
+        m.d.comb += bus.rdata.eq(answer)
         with m.If(bus.rvalid & bus.rready):
             m.d.sync += [bus.rvalid.eq(0), arready.eq(1)]
         with m.If(gathered):
-            m.d.sync += [bus.rvalid.eq(1), bus.rdata[:16].eq(reduce(or_, parts)[:16])]
+            m.d.sync += [bus.rvalid.eq(1), answer[:16].eq(reduce(or_, parts)[:16])]
         with m.If(gathered_upper):
-            m.d.sync += bus.rdata[16:].eq(reduce(or_, parts)[16:])
+            m.d.sync += answer[16:].eq(reduce(or_, parts)[16:])
         return m

@@ -19,8 +19,8 @@ class Gearbox(wiring.Component):
     behind the last word are left out.
 
     Parameters: ``lanes``, ``word_bits``.
-    Members: ``beat_valid``, ``beat`` (in); ``valid``: ``words`` holds a complete group now (one cycle);
-    ``coming``: it will in the next cycle.
+    Members: ``beat_valid``, ``beat`` (in); ``coming``, twice over, so that two can share its loads:
+    ``words`` holds a complete group in the next cycle, and may be gone in the one after that.
     Latency `latency_cycles` from the last beat of a group: copies, selects, words.
     """
 
@@ -33,8 +33,7 @@ class Gearbox(wiring.Component):
             {
                 "beat_valid": In(1),
                 "beat": In(BEAT_BITS),
-                "coming": Out(1),
-                "valid": Out(1),
+                "coming": Out(1).array(2),
                 "words": Out(word_bits).array(lanes),
             }
         )
@@ -49,7 +48,8 @@ class Gearbox(wiring.Component):
         turn = Signal(count, init=1)
         later = [Signal(BEAT_BITS, name=f"later_{n}", reset_less=True, attrs=KEEP) for n in range(len(data))]
         m.d.sync += [after.eq(copy) for after, copy in zip(later, data, strict=True)]
-        m.d.sync += [self.coming.eq(taken[-1] & turn[-1]), self.valid.eq(self.coming)]
+        coming = copies(m, taken[-1] & turn[-1], len(self.coming), "coming", reset_less=False)
+        m.d.comb += [out.eq(copy) for out, copy in zip(self.coming, coming, strict=True)]
         beats = []
         for n in range(count):
             mine = taken[n // TURNS]

@@ -22,9 +22,9 @@ class Loader(wiring.Component):
     takes a free half two cycles before its first run; ``release`` gives a half back.
 
     Parameters: ``config``, ``operand`` (``"a"`` or ``"b"``).
-    Members: ``commands`` (in); ``ar``, ``r`` (AXI); ``write`` to the operand buffer; ``loaded``: the last
-    word of a block is being written; ``release``: EXEC has finished with a block; ``stop``, ``error``,
-    ``idle``, ``quiet`` as in `ReadMaster`.
+    Members: ``commands`` (in); ``ar``, ``r`` (AXI); ``write`` to the operand buffer, the data a cycle behind
+    enable and address; ``loaded``: the last word of a block is being written; ``release``: EXEC has finished
+    with a block; ``stop``, ``error``, ``idle``, ``quiet`` as in `ReadMaster`.
     """
 
     def __init__(self, config: ArrayConfig, operand: str):
@@ -68,9 +68,10 @@ class Loader(wiring.Component):
         ]
         m.d.sync += self.error.eq(master.error)
 
-        # Where the next group goes, known a cycle before the group is there. Blocks take the halves in turn,
+        # Where the next group goes, said a cycle before the group is there. Blocks take the halves in turn,
         # on both sides; what is missing of each is counted, so that the last word is known.
         half_bits = (config.half_words(operand) - 1).bit_length()
+        coming, writes = gearbox.coming
         word = Signal(half_bits)
         half = Signal()
         begins = Signal()
@@ -86,17 +87,16 @@ class Loader(wiring.Component):
                     missing.eq(walker.blocks.payload),
                     at_last.eq(walker.blocks.payload == 0),
                 ]
-            with m.Elif(gearbox.coming & (half == number)):
+            with m.Elif(coming & (half == number)):
                 m.d.sync += [missing.eq(missing - 1), at_last.eq(missing == 1)]
             lasts.append(at_last)
         m.d.comb += last.eq(Mux(half, lasts[1], lasts[0]))
         m.d.sync += [
-            self.loaded.eq(gearbox.coming & last),
-            half.eq(half ^ (gearbox.coming & last)),
-            self.write.addr.eq(Cat(word, half)),
+            self.loaded.eq(coming & last),
+            half.eq(half ^ (coming & last)),
         ]
-        with m.If(gearbox.coming):
+        with m.If(coming):
             m.d.sync += word.eq(Mux(last, 0, word + 1))
-        m.d.comb += self.write.en.eq(gearbox.valid)
+        m.d.comb += [self.write.en.eq(writes), self.write.addr.eq(Cat(word, half))]
         m.d.comb += [out.eq(word) for out, word in zip(self.write.data, gearbox.words, strict=True)]
         return m

@@ -6,15 +6,23 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In
 
 from cpt.hw.contract.machine import MACHINE
+from cpt.hw.matrix.copies import copies
 from cpt.hw.memory_ports import read_port, write_port
+
+ADDRESS_LANES = 4
+"""Lanes that share a copy of an address; a lane of zc706 takes four block RAMs, with a pin in each."""
 
 
 class OperandBuffer(wiring.Component):
     """One memory per lane, all at the same address.
 
+    Every lane has a copy of the write enable, which has up to eight pins in each block RAM; every few lanes
+    have copies of the addresses.
+
     Parameters: ``lanes``, ``word_bits``, ``depth_words`` (both halves).
-    Members: ``write``, ``read`` (`cpt.hw.memory_ports`).
-    Read latency two cycles: the memory and its output register.
+    Members: ``write``, ``read`` (`cpt.hw.memory_ports`). ``write.data`` comes a cycle behind ``write.en``
+    and ``write.addr``.
+    Read latency three cycles: copies of the address, the memory and its output register.
     """
 
     latency_cycles = MACHINE.operand_buffer_cycles
@@ -30,15 +38,19 @@ class OperandBuffer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        groups = -(-self.lanes // ADDRESS_LANES)
+        enables = copies(m, self.write.en, self.lanes, "write_en", reset_less=False)
+        write_addrs = copies(m, self.write.addr, groups, "write_addr")
+        read_addrs = copies(m, self.read.addr, groups, "read_addr")
         for lane in range(self.lanes):
             memory = Memory(shape=unsigned(self.word_bits), depth=self.depth_words, init=[])
             m.submodules[f"lane_{lane}"] = memory
             write, read = memory.write_port(), memory.read_port()
             m.d.comb += [
-                write.en.eq(self.write.en),
-                write.addr.eq(self.write.addr),
+                write.en.eq(enables[lane]),
+                write.addr.eq(write_addrs[lane // ADDRESS_LANES]),
                 write.data.eq(self.write.data[lane]),
-                read.addr.eq(self.read.addr),
+                read.addr.eq(read_addrs[lane // ADDRESS_LANES]),
             ]
             # Without reset the memory's own output register serves.
             word = Signal(self.word_bits, name=f"word_{lane}", reset_less=True)

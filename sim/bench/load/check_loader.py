@@ -28,12 +28,14 @@ async def check(dut: Any, operand: str) -> None:
     memory = ReadMemory(bench, random_bytes(MEMORY_BYTES))
     written: list[tuple[int, list[int]]] = []
     loaded = 0
+    address: int | None = None
 
     def watch() -> None:
-        nonlocal loaded
-        if bench.get("write__en"):
+        nonlocal loaded, address
+        if address is not None:  # the words come a cycle behind it
             words = [bench.get(f"write__data__{lane}") for lane in range(config.lanes(operand))]
-            written.append((bench.get("write__addr"), words))
+            written.append((address, words))
+        address = bench.get("write__addr") if bench.get("write__en") else None
         loaded += bench.get("loaded")
 
     Every(bench, sample=watch)

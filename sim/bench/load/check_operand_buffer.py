@@ -21,6 +21,7 @@ async def reads_return_the_last_write(dut: Any) -> None:
     depth = 1 << len(dut.read__addr)
     memory = [[0] * lanes for _ in range(depth)]
     pending: list[list[int]] = []
+    late: list[int] = []  # what is written comes a cycle behind its address
     for cycle in range(depth + 100 * rounds()):
         # First fill everything, then write and read at random, never both at one address.
         address = cycle if cycle < depth else random.randrange(depth)
@@ -28,8 +29,9 @@ async def reads_return_the_last_write(dut: Any) -> None:
         words = [random.getrandbits(config.word_bits) for _ in range(lanes)]
         bench.set("write__en", int(write))
         bench.set("write__addr", address)
-        for lane, value in enumerate(words):
+        for lane, value in enumerate(late):
             bench.set(f"write__data__{lane}", value)
+        late = words
         read = random.choice([n for n in (address - 1, address + 1) if 0 <= n < depth])
         bench.set("read__addr", read)
         pending.append(list(memory[read]) if cycle > depth else [])
