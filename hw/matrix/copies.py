@@ -1,7 +1,7 @@
 """Registered copies of a signal, so that no net has too many loads.
 
-Synthesis would merge equal registers again; the attribute on the copies says that they are meant. All that are
-equal need it: Yosys merges one without it into one that has it.
+Synthesis would merge equal registers again; the attribute on the copies says that they are meant. All that
+are equal need it: Yosys merges one without it into one that has it.
 """
 
 from amaranth import Cat, Mux, Signal
