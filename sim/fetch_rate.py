@@ -22,7 +22,7 @@ from cpt.hw.contract import ArrayConfig, ContractError, preset
 from cpt.hw.contract.config import TAPS
 from cpt.hw.contract.order import tile_cycles
 from cpt.hw.contract.tiles import FILL_PIXELS, STREAM_BYTES, CodesLayout, Picture, PixelLayout, WindowLayout
-from cpt.hw.fetch.command import fetch_pixels, fetch_windows
+from cpt.hw.fetch.command import fetch_pixels, fetch_windows, payload
 from cpt.hw.fetch.fill import Fill
 from cpt.hw.fetch.pixel_fill import PixelFill
 from cpt.hw.fetch.pixel_rows import PixelRows
@@ -50,7 +50,7 @@ class Harness(Elaboratable):
         m = Module()
         m.submodules.fill = fill = self.fill
         m.d.comb += fill.words.valid.eq(1)
-        m.d.sync += [self.now.eq(self.now + 1), self.steps.eq(self.steps + fill.valid)]
+        m.d.sync += [self.now.eq(self.now + 1), self.steps.eq(self.steps + fill.step.hot.as_value().any())]
         done = fill.step.done
         for n in range(Scatter.latency_cycles + 1):
             later = Signal(2, name=f"done_{n}")
@@ -122,7 +122,7 @@ def measure(config: ArrayConfig, channels: int, size: int, name: str, weight_bit
     found: list[int] = []
 
     async def bench(ctx: Any) -> None:
-        ctx.set(fill.commands.payload, fetch_windows(layout, codes, IMAGES, bits, 0))
+        ctx.set(fill.commands.payload, payload(fetch_windows(layout, codes, IMAGES, bits, 0)))
         ctx.set(fill.commands.valid, 1)
         await ctx.tick().until(fill.commands.ready)
         ctx.set(fill.commands.valid, 0)
@@ -185,6 +185,8 @@ def measure_pixels(config: ArrayConfig, channels: int, size: int, error_bits: in
     found: list[int] = []
 
     async def bench(ctx: Any) -> None:
+        for name in ("stride2", "out_pitch", "blocks"):
+            ctx.set(harness.rows.mode[name], command[name])
         ctx.set(fill.commands.payload, command)
         ctx.set(fill.commands.valid, 1)
         *_, start = await ctx.tick().sample(harness.now).until(fill.commands.ready)

@@ -46,7 +46,7 @@ def run(config: ArrayConfig, fetches: list[ErrorFetch]) -> None:
             ctx.set(block.slots.granted, int(grant and ctx.get(block.slots.wanted)))
             if grant and ctx.get(block.slots.wanted):
                 given, free = given + 1, free - 1
-            if ctx.get(block.valid):
+            if ctx.get(write.piece):
                 data = [ctx.get(write.data[row]) for row in range(config.rows)]
                 buffer.write(ctx.get(write.addr), ctx.get(write.piece), ctx.get(write.parts), data)
             if ctx.get(block.loaded):

@@ -65,6 +65,7 @@ class Machine:
     gearbox_cycles: int = _fact(3, "From the last beat of a group to its words.")
     operand_buffer_cycles: int = _fact(3, "From a buffer address to its words.")
     window_memory_cycles: int = _fact(3, "From an address of the window memories to a word of every column.")
+    steps_cycles: int = _fact(2, "From pixels that the fetch takes to their step.")
     scatter_cycles: int = _fact(2, "From a step of the window fetch to its writes into the window memories.")
     scratch_cycles: int = _fact(4, "From a read that scratch accepts to its word.")
     lane_operand_cycles: int = _fact(9, "From a word's settings at the lanes to its operands of scratch.")

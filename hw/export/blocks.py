@@ -24,10 +24,9 @@ from cpt.hw.drain.result_buffer import ResultBuffer
 from cpt.hw.drain.serialiser import Serialiser
 from cpt.hw.drain.tile_walker import TileWalker
 from cpt.hw.fetch.errors import Errors
+from cpt.hw.fetch.fetch import Fetch
 from cpt.hw.fetch.fill import Fill
-from cpt.hw.fetch.pixels import Pixels
 from cpt.hw.fetch.walker import FetchWalker
-from cpt.hw.fetch.windows import Windows
 from cpt.hw.layouts import BEAT_BITS
 from cpt.hw.load.gearbox import Gearbox
 from cpt.hw.load.loader import Loader
@@ -59,8 +58,7 @@ ROOMS: dict[str, dict[str, Callable[[ArrayConfig], wiring.Component]]] = {
     "fetch": {
         "fetch_walker": FetchWalker,
         "fill": Fill,
-        "windows": Windows,
-        "pixels": Pixels,
+        "fetch": Fetch,
         "errors": Errors,
     },
     "matrix": {

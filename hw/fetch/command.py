@@ -1,4 +1,6 @@
-"""What travels inside the window fetch: decoded commands, rows, steps."""
+"""What travels inside the fetch: decoded commands, how they fill, rows, steps."""
+
+from typing import Any
 
 from amaranth.lib import data
 from amaranth.utils import bits_for
@@ -232,23 +234,36 @@ def first_row(layout: PixelLayout, chunk: int) -> int:
     return max(0, layout.stride * layout.rows * chunk - 1)
 
 
+def fetch_command(config: ArrayConfig) -> data.StructLayout:
+    """A command of either kind: ``body.pixels`` where ``pixels``, else ``body.windows``."""
+    bodies = {"windows": window_command(config), "pixels": pixel_command(config.b_depth_words)}
+    return data.StructLayout({"pixels": 1, "body": data.UnionLayout(bodies)})
+
+
+def payload(body: dict[str, int]) -> dict[str, Any]:
+    """The fields of `fetch_command` for those of `window_command` or `pixel_command`."""
+    kind = "windows" if "kernel1" in body else "pixels"
+    return {"pixels": int(kind == "pixels"), "body": {kind: body}}
+
+
+MODE = data.StructLayout(
+    {"pixels": 1, "kernel1": 1, "stride2": 1, "spread": 1, "out_pitch": 2, "blocks": ROWS_WIDTH}
+)
+"""How a command fills the memories: stands from its first row to its last."""
+
+
 def row_layout(config: ArrayConfig) -> data.StructLayout:
     """One row of one plane of a group of a tile, and where its pixels go.
 
     ``zero``: its pixels are zero and take no data; ``hot``: by dy, the quads of columns of its first block,
     or of all of it if ``zero``; ``dx``: taps that are written; ``addr``, ``addr_first``, ``addr_last`` as in
-    `window_write`; ``starts``, ``ends``: its sides are those of the image; ``flush``: the last row of a run;
-    ``done``: slots complete with it.
+    `window_write`, by dy; ``starts``, ``ends``: its sides are those of the image; ``flush``: the last row of
+    a run; ``done``: slots complete with it.
     """
     address = data.ArrayLayout((config.b_depth_words - 1).bit_length(), SHIFTS)
     return data.StructLayout(
         {
             "zero": 1,
-            "kernel1": 1,
-            "stride2": 1,
-            "spread": 1,
-            "blocks": ROWS_WIDTH,
-            "out_pitch": 2,
             "hot": data.ArrayLayout(quads(config), SHIFTS),
             "dx": SHIFTS,
             "addr": address,
@@ -263,12 +278,16 @@ def row_layout(config: ArrayConfig) -> data.StructLayout:
 
 
 def step_layout(config: ArrayConfig) -> data.StructLayout:
-    """One step: 8 pixels of a group and plane, pixel 0 channel 0 first, and where they go.
+    """One step: 8 pixels of a group and plane, pixel 0 channel 0 first, and where they go, by dy.
 
-    As in `row_layout`, but for one block; ``starts``, ``ends``: it is the first or last of a row, at a side
-    of the image; ``over``, ``under``: its last pixel is also the next tile's, its first the one's before.
+    As in `row_layout`, but for one block; ``hot`` is 0 where there is no step. ``starts``, ``ends``: it is
+    the first or last of a row, at a side of the image; ``over``, ``under``: its last pixel is also the next
+    tile's, its first the one's before.
     """
-    fields = dict(row_layout(config).members)
-    for name in ("blocks", "zero", "flush"):
-        del fields[name]
-    return data.StructLayout({"pixels": step_bits(config), **fields, "over": 1, "under": 1})
+    row = row_layout(config).members
+    fields = {name: row[name] for name in ("hot", "addr", "addr_first", "addr_last")}
+    sides = dict.fromkeys(("starts", "ends", "over", "under"), SHIFTS)
+    taps = data.ArrayLayout(SHIFTS, SHIFTS)
+    return data.StructLayout(
+        {"pixels": step_bits(config), **fields, "dx": taps, **sides, "done": row["done"]}
+    )

@@ -22,9 +22,8 @@ class Errors(wiring.Component):
 
     Parameters: ``config``.
     Members: ``commands`` (`cpt.hw.fetch.command.load_errors`); ``words`` (in): what its runs hold;
-    ``slots`` (`slot_requests`): a half of the buffer for each command; ``valid``, ``write`` (out,
-    registered), of which `pixel_write` says the parts; ``loaded``: the chunk's last word was written, in the
-    cycle before; ``idle``.
+    ``slots`` (`slot_requests`): a half of the buffer for each command; ``write`` (out, registered), of which
+    `pixel_write` says the parts; ``loaded``: the chunk's last word is being written; ``idle``.
     A step of 8 pixels a cycle; a cycle for each word of zeros.
     """
 
@@ -36,7 +35,6 @@ class Errors(wiring.Component):
                 "commands": In(stream.Signature(pixel_command(depth))),
                 "words": In(stream.Signature(STREAM_BITS)),
                 "slots": Out(slot_requests(depth)),
-                "valid": Out(1),
                 "write": Out(pixel_write(config, depth)),
                 "loaded": Out(1),
                 "idle": Out(1),
@@ -54,11 +52,13 @@ class Errors(wiring.Component):
         connect(m, cutter.steps, rows.pixels)
         connect(m, fill.rows, rows.rows)
         connect(m, fill.slots, flipped(self.slots))
+        # A chunk's mode stands until the next begins, which waits for its rows.
+        command = self.commands.payload
+        with m.If(self.commands.valid & self.commands.ready):
+            m.d.sync += [rows.mode[name].eq(command[name]) for name in ("out_pitch", "blocks")]
         m.d.comb += [
             cutter.flush.eq(rows.flush),
-            # A chunk has a half of its own, so the next need not wait for the one before.
-            fill.empty.eq(1),
-            self.valid.eq(rows.valid),
+            fill.empty.eq(rows.idle),
             self.write.eq(rows.write),
             self.loaded.eq(rows.filled),
             self.idle.eq(fill.idle & rows.idle),

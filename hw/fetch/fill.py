@@ -1,12 +1,14 @@
-"""From data in address order to steps for the window memories, slot by slot."""
+"""From data in address order to steps and pieces for the window memories, slot by slot."""
 
 from amaranth import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from cpt.hw.contract import ArrayConfig
-from cpt.hw.fetch.command import step_layout, window_command
+from cpt.hw.fetch.command import MODE, fetch_command, step_layout
 from cpt.hw.fetch.cutter import STREAM_BITS, Cutter
+from cpt.hw.fetch.pixel_fill import PixelFill
+from cpt.hw.fetch.pixel_rows import PixelRows, pixel_write
 from cpt.hw.fetch.rows import Rows
 from cpt.hw.fetch.slots import Slots
 from cpt.hw.fetch.spread_rows import SpreadRows
@@ -17,23 +19,27 @@ class Fill(wiring.Component):
     """Says what the window memories take each cycle, and which slots are complete.
 
     Parameters: ``config``.
-    Members: ``commands`` (in); ``words`` (in): what the tensor's runs hold, in the order of `FetchWalker`;
-    ``valid``, ``step`` (out, registered); ``filled``: the memories hold the last words of so many more slots;
-    ``tiles`` (out): base of the next tile of outputs whose windows are complete, taken when EXEC begins with
-    it; ``release``: EXEC has finished with one, in the same order; ``idle``: no command and no slot is held.
-    A step of 8 pixels a cycle while slots are free.
+    Members: ``commands`` (in), executed in order; ``words`` (in): what their runs hold, in the order of
+    `FetchWalker`; ``mode``: of the command at work; ``step``, ``piece`` (out, registered), ``piece_done``: a
+    slot is complete with the piece; ``filled``: the memories hold the last words of so many more slots;
+    ``tiles`` (out): base of the next slot that is complete, taken when EXEC begins with it; ``release``: EXEC
+    has finished with one, in the same order; ``idle``: no command and no slot is held.
+    A step of 8 pixels a cycle while slots are free, or as `PixelRows` says.
     """
 
     def __init__(self, config: ArrayConfig):
         self.config = config
+        depth = config.b_depth_words
         super().__init__(
             {
-                "commands": In(stream.Signature(window_command(config))),
+                "commands": In(stream.Signature(fetch_command(config))),
                 "words": In(stream.Signature(STREAM_BITS)),
-                "valid": Out(1),
+                "mode": Out(MODE),
                 "step": Out(step_layout(config)),
+                "piece": Out(pixel_write(config, depth)),
+                "piece_done": Out(1),
                 "filled": In(2),
-                "tiles": Out(stream.Signature(range(config.b_depth_words))),
+                "tiles": Out(stream.Signature(range(depth))),
                 "release": In(1),
                 "idle": Out(1),
             }
@@ -41,47 +47,90 @@ class Fill(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        config = self.config
+        config, depth = self.config, self.config.b_depth_words
         m.submodules.cutter = cutter = Cutter(config)
         m.submodules.rows = rows = Rows(config)
         m.submodules.spread = spread = SpreadRows(config)
+        m.submodules.pixel_fill = pixel_fill = PixelFill(config, depth)
         m.submodules.slots = slots = Slots(config)
         m.submodules.steps = steps = Steps(config)
+        m.submodules.pixel_rows = pixel_rows = PixelRows(config, depth)
         connect(m, flipped(self.words), cutter.words)
-        connect(m, cutter.steps, steps.pixels)
         connect(m, slots.tiles, flipped(self.tiles))
+        connect(m, pixel_fill.rows, pixel_rows.rows)
+        walks = [rows, spread, pixel_fill]
+        others_idle = [[other.idle for other in walks if other is not walk] for walk in walks]
+        idle = Signal()
         m.d.comb += [
-            cutter.flush.eq(steps.flush),
-            rows.empty.eq(slots.empty & spread.idle),
-            spread.empty.eq(slots.empty & rows.idle),
+            idle.eq(slots.empty & pixel_rows.idle),
             slots.release.eq(self.release),
             slots.filled.eq(self.filled),
-            self.valid.eq(steps.valid),
+            steps.mode.eq(self.mode),
             self.step.eq(steps.step),
-            self.idle.eq(rows.idle & spread.idle & slots.empty),
+            pixel_rows.mode.eq(self.mode),
+            self.piece.eq(pixel_rows.write),
+            self.piece_done.eq(pixel_rows.filled),
+            self.idle.eq(idle & rows.idle & spread.idle & pixel_fill.idle),
         ]
 
-        # One of both walks at a time, as a command starts when no slot is taken.
-        spreads = self.commands.payload.spread
-        turn = Signal()
-        walks = [rows, spread]
+        # One walk at a time, as a command starts when no slot is taken.
+        command = self.commands.payload
+        windows, pixels = command.body.windows, command.body.pixels
+        wanted = [
+            ~command.pixels & ~windows.spread,
+            ~command.pixels & windows.spread,
+            command.pixels,
+        ]
+        bodies = [windows, windows, pixels]
+        turn = Signal(len(walks), init=1)
+        m.d.comb += self.commands.ready.eq(
+            Mux(
+                command.pixels,
+                pixel_fill.commands.ready,
+                Mux(windows.spread, spread.commands.ready, rows.commands.ready),
+            )
+        )
         with m.If(self.commands.valid & self.commands.ready):
-            m.d.sync += turn.eq(spreads)
-        m.d.comb += self.commands.ready.eq(Mux(spreads, spread.commands.ready, rows.commands.ready))
-        for number, walk in enumerate(walks):
+            for number, mine in enumerate(wanted):
+                m.d.sync += turn[number].eq(mine)
+            m.d.sync += [
+                self.mode.pixels.eq(command.pixels),
+                self.mode.kernel1.eq(~command.pixels & windows.kernel1),
+                self.mode.spread.eq(~command.pixels & windows.spread),
+                *(
+                    self.mode[name].eq(Mux(command.pixels, pixels[name], windows[name]))
+                    for name in ("stride2", "out_pitch", "blocks")
+                ),
+            ]
+        for walk, mine, body, others in zip(walks, wanted, bodies, others_idle, strict=True):
+            number = walks.index(walk)
             m.d.comb += [
-                walk.commands.valid.eq(self.commands.valid & (spreads == number)),
-                walk.commands.payload.eq(self.commands.payload),
-                walk.rows.ready.eq(steps.rows.ready & (turn == number)),
-                walk.slots.granted.eq(slots.requests.granted & (turn == number)),
+                walk.commands.valid.eq(self.commands.valid & mine),
+                walk.commands.payload.eq(body),
+                walk.slots.granted.eq(slots.requests.granted & turn[number]),
                 walk.slots.base.eq(slots.requests.base),
+                walk.empty.eq(idle & others[0] & others[1]),
             ]
         for name in ("start", "words", "limit", "wanted"):
-            m.d.comb += getattr(slots.requests, name).eq(
-                Mux(turn, *(getattr(walk.slots, name) for walk in reversed(walks)))
-            )
+            chosen = 0
+            for number, walk in enumerate(walks):
+                chosen |= Mux(turn[number], getattr(walk.slots, name), 0)
+            m.d.comb += getattr(slots.requests, name).eq(chosen)
         m.d.comb += [
-            steps.rows.valid.eq(Mux(turn, spread.rows.valid, rows.rows.valid)),
-            steps.rows.payload.eq(Mux(turn, spread.rows.payload, rows.rows.payload)),
+            steps.rows.valid.eq(Mux(turn[1], spread.rows.valid, turn[0] & rows.rows.valid)),
+            steps.rows.payload.eq(Mux(turn[1], spread.rows.payload, rows.rows.payload)),
+            rows.rows.ready.eq(steps.rows.ready & turn[0]),
+            spread.rows.ready.eq(steps.rows.ready & turn[1]),
+        ]
+
+        # Data go to the walk whose turn it is.
+        along = self.mode.pixels
+        m.d.comb += [
+            steps.pixels.payload.eq(cutter.steps.payload),
+            pixel_rows.pixels.payload.eq(cutter.steps.payload),
+            steps.pixels.valid.eq(cutter.steps.valid & ~along),
+            pixel_rows.pixels.valid.eq(cutter.steps.valid & along),
+            cutter.steps.ready.eq(Mux(along, pixel_rows.pixels.ready, steps.pixels.ready)),
+            cutter.flush.eq(Mux(along, pixel_rows.flush, steps.flush)),
         ]
         return m

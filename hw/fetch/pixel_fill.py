@@ -88,9 +88,6 @@ class PixelFill(wiring.Component):
         with m.If(step):
             m.d.sync += [
                 self.rows.valid.eq(clearing | filling),
-                out.stride2.eq(command.stride2),
-                out.blocks.eq(command.blocks),
-                out.out_pitch.eq(command.out_pitch),
                 out.addr.eq(slot + Mux(clearing, word, address)),
                 out.piece.eq(piece),
                 out.part.eq(part),

@@ -1,4 +1,4 @@
-"""Rows of pixels along K: collected, and written three times, shifted by a pixel each."""
+"""Rows of pixels along K: collected, and written three times, shifted by a pixel each, or once."""
 
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
@@ -6,20 +6,21 @@ from amaranth.lib.wiring import In, Out
 
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.tiles import COPIES, FILL_PIXELS, PIECES, step_bits
-from cpt.hw.fetch.command import ROWS_WIDTH
+from cpt.hw.fetch.command import MODE, ROWS_WIDTH
 from cpt.hw.fetch.window_memory import HALVES, write_parts
+from cpt.hw.matrix.copies import MOST_LOADS, copies
+
+MOST_PIECES = 2
+"""Pieces that a row begins, at most."""
 
 
 def pixel_row(depth: int) -> data.StructLayout:
     """Where a row of an image goes: ``addr`` of its first copy, first ``piece`` and, where a row is less than
     one, ``part`` of it; ``halves`` of the columns; ``wanted``: it is written at all; ``zero``: one write of
     zeros into every piece at ``addr`` that takes no pixels; ``flush``: the last of a run; ``done``: the slot
-    is complete with it. ``blocks`` of pixels, output rows of ``8 << out_pitch``."""
+    is complete with it."""
     return data.StructLayout(
         {
-            "stride2": 1,
-            "blocks": ROWS_WIDTH,
-            "out_pitch": 2,
             "addr": (depth - 1).bit_length(),
             "piece": PIECES,
             "part": 1,
@@ -50,23 +51,28 @@ def pixel_write(config: ArrayConfig, depth: int) -> data.StructLayout:
 class PixelRows(wiring.Component):
     """Turns steps (8 pixels of all channels) into pieces (``g`` pixels of a channel, for every channel).
 
-    A row is collected while the one before is written: a step a cycle against three writes for each piece
-    that a row begins.
+    Nothing behind the steps that are taken waits: a row's last step is taken when the writes of the row
+    before will be done in time, which is known beforehand.
 
     Parameters: ``config``; ``depth`` of the memory in words; ``copied``: a row is written three times, else
     once as it is.
-    Members: ``rows``, ``pixels`` (in); ``flush``: as in `Steps`; ``valid``, ``write`` (out, registered);
-    ``filled``: a slot's last word was written, in the cycle after; ``idle``: nothing is held.
+    Members: ``mode``, which stands some cycles before the first row; ``rows``, ``pixels`` (in); ``flush``: as
+    in `Steps`; ``write`` (out), with no ``piece`` where there is none; ``filled``: a slot is complete with
+    it; ``idle``: nothing is held.
+    A step a cycle against a write for each piece that a row begins, and each copy. From a row's last step to
+    its first write `latency_cycles`.
     """
+
+    latency_cycles = 4
 
     def __init__(self, config: ArrayConfig, depth: int, *, copied: bool = True):
         self.config, self.depth, self.copied = config, depth, copied
         super().__init__(
             {
+                "mode": In(MODE),
                 "rows": In(stream.Signature(pixel_row(depth))),
                 "pixels": In(stream.Signature(step_bits(config))),
                 "flush": Out(1),
-                "valid": Out(1),
                 "write": Out(pixel_write(config, depth)),
                 "filled": Out(1),
                 "idle": Out(1),
@@ -75,102 +81,148 @@ class PixelRows(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        config = self.config
-        group, cols = config.group_channels, config.cols
-        size = step_bits(config)
-        most = cols // FILL_PIXELS
-        row, depth = self.rows.payload, self.depth
-        more = COPIES - 1 if self.copied else 0
-        """Copies behind the first."""
+        config, row = self.config, self.rows.payload
+        group = config.group_channels
 
-        # Collect: blocks of a row side by side; the row's place stands beside them.
-        blocks = [Signal(size, name=f"block_{n}") for n in range(most)]
-        block = Signal(ROWS_WIDTH)
-        held = Signal(pixel_row(depth))
-        full = Signal()
-        take, last, load = Signal(), Signal(), Signal()
+        # What stands while a command fills.
+        one_block, two_blocks, two_pieces, half_piece = (
+            Signal(name=name) for name in ("one_block", "two_blocks", "two_pieces", "half_piece")
+        )
+        mode = Signal(MODE)
+        m.d.sync += [
+            mode.eq(self.mode),
+            one_block.eq(mode.blocks == 1),
+            two_blocks.eq(mode.blocks == 2),
+            two_pieces.eq((FILL_PIXELS << mode.out_pitch) > group),
+            half_piece.eq((FILL_PIXELS << mode.out_pitch) < group),
+        ]
+        most = COPIES if self.copied else 1
+        writes = Signal(MOST_PIECES * most - 1)
+        """As many ones as writes behind the first of a row."""
+        m.d.sync += writes.eq(Mux(two_pieces, (1 << MOST_PIECES * most - 1) - 1, (1 << most - 1) - 1))
+
+        # Steps that are taken; which of their row is the last.
+        first, at_last, left = Signal(init=1), Signal(), Signal(ROWS_WIDTH)
+        place = Signal(config.cols // FILL_PIXELS, init=1)
+        busy = Signal(len(writes) + 1)
+        last, may, take, ends = (Signal(name=name) for name in ("last", "may", "take", "ends"))
         m.d.comb += [
-            last.eq(row.zero | (block == row.blocks - 1)),
-            take.eq(self.rows.valid & (row.zero | self.pixels.valid) & (~full | load)),
-            self.pixels.ready.eq(self.rows.valid & ~row.zero & (~full | load)),
-            self.rows.ready.eq(take & last),
+            last.eq(row.zero | Mux(first, one_block, at_last)),
+            may.eq(self.rows.valid & (~last | ~busy[0])),
+            take.eq(may & (row.zero | self.pixels.valid)),
+            ends.eq(take & last),
+            self.pixels.ready.eq(may & ~row.zero),
+            self.rows.ready.eq(ends),
             self.flush.eq(row.flush & last),
         ]
-        with m.If(load):
-            m.d.sync += full.eq(0)
         with m.If(take):
-            m.d.sync += [block.eq(Mux(last, 0, block + 1)), held.eq(row), full.eq(last)]
-            for n, item in enumerate(blocks):
-                with m.If(block == n):
-                    m.d.sync += item.eq(self.pixels.payload)
-                with m.Elif(block == 0):
-                    m.d.sync += item.eq(0)
-            with m.If(row.zero):
-                m.d.sync += [item.eq(0) for item in blocks]
-
-        # Write: the row moves by a pixel for each copy, so that the same wires serve all.
-        active = Signal()
-        now = Signal(pixel_row(depth))
-        copies_left, pieces_left = Signal(range(COPIES)), Signal(1)
-        pixels = [Signal(group, name=f"at_{n}") for n in range(cols + 1)]
-        end = Signal()
-        m.d.comb += [
-            end.eq(active & (copies_left == 0) & (pieces_left == 0)),
-            load.eq(full & (~active | end)),
-            self.idle.eq(~active & ~full),
-        ]
-        pieces = Signal()
-        """A row begins two pieces."""
-        m.d.comb += pieces.eq((8 << now.out_pitch) > group)
-        with m.If(active & (pieces_left == 0) & (copies_left != 0)):
             m.d.sync += [
-                copies_left.eq(copies_left - 1),
-                pieces_left.eq(pieces),
-                *(pixel.eq(after) for pixel, after in zip(pixels, [*pixels[1:], 0], strict=True)),
+                first.eq(last),
+                at_last.eq(Mux(first, two_blocks, left == 2)),
+                left.eq(Mux(first, mode.blocks - 1, left - 1)),
+                place.eq(Mux(last, 1, place << 1)),
             ]
-        with m.Elif(active & (pieces_left != 0)):
-            m.d.sync += pieces_left.eq(0)
-        with m.If(end):
-            m.d.sync += active.eq(0)
-        with m.If(load):
-            m.d.sync += [
-                active.eq(held.wanted | held.done),
-                now.eq(held),
-                copies_left.eq(Mux(held.zero | ~held.wanted, 0, more)),
-                pieces_left.eq(Mux(held.zero | ~held.wanted, 0, (8 << held.out_pitch) > group)),
-                pixels[0].eq(0),
-            ]
-            flat = Cat(blocks)
-            before = int(self.copied)
-            m.d.sync += [pixels[n + before].eq(flat[n * group : (n + 1) * group]) for n in range(cols)]
+        once = row.zero | ~row.wanted
+        m.d.sync += busy.eq(Mux(ends, Mux(once, 0, writes), busy >> 1))
 
-        write = self.write
-        high = Signal()
-        m.d.comb += high.eq(pieces & (pieces_left == 0) & ~now.zero)
-        half_piece = (8 << now.out_pitch) < group
-        for x in range(group):
-            sources = [
-                (0, now.stride2 & high),  # every second pixel of a row fills no second piece
-                (pixels[2 * x], now.stride2),
-                (pixels[group + x], high),
-                (pixels[x], 1),
-            ]
-            if x >= FILL_PIXELS:  # a row of 8 is less than a piece: written into either half of it
-                low = x - FILL_PIXELS
-                sources.insert(0, (Mux(now.stride2, pixels[2 * low], pixels[low]), half_piece))
-            value = 0
-            for source, wanted in reversed(sources):
-                value = Mux(wanted, source, value)
-            for channel in range(group):
-                m.d.sync += write.data[channel][x].eq(value[channel])
-        parts = write_parts(config)
-        enabled = Cat(~half_piece | (now.part == n) | now.zero for n in range(parts))
+        # Cycle 1: the step; 2: in its place of the row.
+        incoming = Signal(step_bits(config), reset_less=True)
+        m.d.sync += incoming.eq(self.pixels.payload)
+        blocks = []
+        for n in range(len(place)):
+            block = Signal(step_bits(config), name=f"block_{n}", reset_less=True)
+            for k, mine in enumerate(copies(m, take & place[n], -(-len(block) // MOST_LOADS), f"mine_{n}")):
+                part = slice(MOST_LOADS * k, MOST_LOADS * (k + 1))
+                with m.If(mine):
+                    m.d.sync += block[part].eq(incoming[part])
+            blocks.append(block)
+
+        # Cycle 1: what the row does; 2 and on: its writes, a cycle before their pixels.
+        begin, held = Signal(), Signal(pixel_row(self.depth), reset_less=True)
+        m.d.sync += [begin.eq(ends), held.eq(row)]
+        now = Signal(pixel_row(self.depth), reset_less=True)
+        active, odd, more = Signal(), Signal(), Signal.like(writes)
+        high, shift = Signal(), Signal()
         m.d.sync += [
-            self.valid.eq(active & now.wanted),
-            write.addr.eq(Mux(now.zero, now.addr, now.addr + (more - copies_left))),
-            write.piece.eq(Mux(now.zero, (1 << PIECES) - 1, Mux(high, now.piece << 1, now.piece))),
-            write.halves.eq(now.halves),
-            write.parts.eq(enabled),
-            self.filled.eq(end & now.done),
+            active.eq(begin | (active & more[0])),
+            odd.eq(~begin & ~odd),
+            more.eq(Mux(begin, Mux(held.zero | ~held.wanted, 0, writes), more >> 1)),
         ]
+        m.d.comb += [
+            high.eq(two_pieces & odd & ~now.zero),
+            shift.eq(more[0] & (odd | ~two_pieces)),
+        ]
+        with m.If(begin):
+            m.d.sync += now.eq(held)
+        with m.Elif(shift):
+            m.d.sync += now.addr.eq(now.addr + 1)
+
+        # Cycle 3: the pixels of a write; 4: the write.
+        pixels = self._pixels(m, blocks, mode, begin, held.zero, shift)
+        self._data(m, pixels, mode, half_piece, high)
+        write, then = self.write, Signal(pixel_row(self.depth), reset_less=True)
+        piece, done = Signal(PIECES), Signal()
+        parts = write_parts(config)
+        piece_now = Mux(now.zero, (1 << PIECES) - 1, Mux(high, now.piece << 1, now.piece))
+        m.d.sync += [
+            then.eq(now),
+            piece.eq(Mux(active & now.wanted, piece_now, 0)),
+            done.eq(active & ~more[0] & now.done),
+            write.addr.eq(then.addr),
+            write.piece.eq(piece),
+            write.halves.eq(then.halves),
+            write.parts.eq(Cat(~half_piece | (then.part == n) | then.zero for n in range(parts))),
+            self.filled.eq(done),
+        ]
+        m.d.comb += self.idle.eq(~(begin | active | done | self.filled))
         return m
+
+    def _pixels(self, m, blocks, mode, begin, zero, shift):
+        """The row's pixels, which move by one for each copy, so that the same wires serve all."""
+        group, cols = self.config.group_channels, self.config.cols
+        before = int(self.copied)
+        flat = Cat(blocks)
+        pixels = [Signal(group, name=f"at_{n}", reset_less=True) for n in range(cols + before)]
+        shared = max(1, MOST_LOADS // group)
+        """Pixels that share their signals."""
+        count = -(-len(pixels) // shared)
+        loads, shifts = copies(m, begin, count, "load"), copies(m, shift, count, "shift")
+        beyond = []
+        for n in range(len(blocks)):
+            none = Signal(name=f"beyond_{n}", reset_less=True)
+            m.d.sync += none.eq(mode.blocks <= n)
+            beyond.append(none)
+        for n in range(count):
+            mine = range(shared * n, min(shared * (n + 1), len(pixels)))
+            block = max(0, mine[-1] - before) // FILL_PIXELS
+            (zeros,) = copies(m, zero | beyond[block], 1, f"zeros_{n}")
+            for at in mine:
+                inside = before <= at and (at - before) // FILL_PIXELS == block
+                source = flat[(at - before) * group :][:group] if at >= before else 0
+                behind = pixels[at + 1] if at + 1 < len(pixels) else 0
+                own = zeros
+                if at >= before and not inside:
+                    (own,) = copies(m, zero | beyond[(at - before) // FILL_PIXELS], 1, f"zeros_{n}_{at}")
+                with m.If(loads[n]):
+                    m.d.sync += pixels[at].eq(Mux(own, 0, source))
+                with m.Elif(shifts[n]):
+                    m.d.sync += pixels[at].eq(behind)
+        return pixels + [0] * (1 - before)
+
+    def _data(self, m, pixels, mode, half_piece, high):
+        """The piece that a write takes."""
+        group = self.config.group_channels
+        shared = max(1, MOST_LOADS // group)
+        count = -(-group // shared)
+        highs = copies(m, high, count, "high")
+        strides, halved = copies(m, mode.stride2, count, "stride2"), copies(m, half_piece, count, "half")
+        for x in range(group):
+            n = x // shared
+            plain, strided = Mux(highs[n], pixels[group + x], pixels[x]), Mux(highs[n], 0, pixels[2 * x])
+            if x >= FILL_PIXELS:  # a row of 8 is less than a piece: written into either half of it
+                near = x - FILL_PIXELS
+                plain = Mux(halved[n], pixels[near], plain)
+                strided = Mux(halved[n], pixels[2 * near], strided)
+            value = Mux(strides[n], strided, plain)
+            for channel in range(group):
+                m.d.sync += self.write.data[channel][x].eq(value[channel])

@@ -311,11 +311,6 @@ class Rows(wiring.Component):
             m.d.sync += [
                 self.rows.valid.eq(raw_valid),
                 out.zero.eq(raw.zero),
-                out.kernel1.eq(kernel1),
-                out.stride2.eq(command.stride2),
-                out.spread.eq(0),
-                out.blocks.eq(command.blocks),
-                out.out_pitch.eq(command.out_pitch),
                 out.starts.eq(raw.starts),
                 out.ends.eq(raw.ends),
                 out.flush.eq(raw.ends_run),

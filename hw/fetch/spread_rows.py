@@ -267,11 +267,6 @@ class SpreadRows(wiring.Component):
             later = Signal(row[name].shape(), name=f"later_{name}", reset_less=True)
             m.d.sync += [later.eq(stage[name]), row[name].eq(later)]
         m.d.sync += [
-            row.kernel1.eq(command.kernel1),
-            row.stride2.eq(0),
-            row.spread.eq(1),
-            row.blocks.eq(command.blocks),
-            row.out_pitch.eq(command.out_pitch),
             row.starts.eq(1),
             row.ends.eq(1),
         ]

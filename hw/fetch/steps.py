@@ -1,82 +1,116 @@
 """Joins rows and pixels: one block of 8 pixels, or a row of zeros, a cycle."""
 
-from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.machine import MACHINE
 from cpt.hw.contract.tiles import step_bits
-from cpt.hw.fetch.command import ROWS_WIDTH, row_layout, step_layout
+from cpt.hw.fetch.command import MODE, ROWS_WIDTH, row_layout, step_layout
 from cpt.hw.fetch.window_memory import SHIFTS
+from cpt.hw.matrix.copies import MOST_LOADS, copies
+
+SIDES = ("starts", "ends", "over", "under")
 
 
 class Steps(wiring.Component):
     """Cuts rows into steps.
 
     Parameters: ``config``.
-    Members: ``rows``, ``pixels`` (in); ``flush``: the pixels that are taken now are the last of their run;
-    ``valid``, ``step`` (out, registered); ``idle``: no step is on its way.
-    A step a cycle.
+    Members: ``mode``; ``rows``, ``pixels`` (in); ``flush``: the pixels that are taken now are the last of
+    their run; ``step`` (out).
+    A step a cycle, `latency_cycles` from pixels that are taken to their step.
     """
+
+    latency_cycles = MACHINE.steps_cycles
 
     def __init__(self, config: ArrayConfig):
         self.config = config
         super().__init__(
             {
+                "mode": In(MODE),
                 "rows": In(stream.Signature(row_layout(config))),
                 "pixels": In(stream.Signature(step_bits(config))),
                 "flush": Out(1),
-                "valid": Out(1),
                 "step": Out(step_layout(config)),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
+        size = step_bits(self.config)
         row, step = self.rows.payload, self.step
-        block = Signal(ROWS_WIDTH)
-        shift = Signal(range(2 * 4 + 1))
-        """Quads that the blocks before this one take."""
-        first, last, take = Signal(), Signal(), Signal()
-        shifts = Signal()
-        """A pixel of a tile belongs to windows of the ones beside it."""
+
+        # What stands while a command fills.
+        one_block, two_blocks, shifts = (Signal(name=n) for n in ("one_block", "two_blocks", "shifts"))
+        """``shifts``: a pixel of a tile belongs to windows of the ones beside it."""
+        mode = Signal(MODE)
+        m.d.sync += [
+            mode.eq(self.mode),
+            one_block.eq(mode.blocks == 1),
+            two_blocks.eq(mode.blocks == 2),
+            shifts.eq(~(mode.stride2 | mode.spread | mode.kernel1)),
+        ]
         # A spread row of at most 4 pixels: every row of outputs is 8 columns, but wires are those of 16.
-        narrow = row.spread & (row.out_pitch == 0)
-        size, pixels = step_bits(self.config), self.pixels.payload
-        low = pixels[: size // 2]
+        narrow = copies(m, mode.spread & (mode.out_pitch == 0), -(-size // MOST_LOADS), "narrow")
+
+        # First register: which block, and which columns it goes to.
+        first, at_last, left = Signal(init=1), Signal(), Signal(ROWS_WIDTH)
+        last, take = Signal(), Signal()
         m.d.comb += [
-            shifts.eq(~(row.stride2 | row.spread | row.kernel1)),
-            first.eq(block == 0),
-            last.eq(row.zero | (block == row.blocks - 1)),
+            last.eq(row.zero | Mux(first, one_block, at_last)),
             take.eq(self.rows.valid & (row.zero | self.pixels.valid)),
             self.pixels.ready.eq(self.rows.valid & ~row.zero),
             self.rows.ready.eq(take & last),
             self.flush.eq(row.flush & last),
         ]
-        m.d.sync += self.valid.eq(take)
         with m.If(take):
             m.d.sync += [
-                block.eq(Mux(last, 0, block + 1)),
-                shift.eq(Mux(last, 0, shift + Mux(row.spread, 4, Mux(row.stride2, 1, 2)))),
-                step.pixels.eq(Mux(row.zero, Const(0, size), Mux(narrow, Cat(low, low), pixels))),
-                step.starts.eq(row.zero | (first & row.starts)),
-                step.ends.eq(row.zero | (last & row.ends)),
-                step.over.eq(last & ~row.zero & ~row.ends & shifts),
-                step.under.eq(first & ~row.zero & ~row.starts & shifts),
-                *(step.hot[n].eq(row.hot[n] << shift) for n in range(SHIFTS)),
-                *(
-                    step[name].eq(row[name])
-                    for name in (
-                        "kernel1",
-                        "stride2",
-                        "spread",
-                        "out_pitch",
-                        "dx",
-                        "addr",
-                        "addr_first",
-                        "addr_last",
-                    )
-                ),
+                first.eq(last),
+                at_last.eq(Mux(first, two_blocks, left == 2)),
+                left.eq(Mux(first, mode.blocks - 1, left - 1)),
             ]
-        m.d.sync += step.done.eq(Mux(take & last, row.done, 0))
+        block = Signal(step_layout(self.config), reset_less=True)
+        inner = ~row.zero & shifts
+        sides = {
+            "starts": row.zero | (first & row.starts),
+            "ends": row.zero | (last & row.ends),
+            "over": last & ~row.ends & inner,
+            "under": first & ~row.starts & inner,
+        }
+        for name, value in sides.items():
+            m.d.sync += block[name].eq(value)
+        zero = copies(m, row.zero, -(-size // MOST_LOADS), "zero")
+        m.d.sync += [
+            block.pixels.eq(self.pixels.payload),
+            block.done.eq(Mux(take & last, row.done, 0)),
+            block.dx[0].eq(row.dx),
+        ]
+        for dy in range(SHIFTS):
+            rest = Signal.like(row.hot[dy], name=f"rest_{dy}")
+            now = Signal.like(row.hot[dy], name=f"now_{dy}")
+            m.d.comb += now.eq(Mux(first, row.hot[dy], rest))
+            with m.If(take):
+                m.d.sync += rest.eq(Mux(mode.spread, now << 4, Mux(mode.stride2, now << 1, now << 2)))
+            m.d.sync += [
+                block.hot[dy].eq(Mux(take, now, 0)),
+                *(block[name][dy].eq(row[name][dy]) for name in ("addr", "addr_first", "addr_last")),
+            ]
+
+        # Second register: pixels and zeros, and a copy of what all columns ask for each dy.
+        low = block.pixels[: size // 2]
+        turned = Cat(low, low)
+        for n, (is_zero, is_narrow) in enumerate(zip(zero, narrow, strict=True)):
+            part = slice(MOST_LOADS * n, MOST_LOADS * (n + 1))
+            value = Mux(is_narrow, turned[part], block.pixels[part])
+            m.d.sync += step.pixels[part].eq(Mux(is_zero, 0, value))
+        m.d.sync += [
+            step[name].eq(block[name]) for name in ("hot", "addr", "addr_first", "addr_last", "done")
+        ]
+        for name in SIDES:
+            for dy, side in enumerate(copies(m, block[name][0], SHIFTS, name)):
+                m.d.comb += step[name][dy].eq(side)
+        for dy, taps in enumerate(copies(m, block.dx[0], SHIFTS, "dx")):
+            m.d.comb += step.dx[dy].eq(taps)
         return m

@@ -28,15 +28,15 @@ def write_parts(config: ArrayConfig) -> int:
 def window_write(config: ArrayConfig) -> wiring.Signature:
     """Writes of a cycle: ``en`` by tap and column (a bit for each part), ``data`` by dx and column.
 
-    ``addr`` by dy serves all columns but the first of dx = -1 and the last of dx = 1, which have
-    ``addr_first`` and ``addr_last``: there a step of one tile belongs to its neighbour.
+    ``addr`` by tap serves all columns but the first of dx = -1 and the last of dx = 1, which have
+    ``addr_first`` and ``addr_last`` by dy: there a step of one tile belongs to its neighbour.
     """
     address = range(config.b_depth_words)
     return wiring.Signature(
         {
             "en": Out(write_parts(config)).array(TAPS, config.cols),
             "data": Out(config.group_channels).array(SHIFTS, config.cols),
-            "addr": Out(address).array(SHIFTS),
+            "addr": Out(address).array(TAPS),
             "addr_first": Out(address).array(SHIFTS),
             "addr_last": Out(address).array(SHIFTS),
         }
@@ -84,7 +84,7 @@ class WindowMemory(wiring.Component):
                 m.submodules[f"tap_{tap}_{column}"] = memory
                 write = memory.write_port(granularity=width // write_parts(config))
                 read = memory.read_port()
-                addr = self.write.addr[dy]
+                addr = self.write.addr[tap]
                 if (column, dx) == (0, 0):
                     addr = self.write.addr_first[dy]
                 if (column, dx) == (config.cols - 1, SHIFTS - 1):

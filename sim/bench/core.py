@@ -143,10 +143,15 @@ def width_of(layout: Any) -> int:
     return layout if isinstance(layout, int) else int(layout.size)
 
 
-def pack(layout: data.StructLayout, values: Mapping[str, Any]) -> int:
-    """The bits of a structure; nested structures as mappings. Every field must be given and fit."""
+def pack(layout: data.StructLayout | data.UnionLayout, values: Mapping[str, Any]) -> int:
+    """The bits of a structure; nested structures as mappings. Every field must be given and fit.
+
+    Of a union the one field that is given.
+    """
     word = 0
     fields = dict(layout)
+    if isinstance(layout, data.UnionLayout):
+        fields = {name: fields[name] for name in values}
     if set(fields) != set(values):
         raise ValueError(f"fields are {sorted(values)}; allowed: {sorted(fields)}")
     for name, field in fields.items():

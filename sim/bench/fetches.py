@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import BEAT_BYTES, TAPS
 from cpt.hw.contract.tiles import PIECES, STREAM_BYTES, CodesLayout, Picture, PixelLayout, WindowLayout
-from cpt.hw.fetch.command import fetch_pixels, fetch_windows, first_row, load_errors
+from cpt.hw.fetch.command import fetch_pixels, fetch_windows, first_row, load_errors, payload
 from cpt.hw.fetch.window_memory import write_parts
 from cpt.sim.fast.codes import pack_codes
 from cpt.sim.fast.windows import columns_inside, pixel_words, row_words, window_words
@@ -72,7 +73,7 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Fetch:
+class WindowFetch:
     """Its command, the bytes of its runs, and what EXEC must find."""
 
     command: dict[str, int]
@@ -92,7 +93,7 @@ class Fetch:
         return [(address, len(item) // BEAT_BYTES) for address, item in self.runs]
 
 
-def drawn_fetch(config: ArrayConfig, shape: Shape, rng: np.random.Generator, base: int = 0) -> Fetch:
+def drawn_fetch(config: ArrayConfig, shape: Shape, rng: np.random.Generator, base: int = 0) -> WindowFetch:
     """Random codes of a shape, in memory from ``base`` on."""
     layout = shape.layout(config)
     codes = rng.integers(0, 1 << shape.bits, (shape.images, shape.channels, shape.height, shape.width))
@@ -104,7 +105,7 @@ def drawn_fetch(config: ArrayConfig, shape: Shape, rng: np.random.Generator, bas
     packed = np.packbits(found, axis=-1, bitorder="little").reshape(-1, -(-config.word_bits // 8))
     words = np.array([int.from_bytes(item.tobytes(), "little") for item in packed], dtype=object)
     outputs = layout.output.tiles
-    return Fetch(
+    return WindowFetch(
         fetch_windows(layout, place, shape.images, shape.bits, base),
         [(base + start, memory[start : start + size]) for start in starts],
         words.reshape(shape.images * outputs, -1, config.cols),
@@ -266,3 +267,33 @@ class ErrorBuffer:
         """Eight ninths of ``words`` words from ``base`` on, of every row of the array."""
         mask = (1 << PIECES * self.config.group_channels) - 1
         return np.array(self.words[base : base + words] & mask, dtype=object)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a fetch of either kind is told, gets, and must leave."""
+
+    commands: list[dict[str, Any]]
+    stream: list[int]
+    words: list[NDArray[np.object_]]
+    """Of each slot ``(words, columns)`` integers."""
+    said: list[NDArray[np.object_]]
+    """Of each slot, by column, the bits that are said; none outside of the image."""
+    places: list[tuple[int, int]]
+    """Of each slot its number since its command began, and its words."""
+
+
+def drawn_job(config: ArrayConfig, shape: Shape | PixelShape, rng: np.random.Generator) -> Job:
+    """Random codes of a shape."""
+    if isinstance(shape, Shape):
+        fetch = drawn_fetch(config, shape, rng)
+        whole = (1 << config.word_bits) - 1
+        said = [np.array([whole * int(inside) for inside in tile], dtype=object) for tile in fetch.inside]
+        places = [(slot, fetch.command["words"]) for slot in range(len(said))]
+        return Job([payload(fetch.command)], fetch.stream(), list(fetch.words), said, places)
+    pixels = drawn_pixels(config, shape, rng)
+    all_columns = np.array([pixels.mask] * config.cols, dtype=object)
+    sets = len(pixels.words) // len(pixels.commands)
+    places = [(number, command["words"]) for command in pixels.commands for number in range(sets)]
+    commands = [payload(command) for command in pixels.commands]
+    return Job(commands, pixels.stream, list(pixels.words), [all_columns] * len(pixels.words), places)

@@ -40,8 +40,8 @@ async def operand_a_holds_rows_of_errors(dut: Any) -> None:
         if bench.get("slots__wanted") and bench.get("slots__granted"):
             given.append(base)
             base = next(bases)
-        if bench.get("valid"):
-            write = unpack(layout, bench.get("write"))
+        write = unpack(layout, bench.get("write"))
+        if write["piece"]:
             mask = (1 << config.group_channels) - 1
             data = [write["data"] >> config.group_channels * row & mask for row in range(config.rows)]
             buffer.write(write["addr"], write["piece"], write["parts"], data)
