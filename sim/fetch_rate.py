@@ -218,9 +218,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--preset", default="zc706", help="array configuration (default: zc706)")
     options = parser.parse_args(arguments)
     try:
-        config = preset(options.preset)
+        _table(preset(options.preset))
     except ContractError as error:
         parser.error(str(error))
+    return 0
+
+
+def _table(config: ArrayConfig) -> None:
+    """Print all rows; raises `ContractError` for a shape that the stages do not fit."""
     print(
         f"{config.name}: cycles of a tile of outputs, simulated; {FILL_PIXELS} pixels of "
         f"{config.group_channels} channels a step, a step a cycle; both ports bring {STREAM_BYTES} bytes"
@@ -238,7 +243,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for channels, size in STAGES:
         for error_bits, bits in ((3, 3), (8, 3), (8, 8)):
             print(measure_pixels(config, channels, size, error_bits, bits).line(), flush=True)
-    return 0
 
 
 if __name__ == "__main__":

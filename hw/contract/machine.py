@@ -65,6 +65,9 @@ class Machine:
     gearbox_cycles: int = _fact(3, "From the last beat of a group to its words.")
     operand_buffer_cycles: int = _fact(3, "From a buffer address to its words.")
     window_memory_cycles: int = _fact(3, "From an address of the window memories to a word of every column.")
+    reader_words: int = _fact(
+        64, "Words of 16 bytes that a port of the fetch has room for: the longest run of planes."
+    )
     steps_cycles: int = _fact(2, "From pixels that the fetch takes to their step.")
     scatter_cycles: int = _fact(2, "From a step of the window fetch to its writes into the window memories.")
     scratch_cycles: int = _fact(4, "From a read that scratch accepts to its word.")

@@ -26,6 +26,7 @@ from cpt.hw.drain.tile_walker import TileWalker
 from cpt.hw.fetch.errors import Errors
 from cpt.hw.fetch.fetch import Fetch
 from cpt.hw.fetch.fill import Fill
+from cpt.hw.fetch.reader import Reader
 from cpt.hw.fetch.walker import FetchWalker
 from cpt.hw.layouts import BEAT_BITS
 from cpt.hw.load.gearbox import Gearbox
@@ -57,6 +58,7 @@ ROOMS: dict[str, dict[str, Callable[[ArrayConfig], wiring.Component]]] = {
     },
     "fetch": {
         "fetch_walker": FetchWalker,
+        "reader": lambda config: Reader(),
         "fill": Fill,
         "fetch": Fetch,
         "errors": Errors,

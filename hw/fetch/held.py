@@ -1,6 +1,7 @@
 """Holds the command of a walk, loaded without a signal that comes late."""
 
-from amaranth import Cat, Signal
+from amaranth import Signal
+from amaranth.lib import data
 
 from cpt.hw.matrix.copies import MOST_LOADS, copies
 
@@ -13,26 +14,16 @@ def hold(m, commands, allowed, ended):
     Returns the command, ``begin``, high in the cycle after it was accepted, and ``vacant``: there is none.
     """
     given = commands.payload.as_value()
-    parts = -(-len(given) // MOST_LOADS)
-    accepted, stays = Signal(), Signal()
-    flags = []
+    accepted, begin, vacant, busy = Signal(), Signal(), Signal(init=1), Signal()
     m.d.comb += [
         accepted.eq(commands.valid & commands.ready),
-        commands.ready.eq(stays & allowed),
+        commands.ready.eq(vacant & allowed),
+        busy.eq(~ended & (~vacant | accepted)),
     ]
+    m.d.sync += [vacant.eq(~busy), begin.eq(accepted)]
     value = Signal.like(given, name="held", reset_less=True)
-    following = Signal()
-    m.d.comb += following.eq(ended | (stays & ~accepted))
-    vacant = Signal(init=1)
-    m.d.sync += vacant.eq(following)
-    m.d.comb += stays.eq(vacant)
-    for n, flag in enumerate(copies(m, following, parts, "vacant", reset_less=False)):
-        flag.init = 1
-        flags.append(flag)
+    for n, flag in enumerate(copies(m, busy, -(-len(given) // MOST_LOADS), "busy", reset_less=False)):
         part = slice(n * MOST_LOADS, (n + 1) * MOST_LOADS)
-        with m.If(flag):
+        with m.If(~flag):
             m.d.sync += value[part].eq(given[part])
-    begin = Signal()
-    m.d.sync += begin.eq(accepted)
-    command = type(commands.payload)(commands.payload.shape(), Cat(value))
-    return command, begin, vacant
+    return data.View(commands.payload.shape(), value), begin, vacant

@@ -1,0 +1,65 @@
+"""A roomy queue for wide payloads: copies of its pointers, none with too many loads."""
+
+from amaranth import Cat, Module, Shape, Signal, unsigned
+from amaranth.lib import stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from cpt.hw.bus.roomy_queue import up
+from cpt.hw.matrix.copies import KEEP
+
+SHALLOW = 32
+"""Most places whose memories hold twice as many bits for a load of their address."""
+
+
+class WideQueue(wiring.Component):
+    """As `RoomyQueue`, for any width: parts of the payload have pointers of their own, which move together.
+
+    Parameters: ``shape`` of the payload; ``depth``, a power of two: who pushes counts, and has never more
+    entries in here.
+    Members: ``push``, ``payload``: put in now; ``o``: what was put in, in order, from the next cycle on,
+    one a cycle.
+    """
+
+    latency_cycles = 1
+
+    def __init__(self, shape, depth: int):
+        self.depth = depth
+        self._width = Shape.cast(shape).width
+        super().__init__({"push": In(1), "payload": In(shape), "o": Out(stream.Signature(shape))})
+
+    def elaborate(self, platform):
+        m = Module()
+        part_bits = 48 if self.depth <= SHALLOW else 24
+        taken, single = Signal(), Signal()
+        given = Signal(self._width)
+        m.d.comb += [given.eq(self.payload), taken.eq(self.o.valid & self.o.ready)]
+        produce, consume = [], []
+        parts = []
+        for n, first in enumerate(range(0, self._width, part_bits)):
+            part = given[first : first + part_bits]
+            memory = Memory(shape=unsigned(len(part)), depth=self.depth, init=[])
+            m.submodules[f"memory_{n}"] = memory
+            write, read = memory.write_port(), memory.read_port(domain="comb")
+            for pointers, name in ((produce, "produce"), (consume, "consume")):
+                pointers.append(Signal(range(self.depth), name=f"{name}_{n}", attrs=KEEP))
+            m.d.comb += [
+                write.en.eq(self.push),
+                write.addr.eq(produce[n]),
+                write.data.eq(part),
+                read.addr.eq(consume[n]),
+            ]
+            parts.append(read.data)
+        after = [Signal(range(self.depth), name=f"after_{name}") for name in ("produce", "consume")]
+        m.d.comb += [
+            after[0].eq(up(produce[0], self.push)),
+            after[1].eq(up(consume[0], taken)),
+            single.eq(up(consume[0], 1) == produce[0]),
+            self.o.payload.eq(Cat(parts)),
+        ]
+        m.d.sync += [
+            *(pointer.eq(after[0]) for pointer in produce),
+            *(pointer.eq(after[1]) for pointer in consume),
+            self.o.valid.eq(self.push | (self.o.valid & ~(self.o.ready & single))),
+        ]
+        return m

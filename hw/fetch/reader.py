@@ -1,0 +1,171 @@
+"""Reads runs of memory through two ports at once, and gives their words back in order."""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from cpt.hw.bus.axi import MASTER_STATE, READ_STREAMS
+from cpt.hw.bus.read_master import ReadMaster
+from cpt.hw.bus.roomy_queue import RoomyQueue
+from cpt.hw.bus.wide_queue import WideQueue
+from cpt.hw.contract.config import BEAT_BYTES
+from cpt.hw.contract.machine import MACHINE
+from cpt.hw.contract.tiles import STREAM_BYTES
+from cpt.hw.fetch.cutter import STREAM_BITS
+from cpt.hw.layouts import BEAT_BITS, RUN
+from cpt.hw.matrix.copies import MOST_LOADS, copies, counted
+
+PORTS = 2
+WORD_BEATS = STREAM_BYTES // BEAT_BYTES
+RUNS = 16
+"""Runs whose words are not all given on yet, at most."""
+OUT = 8
+"""Places behind the choice between ports; words on their way there take one too."""
+AHEAD = 3
+"""Words that may leave before a taken place is seen."""
+
+
+class Reader(wiring.Component):
+    """Runs in, their words out in the same order; runs go to both ports in turn.
+
+    A run is asked for when its port's queue, `MACHINE.reader_words` long, has room for all of it; longer ones
+    are not allowed. So a port reads ahead while the words of the other go on, and both together bring
+    `STREAM_BYTES` a cycle where runs are of a length.
+
+    Members: ``runs`` (in): whole words; ``ar_0``, ``r_0``, ``ar_1``, ``r_1`` (AXI); ``words`` (out);
+    ``stop``, ``error``, ``idle``, ``quiet`` as in `ReadMaster`, of both ports.
+    A run in `run_cycles`, a word a cycle.
+    """
+
+    run_cycles = 4
+
+    def __init__(self):
+        ports = {f"{name}_{n}": member for n in range(PORTS) for name, member in READ_STREAMS.items()}
+        super().__init__(
+            {
+                "runs": In(stream.Signature(RUN)),
+                **ports,
+                "words": Out(stream.Signature(STREAM_BITS)),
+                **MASTER_STATE,
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        depth = MACHINE.reader_words
+        masters, queues = [], []
+        for n in range(PORTS):
+            m.submodules[f"master_{n}"] = master = ReadMaster()
+            m.submodules[f"queue_{n}"] = queue = WideQueue(STREAM_BITS, depth)
+            connect(m, master.ar, flipped(getattr(self, f"ar_{n}")))
+            connect(m, flipped(getattr(self, f"r_{n}")), master.r)
+            m.d.comb += master.stop.eq(self.stop)
+            self._pair(m, n, master, queue)
+            masters.append(master)
+            queues.append(queue)
+        m.submodules.order = order = RoomyQueue(range(depth + 1), RUNS)
+        taken = [queue.o.valid & queue.o.ready for queue in queues]
+        self._ask(m, masters, order, taken)
+        none_held = self._give(m, queues, order)
+        error = Signal()
+        m.d.sync += error.eq(masters[0].error | masters[1].error)
+        m.d.comb += [
+            self.error.eq(error),
+            self.quiet.eq(masters[0].quiet & masters[1].quiet & ~error),
+            self.idle.eq(none_held & masters[0].idle & masters[1].idle & ~error),
+        ]
+        return m
+
+    def _pair(self, m, n, master, queue):
+        """Two beats a word."""
+        odd = Signal(name=f"odd_{n}")
+        beat, low = (Signal(BEAT_BITS, name=f"{name}_{n}", reset_less=True) for name in ("beat", "low"))
+        whole = Signal(name=f"whole_{n}")
+        m.d.sync += [
+            odd.eq(odd ^ master.beat_valid),
+            beat.eq(master.beat),
+            whole.eq(master.beat_valid & odd),
+        ]
+        for k, first in enumerate(copies(m, master.beat_valid & ~odd, BEAT_BITS // MOST_LOADS, f"first_{n}")):
+            part = slice(MOST_LOADS * k, MOST_LOADS * (k + 1))
+            with m.If(first):
+                m.d.sync += low[part].eq(beat[part])
+        m.d.comb += [queue.push.eq(whole), queue.payload.eq(Cat(low, beat))]
+
+    def _ask(self, m, masters, order, taken):
+        """Runs to ports, when there is room."""
+        depth = MACHINE.reader_words
+        run, held, settled, sending = Signal(RUN, reset_less=True), Signal(), Signal(2), Signal()
+        turn = Signal(init=1)
+        size = Signal(range(depth + 1), reset_less=True)
+        free = [Signal(range(depth + 1), name=f"free_{n}", init=depth) for n in range(PORTS)]
+        places = Signal(range(RUNS + 1))
+        """Runs that are not given on yet."""
+        room, issue, ended = Signal(), Signal(), Signal()
+        self._ended = ended
+        m.d.comb += [
+            self.runs.ready.eq(~held),
+            issue.eq(sending & Mux(turn, masters[1].runs.ready, masters[0].runs.ready)),
+            size.eq(run.beats[WORD_BEATS.bit_length() - 1 :]),
+        ]
+        with m.If(~held):
+            m.d.sync += run.eq(self.runs.payload)
+        m.d.sync += [
+            held.eq(Mux(held, ~issue, self.runs.valid)),
+            settled.eq(Mux(held & ~issue, Cat(1, settled[0]), 0)),
+            room.eq((Mux(turn, free[1], free[0]) >= size) & (places < RUNS - 1)),
+            sending.eq(held & ~issue & (sending | (settled[1] & room))),
+            places.eq(counted(places, issue, ended)),
+            turn.eq(turn ^ issue),
+        ]
+        mine = Signal(PORTS)
+        m.d.comb += mine.eq(Cat(~turn & sending, turn & sending))
+        for n, master in enumerate(masters):
+            m.d.comb += [master.runs.valid.eq(mine[n]), master.runs.payload.eq(run)]
+            left = Signal.like(size, name=f"left_{n}")
+            gives = issue & (turn == n)
+            m.d.comb += left.eq(Mux(gives, size, 0))
+            m.d.sync += free[n].eq(free[n] + taken[n] - left)
+        m.d.comb += [order.push.eq(issue), order.payload.eq(size)]
+        self._asks = held | (places != 0)
+
+    def _give(self, m, queues, order):
+        """Words of the run whose turn it is; whether none is on its way."""
+        m.submodules.out = out = WideQueue(STREAM_BITS, OUT)
+        width = order.payload.shape()
+        left, last = Signal(width), Signal()
+        active, port = Signal(), Signal()
+        go, used, take, fresh = Signal(), Signal(range(OUT)), Signal(), Signal()
+        shown = [queue.o.valid for queue in queues]
+        m.d.comb += [
+            take.eq(active & go & Mux(port, shown[1], shown[0])),
+            fresh.eq(~active | (take & last)),
+            order.o.ready.eq(fresh),
+            self._ended.eq(take & last),
+            queues[0].o.ready.eq(active & go & ~port),
+            queues[1].o.ready.eq(active & go & port),
+        ]
+        begins = Signal()
+        m.d.comb += begins.eq(fresh & order.o.valid)
+        following = Signal()
+        m.d.comb += following.eq(port ^ begins)
+        m.d.sync += [port.eq(following), active.eq(Mux(fresh, order.o.valid, 1))]
+        with m.If(fresh):
+            m.d.sync += [left.eq(order.o.payload), last.eq(order.o.payload == 1)]
+        with m.Elif(take):
+            m.d.sync += [left.eq(left - 1), last.eq(left == 2)]
+        selects = copies(m, following, STREAM_BITS // MOST_LOADS, "select")
+        word, push = Signal(STREAM_BITS, reset_less=True), Signal()
+        m.d.sync += push.eq(take)
+        for n, select in enumerate(selects):
+            part = slice(MOST_LOADS * n, MOST_LOADS * (n + 1))
+            m.d.sync += word[part].eq(Mux(select, queues[1].o.payload[part], queues[0].o.payload[part]))
+        gone = Signal()
+        m.d.comb += [
+            out.push.eq(push),
+            out.payload.eq(word),
+            gone.eq(self.words.valid & self.words.ready),
+        ]
+        connect(m, out.o, flipped(self.words))
+        m.d.sync += [used.eq(counted(used, take, gone)), go.eq(used < OUT - AHEAD)]
+        return ~self._asks & (used == 0)
