@@ -11,8 +11,9 @@ from cpt.hw.contract.passes import Move as Kind
 from cpt.hw.contract.step import Engine
 
 
-@pytest.mark.parametrize("name", ["tiny", "middle"])
-@pytest.mark.parametrize("stall", [0.0, 0.4])
+@pytest.mark.parametrize(
+    ("name", "stall"), [("tiny", 0.0), ("tiny", 0.4), ("middle", 0.0), ("middle", 0.4), ("zc706", 0.1)]
+)
 def test_words_go_out_and_come_back_elsewhere(name: str, stall: float) -> None:
     rig = Rig(name, 3, stall)
     unit = 2 * rig.state.columns

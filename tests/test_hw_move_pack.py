@@ -29,6 +29,7 @@ def weights(rows: int, channels: int, taps: int, *, turned: bool) -> dict[str, i
         ("tiny", 7, 30, 1, True, 16, 0.0),
         ("middle", 8, 8, 9, True, 4, 0.0),
         ("middle", 5, 80, 1, False, 3, 0.1),
+        ("zc706", 16, 16, 9, False, 2, 0.0),
     ],
 )
 def test_planes_are_those_of_the_exact_model(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cpt.host.compiler import channel as floats
-from cpt.host.compiler.memory import GRADIENT, Piece, Tensor
+from cpt.host.compiler.memory import GRADIENT, PAIR, Piece, Tensor
 from cpt.host.compiler.plan import ERROR_SLOT, RECORD, BlockPlan, Codes, ConvPlan
 from cpt.host.compiler.vectors import ZERO, Rows, Vector, coefficient, integer, number, of_slot, statistic
 from cpt.host.compiler.work import (
@@ -185,7 +185,7 @@ class Backward(Work):
         piece = layout.beside(layout.gradients, plan.weight)
         for tile in range(layout.groups(conv.out_channels)):
             rows = min(group, conv.out_channels - tile * group)
-            most = max(1, min(rows, (END - CHUNK) // (2 * row)))
+            most = max(1, min(rows, (END - CHUNK) // (2 * row)) // PAIR * PAIR)
             for start in range(0, rows, most):
                 part = min(most, rows - start)
                 chunk = Vector(Space.LOCAL, CHUNK, part * row)

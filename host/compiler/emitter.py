@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cpt.host.compiler.builder import Builder, Region
-from cpt.host.compiler.memory import IMAGES, Piece, Scratch, Tensor
+from cpt.host.compiler.memory import IMAGES, Piece, Scratch, Tensor, whole_pairs
 from cpt.host.compiler.plan import ERROR_SLOT, Codes, ConvPlan, Layout, Spill
 from cpt.host.compiler.vectors import LOCAL, SUMS_REGION, Vector, Vectors
 from cpt.hw.contract.config import MAX_BITS
@@ -26,13 +26,13 @@ class Emitter:
     # -------------------------------------------------------------------------------------- moves
 
     def load(self, piece: Piece, to: Vector | None = None) -> Vector:
-        """32-bit words from memory to local memory."""
+        """32-bit words from memory to local memory; where they are odd one more moves."""
         to = to or self.v.new(piece.size // 4)
         self._local(Move.LOCAL_IN, piece, to)
         return to
 
     def store(self, vector: Vector, piece: Piece) -> None:
-        """32-bit words from local memory to memory."""
+        """32-bit words from local memory to memory; where they are odd one more moves."""
         self._local(Move.LOCAL_OUT, piece, vector)
 
     def load_runs(self, piece: Piece, to: Vector, *, words: int, runs: int, stride: int) -> None:
@@ -52,13 +52,14 @@ class Emitter:
         )
 
     def _local(self, kind: Move, piece: Piece, vector: Vector) -> None:
-        words = piece.size // 4
+        words = whole_pairs(piece.size // 4)
         local = Region(LOCAL, vector.address, vector.address + words)
+        memory = Piece(piece.base, piece.offset, 4 * words).region
         into = kind is Move.LOCAL_IN
         self.builder.add(
             Code.MOVE,
-            [piece.region if into else local],
-            [local if into else piece.region],
+            [memory if into else local],
+            [local if into else memory],
             kind=int(kind),
             base=piece.base,
             offset=piece.offset,

@@ -12,9 +12,16 @@ STATIC, BATCH, IMAGES, LOGITS, GRADIENT = range(5)
 """Base registers: what stays, what belongs to a micro-batch, its images, logits and their gradient."""
 ALIGNMENT = 128
 """Bytes: pieces of memory start at a burst's boundary."""
+PAIR = 2
+"""Words of local memory in a beat: places in local memory and in memory are multiples of it."""
 IN_WORDS = 256
 """Words that short scratch addresses count in."""
 BASES = {STATIC: "static", BATCH: "batch", IMAGES: "images", LOGITS: "logits", GRADIENT: "gradient"}
+
+
+def whole_pairs(words: int) -> int:
+    """``words`` rounded up to pairs: moves between memory and local memory go by pairs, a bus beat each."""
+    return -(-words // PAIR) * PAIR
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 
-from cpt.host.compiler.memory import BATCH, STATIC, Memory, Piece
+from cpt.host.compiler.memory import BATCH, STATIC, Memory, Piece, whole_pairs
 from cpt.hw.contract import ArrayConfig, ContractError
 from cpt.hw.contract.config import MAX_BITS, TAPS
 from cpt.hw.contract.passes import gradient_tiles
@@ -117,7 +117,7 @@ class Layout:
         self.memory = Memory()
         self._units = unit
         names = network.parameters
-        sizes = {name: value.size for name, value in names.items()}
+        sizes = {name: whole_pairs(value.size) for name, value in names.items()}
         self.parameter_words = sum(sizes.values())
         take = self.memory.take
         self.parameters, self.gradients, self.velocities = (
@@ -192,6 +192,8 @@ class Layout:
             raise ContractError(
                 f"{conv.name} has kernel {conv.kernel}, stride {conv.stride}; allowed: 1 or 3, 1 or 2"
             )
+        if conv.out_channels % 2:
+            raise ContractError(f"{conv.name} has {conv.out_channels} output channels; allowed: even numbers")
         for channels in (conv.in_channels, conv.out_channels):
             if channels > MOST_CHANNELS:
                 raise ContractError(f"{conv.name} has {channels} channels; allowed: {MOST_CHANNELS}")

@@ -10,8 +10,8 @@ from cpt.hw.contract import ContractError
 from cpt.hw.contract.floats import Op, SlotConstant
 from cpt.model.golden.fabric.codes import WEIGHT_FLOOR
 
-MOST = 2047
-"""Elements of an instruction, and repetitions."""
+MOST = 2046
+"""Elements of an instruction, and repetitions: even, as pieces of memory are."""
 FLOAT_BITS = 26
 """Width that codes are cut at: none is wider."""
 

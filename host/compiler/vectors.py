@@ -10,6 +10,7 @@ import struct
 from dataclasses import dataclass, field
 
 from cpt.host.compiler.builder import Builder, Region
+from cpt.host.compiler.memory import whole_pairs
 from cpt.hw.contract import ContractError
 from cpt.hw.contract.floats import CHANNELS, Coefficient, Op, SlotConstant, Space, Statistic
 from cpt.hw.contract.step import Code
@@ -101,9 +102,9 @@ class Vectors:
     _next: int = field(default=0)
 
     def new(self, count: int) -> Vector:
-        """A vector of ``count`` words."""
-        start = max(self._next, self.first)
-        if start + count > self.stop:
+        """A vector of ``count`` words, and one more where they are odd: it moves as pairs."""
+        start = whole_pairs(max(self._next, self.first))
+        if start + whole_pairs(count) > self.stop:
             raise ContractError(
                 f"vectors take {start + count - self.first} words of local memory; "
                 f"allowed: {self.stop - self.first}"

@@ -6,8 +6,9 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from cpt.hw.bus.outstanding import Outstanding
-from cpt.hw.bus.roomy_queue import RoomyQueue
+from cpt.hw.bus.wide_queue import WideQueue
 from cpt.hw.layouts import BEAT_BITS, RUN_BEATS_WIDTH
+from cpt.hw.matrix.copies import KEEP
 from cpt.hw.move.stretches import PIECE_BEATS
 
 BUFFER_BEATS = 512
@@ -46,10 +47,13 @@ class BeatBuffer(wiring.Component):
         memory = Memory(shape=unsigned(BEAT_BITS), depth=BUFFER_BEATS, init=[])
         m.submodules.memory = memory
         m.submodules.reads = reads = Outstanding(_READS)
-        m.submodules.queue = queue = RoomyQueue(BEAT_BITS, _READS)
+        m.submodules.queue = queue = WideQueue(BEAT_BITS, _READS)
         connect(m, queue.o, flipped(self.o))
         write, read = memory.write_port(), memory.read_port()
         produce, consume = Signal(range(BUFFER_BEATS)), Signal(range(BUFFER_BEATS))
+        after = Signal(range(BUFFER_BEATS), init=1, attrs=KEEP)
+        """The beat behind the one to read."""
+        some = Signal()
         arrived, beat = Signal(), Signal(BEAT_BITS, reset_less=True)
         fetch, out = Signal(), Signal()
         m.d.sync += [arrived.eq(self.beat_valid), beat.eq(self.beat)]
@@ -59,15 +63,16 @@ class BeatBuffer(wiring.Component):
             write.data.eq(beat),
             read.en.eq(1),
             read.addr.eq(consume),
-            fetch.eq((produce != consume) & ~reads.full),
+            fetch.eq(some & ~reads.full),
             reads.issue.eq(fetch),
             out.eq(self.o.valid & self.o.ready),
             reads.finish.eq(out),
         ]
+        m.d.sync += some.eq(Mux(fetch, produce != after, produce != consume))
         with m.If(arrived):
             m.d.sync += produce.eq(produce + 1)
         with m.If(fetch):
-            m.d.sync += consume.eq(consume + 1)
+            m.d.sync += [consume.eq(consume + 1), after.eq(after + 1)]
         held, coming = Signal(BEAT_BITS, reset_less=True), Signal(_READ_CYCLES)
         m.d.sync += [held.eq(read.data), coming.eq(Cat(fetch, coming))]
         m.d.comb += [queue.push.eq(coming[-1]), queue.payload.eq(held)]

@@ -56,7 +56,7 @@ class Decode(wiring.Component):
         places, stretch = self.decoded.places, self.decoded.stretch
         beats = bits_for(beats_of_word(self.config)) - 1
         dense = Signal()
-        local = [Signal(name=f"local_{n}", attrs=KEEP) for n in range(2)]
+        local = [Signal(name=f"local_{n}", attrs=KEEP) for n in range(4)]
         is_local = (word.kind == Move.LOCAL_IN) | (word.kind == Move.LOCAL_OUT)
         m.d.sync += [
             dense.eq(word.place_stride == 0),
@@ -78,10 +78,10 @@ class Decode(wiring.Component):
         m.d.comb += stride.eq(Mux(dense, word.words, word.place_stride))
         m.d.sync += [
             places.place.eq(Mux(local[0], word.place >> shift, word.place)),
-            places.stride.eq(Mux(local[0], stride >> shift, stride)),
+            places.stride.eq(Mux(local[2], stride >> shift, stride)),
             places.units.eq(Mux(local[1], word.words >> shift, word.words)),
         ]
-        with m.If(local[1]):
+        with m.If(local[3]):
             m.d.sync += stretch.beats.eq(word.words >> shift)
         with m.Elif(self.decoded.bytes):
             m.d.sync += stretch.beats.eq(word.words << beats >> 1)

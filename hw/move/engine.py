@@ -9,8 +9,8 @@ from cpt.hw.channel.ports import local_read, local_write
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.layouts import BEAT_BITS, RUN
-from cpt.hw.matrix.copies import KEEP
-from cpt.hw.move.command import Decode
+from cpt.hw.matrix.copies import KEEP, copies
+from cpt.hw.move.command import STRETCH, Decode
 from cpt.hw.move.inward import Inward
 from cpt.hw.move.outward import Outward
 from cpt.hw.move.pack import Pack
@@ -20,8 +20,12 @@ from cpt.hw.program.gate import Gate
 from cpt.hw.program.layouts import COMMAND, MARKS, waits
 from cpt.hw.vector.ports import scratch_read, scratch_write
 
-_HELD_BITS = 32
+_HELD_BITS = 24
 """Bits of the instruction that share an enable."""
+_SHARED_BITS = 32
+"""Bits of a beat that share a flag."""
+_PACKS = 2 + len(STRETCH.members) + BEAT_BITS // _SHARED_BITS
+"""Copies of the flag that says PACK: for starts, runs, ports and beats."""
 _RUNS = 2 * MACHINE.outstanding_bursts
 """Runs without an answer, at most: those in flight and the two that the write master holds."""
 
@@ -102,19 +106,29 @@ class Move(wiring.Component):
         ]
 
         read_runs, write_runs = self.read_runs, self.write_runs
+        inwards = copies(m, decoded.inward, 2, "inwards")
+        packs = copies(m, decoded.pack, _PACKS, "packs")
+        final = Signal()
+        m.d.sync += final.eq(pack.final | ~decoded.pack)
         m.d.comb += [
-            places.start.eq(start & ~decoded.pack),
+            places.start.eq(start & ~packs[0]),
             places.places.eq(decoded.places),
-            stretches.start.eq((start & ~decoded.pack) | pack.go),
-            stretches.stretch.eq(Mux(decoded.pack, pack.stretch, decoded.stretch)),
-            stretches.room.eq(inward.room | ~decoded.inward),
-            read_runs.valid.eq(stretches.runs.valid & decoded.inward),
+            pack.start.eq(start & packs[0]),
+            pack.command.eq(held),
+            pack.ready.eq(stretches.idle),
+            stretches.start.eq((start & ~packs[0]) | pack.go),
+            stretches.room.eq(inward.room | ~inwards[0]),
+            *(
+                stretches.stretch[name].eq(Mux(packs[1 + number], pack.stretch[name], decoded.stretch[name]))
+                for number, name in enumerate(STRETCH.members)
+            ),
+            read_runs.valid.eq(stretches.runs.valid & inwards[0]),
             read_runs.payload.eq(stretches.runs.payload),
-            write_runs.valid.eq(stretches.runs.valid & ~decoded.inward),
+            write_runs.valid.eq(stretches.runs.valid & ~inwards[0]),
             write_runs.payload.eq(stretches.runs.payload),
-            stretches.runs.ready.eq(Mux(decoded.inward, read_runs.ready, write_runs.ready)),
+            stretches.runs.ready.eq(Mux(inwards[0], read_runs.ready, write_runs.ready)),
             ends.push.eq(write_runs.valid & write_runs.ready),
-            ends.payload.eq(stretches.last & (pack.final | ~decoded.pack)),
+            ends.payload.eq(stretches.last & final),
             ends.o.ready.eq(self.answered),
             inward.taken.eq(read_runs.valid & read_runs.ready),
             inward.beats.eq(read_runs.payload.beats),
@@ -125,31 +139,30 @@ class Move(wiring.Component):
             outward.local.eq(decoded.local),
             inward.addr.payload.eq(places.addr.payload),
             outward.addr.payload.eq(places.addr.payload),
-            inward.addr.valid.eq(places.addr.valid & decoded.inward),
-            outward.addr.valid.eq(places.addr.valid & ~decoded.inward),
-            places.addr.ready.eq(Mux(decoded.inward, inward.addr.ready, outward.addr.ready)),
+            inward.addr.valid.eq(places.addr.valid & inwards[1]),
+            outward.addr.valid.eq(places.addr.valid & ~inwards[1]),
+            places.addr.ready.eq(Mux(inwards[1], inward.addr.ready, outward.addr.ready)),
         ]
-        m.d.comb += [
-            pack.command.eq(held),
-            pack.start.eq(start & decoded.pack),
-            pack.ready.eq(stretches.idle),
-        ]
-        self._either(m, decoded.pack, pack, outward)
+        self._either(m, packs[1 + len(STRETCH.members) :], pack, outward)
         connect(m, outward.scratch, flipped(self.scratch_read))
         connect(m, inward.scratch, flipped(self.scratch_write))
         connect(m, inward.pairs, flipped(self.local_write))
         return m
 
     def _either(self, m, packs, pack, outward):
-        """Beats, and the port to local memory, of the one that is at work."""
+        """Beats, and the port to local memory, of the one that is at work; ``packs`` says so, in copies."""
         beats, port = self.write_beats, self.local_read
         m.d.comb += [
-            beats.valid.eq(Mux(packs, pack.beats.valid, outward.beats.valid)),
-            beats.payload.eq(Mux(packs, pack.beats.payload, outward.beats.payload)),
-            port.valid.eq(Mux(packs, pack.pairs.valid, outward.pairs.valid)),
-            port.addr.eq(Mux(packs, pack.pairs.addr, outward.pairs.addr)),
+            beats.valid.eq(Mux(packs[0], pack.beats.valid, outward.beats.valid)),
+            port.valid.eq(Mux(packs[0], pack.pairs.valid, outward.pairs.valid)),
+            port.addr.eq(Mux(packs[0], pack.pairs.addr, outward.pairs.addr)),
         ]
-        for part, works in ((pack, packs), (outward, ~packs)):
+        for number, flag in enumerate(packs[1:]):
+            part = slice(number * _SHARED_BITS, (number + 1) * _SHARED_BITS)
+            m.d.comb += beats.payload[part].eq(
+                Mux(flag, pack.beats.payload[part], outward.beats.payload[part])
+            )
+        for part, works in ((pack, packs[0]), (outward, ~packs[0])):
             m.d.comb += [
                 part.beats.ready.eq(beats.ready & works),
                 part.pairs.ready.eq(port.ready & works),

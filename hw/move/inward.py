@@ -2,10 +2,11 @@
 
 from amaranth import Module, Signal
 from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out, connect
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from cpt.hw.channel.ports import WORD_BITS, local_write
 from cpt.hw.contract import ArrayConfig
+from cpt.hw.control.queue import Queue
 from cpt.hw.layouts import BEAT_BITS
 from cpt.hw.move.beat_buffer import BEATS_ASKED_FOR, BeatBuffer
 from cpt.hw.move.command import beats_of_word
@@ -44,7 +45,12 @@ class Inward(wiring.Component):
         m.submodules.widen = widen = Widen()
         m.submodules.builder = builder = WordBuilder(beats_of_word(self.config))
         connect(m, buffer.o, widen.i)
+        m.submodules.places = places = Queue(ADDRESS, 2)
+        connect(m, flipped(self.addr), places.i)
         scratch, local = self.scratch, self.pairs
+        pairs = Signal()
+        m.d.sync += pairs.eq(self.local)
+        place = places.o.payload
         m.d.comb += [
             buffer.taken.eq(self.taken),
             buffer.beats.eq(self.beats),
@@ -52,13 +58,13 @@ class Inward(wiring.Component):
             buffer.beat_valid.eq(self.beat_valid),
             buffer.beat.eq(self.beat),
             widen.bytes.eq(self.bytes),
-            builder.i.valid.eq(widen.o.valid & ~self.local),
+            builder.i.valid.eq(widen.o.valid & ~pairs),
             builder.i.payload.eq(widen.o.payload),
-            scratch.valid.eq(builder.o.valid & self.addr.valid),
-            scratch.addr.eq(self.addr.payload.place),
+            scratch.valid.eq(builder.o.valid & places.o.valid),
+            scratch.addr.eq(place.place),
             scratch.data.eq(builder.o.payload),
-            local.valid.eq(widen.o.valid & self.addr.valid & self.local),
-            local.addr.eq(self.addr.payload.place),
+            local.valid.eq(widen.o.valid & places.o.valid & pairs),
+            local.addr.eq(place.place),
             local.en.eq(~0),
             *(
                 local.data[number].eq(widen.o.payload.word_select(number, WORD_BITS))
@@ -69,9 +75,9 @@ class Inward(wiring.Component):
         m.d.comb += [
             word.eq(scratch.valid & scratch.ready),
             pair.eq(local.valid & local.ready),
-            builder.o.ready.eq(self.addr.valid & scratch.ready),
-            widen.o.ready.eq(pair | (~self.local & builder.i.ready)),
-            self.addr.ready.eq(word | pair),
+            builder.o.ready.eq(places.o.valid & scratch.ready),
+            widen.o.ready.eq(pair | (~pairs & builder.i.ready)),
+            places.o.ready.eq(word | pair),
         ]
-        m.d.sync += self.done.eq((word | pair) & self.addr.payload.last)
+        m.d.sync += self.done.eq((word | pair) & place.last)
         return m

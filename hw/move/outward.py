@@ -2,21 +2,24 @@
 
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from cpt.hw.bus.outstanding import Outstanding
-from cpt.hw.bus.roomy_queue import RoomyQueue
-from cpt.hw.bus.write_master import Beats
-from cpt.hw.channel.ports import WORD_BITS, local_read
+from cpt.hw.bus.wide_queue import WideQueue
+from cpt.hw.channel.ports import local_read
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.machine import MACHINE
+from cpt.hw.control.queue import Queue
 from cpt.hw.layouts import BEAT_BITS
+from cpt.hw.matrix.copies import copies
 from cpt.hw.move.command import beats_of_word
 from cpt.hw.move.places import ADDRESS
 from cpt.hw.move.word_splitter import WordSplitter
 from cpt.hw.vector.ports import scratch_read
 
-WORDS, PAIRS, BEATS = 8, 8, 4
+BANKS = 2
+"""Parts of a beat with a flag of their own."""
+WORDS, PAIRS, BEATS = 8, 8, 8
 """Most words and pairs that are asked for and not yet sent; beats behind them."""
 
 
@@ -42,21 +45,27 @@ class Outward(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        m.submodules.places = places = Queue(ADDRESS, 2)
         m.submodules.splitter = splitter = WordSplitter(beats_of_word(self.config), WORDS)
         m.submodules.words = words = Outstanding(WORDS)
         m.submodules.pairs_ahead = pairs = Outstanding(PAIRS)
-        m.submodules.queue = queue = Beats(BEATS)
+        m.submodules.waiting = waiting = WideQueue(BEAT_BITS, PAIRS)
+        m.submodules.room = room = Outstanding(BEATS)
+        m.submodules.queue = queue = WideQueue(BEAT_BITS, BEATS)
+        connect(m, flipped(self.addr), places.i)
+        connect(m, queue.o, flipped(self.beats))
         scratch, local = self.scratch, self.pairs
+        of_pairs = copies(m, self.local, 1 + BANKS, "of_pairs")
         m.d.comb += [
-            scratch.valid.eq(self.addr.valid & ~self.local & ~words.full),
-            scratch.addr.eq(self.addr.payload.place),
-            local.valid.eq(self.addr.valid & self.local & ~pairs.full),
-            local.addr.eq(self.addr.payload.place),
+            scratch.valid.eq(places.o.valid & ~of_pairs[0] & ~words.full),
+            scratch.addr.eq(places.o.payload.place),
+            local.valid.eq(places.o.valid & of_pairs[0] & ~pairs.full),
+            local.addr.eq(places.o.payload.place),
             words.issue.eq(scratch.valid & scratch.ready),
             pairs.issue.eq(local.valid & local.ready),
-            self.addr.ready.eq(words.issue | pairs.issue),
-            words.finish.eq(splitter.gone),
+            places.o.ready.eq(words.issue | pairs.issue),
             splitter.word.eq(scratch.data),
+            waiting.payload.eq(Cat(local.data)),
         ]
         # The splitter knows a cycle before that a word comes.
         coming_words = Signal(MACHINE.scratch_cycles - 1)
@@ -65,23 +74,23 @@ class Outward(wiring.Component):
             coming_words.eq(Cat(words.issue, coming_words)),
             coming_pairs.eq(Cat(pairs.issue, coming_pairs)),
         ]
-        m.d.comb += splitter.push.eq(coming_words[-1])
-        queues = []
-        for number in range(len(local.data)):
-            queues.append(RoomyQueue(WORD_BITS, PAIRS))
-            m.submodules[f"queue_{number}"] = queues[-1]
-            m.d.comb += [
-                queues[-1].push.eq(coming_pairs[-1]),
-                queues[-1].payload.eq(local.data[number]),
-                queues[-1].o.ready.eq(self.local & queue.i.ready),
-            ]
+        m.d.comb += [splitter.push.eq(coming_words[-1]), waiting.push.eq(coming_pairs[-1])]
+
+        # Both come to the queue, where there is a place for what has gone.
+        goes, went = Signal(), Signal()
+        pair = Signal(BEAT_BITS, reset_less=True)
         m.d.comb += [
-            pairs.finish.eq(queues[0].o.valid & self.local & queue.i.ready),
-            splitter.o.ready.eq(~self.local & queue.i.ready),
-            queue.i.valid.eq(Mux(self.local, queues[0].o.valid, splitter.o.valid)),
-            queue.i.payload.eq(Mux(self.local, Cat(part.o.payload for part in queues), splitter.o.payload)),
-            self.beats.valid.eq(queue.o.valid),
-            self.beats.payload.eq(queue.o.payload),
-            queue.o.ready.eq(self.beats.ready),
+            splitter.room.eq(~room.full),
+            goes.eq(waiting.o.valid & ~room.full),
+            waiting.o.ready.eq(~room.full),
+            room.issue.eq(splitter.goes | goes),
+            room.finish.eq(self.beats.valid & self.beats.ready),
+            words.finish.eq(splitter.gone),
+            pairs.finish.eq(goes),
+            queue.push.eq(splitter.valid | went),
         ]
+        m.d.sync += [went.eq(goes), pair.eq(waiting.o.payload)]
+        for number in range(BANKS):
+            part = slice(number * BEAT_BITS // BANKS, (number + 1) * BEAT_BITS // BANKS)
+            m.d.comb += queue.payload[part].eq(Mux(of_pairs[1 + number], pair[part], splitter.beat[part]))
         return m

@@ -2,9 +2,8 @@
 
 from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.lib.wiring import In, Out
 
-from cpt.hw.control.queue import Queue
 from cpt.hw.matrix.copies import KEEP
 from cpt.hw.move.command import COUNT_BITS, PLACE_BITS, PLACES
 
@@ -30,8 +29,6 @@ class PlaceWalker(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.queue = queue = Queue(ADDRESS, 2)
-        connect(m, queue.o, flipped(self.addr))
         active = [Signal(name=f"active_{n}", attrs=KEEP) for n in range(4)]
         resting = [Signal(name=f"resting_{n}", init=1, attrs=KEEP) for n in range(4)]
         """What is used at the start is loaded until then."""
@@ -40,12 +37,12 @@ class PlaceWalker(wiring.Component):
         units, runs = Signal(COUNT_BITS, reset_less=True), Signal(COUNT_BITS, reset_less=True)
         """Units after this one, runs after this one."""
         unit_last, run_last = Signal(), Signal()
-        m.d.comb += [queue.i.valid.eq(active[3]), queue.i.payload.place.eq(addr)]
-        step = [flag & queue.i.ready for flag in active]
+        m.d.comb += [self.addr.valid.eq(active[3]), self.addr.payload.place.eq(addr)]
+        step = [flag & self.addr.ready for flag in active]
         ends = Signal()
         m.d.comb += [
             ends.eq(step[3] & unit_last & run_last),
-            queue.i.payload.last.eq(unit_last & run_last),
+            self.addr.payload.last.eq(unit_last & run_last),
         ]
         m.d.sync += [
             *(flag.eq(self.start | (flag & ~ends)) for flag in active),

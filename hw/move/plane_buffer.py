@@ -6,7 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from cpt.hw.bus.outstanding import Outstanding
-from cpt.hw.bus.roomy_queue import RoomyQueue
+from cpt.hw.bus.wide_queue import WideQueue
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import MAX_BITS
 from cpt.hw.layouts import BEAT_BITS, BITS_WIDTH
@@ -132,7 +132,7 @@ class PlaneBuffer(wiring.Component):
 
     def _give(self, m, read, count, beat_bits):
         m.submodules.reads = reads = Outstanding(_READS)
-        m.submodules.queue = queue = RoomyQueue(BEAT_BITS, _READS)
+        m.submodules.queue = queue = WideQueue(BEAT_BITS, _READS)
         connect(m, queue.o, flipped(self.beats))
         begins, active = Signal(3), Signal()
         plane, beat = Signal(range(MAX_BITS)), Signal(beat_bits)

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from cpt.hw.contract.config import BEAT_BYTES
 from cpt.hw.layouts import RUN, RUN_BEATS_WIDTH
+from cpt.hw.matrix.copies import KEEP, copies
 from cpt.hw.move.command import COUNT_BITS, STRETCH
 
 PIECE_BEATS = 64
@@ -38,46 +39,50 @@ class Stretches(wiring.Component):
         stretch = self.stretch
         active, known = Signal(), Signal()
         """Pieces are left; what the next one is has been worked out."""
+        resting = [Signal(name=f"resting_{n}", init=1, attrs=KEEP) for n in range(4)]
+        """What the first piece needs is loaded."""
         addr, after = Signal(32, reset_less=True), Signal(32, reset_less=True)
         """Of the next piece; of the next run."""
         left, runs = Signal(RUN_BEATS_WIDTH, reset_less=True), Signal(COUNT_BITS, reset_less=True)
-        more, run_last = Signal(reset_less=True), Signal(reset_less=True)
-        """The piece does not end its run; the run is the last one."""
+        more = [Signal(name=f"more_{n}", reset_less=True, attrs=KEEP) for n in range(3)]
+        """The piece does not end its run."""
+        run_last = Signal(reset_less=True)
         beats = Signal(_LOW, reset_less=True)
-        offer = Signal()
+        offer, ends = Signal(), Signal()
+        m.d.comb += offer.eq(known & self.room & ~self.runs.valid)
+        # A cycle to decide, one to step, one to look at what is left.
+        steps = copies(m, offer, 7, "steps", reset_less=False)
         m.d.comb += [
-            offer.eq(known & self.room & ~self.runs.valid),
+            ends.eq(steps[6] & ~more[2] & run_last),
             self.idle.eq(~active & ~self.runs.valid),
         ]
         m.d.sync += [
-            more.eq(left[_LOW - 1 :].any() & (left != PIECE_BEATS)),
+            *(flag.eq(left[_LOW - 1 :].any() & (left != PIECE_BEATS)) for flag in more),
             beats.eq(Mux(left[_LOW - 1 :].any(), PIECE_BEATS, left)),
             run_last.eq(runs == 1),
-            known.eq(active & ~offer & ~self.start),
-            active.eq(self.start | (active & ~(offer & ~more & run_last))),
-            self.runs.valid.eq(offer | (self.runs.valid & ~self.runs.ready)),
+            known.eq(active & ~offer & ~steps[6]),
+            active.eq(self.start | (active & ~ends)),
+            *(flag.eq(~self.start & (flag | ends)) for flag in resting),
+            self.runs.valid.eq(steps[6] | (self.runs.valid & ~self.runs.ready)),
         ]
-        with m.If(offer):
-            m.d.sync += [
-                self.runs.payload.addr.eq(addr),
-                self.runs.payload.beats.eq(beats),
-                self.last.eq(~more & run_last),
-            ]
-        with m.If(~active):
-            m.d.sync += [
-                addr.eq(stretch.addr),
-                after.eq(stretch.addr + stretch.stride),
-                left.eq(stretch.beats),
-                runs.eq(stretch.runs),
-            ]
-        with m.Elif(offer):
-            with m.If(more):
-                m.d.sync += [addr.eq(addr + PIECE_BEATS * BEAT_BYTES), left.eq(left - PIECE_BEATS)]
-            with m.Else():
-                m.d.sync += [
-                    addr.eq(after),
-                    after.eq(after + stretch.stride),
-                    left.eq(stretch.beats),
-                    runs.eq(runs - 1),
-                ]
+        with m.If(steps[4]):
+            m.d.sync += self.runs.payload.addr.eq(addr)
+        with m.If(steps[5]):
+            m.d.sync += [self.runs.payload.beats.eq(beats), self.last.eq(~more[2] & run_last)]
+        with m.If(resting[0]):
+            m.d.sync += addr.eq(stretch.addr)
+        with m.Elif(steps[0]):
+            m.d.sync += addr.eq(Mux(more[0], addr + PIECE_BEATS * BEAT_BYTES, after))
+        with m.If(resting[1]):
+            m.d.sync += after.eq(stretch.addr + stretch.stride)
+        with m.Elif(steps[1] & ~more[2]):
+            m.d.sync += after.eq(after + stretch.stride)
+        with m.If(resting[2]):
+            m.d.sync += left.eq(stretch.beats)
+        with m.Elif(steps[2]):
+            m.d.sync += left.eq(Mux(more[1], left - PIECE_BEATS, stretch.beats))
+        with m.If(resting[3]):
+            m.d.sync += runs.eq(stretch.runs)
+        with m.Elif(steps[3] & ~more[2]):
+            m.d.sync += runs.eq(runs - 1)
         return m

@@ -1,10 +1,13 @@
 """Bytes in memory to numbers of 16 bits on chip."""
 
-from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from cpt.hw.layouts import BEAT_BITS
+from cpt.hw.matrix.copies import copies
+
+_NUMBER_BITS, _BYTE_BITS = 16, 8
 
 
 class Widen(wiring.Component):
@@ -25,16 +28,25 @@ class Widen(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         upper, step = Signal(), Signal()
-        half = Mux(upper, self.i.payload[BEAT_BITS // 2 :], self.i.payload[: BEAT_BITS // 2])
-        wide = Cat(Cat(half.word_select(n, 8), Const(0, 8)) for n in range(BEAT_BITS // 16))
+        widens = copies(m, self.bytes, BEAT_BITS // _NUMBER_BITS, "widens")
         m.d.comb += [
             step.eq(~self.o.valid | self.o.ready),
-            self.i.ready.eq(step & (upper | ~self.bytes)),
+            self.i.ready.eq(step & (upper | ~widens[0])),
         ]
         with m.If(step):
             m.d.sync += [
                 self.o.valid.eq(self.i.valid),
-                self.o.payload.eq(Mux(self.bytes, wide, self.i.payload)),
-                upper.eq(self.bytes & (upper ^ self.i.valid)),
+                upper.eq(widens[0] & (upper ^ self.i.valid)),
             ]
+        for number, widen in enumerate(widens):
+            part = self.i.payload.word_select(number, _NUMBER_BITS)
+            byte = Mux(
+                upper,
+                self.i.payload.word_select(number + BEAT_BITS // _NUMBER_BITS, _BYTE_BITS),
+                self.i.payload.word_select(number, _BYTE_BITS),
+            )
+            enable = Signal(name=f"enable_{number}")
+            m.d.comb += enable.eq(step)
+            with m.If(enable):
+                m.d.sync += self.o.payload.word_select(number, _NUMBER_BITS).eq(Mux(widen, byte, part))
         return m

@@ -31,7 +31,7 @@ class WordBuilder(wiring.Component):
         m = Module()
         place = Signal(self.parts, init=1)
         """Which beat comes next, a bit each."""
-        complete, take, move, loads = Signal(), Signal(), Signal(), Signal()
+        complete, take, move, loads = Signal(), Signal(), Signal(), Signal(attrs=KEEP)
         beat = Signal(BEAT_BITS, reset_less=True)
         m.d.comb += [
             move.eq(complete & ~self.o.valid & ~loads),
@@ -46,15 +46,15 @@ class WordBuilder(wiring.Component):
         ]
         with m.If(take):
             m.d.sync += place.eq(Cat(place[-1], place[:-1]))
-        # Enables of their own for as many bits as one may reach. A word is copied in the cycle before its
-        # first beat is replaced.
+        # Enables of their own for as many bits as one may reach. Whatever comes is written until a beat is
+        # taken, and a word is copied before its first beat is replaced.
         for part in range(self.parts):
             for low in range(0, BEAT_BITS, MOST_LOADS):
                 name = f"{part}_{low}"
                 goes, stays = (Signal(name=f"{kind}_{name}", attrs=KEEP) for kind in ("goes", "stays"))
                 some = Signal(MOST_LOADS, name=f"some_{name}", reset_less=True)
                 held = self.o.payload[part * BEAT_BITS + low :][:MOST_LOADS]
-                m.d.sync += [goes.eq(take & place[part]), stays.eq(move)]
+                m.d.sync += [goes.eq(self.i.ready & place[part]), stays.eq(move)]
                 with m.If(goes):
                     m.d.sync += some.eq(beat[low : low + MOST_LOADS])
                 with m.If(stays):

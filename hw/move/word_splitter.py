@@ -1,7 +1,7 @@
 """Words of scratch to beats."""
 
-from amaranth import Array, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth import Array, Module, Signal
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from cpt.hw.bus.roomy_queue import RoomyQueue
@@ -17,13 +17,14 @@ _SELECT_LOADS = 8
 class WordSplitter(wiring.Component):
     """Gives words as ``parts`` beats each, the lowest first. Who pushes counts: ``depth`` words at most.
 
-    Parameters: ``parts``, a power of two; ``depth``, a power of two.
-    Members: ``push``: a word comes in the next cycle; ``word``; ``o``, a beat a cycle; ``gone``: the last
-    beat of a word is on its way.
+    Parameters: ``parts``, at least 2, and ``depth``, powers of two.
+    Members: ``push``: a word comes in the next cycle; ``word``; ``room``: a beat may go now; ``goes``: one
+    does, and ``valid``, ``beat`` show it `latency_cycles` later; ``gone``: it is the last of its word.
+    A beat a cycle.
     """
 
     latency_cycles = 2
-    """From a word to its first beat."""
+    """The part's number; the part."""
 
     def __init__(self, parts: int, depth: int):
         self.parts, self.depth = parts, depth
@@ -31,8 +32,11 @@ class WordSplitter(wiring.Component):
             {
                 "push": In(1),
                 "word": In(parts * BEAT_BITS),
-                "o": Out(stream.Signature(BEAT_BITS)),
+                "room": In(1),
+                "goes": Out(1),
                 "gone": Out(1),
+                "valid": Out(1),
+                "beat": Out(BEAT_BITS),
             }
         )
 
@@ -40,30 +44,32 @@ class WordSplitter(wiring.Component):
         m = Module()
         banks = range(0, BEAT_BITS, BANK_BITS)
         pushes = copies(m, self.push, self.parts * len(banks), "pushes", reset_less=False)
-        step, advance = Signal(), Signal()
         place = Signal(self.parts, init=1)
         """The part that comes next, a bit each."""
+        number = Signal(range(self.parts))
+        went = Signal()
         queues = []
         for part in range(self.parts):
+            # It is taken in the cycle after, from where it is read then: no part goes twice in two cycles.
+            taken = Signal(name=f"taken_{part}", attrs=KEEP)
+            m.d.sync += taken.eq(self.goes & place[part])
             for low in banks:
                 queue = RoomyQueue(BANK_BITS, self.depth)
                 m.submodules[f"queue_{part}_{low}"] = queue
                 m.d.comb += [
                     queue.push.eq(pushes[len(queues)]),
                     queue.payload.eq(self.word[part * BEAT_BITS + low :][:BANK_BITS]),
-                    queue.o.ready.eq(step & place[part]),
+                    queue.o.ready.eq(taken),
                 ]
                 queues.append(queue)
         m.d.comb += [
-            step.eq(~self.o.valid | self.o.ready),
-            # All parts come together, and each leaves in its turn.
-            advance.eq(step & queues[-1].o.valid),
-            self.gone.eq(advance & place[-1]),
+            # All parts come together.
+            self.goes.eq(self.room & (queues[0].o.valid | ~place[0])),
+            self.gone.eq(self.goes & place[-1]),
         ]
-        with m.If(step):
-            m.d.sync += self.o.valid.eq(queues[-1].o.valid)
-        with m.If(advance):
-            m.d.sync += place.eq(place.rotate_left(1))
+        with m.If(self.goes):
+            m.d.sync += [place.eq(place.rotate_left(1)), number.eq(number + 1)]
+        m.d.sync += [went.eq(self.goes), self.valid.eq(went)]
         for low in range(0, BEAT_BITS, _SELECT_LOADS):
             which = Signal(range(self.parts), name=f"which_{low}", attrs=KEEP)
             bank, bit = divmod(low, BANK_BITS)
@@ -71,8 +77,8 @@ class WordSplitter(wiring.Component):
                 queues[part * len(banks) + bank].o.payload[bit : bit + _SELECT_LOADS]
                 for part in range(self.parts)
             )
-            with m.If(advance):
-                m.d.sync += which.eq(Mux(place[-1], 0, which + 1))
-            with m.If(step):
-                m.d.sync += self.o.payload[low : low + _SELECT_LOADS].eq(choices[which])
+            m.d.sync += [
+                which.eq(number),
+                self.beat[low : low + _SELECT_LOADS].eq(choices[which]),
+            ]
         return m

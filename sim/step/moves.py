@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cpt.hw.contract.config import MAX_BITS, TAPS
+from cpt.hw.contract.config import BEAT_BYTES, MAX_BITS, TAPS, require
 from cpt.hw.contract.passes import Move
 from cpt.hw.contract.step import Word
 from cpt.sim.step.codes import weight_planes
@@ -18,7 +18,10 @@ class Moves:
         self.state = state
 
     def move(self, word: Word) -> None:
-        """Run by run; PACK writes planes."""
+        """Run by run; PACK writes planes.
+
+        Raises `ContractError` for words of local memory that are not whole beats of memory.
+        """
         kind = Move(word.kind)
         if kind is Move.PACK:
             self._pack(word)
@@ -31,6 +34,14 @@ class Moves:
             unit = state.columns
         first = state.address(word)
         stride = word.place_stride or word.words
+        if local:
+            odd = [word.words % 2, word.place % 2, stride % 2 * (word.runs > 1)]
+            require(not any(odd), "a MOVE of local memory has odd words or places; allowed: pairs of words")
+        steps = (first, word.stride * (word.runs > 1))
+        require(
+            not any(step % BEAT_BYTES for step in steps),
+            f"a MOVE has byte {first}, runs {word.stride} bytes apart; allowed: whole beats",
+        )
         for run in range(word.runs):
             at, place = first + run * word.stride, word.place + run * stride
             memory = state.memory[at : at + word.words * unit]
