@@ -55,6 +55,12 @@ class Device(Protocol):
         """Return when the END with ``tag`` was reached; raises `TimeoutError` past the device's deadline."""
 
 
+def precision_slots(network: Network, fw: int, bw: int) -> dict[int, tuple[int, bool]]:
+    """Bits and sign of the codes of every slot that the network's programs name."""
+    slots = {slot: (fw, False) for slot in range(max(layer.index for layer in network.layers) + 2)}
+    return {**slots, IMAGE_SLOT: (image_bits(fw), True), ERROR_SLOT: (bw, True)}
+
+
 class FabricTrainer:
     """A network in training on a device.
 
@@ -238,10 +244,8 @@ class FabricTrainer:
         return self.layout.beside(self.layout.velocities, self.layout.parameter(name))
 
     def _set_bits(self, fw: int, bw: int) -> None:
-        for slot in range(max(layer.index for layer in self.network.layers) + 2):
-            self.device.set_slot(slot, fw, False)
-        self.device.set_slot(IMAGE_SLOT, image_bits(fw), True)
-        self.device.set_slot(ERROR_SLOT, bw, True)
+        for slot, (bits, signed) in precision_slots(self.network, fw, bw).items():
+            self.device.set_slot(slot, bits, signed)
 
     def _half(self, number: int) -> bytes:
         """Base registers of a micro-batch."""

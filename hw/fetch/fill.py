@@ -83,14 +83,15 @@ class Fill(wiring.Component):
         ]
         bodies = [windows, windows, pixels]
         turn = Signal(len(walks), init=1)
-        m.d.comb += self.commands.ready.eq(
-            Mux(
-                command.pixels,
-                pixel_fill.commands.ready,
-                Mux(windows.spread, spread.commands.ready, rows.commands.ready),
-            )
-        )
-        with m.If(self.commands.valid & self.commands.ready):
+        ready, accepted, recent = Signal(), Signal(), Signal()
+        """``recent``: a command was accepted in the cycle before, which walks may not have seen."""
+        m.d.comb += [
+            ready.eq(Mux(windows.spread, spread.commands.ready, rows.commands.ready)),
+            self.commands.ready.eq(Mux(command.pixels, pixel_fill.commands.ready, ready) & ~recent),
+            accepted.eq(self.commands.valid & self.commands.ready),
+        ]
+        m.d.sync += recent.eq(accepted)
+        with m.If(accepted):
             for number, mine in enumerate(wanted):
                 m.d.sync += turn[number].eq(mine)
             m.d.sync += [
@@ -105,7 +106,7 @@ class Fill(wiring.Component):
         for walk, mine, body, others in zip(walks, wanted, bodies, others_idle, strict=True):
             number = walks.index(walk)
             m.d.comb += [
-                walk.commands.valid.eq(self.commands.valid & mine),
+                walk.commands.valid.eq(self.commands.valid & mine & ~recent),
                 walk.commands.payload.eq(body),
                 walk.slots.granted.eq(slots.requests.granted & turn[number]),
                 walk.slots.base.eq(slots.requests.base),

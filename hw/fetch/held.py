@@ -6,24 +6,26 @@ from amaranth.lib import data
 from cpt.hw.matrix.copies import MOST_LOADS, copies
 
 
-def hold(m, commands, allowed, ended):
-    """The command of the stream ``commands`` that is worked on, and one that is high when it is new.
+def hold(m, commands, allowed, ended, begins: int):
+    """The command of the stream ``commands`` that is worked on.
 
     It is taken in as long as there is none, so what decides reaches few loads. ``allowed``: a command may
     begin; ``ended``: the held one is done.
-    Returns the command, ``begin``, high in the cycle after it was accepted, and ``vacant``: there is none.
+    Returns the command, ``begins`` copies of what is high in the cycle after it was accepted, and ``vacant``:
+    there is none.
     """
     given = commands.payload.as_value()
-    accepted, begin, vacant, busy = Signal(), Signal(), Signal(init=1), Signal()
+    accepted, vacant, busy = Signal(), Signal(init=1), Signal()
     m.d.comb += [
         accepted.eq(commands.valid & commands.ready),
         commands.ready.eq(vacant & allowed),
         busy.eq(~ended & (~vacant | accepted)),
     ]
-    m.d.sync += [vacant.eq(~busy), begin.eq(accepted)]
+    m.d.sync += vacant.eq(~busy)
     value = Signal.like(given, name="held", reset_less=True)
     for n, flag in enumerate(copies(m, busy, -(-len(given) // MOST_LOADS), "busy", reset_less=False)):
         part = slice(n * MOST_LOADS, (n + 1) * MOST_LOADS)
         with m.If(~flag):
             m.d.sync += value[part].eq(given[part])
-    return data.View(commands.payload.shape(), value), begin, vacant
+    begun = copies(m, accepted, begins, "begin", reset_less=False)
+    return data.View(commands.payload.shape(), value), begun, vacant

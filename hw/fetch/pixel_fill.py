@@ -1,14 +1,28 @@
 """Walks a tensor whose pixels go along K (dW) in the order of memory, and says where each row goes."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.utils import bits_for
 
+from cpt.hw.bus.roomy_queue import RoomyQueue
 from cpt.hw.contract import ArrayConfig
-from cpt.hw.contract.tiles import PIECES
-from cpt.hw.fetch.command import TILES_WIDTH, pixel_command
+from cpt.hw.contract.tiles import FILL_PIXELS, PIECES
+from cpt.hw.fetch.command import pixel_command
+from cpt.hw.fetch.held import hold
 from cpt.hw.fetch.pixel_rows import pixel_row
 from cpt.hw.fetch.ports import row_ports
+from cpt.hw.matrix.copies import copies, counted
+
+MOST_ROWS = 4
+"""Rows of a tile, at most."""
+ROOM = 8
+"""Places of the queue of rows; rows on their way there take one too."""
+AHEAD = 2
+"""Rows that may leave before a taken place is seen."""
+TURNS = 3
+"""Cycles between planes: what ends is known in the last of them."""
+SETTLING = 5
+"""Cycles from a set's beginning until it is known what is cleared."""
 
 
 class PixelFill(wiring.Component):
@@ -19,7 +33,7 @@ class PixelFill(wiring.Component):
 
     Parameters: ``config``; ``depth`` of the memory in words.
     Members: `row_ports`; ``rows`` go to `PixelRows`.
-    A row a cycle; a cycle for each word of zeros.
+    A row a cycle, and `TURNS` idle ones between planes; a cycle for each word of zeros.
     """
 
     def __init__(self, config: ArrayConfig, depth: int):
@@ -28,162 +42,220 @@ class PixelFill(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        config = self.config
-        depth, group_channels = self.depth, config.group_channels
-        command = Signal(pixel_command(depth))
-        slot = Signal(range(depth))
-        active, asking = Signal(), Signal()
-        clearing, filling = Signal(), Signal()
-        word = Signal(bits_for(depth))
-        """Of the slot, while it is cleared."""
+        depth, group_channels = self.depth, self.config.group_channels
+        used, allowed, ended = Signal(range(ROOM)), Signal(), Signal()
+        """``used``: places taken in the queue."""
+        m.d.sync += allowed.eq(self.empty & (used == 0))
+        command, begins, vacant = hold(m, self.commands, allowed, ended, 4)
+        m.d.comb += [self.idle.eq(vacant & (used == 0)), self.slots.words.eq(command.words)]
+        m.d.sync += [self.slots.limit.eq(depth - command.words), self.slots.start.eq(begins[0])]
+
+        # Where the walk is: all but the plane is counted in the second cycle of a turn. What ends is known
+        # before it does.
+        turn = Signal(TURNS)
+        counts = copies(m, turn[0], 4, "counts", reset_less=False)
         images_left, set_left = Signal.like(command.images), Signal.like(command.set_images)
-        down_left, rows_left = Signal.like(command.down), Signal.like(command.rows)
+        down_left, groups_left = Signal.like(command.down), Signal.like(command.groups)
         planes_left = Signal.like(command.bits)
-        groups_left, second = Signal.like(command.groups), Signal()
-        """``second``: not the first group."""
-        piece, part = Signal(PIECES, init=1), Signal()
-        row, tile_row = Signal(TILES_WIDTH), Signal(TILES_WIDTH)
-        """Row of the slot, and that of its tile's first."""
-        width = bits_for(depth)
-        address, plane_address, group_address, tile_address = (
-            Signal(width, name=f"{name}_address") for name in ("row", "plane", "group", "tile")
+        last_image, last_set, last_down, last_group, last_plane = (
+            Signal(name=f"last_{name}") for name in ("image", "set", "down", "group", "plane")
         )
-
-        step, last_row, last_plane, last_group = (Signal() for _ in range(4))
-        ends_tile, ends_image, ends_set = Signal(), Signal(), Signal()
-        out = self.rows.payload
-        m.d.comb += [
-            self.slots.words.eq(command.words),
-            self.slots.wanted.eq(asking & ~self.slots.start),
-            self.idle.eq(~active & ~self.rows.valid),
-            self.commands.ready.eq(~active & self.empty & ~self.rows.valid),
-            step.eq(~self.rows.valid | self.rows.ready),
-            last_row.eq(rows_left == 1),
-            last_plane.eq(planes_left == 1),
+        m.d.sync += [
+            last_image.eq(images_left == 1),
+            last_set.eq((set_left == 1) | (images_left == 1)),
+            last_down.eq(down_left == 1),
             last_group.eq(groups_left == 1),
-            ends_tile.eq(last_row & last_plane & last_group),
-            ends_image.eq(ends_tile & (down_left == 1)),
-            ends_set.eq(ends_image & ((set_left == 1) | (images_left == 1))),
+            last_plane.eq(planes_left == 1),
         ]
-        m.d.sync += [self.slots.limit.eq(depth - command.words), self.slots.start.eq(0)]
+        second = Signal()
+        """Not the first group."""
+        wraps_tile = [count & last_plane & last_group for count in counts]
+        with m.If(turn[0] | begins[0]):
+            m.d.sync += planes_left.eq(Mux(last_plane | begins[0], command.bits, planes_left - 1))
+        with m.If((counts[0] & last_plane) | begins[0]):
+            m.d.sync += [
+                groups_left.eq(Mux(last_group | begins[0], command.groups, groups_left - 1)),
+                second.eq(~last_group & ~begins[0]),
+            ]
+        with m.If(wraps_tile[1] | begins[1]):
+            m.d.sync += down_left.eq(Mux(last_down | begins[1], command.down, down_left - 1))
+        with m.If((wraps_tile[2] & last_down) | begins[2]):
+            m.d.sync += images_left.eq(Mux(begins[2], command.images, images_left - 1))
+        with m.If((wraps_tile[3] & last_down) | begins[3]):
+            m.d.sync += set_left.eq(Mux(last_set | begins[3], command.set_images, set_left - 1))
 
-        # A slot: ask for it, clear what no pixel reaches, fill it.
-        lacks = images_left < command.set_images
-        with m.If(self.slots.wanted & self.slots.granted):
-            from_start = lacks | (command.clear_above != 0)
-            nothing = ~from_start & (command.clear_below == command.words)
+        # Addresses of the slot's words, and which rows of the tile are the slot's.
+        width = bits_for(depth)
+        address, plane, group, tile, next_plane, next_group, next_tile, next_run, first = (
+            Signal(width, name=f"{name}_address", reset_less=True)
+            for name in (
+                "row",
+                "plane",
+                "group",
+                "tile",
+                "next_plane",
+                "next_group",
+                "next_tile",
+                "run",
+                "first",
+            )
+        )
+        m.d.sync += [
+            first.eq(Mux(command.above, command.row_words, 0)),
+            next_plane.eq(plane + command.plane_words),
+            next_group.eq(group + command.group_words),
+            next_tile.eq(tile + command.tile_words),
+            next_run.eq(Mux(last_group, Mux(last_down, first, next_tile), next_group)),
+        ]
+        inside, inside_next, inside_first = (
+            Signal(MOST_ROWS, name=name) for name in ("inside", "inside_next", "inside_first")
+        )
+        slot_left, first_left, next_left = (
+            Signal(len(command.slot_rows) + 1, name=name) for name in ("slot_left", "first_left", "next_left")
+        )
+        for left, rows in ((first_left, inside_first), (next_left, inside_next)):
+            many = Signal(name=f"many_{rows.name}")
+            few = Signal(3, name=f"few_{rows.name}")
             m.d.sync += [
-                asking.eq(0),
-                slot.eq(self.slots.base),
-                clearing.eq(~nothing),
-                filling.eq(nothing),
-                word.eq(Mux(from_start, 0, command.clear_below)),
+                many.eq(left[3:-1].any() & ~left[-1]),
+                few.eq(Mux(left[-1], 0, left[:3])),
+                rows.eq(Cat(many | (few > n) for n in range(MOST_ROWS))),
             ]
-        with m.If(clearing & step):
-            skip = ~lacks & (word + 1 == command.clear_above)
-            following = Mux(skip, command.clear_below, word + 1)
-            m.d.sync += word.eq(following)
-            with m.If(following == command.words):
-                m.d.sync += [clearing.eq(0), filling.eq(1)]
-        with m.If(step):
-            m.d.sync += [
-                self.rows.valid.eq(clearing | filling),
-                out.addr.eq(slot + Mux(clearing, word, address)),
-                out.piece.eq(piece),
-                out.part.eq(part),
-                out.halves.eq(Mux(clearing | (command.groups == 1), 3, Mux(second, 2, 1))),
-                out.wanted.eq(clearing | (row < command.slot_rows)),
-                out.zero.eq(clearing),
-                out.flush.eq(filling & last_row & last_plane),
-                out.done.eq(filling & ends_set),
-            ]
+        m.d.sync += [
+            first_left.eq(command.slot_rows - command.above),
+            next_left.eq(slot_left - command.rows),
+        ]
 
-        wide = (8 << command.out_pitch) > group_channels
-        narrow = (8 << command.out_pitch) < group_channels
-        with m.If(filling & step):
+        # A set opens: its slot is asked for, and cleared where no pixel reaches, or all of it.
+        settling, asking, granted, opens_next = Signal(SETTLING), Signal(), Signal(), Signal()
+        opens = copies(m, opens_next, 4, "opens", reset_less=False)
+        opening = opens[0]
+        slot = Signal(range(depth), reset_less=True)
+        lacks, above, below, above_one, below_one = (
+            Signal(name=name) for name in ("lacks", "above", "below", "above_one", "below_one")
+        )
+        above_words, below_words, left = (
+            Signal(width, name=f"{name}_words", reset_less=True) for name in ("above", "below", "left")
+        )
+        m.d.comb += [
+            self.slots.wanted.eq(asking),
+            granted.eq(asking & self.slots.granted),
+        ]
+        m.d.sync += [
+            settling.eq(Mux(opening, Cat(settling[1:], 1), 0)),
+            asking.eq(opening & settling[0] & ~granted & ~asking | (asking & ~granted)),
+            lacks.eq(images_left < command.set_images),
+            above_words.eq(Mux(lacks, command.words, command.clear_above)),
+            below_words.eq(command.words - command.clear_below),
+            above.eq(above_words != 0),
+            below.eq((below_words != 0) & ~lacks),
+            above_one.eq(above_words == 1),
+            below_one.eq(below_words == 1),
+        ]
+
+        # Words of zeros; rows of a plane, then the turn to the next.
+        clearing, again, clear_last = Signal(), Signal(), Signal()
+        word = Signal(width, reset_less=True)
+        at, row_end = Signal(MOST_ROWS), Signal(MOST_ROWS)
+        go, emit, clears, ends_plane, starts_rows = Signal(), Signal(), Signal(), Signal(), Signal()
+        m.d.sync += row_end.eq(Cat(command.rows[0], command.rows[1], 0, command.rows[2]))
+        m.d.comb += [
+            emit.eq((clearing | at.any()) & go),
+            clears.eq(clearing & go),
+            ends_plane.eq((at & row_end).any()),
+            starts_rows.eq((clears & clear_last & ~again) | (granted & ~above & ~below)),
+        ]
+        with m.If(granted):
+            m.d.sync += [slot.eq(self.slots.base), clearing.eq(above | below), again.eq(above & below)]
+        with m.Elif(clears & clear_last):
+            m.d.sync += [clearing.eq(again), again.eq(0)]
+        with m.If(granted | (clears & clear_last)):
             m.d.sync += [
-                rows_left.eq(rows_left - 1),
-                row.eq(row + 1),
-                address.eq(address + command.row_words),
+                word.eq(Mux(granted & above, 0, command.clear_below)),
+                left.eq(Mux(granted & above, above_words, below_words)),
+                clear_last.eq(Mux(granted & above, above_one, below_one)),
             ]
-            with m.If(last_row):
-                m.d.sync += [
-                    rows_left.eq(command.rows),
-                    planes_left.eq(planes_left - 1),
-                    row.eq(tile_row),
-                    plane_address.eq(plane_address + command.plane_words),
-                    address.eq(plane_address + command.plane_words),
-                ]
-                with m.If(last_plane):
-                    following = group_address + command.group_words
-                    m.d.sync += [
-                        planes_left.eq(command.bits),
-                        groups_left.eq(groups_left - 1),
-                        second.eq(1),
-                        group_address.eq(following),
-                        plane_address.eq(following),
-                        address.eq(following),
-                    ]
-            with m.If(ends_tile):
-                following = tile_address + command.tile_words
-                m.d.sync += [
-                    second.eq(0),
-                    groups_left.eq(command.groups),
-                    down_left.eq(down_left - 1),
-                    tile_row.eq(tile_row + command.rows),
-                    row.eq(tile_row + command.rows),
-                    tile_address.eq(following),
-                    group_address.eq(following),
-                    plane_address.eq(following),
-                    address.eq(following),
-                ]
-            first = Mux(command.above, command.row_words, 0)
-            with m.If(ends_image):
-                m.d.sync += [
-                    down_left.eq(command.down),
-                    tile_row.eq(command.above),
-                    row.eq(command.above),
-                    tile_address.eq(first),
-                    group_address.eq(first),
-                    plane_address.eq(first),
-                    address.eq(first),
-                    images_left.eq(images_left - 1),
-                    set_left.eq(set_left - 1),
-                    part.eq(narrow & ~part),
-                ]
-                with m.If(~narrow | part):
-                    m.d.sync += piece.eq(Mux(wide, piece.rotate_left(2), piece.rotate_left(1)))
-            with m.If(ends_set):
-                m.d.sync += [
-                    set_left.eq(command.set_images),
-                    piece.eq(1),
-                    part.eq(0),
-                    filling.eq(0),
-                    active.eq(images_left != 1),
-                    asking.eq(images_left != 1),
-                ]
-        new = self.commands.payload
-        with m.If(self.commands.valid & self.commands.ready):
-            first = Mux(new.above, new.row_words, 0)
+        with m.Elif(clears):
+            m.d.sync += [word.eq(word + 1), left.eq(left - 1), clear_last.eq(left == 2)]
+        ends_set = Signal()
+        """The set's last plane has ended."""
+        m.d.sync += [
+            turn.eq(Cat(go & ends_plane, turn[:-1])),
+            ends_set.eq(wraps_tile[0] & last_down & last_set),
+        ]
+        with m.If(starts_rows | (turn[-1] & ~ends_set)):
+            m.d.sync += at.eq(1)
+        with m.Elif(go):
+            m.d.sync += at.eq(Mux(ends_plane, 0, at << 1))
+        ended_all = Signal()
+        m.d.sync += ended_all.eq(wraps_tile[0] & last_down & last_image)
+        m.d.comb += ended.eq(turn[-1] & ended_all)
+        m.d.comb += opens_next.eq(begins[1] | (turn[-1] & ends_set & ~ended_all) | (opening & ~granted))
+
+        with m.If(turn[0]):
             m.d.sync += [
-                command.eq(new),
-                active.eq(1),
-                asking.eq(1),
-                self.slots.start.eq(1),
-                images_left.eq(new.images),
-                set_left.eq(new.set_images),
-                down_left.eq(new.down),
-                rows_left.eq(new.rows),
-                planes_left.eq(new.bits),
-                second.eq(0),
-                groups_left.eq(new.groups),
-                piece.eq(1),
-                part.eq(0),
-                tile_row.eq(new.above),
-                row.eq(new.above),
-                tile_address.eq(first),
-                group_address.eq(first),
-                plane_address.eq(first),
-                address.eq(first),
+                address.eq(Mux(last_plane, next_run, next_plane)),
+                plane.eq(Mux(last_plane, next_run, next_plane)),
             ]
+        with m.Elif(opens[1]):
+            m.d.sync += [address.eq(first), plane.eq(first)]
+        with m.Elif(go & at.any()):
+            m.d.sync += address.eq(address + command.row_words)
+        with m.If(counts[0] & last_plane):
+            m.d.sync += group.eq(next_run)
+        with m.Elif(opens[2]):
+            m.d.sync += group.eq(first)
+        with m.If(wraps_tile[1]):
+            m.d.sync += tile.eq(next_run)
+        with m.Elif(opens[2]):
+            m.d.sync += tile.eq(first)
+        with m.If(wraps_tile[2]):
+            m.d.sync += [
+                slot_left.eq(Mux(last_down, first_left, next_left)),
+                inside.eq(Mux(last_down, inside_first, inside_next)),
+            ]
+        with m.Elif(opens[3]):
+            m.d.sync += [slot_left.eq(first_left), inside.eq(inside_first)]
+
+        # Which piece of a word the image is.
+        piece, part = Signal(PIECES, init=1), Signal()
+        wide, narrow = Signal(), Signal()
+        m.d.sync += [
+            wide.eq((FILL_PIXELS << command.out_pitch) > group_channels),
+            narrow.eq((FILL_PIXELS << command.out_pitch) < group_channels),
+        ]
+        with m.If(opens[3]):
+            m.d.sync += [piece.eq(1), part.eq(0)]
+        with m.Elif(wraps_tile[3] & last_down):
+            m.d.sync += part.eq(narrow & ~part)
+            with m.If(~narrow | part):
+                m.d.sync += piece.eq(Mux(wide, piece.rotate_left(2), piece.rotate_left(1)))
+
+        # Behind the walk nothing waits: it goes on only while the queue has room.
+        m.submodules.queue = queue = RoomyQueue(pixel_row(depth), ROOM)
+        row, stage = Signal(pixel_row(depth), reset_less=True), Signal(pixel_row(depth), reset_less=True)
+        found, push = Signal(), Signal()
+        m.d.comb += [
+            self.rows.valid.eq(queue.o.valid),
+            self.rows.payload.eq(queue.o.payload),
+            queue.o.ready.eq(self.rows.ready),
+            queue.push.eq(push),
+            queue.payload.eq(row),
+        ]
+        m.d.sync += [
+            used.eq(counted(used, emit, self.rows.valid & self.rows.ready)),
+            go.eq(used < ROOM - AHEAD),
+            found.eq(emit),
+            push.eq(found),
+            stage.addr.eq(Mux(clearing, word, address)),
+            stage.piece.eq(piece),
+            stage.part.eq(part),
+            stage.halves.eq(Mux(clearing | (command.groups == 1), 3, Mux(second, 2, 1))),
+            stage.wanted.eq(clearing | (at & inside).any()),
+            stage.zero.eq(clearing),
+            stage.flush.eq(ends_plane & last_plane),
+            stage.done.eq(ends_plane & last_plane & last_group & last_down & last_set),
+            row.eq(stage),
+            row.addr.eq(stage.addr + slot),
+        ]
         return m

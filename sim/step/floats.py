@@ -126,7 +126,7 @@ class Floats:
         self.state = state
 
     def run(self, word: Word) -> None:
-        """One instruction."""
+        """One instruction, as if its elements came one by one, a repetition after the other."""
         op, to = Op(word.op), operand(word, "to")
         sources = {name: operand(word, name) for name in "abc"}
         floats = FLOATS.get(op, "")
@@ -144,20 +144,27 @@ class Floats:
             self._write(to, places[rows, columns], np.broadcast_to(result, places[rows, columns].shape))
 
         whole = slice(None)
-        if self._reduced(op, word, to, sources, fraction_bits, constant):
+        order: list[tuple[int | None, int | None]]
+        if not word.n * word.reps:
             return
-        if word.n > 1 and not to.moves:
-            for column in range(word.n):
-                if to.stride or word.reps == 1:
-                    evaluate(whole, slice(column, column + 1))
-                else:
-                    for row in range(word.reps):
-                        evaluate(slice(row, row + 1), slice(column, column + 1))
-        elif word.reps > 1 and self._meets(to, sources, word):
-            for row in range(word.reps):
-                evaluate(slice(row, row + 1), whole)
+        reads_own = to in sources.values()
+        rests = word.n > 1 and not to.moves
+        meets = word.reps > 1 and (not to.stride or (bool(to.moves) and to.stride < word.n))
+        if self._conflicts(to, sources, word):
+            order = [(row, column) for row in range(word.reps) for column in range(word.n)]
+        elif self._reduced(op, word, to, sources, fraction_bits, constant):
+            return
+        elif reads_own and rests and meets:
+            order = [(row, column) for row in range(word.reps) for column in range(word.n)]
+        elif reads_own and rests:
+            order = [(None, column) for column in range(word.n)]
+        elif reads_own and meets:
+            order = [(row, None) for row in range(word.reps)]
         else:
-            evaluate(whole, whole)
+            order = [(None, None)]
+        for place in order:
+            rows, columns = (whole if at is None else slice(at, at + 1) for at in place)
+            evaluate(rows, columns)
 
     def _reduced(
         self,
@@ -173,6 +180,8 @@ class Floats:
             return False
         held_as, reduce = CHAINS[op]
         if sources[held_as] != to or word.n * word.reps == 1:
+            return False
+        if sum(source == to for source in sources.values()) > 1:
             return False
         axis = 0 if to.moves else 1
         if not to.moves and not to.stride and word.reps > 1:
@@ -193,10 +202,8 @@ class Floats:
         return True
 
     @staticmethod
-    def _meets(to: Operand, sources: dict[str, Operand], word: Word) -> bool:
-        """Whether a repetition may read what an earlier one wrote."""
-        if not to.stride:
-            return True
+    def _conflicts(to: Operand, sources: dict[str, Operand], word: Word) -> bool:
+        """Whether an operand that walks otherwise than the destination may read what it wrote."""
         written = to.places(word.n, word.reps)
         for source in sources.values():
             if source.space is to.space and source != to:

@@ -1,0 +1,263 @@
+"""Reads the operands of a FLOAT, element by element."""
+
+from amaranth import Array, Cat, Module, Mux, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from cpt.hw.channel.number import INTEGER, late
+from cpt.hw.channel.plan import PLAN, SOURCES
+from cpt.hw.channel.ports import PAIR, WORD_BITS, local_read
+from cpt.hw.channel.walk import LOOP, OPERAND, Countdown, Walk
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.floats import Coefficient, Space, Statistic
+from cpt.hw.contract.machine import MACHINE
+from cpt.hw.contract.step import SCRATCH_BANKS
+from cpt.hw.vector.ports import NUMBER_BITS, channel_memory, scratch_read
+
+SUM_BANKS = INTEGER.width // NUMBER_BITS
+"""Banks of scratch that a 48-bit sum lies in."""
+INTERVAL_BITS = 5
+
+
+class Operands(wiring.Component):
+    """Makes elements of a, b, c: reads what their memories hold, in order, a read a cycle.
+
+    Of local memory a pair of words is read at once: two elements, where all operands that move lie there at
+    even addresses. A pair, or an element, takes as many cycles as it needs reads, and at least its elements
+    (times ``interval`` - 1 more). Operand a alone may be sums: a repetition's are read in three cycles.
+    Numbers stand in an operand's pair from `set` on.
+
+    Parameters: ``config``; ``scratch_words``.
+    Members: ``loop``, ``a``, ``b``, ``c``, ``plan``, ``interval``: of an instruction, they stay; ``set``: the
+    pair of an operand takes ``number``; ``start``: reads begin; ``written``: what elements have left so far
+    is in memory; ``busy``: the port of (statistics, coefficients) is being written to;
+    ``valid``, ``first`` (of what a unit keeps), ``element``: out. Ports: ``local``, ``statistics_addr``,
+    ``statistics``, ``coefficients_addr``, ``coefficients``, ``sums``.
+    `latency_cycles` from a read that is accepted, the last of its element, to the element.
+    """
+
+    read_cycles = max(MACHINE.local_cycles, MACHINE.scratch_cycles, MACHINE.channel_memory_cycles)
+    latency_cycles = read_cycles + 2
+
+    def __init__(self, config: ArrayConfig, scratch_words: int):
+        self.config, self.scratch_words = config, scratch_words
+        statistics, coefficients = (channel_memory(len(fields)) for fields in (Statistic, Coefficient))
+        super().__init__(
+            {
+                "loop": In(LOOP),
+                **{name: In(OPERAND) for name in SOURCES},
+                "plan": In(PLAN),
+                "interval": In(INTERVAL_BITS),
+                "set": In(len(SOURCES)),
+                "number": In(WORD_BITS),
+                "start": In(1),
+                "written": In(1),
+                "busy": In(2),
+                "valid": Out(1),
+                "first": Out(1),
+                "element": Out(INTEGER).array(len(SOURCES)),
+                "local": Out(local_read()),
+                "statistics_addr": Out(statistics.members["addr"].shape),
+                "statistics": In(INTEGER),
+                "coefficients_addr": Out(coefficients.members["addr"].shape),
+                "coefficients": In(INTEGER),
+                "sums": Out(scratch_read(config, scratch_words)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        operands = [getattr(self, name) for name in SOURCES]
+        walks = [Walk() for _ in SOURCES]
+        m.submodules.count = count = Countdown()
+        for name, walk, operand in zip(SOURCES, walks, operands, strict=True):
+            m.submodules[f"walk_{name}"] = walk
+            m.d.comb += walk.operand.eq(operand)
+            if name == "a":  # elements of sums are lanes of the word that it names
+                with m.If(operand.space == Space.SUMS):
+                    m.d.comb += walk.operand.moves.eq(0)
+        m.d.comb += count.loop.eq(self.loop)
+
+        # What each operand is, from registers.
+        is_in = {
+            space: [Signal(name=f"{name}_in_{space.name.lower()}", reset_less=True) for name in SOURCES]
+            for space in (Space.LOCAL, Space.STATISTICS, Space.COEFFICIENTS, Space.SUMS)
+        }
+        for space, flags in is_in.items():
+            for flag, operand in zip(flags, operands, strict=True):
+                m.d.sync += flag.eq(operand.space == space)
+        local, of_sums = is_in[Space.LOCAL], is_in[Space.SUMS][0]
+        memory = [Cat(flags[n] for flags in is_in.values()).any() for n in range(len(SOURCES))]
+        memory[1], memory[2] = (
+            Cat(flags[n] for space, flags in is_in.items() if space is not Space.SUMS).any() for n in (1, 2)
+        )
+        walks_memory = [Signal(name=f"{name}_walks", reset_less=True) for name in SOURCES]
+        by_rows = [Signal(name=f"{name}_by_rows", reset_less=True) for name in SOURCES]
+        plan = self.plan
+        for n, (operand, walk) in enumerate(zip(operands, walks, strict=True)):
+            changes = walk.operand.moves | (operand.stride != 0) | plan.serial_rows
+            m.d.sync += [
+                walks_memory[n].eq(memory[n] & walk.operand.moves),
+                by_rows[n].eq(memory[n] & (changes | plan.serial)),
+            ]
+
+        # The reads that this element, or pair of elements, still needs.
+        todo = Signal(len(SOURCES))
+        bank = Signal(range(SUM_BANKS))
+        active, waits, age = Signal(), Signal(), Signal(INTERVAL_BITS)
+        after_two = Signal()
+        """Two elements came last, and take two cycles."""
+        even = [~walks_memory[n] | (local[n] & ~walks[n].addr[0]) for n in range(len(SOURCES))]
+        pairs, two = Signal(reset_less=True), Signal()
+        m.d.sync += pairs.eq(~plan.serial & ~of_sums & (self.interval == 1))
+        m.d.comb += two.eq(Cat(even).all() & pairs & ~count.one_left)
+        chosen = [todo[n] & ~todo[:n].any() for n in range(len(SOURCES))]
+        wants = {
+            space: Cat(chosen[n] & flags[n] for n in range(len(SOURCES))).any() & active
+            for space, flags in is_in.items()
+        }
+        accepted = Signal()
+        m.d.comb += [
+            self.local.valid.eq(wants[Space.LOCAL]),
+            self.sums.valid.eq(wants[Space.SUMS]),
+            accepted.eq(
+                (wants[Space.LOCAL] & self.local.ready)
+                | (wants[Space.SUMS] & self.sums.ready)
+                | (wants[Space.STATISTICS] & ~self.busy[0])
+                | (wants[Space.COEFFICIENTS] & ~self.busy[1])
+            ),
+        ]
+        addr = Signal.like(walks[0].addr)
+        for n, walk in enumerate(walks):
+            with m.If(chosen[n]):
+                m.d.comb += addr.eq(walk.addr)
+        bank_words = self.scratch_words // SCRATCH_BANKS
+        m.d.comb += [
+            self.local.addr.eq(addr[1:]),
+            self.statistics_addr.eq(addr),
+            self.coefficients_addr.eq(addr),
+            self.sums.addr.eq(bank * bank_words + walks[0].addr[1:]),
+        ]
+        more_banks = chosen[0] & of_sums & (bank != SUM_BANKS - 1)
+        single = ~(todo & (todo - 1)[: len(SOURCES)]).any()
+        read_all, old_enough, complete = Signal(), Signal(), Signal()
+        m.d.comb += [
+            read_all.eq((todo == 0) | (accepted & single & ~more_banks)),
+            old_enough.eq(Mux(after_two, age != 0, age >= self.interval - 1)),
+            complete.eq(active & read_all & old_enough),
+            count.advance.eq(complete),
+            count.two.eq(two),
+        ]
+        for walk in walks:
+            m.d.comb += [
+                walk.start.eq(self.start),
+                walk.advance.eq(complete),
+                walk.two.eq(two),
+                walk.row_end.eq(count.row_end),
+            ]
+        m.d.comb += count.start.eq(self.start)
+        with m.If(active):
+            m.d.sync += age.eq(Mux(age.all(), age, age + 1))
+        with m.If(accepted):
+            with m.If(more_banks):
+                m.d.sync += bank.eq(bank + 1)
+            with m.Else():
+                m.d.sync += [todo.eq(todo & ~Cat(chosen)), bank.eq(0)]
+        with m.If(complete):
+            m.d.sync += [age.eq(0), after_two.eq(two)]
+            for n in range(len(SOURCES)):
+                crosses = walks_memory[n] & (~local[n] | walks[n].addr[0] | two)
+                again = Mux(count.row_end, by_rows[n], crosses)
+                m.d.sync += todo[n].eq(Mux(plan.serial, memory[n], again))
+            with m.If(count.last):
+                m.d.sync += active.eq(0)
+            with m.Elif(plan.serial | (plan.serial_rows & count.row_end)):
+                m.d.sync += [active.eq(0), waits.eq(1)]
+        with m.If(waits & self.written):
+            m.d.sync += [active.eq(1), waits.eq(0)]
+        with m.If(self.start):
+            m.d.sync += [active.eq(1), waits.eq(0), age.eq(0), after_two.eq(0), bank.eq(0)]
+            m.d.sync += todo.eq(Cat(memory))
+
+        self._capture(m, walks, is_in, accepted, chosen, bank, complete, two, count)
+        return m
+
+    def _capture(self, m: Module, walks, is_in, accepted, chosen, bank, complete, two, count) -> None:
+        """What comes back into the operands' pairs; elements from them, a cycle behind their last read."""
+        group = self.config.group_channels
+        cycles = self.read_cycles
+        of_sums, local = is_in[Space.SUMS][0], is_in[Space.LOCAL]
+        taken = [
+            late(m, accepted & chosen[n], cycles, f"taken_{name}", reset_less=False)
+            for n, name in enumerate(SOURCES)
+        ]
+        half, of_bank = late(m, walks[0].addr[0], cycles, "half"), late(m, bank, cycles, "bank")
+
+        # An element's fire follows its last read by a cycle.
+        fires = late(m, complete, cycles + 1, "fires", reset_less=False)
+        both = late(m, two, cycles + 1, "both")
+        words = [late(m, walks[n].addr[0] & local[n], cycles + 1, f"word_{n}") for n in range(len(SOURCES))]
+        lane_place, starts = Signal(range(group)), Signal()
+        with m.If(complete):
+            m.d.sync += [
+                lane_place.eq(Mux(count.row_end, 0, lane_place + self.a.moves)),
+                starts.eq(count.row_end & ~self.plan.chain_all),
+            ]
+        with m.If(self.start):
+            m.d.sync += [lane_place.eq(0), starts.eq(1)]
+        lane = late(m, lane_place, cycles + 1, "lane")
+        first = late(m, starts | ~self.plan.chain, cycles + 1, "first_of_row")
+
+        found = {
+            Space.LOCAL: Cat(self.local.data[word] for word in range(PAIR)),
+            Space.STATISTICS: self._late_by(m, self.statistics, MACHINE.channel_memory_cycles, "statistics"),
+            Space.COEFFICIENTS: self._late_by(
+                m, self.coefficients, MACHINE.channel_memory_cycles, "coefficients"
+            ),
+        }
+        second = Signal()
+        m.d.sync += [second.eq(fires & both), self.valid.eq(fires | second)]
+        m.d.sync += self.first.eq(Mux(fires, first, ~self.plan.chain))
+        sums = [Signal(group * NUMBER_BITS, name=f"sums_{n}", reset_less=True) for n in range(SUM_BANKS)]
+        assert MACHINE.scratch_cycles == MACHINE.local_cycles == cycles
+        row = self.sums.data.as_value()
+        for number, held in enumerate(sums):
+            with m.If(taken[0] & (of_bank == number)):
+                m.d.sync += held.eq(Mux(half, row[group * NUMBER_BITS :], row[: group * NUMBER_BITS]))
+        for n, name in enumerate(SOURCES):
+            pair = [Signal(WORD_BITS, name=f"{name}_{word}", reset_less=True) for word in range(PAIR)]
+            odd = Signal(WORD_BITS, name=f"{name}_odd", reset_less=True)
+            value = 0
+            for space, held in found.items():
+                value = value | Mux(is_in[space][n], held[: PAIR * WORD_BITS], 0)
+            with m.If(self.set[n]):
+                m.d.sync += [word.eq(self.number) for word in pair]
+            with m.Elif(taken[n]):
+                m.d.sync += Cat(pair).eq(value)
+            word = Mux(words[n], pair[1], pair[0])
+            long = Cat(pair)[: INTEGER.width]
+            is_long = Signal(name=f"{name}_long", reset_less=True)
+            m.d.sync += is_long.eq(is_in[Space.STATISTICS][n] | is_in[Space.COEFFICIENTS][n])
+            chosen_value = Signal(INTEGER, name=f"{name}_value")
+            m.d.comb += chosen_value.eq(Mux(is_long, long.as_signed(), word.as_signed()))
+            if name == "a":
+                lanes = [
+                    Array(held[start * NUMBER_BITS :][:NUMBER_BITS] for start in range(group))[lane]
+                    for held in sums
+                ]
+                with m.If(of_sums):
+                    m.d.comb += chosen_value.eq(Cat(lanes))
+            walks_here = walks[n].operand.moves & local[n]
+            with m.If(fires):
+                m.d.sync += [
+                    self.element[n].eq(chosen_value),
+                    odd.eq(Mux(walks_here, pair[1], word)),
+                ]
+            with m.Elif(second), m.If(~is_long):
+                m.d.sync += self.element[n].eq(odd.as_signed())
+
+    def _late_by(self, m: Module, value, cycles: int, name: str):
+        """``value`` that comes after ``cycles`` when that of local memory does; its sign kept in 64 bits."""
+        wide = Signal(signed(PAIR * WORD_BITS), name=f"{name}_wide")
+        m.d.comb += wide.eq(late(m, value, self.read_cycles - cycles, name))
+        return wide.as_unsigned()

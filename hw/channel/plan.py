@@ -1,0 +1,129 @@
+"""How an instruction's loop may run: which elements wait for which."""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from cpt.hw.channel.arithmetic import OP_BITS
+from cpt.hw.channel.walk import ADDRESS_BITS, COUNT_BITS, LOOP, OPERAND
+from cpt.hw.contract.floats import Op
+
+CHAINS = {
+    **dict.fromkeys((Op.MAXIMUM, Op.MINIMUM, Op.LARGEST, Op.INT_MAXIMUM, Op.INT_MINIMUM), "a"),
+    Op.SUM_MAGNITUDES: "c",
+}
+"""Operations whose unit can keep a row's result so far, and the operand that it stands for."""
+SOURCES = "abc"
+_END_BITS = ADDRESS_BITS + COUNT_BITS + 1
+PLAN = data.StructLayout({"chain": 1, "chain_all": 1, "serial": 1, "serial_rows": 1, "empty": 1})
+"""``chain``: the unit keeps the result of a repetition, ``chain_all``: of all of them; ``serial``: each
+element waits for the one before it, ``serial_rows``: each repetition for the one before it; ``empty``: there
+is no element.
+"""
+
+
+class Planner(wiring.Component):
+    """Finds out, from where operands lie, what must wait, so that it is as if elements came one by one.
+
+    A source in the destination's space that walks as it does reads what this element overwrites; it meets
+    other elements where the destination rests or repetitions overlap. One that walks otherwise may read
+    anything between its first and last address.
+    Members: ``op``, ``loop``, ``to``, ``a``, ``b``, ``c``: of an instruction, they stay; ``start``; ``done``:
+    ``plan`` stands; low from the cycle after ``start`` on for `latency_cycles`, and as many cycles more as
+    ``reps - 1`` has bits.
+    """
+
+    latency_cycles = 4
+
+    def __init__(self):
+        super().__init__(
+            {
+                "op": In(OP_BITS),
+                "loop": In(LOOP),
+                **{name: In(OPERAND) for name in ("to", *SOURCES)},
+                "start": In(1),
+                "done": Out(1),
+                "plan": Out(PLAN),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        names = ("to", *SOURCES)
+        operands = {name: getattr(self, name) for name in names}
+        # The last address of each: stride times repetitions, a bit of these a cycle.
+        ends = {name: Signal(_END_BITS, name=f"end_{name}", reset_less=True) for name in names}
+        steps = {name: Signal(_END_BITS, name=f"step_{name}", reset_less=True) for name in names}
+        more = Signal(COUNT_BITS)
+        adds, began = Signal(), Signal()
+        m.d.comb += adds.eq(more != 0)
+        m.d.sync += began.eq(self.start)
+        with m.If(self.start):
+            m.d.sync += more.eq(Mux(self.loop.reps == 0, 0, self.loop.reps - 1))
+        with m.Elif(adds):
+            m.d.sync += more.eq(more >> 1)
+        for name, item in operands.items():
+            with m.If(self.start):
+                m.d.sync += [
+                    ends[name].eq(item.address + Mux(item.moves, self.loop.n - 1, 0)),
+                    steps[name].eq(item.stride),
+                ]
+            with m.Elif(adds):
+                m.d.sync += steps[name].eq(steps[name] << 1)
+                with m.If(more[0]):
+                    m.d.sync += ends[name].eq(ends[name] + steps[name])
+
+        # Then, in a cycle each: who shares a space, who meets whom, what follows.
+        counted = Signal(3)
+        m.d.sync += counted.eq(Mux(self.start | began | adds, 0, (counted << 1) | 1))
+        m.d.comb += self.done.eq(counted[-1])
+        to, loop = self.to, self.loop
+        same, apart, near = {}, {}, {}
+        for name in SOURCES:
+            item = operands[name]
+            same[name], apart[name], near[name] = (
+                Signal(name=f"{kind}_{name}", reset_less=True) for kind in ("same", "apart", "near")
+            )
+            m.d.sync += [
+                near[name].eq(item.space == to.space),
+                same[name].eq(item.as_value() == to.as_value()),
+                apart[name].eq((ends[name] < to.address) | (ends["to"] < item.address)),
+            ]
+        rests, meets, empty = (Signal(name=name, reset_less=True) for name in ("rests", "meets", "empty"))
+        several = Signal(reset_less=True)
+        m.d.sync += [
+            several.eq(loop.reps > 1),
+            rests.eq(~to.moves & (loop.n > 1)),
+            meets.eq(several & ((to.stride == 0) | (to.moves & (to.stride < loop.n)))),
+            empty.eq((loop.n == 0) | (loop.reps == 0)),
+        ]
+        conflict, reads_own, held = (
+            Signal(name=name, reset_less=True) for name in ("conflict", "own", "held")
+        )
+        others = {name: [other for other in SOURCES if other != name] for name in SOURCES}
+        m.d.sync += [
+            conflict.eq(0),
+            reads_own.eq(same["a"] | same["b"] | same["c"]),
+            held.eq(0),
+        ]
+        for name in SOURCES:
+            with m.If(near[name] & ~same[name] & ~apart[name]):
+                m.d.sync += conflict.eq(1)
+            ops = [op for op, of in CHAINS.items() if of == name]
+            if ops:
+                alone = ~same[others[name][0]] & ~same[others[name][1]]
+                chains = 0
+                for op in ops:
+                    chains = chains | (self.op == op)
+                with m.If(same[name] & alone & chains):
+                    m.d.sync += held.eq(1)
+        plan = self.plan
+        chain = held & ~conflict & rests
+        m.d.sync += [
+            plan.chain.eq(chain),
+            plan.chain_all.eq(chain & meets),
+            plan.serial.eq(conflict | (reads_own & rests & ~chain)),
+            plan.serial_rows.eq(reads_own & meets & ~rests & ~conflict),
+            plan.empty.eq(empty),
+        ]
+        return m

@@ -1,0 +1,120 @@
+"""The float engine with memories around it, and what it leaves in them."""
+
+from __future__ import annotations
+
+import random
+import warnings
+from collections import deque
+from typing import Any
+
+import numpy as np
+from amaranth.hdl import UnusedElaboratable
+from amaranth.sim import Simulator
+
+from cpt.hw.channel.engine import FloatEngine
+from cpt.hw.contract.machine import MACHINE
+from cpt.sim.step.state import State
+
+PERIOD_S = 1e-8
+_WORD = 0xFFFF_FFFF
+
+
+class FloatBench:
+    """Runs FLOAT words on the memories of a `State`, which change as the engine writes.
+
+    ``stall``: how often a read of local memory or scratch is not accepted.
+    """
+
+    def __init__(self, state: State, seed: int = 0, stall: float = 0.0) -> None:
+        self.state, self.stall, self.rng = state, stall, random.Random(seed)
+        self.cycles: list[int] = []
+        """Of each instruction, from its command accepted to its mark."""
+        self.overflows = 0
+
+    def run(self, words: list[bytes], marks: list[int] | None = None, deadline: int = 3_000) -> None:
+        """Execute ``words``; fails where one takes ``deadline`` cycles."""
+        engine = FloatEngine(self.state.config, len(self.state.scratch))
+
+        async def program(ctx: Any) -> None:
+            for engine_number, mark in enumerate(marks or []):
+                ctx.set(engine.marks[engine_number], mark)
+            for number, word in enumerate(words):
+                ctx.set(engine.command.payload.word, int.from_bytes(word, "little"))
+                ctx.set(engine.command.valid, 1)
+                await ctx.tick().until(engine.command.ready)
+                ctx.set(engine.command.valid, 0)
+                cycles = 0
+                while ctx.get(engine.mark) != number + 1:
+                    assert cycles < deadline, f"instruction {number} is not done after {cycles} cycles"
+                    await ctx.tick()
+                    cycles += 1
+                    self.overflows += ctx.get(engine.overflow)
+                self.cycles.append(cycles)
+
+        async def memories(ctx: Any) -> None:
+            await self._serve(ctx, engine)
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UnusedElaboratable)
+            simulator = Simulator(engine)
+            simulator.add_clock(PERIOD_S)
+            simulator.add_testbench(program)
+            simulator.add_testbench(memories, background=True)
+            simulator.run()
+
+    async def _serve(self, ctx: Any, engine: FloatEngine) -> None:
+        """Every cycle: what the ports ask for, after the latencies that the contract says."""
+        state = self.state
+        local, write, sums, slots = engine.local_read, engine.local_write, engine.sums, engine.slots
+        statistics, coefficients = engine.statistics, engine.coefficients
+        delays = (
+            *(MACHINE.local_cycles, MACHINE.scratch_cycles),
+            *(MACHINE.channel_memory_cycles, MACHINE.channel_memory_cycles, MACHINE.slot_cycles),
+        )
+        under_way: list[deque[int | None]] = [deque([None] * (cycles - 1)) for cycles in delays]
+        ctx.set(write.ready, 1)
+        asked = (local.valid, local.addr, sums.valid, sums.addr, statistics.addr, coefficients.addr)
+        told = (write.valid, write.addr, write.en, *write.data, statistics.write, statistics.write_data)
+        while True:
+            ready, sums_ready = (int(self.rng.random() >= self.stall) for _ in range(2))
+            ctx.set(local.ready, ready)
+            ctx.set(sums.ready, sums_ready)
+            _, _, *seen = await ctx.tick().sample(
+                *asked, *told, coefficients.write, coefficients.write_data, slots.addr
+            )
+            (wants, at, wants_sums, at_sums, at_statistics, at_coefficients), seen = seen[:6], seen[6:]
+            writes, to, enable, low, high, *channel_writes, slot = seen
+            answers = (
+                self._local(at) if wants and ready else None,
+                at_sums if wants_sums and sums_ready else None,
+                int(state.statistics[at_statistics % len(state.statistics)]),
+                int(state.coefficients[at_coefficients % len(state.coefficients)]),
+                state.slots[slot].bits,
+            )
+            found = []
+            for line, answer in zip(under_way, answers, strict=True):
+                line.append(answer)
+                found.append(line.popleft())
+            pair, word, of_statistics, of_coefficients, bits = found
+            if pair is not None:
+                ctx.set(local.data[0], pair & _WORD)
+                ctx.set(local.data[1], pair >> 32)
+            if word is not None:
+                ctx.set(sums.data, [int(number) for number in state.scratch[word]])
+            ctx.set(statistics.read_data, of_statistics or 0)
+            ctx.set(coefficients.read_data, of_coefficients or 0)
+            ctx.set(slots.slot.bits, bits or 0)
+            if writes:
+                for number, value in enumerate((low, high)):
+                    if enable >> number & 1:
+                        state.local[2 * to + number] = np.uint32(value).view(np.int32)
+            for memory, place, wanted, value in (
+                (state.statistics, at_statistics, *channel_writes[:2]),
+                (state.coefficients, at_coefficients, *channel_writes[2:]),
+            ):
+                if wanted:
+                    memory[place] = value
+
+    def _local(self, pair: int) -> int:
+        low, high = (int(word) & _WORD for word in self.state.local[2 * pair : 2 * pair + 2])
+        return high << 32 | low

@@ -1,0 +1,311 @@
+"""The float engine leaves in every memory what `sim.step.floats` leaves there."""
+
+import copy
+
+import numpy as np
+import pytest
+from channel_numbers import drawn_floats
+from float_engine_bench import FloatBench
+
+from cpt.host.fabric import FabricTrainer
+from cpt.hw.contract import preset
+from cpt.hw.contract.floats import Op, Space
+from cpt.hw.contract.step import Code, Engine, decode, encode
+from cpt.model.architecture import cifar_resnet
+from cpt.model.golden.fabric.network import Network
+from cpt.sim.step.float_cycles import float_cycles
+from cpt.sim.step.floats import Floats
+from cpt.sim.step.machine import StepMachine
+from cpt.sim.step.state import State
+
+FLOATS_AT, INTEGERS_AT, SHIFTS_AT, FREE = 0, 2048, 4096, 8192
+"""Where local memory has floats, integers, small integers, and nothing."""
+
+
+def drawn_state(seed):
+    rng = np.random.default_rng(seed)
+    state = State(preset("tiny"), 64, 1024)
+    floats = drawn_floats(rng, INTEGERS_AT - FLOATS_AT, 20)
+    state.local[FLOATS_AT:INTEGERS_AT] = floats.view(np.int32)
+    state.local[INTEGERS_AT:SHIFTS_AT] = rng.integers(-(1 << 15), 1 << 15, SHIFTS_AT - INTEGERS_AT)
+    state.local[SHIFTS_AT:FREE] = rng.integers(9, 20, FREE - SHIFTS_AT)
+    state.statistics[:] = rng.integers(-(1 << 33), 1 << 33, len(state.statistics))
+    state.coefficients[:] = rng.integers(-(1 << 17), 1 << 17, len(state.coefficients))
+    state.scratch[:] = rng.integers(-(1 << 15), 1 << 15, state.scratch.shape)
+    state.scratch[512:768] >>= 12
+    for slot in state.slots:
+        slot.bits = int(rng.integers(2, 9))
+    return state
+
+
+def word(op, to, a, b=(Space.CONSTANT, 0), c=(Space.CONSTANT, 0), *, n=1, reps=1, constant=0, **more):
+    """An operand is (space, address, moves, stride)."""
+    values = {"op": op, "n": n, "reps": reps, "constant": constant, **more}
+    for name, operand in (("to", to), ("a", a), ("b", b), ("c", c)):
+        space, address, moves, stride = (*operand, 0, 0)[:4]
+        values |= {
+            f"{name}_space": space,
+            name: address,
+            f"{name}_moves": moves,
+            f"{name}_stride": stride,
+        }
+    return encode(Code.FLOAT, **values)
+
+
+def same_as_the_model(words, seed=0, stall=0.0, state=None):
+    state = state or drawn_state(seed)
+    expected = copy.deepcopy(state)
+    model = Floats(expected)
+    for item in words:
+        model.run(decode(item))
+    bench = FloatBench(state, seed, stall)
+    bench.run(words)
+    if not stall:
+        assert bench.cycles == [float_cycles(decode(item)) for item in words]
+    for memory in ("local", "statistics", "coefficients"):
+        found, wanted = getattr(state, memory), getattr(expected, memory)
+        wrong = np.flatnonzero(found != wanted)
+        assert not wrong.size, (memory, wrong[:8], found[wrong[:8]], wanted[wrong[:8]])
+    return bench
+
+
+L, S, C = Space.LOCAL, Space.STATISTICS, Space.COEFFICIENTS
+SAMPLES = {
+    Op.ADD: [((L, 3, 1), (L, 100, 1), (L, 200, 0)), ((L, 3, 1), (L, 101, 1), (L, 50, 1))],
+    Op.SUBTRACT: [((L, 2, 1), (L, 100, 1), (L, 60, 1))],
+    Op.MULTIPLY: [((L, 2, 1), (L, 100, 1), (Space.SLOT, 8 * 5 + 3))],
+    Op.MULTIPLY_ADD: [((L, 2, 1), (L, 100, 1), (L, 60, 1), (L, 500, 1))],
+    Op.MAXIMUM: [((L, 2, 1), (L, 100, 1), (L, 61, 1))],
+    Op.MINIMUM: [((L, 2, 1), (L, 100, 1), (Space.SLOT, 8 * 7 + 2))],
+    Op.LARGEST: [((L, 2, 1), (L, 100, 1), (L, 61, 1))],
+    Op.RECIPROCAL: [((L, 2, 1), (L, 100, 1))],
+    Op.SCALE: [((L, 2, 1), (L, 100, 1), (L, SHIFTS_AT, 1))],
+    Op.EXPONENT: [((L, 2, 1), (L, 100, 1))],
+    Op.POWER: [((L, 2, 1), (L, 100, 1))],
+    Op.FROM_INTEGER: [
+        ((L, 2, 1), (S, 100, 1), (Space.SLOT, 8 * 5 + 4)),
+        ((L, 2, 1), (C, 700, 1), (L, INTEGERS_AT, 1)),
+    ],
+    Op.TO_FIXED: [((C, 1100, 1), (L, 100, 1), (L, SHIFTS_AT, 1))],
+    Op.CROSS: [((L, 2, 1), (S, 512, 1), (S, 0, 1), (S, 1100, 1))],
+    Op.INT_ADD: [((L, 2, 1), (L, INTEGERS_AT, 1), (S, 3, 1))],
+    Op.INT_SUBTRACT: [((L, 2, 1), (Space.CONSTANT, 0), (S, 3, 1))],
+    Op.INT_MAXIMUM: [((L, 2, 1), (S, 5, 1), (L, INTEGERS_AT, 1))],
+    Op.INT_MINIMUM: [((S, 2, 1), (S, 1025, 1), (C, 700, 1))],
+    Op.SUM_MAGNITUDES: [((L, 2, 1), (L, SHIFTS_AT, 1), (L, INTEGERS_AT, 1), (L, SHIFTS_AT + 9, 0))],
+    Op.DRAIN_SHIFT: [((C, 600, 1), (L, INTEGERS_AT, 1), (Space.SLOT, 8 * 9 + 4))],
+    Op.COPY: [((C, 600, 1), (L, INTEGERS_AT, 1)), ((L, 9, 1), (S, 33, 1))],
+    Op.JOIN: [((S, 2, 1), (L, FLOATS_AT, 1), (L, SHIFTS_AT, 1))],
+}
+CONSTANTS = {Op.TO_FIXED: 1 << 8 | 18, Op.CROSS: 4096, Op.COPY: 5, Op.SUM_MAGNITUDES: 5}
+
+
+def sample(op, operands, n, reps=1):
+    return word(op, *operands, n=n, reps=reps, constant=CONSTANTS.get(op, 0))
+
+
+@pytest.mark.parametrize("stall", [0.0, 0.4])
+def test_every_operation_over_vectors_of_channels(stall):
+    words = [sample(op, operands, 7) for op, cases in SAMPLES.items() for operands in cases]
+    words.append(word(Op.LARGEST, (L, 20, 1), (Space.CONSTANT, 0), (L, 20, 1), n=9))
+    words.append(word(Op.RECIPROCAL_ROOT, (L, 9000, 1), (L, 20, 1), n=9))
+    bench = same_as_the_model(words, 1, stall)
+    assert bench.overflows == 0
+
+
+def test_a_resting_destination_keeps_the_extreme_of_each_row_and_of_all():
+    words = []
+    for op, values in (
+        (Op.MAXIMUM, 300),
+        (Op.MINIMUM, 301),
+        (Op.LARGEST, 302),
+        (Op.INT_MINIMUM, INTEGERS_AT),
+    ):
+        for to in ((L, FREE + 4 * len(words), 0, 1), (L, FREE + 4 * len(words), 0, 0)):
+            words.append(word(Op.COPY, (*to[:2], 1, 0), (L, values, 1), n=3))
+            words.append(word(op, to, to, (L, values + 9, 1, 8), n=8, reps=3))
+    bench = same_as_the_model(words, 2)
+    assert max(bench.cycles[1::2]) < 24 * 2 + 40, "an element a cycle"
+
+
+def test_magnitudes_add_up_in_a_resting_destination():
+    to = (L, FREE, 0, 1)
+    words = [
+        word(Op.COPY, (L, FREE, 1), (Space.CONSTANT, 0), n=4),
+        word(
+            Op.SUM_MAGNITUDES, to, (L, SHIFTS_AT, 1, 9), (L, INTEGERS_AT, 0, 1), to, n=9, reps=4, constant=7
+        ),
+        word(
+            Op.SUM_MAGNITUDES,
+            (L, FREE, 1),
+            (L, SHIFTS_AT, 1, 4),
+            (L, 3, 0),
+            (L, FREE, 1),
+            n=4,
+            reps=5,
+            constant=7,
+        ),
+    ]
+    same_as_the_model(words, 3)
+
+
+def test_products_add_up_one_by_one_where_they_must():
+    to = (L, FREE, 0, 0)
+    words = [
+        word(Op.COPY, to, (Space.CONSTANT, 0), n=1),
+        word(Op.MULTIPLY_ADD, to, (L, 0, 0, 1), (L, 50, 0, 1), to, n=1, reps=9),
+        word(Op.MULTIPLY_ADD, to, (L, 5, 1), (L, 61, 1), to, n=7),
+        word(Op.COPY, (L, FREE + 8, 1), (L, 9, 1), n=5),
+        word(Op.MULTIPLY_ADD, (L, FREE + 8, 1), (L, 2, 0, 1), (L, 30, 1, 5), (L, FREE + 8, 1), n=5, reps=4),
+    ]
+    same_as_the_model(words, 4)
+
+
+@pytest.mark.parametrize("distance", [-3, -1, 1, 2])
+def test_an_element_reads_what_the_one_before_it_wrote(distance):
+    words = [
+        word(Op.ADD, (L, 100, 1), (L, 100 + distance, 1), (L, 300, 1), n=6),
+        word(Op.INT_ADD, (S, 100, 1), (S, 100 + distance, 1), (L, INTEGERS_AT, 1), n=4),
+        word(Op.ADD, (L, 400, 1, 2), (L, 400, 1, 2), (L, 300, 1), n=4, reps=3),
+    ]
+    same_as_the_model(words, 5)
+
+
+@pytest.mark.parametrize(("start", "width"), [(256, 4), (257, 4), (300, 3)])
+def test_sums_of_products_become_floats(start, width):
+    words = [
+        word(
+            Op.FROM_INTEGER,
+            (L, 3, 1, 9),
+            (Space.SUMS, start, 1, 2),
+            (Space.CONSTANT, 0),
+            n=width,
+            reps=5,
+            constant=1,
+        )
+    ]
+    same_as_the_model(words, 6, 0.3)
+
+
+def test_an_instruction_without_elements_does_nothing_and_counts():
+    words = [
+        word(Op.COPY, (L, 0, 1), (L, 9, 1), n=0),
+        word(Op.COPY, (L, 0, 1), (L, 9, 1), n=3, reps=0),
+        word(Op.COPY, (L, 0, 1), (L, 9, 1), n=3),
+    ]
+    assert len(same_as_the_model(words).cycles) == 3
+
+
+def test_an_instruction_waits_for_its_marks():
+    state = drawn_state(0)
+    late = word(Op.COPY, (L, 0, 1), (L, 9, 1), n=3, wait0_engine=int(Engine.MOVE), wait0_first=5)
+    marks = [0] * (max(Engine) + 1)
+    marks[Engine.MOVE] = 4
+    with pytest.raises(AssertionError, match="is not done"):
+        FloatBench(state).run([late], marks, deadline=60)
+    marks[Engine.MOVE] = 5
+    FloatBench(state).run([late], marks, deadline=60)
+
+
+def test_an_infinite_result_is_told():
+    state = drawn_state(0)
+    bench = FloatBench(state)
+    bench.run([word(Op.SCALE, (L, 0, 1), (L, 9, 1), (Space.CONSTANT, 0), n=2, constant=300)])
+    assert bench.overflows == 2
+
+
+REGIONS = {
+    "float": [(L, FLOATS_AT, 1500), (Space.CONSTANT, 0, 1), (Space.SLOT, 0, 0)],
+    "integer": [(L, INTEGERS_AT, 1500), (S, 0, 1500), (C, 0, 2000), (Space.SLOT, 0, 0)],
+    "short": [(L, SHIFTS_AT, 1500), (Space.SLOT, 0, 0)],
+    "word": [(L, INTEGERS_AT, 1500)],
+}
+SHAPES = {
+    **dict.fromkeys(
+        (Op.ADD, Op.SUBTRACT, Op.MULTIPLY, Op.MAXIMUM, Op.MINIMUM, Op.LARGEST), ("float", "float")
+    ),
+    Op.MULTIPLY_ADD: ("float", "float", "float"),
+    **dict.fromkeys((Op.RECIPROCAL, Op.EXPONENT, Op.POWER), ("float",)),
+    **dict.fromkeys((Op.SCALE, Op.TO_FIXED), ("float", "short")),
+    Op.FROM_INTEGER: ("integer", "short"),
+    Op.CROSS: ("integer", "integer", "integer"),
+    **dict.fromkeys((Op.INT_ADD, Op.INT_SUBTRACT), ("integer", "integer")),
+    **dict.fromkeys((Op.INT_MAXIMUM, Op.INT_MINIMUM), ("word", "word")),
+    Op.SUM_MAGNITUDES: ("short", "word", "word"),
+    Op.DRAIN_SHIFT: ("word", "short"),
+    Op.COPY: ("integer",),
+    Op.JOIN: ("word", "short"),
+}
+MAKES = {op for op in SHAPES if op <= Op.RECIPROCAL_ROOT or op in (Op.SCALE, Op.FROM_INTEGER, Op.CROSS)}
+"""Operations whose results are floats."""
+
+
+def drawn_word(rng):
+    """An instruction whose operands and destination lie apart, walk together, or meet."""
+    op = list(SHAPES)[rng.integers(len(SHAPES))]
+    n, reps = int(rng.integers(1, 7)), int(rng.choice([1, 1, 2, 4]))
+    operands = []
+    for kind in SHAPES[op]:
+        space, start, size = REGIONS[kind][rng.integers(len(REGIONS[kind]))]
+        address = start + int(rng.integers(0, size)) if size else int(rng.integers(32)) * 8 + 2
+        operands.append((space, address, int(rng.random() < 0.8), int(rng.choice([0, 1, n, n + 3]))))
+    to = (L, FREE + int(rng.integers(0, 4000)), int(rng.random() < 0.7), int(rng.choice([0, 1, n])))
+    own = "float" if op in MAKES else "word"
+    like = [
+        operand for kind, operand in zip(SHAPES[op], operands, strict=True) if kind == own and operand[0] is L
+    ]
+    if like and rng.random() < 0.6:
+        to = like[rng.integers(len(like))]
+        if rng.random() < 0.4:
+            to = (L, to[1] + int(rng.integers(0, 4)), *to[2:])
+    return word(op, to, *operands, n=n, reps=reps, constant=CONSTANTS.get(op, 1))
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_programs_drawn_at_random(seed):
+    rng = np.random.default_rng(100 + seed)
+    state = drawn_state(seed)
+    model, words = Floats(copy.deepcopy(state)), []
+    while len(words) < 30:
+        item, before = drawn_word(rng), copy.deepcopy(model.state)
+        try:
+            model.run(decode(item))
+        except ArithmeticError:  # a float became infinite
+            model.state = before
+            continue
+        words.append(item)
+    same_as_the_model(words, seed, 0.3 * seed, state)
+
+
+def test_instructions_of_a_compiled_step():
+    """Every kind of FLOAT that a network's programs hold, each on the memories that it met there."""
+    arch = cifar_resnet(8, classes=3, image_size=8, image_channels=1, width=4)
+    net = Network.residual(arch, np.full(1, 0.05, np.float32), np.full(1, -0.7, np.float32), 1)
+    machine = StepMachine(preset("tiny"), memory_bytes=1 << 21, scratch_words=4 * 2048)
+    settings = {"batch_size": 2, "micro_batch": 2, "scratch_words": 4 * 2048, "seed": 5}
+    trainer = FabricTrainer(machine, preset("tiny"), net, **settings)
+    seen, run = {}, machine.floats.run
+
+    def noted(item):
+        kind = tuple(
+            value if name == "op" or "space" in name or "moves" in name else value > 1
+            for name, value in sorted(item.values.items())
+            if not name.startswith("wait") and name not in ("to", "a", "b", "c", "constant")
+        )
+        if kind not in seen and item.n * item.reps <= 200:
+            seen[kind] = (item, copy.deepcopy(machine.state))
+            run(item)
+            seen[kind] += (copy.deepcopy(machine.state),)
+        else:
+            run(item)
+
+    machine.floats.run = noted
+    machine._handlers[Code.FLOAT] = noted
+    rng = np.random.default_rng(3)
+    trainer.train_step(rng.integers(0, 40, (2, 8, 8, 1)).astype(np.uint8), np.array([0, 2]), (3, 8), 0.1)
+    assert len(seen) > 40
+    for item, before, after in seen.values():
+        fields = {name: value for name, value in item.values.items() if not name.startswith("wait")}
+        FloatBench(before).run([encode(Code.FLOAT, **fields)])
+        for memory in ("local", "statistics", "coefficients"):
+            assert np.array_equal(getattr(before, memory), getattr(after, memory)), item

@@ -1,0 +1,143 @@
+"""cpt.sim.step.timeline: how long lists take where it can be worked out, and what makes them longer."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from test_step_network import fabric, network
+
+from cpt.hw.contract import ContractError, preset
+from cpt.hw.contract.floats import Op
+from cpt.hw.contract.order import tile_cycles
+from cpt.hw.contract.passes import Apply, Drain
+from cpt.hw.contract.step import Code, Engine, encode
+from cpt.sim.step.__main__ import main
+from cpt.sim.step.costs import DISPATCH_CYCLES, FLOAT_CHAIN_CYCLES, FLOAT_START_CYCLES, Costs
+from cpt.sim.step.state import Slot
+from cpt.sim.step.timeline import LANES, MEMORY, Timeline, Timing
+
+CONFIG = preset("middle")
+GROUP = CONFIG.group_channels
+
+
+def timed(*words: bytes, fw: int = 4, memory_bytes: float = 16, latency: int = 0) -> Timing:
+    slots = {0: Slot(fw, False), 1: Slot(fw, False), 2: Slot(8, True)}
+    return Timeline(Costs(CONFIG, slots), memory_bytes=memory_bytes, latency=latency).run(b"".join(words))
+
+
+def copy(n: int = 1, reps: int = 1, **fields: int) -> bytes:
+    return encode(Code.FLOAT, op=int(Op.COPY), n=n, reps=reps, to_moves=1, **fields)
+
+
+def product(images: int = 2, ksteps: int = 4, a_tiles: int = 2) -> list[bytes]:
+    """A forward product of 16 x 16 pixels: a load, a fetch, an EXEC and its DRAIN."""
+    tiles = 16
+    shape = {"height": 16, "width": 16, "out_height": 16, "out_width": 16, "strips": 1, "out_strips": 1}
+    pitches = {"pitch_log2": 4, "out_pitch_log2": 4}
+    return [
+        encode(Code.LOAD_A, slot=0, tiles=a_tiles, ksteps=ksteps),
+        encode(Code.FETCH, slot=1, kernel=1, images=images, groups=ksteps, planes=8, **pitches, **shape),
+        encode(Code.EXEC, slot_a=0, slot_b=1, ksteps=ksteps, a_tiles=a_tiles, tiles=images * tiles),
+        encode(
+            Code.DRAIN,
+            kind=int(Drain.FORWARD),
+            a_tiles=a_tiles,
+            tiles=tiles,
+            images=images,
+            pitch_log2=4,
+            strips=1,
+        ),
+    ]
+
+
+def test_instructions_of_one_engine_follow_each_other() -> None:
+    found = timed(copy(100), copy(3, 5), copy(1))
+    assert found.cycles == 3 * FLOAT_START_CYCLES + 100 + 15 + 1
+    assert found.busy["FLOAT"] == found.cycles
+
+
+def test_a_sum_that_rests_takes_the_adder_again_and_again() -> None:
+    word = encode(Code.FLOAT, op=int(Op.ADD), n=10, reps=3)
+    assert timed(word).cycles == FLOAT_START_CYCLES + 30 * FLOAT_CHAIN_CYCLES
+
+
+def test_short_instructions_take_the_dispatch_s_pace() -> None:
+    apply = encode(Code.APPLY, kind=int(Apply.COUNT), groups=1, images=1, tiles=1)
+    found = timed(*[apply] * 10)
+    assert found.cycles == 9 * DISPATCH_CYCLES + GROUP
+    assert found.waits["APPLY"]["program"] == 9 * (DISPATCH_CYCLES - GROUP)
+
+
+@pytest.mark.parametrize("fw", [3, 8])
+def test_the_array_is_what_a_long_product_takes(fw: int) -> None:
+    found = timed(*product(), fw=fw)
+    array = 2 * 16 * 2 * tile_cycles(fw, fw, False, False, 4)
+    assert found.busy["EXEC"] == array
+    assert found.busy[LANES] == found.busy["DRAIN"] == 2 * 16 * 2 * GROUP
+    # Before it the first block and the first window, after it the last tile's words.
+    assert array + GROUP < found.cycles < array + 1000
+    assert found.read == 2 * fw * 4 * CONFIG.group_bytes("a") + 2 * 16 * 4 * fw * CONFIG.cols * GROUP // 8
+
+
+def test_slow_memory_is_what_a_product_of_few_bits_takes() -> None:
+    found = timed(*product(a_tiles=1), fw=3, memory_bytes=0.5)
+    assert found.busy[MEMORY] == pytest.approx(found.read / 0.5, rel=0.01)
+    assert found.busy[MEMORY] <= found.cycles < found.busy[MEMORY] * 1.1
+    assert found.waits["EXEC"]["FETCH"] > found.cycles / 2
+
+
+def waiting_apply(first: int, step: int) -> bytes:
+    return encode(
+        Code.APPLY,
+        kind=int(Apply.COUNT),
+        groups=2,
+        images=2,
+        tiles=16,
+        wait0_engine=int(Engine.DRAIN),
+        wait0_first=first,
+        wait0_step=step,
+    )
+
+
+def test_a_pass_that_follows_tile_by_tile_ends_earlier() -> None:
+    whole = timed(*product(), waiting_apply(2 * 16 * 2, 0))
+    follows = timed(*product(), waiting_apply(2, 2))
+    assert whole.cycles == timed(*product()).cycles + 2 * 16 * 2 * GROUP
+    assert follows.cycles < whole.cycles - 2 * 16 * GROUP
+
+
+def test_a_wait_for_what_never_comes_is_one_line() -> None:
+    with pytest.raises(ContractError, match="program stands still"):
+        timed(copy(wait0_engine=int(Engine.MOVE), wait0_first=1))
+
+
+def test_all_lists_of_a_network_end_and_follow_their_bits() -> None:
+    trainer, machine = fabric(preset("tiny"), network())
+    cycles: dict[int, list[int]] = {}
+    for fw in (3, 8):
+        trainer._set_bits(fw, 8)
+        timeline = Timeline(Costs(preset("tiny"), machine.state.slots), memory_bytes=16, latency=60)
+        for name in ("prepare", "forward", "backward", "update"):
+            found = timeline.run(trainer.lists[name])
+            assert all(busy <= found.cycles for busy in found.busy.values())
+            cycles.setdefault(fw, []).append(found.cycles)
+    assert all(few <= many for few, many in zip(cycles[3], cycles[8], strict=True))
+    assert cycles[3][1] < cycles[8][1]
+
+
+def test_the_command_prints_a_row_for_each_list(capsys: pytest.CaptureFixture[str]) -> None:
+    network_of = ["--preset", "tiny", "--width", "4", "--size", "8", "--micro-batch", "2", "--batch", "4"]
+    assert main([*network_of, "--fw", "3", "--json"]) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(row["list"], row["times"]) for row in found] == [
+        ("prepare", 1),
+        ("forward", 2),
+        ("backward", 2),
+        ("update", 1),
+    ]
+    assert main([*network_of, "--fw", "3"]) == 0
+    assert f"{found[1]['cycles']:>10}" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as stopped:
+        main(["--depth", "9"])
+    assert stopped.value.code == 2
