@@ -11,9 +11,10 @@ from cpt.hw.contract import ContractError, preset
 from cpt.hw.contract.floats import Op
 from cpt.hw.contract.order import tile_cycles
 from cpt.hw.contract.passes import Apply, Drain
-from cpt.hw.contract.step import Code, Engine, encode
+from cpt.hw.contract.step import Code, Engine, decode, encode
 from cpt.sim.step.__main__ import main
-from cpt.sim.step.costs import DISPATCH_CYCLES, FLOAT_CHAIN_CYCLES, FLOAT_START_CYCLES, Costs
+from cpt.sim.step.costs import DISPATCH_CYCLES, Costs
+from cpt.sim.step.float_cycles import float_cycles
 from cpt.sim.step.state import Slot
 from cpt.sim.step.timeline import LANES, MEMORY, Timeline, Timing
 
@@ -52,14 +53,10 @@ def product(images: int = 2, ksteps: int = 4, a_tiles: int = 2) -> list[bytes]:
 
 
 def test_instructions_of_one_engine_follow_each_other() -> None:
-    found = timed(copy(100), copy(3, 5), copy(1))
-    assert found.cycles == 3 * FLOAT_START_CYCLES + 100 + 15 + 1
+    words = [copy(100), copy(3, 5), copy(30)]
+    found = timed(*words)
+    assert found.cycles == sum(float_cycles(decode(word)) for word in words)
     assert found.busy["FLOAT"] == found.cycles
-
-
-def test_a_sum_that_rests_takes_the_adder_again_and_again() -> None:
-    word = encode(Code.FLOAT, op=int(Op.ADD), n=10, reps=3)
-    assert timed(word).cycles == FLOAT_START_CYCLES + 30 * FLOAT_CHAIN_CYCLES
 
 
 def test_short_instructions_take_the_dispatch_s_pace() -> None:

@@ -11,20 +11,15 @@ from dataclasses import dataclass
 
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import BEAT_BYTES, TAPS
-from cpt.hw.contract.floats import Op
 from cpt.hw.contract.order import tile_cycles, tile_interval_cycles
 from cpt.hw.contract.passes import Apply, Kernel, Move, Sampling
 from cpt.hw.contract.step import Code, Word
 from cpt.hw.contract.tiles import FILL_PIXELS, Picture
-from cpt.sim.step.floats import CHAINS
+from cpt.sim.step.float_cycles import float_cycles
 from cpt.sim.step.state import Slot
 
 DISPATCH_CYCLES = 14
 """From one instruction of a list to the next."""
-FLOAT_START_CYCLES = 24
-"""From an instruction of the float engine to the next: addresses, operands, pipeline, result written."""
-FLOAT_CHAIN_CYCLES = 8
-"""An element of a sum that rests: the adder from its input to its result, written and read again."""
 
 
 @dataclass(frozen=True)
@@ -126,8 +121,4 @@ class Costs:
         return Cost(cycles, written=size) if out else Cost(cycles, read=size)
 
     def _float(self, word: Word) -> Cost:
-        elements = word.n * word.reps
-        rests = not word.to_moves and word.n > 1
-        if rests and Op(word.op) not in CHAINS:
-            return Cost(FLOAT_START_CYCLES + elements * FLOAT_CHAIN_CYCLES)
-        return Cost(FLOAT_START_CYCLES + elements)
+        return Cost(float_cycles(word))
