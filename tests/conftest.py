@@ -66,6 +66,11 @@ SLOW = {
     "test_board_package",
     "test_board_training",
     "test_cpt_wheel",
+    # pipelines in Amaranth's simulator, thousands of numbers each
+    "test_hw_channel_adder",
+    "test_hw_channel_engine",
+    "test_hw_channel_memories",
+    "test_hw_channel_units",
     # training, more than a few steps
     "test_cpt_results",
     "test_golden_fabric_step",

@@ -28,24 +28,33 @@ class FloatBench:
     def __init__(self, state: State, seed: int = 0, stall: float = 0.0) -> None:
         self.state, self.stall, self.rng = state, stall, random.Random(seed)
         self.cycles: list[int] = []
-        """Of each instruction, from its command accepted to its mark."""
+        """Of each instruction, from its command accepted to its mark, a cycle behind `done`."""
         self.overflows = 0
 
-    def run(self, words: list[bytes], marks: list[int] | None = None, deadline: int = 3_000) -> None:
-        """Execute ``words``; fails where one takes ``deadline`` cycles."""
+    def run(
+        self,
+        words: list[bytes],
+        marks: list[int] | None = None,
+        deadline: int = 3_000,
+        states: list[State] | None = None,
+    ) -> None:
+        """Execute ``words``, each on its own of ``states`` if given; none may take ``deadline`` cycles."""
         engine = FloatEngine(self.state.config, len(self.state.scratch))
 
         async def program(ctx: Any) -> None:
             for engine_number, mark in enumerate(marks or []):
                 ctx.set(engine.marks[engine_number], mark)
             for number, word in enumerate(words):
-                ctx.set(engine.command.payload.word, int.from_bytes(word, "little"))
-                ctx.set(engine.command.valid, 1)
-                await ctx.tick().until(engine.command.ready)
-                ctx.set(engine.command.valid, 0)
+                self.state = states[number] if states else self.state
+                ctx.set(engine.commands.payload.word, int.from_bytes(word, "little"))
+                ctx.set(engine.commands.valid, 1)
+                await ctx.tick().until(engine.commands.ready)
+                ctx.set(engine.commands.valid, 0)
                 cycles = 0
-                while ctx.get(engine.mark) != number + 1:
+                done = 0
+                while not done:
                     assert cycles < deadline, f"instruction {number} is not done after {cycles} cycles"
+                    done = ctx.get(engine.done)
                     await ctx.tick()
                     cycles += 1
                     self.overflows += ctx.get(engine.overflow)
@@ -64,7 +73,6 @@ class FloatBench:
 
     async def _serve(self, ctx: Any, engine: FloatEngine) -> None:
         """Every cycle: what the ports ask for, after the latencies that the contract says."""
-        state = self.state
         local, write, sums, slots = engine.local_read, engine.local_write, engine.sums, engine.slots
         statistics, coefficients = engine.statistics, engine.coefficients
         delays = (
@@ -82,6 +90,7 @@ class FloatBench:
             _, _, *seen = await ctx.tick().sample(
                 *asked, *told, coefficients.write, coefficients.write_data, slots.addr
             )
+            state = self.state
             (wants, at, wants_sums, at_sums, at_statistics, at_coefficients), seen = seen[:6], seen[6:]
             writes, to, enable, low, high, *channel_writes, slot = seen
             answers = (

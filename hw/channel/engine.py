@@ -13,7 +13,7 @@ from cpt.hw.channel.walk import LOOP, OPERAND
 from cpt.hw.channel.writer import Writer
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.floats import Coefficient, Op, Space, Statistic
-from cpt.hw.contract.step import MARK_BITS, Code
+from cpt.hw.contract.step import Code
 from cpt.hw.program.gate import Gate
 from cpt.hw.program.layouts import COMMAND, MARKS, WAITS, fields, slot_read, waits
 from cpt.hw.vector.ports import channel_memory, scratch_read
@@ -34,8 +34,9 @@ class FloatEngine(wiring.Component):
     """Executes FLOAT, one instruction after the other, as if its elements came one by one.
 
     Parameters: ``config``; ``scratch_words``: of all banks of scratch.
-    Members: ``command``: stream of `COMMAND`; ``marks``: of all engines, ``mark``: instructions done since
-    ``restart``; ``overflow``: a float became infinite, for a cycle; ``idle``: nothing is under way.
+    Members: ``commands``: stream of `COMMAND`; ``marks``: of all engines; ``done``: the instruction is
+    finished, what it wrote can be read; ``overflow``: a float became infinite; ``idle``: nothing is under
+    way.
     Ports: ``local_read``; ``local_write``, which must be ready always, so the first of local memory;
     ``statistics``, ``coefficients`` (`channel_memory`); ``sums`` (`scratch_read`); ``slots`` (`slot_read`).
     Cycles of an instruction: docs/fabric.md, "Float".
@@ -45,10 +46,9 @@ class FloatEngine(wiring.Component):
         self.config, self.scratch_words = config, scratch_words
         super().__init__(
             {
-                "command": In(stream.Signature(COMMAND)),
+                "commands": In(stream.Signature(COMMAND)),
                 "marks": In(MARKS),
-                "mark": Out(MARK_BITS),
-                "restart": In(1),
+                "done": Out(1),
                 "overflow": Out(1),
                 "idle": Out(1),
                 "local_read": Out(local_read()),
@@ -91,28 +91,26 @@ class FloatEngine(wiring.Component):
         working, running, planned = Signal(), Signal(), Signal()
         take = Signal()
         m.d.comb += [
-            self.command.ready.eq(~working),
-            take.eq(self.command.valid & ~working),
+            self.commands.ready.eq(~working),
+            take.eq(self.commands.valid & ~working),
             self.idle.eq(~working),
             begins.eq(working & ~running & planned & planner.done & gate.open),
         ]
         with m.If(take):
             m.d.sync += [
                 working.eq(1),
-                word.eq(self.command.payload.word),
+                word.eq(self.commands.payload.word),
                 *(
                     held.eq(found)
-                    for held, found in zip(held_waits, waits(self.command.payload.word), strict=True)
+                    for held, found in zip(held_waits, waits(self.commands.payload.word), strict=True)
                 ),
             ]
         m.d.sync += starts.eq(take)
         with m.If(begins):
             m.d.sync += running.eq(1)
-        m.d.comb += ends.eq((begins & planner.plan.empty) | writer.finished)
+        m.d.comb += [ends.eq((begins & planner.plan.empty) | writer.finished), self.done.eq(ends)]
         with m.If(ends):
-            m.d.sync += [working.eq(0), running.eq(0), self.mark.eq(self.mark + 1)]
-        with m.If(self.restart):
-            m.d.sync += self.mark.eq(0)
+            m.d.sync += [working.eq(0), running.eq(0)]
 
         m.d.comb += [
             gate.marks.eq(self.marks),

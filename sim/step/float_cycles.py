@@ -12,7 +12,7 @@ from cpt.sim.step.floats import FIXED_SPACES, Operand, operand
 
 SETUP_CYCLES = 9
 """From the instruction taken to its first read's cycle less 1: slots looked up, numbers put in place."""
-PLAN_CYCLES = 5
+PLAN_CYCLES = 4
 """The same where finding the operands' ends takes longer: a cycle more for each bit of ``reps - 1``."""
 
 

@@ -1,0 +1,47 @@
+"""Cycles of the float engine between dependent passes: ``python -m cpt.sim.step.barriers``."""
+
+from __future__ import annotations
+
+from cpt.host.compiler import channel
+from cpt.host.compiler.builder import Builder
+from cpt.host.compiler.vectors import Vector, Vectors
+from cpt.hw.contract import preset
+from cpt.hw.contract.floats import LOCAL_WORDS, Space
+from cpt.hw.contract.step import WORD_BYTES, decode
+from cpt.sim.step.float_cycles import float_cycles
+
+CHANNELS = (16, 32, 64)
+PIXELS = 16 * 32 * 32
+
+
+def program(channels: int, *, forward: bool) -> bytes:
+    """FLOAT instructions from a drain's statistics to the coefficients of the apply behind it."""
+    builder = Builder(preset("zc706"))
+    v = Vectors(builder, 1024, LOCAL_WORDS)
+    held = [Vector(Space.LOCAL, channels * number, channels) for number in range(5)]
+    statistics = channel.forward_statistics(0, channels, PIXELS)
+    if forward:
+        norm, _, _ = channel.batch_norm(v, statistics, *held[:3])
+        highest = v.highest(channel.highest_output(v, norm, statistics))
+        unit = channel.inner_unit(v, norm.factor, highest, 0)
+        channel.inner_coefficients(v, 0, norm.factor, norm.mean, norm.beta, unit)
+    else:
+        norm = channel.Norm(*held)
+        errors = channel.error_statistics(channels, channels)
+        channel.error_coefficients(v, 0, norm, statistics, errors, held[0], held[1], 0)
+    return bytes(builder.program)
+
+
+def main() -> None:
+    """Print a line for each number of channels and direction."""
+    for forward in (True, False):
+        for channels in CHANNELS:
+            words = program(channels, forward=forward)
+            found = [decode(words[at : at + WORD_BYTES]) for at in range(0, len(words), WORD_BYTES)]
+            cycles = sum(float_cycles(word) for word in found)
+            name = "FORWARD to INNER" if forward else "errors to ERROR"
+            print(f"{name}, {channels} channels: {len(found)} instructions, {cycles:,} cycles")
+
+
+if __name__ == "__main__":
+    main()
