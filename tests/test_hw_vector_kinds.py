@@ -15,19 +15,19 @@ from cpt.hw.vector.kinds import Decode, number_of
 def test_an_instruction_is_decoded_by_its_kind_and_bits() -> None:
     block = Decode()
     asked: list[tuple[Drain | Apply, int, bool]] = [
-        (kind, bits, first)
+        (kind, bits, alone)
         for kind in (*Drain, *Apply)
         for bits in range(1, MAX_BITS + 1)
-        for first in (False, True)
+        for alone in (False, True)
     ]
 
     async def bench(ctx: Any) -> None:
         for cycle in range(len(asked) + block.latency_cycles):
             if cycle < len(asked):
-                kind, bits, first = asked[cycle]
+                kind, bits, alone = asked[cycle]
                 ctx.set(block.kind, number_of(kind))
                 ctx.set(block.bits, bits)
-                ctx.set(block.first, first)
+                ctx.set(block.alone, alone)
             if cycle >= block.latency_cycles:
                 wanted = settings_of(*asked[cycle - block.latency_cycles])
                 found = ctx.get(block.settings)

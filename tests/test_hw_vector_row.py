@@ -32,7 +32,7 @@ def run(config: ArrayConfig, words: list[LaneWord]) -> None:
 
     def value(word: LaneWord, name: str) -> Any:
         if name == "settings":
-            return settings_of(word.kind, word.bits, word.first)
+            return settings_of(word.kind, word.bits, word.alone)
         if name == "product":
             return [number & (1 << 48) - 1 for number in word.product]
         if name == "inside":

@@ -25,7 +25,7 @@ def kind_of(kind: Drain | Apply) -> Kind:
     return KINDS[number_of(kind)]
 
 
-def settings_of(kind: Drain | Apply, bits: int, first: bool = False) -> dict[str, Any]:
+def settings_of(kind: Drain | Apply, bits: int, alone: bool = False) -> dict[str, Any]:
     """What `Decode` gives."""
     item, most = kind_of(kind), (1 << bits) - 1
     lowest, highest = {
@@ -38,9 +38,11 @@ def settings_of(kind: Drain | Apply, bits: int, first: bool = False) -> dict[str
     flags = {
         name: int(getattr(item, name)) for name, kind_of in Kind.__annotations__.items() if kind_of is bool
     }
+    if alone and item.swapped:
+        flags |= {"reads_other": 0, "square": 1}
     return flags | {
-        "first": item.first,
-        "second": Times.NOTHING if first and item.parts else item.second,
+        "first": Times.ONE if alone and item.swapped else item.first,
+        "second": Times.NOTHING if alone and (item.parts or item.swapped) else item.second,
         "added": item.added,
         "mask": item.mask,
         "left": 0 if item.parts else 16 - bits,
@@ -66,7 +68,7 @@ class LaneWord:
     inside: list[int] = field(default_factory=list)
     pooled: int = 0
     part: int = 0
-    first: bool = False
+    alone: bool = False
     result: list[int] = field(default_factory=list)
     joint: list[int] | None = None
 
@@ -212,7 +214,7 @@ def gradient_parts(rng: random.Random, lanes: int, first: bool) -> list[LaneWord
     total = [value + (0 if first else before) for value, before in zip(product, old, strict=True)]
     parts = []
     for part in range(3):
-        word = LaneWord(Drain.GRADIENT, rng.randint(1, 16), lanes, part=part, first=first)
+        word = LaneWord(Drain.GRADIENT, rng.randint(1, 16), lanes, part=part, alone=first)
         word.coefficients = {name: rng.randrange(1 << 6) for name in COEFFICIENTS}
         word.product, word.sums, word.noise = product, near(rng, lanes, 1 << 23), [128] * lanes
         word.inside, word.y, word.mask = [1] * lanes, numbers(rng, lanes), numbers(rng, lanes)

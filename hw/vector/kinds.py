@@ -203,8 +203,8 @@ def number_of(kind: Drain | Apply) -> int:
 class Decode(wiring.Component):
     """Settings of an instruction from its kind and its slot's bits.
 
-    Members: ``kind``: see `number_of`; ``bits``; ``first``: a GRADIENT starts from 0; ``settings``:
-    `latency_cycles` later. Kinds that are none read and write nothing.
+    Members: ``kind``: see `number_of`; ``bits``; ``alone``: a GRADIENT starts from 0, COUNT has one operand
+    twice; ``settings``: `latency_cycles` later. Kinds that are none read and write nothing.
     """
 
     latency_cycles = 2
@@ -214,7 +214,7 @@ class Decode(wiring.Component):
             {
                 "kind": In(range(max(KINDS) + 1)),
                 "bits": In(BITS_WIDTH),
-                "first": In(1),
+                "alone": In(1),
                 "settings": Out(SETTINGS),
             }
         )
@@ -227,8 +227,8 @@ class Decode(wiring.Component):
         half, settings = top >> 1, self.settings
         left = Signal(LEFT_BITS, reset_less=True)
         m.d.sync += left.eq(NUMBER_BITS - self.bits)
-        kind, first = Signal.like(self.kind, reset_less=True), Signal(reset_less=True)
-        m.d.sync += [kind.eq(self.kind), first.eq(self.first)]
+        kind, alone = Signal.like(self.kind, reset_less=True), Signal(reset_less=True)
+        m.d.sync += [kind.eq(self.kind), alone.eq(self.alone)]
         limits = {
             Bounds.WORD: (-0x7FFF, 0x7FFF),
             Bounds.STREAM: (0, 0x7FFF),
@@ -252,5 +252,12 @@ class Decode(wiring.Component):
                         settings.lowest.eq(lowest),
                     ]
                     if item.parts:
-                        m.d.sync += settings.second.eq(Mux(first, Times.NOTHING, Times.ONE))
+                        m.d.sync += settings.second.eq(Mux(alone, Times.NOTHING, Times.ONE))
+                    if item.swapped:
+                        m.d.sync += [
+                            settings.first.eq(Mux(alone, Times.ONE, Times.NOTHING)),
+                            settings.second.eq(Mux(alone, Times.NOTHING, Times.ONE)),
+                            settings.reads_other.eq(~alone),
+                            settings.square.eq(alone),
+                        ]
         return m

@@ -1,0 +1,140 @@
+"""Walks the tiles of APPLY: their words in scratch, channel by channel, to codes or words."""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.passes import Apply
+from cpt.hw.contract.step import Code
+from cpt.hw.contract.tiles import STREAM_BYTES
+from cpt.hw.vector.kinds import APPLY_KINDS, Added
+from cpt.hw.vector.noise_steps import NOISE_SHAPE
+from cpt.hw.vector.pool import POOLED
+from cpt.hw.vector.walk import IN_WORDS_LOG2, Places, walk_members
+
+
+class ApplyWalk(wiring.Component):
+    """A tile of pixels is a unit, all its channels.
+
+    Parameters: ``words`` of scratch. Members: `walk_members`; ``settled``: all units that began are in the
+    mark; ``room``: there is for a group of codes, and ``takes_room``; ``noise_start``, ``noise_shape``,
+    ``noise_ready``: of `Noise`; ``fill``, ``flush``, ``place``, ``pool_busy``: of `Pool`; ``flushed``: a unit
+    of POOL, the last of its image, is done. A word a cycle while it may go.
+    """
+
+    def __init__(self, config: ArrayConfig, words: int):
+        self.config, self.words = config, words
+        super().__init__(
+            {
+                **walk_members(config, words),
+                "settled": In(1),
+                "room": In(1),
+                "takes_room": Out(1),
+                "noise_start": Out(1),
+                "noise_shape": Out(NOISE_SHAPE),
+                "noise_ready": In(1),
+                "fill": Out(1),
+                "flush": Out(1),
+                "place": Out(POOLED),
+                "pool_busy": In(1),
+                "flushed": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        at = Places(m, self, Code.APPLY, "groups")
+        word, slot, settings = at.word, self.slot, at.settings
+        twice = Signal()
+        m.d.sync += twice.eq(word.y == word.second << IN_WORDS_LOG2)
+        m.d.comb += [at.decode.kind.eq(APPLY_KINDS | word.kind), at.decode.alone.eq(twice)]
+        m.d.comb += [getattr(self.noise_shape, name).eq(getattr(word, name)) for name, _ in NOISE_SHAPE]
+
+        stride = Signal(32)
+        address = Signal(32)
+        plane_bytes = self.config.cols * self.config.group_channels // 8
+        m.d.sync += stride.eq((word.planes * plane_bytes + STREAM_BYTES - 1) & -STREAM_BYTES)
+        m.d.comb += [
+            slot.address.eq(address),
+            slot.real.eq(at.index < word.channels),
+            slot.ends.eq(at.ends["tile"] & ~(settings.pools & at.ends["image"])),
+        ]
+
+        wait = Signal(range(at.prepare_cycles + 1))
+        codes_before = Signal()
+        starts = Signal()
+        m.d.comb += starts.eq(at.gate.open & (self.noise_ready | ~settings.noise))
+        with m.FSM():
+            with m.State("EMPTY"):
+                m.d.comb += [self.commands.ready.eq(self.empty), self.idle.eq(self.settled)]
+                with m.If(self.commands.valid & self.empty):
+                    at.take()
+                    m.d.sync += [wait.eq(at.prepare_cycles), codes_before.eq(settings.codes)]
+                    m.next = "PREPARE"
+            with m.State("PREPARE"):
+                # Codes wait for the bus, and nothing else may be in the mark before them.
+                with m.If(wait != 1):
+                    m.d.sync += wait.eq(wait - 1)
+                with m.Elif(self.settled | (codes_before & settings.codes)):
+                    second = word.second << IN_WORDS_LOG2
+                    written = Mux(word.kind == Apply.UNPOOL, word.offset, word.out << IN_WORDS_LOG2)
+                    at.load(
+                        {
+                            "y": Mux(settings.swapped, second, word.y),
+                            "other": Mux(settings.swapped, word.y, second),
+                            "mask": second,
+                            "out": written,
+                        }
+                    )
+                    m.d.sync += [
+                        address.eq(at.command.address),
+                        self.place.local.eq(word.out),
+                        self.place.channels.eq(word.channels),
+                    ]
+                    m.d.comb += self.noise_start.eq(settings.noise)
+                    m.next = "IMAGE"
+            with m.State("IMAGE"):
+                with m.If(settings.added != Added.POOLED):
+                    m.next = "WAIT"
+                with m.Elif(at.gate.open & self.empty):
+                    m.d.comb += self.fill.eq(1)
+                    m.d.sync += self.place.local.eq(self.place.local + word.channels)
+                    m.next = "FILL"
+            with m.State("FILL"), m.If(~self.pool_busy):
+                m.next = "WAIT"
+            with m.State("WAIT"), m.If(starts):
+                at.begin()
+                m.next = "WORDS"
+            with m.State("WORDS"):
+                needs = settings.codes & slot.first & (at.part == 0)
+                m.d.comb += self.valid.eq(~needs | self.room)
+                # Operands that come one by one would be lost to a slot between them.
+                with m.If(~self.go & ~settings.parts):
+                    m.d.sync += at.part.eq(0)
+                with m.If(self.valid & self.go):
+                    m.d.comb += self.takes_room.eq(needs)
+                    at.advance()
+                    with m.If(at.ends["group"]):
+                        m.d.sync += address.eq(address + stride)
+                    with m.If(at.ends["image"]):
+                        m.next = "IMAGE"
+                        with m.If(settings.pools):
+                            m.next = "FLUSH"
+                        with m.Elif(at.ends["all"]):
+                            m.next = "EMPTY"
+                    with m.Elif(at.ends["tile"]):
+                        with m.If(starts):
+                            at.begin()
+                        with m.Else():
+                            m.next = "WAIT"
+            with m.State("FLUSH"), m.If(self.empty):
+                m.d.comb += self.flush.eq(1)
+                m.d.sync += self.place.local.eq(self.place.local + word.channels)
+                m.next = "FLUSHED"
+            with m.State("FLUSHED"), m.If(~self.pool_busy):
+                m.d.comb += self.flushed.eq(1)
+                m.next = "IMAGE"
+                with m.If(at.images == 0):
+                    m.next = "EMPTY"
+        return m

@@ -1,0 +1,317 @@
+"""The lanes as an engine: DRAIN and APPLY through one pipeline, a word a cycle."""
+
+from itertools import pairwise
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from cpt.hw.bus.roomy_queue import RoomyQueue
+from cpt.hw.channel.ports import local_read, local_write
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.floats import Coefficient, Statistic
+from cpt.hw.contract.machine import MACHINE
+from cpt.hw.contract.step import KEYS, MARK_BITS
+from cpt.hw.layouts import result_row, result_rows
+from cpt.hw.matrix.copies import copies
+from cpt.hw.program.layouts import COMMAND, MARKS
+from cpt.hw.vector.apply_walk import ApplyWalk
+from cpt.hw.vector.coefficients import Coefficients
+from cpt.hw.vector.drain_walk import DrainWalk
+from cpt.hw.vector.hash import HASH_BITS
+from cpt.hw.vector.kinds import SETTINGS
+from cpt.hw.vector.lane import OPERAND_BITS
+from cpt.hw.vector.noise import Noise
+from cpt.hw.vector.pool import Pool
+from cpt.hw.vector.ports import channel_memory, code_words, scratch_read, scratch_write
+from cpt.hw.vector.reduction import Reduction
+from cpt.hw.vector.row import Row
+from cpt.hw.vector.statistics import Statistics
+from cpt.hw.vector.walk import OPERANDS, slot_layout
+
+CODE_QUEUE_WORDS = 64
+"""Words of codes that are under way or wait for the packer: more than the pipeline holds."""
+HELD_BITS = 32
+"""Bits of a register that one copy of its enable serves."""
+
+
+class Lanes(wiring.Component):
+    """Drain and apply: two walks that share lanes, coefficients, statistics, noise, ports; drain goes first.
+
+    Parameters: ``words`` of scratch.
+    Members: ``drains``, ``applies``: commands; ``marks``: of all engines; ``keys``: of noise;
+    ``drain_mark``, ``apply_mark``; ``complete``, ``tile_free``, ``drain_*``: result tiles, as
+    `cpt.hw.drain.drain.Drain` has them; ``read_0`` .. ``read_2``, ``write``: scratch ports, whose ready is
+    not looked at: they are the first of `Scratch`, and reads of one cycle lie in different banks;
+    ``coefficients``, ``statistics``: of the float engine; ``local_read``, ``local_write``; ``codes``: to the
+    packer, ``done``: from it; ``drain_idle``, ``apply_idle``.
+    """
+
+    def __init__(self, config: ArrayConfig, words: int):
+        self.config, self.words = config, words
+        self.row_cycles = MACHINE.channel_memory_cycles
+        """Cycles from a slot to its settings at the row of lanes."""
+        self.result_cycles = self.row_cycles + Row.latency_cycles
+        """... to its result."""
+        levels = (config.cols - 1).bit_length()
+        self.counted_cycles = self.row_cycles + Row.joint_cycles + levels
+        """... to what it adds to statistics."""
+        self.end_cycles = self.counted_cycles + Statistics.again_cycles - Statistics.numbers_cycles + 2
+        """... to its unit in the mark."""
+        super().__init__(
+            {
+                "drains": In(stream.Signature(COMMAND)),
+                "applies": In(stream.Signature(COMMAND)),
+                "marks": In(MARKS),
+                "keys": In(data.ArrayLayout(HASH_BITS, KEYS)),
+                "drain_mark": Out(MARK_BITS),
+                "apply_mark": Out(MARK_BITS),
+                "complete": In(1),
+                "tile_free": Out(1),
+                "drain_en": Out(1),
+                "drain_addr": Out(range(MACHINE.result_tiles * result_rows(config))),
+                "drain_row": In(result_row(config)),
+                **{f"read_{n}": Out(scratch_read(config, words)) for n in range(len(OPERANDS))},
+                "write": Out(scratch_write(config, words)),
+                "coefficients": In(channel_memory(len(Coefficient))),
+                "statistics": In(channel_memory(len(Statistic))),
+                "local_read": Out(local_read()),
+                "local_write": Out(local_write()),
+                "codes": Out(stream.Signature(code_words(config))),
+                "done": In(1),
+                "drain_idle": Out(1),
+                "apply_idle": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.drain = drain = DrainWalk(self.config, self.words)
+        m.submodules.apply = apply = ApplyWalk(self.config, self.words)
+        m.submodules.noise = noise = Noise(self.config)
+        m.submodules.pool = pool = Pool(self.config)
+        m.submodules.row = row = Row(self.config)
+        m.submodules.coefficients = coefficients = Coefficients()
+        m.submodules.statistics = statistics = Statistics(self.config)
+        m.submodules.reduction = reduction = Reduction(self.config)
+        connect(m, flipped(self.drains), drain.commands)
+        connect(m, flipped(self.applies), apply.commands)
+        connect(m, flipped(self.coefficients), coefficients.float)
+        connect(m, flipped(self.statistics), statistics.float)
+        connect(m, pool.local_read, flipped(self.local_read))
+        connect(m, pool.local_write, flipped(self.local_write))
+        self._slots(m, drain, apply)
+        self._marks(m, drain, apply)
+        m.d.comb += [
+            noise.start.eq(apply.noise_start),
+            noise.shape.eq(apply.noise_shape),
+            noise.keys.eq(self.keys),
+            apply.noise_ready.eq(noise.ready),
+            pool.fill.eq(apply.fill),
+            pool.flush.eq(apply.flush),
+            pool.place.eq(apply.place),
+            apply.pool_busy.eq(pool.busy),
+        ]
+
+        # Into the lanes.
+        at, start = self.at, self.row_cycles
+        m.d.comb += [
+            coefficients.channel.eq(at("channel", 0)),
+            row.coefficients.eq(coefficients.coefficients),
+            row.settings.eq(self.settings(start)),
+            row.part.eq(at("part", start)),
+        ]
+        self._products(m, row, start + row.product_cycles - 1)
+        self._operands(m, row, start + row.operand_cycles - MACHINE.scratch_cycles - 1)
+        step = start + row.noise_cycles - noise.latency_cycles
+        asks = start + row.pooled_cycles - pool.latency_cycles
+        real = self.later(m, at("real", asks), pool.latency_cycles, "real")
+        m.d.comb += [
+            noise.step.eq(self.word(step) & self.settings(step).noise),
+            noise.stochastic.eq(self.settings(step).noise),
+            noise.walk.eq(at("walk", step)),
+            row.noise.eq(noise.noise),
+            pool.asked.eq(at("index", asks)),
+            row.pooled.eq(pool.pooled & real.replicate(len(row.pooled))),
+        ]
+        inside = self._inside(m, start + row.inside_cycles)
+        m.d.comb += row.inside.eq(inside)
+        inside = self.later(m, inside, row.latency_cycles - row.inside_cycles, "inside")
+
+        # Out of them.
+        end = self.result_cycles
+        m.d.comb += [
+            self.write.valid.eq(self.word(end) & self.settings(end).writes),
+            self.write.addr.eq(at("out", end)),
+            self.write.data.eq(row.result),
+            reduction.result.eq(row.result),
+            reduction.joint.eq(row.joint),
+            reduction.inside.eq(inside),
+        ]
+        self._codes(m, apply, row, end)
+        counted = self.counted_cycles
+        asks = counted - statistics.numbers_cycles
+        settings = self.settings(counted)
+        alone = settings.highest_alone
+        m.d.comb += [
+            statistics.count.eq(self.word(asks) & self.settings(asks).counts),
+            statistics.channel.eq(at("channel", asks)),
+            statistics.clear.eq(at("clear", counted)),
+            statistics.total.eq(Mux(alone, 0, reduction.total)),
+            statistics.product.eq(Mux(settings.joint, reduction.product, 0)),
+            statistics.lowest.eq(Mux(alone, 0, reduction.lowest)),
+            statistics.highest.eq(reduction.highest),
+            pool.count.eq(self.word(asks) & self.settings(asks).pools),
+            pool.channel.eq(at("index", asks)),
+            pool.clear.eq(at("fresh", counted)),
+            pool.total.eq(reduction.total),
+        ]
+        return m
+
+    def later(self, m, source, cycles: int, name: str):
+        """``source`` so many cycles on."""
+        for n in range(cycles):
+            late = Signal(source.shape(), name=f"{name}_{n + 1}", reset_less=True)
+            m.d.sync += late.eq(source)
+            source = late
+        return source
+
+    def _slots(self, m, drain, apply) -> None:
+        """The slot of each cycle, and every one that is still in the lanes."""
+        layout = slot_layout(self.config, self.words)
+        self.lines, self.valid, self.drains_at = [], [], []
+        for n in range(self.end_cycles + 1):
+            self.lines.append(Signal(layout, name=f"slot_{n}", reset_less=True))
+            self.valid.append(Signal(name=f"valid_{n}"))
+            self.drains_at.append(Signal(name=f"drains_{n}"))
+        m.d.comb += [drain.go.eq(1), apply.go.eq(~drain.valid)]
+        m.d.sync += [
+            self.lines[0].eq(Mux(drain.valid, drain.slot, apply.slot)),
+            self.valid[0].eq(drain.valid | apply.valid),
+            self.drains_at[0].eq(drain.valid),
+        ]
+        for lines in (self.lines, self.valid, self.drains_at):
+            m.d.sync += [after.eq(before) for before, after in pairwise(lines)]
+        # Instructions of an engine follow each other when its last slot is out, so settings need not travel.
+        self.drain_walk, self.apply_walk = drain, apply
+
+    def at(self, name: str, cycle: int):
+        """A member of the slot that came so many cycles ago."""
+        return getattr(self.lines[cycle], name)
+
+    def word(self, cycle: int):
+        """Whether that slot was a word's last."""
+        return self.valid[cycle] & self.at("final", cycle)
+
+    def settings(self, cycle: int):
+        """Of its instruction."""
+        walks = self.drain_walk, self.apply_walk
+        return data.View(SETTINGS, Mux(self.drains_at[cycle], *(walk.settings.as_value() for walk in walks)))
+
+    def _products(self, m, row, cycle: int) -> None:
+        """Rows of result tiles to the lanes, and the sums that the rows behind them need."""
+        drains = self.valid[cycle] & self.drains_at[cycle]
+        m.d.comb += [
+            self.drain_en.eq(drains),
+            self.drain_addr.eq(self.at("row", cycle)),
+            self.tile_free.eq(drains & self.at("frees", cycle)),
+            row.product.eq(self.drain_row),
+        ]
+        bits = row.sums.as_value().shape().width
+        parts = -(-bits // HELD_BITS)
+        taken = copies(m, drains & self.at("sums", cycle), parts, "takes_sums")
+        sums = Signal.like(row.sums, reset_less=True)
+        fresh = Cat(number[:OPERAND_BITS] for number in (self.drain_row[n] for n in range(self.config.cols)))
+        for n, take in enumerate(taken):
+            low, high = n * HELD_BITS, min(bits, (n + 1) * HELD_BITS)
+            with m.If(take):
+                m.d.sync += sums.as_value()[low:high].eq(fresh[low:high])
+        m.d.comb += row.sums.eq(sums)
+
+    def _operands(self, m, row, cycle: int) -> None:
+        """Words of scratch, held until the last of a word's is there."""
+        for n, name in enumerate(OPERANDS):
+            port = getattr(self, f"read_{n}")
+            reads = self.valid[cycle] & self.at("reads", cycle)[n]
+            m.d.comb += [port.valid.eq(reads), port.addr.eq(self.at(name, cycle))]
+            arrives = self.later(m, reads, MACHINE.scratch_cycles - 1, f"arrives_{name}")
+            held = Signal.like(port.data, name=f"held_{name}", reset_less=True)
+            bits = held.as_value().shape().width
+            for part, take in enumerate(copies(m, arrives, -(-bits // HELD_BITS), f"takes_{name}")):
+                piece = slice(part * HELD_BITS, min(bits, (part + 1) * HELD_BITS))
+                with m.If(take):
+                    m.d.sync += held.as_value()[piece].eq(port.data.as_value()[piece])
+            m.d.comb += getattr(row, name).eq(held)
+
+    def _inside(self, m, cycle: int):
+        """Lanes that hold a pixel of the image, a register."""
+        before = cycle - 1
+        walks = self.drain_walk, self.apply_walk
+        across, down = (
+            Mux(self.drains_at[before], *(getattr(walk, name) for walk in walks))
+            for name in ("across", "down")
+        )
+        lanes = self.config.cols
+        inside = Signal(lanes, reset_less=True)
+        m.d.sync += inside.eq(
+            (across | ~self.at("right", before).replicate(lanes))
+            & (down | ~self.at("bottom", before).replicate(lanes))
+        )
+        return inside
+
+    def _codes(self, m, apply, row, cycle: int) -> None:
+        """Codes wait for the packer in a queue; a group starts when it has room for it."""
+        m.submodules.queue = queue = RoomyQueue(code_words(self.config), CODE_QUEUE_WORDS)
+        connect(m, queue.o, flipped(self.codes))
+        group = self.config.group_channels
+        m.d.comb += [
+            queue.push.eq(self.word(cycle) & self.settings(cycle).codes),
+            queue.payload.codes.eq(row.result.as_value()),
+            queue.payload.address.eq(self.at("address", cycle)),
+            queue.payload.bits.eq(apply.bits),
+            queue.payload.first.eq(self.at("first", cycle)),
+            queue.payload.last.eq(self.at("last", cycle)),
+        ]
+        room = Signal(range(CODE_QUEUE_WORDS + 1), init=CODE_QUEUE_WORDS)
+        taken = Signal()
+        # What is taken in a cycle is counted in the next; so is what left.
+        m.d.sync += [
+            taken.eq(self.codes.valid & self.codes.ready),
+            room.eq(room + taken - Mux(apply.takes_room, group, 0)),
+            apply.room.eq(room >= group),
+        ]
+
+    def _marks(self, m, drain, apply) -> None:
+        """Counts of what is finished, of slots in the lanes, and of units under way."""
+        end = self.end_cycles
+        ended = self.word(end) & self.at("ends", end)
+        ends = [Signal(name=f"{name}_ends") for name in ("drain", "apply")]
+        codes = self.settings(end).codes
+        m.d.sync += [
+            ends[0].eq(ended & self.drains_at[end]),
+            ends[1].eq((ended & ~self.drains_at[end] & ~codes) | self.done | apply.flushed),
+        ]
+        under_way = Signal(MARK_BITS)
+        m.d.sync += [
+            self.drain_mark.eq(self.drain_mark + ends[0]),
+            self.apply_mark.eq(self.apply_mark + ends[1]),
+            under_way.eq(under_way + apply.begins - ends[1]),
+        ]
+        m.d.comb += apply.settled.eq((under_way == 0) & ~ends[1])
+        for walk, drains in ((drain, 1), (apply, 0)):
+            present = Signal(range(end + 3), name=f"present_{drains}")
+            came = walk.valid & walk.go
+            gone = self.valid[end] & (self.drains_at[end] == drains)
+            m.d.sync += present.eq(present + came - gone)
+            m.d.comb += [walk.marks.eq(self.marks), walk.empty.eq(present == 0)]
+        m.d.comb += [
+            self.drain_idle.eq(drain.idle & (drain.empty)),
+            self.apply_idle.eq(apply.idle & apply.empty),
+        ]
+        self._there(m, drain)
+
+    def _there(self, m, drain) -> None:
+        """Result tiles that are collected and not begun."""
+        waiting = Signal(range(MACHINE.result_tiles + 1))
+        m.d.sync += waiting.eq(waiting + self.complete - drain.begins)
+        m.d.comb += drain.there.eq(waiting != 0)
