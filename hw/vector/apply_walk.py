@@ -63,7 +63,8 @@ class ApplyWalk(wiring.Component):
 
         wait = Signal(range(at.prepare_cycles + 1))
         codes_before = Signal()
-        starts = Signal()
+        starts, pooled = Signal(), Signal()
+        m.d.comb += pooled.eq(settings.added == Added.POOLED)
         m.d.comb += starts.eq(at.gate.open & (self.noise_ready | ~settings.noise))
         with m.FSM():
             with m.State("EMPTY"):
@@ -95,7 +96,7 @@ class ApplyWalk(wiring.Component):
                     m.d.comb += self.noise_start.eq(settings.noise)
                     m.next = "IMAGE"
             with m.State("IMAGE"):
-                with m.If(settings.added != Added.POOLED):
+                with m.If(~pooled):
                     m.next = "WAIT"
                 with m.Elif(at.gate.open & self.empty):
                     m.d.comb += self.fill.eq(1)
@@ -117,12 +118,12 @@ class ApplyWalk(wiring.Component):
                     at.advance()
                     with m.If(at.ends["group"]):
                         m.d.sync += address.eq(address + stride)
-                    with m.If(at.ends["image"]):
+                    with m.If(at.ends["image"] & settings.pools):
+                        m.next = "FLUSH"
+                    with m.Elif(at.ends["all"]):
+                        m.next = "EMPTY"
+                    with m.Elif(at.ends["image"] & pooled):
                         m.next = "IMAGE"
-                        with m.If(settings.pools):
-                            m.next = "FLUSH"
-                        with m.Elif(at.ends["all"]):
-                            m.next = "EMPTY"
                     with m.Elif(at.ends["tile"]):
                         with m.If(starts):
                             at.begin()
