@@ -16,6 +16,18 @@ from cpt.sim.step.machine import StepMachine
 CHANNEL, SLOT, ERROR_SLOT = 16, 3, 4
 
 
+class Fixed(Builder):
+    """A builder that gives vectors their places at once, one behind the other."""
+
+    def __init__(self, first):
+        super().__init__(preset("tiny"))
+        self.next = first
+
+    def name(self, count):
+        self.next += count
+        return self.next - count
+
+
 class Bench:
     """A machine, a program under way, and ways to put vectors in and take them out."""
 
@@ -23,9 +35,9 @@ class Bench:
         self.machine = StepMachine(preset("tiny"), memory_bytes=64, scratch_words=4)
         self.machine.state.slots[SLOT].bits = bits
         self.machine.state.slots[ERROR_SLOT].bits = error_bits
-        self.builder = Builder(preset("tiny"))
-        self.vectors = Vectors(self.builder, 1024, 16000)
-        self.inputs = Vectors(Builder(preset("tiny")), 0, 1024)
+        self.builder = Fixed(1024)
+        self.vectors = Vectors(self.builder)
+        self.inputs = Vectors(Fixed(0))
 
     def put(self, values):
         values = np.atleast_1d(np.asarray(values))
@@ -133,7 +145,6 @@ def test_a_blocks_end(joins):
     np.testing.assert_array_equal(bench.coefficients(Coefficient.TOTAL_SHIFT, channels), affine.shift)
     if affine.second is not None:
         np.testing.assert_array_equal(bench.coefficients(Coefficient.SECOND, channels), affine.second)
-    bench.vectors.release()
     largest = bench.put(np.array([1234.5], np.float32))
     code = emitted.stream_unit(v, largest, SLOT)
     emitted.code_coefficients(v, CHANNEL, channels, code, bench.put(np.array([wanted])))

@@ -6,7 +6,7 @@ import pytest
 from cpt.host.compiler.builder import Builder
 from cpt.host.compiler.memory import LOGITS
 from cpt.host.fabric import PROGRAMS, FabricTrainer
-from cpt.hw.contract import ContractError, preset
+from cpt.hw.contract import preset
 from cpt.model.architecture import cifar_resnet
 from cpt.model.golden.fabric import step
 from cpt.model.golden.fabric.network import Network
@@ -136,8 +136,3 @@ def test_programs_do_not_know_the_precision():
     trainer.train_step(*drawn(1)[0], (3, 8), 0.1)
     trainer.train_step(*drawn(1)[0], (7, 6), 0.1)
     assert machine.read(trainer.addresses[PROGRAMS], 1 << 16).tobytes() == before
-
-
-def test_a_micro_batch_that_does_not_fit_is_refused_with_both_numbers():
-    with pytest.raises(ContractError, match=r"needs 5 tensors of .* KiB .* scratch has 16 KiB"):
-        fabric(preset("tiny"), network(width=8), micro_batch=4, scratch_words=1024)

@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from cpt.host.compiler import channel as floats
-from cpt.host.compiler.memory import GRADIENT, PAIR, Piece, Tensor
-from cpt.host.compiler.plan import ERROR_SLOT, RECORD, BlockPlan, Codes, ConvPlan
-from cpt.host.compiler.vectors import ZERO, Rows, Vector, coefficient, integer, number, of_slot, statistic
-from cpt.host.compiler.work import (
-    CHUNK,
-    END,
-    FEATURES,
-    KEPT,
-    MASK,
-    OTHER,
-    QUARTER,
-    SCALARS,
-    SHORTCUT,
-    SIDE,
-    UNITS,
-    Work,
-    X,
-    Y,
-)
-from cpt.hw.contract.floats import Coefficient, Op, SlotConstant, Space, Statistic
+from cpt.host.compiler.emitter import Tensor
+from cpt.host.compiler.memory import GRADIENT, PAIR, Piece
+from cpt.host.compiler.plan import ERROR_SLOT, RECORD, BlockPlan, Codes, ConvPlan, Subset
+from cpt.host.compiler.vectors import ZERO, Rows, Vector, coefficient, integer, number, of_slot
+from cpt.host.compiler.work import CHUNK, OTHER, SIDE, Work, X, Y
+from cpt.hw.contract.floats import Coefficient, Op, SlotConstant, Space
 from cpt.hw.contract.passes import Apply, Drain, gradient_tiles
 from cpt.model.golden.fabric.float_unit import fraction
 
@@ -36,6 +23,8 @@ class Gradient:
     tensor: Tensor
     unit: Vector
     channel: int
+    largest: Vector
+    """Largest magnitude of each channel, an integer."""
 
 
 class Backward(Work):
@@ -43,28 +32,55 @@ class Backward(Work):
 
     def emit(self) -> bytes:
         """The list."""
-        layout, v = self.layout, self.v
-        self.e.load(layout.kept.words(0, KEPT - UNITS), Vector(Space.LOCAL, UNITS, KEPT - UNITS))
-        end = layout.blocks[-1].main[-1]
-        gradient = self._classifier_gradient(end)
+        layout = self.layout
+        self.e.load(layout.kept, self._units())
+        gradient = self._classifier_gradient(layout.blocks[-1])
         for place in range(len(layout.blocks) - 1, -1, -1):
             before = layout.blocks[place - 1] if place else None
             gradient = self._block_errors(layout.blocks[place], before, gradient)
-        v.release()
-        return self.builder.program
+        return self.recorder.program()
 
-    def _classifier_gradient(self, end: ConvPlan) -> Gradient:
+    def _classifier_gradient(self, last: BlockPlan) -> Gradient:
         """`step._Backward.run` up to the last block: gradient of the residual stream behind it."""
-        layout, v = self.layout, self.v
+        layout, v, end = self.layout, self.v, last.main[-1]
         inputs, images = end.conv.out_channels, layout.images
-        features = Vector(Space.LOCAL, FEATURES, images * inputs)
-        weight_piece, bias_piece = (layout.parameter(f"classifier.{name}") for name in ("weight", "bias"))
+        features = self.e.load(layout.features)
+        each = v.new(images * inputs)
+        rows = Rows(each, 1, inputs)
+        v.rows(Op.COPY, rows, Rows(ZERO), n=inputs, reps=images)
+        for first, classes in self._classes():
+            self._class_gradients(first, classes, features, each)
+        pixels = end.conv.out_height * end.conv.out_width
+        v.rows(Op.MULTIPLY, rows, rows, Rows(number(float(fraction(pixels)))), n=inputs, reps=images)
+        largest = v.copy(ZERO, count=inputs)
+        v.rows(Op.LARGEST, Rows(largest, 1, 0), Rows(largest, 1, 0), rows, n=inputs, reps=images)
+        exponent = v.int_maximum(v.power(largest), integer(-100))
+        down = v.int_subtract(ZERO, exponent)
+        v.rows(Op.TO_FIXED, rows, rows, Rows(down, 1, 0), n=inputs, reps=images, constant=16)
+        unit = v.scale(v.copy(number(1.0), count=inputs), exponent)
+        y, mask, g = Tensor(Y, end.y), Tensor(SIDE, last.x), Tensor(X)
+        self.e.fill(y, end.output, inputs)
+        self.e.fill(mask, end.output, inputs)
+        region = self._region(inputs)
+        self.e.apply(Apply.UNPOOL, end.output, inputs, region, y, second=mask, out=g, local=each, counts=True)
+        return self._gradient(g, unit, region, inputs)
+
+    def _class_gradients(self, first: int, classes: int, features: Vector, each: Vector) -> None:
+        """Some classes' weight and bias gradients, and their share of ``each`` image's inputs."""
+        layout, v, images = self.layout, self.v, self.layout.images
+        inputs = features.count // images
+        weight_piece = layout.parameter("classifier.weight").words(first * inputs, classes * inputs)
+        bias_piece = layout.parameter("classifier.bias").words(first, classes)
+        all_classes = layout.parameter("classifier.bias").size // 4
         weight = self.e.load(weight_piece)
-        classes = bias_piece.size // 4
-        gradient = self.e.load(Piece(GRADIENT, 0, 4 * images * classes))
-        d_weight, d_bias = v.new(classes * inputs), v.new(classes)
+        gradient = v.new(images * classes)
+        whole = Piece(GRADIENT, 4 * first, 4 * (images * all_classes - first))
+        if classes == all_classes:
+            self.e.load(whole, gradient)
+        else:
+            self.e.load_runs(whole, gradient, words=classes, runs=images, stride=all_classes)
+        d_weight, d_bias = v.new(classes * inputs), v.copy(ZERO, count=classes)
         v.rows(Op.COPY, Rows(d_weight, 1, inputs), Rows(ZERO), n=inputs, reps=classes)
-        v.copy(ZERO, to=d_bias, count=classes)
         for image in range(images):
             of_image = gradient.at(image * classes, classes)
             rows = Rows(d_weight, 1, inputs)
@@ -73,34 +89,15 @@ class Backward(Work):
             v.add(d_bias, of_image, to=d_bias)
         self._accumulate(d_weight, layout.beside(layout.gradients, weight_piece))
         self._accumulate(d_bias, layout.beside(layout.gradients, bias_piece))
-        pixels = end.conv.out_height * end.conv.out_width
-        each = v.new(images * inputs)
-        v.rows(Op.COPY, Rows(each, 1, inputs), Rows(ZERO), n=inputs, reps=images)
         for k in range(classes):
-            row = weight.at(k * inputs, inputs)
-            to = Rows(each, 1, inputs)
-            column = Vector(Space.LOCAL, gradient.address + k, images * classes - k)
+            row, to = weight.at(k * inputs, inputs), Rows(each, 1, inputs)
+            column = gradient.at(k, images * classes - k)
             v.rows(Op.MULTIPLY_ADD, to, Rows(column, 0, classes), Rows(row, 1, 0), to, n=inputs, reps=images)
-        rows = Rows(each, 1, inputs)
-        v.rows(Op.MULTIPLY, rows, rows, Rows(number(float(fraction(pixels)))), n=inputs, reps=images)
-        largest = v.new(inputs)
-        v.copy(ZERO, to=largest, count=inputs)
-        v.rows(Op.LARGEST, Rows(largest, 1, 0), Rows(largest, 1, 0), rows, n=inputs, reps=images)
-        exponent = v.int_maximum(v.power(largest), integer(-100))
-        down = v.int_subtract(ZERO, exponent)
-        v.rows(Op.TO_FIXED, rows, rows, Rows(down, 1, 0), n=inputs, reps=images, constant=16)
-        unit = v.scale(v.copy(number(1.0), count=inputs), exponent, to=self._kept_unit(0, inputs))
-        y, mask, g = (self.scratch.tensors[index] for index in (Y, MASK, X))
-        last = layout.blocks[-1]
-        self.e.fill(y, last.main[-1].y, inputs)
-        self.e.fill(mask, last.x, inputs)
-        first = self._region()
-        self.e.apply(Apply.UNPOOL, end.output, inputs, first, y, second=mask, out=g, local=each, counts=True)
-        v.release()
-        return Gradient(g, unit, first)
 
-    def _kept_unit(self, which: int, count: int) -> Vector:
-        return Vector(Space.LOCAL, KEPT + which * QUARTER, count)
+    def _gradient(self, tensor: Tensor, unit: Vector, channel: int, count: int) -> Gradient:
+        """A gradient whose statistics lie from ``channel`` on."""
+        found = floats.error_statistics(channel, count)
+        return Gradient(tensor, unit, channel, floats.largest_magnitude(self.v, found.lowest, found.highest))
 
     def _accumulate(self, values: Vector, piece: Piece) -> None:
         """Add to a gradient in memory: `update.accumulate`; the first micro-batch adds to 0."""
@@ -113,46 +110,39 @@ class Backward(Work):
 
     def _block_errors(self, block: BlockPlan, before: BlockPlan | None, behind: Gradient) -> Gradient:
         """`step._Backward.block`: errors of a block's convolutions, the gradient behind the one before."""
-        v, tensors = self.v, self.scratch.tensors
-        whole = behind
-        y, mask = tensors[Y], tensors[MASK]
         here = behind
         for index in range(len(block.main) - 1, 0, -1):
             plan, previous = block.main[index], block.main[index - 1]
-            unit = self._error_codes(plan, here, y)
+            unit = self._error_codes(plan, here)
             self._weight_gradient(plan, block.inner[index - 1], unit)
-            here = self._inner_errors(plan, previous, unit, tensors[SHORTCUT], y)
+            here = self._inner_errors(plan, previous, unit)
         first_plan = block.main[0]
-        unit = self._error_codes(first_plan, here, y)
+        unit = self._error_codes(first_plan, here)
         self._weight_gradient(first_plan, block.inputs, unit)
-        self._keep_scalar(unit, 0)
-        v.release()
-        joins: Gradient | None = whole if block.block.identity else None
+        joins: Gradient | None = behind if block.block.identity else None
         if block.shortcut:
-            joins = self._shortcut_errors(block, whole, before is not None)
+            joins = self._shortcut_errors(block, behind, before is not None)
         if before is None:
             return behind
-        return self._block_gradient(first_plan, before, joins, y, mask)
-
-    def _keep_scalar(self, unit: Vector, which: int) -> None:
-        self.v.copy(unit, to=Vector(Space.LOCAL, SCALARS + which, 1))
+        assert joins
+        return self._block_gradient(first_plan, before, joins, behind)
 
     def _load_record(self, plan: ConvPlan, names: tuple[str, ...]) -> dict[str, Vector]:
         count = plan.conv.out_channels
         return {name: self.e.load(plan.record.words(RECORD.index(name) * count, count)) for name in names}
 
-    def _error_codes(self, plan: ConvPlan, gradient: Gradient, y: Tensor) -> Vector:
-        """B2: error codes of a convolution and their unit; y is in scratch already."""
+    def _error_codes(self, plan: ConvPlan, gradient: Gradient) -> Vector:
+        """B2: error codes of a convolution and their unit; y is in scratch already, where it has room."""
         v, count = self.v, plan.conv.out_channels
         record = self._load_record(plan, ("unit", "mean", "inverse", "total", "above", "lowest", "highest"))
-        total = statistic(Statistic.TOTAL, SIDE, count)
+        first = gradient.channel
+        total = coefficient(Coefficient.ADDEND, first, count)  # wide enough, and free until the last step
         v.join(record["total"], record["above"], to=total)
         pixels = self.layout.images * plan.conv.out_height * plan.conv.out_width
         forward = floats.Forward(pixels, total, total, record["lowest"], record["highest"])
         norm = floats.Norm(record["unit"], record["mean"], record["inverse"], ZERO, ZERO)
         errors = floats.error_statistics(gradient.channel, count)
         gamma = self.e.load(plan.gamma)
-        first = gradient.channel
         self._clear(first, count)
         unit, d_gamma, d_beta = floats.error_coefficients(
             v, first, norm, forward, errors, gradient.unit, gamma, ERROR_SLOT
@@ -167,136 +157,131 @@ class Backward(Work):
             count,
             first,
             gradient.tensor,
-            second=y,
+            second=Tensor(Y, plan.y),
             codes=plan.errors,
             layer=plan.layer.index,
         )
-        v.release()
         return Vector(Space.LOCAL, plan.errors.unit, 1)
 
     def _weight_gradient(self, plan: ConvPlan, inputs: Codes, unit: Vector) -> None:
         """dW: the sums to float32, times both units, onto the gradient in memory."""
-        v, layout, conv = self.v, self.layout, plan.conv
-        self.e.gradient(plan, inputs)
-        taps, group, channels = conv.kernel**2, layout.group, conv.in_channels
-        tiles = gradient_tiles(taps, layout.groups(channels))
-        row = taps * channels
-        scale = v.multiply(unit, self._unit(inputs))
-        piece = layout.beside(layout.gradients, plan.weight)
-        for tile in range(layout.groups(conv.out_channels)):
-            rows = min(group, conv.out_channels - tile * group)
-            most = max(1, min(rows, (END - CHUNK) // (2 * row)) // PAIR * PAIR)
-            for start in range(0, rows, most):
-                part = min(most, rows - start)
-                chunk = Vector(Space.LOCAL, CHUNK, part * row)
-                for column, places in enumerate(tiles):
-                    for half, place in enumerate(places):
-                        if place is None:
-                            continue
-                        tap, of_group = place
-                        width = min(group, channels - of_group * group)
-                        word = self.scratch.sums + (tile * len(tiles) + column) * group + start
-                        sums = Vector(Space.SUMS, 2 * word + half, width)
-                        to = chunk.at(tap * channels + of_group * group, width)
-                        v.rows(
-                            Op.FROM_INTEGER,
-                            Rows(to, 1, row),
-                            Rows(sums, 1, 2),
-                            Rows(integer(1)),
-                            n=width,
-                            reps=part,
-                        )
-                step = _divisor(part * row)
-                all_rows = Rows(chunk, 1, step)
-                v.rows(Op.MULTIPLY, all_rows, all_rows, Rows(scale), n=step, reps=part * row // step)
-                held = self.e.load(
-                    piece.words((tile * group + start) * row, part * row),
-                    Vector(Space.LOCAL, CHUNK + part * row, part * row),
-                )
-                total = Rows(held, 1, step)
-                v.rows(Op.ADD, total, total, all_rows, n=step, reps=part * row // step)
-                self.e.store(held, piece.words((tile * group + start) * row, part * row))
-        v.release()
+        scale = self.v.multiply(unit, self._unit(inputs))
+        for subset in self.layout.subsets[plan.layer.index]:
+            self.e.gradient(plan, inputs, subset)
+            for tile in range(subset.outputs):
+                self._gradient_rows(plan, subset, tile, scale)
 
-    def _inner_errors(
-        self, plan: ConvPlan, previous: ConvPlan, unit: Vector, out: Tensor, y: Tensor
-    ) -> Gradient:
+    def _gradient_rows(self, plan: ConvPlan, subset: Subset, tile: int, scale: Vector) -> None:
+        """Sums of a tile of output channels, as many rows of it at a time as local memory holds."""
+        v, layout, conv = self.v, self.layout, plan.conv
+        taps, group, channels = conv.kernel**2, layout.group, conv.in_channels
+        tiles = gradient_tiles(taps, subset.inputs)
+        first = subset.input * group
+        width = min(subset.inputs * group, channels - first)
+        row = taps * width
+        begin = (subset.output + tile) * group
+        rows = min(group, conv.out_channels - begin)
+        most = max(1, min(rows, CHUNK // (2 * row)))
+        most -= most % PAIR * (row % PAIR)
+        piece = layout.beside(layout.gradients, plan.weight)
+        for start in range(0, rows, most):
+            part = min(most, rows - start)
+            chunk = v.new(part * row)
+            for column, places in enumerate(tiles):
+                for half, place in enumerate(places):
+                    if place is None:
+                        continue
+                    tap, of_group = place
+                    some = min(group, width - of_group * group)
+                    word = layout.scratch.sums + (tile * len(tiles) + column) * group + start
+                    to = Rows(chunk.at(tap * width + of_group * group, some), 1, row)
+                    sums = Rows(Vector(Space.SUMS, 2 * word + half, some), 1, 2)
+                    v.rows(Op.FROM_INTEGER, to, sums, Rows(integer(1)), n=some, reps=part)
+            step = _divisor(part * row)
+            rows_of = Rows(chunk, 1, step)
+            v.rows(Op.MULTIPLY, rows_of, rows_of, Rows(scale), n=step, reps=part * row // step)
+            held = v.new(part * row)
+            at = (begin + start) * taps * channels + first
+            memory = piece.words(at, piece.size // 4 - at)
+            shape = {"words": part * row, "runs": 1, "stride": part * row}
+            if width < channels:
+                shape = {"words": width, "runs": part * taps, "stride": channels}
+            self.e.load_runs(memory, held, **shape)
+            total = Rows(held, 1, step)
+            v.rows(Op.ADD, total, total, rows_of, n=step, reps=part * row // step)
+            self.e.store_runs(held, memory, **shape)
+
+    def _dx_shift(self, plan: ConvPlan, count: int, first: int) -> tuple[Vector, Vector]:
+        """Coefficients of a drained dX: the weights' scale, and the shift."""
+        scale, sums = self._drain_coefficients(plan.error_codes_of, count, first)
+        top = of_slot(ERROR_SLOT, SlotConstant.LARGEST)
+        return scale, self.v.drain_shift(sums, top, to=coefficient(Coefficient.SHIFT, first, count))
+
+    def _inner_errors(self, plan: ConvPlan, previous: ConvPlan, unit: Vector) -> Gradient:
         """B1: dX of a convolution inside a block, masked by the ReLU before it."""
         v, count = self.v, plan.conv.in_channels
-        first = self._region()
-        self.e.fill(y, previous.y, count)
-        scale, sums = self._drain_coefficients(plan.error_codes_of, count, first)
-        shift = v.drain_shift(
-            sums,
-            of_slot(ERROR_SLOT, SlotConstant.LARGEST),
-            to=coefficient(Coefficient.SHIFT, first, count),
-        )
+        first, out, y = self._region(count), Tensor(SIDE), Tensor(Y, previous.y)
+        self.e.fill(y, plan.source, count)
+        scale, shift = self._dx_shift(plan, count, first)
         record = self._load_record(previous, ("multiplier", "low", "high", "shift"))
         v.copy(record["multiplier"], to=coefficient(Coefficient.MULTIPLIER, first, count))
         v.join(record["low"], record["high"], to=coefficient(Coefficient.ADDEND, first, count))
         v.copy(record["shift"], to=coefficient(Coefficient.TOTAL_SHIFT, first, count))
-        self.e.errors(plan)
-        self.e.drain(Drain.INNER_ERROR, plan, plan.source, count, first, out, y=y)
+        product = partial(self.e.errors, plan)
+        self.e.drain(Drain.INNER_ERROR, plan, product, plan.source, count, first, out, y=y)
         found = floats.forward_unit(v, scale, v.copy(shift), unit, plan.slot)
-        kept = v.copy(found, to=self._kept_unit(1, count))
-        v.release()
-        return Gradient(out, kept, first)
+        return self._gradient(out, found, first, count)
 
     def _shortcut_errors(self, block: BlockPlan, whole: Gradient, needed: bool) -> Gradient | None:
         """The shortcut's share: `step._Backward.shortcut`."""
         assert block.shortcut
-        plan, v, tensors = block.shortcut, self.v, self.scratch.tensors
-        count, y = plan.conv.out_channels, tensors[Y]
-        self.e.fill(y, plan.y, count)
-        first = self._region()
+        plan, v = block.shortcut, self.v
+        count, y = plan.conv.out_channels, Tensor(Y, block.shortcut.y)
+        self.e.fill(y, plan.output, count)
+        first = self._region(count)
         self.e.apply(Apply.COUNT, plan.output, count, first, whole.tensor, second=y, counts=True)
-        unit = self._error_codes(plan, Gradient(whole.tensor, whole.unit, first), y)
+        unit = self._error_codes(plan, self._gradient(whole.tensor, whole.unit, first, count))
         self._weight_gradient(plan, block.inputs, unit)
         if not needed:
             return None
         inputs = plan.conv.in_channels
-        first = self._region()
-        scale, sums = self._drain_coefficients(plan.error_codes_of, inputs, first)
-        shift = v.drain_shift(
-            sums,
-            of_slot(ERROR_SLOT, SlotConstant.LARGEST),
-            to=coefficient(Coefficient.SHIFT, first, inputs),
-        )
-        self.e.errors(plan)
-        out = tensors[SHORTCUT]
-        self.e.drain(Drain.SHORTCUT_ERROR, plan, plan.source, inputs, first, out)
+        first, out = self._region(inputs), Tensor(SIDE)
+        scale, shift = self._dx_shift(plan, inputs, first)
+        product = partial(self.e.errors, plan)
+        self.e.drain(Drain.SHORTCUT_ERROR, plan, product, plan.source, inputs, first, out)
         found = floats.forward_unit(v, scale, v.copy(shift), unit, plan.slot)
-        kept = v.copy(found, to=self._kept_unit(2, inputs))
-        v.release()
-        return Gradient(out, kept, first)
+        return self._gradient(out, found, first, inputs)
 
     def _block_gradient(
-        self, plan: ConvPlan, before: BlockPlan, joins: Gradient | None, y: Tensor, mask: Tensor
+        self, plan: ConvPlan, before: BlockPlan, joins: Gradient, behind: Gradient
     ) -> Gradient:
         """B3: the gradient of a block's input, which is that behind the block before."""
-        v, count = self.v, plan.conv.in_channels
-        assert joins
-        first = self._region()
-        if first == joins.channel:
-            first = self._region()
-        end = before.main[-1]
-        self.e.fill(y, end.y, count)
-        self.e.fill(mask, before.x, count)
+        v, count, end = self.v, plan.conv.in_channels, before.main[-1]
+        first = self._region(count)
+        free = {Y, X, OTHER, SIDE} - {Y, joins.tensor.bank}
+        out = Tensor(OTHER if behind.tensor.bank == X else X)
+        y, mask = Tensor(Y, end.y), Tensor((free - {out.bank}).pop(), before.x)
+        self.e.fill(y, end.output, count)
+        self.e.fill(mask, end.output, count)
         scale, sums = self._drain_coefficients(plan.error_codes_of, count, first)
-        of_stream = floats.error_statistics(joins.channel, count)
-        largest = floats.largest_magnitude(v, of_stream.lowest, of_stream.highest)
         unit = Vector(Space.LOCAL, plan.errors.unit, 1)
         found = floats.block_error_coefficients(
-            v, first, scale, sums, plan.slot, ERROR_SLOT, unit, largest, joins.unit
+            v, first, scale, sums, plan.slot, ERROR_SLOT, unit, joins.largest, joins.unit
         )
-        self.e.errors(plan)
-        out = self.scratch.tensors[OTHER if joins.tensor is self.scratch.tensors[X] else X]
+        product = partial(self.e.errors, plan)
         self.e.drain(
-            Drain.BLOCK_ERROR, plan, plan.source, count, first, out, y=y, stream=joins.tensor, mask=mask
+            Drain.BLOCK_ERROR,
+            plan,
+            product,
+            plan.source,
+            count,
+            first,
+            out,
+            y=y,
+            stream=joins.tensor,
+            mask=mask,
         )
-        kept = v.copy(found, to=self._kept_unit(3 + (out is self.scratch.tensors[X]), count))
-        v.release()
-        return Gradient(out, kept, first)
+        return self._gradient(out, found, first, count)
 
 
 def _divisor(count: int) -> int:

@@ -13,6 +13,10 @@ from cpt.hw.contract.step import ENGINES, Code, Engine, decode, encode
 WAITS = 2
 """Marks that an instruction can wait for."""
 
+PIECES = {"local": 128, "coefficients": 32, "statistics": 32, "scratch": 1024, "sums": 1}
+MEMORY_PIECE = 1 << 16
+"""Addresses of a piece of each memory, by which accesses are found."""
+
 
 @dataclass(frozen=True)
 class Region:
@@ -21,6 +25,12 @@ class Region:
     memory: str
     start: int
     stop: int
+
+    @property
+    def pieces(self) -> list[tuple[str, int]]:
+        """The pieces of its memory that it touches."""
+        size = PIECES.get(self.memory, MEMORY_PIECE)
+        return [(self.memory, piece) for piece in range(self.start // size, -(-self.stop // size))]
 
     def meets(self, other: Region) -> bool:
         """Whether both share an address; both are of one memory."""
@@ -55,7 +65,8 @@ class Builder:
     words: list[bytes] = field(default_factory=list)
     marks: Marks = field(default_factory=lambda: dict.fromkeys(Engine, 0))
     """What every engine will have counted at the end."""
-    _accesses: dict[str, list[_Access]] = field(default_factory=dict)
+    _accesses: dict[tuple[str, int], list[_Access]] = field(default_factory=dict)
+    """By piece of a memory, so that few are looked at."""
     _known: dict[Engine, Marks] = field(default_factory=lambda: {engine: {} for engine in Engine})
     """Marks that an engine's last instruction is known to come after."""
     _before: dict[tuple[Engine, int], Marks] = field(default_factory=dict)
@@ -94,11 +105,12 @@ class Builder:
     def _needed(self, engine: Engine, reads: list[Region], writes: list[Region]) -> Marks:
         waits: Marks = {}
         for region, written in [*((item, False) for item in reads), *((item, True) for item in writes)]:
-            for access in self._accesses.get(region.memory, ()):
-                if access.engine is engine or not (written or access.writes):
-                    continue
-                if access.region.meets(region):
-                    waits[access.engine] = max(waits.get(access.engine, 0), access.mark)
+            for piece in region.pieces:
+                for access in self._accesses.get(piece, ()):
+                    if access.engine is engine or not (written or access.writes):
+                        continue
+                    if access.region.meets(region):
+                        waits[access.engine] = max(waits.get(access.engine, 0), access.mark)
         known = self._known[engine]
         waits = {each: mark for each, mark in waits.items() if mark > known.get(each, 0)}
         for each, mark in list(waits.items()):
@@ -128,13 +140,13 @@ class Builder:
         mark = self.marks[engine]
         self._before[engine, mark] = dict(known)
         for region, written in [*((item, False) for item in reads), *((item, True) for item in writes)]:
-            held = self._accesses.setdefault(region.memory, [])
-            if written:
-                held[:] = [item for item in held if not region.covers(item.region)]
-            else:
-                held[:] = [
+            access = _Access(region, engine, mark, written)
+            for piece in region.pieces:
+                held = self._accesses.get(piece, [])
+                self._accesses[piece] = [
                     item
                     for item in held
-                    if item.writes or item.engine is not engine or not region.covers(item.region)
+                    if not region.covers(item.region)
+                    or not (written or (item.engine is engine and not item.writes))
                 ]
-            held.append(_Access(region, engine, mark, written))
+                self._accesses[piece].append(access)

@@ -2,26 +2,58 @@
 
 from __future__ import annotations
 
-from cpt.host.compiler.builder import Builder, Region
-from cpt.host.compiler.memory import IMAGES, Piece, Scratch, Tensor, whole_pairs
-from cpt.host.compiler.plan import ERROR_SLOT, Codes, ConvPlan, Layout, Spill
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cpt.host.compiler.builder import Region
+from cpt.host.compiler.lifetimes import Recorder
+from cpt.host.compiler.memory import IMAGES, IN_WORDS, Piece, whole_pairs
+from cpt.host.compiler.parts import Part
+from cpt.host.compiler.plan import ERROR_SLOT, Codes, ConvPlan, Layout, Spill, Subset
 from cpt.host.compiler.vectors import LOCAL, SUMS_REGION, Vector, Vectors
+from cpt.hw.contract import ContractError
 from cpt.hw.contract.config import MAX_BITS
 from cpt.hw.contract.floats import CHANNELS, Coefficient, Statistic
-from cpt.hw.contract.passes import Apply, Drain, Kernel, Move, Sampling, gradient_tiles
+from cpt.hw.contract.passes import (
+    Apply,
+    Drain,
+    Kernel,
+    Move,
+    Sampling,
+    gradient_tiles,
+    noise_place,
+)
 from cpt.hw.contract.passes import geometry as lanes
 from cpt.hw.contract.step import Code
 from cpt.hw.contract.tiles import PIECES, Picture
 
 RUN_WORDS = 1 << 15
 """Most words of one run of MOVE."""
+PLAIN = (Apply.COUNT, Apply.POOL, Apply.UNPOOL)
+"""Applies without coefficients."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """16-bit numbers in a bank of scratch; ``home``: where in memory they lie that have no room there.
+
+    Without a ``home`` that is the memory behind the bank.
+    """
+
+    bank: int
+    home: Spill | None = None
 
 
 class Emitter:
-    """Emits what the engines do between FLOAT programs."""
+    """Emits what the engines do between FLOAT programs.
 
-    def __init__(self, layout: Layout, scratch: Scratch, builder: Builder, vectors: Vectors) -> None:
-        self.layout, self.scratch, self.builder, self.v = layout, scratch, builder, vectors
+    A tensor that has room in its bank is there from the instruction that makes it on, `fill` and `spill` move
+    it. One that has not is always in memory: every pass brings part after part and takes its results away,
+    and `fill` and `spill` have nothing to do.
+    """
+
+    def __init__(self, layout: Layout, builder: Recorder, vectors: Vectors) -> None:
+        self.layout, self.builder, self.v = layout, builder, vectors
 
     # -------------------------------------------------------------------------------------- moves
 
@@ -36,18 +68,28 @@ class Emitter:
         self._local(Move.LOCAL_OUT, piece, vector)
 
     def load_runs(self, piece: Piece, to: Vector, *, words: int, runs: int, stride: int) -> None:
-        """``runs`` runs of ``words`` words, ``stride`` words apart, side by side."""
+        """``runs`` runs of ``words`` words, ``stride`` words apart, side by side to local memory."""
+        self._runs(Move.LOCAL_IN, piece, to, words, runs, stride)
+
+    def store_runs(self, vector: Vector, piece: Piece, *, words: int, runs: int, stride: int) -> None:
+        """The other way round."""
+        self._runs(Move.LOCAL_OUT, piece, vector, words, runs, stride)
+
+    def _runs(self, kind: Move, piece: Piece, vector: Vector, words: int, runs: int, stride: int) -> None:
+        part = piece.words(0, stride * (runs - 1) + words)
+        local = Region(LOCAL, vector.address, vector.address + words * runs)
+        into = kind is Move.LOCAL_IN
         self.builder.add(
             Code.MOVE,
-            [piece.region],
-            [Region(LOCAL, to.address, to.address + words * runs)],
-            kind=int(Move.LOCAL_IN),
+            [part.region if into else local],
+            [local if into else part.region],
+            kind=int(kind),
             base=piece.base,
             offset=piece.offset,
             words=words,
             runs=runs,
             stride=4 * stride,
-            place=to.address,
+            place=vector.address,
             place_stride=words,
         )
 
@@ -68,50 +110,78 @@ class Emitter:
             place=vector.address,
         )
 
-    def spill(self, tensor: Tensor, to: Spill, channels: int) -> None:
-        """A tensor from scratch to memory."""
-        self._scratch(Move.SCRATCH_OUT, tensor, to, channels)
+    def spill(self, tensor: Tensor, picture: Picture, channels: int) -> None:
+        """A tensor from scratch to its home."""
+        self._whole(Move.SCRATCH_OUT, tensor, picture, channels)
 
-    def fill(self, tensor: Tensor, source: Spill, channels: int) -> None:
-        """A tensor from memory to scratch."""
-        self._scratch(Move.SCRATCH_IN, tensor, source, channels)
+    def fill(self, tensor: Tensor, picture: Picture, channels: int) -> None:
+        """A tensor from its home to scratch."""
+        self._whole(Move.SCRATCH_IN, tensor, picture, channels)
 
-    def _scratch(self, kind: Move, tensor: Tensor, spill: Spill, channels: int) -> None:
-        words = self.layout.words(spill.picture, channels)
-        width = 2 * self.layout.config.cols
-        used = Region("scratch", tensor.word, tensor.word + words)
+    def _whole(self, kind: Move, tensor: Tensor, picture: Picture, channels: int) -> None:
+        if not self.layout.spilled(picture, channels):
+            (part,) = self.layout.parts(picture, channels)
+            self._part(kind, tensor, picture, channels, part)
+
+    def _part(self, kind: Move, tensor: Tensor, picture: Picture, channels: int, part: Part) -> None:
+        """Part of a tensor between scratch and memory; all channels of some images touch there."""
+        layout = self.layout
+        group, groups = layout.group, layout.groups(channels)
+        home = tensor.home.piece if tensor.home else layout.behind[tensor.bank]
+        width, tiles = 2 * layout.config.cols, part.images * picture.tiles
+        words, runs, stride, gap = part.groups * group, tiles, groups * group, part.groups * group
+        if part.groups == groups:
+            whole = words * runs
+            words, runs = min(whole, RUN_WORDS), -(-whole // RUN_WORDS)
+            stride = gap = RUN_WORDS
+        first = part.image * picture.tiles * groups * group + part.group * group
+        length = (tiles - 1) * groups * group + part.groups * group
+        memory = Piece(home.base, home.offset + first * width, length * width)
+        used = self._used(tensor, picture, part)
         into = kind is Move.SCRATCH_IN
         self.builder.add(
             Code.MOVE,
-            [spill.piece.region if into else used],
-            [used if into else spill.piece.region],
+            [memory.region if into else used],
+            [used if into else memory.region],
             kind=int(kind),
-            base=spill.piece.base,
-            offset=spill.piece.offset,
-            words=min(words, RUN_WORDS),
-            runs=-(-words // RUN_WORDS),
-            stride=RUN_WORDS * width,
-            place=tensor.word,
+            base=memory.base,
+            offset=memory.offset,
+            words=words,
+            runs=runs,
+            stride=stride * width,
+            place=used.start,
+            place_stride=gap if runs > 1 else 0,
         )
 
-    def images(self, tensor: Tensor, picture: Picture, channels: int) -> None:
+    def _used(self, tensor: Tensor, picture: Picture, part: Part) -> Region:
+        """Words of scratch that part of a tensor takes."""
+        start = tensor.bank * self.layout.scratch.bank + part.word
+        return Region("scratch", start, start + part.images * picture.tiles * part.groups * self.layout.group)
+
+    def _bytes(self, tensor: Tensor, picture: Picture, channels: int, part: Part) -> None:
         """Bytes of images to scratch; words of channels that do not exist stay as they are."""
         layout = self.layout
-        held = layout.groups(channels) * layout.group
-        tiles = layout.images * picture.tiles
+        stride = channels * layout.config.cols
+        used = self._used(tensor, picture, part)
         self.builder.add(
             Code.MOVE,
             [layout.images_piece.region],
-            [Region("scratch", tensor.word, tensor.word + tiles * held)],
+            [used],
             kind=int(Move.BYTES_IN),
             base=IMAGES,
-            offset=0,
+            offset=part.image * picture.tiles * stride,
             words=channels,
-            runs=tiles,
-            stride=channels * layout.config.cols,
-            place=tensor.word,
-            place_stride=held,
+            runs=part.images * picture.tiles,
+            stride=stride,
+            place=used.start,
+            place_stride=part.groups * layout.group,
         )
+
+    def images(self, tensor: Tensor, picture: Picture, channels: int) -> None:
+        """Bytes of images to scratch, where they have room at once."""
+        if not self.layout.spilled(picture, channels):
+            (part,) = self.layout.parts(picture, channels)
+            self._bytes(tensor, picture, channels, part)
 
     def pack(
         self,
@@ -122,14 +192,17 @@ class Emitter:
         *,
         rows: int,
         channels: int,
+        kstep: int,
         ksteps: int,
+        all_ksteps: int,
         row_stride: int,
         tap_stride: int,
         channel_stride: int,
     ) -> None:
-        """Codes in local memory as one tile of operand A."""
-        size = self.layout.tile_bytes(ksteps)
-        part = Piece(planes.base, planes.offset + tile * size, size)
+        """Codes in local memory as ``ksteps`` K steps, from ``kstep`` on, of one tile of operand A."""
+        size = self.layout.tile_bytes(all_ksteps)
+        before = kstep * self.layout.config.group_bytes("a")
+        part = Piece(planes.base, planes.offset + tile * size + before, size - before)
         self.builder.add(
             Code.MOVE,
             [Region(LOCAL, codes.address, codes.address + codes.count)],
@@ -141,6 +214,7 @@ class Emitter:
             words=channels,
             runs=rows,
             ksteps=ksteps,
+            all_ksteps=all_ksteps if all_ksteps != ksteps else 0,
             place=codes.address,
             row_stride=row_stride,
             place_stride=tap_stride,
@@ -149,34 +223,35 @@ class Emitter:
 
     # ----------------------------------------------------------------------------------- products
 
-    def forward(self, plan: ConvPlan, inputs: Codes) -> None:
-        """The product of a convolution's weights and its input's windows."""
+    def forward(self, plan: ConvPlan, inputs: Codes, part: Part) -> None:
+        """The product of a convolution's weights and its input's windows, a part's channels of it."""
         conv = plan.conv
-        self._weights(plan.planes, plan.slot, conv.kernel, conv.in_channels, conv.out_channels)
+        self._weights(plan.planes, plan.slot, conv.kernel, conv.in_channels, part)
         sampling = Sampling.STRIDE if conv.stride == 2 else Sampling.SAME
         self._windows(inputs, conv.kernel, sampling, conv.padding, plan.output)
-        self._execute(plan.slot, inputs.slot, conv.kernel, conv.in_channels, conv.out_channels, plan.output)
+        self._execute(plan.slot, inputs.slot, conv.kernel, conv.in_channels, part, plan.output)
 
-    def errors(self, plan: ConvPlan) -> None:
+    def errors(self, plan: ConvPlan, part: Part) -> None:
         """The product of dX: weights by input channel, windows of the errors."""
         conv = plan.conv
-        self._weights(plan.error_planes, plan.slot, conv.kernel, conv.out_channels, conv.in_channels)
+        self._weights(plan.error_planes, plan.slot, conv.kernel, conv.out_channels, part)
         sampling = Sampling.SPREAD if conv.stride == 2 else Sampling.SAME
         self._windows(plan.errors, conv.kernel, sampling, conv.kernel - 1 - conv.padding, plan.source)
-        self._execute(plan.slot, ERROR_SLOT, conv.kernel, conv.out_channels, conv.in_channels, plan.source)
+        self._execute(plan.slot, ERROR_SLOT, conv.kernel, conv.out_channels, part, plan.source)
 
-    def _weights(self, planes: Piece, slot: int, kernel: int, inputs: int, outputs: int) -> None:
+    def _weights(self, planes: Piece, slot: int, kernel: int, inputs: int, part: Part) -> None:
         layout = self.layout
         ksteps = layout.ksteps(kernel, layout.groups(inputs))
-        plane = ksteps * layout.config.group_bytes("a")
+        plane, tile = ksteps * layout.config.group_bytes("a"), layout.tile_bytes(ksteps)
+        held = Piece(planes.base, planes.offset + part.group * tile, part.groups * tile)
         self.builder.add(
             Code.LOAD_A,
-            [planes.region],
+            [held.region],
             slot=slot,
-            tiles=layout.groups(outputs),
+            tiles=part.groups,
             ksteps=ksteps,
-            base=planes.base,
-            offset=planes.offset,
+            base=held.base,
+            offset=held.offset,
             tile_stride=MAX_BITS * plane,
             plane_stride=plane,
         )
@@ -206,28 +281,23 @@ class Emitter:
         )
 
     def _execute(
-        self, slot_a: int, slot_b: int, kernel: int, inputs: int, outputs: int, output: Picture
+        self, slot_a: int, slot_b: int, kernel: int, inputs: int, part: Part, output: Picture
     ) -> None:
         layout = self.layout
-        tiles, rows = layout.images * output.tiles, layout.groups(outputs)
         self.builder.add(
             Code.EXEC,
             slot_a=slot_a,
             slot_b=slot_b,
             ksteps=layout.ksteps(kernel, layout.groups(inputs)),
-            a_tiles=rows,
-            tiles=tiles,
+            a_tiles=part.groups,
+            tiles=layout.images * output.tiles,
         )
 
-    def gradient(self, plan: ConvPlan, inputs: Codes) -> None:
-        """dW of a convolution into the 48-bit sums, chunk by chunk."""
+    def gradient(self, plan: ConvPlan, inputs: Codes, subset: Subset) -> None:
+        """dW of some groups of a convolution into the 48-bit sums, chunk by chunk."""
         conv, layout = plan.conv, self.layout
-        groups, outputs = layout.groups(conv.in_channels), layout.groups(conv.out_channels)
-        tiles = len(gradient_tiles(conv.kernel**2, groups))
-        sampling = Sampling.STRIDE if conv.stride == 2 else Sampling.SAME
-        kernel = Kernel.THREE if conv.kernel == 3 else Kernel.ONE
         together = max(PIECES * layout.group // plan.output.pitch, 1)
-        rows = self._chunk_rows(plan, groups, outputs)
+        rows = layout.chunk_rows(plan, subset)
         first = True
         for image_group in range(-(-layout.images // together)):
             for strip in range(plan.output.strips):
@@ -239,53 +309,51 @@ class Emitter:
                         "strip": strip,
                         "images": layout.images,
                     }
-                    self._gradient_chunk(plan, inputs, kernel, sampling, chunk, tiles, first)
+                    self._gradient_chunk(plan, inputs, subset, chunk, first)
                     first = False
 
     def _gradient_chunk(
-        self,
-        plan: ConvPlan,
-        inputs: Codes,
-        kernel: Kernel,
-        sampling: Sampling,
-        chunk: dict[str, int],
-        tiles: int,
-        first: bool,
+        self, plan: ConvPlan, inputs: Codes, subset: Subset, chunk: dict[str, int], first: bool
     ) -> None:
-        conv, layout, errors = plan.conv, self.layout, plan.errors
-        groups, outputs = layout.groups(conv.in_channels), layout.groups(conv.out_channels)
+        conv, errors = plan.conv, plan.errors
+        kernel = Kernel.THREE if conv.kernel == 3 else Kernel.ONE
+        sampling = Sampling.STRIDE if conv.stride == 2 else Sampling.SAME
+        operands = ((errors, subset.output, subset.outputs), (inputs, subset.input, subset.inputs))
+        of_errors, of_inputs = (
+            {
+                "slot": codes.slot,
+                "groups": groups,
+                "all_groups": codes.layout.groups if groups != codes.layout.groups else 0,
+                "base": codes.piece.base,
+                "offset": codes.piece.offset + first_group * codes.layout.group_stride,
+                "planes": codes.layout.max_bits,
+            }
+            for codes, first_group, groups in operands
+        )
         self.builder.add(
             Code.LOAD_E,
             [errors.piece.region],
             [],
-            slot=ERROR_SLOT,
-            groups=outputs,
-            base=errors.piece.base,
-            offset=errors.piece.offset,
-            planes=errors.layout.max_bits,
             pitch_log2=plan.output.pitch.bit_length() - 1,
             strips=plan.output.strips,
             height=conv.out_height,
             width=conv.out_width,
+            **of_errors,
             **chunk,
         )
         self.builder.add(
             Code.FETCH_X,
             [inputs.piece.region],
             [],
-            slot=inputs.slot,
-            groups=groups,
             kernel=int(kernel),
             sampling=int(sampling),
-            base=inputs.piece.base,
-            offset=inputs.piece.offset,
-            planes=inputs.layout.max_bits,
             pitch_log2=plan.source.pitch.bit_length() - 1,
             out_pitch_log2=plan.output.pitch.bit_length() - 1,
             strips=plan.source.strips,
             pad=conv.padding,
             height=conv.height,
             width=conv.width,
+            **of_inputs,
             **chunk,
         )
         self.builder.add(
@@ -294,8 +362,8 @@ class Emitter:
             slot_b=inputs.slot,
             kernel=int(kernel),
             sampling=int(sampling),
-            a_tiles=outputs,
-            groups=groups,
+            a_tiles=subset.outputs,
+            groups=subset.inputs,
             rows=chunk["rows"],
         )
         self.builder.add(
@@ -305,21 +373,11 @@ class Emitter:
             kind=int(Drain.GRADIENT),
             slot=plan.slot,
             first=int(first),
-            tiles=tiles,
-            a_tiles=outputs,
+            tiles=len(gradient_tiles(conv.kernel**2, subset.inputs)),
+            a_tiles=subset.outputs,
             images=1,
-            out=self.scratch.sums,
+            out=self.layout.scratch.sums,
         )
-
-    def _chunk_rows(self, plan: ConvPlan, groups: int, outputs: int) -> int:
-        """Rows of a chunk: what both buffers hold at `MAX_BITS`/2 planes, half of each at a time."""
-        config, conv = self.layout.config, plan.conv
-        if plan.output.tile_rows > 1:
-            return conv.out_height
-        halves = -(-groups // 2)
-        of_a = config.half_words("a") // (MAX_BITS // 2 * outputs)
-        of_b = (config.half_words("b") // (MAX_BITS // 2 * 3 * halves) - 2) // conv.stride
-        return max(1, min(conv.out_height, of_a, of_b))
 
     # -------------------------------------------------------------------------------------- lanes
 
@@ -327,6 +385,7 @@ class Emitter:
         self,
         kind: Drain,
         plan: ConvPlan,
+        product: Callable[[Part], None],
         picture: Picture,
         channels: int,
         channel: int,
@@ -336,32 +395,47 @@ class Emitter:
         stream: Tensor | None = None,
         mask: Tensor | None = None,
     ) -> None:
-        """A product through the lanes into scratch."""
+        """A product through the lanes into scratch, in parts if need be; ``product`` emits one's."""
         layout = self.layout
-        words = layout.words(picture, channels)
         operands = [item for item in (y, stream, mask) if item]
-        reads = [Region("scratch", item.word, item.word + words) for item in operands]
-        held = layout.groups(channels) * layout.group
-        reads += [_fields("coefficients", field, channel, held) for field in Coefficient]
-        writes = [Region("scratch", out.word, out.word + words)]
-        writes += [_fields("statistics", field, channel, held) for field in Statistic]
-        self.builder.add(
-            Code.DRAIN,
-            reads,
-            writes,
-            kind=int(kind),
-            slot=plan.slot,
-            **lanes(picture),
-            tiles=picture.tiles,
-            a_tiles=layout.groups(channels),
-            images=layout.images,
-            channel=channel,
-            out=out.word,
-            y=y.word if y else 0,
-            clear=1,
-            stream=stream.short if stream else 0,
-            mask=mask.short if mask else 0,
-        )
+        for part in layout.parts(picture, channels, layout.most_groups(picture, channels)):
+            if not part.image:
+                product(part)
+            places = self._bring(operands, picture, channels, part)
+            used, at = self._used(out, picture, part), channel + part.group * layout.group
+            held = part.groups * layout.group
+            self.builder.add(
+                Code.DRAIN,
+                [*places.values(), *(_fields("coefficients", field, at, held) for field in Coefficient)],
+                [used, *(_fields("statistics", field, at, held) for field in Statistic)],
+                kind=int(kind),
+                slot=plan.slot,
+                **lanes(picture),
+                tiles=picture.tiles,
+                a_tiles=part.groups,
+                images=part.images,
+                channel=at,
+                out=used.start,
+                y=places[y].start if y else 0,
+                clear=int(not part.image),
+                stream=places[stream].start // IN_WORDS if stream else 0,
+                mask=places[mask].start // IN_WORDS if mask else 0,
+            )
+            self._take(out, picture, channels, part)
+
+    def _bring(
+        self, tensors: list[Tensor], picture: Picture, channels: int, part: Part
+    ) -> dict[Tensor, Region]:
+        """Part of tensors to their banks, where they have no room as a whole; the words that it takes."""
+        if self.layout.spilled(picture, channels):
+            for tensor in dict.fromkeys(tensors):
+                self._part(Move.SCRATCH_IN, tensor, picture, channels, part)
+        return {tensor: self._used(tensor, picture, part) for tensor in tensors}
+
+    def _take(self, tensor: Tensor, picture: Picture, channels: int, part: Part) -> None:
+        """A result's part to memory, where it has no room as a whole."""
+        if self.layout.spilled(picture, channels):
+            self._part(Move.SCRATCH_OUT, tensor, picture, channels, part)
 
     def apply(
         self,
@@ -377,54 +451,76 @@ class Emitter:
         local: Vector | None = None,
         layer: int = 0,
         counts: bool = False,
+        images: bool = False,
     ) -> None:
-        """Words of scratch through the lanes: to codes, to scratch, or counted."""
+        """Words of scratch through the lanes: to codes, to scratch, or counted; in parts if need be.
+
+        ``local``: numbers of each image, by channel; parts have all channels then. ``images``: y are bytes
+        of images.
+        """
         layout = self.layout
-        words = layout.words(picture, channels)
-        held = layout.groups(channels) * layout.group
-        reads: list[Region] = [
-            Region("scratch", item.word, item.word + words) for item in (y, second) if item
-        ]
-        reads += [_fields("coefficients", field, channel, held) for field in Coefficient]
-        writes: list[Region] = []
-        if codes:
-            writes.append(codes.piece.region)
-        if counts:
-            writes += [_fields("statistics", field, channel, held) for field in Statistic]
-        fields: dict[str, int] = {}
-        if out:
-            writes.append(Region("scratch", out.word, out.word + words))
-            fields["out"] = out.short
-        if local:
-            part = Region(LOCAL, local.address, local.address + local.count)
-            (reads if kind is Apply.UNPOOL else writes).append(part)
-            fields["out"] = local.address
-        if kind is Apply.UNPOOL and out:
-            fields["offset"] = out.word
-        if codes:
-            fields |= {
-                "base": codes.piece.base,
-                "offset": codes.piece.offset,
-                "planes": codes.layout.max_bits,
-                "slot": codes.slot,
-            }
-        self.builder.add(
-            Code.APPLY,
-            reads,
-            writes,
-            kind=int(kind),
-            **lanes(picture),
-            clear=1,
-            tiles=picture.tiles,
-            groups=layout.groups(channels),
-            images=layout.images,
-            y=y.word,
-            second=second.short if second else 0,
-            channel=channel,
-            channels=channels,
-            layer=layer,
-            **fields,
-        )
+        group = layout.group
+        parts = layout.parts(picture, channels)
+        if local and any(part.groups != layout.groups(channels) for part in parts):
+            raise ContractError(
+                f"pooling {channels} channels of {picture.height} x {picture.width} takes several parts "
+                f"of an image; allowed: one, in half of a bank of scratch"
+            )
+        for part in parts:
+            if images and layout.spilled(picture, channels):
+                self._bytes(y, picture, channels, part)
+                places = {y: self._used(y, picture, part)}
+            else:
+                places = self._bring([item for item in (y, second) if item], picture, channels, part)
+            at, held = channel + part.group * group, part.groups * group
+            reads = list(places.values())
+            if kind not in PLAIN:
+                reads += [_fields("coefficients", field, at, held) for field in Coefficient]
+            writes: list[Region] = []
+            fields: dict[str, int] = {}
+            if counts:
+                writes += [_fields("statistics", field, at, held) for field in Statistic]
+            if out:
+                used = self._used(out, picture, part)
+                writes.append(used)
+                fields["out"] = used.start // IN_WORDS
+            if local:
+                some = local.at(part.image * channels, part.images * channels)
+                region = Region(LOCAL, some.address, some.address + some.count)
+                (reads if kind is Apply.UNPOOL else writes).append(region)
+                if out:
+                    fields["offset"] = used.start
+                fields["out"] = some.address
+            if codes:
+                before = part.image * codes.layout.image_stride + part.group * codes.layout.group_stride
+                writes.append(codes.piece.region)
+                fields |= {
+                    "base": codes.piece.base,
+                    "offset": codes.piece.offset + before,
+                    "planes": codes.layout.max_bits,
+                    "slot": codes.slot,
+                }
+            if kind is Apply.ERROR:
+                fields["out"] = noise_place(part.image, part.group)
+            self.builder.add(
+                Code.APPLY,
+                reads,
+                writes,
+                kind=int(kind),
+                **lanes(picture),
+                clear=int(not part.image),
+                tiles=picture.tiles,
+                groups=part.groups,
+                images=part.images,
+                y=places[y].start,
+                second=places[second].start // IN_WORDS if second else 0,
+                channel=at,
+                channels=channels,
+                layer=layer,
+                **fields,
+            )
+            if out:
+                self._take(out, picture, channels, part)
 
 
 def _fields(memory: str, field: int, channel: int, count: int) -> Region:

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from cpt.host.compiler import channel as floats
-from cpt.host.compiler.memory import LOGITS, Piece, Scratch, Tensor
+from cpt.host.compiler.emitter import Tensor
+from cpt.host.compiler.memory import LOGITS, Piece
 from cpt.host.compiler.plan import IMAGE_SLOT, RECORD, BlockPlan, Codes, ConvPlan, Layout
 from cpt.host.compiler.vectors import ZERO, Rows, Vector, coefficient, integer, number, of_slot, statistic
-from cpt.host.compiler.work import (
-    FEATURES,
-    KEPT,
-    OTHER,
-    QUARTER,
-    SCALARS,
-    SHORTCUT,
-    SIDE,
-    STREAM,
-    UNITS,
-    Work,
-    X,
-    Y,
-)
-from cpt.hw.contract.floats import Coefficient, Op, SlotConstant, Space, Statistic
+from cpt.host.compiler.work import OTHER, SIDE, Work, X, Y
+from cpt.hw.contract.floats import Coefficient, Op, SlotConstant, Statistic
 from cpt.hw.contract.passes import Apply, Drain
 from cpt.model.golden.fabric.float_unit import fraction
 from cpt.model.golden.fabric.network import IMAGES
@@ -40,35 +29,34 @@ class Stream:
 class Forward(Work):
     """Emits the forward pass; ``training``: by the micro-batch's statistics, else by running ones."""
 
-    def __init__(self, layout: Layout, scratch: Scratch, rate: float, *, training: bool) -> None:
-        super().__init__(layout, scratch, rate)
+    def __init__(self, layout: Layout, rate: float, *, training: bool) -> None:
+        super().__init__(layout, rate)
         self.training = training
 
     def emit(self) -> bytes:
         """The list."""
         self._images()
         stream: Stream | None = None
-        for place, block in enumerate(self.layout.blocks):
-            stream = self._block(block, stream, place)
+        for block in self.layout.blocks:
+            stream = self._block(block, stream)
         assert stream
         self._classify(stream)
         if self.training:
-            kept = self.layout.kept.words(0, KEPT - UNITS)
-            self.e.store(Vector(Space.LOCAL, UNITS, KEPT - UNITS), kept)
-        return self.builder.program
+            self.e.store(self._units(), self.layout.kept)
+        return self.recorder.program()
 
     def _images(self) -> None:
         """Bytes to codes: `step.image_codes`."""
         layout, v = self.layout, self.v
         codes, count = layout.image_codes, layout.image_channels
-        tensor, picture = self.scratch.tensors[Y], codes.layout.picture
-        first = self._region()
+        tensor, picture = Tensor(Y), codes.layout.picture
+        first = self._region(count)
         self._clear(first, count)
         self.e.images(tensor, picture, count)
         both = self.e.load(layout.normalisation)
         factor, offset = both.at(0, count), both.at(count, count)
         if self.training:
-            self.e.apply(Apply.COUNT, picture, count, first, tensor, second=tensor, counts=True)
+            self.e.apply(Apply.COUNT, picture, count, first, tensor, second=tensor, counts=True, images=True)
             statistics = floats.forward_statistics(first, count, 1)
             unit, largest = floats.image_unit(v, statistics, factor, offset, IMAGE_SLOT)
             self._observe(layout.buffers[IMAGES], largest)
@@ -76,8 +64,7 @@ class Forward(Work):
             unit = floats.image_unit_of(v, self._expected(layout.buffers[IMAGES]), factor, IMAGE_SLOT)
         v.copy(unit, to=self._unit(codes))
         floats.inner_coefficients(v, first, factor, None, offset, unit)
-        self.e.apply(Apply.IMAGE, picture, count, first, tensor, codes=codes)
-        v.release()
+        self.e.apply(Apply.IMAGE, picture, count, first, tensor, codes=codes, images=True)
 
     def _observe(self, piece: Piece, highest: Vector) -> None:
         """Move a running range and its weight: `Network.observe`."""
@@ -94,18 +81,18 @@ class Forward(Work):
         held = self.e.load(piece)
         return self.v.multiply(held.at(0, 1), self.v.reciprocal(held.at(1, 1)))
 
-    def _block(self, block: BlockPlan, stream: Stream | None, place: int) -> Stream:
+    def _block(self, block: BlockPlan, stream: Stream | None) -> Stream:
         v = self.v
         side: floats.Side | None = None
         joins: Tensor | None = None
-        y = self.scratch.tensors[Y]
         if block.shortcut:
-            joins = self.scratch.tensors[SHORTCUT]
-            norm, highest = self._convolve(block.shortcut, block.inputs, joins, SIDE, KEPT)
+            joins = self._y(block.shortcut, SIDE)
+            first = self._region(block.shortcut.conv.out_channels)
+            norm, highest = self._convolve(block.shortcut, block.inputs, joins, first)
             side = floats.Side(norm.factor, norm.mean, norm.beta, highest)
         here = block.inputs
         for index, plan in enumerate(block.main):
-            first = self._region()
+            y, first = self._y(plan, Y), self._region(plan.conv.out_channels)
             norm, highest = self._convolve(plan, here, y, first)
             if index + 1 < len(block.main):
                 here = block.inner[index]
@@ -120,7 +107,8 @@ class Forward(Work):
         bound = floats.block_bound(v, highest, side) if expected is None else v.scale(expected, integer(1))
         exponent = floats.block_unit(v, bound, norm, side)
         floats.block_coefficients(v, first, norm, side, exponent)
-        target = self.scratch.tensors[OTHER if stream and stream.tensor is self.scratch.tensors[X] else X]
+        bank = OTHER if stream and stream.tensor.bank == X else X
+        target = Tensor(bank, block.x if self.training else None)
         if joins is None:
             v.copy(
                 ZERO, to=coefficient(Coefficient.SECOND, first, self._held(count)), count=self._held(count)
@@ -128,10 +116,8 @@ class Forward(Work):
             joins = y
         self.e.apply(Apply.BLOCK, end.output, count, first, y, second=joins, out=target, counts=True)
         if self.training:
-            self.e.spill(target, block.x, count)
-        kept = KEPT + QUARTER * (6 + place % 2)
-        of_stream = v.copy(statistic(Statistic.HIGHEST, first, count), to=Vector(Space.LOCAL, kept, count))
-        scalar = v.copy(exponent, to=Vector(Space.LOCAL, SCALARS + place % 2, 1))
+            self.e.spill(target, end.output, count)
+        of_stream = v.copy(statistic(Statistic.HIGHEST, first, count))
         if expected is None:
             real = v.scale(v.from_integer(self._highest_integer(of_stream)), exponent)
             self._observe(end.range, real)
@@ -142,31 +128,30 @@ class Forward(Work):
             v.copy(unit, to=self._unit(block.output))
             floats.code_coefficients(v, first, count, unit, exponent)
             self.e.apply(Apply.CODE, end.output, count, first, target, codes=block.output)
-        v.release()
-        return Stream(target, scalar, of_stream)
+        return Stream(target, exponent, of_stream)
+
+    def _y(self, plan: ConvPlan, bank: int) -> Tensor:
+        """Where a convolution's y lies."""
+        return Tensor(bank, plan.y if self.training else None)
 
     def _highest_integer(self, values: Vector) -> Vector:
         v = self.v
         held = v.copy(ZERO)
         return v.emit(Op.INT_MAXIMUM, held, values, to=held)
 
-    def _convolve(
-        self, plan: ConvPlan, inputs: Codes, out: Tensor, first: int, kept: int = 0
-    ) -> tuple[floats.Norm, Vector]:
-        """Product, F1, batch norm and its record: `step.convolve`; norm and highest output.
-
-        ``kept``: local words that they stay in beyond the next `Vectors.release`.
-        """
+    def _convolve(self, plan: ConvPlan, inputs: Codes, out: Tensor, first: int) -> tuple[floats.Norm, Vector]:
+        """Product, F1, batch norm and its record: `step.convolve`; norm and highest output."""
         layout, v = self.layout, self.v
         count = plan.conv.out_channels
         scale, sums = self._drain_coefficients(plan.codes_of, count, first)
         shift = v.drain_shift(
             sums, _largest_code(inputs.slot), to=coefficient(Coefficient.SHIFT, first, count)
         )
-        self.e.forward(plan, inputs)
-        self.e.drain(Drain.FORWARD, plan, plan.output, count, first, out)
+        self.e.drain(
+            Drain.FORWARD, plan, partial(self.e.forward, plan, inputs), plan.output, count, first, out
+        )
         if self.training:
-            self.e.spill(out, plan.y, count)
+            self.e.spill(out, plan.output, count)
         unit = floats.forward_unit(v, scale, v.copy(shift), self._unit(inputs), plan.slot)
         gamma, beta = self.e.load(plan.gamma), self.e.load(plan.beta)
         pixels = layout.images * plan.conv.out_height * plan.conv.out_width
@@ -181,15 +166,7 @@ class Forward(Work):
         else:
             averages = self.e.load(plan.mean), self.e.load(plan.variance)
             norm = floats.running_norm(v, *averages, unit, gamma, beta)
-        highest = floats.highest_output(v, norm, statistics)
-        if kept:
-            vectors = [
-                v.copy(value, to=Vector(Space.LOCAL, kept + QUARTER * place, count))
-                for place, value in enumerate((norm.factor, norm.mean, norm.beta, highest))
-            ]
-            norm = floats.Norm(unit, vectors[1], norm.inverse, vectors[0], vectors[2])
-            highest = vectors[3]
-        return norm, highest
+        return norm, floats.highest_output(v, norm, statistics)
 
     def _keep(self, plan: ConvPlan, norm: floats.Norm, statistics: floats.Forward) -> None:
         """The record of a batch norm for the backward pass; F2's coefficients follow in `_inner`."""
@@ -227,46 +204,40 @@ class Forward(Work):
         for name, field, shift in kept if self.training else ():
             held = v.copy(coefficient(field, first, count), shift=shift)
             self.e.store(held, plan.record.words(RECORD.index(name) * count, count))
-        self.e.apply(Apply.INNER, plan.output, count, first, self.scratch.tensors[Y], codes=codes)
-        v.release()
+        self.e.apply(Apply.INNER, plan.output, count, first, self._y(plan, Y), codes=codes)
 
     def _classify(self, stream: Stream) -> None:
-        """Pooling and the classifier: `classifier.features`, `classifier.logits`."""
+        """Pooling and the classifier: `classifier.features`, `classifier.logits`, some classes at a time."""
         layout, v = self.layout, self.v
         end = layout.blocks[-1].main[-1]
         inputs, images = end.conv.out_channels, layout.images
         pixels = end.conv.out_height * end.conv.out_width
-        features = Vector(Space.LOCAL, FEATURES, images * inputs)
-        self.e.apply(Apply.POOL, end.output, inputs, STREAM, stream.tensor, local=features)
+        features = v.new(images * inputs)
+        self.e.apply(Apply.POOL, end.output, inputs, 0, stream.tensor, local=features)
         share = v.scale(v.copy(number(float(fraction(pixels)))), stream.exponent)
-        v.rows(
-            Op.FROM_INTEGER,
-            Rows(features, 1, inputs),
-            Rows(features, 1, inputs),
-            Rows(integer(1)),
-            n=inputs,
-            reps=images,
-        )
-        v.rows(
-            Op.MULTIPLY,
-            Rows(features, 1, inputs),
-            Rows(features, 1, inputs),
-            Rows(share),
-            n=inputs,
-            reps=images,
-        )
-        weight = self.e.load(layout.parameter("classifier.weight"))
-        bias = self.e.load(layout.parameter("classifier.bias"))
-        classes = bias.count
-        logits = v.new(images * classes)
-        v.rows(Op.COPY, Rows(logits, 1, classes), Rows(bias, 1, 0), n=classes, reps=images)
-        for image in range(images):
-            for k in range(classes):
-                to = logits.at(image * classes + k, 1)
-                x, w = features.at(image * inputs, inputs), weight.at(k * inputs, inputs)
-                v.rows(Op.MULTIPLY_ADD, Rows(to), Rows(x, 0, 1), Rows(w, 0, 1), Rows(to), n=1, reps=inputs)
-        self.e.store(logits, Piece(LOGITS, 0, 4 * images * classes))
-        v.release()
+        rows = Rows(features, 1, inputs)
+        v.rows(Op.FROM_INTEGER, rows, rows, Rows(integer(1)), n=inputs, reps=images)
+        v.rows(Op.MULTIPLY, rows, rows, Rows(share), n=inputs, reps=images)
+        if self.training:
+            self.e.store(features, layout.features)
+        all_classes = layout.parameter("classifier.bias").size // 4
+        for first, classes in self._classes():
+            weight = self.e.load(
+                layout.parameter("classifier.weight").words(first * inputs, classes * inputs)
+            )
+            bias = self.e.load(layout.parameter("classifier.bias").words(first, classes))
+            logits = v.new(images * classes)
+            v.rows(Op.COPY, Rows(logits, 1, classes), Rows(bias, 1, 0), n=classes, reps=images)
+            for image in range(images):
+                for k in range(classes):
+                    to = Rows(logits.at(image * classes + k, 1))
+                    x, w = features.at(image * inputs, inputs), weight.at(k * inputs, inputs)
+                    v.rows(Op.MULTIPLY_ADD, to, Rows(x, 0, 1), Rows(w, 0, 1), to, n=1, reps=inputs)
+            whole = Piece(LOGITS, 4 * first, 4 * (images * all_classes - first))
+            if classes == all_classes:
+                self.e.store(logits, whole)
+            else:
+                self.e.store_runs(logits, whole, words=classes, runs=images, stride=all_classes)
 
 
 def _largest_code(slot: int) -> Vector:

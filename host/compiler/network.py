@@ -9,13 +9,10 @@ from dataclasses import dataclass
 
 from cpt.host.compiler.backward import Backward
 from cpt.host.compiler.forward import Forward
-from cpt.host.compiler.memory import Scratch
 from cpt.host.compiler.plan import Layout
 from cpt.host.compiler.update import prepare, update
-from cpt.host.compiler.vectors import Vector
-from cpt.host.compiler.work import CHUNK, END, TENSORS, UNITS, Work
+from cpt.host.compiler.work import Work
 from cpt.hw.contract import ArrayConfig
-from cpt.hw.contract.floats import Space
 from cpt.model.golden.fabric.channel import running_rate
 from cpt.model.golden.fabric.network import Network
 
@@ -48,29 +45,16 @@ def compiled(
 
     Raises `ContractError` for a network, or a micro-batch, that the machine does not take.
     """
-    layout = Layout(config, network, images, UNITS + 16)
-    plans = [plan for block in layout.blocks for plan in block.plans]
-    words = [
-        layout.words(picture, channels)
-        for plan in plans
-        for picture, channels in (
-            (plan.output, plan.conv.out_channels),
-            (plan.source, plan.conv.in_channels),
-        )
-    ]
-    sums = max(layout.sum_words(plan.conv) for plan in plans)
-    scratch = Scratch(config, scratch_words, TENSORS, max(words), sums)
+    layout = Layout(config, network, images, scratch_words)
     rate = float(running_rate(micro_batches))
-    chunk = Vector(Space.LOCAL, CHUNK, END - CHUNK)
-    once = Work(layout, scratch, rate)
-    update(layout, once.e, once.v, chunk, momentum, decay)
-    codes = Work(layout, scratch, rate)
-    prepare(layout, codes.e, codes.v, chunk)
+    once, codes = Work(layout, rate), Work(layout, rate)
+    update(layout, once.e, once.v, momentum, decay)
+    prepare(layout, codes.e, codes.v)
     return Programs(
-        once.builder.program,
-        codes.builder.program,
-        Forward(layout, scratch, rate, training=True).emit(),
-        Backward(layout, scratch, rate).emit(),
-        Forward(layout, scratch, rate, training=False).emit(),
+        once.recorder.program(),
+        codes.recorder.program(),
+        Forward(layout, rate, training=True).emit(),
+        Backward(layout, rate).emit(),
+        Forward(layout, rate, training=False).emit(),
         layout,
     )

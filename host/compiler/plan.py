@@ -5,18 +5,25 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 
-from cpt.host.compiler.memory import BATCH, STATIC, Memory, Piece, whole_pairs
+from cpt.host.compiler.memory import BATCH, IN_WORDS, STATIC, Memory, Piece, whole_pairs
+from cpt.host.compiler.parts import Part, Scratch
 from cpt.hw.contract import ArrayConfig, ContractError
 from cpt.hw.contract.config import MAX_BITS, TAPS
+from cpt.hw.contract.floats import CHANNELS
 from cpt.hw.contract.passes import gradient_tiles
-from cpt.hw.contract.tiles import CodesLayout, Picture
+from cpt.hw.contract.step import SCRATCH_BANKS
+from cpt.hw.contract.tiles import COPIES, CodesLayout, Picture
 from cpt.model.architecture import Conv
 from cpt.model.golden.fabric.network import Block, Layer, Network
 
 IMAGE_SLOT, ERROR_SLOT = 254, 255
 """Precision slots of images and of errors; the others are the layers'."""
-MOST_CHANNELS = 128
-"""Channels of a convolution: a quarter of those that coefficients are kept for."""
+MOST_GROUPS = 63
+"""Groups of channels that instructions count."""
+LANE_BITS = MAX_BITS // 2
+"""Widest codes of a product: buffers are planned for them, whatever precision comes."""
+SUMS_SHARE = 4
+"""The sums of dW take at most one of so many parts of a bank, if they can."""
 RECORD = (
     "unit",
     "mean",
@@ -50,6 +57,16 @@ class Spill:
 
     picture: Picture
     piece: Piece
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Groups of a dW product that the sums and the buffers hold at once."""
+
+    output: int
+    outputs: int
+    input: int
+    inputs: int
 
 
 @dataclass(frozen=True)
@@ -111,11 +128,12 @@ class Layout:
     from end to end. Raises `ContractError` for a network that the machine does not take.
     """
 
-    def __init__(self, config: ArrayConfig, network: Network, images: int, unit: int) -> None:
+    def __init__(self, config: ArrayConfig, network: Network, images: int, scratch_words: int) -> None:
         self.config, self.network, self.images = config, network, images
         self.group = config.group_channels
         self.memory = Memory()
-        self._units = unit
+        self.unit_words = 0
+        """Local words for the units of codes."""
         names = network.parameters
         sizes = {name: whole_pairs(value.size) for name, value in names.items()}
         self.parameter_words = sum(sizes.values())
@@ -138,9 +156,142 @@ class Layout:
         codes = self.image_codes
         for number, block in enumerate(network.blocks):
             codes = self._block(block, codes, number + 1 == len(network.blocks))
-        self.kept = take(BATCH, 4 * 2048)
-        """Local words that the forward pass leaves for the backward pass."""
+        self.unit_words = whole_pairs(self.unit_words)
+        self.kept = take(BATCH, 4 * self.unit_words)
+        """Units that the forward pass leaves for the backward pass."""
+        self.features = take(BATCH, 4 * images * self.blocks[-1].main[-1].conv.out_channels)
+        """Inputs of the classifier, likewise."""
+        self._most = self._most_groups()
+        self._scratch(scratch_words)
         self.static_bytes = self.memory.sizes[STATIC]
+
+    def _most_groups(self) -> dict[tuple[int, int, int], int]:
+        """Groups of results whose weights half of the A buffer holds, by the results' shape."""
+        most: dict[tuple[int, int, int], int] = {}
+        half = self.config.half_words("a")
+        for plan in self.plans:
+            conv = plan.conv
+            products = [(plan.output, conv.out_channels, conv.in_channels)]
+            if plan.layer.index:
+                products.append((plan.source, conv.in_channels, conv.out_channels))
+            for picture, channels, inputs in products:
+                ksteps = self.ksteps(conv.kernel, self.groups(inputs))
+                if ksteps * LANE_BITS > half:
+                    raise ContractError(
+                        f"{conv.name} takes {ksteps} K steps of {LANE_BITS} planes; "
+                        f"allowed: {half // LANE_BITS}, half of the A buffer"
+                    )
+                key = (picture.height, picture.width, self.groups(channels))
+                most[key] = min(most.get(key, MOST_GROUPS), half // (ksteps * LANE_BITS))
+        return most
+
+    def _scratch(self, words: int) -> None:
+        """Banks, and memory behind each for tensors that have no room in them."""
+        whole = SCRATCH_BANKS * IN_WORDS
+        if words % whole:
+            raise ContractError(f"scratch has {words} words; allowed: multiples of {whole}")
+        self.subsets = {
+            plan.layer.index: self._subsets(plan, words // SCRATCH_BANKS // SUMS_SHARE) for plan in self.plans
+        }
+        sums = max(
+            len(gradient_tiles(plan.conv.kernel**2, part.inputs)) * part.outputs * self.group
+            for plan in self.plans
+            for part in self.subsets[plan.layer.index]
+        )
+        self.scratch = Scratch(self.config, words, sums)
+        shapes = {
+            (picture, channels)
+            for plan in self.plans
+            for picture, channels in (
+                (plan.output, plan.conv.out_channels),
+                (plan.source, plan.conv.in_channels),
+            )
+        }
+        width = 2 * self.config.cols
+        spilled = [self.words(*shape) * width for shape in shapes if self.spilled(*shape)]
+        size = max(spilled, default=0)
+        self.behind = [self.memory.take(BATCH, size) for _ in range(SCRATCH_BANKS)]
+
+    def _subsets(self, plan: ConvPlan, most_words: int) -> list[Subset]:
+        """Groups of a dW product at a time: as many as the buffers and ``most_words`` of sums hold."""
+        conv, config = plan.conv, self.config
+        groups, outputs = self.groups(conv.in_channels), self.groups(conv.out_channels)
+        fewest = self.fewest_rows(plan)
+        inputs, held = groups, outputs
+        while inputs > 2 and self.input_words(plan, fewest, inputs) > config.b_depth_words:
+            inputs -= 2 if inputs % 2 == 0 else 1
+        while held > 1 and fewest * LANE_BITS * held > config.half_words("a"):
+            held -= 1
+
+        def tiles() -> int:
+            return len(gradient_tiles(conv.kernel**2, inputs)) * held * self.group
+
+        while held > 1 and tiles() > most_words:
+            held -= 1
+        while inputs > 2 and tiles() > most_words:
+            inputs -= 2 if inputs % 2 == 0 else 1
+        needed = {
+            "a": (fewest * LANE_BITS * held, config.half_words("a")),
+            "b": (self.input_words(plan, fewest, inputs), config.b_depth_words),
+        }
+        for buffer, (words, room) in needed.items():
+            if words > room:
+                raise ContractError(
+                    f"dW of {conv.name} takes {words} words of the {buffer.upper()} buffer at {LANE_BITS} "
+                    f"bits; allowed: {room}"
+                )
+        return [
+            Subset(output, min(held, outputs - output), first, min(inputs, groups - first))
+            for output in range(0, outputs, held)
+            for first in range(0, groups, inputs)
+        ]
+
+    def fewest_rows(self, plan: ConvPlan) -> int:
+        """Rows of the output that a chunk of dW has at least: whole tiles.
+
+        All of them where a tile of the input has several.
+        """
+        if plan.source.tile_rows > 1:
+            return plan.conv.out_height
+        return min(plan.output.tile_rows, plan.conv.out_height)
+
+    def input_words(self, plan: ConvPlan, rows: int, groups: int) -> int:
+        """Words of the B buffer that a chunk of dW takes."""
+        source_rows = plan.conv.stride * (rows - 1) + COPIES
+        return source_rows * LANE_BITS * COPIES * -(-groups // 2)
+
+    def chunk_rows(self, plan: ConvPlan, subset: Subset) -> int:
+        """Rows of a chunk: what half of the buffers holds, so that the next one can come; at least one."""
+        fewest = rows = self.fewest_rows(plan)
+        a, b = (self.config.half_words(operand) for operand in "ab")
+        while rows < plan.conv.out_height:
+            more = rows + fewest
+            if LANE_BITS * subset.outputs * more > a or self.input_words(plan, more, subset.inputs) > b:
+                break
+            rows = more
+        return min(rows, plan.conv.out_height)
+
+    @property
+    def plans(self) -> list[ConvPlan]:
+        """All convolutions."""
+        return [plan for block in self.blocks for plan in block.plans]
+
+    def most_groups(self, picture: Picture, channels: int) -> int:
+        """Groups of a product's results at a time: those whose weights the A buffer holds."""
+        return self._most.get((picture.height, picture.width, self.groups(channels)), MOST_GROUPS)
+
+    def spilled(self, picture: Picture, channels: int) -> bool:
+        """Whether a tensor has no room in a bank, or its product comes in several parts."""
+        groups = self.groups(channels)
+        whole = self.scratch.whole(picture, self.images, groups)
+        return not whole or self.most_groups(picture, channels) < groups
+
+    def parts(self, picture: Picture, channels: int, most_groups: int = MOST_GROUPS) -> list[Part]:
+        """A tensor's parts on their way through scratch, in order."""
+        groups = self.groups(channels)
+        if not self.spilled(picture, channels):
+            return [Part(0, self.images, 0, groups, 0)]
+        return list(self.scratch.parts(picture, self.images, groups, most_groups))
 
     def parameter(self, name: str) -> Piece:
         """Words of a parameter."""
@@ -158,15 +309,11 @@ class Layout:
         """Words of scratch that a tensor of a micro-batch takes."""
         return self.images * picture.tiles * self.groups(channels) * self.group
 
-    def sum_words(self, conv: Conv) -> int:
-        """Words of scratch that the 48-bit sums of a convolution's dW take in each of their banks."""
-        tiles = len(gradient_tiles(conv.kernel**2, self.groups(conv.in_channels)))
-        return tiles * self.groups(conv.out_channels) * self.group
-
     def _codes(self, picture: Picture, channels: int, slot: int, base: int = BATCH) -> Codes:
         layout = CodesLayout(picture, self.groups(channels) * self.group)
-        self._units += 1
-        return Codes(layout, self.memory.take(base, self.images * layout.image_stride), slot, self._units - 1)
+        self.unit_words += 1
+        place = self.memory.take(base, self.images * layout.image_stride)
+        return Codes(layout, place, slot, self.unit_words - 1)
 
     def _spill(self, picture: Picture, channels: int) -> Spill:
         size = self.words(picture, channels) * self.config.cols * 2
@@ -194,9 +341,10 @@ class Layout:
             )
         if conv.out_channels % 2:
             raise ContractError(f"{conv.name} has {conv.out_channels} output channels; allowed: even numbers")
+        most = min(CHANNELS, MOST_GROUPS * self.group)
         for channels in (conv.in_channels, conv.out_channels):
-            if channels > MOST_CHANNELS:
-                raise ContractError(f"{conv.name} has {channels} channels; allowed: {MOST_CHANNELS}")
+            if channels > most:
+                raise ContractError(f"{conv.name} has {channels} channels; allowed: {most}")
         if layer.index >= IMAGE_SLOT:
             raise ContractError(f"{conv.name} is convolution {layer.index}; allowed: {IMAGE_SLOT - 1}")
         source = Picture(config, conv.height, conv.width)

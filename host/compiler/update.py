@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from cpt.host.compiler.emitter import Emitter
-from cpt.host.compiler.memory import Piece
 from cpt.host.compiler.plan import ConvPlan, Layout
 from cpt.host.compiler.vectors import ZERO, Rows, Vector, Vectors, number, of_slot
-from cpt.hw.contract import ContractError
+from cpt.host.compiler.work import CHUNK
+from cpt.hw.contract.config import TAPS
 from cpt.hw.contract.floats import Op, SlotConstant
 from cpt.model.golden.fabric.codes import WEIGHT_FLOOR
 
@@ -16,22 +16,20 @@ FLOAT_BITS = 26
 """Width that codes are cut at: none is wider."""
 
 
-def update(layout: Layout, e: Emitter, v: Vectors, chunk: Vector, momentum: float, decay: float) -> None:
+def update(layout: Layout, e: Emitter, v: Vectors, momentum: float, decay: float) -> None:
     """``v = momentum*v + (G + decay*w)``, ``w -= rate*v``, gradients to 0: `update.momentum_update`.
 
-    ``chunk``: local words for pieces of the arrays. The learning rate is the first of the host's numbers.
+    The learning rate is the first of the host's numbers.
     """
-    rate = e.load(layout.numbers).at(0, 1)
-    size = chunk.count // 3 // MOST * MOST
+    rate = e.load(layout.numbers.words(0, 1))
+    size = CHUNK // 3 // MOST * MOST
     for start in range(0, layout.parameter_words, size):
         count = min(size, layout.parameter_words - start)
         whole = count - count % MOST
         parts = [(0, whole)] if whole else []
         parts += [(whole, count - whole)] if count > whole else []
         arrays = (layout.parameters, layout.velocities, layout.gradients)
-        places = [chunk.at(number_ * size, count) for number_ in range(3)]
-        for array, place in zip(arrays, places, strict=True):
-            e.load(array.words(start, count), place)
+        places = [e.load(array.words(start, count)) for array in arrays]
         for first, length in parts:
             n = min(length, MOST)
             weight, velocity, gradient = (Rows(place.at(first, length), 1, n) for place in places)
@@ -43,96 +41,112 @@ def update(layout: Layout, e: Emitter, v: Vectors, chunk: Vector, momentum: floa
             v.rows(Op.COPY, gradient, Rows(ZERO), n=n, reps=reps)
         for array, place in zip(arrays, places, strict=True):
             e.store(place, array.words(start, count))
-    v.release()
 
 
-def prepare(layout: Layout, e: Emitter, v: Vectors, chunk: Vector) -> None:
+def prepare(layout: Layout, e: Emitter, v: Vectors) -> None:
     """Codes and planes of all weights: `step.prepare`."""
-    for block in layout.blocks:
-        for plan in block.plans:
-            _rows(layout, e, v, chunk, plan, forward=True)
-            if plan.layer.index:
-                _rows(layout, e, v, chunk, plan, forward=False)
+    for plan in layout.plans:
+        for forward in (True, False) if plan.layer.index else (True,):
+            rows = _Rows(layout, e, v, plan, forward=forward)
+            for tile in range(layout.groups(rows.count)):
+                rows.tile(tile)
 
 
-def _rows(layout: Layout, e: Emitter, v: Vectors, chunk: Vector, plan: ConvPlan, *, forward: bool) -> None:
-    """Codes and planes of a product's rows, a tile of them at a time.
+class _Rows:
+    """Codes and planes of a product's rows, a tile of them at a time, some K steps of it at a time.
 
-    Forward, by output channel: a row is ``taps * channels`` words that touch. dX, by input channel: words of
-    a row are a tile's rows apart, as they come from memory.
+    Forward, by output channel: in local memory a row's words touch, channel by channel in each tap. dX, by
+    input channel: words of the same place in all rows touch, as they come from memory.
     """
-    conv, group, taps = plan.conv, layout.group, plan.conv.kernel**2
-    count, channels = (
-        (conv.out_channels, conv.in_channels) if forward else (conv.in_channels, conv.out_channels)
-    )
-    record, planes = (plan.codes_of, plan.planes) if forward else (plan.error_codes_of, plan.error_planes)
-    length = taps * channels
-    if min(group, count) * length > chunk.count:
-        raise ContractError(
-            f"a tile of {conv.name}'s weights has {min(group, count) * length} words; "
-            f"allowed: {chunk.count} of local memory"
+
+    def __init__(self, layout: Layout, e: Emitter, v: Vectors, plan: ConvPlan, *, forward: bool) -> None:
+        self.layout, self.e, self.v, self.plan, self.forward = layout, e, v, plan, forward
+        conv = plan.conv
+        self.taps = conv.kernel**2
+        self.count, self.channels = (
+            (conv.out_channels, conv.in_channels) if forward else (conv.in_channels, conv.out_channels)
         )
-    for tile in range(layout.groups(count)):
-        first = tile * group
-        rows = min(group, count - first)
-        held = chunk.at(0, rows * length)
-        if forward:
-            e.load(plan.weight.words(first * length, rows * length), held)
+        self.record, self.planes = (
+            (plan.codes_of, plan.planes) if forward else (plan.error_codes_of, plan.error_planes)
+        )
+        self.ksteps = layout.ksteps(conv.kernel, layout.groups(self.channels))
+        self.step_channels = layout.group * (TAPS // self.taps)
+        """Channels of a K step."""
+        most = min(CHUNK // (min(layout.group, self.count) * self.taps), MOST // self.taps)
+        self.together = max(most // self.step_channels, 1)
+        """K steps that local memory holds of a tile."""
+
+    def tile(self, tile: int) -> None:
+        """Ranges of all words of a tile's rows first, then codes, K steps by K steps."""
+        v, slot, first = self.v, self.plan.slot, tile * self.layout.group
+        rows = min(self.layout.group, self.count - first)
+        steps = range(0, self.ksteps, self.together)
+        low, high = v.copy(ZERO, count=rows), v.copy(ZERO, count=rows)
+        for kstep in steps:
+            held, length = self._load(first, rows, kstep)
+            words, n, reps = self._words(held, rows, length)
+            v.rows(Op.MINIMUM, self._each(low), self._each(low), words, n=n, reps=reps)
+            v.rows(Op.MAXIMUM, self._each(high), self._each(high), words, n=n, reps=reps)
+        width = v.multiply(v.subtract(high, low), of_slot(slot, SlotConstant.TOP_SHARE))
+        step = v.maximum(width, number(float(WEIGHT_FLOOR)))
+        inverse = v.reciprocal(step)
+        bits = of_slot(slot, SlotConstant.FRACTION_BITS)
+        zero = v.to_fixed(v.multiply(low, inverse), bits, FLOAT_BITS)
+        sums = v.copy(ZERO, count=rows)
+        for kstep in steps:
+            if len(steps) > 1:
+                held, length = self._load(first, rows, kstep)
+            words, n, reps = self._words(held, rows, length)
+            v.rows(Op.SUBTRACT, words, words, self._each(low), n=n, reps=reps)
+            v.rows(Op.MULTIPLY, words, words, self._each(inverse), n=n, reps=reps)
+            v.rows(Op.MINIMUM, words, words, Rows(of_slot(slot, SlotConstant.TOP)), n=n, reps=reps)
+            v.rows(Op.TO_FIXED, words, words, Rows(v.copy(ZERO)), n=n, reps=reps, constant=FLOAT_BITS)
+            each = self._each(sums)
+            v.rows(Op.SUM_MAGNITUDES, each, words, self._each(zero), each, n=n, reps=reps, constant=slot)
+            self._pack(held, tile, rows, kstep, length // self.taps)
+        for number_, vector in enumerate((zero, step, sums)):
+            self.e.store(vector, self.record.words(number_ * self.count + first, rows))
+
+    def _load(self, first: int, rows: int, kstep: int) -> tuple[Vector, int]:
+        """Floats of some K steps of rows, and how many a row has of them."""
+        start = kstep * self.step_channels
+        channels = min(self.together * self.step_channels, self.channels - start)
+        held = self.v.new(rows * self.taps * channels)
+        if self.forward:
+            at = first * self.taps * self.channels + start
+            if channels == self.channels:
+                self.e.load(self.plan.weight.words(at, held.count), held)
+                return held, self.taps * channels
+            shape = {"words": channels, "runs": rows * self.taps, "stride": self.channels}
         else:
-            part = plan.weight.words(first, plan.weight.size // 4 - first)
-            e.load_runs(part, held, words=rows, runs=length, stride=count)
-        _codes(e, v, plan, record, count, first, held, rows, length, by_row=forward)
-        e.pack(
+            at = start * self.taps * self.count + first
+            shape = {"words": rows, "runs": channels * self.taps, "stride": self.count}
+        self.e.load_runs(self.plan.weight.words(at, 1), held, **shape)
+        return held, self.taps * channels
+
+    def _words(self, held: Vector, rows: int, length: int) -> tuple[Rows, int, int]:
+        """All words of ``held``, elements of an instruction, repetitions."""
+        n, reps = (length, rows) if self.forward else (rows, length)
+        return Rows(held, 1, n), n, reps
+
+    def _each(self, vector: Vector) -> Rows:
+        """A number of every row."""
+        return Rows(vector, 0, 1) if self.forward else Rows(vector, 1, 0)
+
+    def _pack(self, held: Vector, tile: int, rows: int, kstep: int, channels: int) -> None:
+        """Codes of some K steps as planes."""
+        taps, forward = self.taps, self.forward
+        self.e.pack(
             held,
-            planes,
+            self.planes,
             tile,
-            plan.slot,
+            self.plan.slot,
             rows=rows,
             channels=channels,
-            ksteps=layout.ksteps(conv.kernel, layout.groups(channels)),
-            row_stride=length if forward else 1,
+            kstep=kstep,
+            ksteps=min(self.together, self.ksteps - kstep),
+            all_ksteps=self.ksteps,
+            row_stride=taps * channels if forward else 1,
             tap_stride=(channels if forward else rows) if taps > 1 else 0,
             channel_stride=1 if forward else -taps * rows,
         )
-        v.release()
-
-
-def _codes(
-    e: Emitter,
-    v: Vectors,
-    plan: ConvPlan,
-    record: Piece,
-    all_rows: int,
-    first: int,
-    held: Vector,
-    rows: int,
-    length: int,
-    *,
-    by_row: bool,
-) -> None:
-    """Floats of ``rows`` rows to codes in place, and their zero, scale and sums: `codes.weight_codes`.
-
-    ``by_row``: words of a row touch; else words of the same place in all rows do.
-    """
-    n, reps = (length, rows) if by_row else (rows, length)
-    words = Rows(held, 1, n)
-
-    def each(vector: Vector) -> Rows:
-        return Rows(vector, 0, 1) if by_row else Rows(vector, 1, 0)
-
-    low, high = v.copy(ZERO, count=rows), v.copy(ZERO, count=rows)
-    v.rows(Op.MINIMUM, each(low), each(low), words, n=n, reps=reps)
-    v.rows(Op.MAXIMUM, each(high), each(high), words, n=n, reps=reps)
-    width = v.multiply(v.subtract(high, low), of_slot(plan.slot, SlotConstant.TOP_SHARE))
-    step = v.maximum(width, number(float(WEIGHT_FLOOR)))
-    inverse = v.reciprocal(step)
-    v.rows(Op.SUBTRACT, words, words, each(low), n=n, reps=reps)
-    v.rows(Op.MULTIPLY, words, words, each(inverse), n=n, reps=reps)
-    v.rows(Op.MINIMUM, words, words, Rows(of_slot(plan.slot, SlotConstant.TOP)), n=n, reps=reps)
-    none = v.copy(ZERO)
-    v.rows(Op.TO_FIXED, words, words, Rows(none), n=n, reps=reps, constant=FLOAT_BITS)
-    zero = v.to_fixed(v.multiply(low, inverse), of_slot(plan.slot, SlotConstant.FRACTION_BITS), FLOAT_BITS)
-    sums = v.copy(ZERO, count=rows)
-    v.rows(Op.SUM_MAGNITUDES, each(sums), words, each(zero), each(sums), n=n, reps=reps, constant=plan.slot)
-    for number_, vector in enumerate((zero, step, sums)):
-        e.store(vector, record.words(number_ * all_rows + first, rows))

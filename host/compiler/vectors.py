@@ -7,10 +7,10 @@ A `Vector` has as many elements as channels, or one, which serves all. Names and
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from cpt.host.compiler.builder import Builder, Region
-from cpt.host.compiler.memory import whole_pairs
+from cpt.host.compiler.builder import Region
+from cpt.host.compiler.lifetimes import Recorder
 from cpt.hw.contract import ContractError
 from cpt.hw.contract.floats import CHANNELS, Coefficient, Op, SlotConstant, Space, Statistic
 from cpt.hw.contract.step import Code
@@ -91,30 +91,13 @@ UNUSED = Vector(Space.CONSTANT, 0)
 
 @dataclass
 class Vectors:
-    """Emits FLOAT instructions into a program, with new vectors for their results.
+    """Emits FLOAT instructions into a program, with new vectors for their results."""
 
-    ``first`` to ``stop``: local words for vectors that nobody keeps; `release` gives all of them back.
-    """
-
-    builder: Builder
-    first: int
-    stop: int
-    _next: int = field(default=0)
+    builder: Recorder
 
     def new(self, count: int) -> Vector:
-        """A vector of ``count`` words, and one more where they are odd: it moves as pairs."""
-        start = whole_pairs(max(self._next, self.first))
-        if start + whole_pairs(count) > self.stop:
-            raise ContractError(
-                f"vectors take {start + count - self.first} words of local memory; "
-                f"allowed: {self.stop - self.first}"
-            )
-        self._next = start + count
-        return Vector(Space.LOCAL, start, count)
-
-    def release(self) -> None:
-        """What `new` gave is free again."""
-        self._next = self.first
+        """A vector of ``count`` words."""
+        return Vector(Space.LOCAL, self.builder.name(count), count)
 
     def emit(
         self,

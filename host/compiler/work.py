@@ -2,48 +2,63 @@
 
 from __future__ import annotations
 
-from cpt.host.compiler.builder import Builder
+from collections.abc import Iterator
+
 from cpt.host.compiler.emitter import Emitter
-from cpt.host.compiler.memory import Piece, Scratch
+from cpt.host.compiler.lifetimes import Recorder
+from cpt.host.compiler.memory import PAIR, Piece
 from cpt.host.compiler.plan import Codes, Layout
 from cpt.host.compiler.vectors import ZERO, Vector, Vectors, coefficient, integer
-from cpt.hw.contract.floats import Coefficient, Space
+from cpt.hw.contract import ContractError
+from cpt.hw.contract.floats import CHANNELS, LOCAL_WORDS, Coefficient, Space
 from cpt.model.golden.fabric.apply import LEAST_NOISE_SHIFT
 
-UNITS, FEATURES, KEPT, TEMPORARY, CHUNK, END = 0, 512, 1536, 2816, 7168, 16384
-"""Local words: units of codes; features and gradients of the classifier's inputs; vectors between
-convolutions; temporary vectors; pieces of parameters."""
-SCALARS = KEPT + 1024
-QUARTER = 128
-"""Channels of coefficients and statistics that a convolution uses at a time."""
-SIDE, STREAM = 2 * QUARTER, 3 * QUARTER
-"""Where the shortcut's, and the residual stream's, lie."""
-TENSORS = 5
-Y, X, OTHER, SHORTCUT, MASK = range(TENSORS)
-"""Tensors of scratch."""
+CHUNK = 9216
+"""Local words that pieces of parameters may take at once."""
+Y, X, OTHER, SIDE = range(4)
+"""Banks of scratch by what they hold: y; the residual stream or its gradient and its successor; what joins
+a block's end, the gradient inside a block, masks."""
 
 
 class Work:
     """One list of instructions under way, for one layout of a network."""
 
-    def __init__(self, layout: Layout, scratch: Scratch, rate: float) -> None:
-        self.layout, self.scratch, self.rate = layout, scratch, rate
-        self.builder = Builder(layout.config)
-        self.v = Vectors(self.builder, TEMPORARY, CHUNK)
-        self.e = Emitter(layout, scratch, self.builder, self.v)
-        self._turn = 0
+    def __init__(self, layout: Layout, rate: float) -> None:
+        self.layout, self.rate = layout, rate
+        self.recorder = Recorder(layout.config, layout.unit_words, LOCAL_WORDS)
+        self.v = Vectors(self.recorder)
+        self.e = Emitter(layout, self.recorder, self.v)
+        self._next_channel = 0
 
     def _unit(self, codes: Codes) -> Vector:
         return Vector(Space.LOCAL, codes.unit, 1)
 
-    def _region(self) -> int:
-        """A quarter of the channels, the other one than the last."""
-        self._turn ^= 1
-        return self._turn * QUARTER
+    def _units(self) -> Vector:
+        """Units of all codes."""
+        return Vector(Space.LOCAL, 0, self.layout.unit_words)
+
+    def _region(self, channels: int) -> int:
+        """Places for ``channels``' coefficients and statistics: behind the last ones, round and round."""
+        held = self._held(channels)
+        first = self._next_channel if self._next_channel + held <= CHANNELS else 0
+        self._next_channel = first + held
+        return first
 
     def _held(self, channels: int) -> int:
         """Channels in whole groups."""
         return self.layout.groups(channels) * self.layout.group
+
+    def _classes(self) -> Iterator[tuple[int, int]]:
+        """Classes whose weights local memory holds at once: the first and how many."""
+        inputs = self.layout.blocks[-1].main[-1].conv.out_channels
+        classes = self.layout.parameter("classifier.bias").size // 4
+        most = max(PAIR, CHUNK // (3 * max(inputs, self.layout.images)) // PAIR * PAIR)
+        if most < classes and classes % PAIR:
+            raise ContractError(
+                f"classifier has {classes} outputs; allowed: up to {most}, or an even number beyond"
+            )
+        for first in range(0, classes, most):
+            yield first, min(most, classes - first)
 
     def _clear(self, first: int, count: int) -> None:
         """Coefficients of the channels that a last group lacks: all that they make is 0."""

@@ -2,7 +2,7 @@
 
 import enum
 
-from cpt.hw.contract.config import TAPS, ArrayConfig
+from cpt.hw.contract.config import TAPS, ArrayConfig, require
 from cpt.hw.contract.step import Code, Word
 from cpt.hw.contract.tiles import Picture
 
@@ -73,6 +73,17 @@ def geometry(picture: Picture) -> dict[str, int]:
         "width": picture.width - (picture.strips - 1) * picture.pitch,
         "rows_last": (picture.height - 1) % picture.tile_rows,
     }
+
+
+IMAGE_BITS = 10
+"""Width of the images in an ERROR's `noise_place`."""
+
+
+def noise_place(image: int, group: int) -> int:
+    """`out` of an ERROR over part of a tensor: the images and the groups of channels before its first."""
+    require(0 <= image < 1 << IMAGE_BITS, f"image is {image}; allowed: 0..{(1 << IMAGE_BITS) - 1}")
+    require(0 <= group < 64, f"group is {group}; allowed: 0..63")
+    return image | group << IMAGE_BITS
 
 
 def gradient_tiles(taps: int, groups: int) -> list[tuple[tuple[int, int] | None, tuple[int, int] | None]]:

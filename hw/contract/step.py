@@ -189,6 +189,7 @@ FORMATS: dict[Code, tuple[WordField, ...]] = {
             ("base", _BASE, "Base register."),
             ("strips", 4, "Of the error."),
             ("planes", 5, "Planes that memory keeps for a group."),
+            ("all_groups", 6, "Groups that memory holds of a tile; 0: `groups`."),
         )
         + _memory(2)
         + _at(3, ("height", 10, "Of the error."), ("width", 10, "Of the error."))
@@ -214,6 +215,7 @@ FORMATS: dict[Code, tuple[WordField, ...]] = {
             ("strips", 4, "Of the input."),
             ("pad", 2, "Rows and columns of zeros before the image."),
             ("planes", 5, "Planes that memory keeps for a group."),
+            ("all_groups", 6, "Groups that memory holds of a tile; 0: `groups`."),
         )
         + _memory(2)
         + _at(3, ("height", 10, "Of the input."), ("width", 10, "Of the input."))
@@ -277,7 +279,11 @@ FORMATS: dict[Code, tuple[WordField, ...]] = {
         + _at(
             3,
             ("second", 16, "Scratch words of the second operand, in 256."),
-            ("out", 16, "Scratch words of x' or g, in 256; POOL, UNPOOL: local words."),
+            (
+                "out",
+                16,
+                "Scratch words of x' or g, in 256; POOL, UNPOOL: local words; ERROR: see `noise_place`.",
+            ),
         )
         + _at(4, ("offset", 32, "Byte address of the codes, counted from the base register."))
         + _at(
@@ -285,7 +291,7 @@ FORMATS: dict[Code, tuple[WordField, ...]] = {
             ("base", _BASE, "Base register."),
             ("planes", 5, "Planes that memory keeps for a group."),
             ("layer", 12, "Layer number, for noise."),
-            ("channels", 10, "Channels; those beyond have coefficients 0."),
+            ("channels", 10, "Channels that memory holds of a tile; those beyond have coefficients 0."),
         )
         + _WAITS
     ),
@@ -301,7 +307,11 @@ FORMATS: dict[Code, tuple[WordField, ...]] = {
         + _at(1, ("words", 16, "Words of a run."), ("runs", 16, "Runs."))
         + _memory(2)
         + _at(3, ("stride-", 32, "Bytes between runs; PACK: local words between channels, < 0: taps turned."))
-        + _at(4, ("place", 24, "First word of scratch or local memory."))
+        + _at(
+            4,
+            ("place", 24, "First word of scratch or local memory."),
+            ("all_ksteps", 8, "PACK: K steps that memory keeps for a plane; 0: `ksteps`."),
+        )
         + _at(
             5,
             ("place_stride", 16, "Local words between runs, or between taps of PACK."),

@@ -12,23 +12,42 @@ from cpt.hw.contract.tiles import CodesLayout, Picture
 from cpt.sim.fast.codes import from_tiles, in_tiles, pack_codes, unpack_codes
 
 
+def _groups(memory: np.ndarray, address: int, layout: CodesLayout, images: int, groups: int) -> np.ndarray:
+    """Bytes of a tensor's groups, a view (tiles of all images, groups, bytes of a group).
+
+    ``groups``: that memory holds of a tile; those of ``layout`` are some of them, from ``address`` on.
+    """
+    shape = (images * layout.picture.tiles, layout.groups, layout.group_stride)
+    strides = (groups * layout.group_stride, layout.group_stride, 1)
+    length = strides[0] * (shape[0] - 1) + layout.tile_stride
+    return np.lib.stride_tricks.as_strided(memory[address : address + length], shape, strides)
+
+
 def read_codes(
-    memory: np.ndarray, address: int, layout: CodesLayout, images: int, bits: int, signed: bool
+    memory: np.ndarray,
+    address: int,
+    layout: CodesLayout,
+    images: int,
+    bits: int,
+    signed: bool,
+    groups: int = 0,
 ) -> np.ndarray:
-    """Codes of ``images`` images: int64 (images, H, W, channels)."""
-    piece = memory[address : address + images * layout.image_stride]
+    """Codes of ``images`` images: int64 (images, H, W, channels). ``groups``: of a tile in memory; 0: all."""
+    piece = _groups(memory, address, layout, images, groups or layout.groups).reshape(-1)
     return unpack_codes(layout, piece, images, bits, signed).transpose(0, 2, 3, 1)
 
 
-def write_codes(memory: np.ndarray, address: int, layout: CodesLayout, values: np.ndarray, bits: int) -> None:
+def write_codes(
+    memory: np.ndarray, address: int, layout: CodesLayout, values: np.ndarray, bits: int, groups: int = 0
+) -> None:
     """Write integer codes (N, H, W, channels) as ``bits`` planes, and 0 to the end of their last bus beat.
 
-    Other planes stay as they are.
+    Other planes stay as they are. ``groups``: of a tile in memory; 0: all.
     """
-    packed = pack_codes(layout, values.transpose(0, 3, 1, 2), bits).reshape(-1, layout.group_stride)
-    piece = memory[address : address + packed.size].reshape(packed.shape)
+    place = _groups(memory, address, layout, len(values), groups or layout.groups)
+    packed = pack_codes(layout, values.transpose(0, 3, 1, 2), bits).reshape(place.shape)
     written = -(-bits * layout.plane_bytes // BEAT_BYTES) * BEAT_BYTES
-    piece[:, :written] = packed[:, :written]
+    place[..., :written] = packed[..., :written]
 
 
 def read_words(scratch: np.ndarray, word: int, picture: Picture, images: int, channels: int) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cpt.hw.contract.floats import Coefficient, Statistic
-from cpt.hw.contract.passes import Apply, Drain
+from cpt.hw.contract.passes import IMAGE_BITS, Apply, Drain
 from cpt.hw.contract.step import Word
 from cpt.hw.contract.tiles import CodesLayout, Picture
 from cpt.model.golden.fabric import apply as applies
@@ -37,9 +37,12 @@ class Lanes:
         if Drain(word.kind) is Drain.GRADIENT:
             self._add_gradient(word)
             return
-        state, result = self.state, self.products.results.popleft()
+        state, result = self.state, self.products.results[0]
         picture, channels = state.picture(word), word.a_tiles * state.group
-        product = Product(result.values.reshape(-1, channels), result.sums.ravel())
+        values, sums = result.take(word.images)
+        if result.drained == len(result.values):
+            self.products.results.popleft()
+        product = Product(values.reshape(-1, channels), sums.ravel())
         weights = self._weights(word, channels)
         shift = weights_shift = state.coefficient(Coefficient.SHIFT, word.channel, channels)
         kind = Drain(word.kind)
@@ -64,8 +67,8 @@ class Lanes:
                 out, statistics = drains.inner_error_drain(product, weights, shift, mask_of, y)
             joint = statistics.with_y
         self._count(word, statistics.total, joint, statistics.lowest, statistics.highest)
-        values = out.reshape(word.images, picture.height, picture.width, channels)
-        write_words(state.scratch, word.out, picture, values)
+        rows = out.reshape(word.images, picture.height, picture.width, channels)
+        write_words(state.scratch, word.out, picture, rows)
 
     def _weights(self, word: Word, channels: int) -> WeightCodes:
         """What a drain needs to know of its weights: their zeros and bits."""
@@ -132,15 +135,20 @@ class Lanes:
             write_words(state.scratch, word.offset, picture, g)
 
     def _noise(self, word: Word, picture: Picture, channels: int) -> np.ndarray:
+        """Noise of some images and channels (``channels`` of them) of the micro-batch: `noise_place`."""
         key = extended(self.state.keys[0], "layer", word.layer)
         key = extended(key, "micro-batch", self.state.keys[1])
-        drawn = noise_bytes(key, (word.images, picture.height, picture.width, word.channels))
-        return np.pad(drawn, ((0, 0), (0, 0), (0, 0), (0, channels - word.channels)))
+        image, first = word.out & (1 << IMAGE_BITS) - 1, (word.out >> IMAGE_BITS) * self.state.group
+        shape = (word.images, picture.height, picture.width, word.channels)
+        drawn = noise_bytes(key, shape, image)[..., first : first + channels]
+        return np.pad(drawn, ((0, 0), (0, 0), (0, 0), (0, channels - drawn.shape[-1])))
 
     def _codes(self, word: Word, picture: Picture, codes: np.ndarray) -> None:
         state = self.state
         layout = CodesLayout(picture, codes.shape[-1], word.planes)
-        write_codes(state.memory, state.address(word), layout, codes, state.slots[word.slot].bits)
+        groups = -(-word.channels // state.group)
+        bits = state.slots[word.slot].bits
+        write_codes(state.memory, state.address(word), layout, codes, bits, groups)
 
     # ------------------------------------------------------------------------------------------ shared
 

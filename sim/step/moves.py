@@ -59,7 +59,7 @@ class Moves:
         They lie at ``place + row*row_stride + tap*place_stride + channel*|stride|``; a negative stride turns
         the taps round (dX). There are ``runs`` rows and ``words`` channels; what tiles and K steps have
         beyond is 0. K step k takes ``group`` channels of every tap; of a 1 x 1 kernel (``place_stride`` 0)
-        nine groups. Memory keeps `MAX_BITS` planes for a tile.
+        nine groups. Memory keeps `MAX_BITS` planes for a tile, of ``all_ksteps`` K steps each.
         """
         state, group, rows = self.state, self.state.group, self.state.config.rows
         bits, taps = state.slots[word.slot].bits, TAPS if word.place_stride else 1
@@ -84,5 +84,5 @@ class Moves:
         first = state.address(word)
         for tile in range(tiles):
             for plane in range(bits):
-                at = first + (tile * MAX_BITS + plane) * word.ksteps * step
+                at = first + (tile * MAX_BITS + plane) * (word.all_ksteps or word.ksteps) * step
                 state.memory[at : at + word.ksteps * step] = planes[tile, plane].ravel()

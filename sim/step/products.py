@@ -37,6 +37,18 @@ class Result:
 
     values: np.ndarray
     sums: np.ndarray
+    drained: int = 0
+    """Images that drains took."""
+
+    def take(self, images: int) -> tuple[np.ndarray, np.ndarray]:
+        """The next ``images``."""
+        some = slice(self.drained, self.drained + images)
+        self.drained += images
+        require(
+            self.drained <= len(self.values),
+            f"DRAIN takes image {self.drained} of a product; allowed: {len(self.values)}",
+        )
+        return self.values[some], self.sums[some]
 
 
 class Products:
@@ -128,7 +140,10 @@ class Products:
             f"{word.code.name} has pitch {1 << word.pitch_log2}; allowed of {word.width}: {picture.pitch}",
         )
         layout = CodesLayout(picture, word.groups * state.group, word.planes)
-        return read_codes(state.memory, state.address(word), layout, word.images, slot.bits, slot.signed)
+        groups = word.values.get("all_groups", 0)
+        return read_codes(
+            state.memory, state.address(word), layout, word.images, slot.bits, slot.signed, groups
+        )
 
     def _chunk(self, word: Word, images: int, lanes: int) -> tuple[slice, slice]:
         """Images and lanes of a word: as many images as fill 8 groups of pixels."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cpt.model.noise import extended, hashes, noise_key
+from cpt.model.noise import GOLDEN, MASK, extended, hashes, noise_key
 
 PIXELS = 4
 """Neighbours in a row that share a hash: bytes 0 (the lowest) to 3 of it."""
@@ -18,8 +18,8 @@ def error_key(seed: int, step: int, layer: int, micro_batch: int) -> int:
     return extended(noise_key(seed, step, layer), "micro-batch", micro_batch)
 
 
-def noise_bytes(key: int, shape: tuple[int, int, int, int]) -> np.ndarray:
-    """Noise of a tensor ``shape`` (N, H, W, C): uint8 of that shape.
+def noise_bytes(key: int, shape: tuple[int, int, int, int], image: int = 0) -> np.ndarray:
+    """Noise of a tensor ``shape`` (N, H, W, C): uint8 of that shape; its first image is number ``image``.
 
     Element (n, y, x, c) has number ``i = ((n*C + c)*H + y)*pitch + x``, the pitch being W rounded up to a
     multiple of four, so that no hash spans two rows; its noise is byte ``i % 4`` (0 is the lowest) of
@@ -27,6 +27,7 @@ def noise_bytes(key: int, shape: tuple[int, int, int, int]) -> np.ndarray:
     """
     batch, height, width, channels = shape
     words = -(-width // PIXELS)
-    found = hashes(key, batch * channels * height * words).astype("<u4").view(np.uint8)
+    each = channels * height * words
+    found = hashes(key + image * each * GOLDEN & MASK, batch * each).astype("<u4").view(np.uint8)
     rows = found.reshape(batch, channels, height, words * PIXELS)[..., :width]
     return np.ascontiguousarray(rows.transpose(0, 2, 3, 1))

@@ -1,0 +1,154 @@
+"""Words of local memory for vectors, by how long each lives: programs name them, this gives them places."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from cpt.host.compiler.builder import Builder, Region
+from cpt.host.compiler.memory import whole_pairs
+from cpt.hw.contract import ArrayConfig, ContractError
+from cpt.hw.contract.step import Code
+
+VIRTUAL = 1 << 40
+"""Addresses from here on are vectors that have no place yet."""
+LARGE = 1024
+"""Words from which on a vector is placed from the end of the room, where small ones do not split it."""
+
+SMALL_SHARE = 4
+"""Small vectors go round in the first of so many parts of the room, as long as they have room there."""
+
+
+@dataclass
+class _Held:
+    code: Code
+    reads: list[Region]
+    writes: list[Region]
+    fields: dict[str, int]
+    touched: set[int]
+    """Vectors by number."""
+
+
+@dataclass
+class _Room:
+    """Free words, as holes [start, stop) in order; small vectors go round, so that one is soon no other."""
+
+    start: int
+    stop: int
+    _holes: list[tuple[int, int]] = field(init=False)
+    _next: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._holes, self._next = [(self.start, self.stop)], self.start
+
+    @property
+    def free(self) -> int:
+        return sum(stop - start for start, stop in self._holes)
+
+    def take(self, count: int) -> int | None:
+        """First word of ``count`` that are free now; None where no hole is as long."""
+        fitting = [hole for hole in self._holes if hole[1] - hole[0] >= count]
+        if not fitting:
+            return None
+        if count >= LARGE:
+            hole = fitting[-1]
+            at = hole[1] - count
+        else:
+            later = [(max(start, self._next), stop) for start, stop in fitting]
+            hole_at = next((i for i, (start, stop) in enumerate(later) if stop - start >= count), None)
+            hole = fitting[hole_at or 0]
+            at = hole[0] if hole_at is None else later[hole_at][0]
+            self._next = (
+                at + count
+                if at + count < self.start + (self.stop - self.start) // SMALL_SHARE
+                else self.start
+            )
+        self._holes.remove(hole)
+        for part in ((hole[0], at), (at + count, hole[1])):
+            if part[0] < part[1]:
+                bisect.insort(self._holes, part)
+        return at
+
+    def give(self, at: int, count: int) -> None:
+        """Words are free again."""
+        stop = at + count
+        index = bisect.bisect(self._holes, (at, stop))
+        if index < len(self._holes) and self._holes[index][0] == stop:
+            stop = self._holes.pop(index)[1]
+        if index and self._holes[index - 1][1] == at:
+            index -= 1
+            at = self._holes.pop(index)[0]
+        self._holes.insert(index, (at, stop))
+
+
+@dataclass
+class Recorder:
+    """Takes instructions as a `Builder` does and hands them on with places for their vectors.
+
+    ``first`` to ``stop``: local words for vectors. A vector has its words from the instruction that first
+    names it to the one that last does.
+    """
+
+    config: ArrayConfig
+    first: int
+    stop: int
+    _held: list[_Held] = field(default_factory=list)
+    _starts: list[int] = field(default_factory=list)
+    _counts: list[int] = field(default_factory=list)
+
+    def name(self, count: int) -> int:
+        """Address of a new vector of ``count`` words, and one more where they are odd: it moves as pairs."""
+        count = whole_pairs(count)
+        start = self._starts[-1] + self._counts[-1] if self._starts else VIRTUAL
+        self._starts.append(start)
+        self._counts.append(count)
+        return start
+
+    def add(
+        self, code: Code, reads: Iterable[Region] = (), writes: Iterable[Region] = (), **fields: int
+    ) -> None:
+        """One instruction, as `Builder.add` takes it."""
+        reads, writes = list(reads), list(writes)
+        named = [value for value in fields.values() if value >= VIRTUAL]
+        named += [item.start for item in (*reads, *writes) if item.start >= VIRTUAL]
+        self._held.append(_Held(code, reads, writes, fields, {self._number(value) for value in named}))
+
+    def program(self) -> bytes:
+        """All words; raises `ContractError` where vectors do not fit."""
+        last = {number: place for place, item in enumerate(self._held) for number in item.touched}
+        room, places = _Room(self.first, self.stop), dict[int, int]()
+        builder = Builder(self.config)
+        for place, item in enumerate(self._held):
+            for number in sorted(item.touched - places.keys()):
+                count = self._counts[number]
+                found = room.take(count)
+                if found is None:
+                    size = self.stop - self.first
+                    raise ContractError(
+                        f"a vector needs {count} words of local memory beside {size - room.free} of others; "
+                        f"allowed: {size} in all, fewer images or channels"
+                    )
+                places[number] = found
+
+            def real(value: int) -> int:
+                if value < VIRTUAL:
+                    return value
+                number = self._number(value)
+                return places[number] + value - self._starts[number]
+
+            def moved(regions: list[Region]) -> list[Region]:
+                return [
+                    replace(item, start=real(item.start), stop=real(item.start) + item.stop - item.start)
+                    for item in regions
+                ]
+
+            fields = {name: real(value) for name, value in item.fields.items()}
+            builder.add(item.code, moved(item.reads), moved(item.writes), **fields)
+            for number in item.touched:
+                if last[number] == place:
+                    room.give(places[number], self._counts[number])
+        return builder.program
+
+    def _number(self, address: int) -> int:
+        return bisect.bisect(self._starts, address) - 1

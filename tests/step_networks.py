@@ -1,0 +1,92 @@
+"""Small networks of blocks, their golden training, and the same on the model of the step machine."""
+
+import numpy as np
+
+from cpt.host.fabric import FabricTrainer
+from cpt.hw.contract import preset
+from cpt.model.architecture import Conv
+from cpt.model.golden.fabric.network import Block, Layer, Network
+from cpt.model.golden.fabric.trainer import Settings, Trainer
+from cpt.sim.step.machine import StepMachine
+
+CLASSES, SEED, RATE = 3, 5, 0.1
+
+
+def layer(index, name, channels, size, stride=1, kernel=3, **more):
+    """A convolution from ``channels[0]`` to ``channels[1]`` of a square image."""
+    conv = Conv(name, *channels, kernel, stride, kernel // 2, size, size, **more)
+    return Layer(index, name, f"{name}_norm", conv)
+
+
+def network(blocks, channels=1, seed=1):
+    """A network of ``blocks`` on images of ``channels``."""
+    factor, offset = np.full(channels, 0.05, np.float32), np.full(channels, -0.7, np.float32)
+    return Network(blocks, CLASSES, factor, offset, seed)
+
+
+def widening(width, wide, size=8, channels=1):
+    """A stem, a block with stride 2 and a shortcut that widens, and one that keeps its input."""
+    half = size // 2
+    return (
+        Block("stem", (layer(0, "stem", (channels, width), size),)),
+        Block(
+            "down",
+            (layer(1, "first", (width, wide), size, 2), layer(2, "second", (wide, wide), half)),
+            layer(3, "shortcut", (width, wide), size, 2, 1),
+        ),
+        Block(
+            "same",
+            (layer(4, "third", (wide, wide), half), layer(5, "fourth", (wide, wide), half, kernel=1)),
+            identity=True,
+        ),
+    )
+
+
+def drawn(batch, size, channels=1, steps=1):
+    """Byte images and labels of ``steps`` steps."""
+    rng = np.random.default_rng(3)
+    return [
+        (rng.integers(0, 40, (batch, size, size, channels)).astype(np.uint8), rng.integers(0, CLASSES, batch))
+        for _ in range(steps)
+    ]
+
+
+def golden(net, data, bits, micro_batch):
+    """The golden trainer after ``data``."""
+    trainer = Trainer(net, Settings(seed=SEED, batch_size=len(data[0][1]), micro_batch=micro_batch))
+    for images, labels in data:
+        trainer.train_step(images, labels, bits, RATE)
+    return trainer
+
+
+def fabric(name, net, batch, micro_batch, scratch_words, memory=1 << 24):
+    """A trainer on the step machine ``name``, and the machine."""
+    machine = StepMachine(preset(name), memory_bytes=memory, scratch_words=scratch_words)
+    trainer = FabricTrainer(
+        machine,
+        preset(name),
+        net,
+        batch_size=batch,
+        micro_batch=micro_batch,
+        scratch_words=scratch_words,
+        seed=SEED,
+    )
+    return trainer, machine
+
+
+def same_weights(name, blocks, bits, *, batch, micro_batch, scratch_words, size, channels=1, wrap=None):
+    """Train both ways, assert the same bits everywhere, and return the fabric's trainer."""
+    data = drawn(batch, size, channels)
+    reference = golden(network(blocks, channels), data, bits, micro_batch)
+    net = network(blocks, channels)
+    trainer, machine = fabric(name, net, batch, micro_batch, scratch_words)
+    if wrap:
+        wrap(machine)
+    for images, labels in data:
+        trainer.train_step(images, labels, bits, RATE)
+    found, _ = trainer.state()
+    for array, value in reference.state()[0].items():
+        np.testing.assert_array_equal(found[array], value, array)
+    images, labels = data[0]
+    assert trainer.evaluate(images, labels, bits[0]) == reference.evaluate(images, labels, bits[0])
+    return trainer

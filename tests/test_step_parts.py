@@ -1,0 +1,172 @@
+"""Tensors and weights that do not fit on the chip go through it in parts, with the golden trainer's bits."""
+
+import numpy as np
+import pytest
+from step_networks import layer, network, same_weights, widening
+
+from cpt.host.compiler.lifetimes import Recorder
+from cpt.host.compiler.network import compiled
+from cpt.host.compiler.parts import Scratch
+from cpt.host.compiler.vectors import Vectors, number
+from cpt.hw.contract import ContractError, preset
+from cpt.hw.contract.floats import LOCAL_WORDS
+from cpt.hw.contract.passes import noise_place
+from cpt.hw.contract.step import WORD_BYTES, Code, decode
+from cpt.hw.contract.tiles import Picture
+from cpt.model.architecture import cifar_resnet
+from cpt.model.golden.fabric.hash import noise_bytes
+from cpt.model.golden.fabric.network import Network
+from cpt.sim.step.interleaving import Interleaving
+
+FEW_WORDS = 4 * 768
+"""Scratch of the machine whose tensors do not fit."""
+
+
+def test_a_tensor_without_room_in_scratch_comes_in_parts_with_the_same_bits():
+    trainer = same_weights(
+        "tiny", widening(16, 12), (4, 8), batch=5, micro_batch=5, scratch_words=FEW_WORDS, size=8
+    )
+    layout = trainer.layout
+    of_images = layout.parts(layout.plans[0].output, 16)
+    assert [(part.image, part.images, part.groups) for part in of_images] == [(0, 2, 4), (2, 2, 4), (4, 1, 4)]
+    assert not layout.spilled(layout.plans[1].output, 12)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_parts_keep_their_bits_in_any_order_that_marks_allow(seed):
+    same_weights(
+        "tiny",
+        widening(16, 12),
+        (3, 6),
+        batch=5,
+        micro_batch=5,
+        scratch_words=FEW_WORDS,
+        size=8,
+        wrap=lambda machine: Interleaving(machine, seed),
+    )
+
+
+def test_weights_without_room_in_the_buffers_come_group_by_group():
+    """64 channels of tiny: 16 K steps, so that the A buffer holds one tile of rows."""
+    trainer = same_weights(
+        "tiny", widening(4, 64, size=6), (5, 7), batch=2, micro_batch=2, scratch_words=4 * 2048, size=6
+    )
+    layout = trainer.layout
+    assert layout.most_groups(layout.plans[2].output, 64) == 1
+    assert len(layout.subsets[2]) > 1
+    assert {part.groups for part in layout.parts(layout.plans[2].output, 64, 1)} == {1}
+
+
+def test_more_than_128_channels_train_on_the_zc706s_shape():
+    """144 channels: weights in three pieces of local memory, planes of a K step at a time."""
+    trainer = same_weights(
+        "zc706", widening(16, 144, size=4), (8, 8), batch=2, micro_batch=2, scratch_words=4 * 2048, size=4
+    )
+    words = [
+        decode(trainer.lists["prepare"][at : at + WORD_BYTES])
+        for at in range(0, len(trainer.lists["prepare"]), WORD_BYTES)
+    ]
+    packed = [word for word in words if word.code is Code.MOVE and word.all_ksteps]
+    assert {word.all_ksteps for word in packed} == {9}
+    assert {word.ksteps for word in packed} == {1, 4}
+
+
+def test_noise_of_part_of_a_tensor_is_that_of_the_whole():
+    whole = noise_bytes(77, (5, 3, 6, 8))
+    np.testing.assert_array_equal(noise_bytes(77, (2, 3, 6, 8), 3), whole[3:])
+    assert noise_place(3, 2) == 3 | 2 << 10
+    with pytest.raises(ContractError, match=r"image is 1024; allowed: 0\.\.1023"):
+        noise_place(1024, 0)
+
+
+def test_an_image_without_room_is_refused_with_both_sizes():
+    with pytest.raises(
+        ContractError, match=r"4 channels of an image of 40 x 40 take 12800 bytes; allowed: \d+, a bank"
+    ):
+        compiled(
+            preset("tiny"),
+            network((*widening(4, 4, size=40),)),
+            images=1,
+            micro_batches=1,
+            scratch_words=4 * 1024,
+        )
+    with pytest.raises(ContractError, match="scratch has 1000 words; allowed: multiples of 1024"):
+        compiled(preset("tiny"), network(widening(4, 4)), images=1, micro_batches=1, scratch_words=1000)
+
+
+def test_what_instructions_and_buffers_do_not_hold_is_refused_with_both_numbers():
+    def refused(name, blocks):
+        compiled(preset(name), network(blocks), images=1, micro_batches=1, scratch_words=4 * 2048)
+
+    with pytest.raises(ContractError, match=r"first has 520 channels; allowed: 504"):
+        refused("z7020", widening(8, 520, size=4))
+    with pytest.raises(ContractError, match=r"first takes 17 K steps of 8 planes; allowed: 16"):
+        refused("tiny", widening(4, 68, size=4))
+
+
+def test_parts_cover_a_tensor_once_and_take_turns():
+    scratch = Scratch(preset("zc706"), 16384, 864)
+    parts = list(scratch.parts(Picture(preset("zc706"), 48, 48), 2, 8, 4))
+    covered = [
+        (image, group)
+        for part in parts
+        for image in range(part.image, part.image + part.images)
+        for group in range(part.group, part.group + part.groups)
+    ]
+    assert sorted(covered) == [(image, group) for image in range(2) for group in range(8)]
+    assert [part.word for part in parts[:3]] == [0, scratch.half, 0]
+    assert all(part.images * part.groups * 96 * 16 <= scratch.half for part in parts)
+    assert 2 * scratch.half <= scratch.room
+    alone = list(scratch.parts(Picture(preset("zc706"), 56, 56), 2, 8, 4))
+    assert [(part.image, part.group, part.word) for part in alone[:3]] == [(0, 0, 0), (1, 0, 0), (0, 1, 0)]
+
+
+def test_vectors_share_words_one_after_the_other_and_never_at_once():
+    recorder = Recorder(preset("tiny"), 0, 64)
+    v = Vectors(recorder)
+    total = v.copy(number(0.0), count=10)
+    for _ in range(20):
+        total = v.add(total, v.copy(number(1.0), count=10))
+    words = recorder.program()
+    places = [decode(words[at : at + WORD_BYTES]).to for at in range(0, len(words), WORD_BYTES)]
+    assert max(places) <= 54
+    for before, one, after in zip(places[::2], places[1::2], places[2::2], strict=False):
+        assert len({before, one, after}) == 3
+
+
+def test_vectors_without_room_are_refused_with_both_numbers():
+    recorder = Recorder(preset("tiny"), 0, 64)
+    v = Vectors(recorder)
+    v.add(v.copy(number(1.0), count=40), v.copy(number(2.0), count=30))
+    with pytest.raises(
+        ContractError, match=r"needs 30 words of local memory beside 40 of others; allowed: 64"
+    ):
+        recorder.program()
+
+
+def test_resnet_20_compiles_for_the_zc706_with_sixteen_images():
+    net = Network.residual(cifar_resnet(20), np.full(3, 0.05, np.float32), np.full(3, -0.7, np.float32))
+    programs = compiled(preset("zc706"), net, images=16, micro_batches=8, scratch_words=4 * 4096)
+    stage = programs.layout.blocks[1].main[0]
+    assert programs.layout.spilled(stage.output, 16)
+    assert programs.layout.unit_words < LOCAL_WORDS
+    for name in ("update", "prepare", "forward", "backward", "evaluate"):
+        assert 1000 < len(getattr(programs, name)) // WORD_BYTES < 10_000, name
+
+
+def test_convolutions_of_a_block_may_be_many():
+    """Three in a row: a bottleneck; the gradient that joins waits for all of them."""
+    blocks = widening(4, 8)[:2]
+    deep = (
+        *blocks,
+        type(blocks[0])(
+            "bottleneck",
+            (
+                layer(4, "a", (8, 4), 4, kernel=1),
+                layer(5, "b", (4, 4), 4),
+                layer(6, "c", (4, 8), 4, kernel=1),
+            ),
+            identity=True,
+        ),
+    )
+    same_weights("tiny", deep, (6, 8), batch=2, micro_batch=2, scratch_words=4 * 1024, size=8)
