@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cpt.host.compiler import channel
-from cpt.host.compiler.builder import Builder
+from cpt.host.compiler.lifetimes import Recorder
 from cpt.host.compiler.vectors import Vector, Vectors
 from cpt.hw.contract import preset
 from cpt.hw.contract.floats import LOCAL_WORDS, Space
@@ -16,8 +16,8 @@ PIXELS = 16 * 32 * 32
 
 def program(channels: int, *, forward: bool) -> bytes:
     """FLOAT instructions from a drain's statistics to the coefficients of the apply behind it."""
-    builder = Builder(preset("zc706"))
-    v = Vectors(builder, 1024, LOCAL_WORDS)
+    recorder = Recorder(preset("zc706"), 1024, LOCAL_WORDS)
+    v = Vectors(recorder)
     held = [Vector(Space.LOCAL, channels * number, channels) for number in range(5)]
     statistics = channel.forward_statistics(0, channels, PIXELS)
     if forward:
@@ -29,7 +29,7 @@ def program(channels: int, *, forward: bool) -> bytes:
         norm = channel.Norm(*held)
         errors = channel.error_statistics(channels, channels)
         channel.error_coefficients(v, 0, norm, statistics, errors, held[0], held[1], 0)
-    return bytes(builder.program)
+    return recorder.program()
 
 
 def main() -> None:
