@@ -150,7 +150,6 @@ class Accelerator(wiring.Component):
             executor.collected.eq(collector.done),
             executor.tile_free.eq(drain.tile_free),
             drain.complete.eq(collector.complete),
-            results.drain_en.eq(drain.drain_en),
             results.drain_addr.eq(drain.drain_addr),
             drain.drain_row.eq(results.drain_row),
         ]

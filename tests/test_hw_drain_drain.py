@@ -25,7 +25,6 @@ class DrainAndBuffer(Elaboratable):
         m = Module()
         m.submodules.drain, m.submodules.buffer = self.drain, self.buffer
         m.d.comb += [
-            self.buffer.drain_en.eq(self.drain.drain_en),
             self.buffer.drain_addr.eq(self.drain.drain_addr),
             self.drain.drain_row.eq(self.buffer.drain_row),
         ]

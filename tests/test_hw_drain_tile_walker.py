@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 import pytest
 from hw_streams import SMALL, simulate
 
+from cpt.hw.contract.machine import MACHINE
 from cpt.hw.drain.tile_walker import TileWalker
 
 BASE, BLOCK, TILE = 0xF000_0000, 0x1_0008, 0x3000_0400
@@ -33,16 +35,20 @@ def walk(blocks: int, tiles: int) -> tuple[list[int], bool]:
         ctx.set(walker.tiles.ready, 1)
         await ctx.tick().until(walker.commands.ready)
         ctx.set(walker.commands.valid, 0)
-        # A tile is complete in every cycle: the one before it leaves in the same one.
+        # There is always a complete tile; it goes to the data side some cycles after its run.
         ctx.set(walker.complete, 1)
         ticks = ctx.tick().sample(walker.runs.valid, walker.runs.payload, walker.tiles.valid, walker.idle)
+        cycle, given = 0, deque([0] * MACHINE.run_tile_cycles)
         async for _, _, valid, run, placed, idle in ticks:
             ended[0] = bool(idle)
             if ended[0] or len(addresses) == LOOKED_AT:
                 return
-            assert placed == valid
+            cycle += 1
+            assert placed == given.popleft()
+            given.append(valid)
             if valid:
                 addresses.append(run.addr)
+                assert cycle == len(addresses) * MACHINE.tile_walker_cycles
 
     simulate(walker, bench)
     return addresses, ended[0]

@@ -78,10 +78,21 @@ class Machine:
     slot_cycles: int = _fact(2, "From the number of a slot to its bits and sign, for the float engine.")
     operand_copy_cycles: int = _fact(2, "From a word out of the operand buffer to its copies at the units.")
     row_select_cycles: int = _fact(4, "From the index of a captured row to the row.")
-    result_address_cycles: int = _fact(2, "From the collector's addresses to their copies at the memories.")
+    result_address_cycles: int = _fact(
+        2, "From an address of the result buffer to its copies at the memories."
+    )
     old_row_cycles: int = _fact(4, "From an address of the result buffer to the row that is added to.")
-    result_buffer_cycles: int = _fact(1, "From an address of the result buffer to the row that is drained.")
-    serialiser_cycles: int = _fact(2, "From a result tile at the serialiser to its first beat.")
+    result_buffer_cycles: int = _fact(3, "From an address of the result buffer to the row that is drained.")
+    tile_walker_cycles: int = _fact(
+        3, "From a DRAIN that is accepted, or from a result tile's run, to the next run at the earliest."
+    )
+    tile_walker_accept_cycles: int = _fact(
+        2, "From a DRAIN's last run to the cycle in which the next DRAIN can be accepted."
+    )
+    tile_run_cycles: int = _fact(1, "From a tile that DRAIN sees complete to its run.")
+    run_tile_cycles: int = _fact(1, "From a result tile's run to the tile on its way to the serialiser.")
+    serialiser_beats: int = _fact(16, "Result beats asked for and not yet taken from the serialiser.")
+    serialiser_cycles: int = _fact(7, "From a result tile at the serialiser to its first beat.")
     write_data_cycles: int = _fact(2, "From the cycle a write burst issues to its first beat on the port.")
 
 

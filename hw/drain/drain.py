@@ -29,7 +29,6 @@ class Drain(wiring.Component):
                 "commands": In(stream.Signature(drain_command())),
                 "complete": In(1),
                 "tile_free": Out(1),
-                "drain_en": Out(1),
                 "drain_addr": Out(range(MACHINE.result_tiles * result_rows(config))),
                 "drain_row": In(result_row(config)),
                 **WRITE_STREAMS,
@@ -54,12 +53,11 @@ class Drain(wiring.Component):
         m.d.comb += [
             walker.complete.eq(self.complete),
             self.tile_free.eq(serialiser.tile_free),
-            self.drain_en.eq(serialiser.drain_en),
             self.drain_addr.eq(serialiser.drain_addr),
             serialiser.drain_row.eq(self.drain_row),
             master.stop.eq(self.stop),
             self.error.eq(master.error),
             self.quiet.eq(master.quiet),
-            self.idle.eq(walker.idle & master.idle & tiles.empty & ~serialiser.beats.valid),
+            self.idle.eq(walker.idle & master.idle),
         ]
         return m

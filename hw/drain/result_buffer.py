@@ -17,10 +17,10 @@ PART_BITS = 24
 class ResultBuffer(wiring.Component):
     """Memory of whole rows: one write port, a read port for the collector and one for the drain.
 
-    Addresses are ``tile * (rows + 1) + row``. Every memory has its own copy of the collector's addresses, so
-    ``write_addr`` and ``write_en`` come `address_cycles` before ``write_row``, and ``old_row`` comes
-    `old_latency_cycles` after ``old_addr``, with the memory's output register. The drain's read latency is
-    one cycle, and its port holds its data while ``drain_en`` is low.
+    Addresses are ``tile * (rows + 1) + row``. Every memory has its own copy of each address, so
+    ``write_addr`` and ``write_en`` come `address_cycles` before ``write_row``. ``old_row`` comes
+    `old_latency_cycles` after ``old_addr``, with the memory's output register, ``drain_row`` `latency_cycles`
+    after ``drain_addr``; a row a cycle.
     """
 
     address_cycles = MACHINE.result_address_cycles
@@ -38,7 +38,6 @@ class ResultBuffer(wiring.Component):
                 "write_row": In(row),
                 "old_addr": In(address),
                 "old_row": Out(row),
-                "drain_en": In(1),
                 "drain_addr": In(address),
                 "drain_row": Out(row),
             }
@@ -52,6 +51,7 @@ class ResultBuffer(wiring.Component):
         m.d.comb += [write.addr.eq(self.write_addr), write.en.eq(self.write_en)]
         writes = spread(m, write, len(parts), "write")
         olds = spread(m, self.old_addr, len(parts), "old")
+        drains = spread(m, self.drain_addr, len(parts), "drain")
         old_rows, drain_rows = [], []
         for number, part in enumerate(parts):
             memory = Memory(shape=PART_BITS, depth=self.depth_rows, init=[])
@@ -64,8 +64,7 @@ class ResultBuffer(wiring.Component):
                 into.addr.eq(writes[number].addr),
                 into.data.eq(self.write_row.as_value()[part]),
                 old.addr.eq(olds[number]),
-                drain.addr.eq(self.drain_addr),
-                drain.en.eq(self.drain_en),
+                drain.addr.eq(drains[number]),
             ]
             old_rows.append(old_row)
             drain_rows.append(drain.data)

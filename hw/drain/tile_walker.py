@@ -1,22 +1,30 @@
 """Address side of the DRAIN engine: result tiles as runs of memory."""
 
-from amaranth import Module, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import BEAT_BYTES
+from cpt.hw.contract.layout import SUM_ROWS
 from cpt.hw.contract.machine import MACHINE
-from cpt.hw.layouts import RESULT_TILE, RUN, drain_command, result_rows
+from cpt.hw.layouts import RESULT_TILE, RUN, drain_command
+from cpt.hw.matrix.copies import KEEP, MOST_LOADS, copies, tokens
+
+HALF_ADDRESS = 16
+"""Bits of an address register that share the signals it loads by."""
 
 
 class TileWalker(wiring.Component):
     """Gives every result tile of a DRAIN command its place in memory, as soon as it is complete.
 
-    Members: ``commands`` (in), ``complete``: a tile was collected; ``runs``, ``tiles`` (out); ``stop``,
-    ``idle``.
-    One tile per cycle at most; ``tiles`` must be ready whenever fewer than two tiles are unsent.
+    Members: ``commands`` (in), ``complete``: a tile was collected; ``runs``, ``tiles`` (out); ``idle``.
+    All outputs are registers. The first tile comes `run_cycles` after its command at the earliest, and so do
+    the others after one another. A tile goes to ``tiles`` the cycle after its run was taken; they must be
+    ready while fewer than two are unsent.
     """
+
+    run_cycles = MACHINE.tile_walker_cycles
 
     def __init__(self, config: ArrayConfig):
         self.config = config
@@ -26,62 +34,92 @@ class TileWalker(wiring.Component):
                 "complete": In(1),
                 "runs": Out(stream.Signature(RUN)),
                 "tiles": Out(stream.Signature(RESULT_TILE)),
-                "stop": In(1),
-                "idle": Out(1),
+                "idle": Out(1, init=1),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
-        command = Signal(drain_command())
-        active = Signal()
-        waiting = Signal(range(MACHINE.result_tiles + 1))
-        first_tile = Signal()
-        tiles_left, blocks_left = Signal.like(command.tiles), Signal.like(command.blocks)
-        tile_addr, block_addr = Signal(32), Signal(32)
-
-        advance = Signal()
-        rows = Signal(range(result_rows(self.config) + 1))
-        row_beats = command.bytes * (self.config.cols // BEAT_BYTES)
+        accepted, moved, rises, more = Signal(), Signal(), Signal(), Signal()
+        occupied, waits = Signal(), Signal()
+        begin, *begins = copies(m, accepted, 5, "begin", reset_less=False)
+        step, *steps = copies(m, moved, 5, "step", reset_less=False)
+        """The cycle after a command, after a run that was taken; twice for each half of an address."""
+        complete = tokens(m, "waiting", MACHINE.result_tiles, self.complete, rises)
+        """Tiles without a run."""
+        first_tile, last_block = (Signal(name=name, reset_less=True) for name in ("first_tile", "last_block"))
+        """The tile is the first of its block; the block is its command's last."""
+        ends, *half_ends = (Signal(name=f"ends_{n}", reset_less=True, attrs=KEEP) for n in range(3))
+        """The tile is the last of its block; for each half of an address too."""
         m.d.comb += [
+            accepted.eq(self.commands.valid & ~occupied),
+            moved.eq(self.runs.valid & self.runs.ready),
+            more.eq(accepted | (occupied & ~(step & ends & last_block))),
+            rises.eq(waits & complete[0]),
+            self.commands.ready.eq(~occupied),
+            self.idle.eq(~occupied),
+        ]
+        m.d.sync += [
+            occupied.eq(more),
+            waits.eq(begin | (step & ~(ends & last_block)) | (waits & ~complete[0])),
+            self.runs.valid.eq(rises | (self.runs.valid & ~self.runs.ready)),
+        ]
+        command = self._command(m, more)
+        tiles_left = Signal.like(command.tiles, reset_less=True)
+        blocks_left = Signal.like(command.blocks, reset_less=True)
+        with m.If(begin | step):
+            m.d.sync += [
+                first_tile.eq(begin | ends),
+                tiles_left.eq(Mux(begin | ends, command.tiles, tiles_left - 1)),
+            ]
+        with m.If(begin):
+            m.d.sync += blocks_left.eq(command.blocks)
+        with m.Elif(step & ends):
+            m.d.sync += blocks_left.eq(blocks_left - 1)
+
+        # What the next step asks for stands a cycle before it can come.
+        tile, block, next_tile, next_block = (
+            Signal(32, name=name, reset_less=True) for name in ("tile", "block", "next_tile", "next_block")
+        )
+        plain, with_sums, beats = (
+            Signal(RUN.members["beats"], name=name, reset_less=True)
+            for name in ("plain", "with_sums", "beats")
+        )
+        for half, block_ends in enumerate(half_ends):
+            part = slice(HALF_ADDRESS * half, HALF_ADDRESS * (half + 1))
+            base, following = command.base[part], Mux(block_ends, next_block[part], next_tile[part])
+            with m.If(begins[half] | steps[half]):
+                m.d.sync += tile[part].eq(Mux(begins[half], base, following))
+            with m.If(begins[2 + half] | (steps[2 + half] & block_ends)):
+                m.d.sync += block[part].eq(Mux(begins[2 + half], base, next_block[part]))
+        row_beats = self.config.cols // BEAT_BYTES
+        m.d.sync += [
+            *(flag.eq(tiles_left == 1) for flag in (ends, *half_ends)),
+            last_block.eq(blocks_left == 1),
+            next_tile.eq(tile + command.tile_stride),
+            next_block.eq(block + command.block_stride),
+            plain.eq(command.bytes * (self.config.rows * row_beats)),
+            with_sums.eq(command.bytes * ((self.config.rows + SUM_ROWS) * row_beats)),
+            beats.eq(Mux(first_tile & command.col_sums, with_sums, plain)),
+        ]
+        m.d.comb += [
+            self.runs.payload.addr.eq(tile),
+            self.runs.payload.beats.eq(beats),
             self.tiles.payload.bytes.eq(command.bytes),
             self.tiles.payload.col_sums.eq(command.col_sums & first_tile),
-            rows.eq(self.config.rows + self.tiles.payload.col_sums),
-            self.runs.payload.addr.eq(tile_addr),
-            self.runs.payload.beats.eq(rows * row_beats),
-            self.runs.valid.eq(active & (waiting != 0)),
-            advance.eq(self.runs.valid & self.runs.ready),
-            self.tiles.valid.eq(advance),
-            self.commands.ready.eq(~active),
-            self.idle.eq(~active),
+            self.tiles.valid.eq(step),
         ]
-        m.d.sync += waiting.eq(waiting + self.complete - advance)
-
-        next_block = block_addr + command.block_stride
-        with m.If(advance):
-            m.d.sync += [
-                first_tile.eq(0),
-                tiles_left.eq(tiles_left - 1),
-                tile_addr.eq(tile_addr + command.tile_stride),
-            ]
-            with m.If(tiles_left == 1):
-                m.d.sync += [
-                    first_tile.eq(1),
-                    tiles_left.eq(command.tiles),
-                    blocks_left.eq(blocks_left - 1),
-                    tile_addr.eq(next_block),
-                    block_addr.eq(next_block),
-                    active.eq(blocks_left != 1),
-                ]
-        start = self.commands.payload
-        with m.If(self.commands.valid & self.commands.ready):
-            m.d.sync += [
-                active.eq(1),
-                command.eq(start),
-                first_tile.eq(1),
-                tiles_left.eq(start.tiles),
-                blocks_left.eq(start.blocks),
-                tile_addr.eq(start.base),
-                block_addr.eq(start.base),
-            ]
         return m
+
+    def _command(self, m, held):
+        """The command, taken in as long as there is none; ``held``: there is one from the next cycle on."""
+        command = Signal(drain_command())
+        given = self.commands.payload.as_value()
+        pieces = [given[start : start + MOST_LOADS] for start in range(0, len(given), MOST_LOADS)]
+        parts = [Signal(len(piece), name=f"part_{n}", reset_less=True) for n, piece in enumerate(pieces)]
+        full = copies(m, held, len(pieces), "full", reset_less=False)
+        for closed, part, piece in zip(full, parts, pieces, strict=True):
+            with m.If(~closed):
+                m.d.sync += part.eq(piece)
+        m.d.comb += command.eq(Cat(parts))
+        return command

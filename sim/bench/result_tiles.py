@@ -1,4 +1,4 @@
-"""The result buffer as the drain side sees it: two tiles, filled when free, read with a cycle of latency."""
+"""The result buffer as the drain side sees it: two tiles, filled when free, rows come some cycles later."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ class ResultTiles:
         self._memory = [0] * (MACHINE.result_tiles * self.rows)
         self._used = 0
         self._next = 0
-        self._row = 0
+        self._rows = deque([0] * MACHINE.result_buffer_cycles)
+        """Rows on their way to the drain."""
         bench.agents.append(self)
 
     @property
@@ -40,7 +41,7 @@ class ResultTiles:
         return self._used + self.wanted
 
     def drive(self) -> None:
-        """Fill a free tile, at random; hand out the row addressed before."""
+        """Fill a free tile, at random; hand out the row addressed some cycles before."""
         fill = self.wanted > 0 and self._used < MACHINE.result_tiles and random.random() >= self.slow
         if fill:
             tile = [random_row(self.config) for _ in range(self.rows)]
@@ -51,13 +52,13 @@ class ResultTiles:
             self.wanted -= 1
         if hasattr(self.dut, "complete"):
             self.dut.complete.value = int(fill)
-        self.dut.drain_row.value = self._row
+        self.dut.drain_row.value = self._rows[0]
 
     def sample(self) -> None:
         """Note the address and the tiles given back."""
-        if self.bench.get("drain_en"):
-            address = self.bench.get("drain_addr")
-            self._row = self._memory[address] if address < len(self._memory) else 0
+        address = self.bench.get("drain_addr")
+        self._rows.popleft()
+        self._rows.append(self._memory[address] if address < len(self._memory) else 0)
         if self.bench.get("tile_free"):
             self._used -= 1
             self.freed += 1

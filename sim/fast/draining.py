@@ -13,7 +13,6 @@ from cpt.sim.fast.engine import LONG_AGO, ONE_BY_ONE_BURSTS, AddressPort, Engine
 from cpt.sim.fast.executing import ExecEngine
 from cpt.sim.fast.pipeline import (
     ADDRESS_CYCLES,
-    NEXT_TILE_CYCLES,
     SERIALISE_CYCLES,
     TILE_FREE_CYCLES,
     WRITE_DATA_CYCLES,
@@ -35,12 +34,6 @@ class DrainEngine(Engine):
         self._channels = channels
         self._executor = executor
         self._port, self._held_places = AddressPort(model), 0
-        self._firsts: deque[Transfer] = deque()
-        """First transfers of tiles that the serialiser cannot have begun yet, as far as known."""
-        self._tiles_ahead = 0
-        """Tiles before the next one to be pushed that the serialiser has not sent."""
-        self._next_tile = LONG_AGO
-        """Cycle in which the first beat of a tile can be on the port once the tile before is through."""
         self._response_cycles = model.write_latency_cycles + 1
         self._complete: deque[int] = deque([LONG_AGO] * complete)
         self._credits = deque([LONG_AGO] * MACHINE.outstanding_bursts)
@@ -64,11 +57,6 @@ class DrainEngine(Engine):
 
     def almost(self, cycle: int) -> None:
         """The beat moved in ``cycle`` behind which the serialiser's last one of a tile finds a place."""
-        self._tiles_ahead -= 1
-        self._next_tile = cycle + NEXT_TILE_CYCLES
-        if self._firsts:
-            first = self._firsts.popleft()
-            first.ready = max(first.ready, self._next_tile)
         self._executor.tile_free(cycle + TILE_FREE_CYCLES)
 
     def _pieces(self, work: Any) -> int:
@@ -82,13 +70,15 @@ class DrainEngine(Engine):
             while not self._waiting:
                 yield
             cycle, work = self._take(walker_ready)
-            walker_ready = cycle + 1
+            offer = cycle + MACHINE.tile_walker_cycles
             for block in range(work.drain.blocks):
                 for tile in range(work.drain.tiles):
                     while not self._complete:
                         yield
-                    accept = max(walker_ready, self._complete.popleft(), moved + 1)
-                    walker_ready = accept + 1
+                    complete = self._complete.popleft() + MACHINE.tile_run_cycles
+                    accept = max(offer, complete, moved + 1)
+                    offer = accept + MACHINE.tile_walker_cycles
+                    walker_ready = accept + MACHINE.tile_walker_accept_cycles
                     plan = work.plan(block, tile)
                     moved = max(accept, ended) + 1
                     issue = moved + 1
@@ -123,12 +113,6 @@ class DrainEngine(Engine):
             whole.moved = cut
         elif cut == ends[-1]:
             whole.owner = _Almost(self, self)
-        if before == 0:
-            if self._tiles_ahead:
-                self._firsts.append(first)
-            else:
-                first.ready = max(first.ready, self._next_tile)
-            self._tiles_ahead += 1
         if first is not whole:
             self._channels.push(WRITE_0, first)
         self._channels.push(WRITE_0, whole)

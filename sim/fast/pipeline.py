@@ -21,12 +21,10 @@ LOADED_CYCLES = MACHINE.gearbox_cycles + MACHINE.token_cycles
 """From the last beat of a block at its loader to EXEC seeing its token."""
 WRITE_DATA_CYCLES = MACHINE.write_data_cycles - ADDRESS_CYCLES
 """From a write address transfer to the first beat that may follow it."""
-SERIALISE_CYCLES = MACHINE.queue_cycles + MACHINE.serialiser_cycles
-"""From a result tile's run to its first beat on the port: queue, serialiser, queue of the write master."""
-TILE_FREE_CYCLES = 2
+SERIALISE_CYCLES = MACHINE.run_tile_cycles + MACHINE.serialiser_cycles + 2 * MACHINE.queue_cycles
+"""From a result tile's run to its first beat on the port: walker, queue, serialiser, the port's queue."""
+TILE_FREE_CYCLES = 2 + MACHINE.token_cycles
 """From a beat on the write port to EXEC seeing the tile free whose last beat could then be taken."""
-NEXT_TILE_CYCLES = 2 + MACHINE.serialiser_cycles
-"""From that beat to the next tile's first one."""
 
 
 def collect_cycles(config: ArrayConfig) -> int:

@@ -12,9 +12,10 @@ from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import BEAT_BYTES
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.drain.tile_walker import TileWalker
-from cpt.hw.layouts import load_command, pair_layout
+from cpt.hw.layouts import RUN, drain_command, load_command, pair_layout, result_rows
 from cpt.hw.load.loader import Loader
 from cpt.hw.load.walker import Walker
+from cpt.hw.matrix.copies import MOST_LOADS
 from cpt.hw.matrix.steps import Steps
 from cpt.sim.formal.bursts import INDEX_BITS
 from cpt.sim.formal.properties import Properties
@@ -164,6 +165,7 @@ class TileWalkerProperties(Properties):
     """DRAIN sends only tiles that were collected, each once."""
 
     def __init__(self, config: ArrayConfig) -> None:
+        self._config = config
         super().__init__(TileWalker(config))
 
     def describe(self) -> None:
@@ -174,7 +176,27 @@ class TileWalkerProperties(Properties):
         self.assume(~walker.complete | (waiting < MACHINE.result_tiles))
         self.demand("no more tiles than places", waiting <= MACHINE.result_tiles)
         self.demand("no run without a tile", ~walker.runs.valid | (waiting != 0))
-        self.demand("a tile for every run", walker.tiles.valid == sent)
+        self.demand("a tile for every run", ~self._started | (walker.tiles.valid == self.past(sent)))
         self.demand("a run is kept", self.kept(walker.runs.valid, walker.runs.ready, walker.runs.payload))
-        self.inside("waiting", self.peek("waiting", 2) == waiting)
         self.reach("both places are taken", waiting == MACHINE.result_tiles)
+        if self.outside_only:
+            return
+        # What the induction needs to know of the inside: it is in one of its states, and all copies say so.
+        layout = drain_command()
+        for name, count in {"begin": 5, "step": 5, "full": -(-layout.size // MOST_LOADS)}.items():
+            for n in range(1, count):
+                self.inside(f"{name} {n}", self.peek(f"{name}_{n}") == self.peek(f"{name}_0"))
+        occupied, begin, step = (self.peek(f"{name}_0") for name in ("full", "begin", "step"))
+        waits = self.peek("waits")
+        self.inside("idle", walker.idle == ~occupied)
+        self.inside("one state", sum([~occupied, begin, step, waits, walker.runs.valid]) == 1)
+        without = self.peek("waiting", MACHINE.result_tiles)
+        self.inside("tiles in a row", without[0] | ~without[1])
+        self.inside("waiting", without[0] + without[1] + walker.runs.valid == waiting)
+        command = data.View(layout, self.peek("command", layout.size))
+        row_beats = command.bytes * (self._config.cols // BEAT_BYTES)
+        plain, with_sums = (self.peek(name, RUN.members["beats"]) for name in ("plain", "with_sums"))
+        self.inside("beats without sums", ~occupied | begin | (plain == row_beats * self._config.rows))
+        self.inside("beats", ~occupied | begin | (with_sums == row_beats * result_rows(self._config)))
+        beats = Mux(self.peek("first_tile") & command.col_sums, with_sums, plain)
+        self.inside("beats of a run", ~walker.runs.valid | (walker.runs.payload.beats == beats))

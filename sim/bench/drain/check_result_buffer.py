@@ -1,4 +1,4 @@
-"""Bench of `cpt.hw.drain.result_buffer`: both read ports return whole rows, the drain port holds its data."""
+"""Bench of `cpt.hw.drain.result_buffer`: both read ports return whole rows, a row a cycle."""
 
 from __future__ import annotations
 
@@ -19,40 +19,32 @@ async def both_ports_return_the_last_write(dut: Any) -> None:
     bench, config = Bench(dut), preset(option("preset", "tiny"))
     await bench.start()
     depth = ResultBuffer(config).depth_rows
-    # What was written with the addresses before, and what has arrived with its row some cycles later.
-    written, memory = [0] * depth, [0] * depth
-    ahead = deque([(False, 0, 0)] * ResultBuffer.address_cycles)
-    old_rows: list[int | None] = [None] * ResultBuffer.old_latency_cycles
-    want_drain = None
+    # What was written with the addresses before, whose rows arrive some cycles later.
+    written = [0] * depth
+    rows = deque([0] * ResultBuffer.address_cycles)
+    old_rows: deque[int | None] = deque([None] * ResultBuffer.old_latency_cycles)
+    drain_rows: deque[int | None] = deque([None] * ResultBuffer.latency_cycles)
     for cycle in range(depth + 100 * rounds()):
         write, old, drain = random.sample(range(depth), 3)
-        enable, hold = random.random() < 0.5, random.random() < 0.3
-        row = random_row(config)
+        enable, row = random.random() < 0.5, random_row(config)
         if cycle < depth:
             enable, write = True, cycle
-        ahead.append((enable, write, row))
-        arrives, place, arriving = ahead.popleft()
+        rows.append(row)
         for name, value in (
-            ("write_en", enable),
+            ("write_en", int(enable)),
             ("write_addr", write),
-            ("write_row", arriving),
+            ("write_row", rows.popleft()),
             ("old_addr", old),
             ("drain_addr", drain),
-            ("drain_en", not hold),
         ):
-            bench.set(name, int(value))
+            bench.set(name, value)
         await bench.step()
-        want_old = old_rows.pop(0)
-        if want_old is not None:
-            bench.board.equal("old_row", hex(bench.get("old_row")), hex(want_old))
-        if want_drain is not None:
-            bench.board.equal("drain_row", hex(bench.get("drain_row")), hex(want_drain))
-        full = cycle >= depth + ResultBuffer.address_cycles
+        for name, wanted in (("old_row", old_rows.popleft()), ("drain_row", drain_rows.popleft())):
+            if wanted is not None:
+                bench.board.equal(name, hex(bench.get(name)), hex(wanted))
+        full = cycle >= depth
         old_rows.append(written[old] if full else None)
-        if full and not hold:
-            want_drain = memory[drain]
+        drain_rows.append(written[drain] if full else None)
         if enable:
             written[write] = row
-        if arrives:
-            memory[place] = arriving
     bench.finish()

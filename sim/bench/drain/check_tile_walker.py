@@ -38,6 +38,7 @@ async def tiles_are_placed_as_the_reference_says(dut: Any) -> None:
             completed += pulse
             bench.board.equal("tiles placed too early", max(0, len(runs.received) - completed), 0)
         bench.set("complete", 0)
+        await bench.step(MACHINE.run_tile_cycles)
         got_runs = [unpack(RUN, item) for item in runs.take()]
         got_tiles = [unpack(RESULT_TILE, item) for item in tiles.take()]
         bench.board.equal(
