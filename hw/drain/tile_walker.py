@@ -13,6 +13,9 @@ from cpt.hw.matrix.copies import KEEP, MOST_LOADS, copies, tokens
 
 HALF_ADDRESS = 16
 """Bits of an address register that share the signals it loads by."""
+_COMMAND = drain_command()
+_PARTS = -(-_COMMAND.size // MOST_LOADS)
+"""Of a command's registers, as many as share the signal they load by."""
 
 
 class TileWalker(wiring.Component):
@@ -30,7 +33,7 @@ class TileWalker(wiring.Component):
         self.config = config
         super().__init__(
             {
-                "commands": In(stream.Signature(drain_command())),
+                "commands": In(stream.Signature(_COMMAND)),
                 "complete": In(1),
                 "runs": Out(stream.Signature(RUN)),
                 "tiles": Out(stream.Signature(RESULT_TILE)),
@@ -41,7 +44,9 @@ class TileWalker(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         accepted, moved, rises, more = Signal(), Signal(), Signal(), Signal()
-        occupied, waits = Signal(), Signal()
+        waits = Signal()
+        occupied, *full = copies(m, more, 1 + _PARTS, "full", reset_less=False)
+        """There is a command; for each part of its registers too."""
         begin, *begins = copies(m, accepted, 5, "begin", reset_less=False)
         step, *steps = copies(m, moved, 5, "step", reset_less=False)
         """The cycle after a command, after a run that was taken; twice for each half of an address."""
@@ -60,11 +65,10 @@ class TileWalker(wiring.Component):
             self.idle.eq(~occupied),
         ]
         m.d.sync += [
-            occupied.eq(more),
             waits.eq(begin | (step & ~(ends & last_block)) | (waits & ~complete[0])),
             self.runs.valid.eq(rises | (self.runs.valid & ~self.runs.ready)),
         ]
-        command = self._command(m, more)
+        command = self._command(m, full)
         tiles_left = Signal.like(command.tiles, reset_less=True)
         blocks_left = Signal.like(command.blocks, reset_less=True)
         with m.If(begin | step):
@@ -111,15 +115,16 @@ class TileWalker(wiring.Component):
         ]
         return m
 
-    def _command(self, m, held):
-        """The command, taken in as long as there is none; ``held``: there is one from the next cycle on."""
-        command = Signal(drain_command())
+    def _command(self, m, full):
+        """The command, taken in as long as there is none; ``full`` says for each part that there is."""
+        command = Signal(_COMMAND)
         given = self.commands.payload.as_value()
-        pieces = [given[start : start + MOST_LOADS] for start in range(0, len(given), MOST_LOADS)]
-        parts = [Signal(len(piece), name=f"part_{n}", reset_less=True) for n, piece in enumerate(pieces)]
-        full = copies(m, held, len(pieces), "full", reset_less=False)
-        for closed, part, piece in zip(full, parts, pieces, strict=True):
+        parts = []
+        for number, closed in enumerate(full):
+            piece = given[number * MOST_LOADS : (number + 1) * MOST_LOADS]
+            part = Signal(len(piece), name=f"part_{number}", reset_less=True)
             with m.If(~closed):
                 m.d.sync += part.eq(piece)
+            parts.append(part)
         m.d.comb += command.eq(Cat(parts))
         return command

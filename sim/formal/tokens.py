@@ -183,12 +183,11 @@ class TileWalkerProperties(Properties):
             return
         # What the induction needs to know of the inside: it is in one of its states, and all copies say so.
         layout = drain_command()
-        for name, count in {"begin": 5, "step": 5, "full": -(-layout.size // MOST_LOADS)}.items():
+        for name, count in {"begin": 5, "step": 5, "full": 1 - (-layout.size // MOST_LOADS)}.items():
             for n in range(1, count):
                 self.inside(f"{name} {n}", self.peek(f"{name}_{n}") == self.peek(f"{name}_0"))
         occupied, begin, step = (self.peek(f"{name}_0") for name in ("full", "begin", "step"))
         waits = self.peek("waits")
-        self.inside("idle", walker.idle == ~occupied)
         self.inside("one state", sum([~occupied, begin, step, waits, walker.runs.valid]) == 1)
         without = self.peek("waiting", MACHINE.result_tiles)
         self.inside("tiles in a row", without[0] | ~without[1])
