@@ -68,6 +68,7 @@ def run(config: ArrayConfig, shapes: list[Shape | PixelShape], seed: int, stall:
         (TINY, [Shape(4, 8, 8, 3, 1, 3), Shape(5, 6, 4, 3, 2, 1, images=3)]),
         (TINY, [Shape(4, 8, 40, 1, 2, 1), Shape(3, 3, 36, 1, 1, 2, images=1)]),
         (SHALLOW, [Shape(3, 8, 4, 3, 1, 10, images=1)]),
+        (MIDDLE, [Shape(3, 33, 8, 3, 1, 1, images=1), Shape(3, 31, 8, 3, 2, 2, images=1)]),
     ],
 )
 def test_the_array_reads_the_windows_of_every_tile(config: ArrayConfig, shapes: list[Any]) -> None:
@@ -108,6 +109,7 @@ def test_one_set_of_memories_serves_windows_and_pixels_in_order() -> None:
         Shape(3, 8, 4, 3, 1, 2, images=1),
         Shape(2, 4, 4, 3, 1, 2, images=1, odd=0),
         PixelShape(3, 6, stride=2, groups=2, bits=1, images=2),
+        PixelShape(2, 6, stride=1, groups=1, bits=2, images=2),
         Shape(3, 7, 4, 1, 1, 2, images=1),
     ]
     run(TINY, shapes, seed=6, stall=0.2)

@@ -46,9 +46,12 @@ class PixelFill(wiring.Component):
         used, allowed, ended = Signal(range(ROOM)), Signal(), Signal()
         """``used``: places taken in the queue."""
         m.d.sync += allowed.eq(self.empty & (used == 0))
-        command, begins, vacant = hold(m, self.commands, allowed, ended, 4)
-        m.d.comb += [self.idle.eq(vacant & (used == 0)), self.slots.words.eq(command.words)]
-        m.d.sync += [self.slots.limit.eq(depth - command.words), self.slots.start.eq(begins[0])]
+        command, begins, vacant = hold(m, self.commands, allowed, ended, 5)
+        m.d.comb += self.idle.eq(vacant & (used == 0))
+        m.d.sync += self.slots.start.eq(begins[0])
+        # They stand until all slots are given back, when the next command may be held already.
+        with m.If(begins[4]):
+            m.d.sync += [self.slots.words.eq(command.words), self.slots.limit.eq(depth - command.words)]
 
         # Where the walk is: all but the plane is counted in the second cycle of a turn. What ends is known
         # before it does.

@@ -3,18 +3,28 @@
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 
+from cpt.hw.bus.wide_queue import WideQueue
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import TAPS
 from cpt.hw.contract.tiles import FILL_PIXELS
 from cpt.hw.fetch.command import TILES_WIDTH, quads, row_layout, window_command
+from cpt.hw.fetch.held import hold
 from cpt.hw.fetch.ports import row_ports
 from cpt.hw.fetch.slots import SlotPointer
 from cpt.hw.fetch.window_memory import QUAD, SHIFTS
+from cpt.hw.matrix.copies import copies, counted
 
-LAG, MID, LEAD = range(3)
-"""Tiles of outputs that rows of one tile of the source belong to: the one before, its own, the next below."""
-UP, CENTRE, DOWN = range(3)
+UP, CENTRE, DOWN = range(SHIFTS)
 """dy + 1. A row ``y`` is row dy of the outputs of row ``(y - dy) / stride``."""
+ROOM = 8
+"""Places of the queue of rows; rows on their way there take one too."""
+AHEAD = 2
+"""Rows that may leave before a taken place is seen."""
+TURNS = 2
+"""Cycles between planes."""
+SETTLING = 3
+"""Further cycles where a tile begins: what it ends is known then."""
+ADDRESSES = ("addr", "addr_first", "addr_last")
 
 
 class Rows(wiring.Component):
@@ -22,8 +32,8 @@ class Rows(wiring.Component):
 
     Parameters: ``config``.
     Members: `row_ports`.
-    A command starts when the slots of the one before are given back. A row a cycle; two or three idle cycles
-    after each tile that completes one.
+    A command starts when the slots of the one before are given back. A row a cycle, `TURNS` idle ones
+    between planes, and `SETTLING` more between tiles.
     """
 
     def __init__(self, config: ArrayConfig):
@@ -32,36 +42,169 @@ class Rows(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        config = self.config
-        depth = config.b_depth_words
-        command = Signal(window_command(config))
-        active, running = Signal(), Signal()
-        """A command is held; its first slots are known."""
-        first_down, last_down = Signal(), Signal()
-        first_strip, last_strip = Signal(), Signal()
-        lag_moves = Signal()
-        fresh = Signal()
-        """No row went into the tile of outputs yet."""
-        images_left, down_left = Signal.like(command.images), Signal.like(command.down)
-        strips_left = Signal.like(command.strips)
-        group, planes_left = Signal.like(command.groups), Signal.like(command.bits)
-        tap = Signal(TAPS, init=1)
-        """Of a 1 x 1 kernel: the group's place in its word, one of nine."""
-        kstep = Signal.like(command.ksteps)
-        offset = Signal(range(depth))
-        place = Signal(3)
-        """Row of the source that the tile begins with, from the first that its tile of outputs needs."""
-        rows_left = Signal(TILES_WIDTH)
-        """Rows of outputs from the first of their tile to the end of the image."""
-        tiles_left, debt = Signal(TILES_WIDTH), Signal(TILES_WIDTH)
-        """Slots to ask for: later in this image, and now."""
-        lead_steps = Signal(TILES_WIDTH)
-        index = Signal(3)
-        """0: zeros before the first row; then the rows; behind them zeros below the last."""
+        depth = self.config.b_depth_words
+        used, allowed, over, ended = Signal(range(ROOM)), Signal(), Signal(), Signal()
+        """``used``: places taken in the queue; ``over``: the walk is; ``ended``: its last row is queued."""
+        m.d.sync += allowed.eq(self.empty & (used == 0))
+        command, begins, vacant = hold(m, self.commands, allowed, ended, 6)
+        m.d.comb += self.idle.eq(vacant & (used == 0))
+        m.d.sync += self.slots.start.eq(begins[0])
+        # They stand until all slots are given back, when the next command may be held already.
+        with m.If(begins[5]):
+            m.d.sync += [self.slots.words.eq(command.words), self.slots.limit.eq(depth - command.words)]
 
+        # Where the walk is: counted in the first cycle of a turn. What ends is known before it does.
+        ends_plane, emit = Signal(), Signal()
+        turns = copies(m, emit & ends_plane, 6, "turn", reset_less=False)
+        turned = Signal()
+        images_left, down_left = Signal.like(command.images), Signal.like(command.down)
+        strips_left, groups_left = Signal.like(command.strips), Signal.like(command.groups)
+        planes_left = Signal.like(command.bits)
+        flags = {name: Signal(name=f"last_{name}") for name in ("image", "down", "strip", "group", "plane")}
+        lefts = (images_left, down_left, strips_left, groups_left, planes_left)
+        m.d.sync += [turned.eq(turns[0])]
+        m.d.sync += [flag.eq(left == 1) for flag, left in zip(flags.values(), lefts, strict=True)]
+        last_image, last_down, last_strip, last_group, last_plane = flags.values()
+        first_strip, first_down, fresh, lag_moves = (
+            Signal(name=name) for name in ("first_strip", "first_down", "fresh", "lag_moves")
+        )
+        """``fresh``: no row went into the tile of outputs yet."""
+        wraps_group = [turn & last_plane for turn in turns]
+        wraps_tile = [wrap & last_group for wrap in wraps_group]
+        wraps_down = [wrap & last_strip for wrap in wraps_tile]
+        with m.If(turns[0] | begins[0]):
+            m.d.sync += planes_left.eq(Mux(last_plane | begins[0], command.bits, planes_left - 1))
+        with m.If(wraps_group[1] | begins[0]):
+            m.d.sync += groups_left.eq(Mux(last_group | begins[0], command.groups, groups_left - 1))
+        with m.If(wraps_tile[2] | begins[1]):
+            m.d.sync += [
+                strips_left.eq(Mux(last_strip | begins[1], command.strips, strips_left - 1)),
+                first_strip.eq(last_strip | begins[1]),
+            ]
+        with m.If(wraps_down[3] | begins[1]):
+            m.d.sync += [
+                down_left.eq(Mux(last_down | begins[1], command.down, down_left - 1)),
+                first_down.eq(last_down | begins[1]),
+            ]
+        with m.If((wraps_down[4] & last_down) | begins[2]):
+            m.d.sync += images_left.eq(Mux(begins[2], command.images, images_left - 1))
+        m.d.sync += over.eq(wraps_down[5] & last_down & last_image)
+        late = over
+        for n in range(STAGES):
+            later = Signal(name=f"over_{n}")
+            m.d.sync += later.eq(late)
+            late = later
+        m.d.comb += ended.eq(late)
+
+        # Words: of a plane and group within the slot; with a 1 x 1 kernel nine groups share one.
+        tap, kstep, next_kstep = Signal(TAPS), Signal.like(command.ksteps), Signal.like(command.ksteps)
+        offset, next_offset = Signal(range(depth)), Signal(range(depth))
+        m.d.sync += [
+            next_kstep.eq(Mux(last_group, 0, Mux(command.kernel1, kstep + tap[-1], kstep + 1))),
+            next_offset.eq(offset + command.ksteps),
+        ]
+        with m.If(wraps_group[2] | begins[2]):
+            m.d.sync += [
+                kstep.eq(Mux(begins[2], 0, next_kstep)),
+                tap.eq(Mux(last_group | begins[2], 1, tap.rotate_left(1))),
+            ]
+        step_offset = Signal.like(offset)
+        m.d.comb += step_offset.eq(Mux(last_plane, next_kstep, next_offset))
+        with m.If(turns[3] | begins[2]):
+            m.d.sync += offset.eq(Mux(begins[2], 0, step_offset))
+
+        # Tiles of outputs: which row of the source a tile begins with, from the first that they need.
+        place, rows_left = Signal(3), Signal(TILES_WIDTH)
+        """``rows_left``: rows of outputs from the first of their tile to the end of the image."""
+        next_place, next_left = Signal(4), Signal(TILES_WIDTH)
+        full, moves, steps_place = Signal(), Signal(), Signal()
+        ends_image = last_strip & last_down
+        span = Signal(4)
+        m.d.sync += [
+            span.eq(Mux(command.stride2, command.out_rows << 1, command.out_rows)),
+            next_place.eq(place + command.rows),
+            next_left.eq(rows_left - command.out_rows),
+            full.eq(next_place == span),
+            steps_place.eq(last_strip | ~command.stride2),
+            moves.eq(ends_image | (full & steps_place)),
+        ]
+        with m.If((wraps_tile[3] & steps_place) | begins[3]):
+            m.d.sync += place.eq(Mux(moves | begins[3], 0, next_place))
+        with m.If((wraps_down[0] & moves) | begins[3]):
+            m.d.sync += rows_left.eq(Mux(last_down | begins[3], command.height, next_left))
+        with m.If(wraps_tile[4] | begins[3]):
+            m.d.sync += fresh.eq(moves | begins[3])
+        with m.If(wraps_down[1] | begins[3]):
+            m.d.sync += lag_moves.eq(~begins[3])
+
+        moved, opened = Signal(), Signal()
+        m.d.comb += moved.eq(wraps_tile[5] & moves)
+        pointers, settled = self._pointers(m, command, begins[4], moved, lag_moves, opened)
+        ends = wraps_down[2] & last_down
+        owes = self._slots(m, command, opened, moved, ends, last_image)
+        running = Signal()
+        m.d.sync += running.eq((running | opened) & ~over)
+
+        # Rows of a plane: 0: zeros before the first; then the rows; behind them zeros below the last.
+        index, walking, special, next_special = Signal(3), Signal(), Signal(), Signal()
+        settling = Signal()
+        final = Signal(3)
+        clears_next, clears_first, special_group, special_tile = (
+            Signal(name=name) for name in ("clears_next", "clears_first", "special_group", "special_tile")
+        )
+        """``special``: zeros before the rows of the plane, as before all of its group."""
+        clear_left = Signal.like(command.groups)
+        m.d.sync += [
+            final.eq(command.rows + (last_down & command.zero_below)),
+            clear_left.eq(command.groups - command.clear_group),
+            clears_next.eq(command.clears & (groups_left - 1 == clear_left)),
+            clears_first.eq(command.clears & (command.clear_group == 0)),
+            next_special.eq(Mux(last_group, special_tile, special_group)),
+        ]
+        m.d.comb += [
+            special_group.eq(Mux(command.kernel1, fresh & clears_next, first_down)),
+            special_tile.eq(
+                Mux(command.kernel1, moves & clears_first, (first_down & ~last_strip) | ends_image)
+            ),
+        ]
+        with m.If(turns[4] & last_plane):
+            m.d.sync += special.eq(next_special)
+        with m.Elif(settling):
+            m.d.sync += special.eq(Mux(command.kernel1, clears_first, 1))
+        waiting, may, go = Signal(SETTLING), Signal(), Signal()
+        m.d.sync += [
+            settling.eq(begins[4]),
+            waiting.eq(Mux(wraps_tile[0] | opened, (1 << SETTLING) - 1, waiting >> 1)),
+            may.eq(running & ~owes & settled & ~waiting[0]),
+        ]
+        m.d.comb += [emit.eq(walking & go & may), ends_plane.eq(index == final)]
+        with m.If(emit):
+            m.d.sync += [index.eq(index + 1), walking.eq(~ends_plane)]
+        with m.If((turned & ~over) | opened):
+            m.d.sync += [walking.eq(1), index.eq(~special)]
+        first = Signal(_first(), reset_less=True)
+        m.d.sync += [
+            first.at.eq(place + index - 1),
+            first.before.eq(index == 0),
+            first.zero.eq((index == 0) | (index > command.rows)),
+            first.flush.eq((index == command.rows) & last_plane),
+            first.last.eq(last_plane & last_group),
+            first.starts.eq(first_strip),
+            first.ends.eq(last_strip),
+            first.tap.eq(tap),
+        ]
+        rest = {"many": rows_left[3:].any(), "few": rows_left[:3], "first_down": first_down}
+        self._place(m, command, first, rest, pointers, offset, emit)
+        taken = self.rows.valid & self.rows.ready
+        m.d.sync += [used.eq(counted(used, emit, taken)), go.eq(used < ROOM - AHEAD)]
+        return m
+
+    def _pointers(self, m, command, begin, moved, lag_moves, opened):
+        """Slots of the tiles of outputs before, at and below the tile; whether they are known. ``opened``:
+        they are, for a new command."""
         pointers = []
         for name in ("lag", "mid", "lead"):
-            pointer = SlotPointer(depth)
+            pointer = SlotPointer(self.config.b_depth_words)
             m.submodules[name] = pointer
             m.d.comb += [
                 pointer.start.eq(self.slots.start),
@@ -70,301 +213,201 @@ class Rows(wiring.Component):
             ]
             pointers.append(pointer)
         lag, mid, lead = pointers
-
-        several = Signal()
-        """There are strips."""
-        ready, step, last_row, last_plane, last_group = (Signal() for _ in range(5))
-        ends_tile, moves = Signal(), Signal()
-        raw = Signal(_raw_layout(config))
-        raw_valid = Signal()
-        raw_step, out_step = Signal(), Signal()
+        opening, begun, steps, none_left = Signal(), Signal(), Signal.like(command.strips), Signal()
+        settled, leads = Signal(), Signal()
         m.d.comb += [
-            several.eq(~(command.strips == 1)),
-            ready.eq(running & (debt == 0) & (mid.settled | ~(several | ends_tile))),
-            raw_step.eq(~raw_valid | out_step),
-            step.eq(ready & raw_step),
-            last_row.eq(index == Mux(last_down & command.zero_below, command.rows + 1, command.rows)),
-            last_plane.eq(planes_left == 1),
-            last_group.eq(group == command.groups - 1),
-            ends_tile.eq(last_row & last_plane & last_group),
-            self.slots.wanted.eq(debt != 0),
-            self.slots.words.eq(command.words),
-            self.idle.eq(~active & ~raw_valid & ~self.rows.valid),
-            self.commands.ready.eq(~active & self.empty & ~raw_valid & ~self.rows.valid),
-        ]
-        m.d.sync += [self.slots.limit.eq(depth - command.words), self.slots.start.eq(0)]
-
-        # Where the row goes: ``at`` counts rows of the source from the first of its tile of outputs.
-        at = Signal(4)
-        row = Signal(4)
-        m.d.comb += [row.eq(index - 1), at.eq(place + row)]
-        out_row = [Signal(4, name=f"out_row_{n}") for n in range(SHIFTS)]
-        whole = [Signal(name=f"whole_{n}") for n in range(SHIFTS)]
-        signed_at = at.as_signed()
-        with m.If(command.kernel1):
-            # Whatever the tap, and the zeros before the first row are for all of the tile.
-            m.d.comb += [item.eq(Mux(index == 0, 0, Mux(command.stride2, at >> 1, at))) for item in out_row]
-            m.d.comb += [item.eq(~command.stride2 | ~at[0]) for item in whole]
-        with m.Elif(command.stride2):
-            m.d.comb += [
-                out_row[UP].eq((signed_at >> 1) + 1),
-                out_row[CENTRE].eq(at >> 1),
-                out_row[DOWN].eq(at >> 1),
-                whole[UP].eq(at[0]),
-                whole[CENTRE].eq(~at[0]),
-                whole[DOWN].eq(at[0] & ~at[-1]),
-            ]
-        with m.Else():
-            m.d.comb += [
-                out_row[UP].eq(at + 1),
-                out_row[CENTRE].eq(at),
-                out_row[DOWN].eq(at - 1),
-                *(item.eq(1) for item in whole),
-            ]
-        many = Signal()
-        m.d.comb += many.eq(rows_left[3:].any())
-        with m.If(step):
-            m.d.sync += [
-                raw.zero.eq((index == 0) | (index > command.rows)),
-                raw.clear.eq((index == 0) & command.kernel1),
-                raw.ends_run.eq((index == command.rows) & last_plane),
-                raw.last.eq(last_plane & last_group),
-                raw.starts.eq(first_strip),
-                raw.ends.eq(last_strip),
-                raw.odd.eq(command.stride2 & ~first_strip),
-                raw.tap.eq(tap),
-                raw.offset.eq(offset),
-                raw.whole.eq(Cat(whole)),
-            ]
-            for n in range(SHIFTS):
-                u = out_row[n]
-                before, below = u[-1], Signal(name=f"below_{n}")
-                inside = many | (u[:3] < rows_left[:3])
-                m.d.comb += below.eq(~before & (u[:3] == command.out_rows))
-                owners = pointers
-                chosen = {
-                    "addr": [pointer.base for pointer in owners],
-                    "addr_first": [pointer.ahead for pointer in owners],
-                    "addr_last": [pointer.behind for pointer in owners],
-                }
-                for name, (first, own, last) in chosen.items():
-                    m.d.sync += raw[name][n].eq(Mux(before, first, Mux(below, last, own)))
-                m.d.sync += [
-                    raw.inside[n].eq(Mux(before, ~first_down, inside)),
-                    raw.place[n].eq(u[:2] & (command.out_rows - 1)[:2]),
-                    raw.finishes[n].eq(
-                        before
-                        | ((u[:3] & (command.out_rows - 1)) == command.out_rows - 1)
-                        | (~many & (u[:3] + 1 == rows_left[:3]))
-                    ),
-                ]
-
-        with m.If(raw_step):
-            m.d.sync += raw_valid.eq(ready)
-        self._place(m, command, raw, raw_valid, out_step)
-
-        # Which row is next. ``special``: zeros before the rows of the next plane, group or tile.
-        special_group, special_tile = Signal(), Signal()
-        span = Signal(4)
-        next_place = Signal(4)
-        ends_down, ends_image = Signal(), Signal()
-        m.d.comb += [
-            ends_down.eq(ends_tile & last_strip),
-            ends_image.eq(ends_down & last_down),
-            span.eq(Mux(command.stride2, command.out_rows << 1, command.out_rows)),
-            next_place.eq(place + command.rows),
-            moves.eq(ends_image | (ends_tile & (next_place == span) & (last_strip | ~command.stride2))),
-            special_group.eq(
-                Mux(
-                    command.kernel1,
-                    fresh & command.clears & (group + 1 == command.clear_group),
-                    first_down,
-                )
-            ),
-            special_tile.eq(
-                Mux(
-                    command.kernel1,
-                    moves & command.clears & (command.clear_group == 0),
-                    (first_down & ~last_strip) | ends_image,
-                )
-            ),
-        ]
-        repeats = Signal()
-        """The next plane of this group begins as this one did."""
-        with m.If(step):
-            m.d.sync += index.eq(index + 1)
-            with m.If(last_row):
-                m.d.sync += [
-                    planes_left.eq(planes_left - 1),
-                    offset.eq(offset + command.ksteps),
-                    index.eq(~repeats),
-                ]
-                with m.If(last_plane):
-                    next_kstep = Mux(command.kernel1, kstep + tap[-1], kstep + 1)
-                    m.d.sync += [
-                        planes_left.eq(command.bits),
-                        group.eq(group + 1),
-                        tap.eq(tap.rotate_left(1)),
-                        kstep.eq(next_kstep),
-                        offset.eq(next_kstep),
-                        index.eq(~special_group),
-                        repeats.eq(special_group),
-                    ]
-                    with m.If(last_group):
-                        m.d.sync += [
-                            group.eq(0),
-                            tap.eq(1),
-                            kstep.eq(0),
-                            offset.eq(0),
-                            index.eq(~special_tile),
-                            repeats.eq(special_tile),
-                            fresh.eq(moves),
-                            strips_left.eq(strips_left - 1),
-                            first_strip.eq(0),
-                            last_strip.eq(strips_left == 2),
-                        ]
-        with m.If(step & ends_tile & (last_strip | ~command.stride2)):
-            m.d.sync += place.eq(Mux(moves, 0, next_place))
-        with m.If(step & ends_down):
-            m.d.sync += [
-                strips_left.eq(command.strips),
-                first_strip.eq(1),
-                last_strip.eq(command.strips == 1),
-                down_left.eq(down_left - 1),
-                first_down.eq(0),
-                last_down.eq(down_left == 2),
-                lag_moves.eq(1),
-            ]
-            with m.If(moves):
-                m.d.sync += rows_left.eq(rows_left - command.out_rows)
-        with m.If(step & ends_image):
-            m.d.sync += [
-                down_left.eq(command.down),
-                first_down.eq(1),
-                last_down.eq(command.down == 1),
-                rows_left.eq(command.height),
-                images_left.eq(images_left - 1),
-            ]
-            with m.If(images_left == 1):
-                m.d.sync += [active.eq(0), running.eq(0)]
-        moved = step & moves
-        starting = active & ~running & ~self.slots.start & lead.settled
-        m.d.comb += [
-            mid.advance.eq(moved),
+            settled.eq(lag.settled & mid.settled & lead.settled),
+            leads.eq(opening & settled & ~none_left),
+            opened.eq(opening & settled & none_left),
             lag.advance.eq(moved & lag_moves),
-            lead.advance.eq(moved | (starting & (lead_steps != 0))),
+            mid.advance.eq(moved),
+            lead.advance.eq(moved | leads),
         ]
-        with m.If(self.slots.granted):
-            m.d.sync += debt.eq(debt - 1)
-        with m.If(moved):
-            with m.If(ends_image):
-                m.d.sync += [
-                    debt.eq(Mux(images_left == 1, 0, command.first_slots)),
-                    tiles_left.eq(command.outputs - command.first_slots),
-                ]
-            with m.Elif(tiles_left != 0):
-                m.d.sync += [debt.eq(1), tiles_left.eq(tiles_left - 1)]
+        m.d.sync += [begun.eq(begin), opening.eq((opening & ~opened) | begun), none_left.eq(steps == 0)]
+        with m.If(begin):
+            m.d.sync += steps.eq(Mux(command.stride2, 1, command.strips))
+        with m.Elif(leads):
+            m.d.sync += steps.eq(steps - 1)
+        return pointers, settled
 
-        with m.If(starting):
-            m.d.sync += lead_steps.eq(lead_steps - 1)
-            with m.If(lead_steps == 0):
-                m.d.sync += [running.eq(1), debt.eq(command.first_slots)]
+    def _slots(self, m, command, opened, moved, ends_image, last_image):
+        """Asks for slots, one more than are needed now; whether one that is needed is missing."""
+        debt, tiles_left = Signal(TILES_WIDTH), Signal(TILES_WIDTH)
+        """Slots to ask for: now, and later in this image."""
+        spare, extra = Signal(), Signal()
+        first_debt, first_left = Signal(TILES_WIDTH), Signal(TILES_WIDTH)
+        owes, any_debt, asking, taken, some_left = (
+            Signal(name=name) for name in ("owes", "any_debt", "asking", "taken", "some_left")
+        )
+        m.d.comb += [self.slots.wanted.eq(asking), taken.eq(asking & self.slots.granted)]
+        m.d.sync += [
+            extra.eq(command.outputs > command.first_slots),
+            first_debt.eq(command.first_slots + extra),
+            first_left.eq(command.outputs - first_debt),
+            owes.eq((debt > 1) | (debt[0] & ~spare)),
+            any_debt.eq(debt != 0),
+            asking.eq(any_debt & ~taken),
+            some_left.eq(tiles_left != 0),
+        ]
+        starts = Signal()
+        m.d.comb += starts.eq(opened | (moved & ends_image & ~last_image))
+        with m.If(starts):
+            m.d.sync += [debt.eq(first_debt), tiles_left.eq(first_left), spare.eq(extra)]
+        with m.Else():
+            more = moved & ~ends_image & some_left
+            m.d.sync += debt.eq(debt + more - taken)
+            with m.If(more):
+                m.d.sync += tiles_left.eq(tiles_left - 1)
+            with m.If(moved & ~some_left):
+                m.d.sync += spare.eq(0)
+        return owes
 
-        new = self.commands.payload
-        with m.If(self.commands.valid & self.commands.ready):
-            special = Mux(new.kernel1, new.clears & (new.clear_group == 0), 1)
-            m.d.sync += [
-                command.eq(new),
-                active.eq(1),
-                self.slots.start.eq(1),
-                images_left.eq(new.images),
-                down_left.eq(new.down),
-                strips_left.eq(new.strips),
-                planes_left.eq(new.bits),
-                first_down.eq(1),
-                last_down.eq(new.down == 1),
-                first_strip.eq(1),
-                last_strip.eq(new.strips == 1),
-                fresh.eq(1),
-                lag_moves.eq(0),
-                group.eq(0),
-                tap.eq(1),
-                kstep.eq(0),
-                offset.eq(0),
-                place.eq(0),
-                index.eq(~special),
-                repeats.eq(special),
-                rows_left.eq(new.height),
-                tiles_left.eq(new.outputs - new.first_slots),
-                lead_steps.eq(Mux(new.stride2, 1, new.strips)),
-            ]
-        return m
-
-    def _place(self, m, command, raw, raw_valid, out_step):
-        """Addresses and columns of a row, into the output."""
-        config = self.config
-        out = self.rows.payload
+    def _place(self, m, command, first, rest, pointers, offset, emit):
+        """Addresses and columns of a row, into the queue."""
+        config, depth = self.config, self.config.b_depth_words
         count = quads(config)
-        m.d.comb += out_step.eq(~self.rows.valid | self.rows.ready)
-        kernel1 = command.kernel1
-        with m.If(out_step):
-            m.d.sync += [
-                self.rows.valid.eq(raw_valid),
-                out.zero.eq(raw.zero),
-                out.starts.eq(raw.starts),
-                out.ends.eq(raw.ends),
-                out.flush.eq(raw.ends_run),
-            ]
-            finishes = Mux(
-                kernel1,
-                raw.finishes[CENTRE] & raw.whole[CENTRE] & raw.inside[CENTRE],
-                raw.finishes[DOWN] & raw.whole[DOWN] & raw.inside[DOWN],
-            )
-            own = Mux(kernel1 & ~command.stride2, 1, raw.ends)
-            before = ~kernel1 & ~command.stride2 & ~raw.starts
-            complete = finishes & raw.last & ~raw.clear
-            m.d.sync += out.done.eq(Mux(complete, own + before, 0))
-            for n in range(SHIFTS):
-                mine, first = Signal(count, name=f"mine_{n}"), Signal(count, name=f"first_{n}")
-                width, enabled = Signal(count, name=f"width_{n}"), Signal(name=f"enabled_{n}")
-                begin = Mux(raw.odd, command.blocks, 0)
-                with m.Switch(command.out_pitch):
-                    for pitch in range((config.cols // FILL_PIXELS).bit_length()):
-                        with m.Case(pitch):
-                            row_quads = FILL_PIXELS // QUAD << pitch
-                            for q in range(count):
-                                own = raw.place[n] == q // row_quads
-                                m.d.comb += [mine[q].eq(own), first[q].eq(own & (q % row_quads == begin))]
-                tapped = ~kernel1 | raw.tap[SHIFTS * n : SHIFTS * (n + 1)].any()
-                m.d.comb += [
-                    width.eq(Mux(command.stride2, first, first | first << 1)),
-                    enabled.eq(raw.clear | (raw.whole[n] & raw.inside[n] & tapped)),
-                ]
-                hot = Mux(raw.clear, (1 << count) - 1, Mux(raw.zero, mine, width))
-                m.d.sync += [
-                    out.hot[n].eq(Mux(enabled, hot, 0)),
-                    out.addr[n].eq(raw.addr[n] + raw.offset),
-                    out.addr_first[n].eq(raw.addr_first[n] + raw.offset),
-                    out.addr_last[n].eq(raw.addr_last[n] + raw.offset),
-                ]
-            taps = Cat(Cat(raw.tap[n::SHIFTS]).any() for n in range(SHIFTS))
-            m.d.sync += out.dx.eq(Mux(kernel1 & ~raw.clear, taps, (1 << SHIFTS) - 1))
+        kernel1, stride2 = command.kernel1, command.stride2
 
-
-def _raw_layout(config: ArrayConfig) -> data.StructLayout:
-    """A row before its addresses are added up."""
-    address = data.ArrayLayout((config.b_depth_words - 1).bit_length(), SHIFTS)
-    return data.StructLayout(
-        {
-            **dict.fromkeys(("zero", "clear", "ends_run", "last", "starts", "ends", "odd"), 1),
-            "tap": TAPS,
-            "offset": (config.b_depth_words - 1).bit_length(),
-            "whole": SHIFTS,
-            "inside": SHIFTS,
-            "finishes": SHIFTS,
-            "place": data.ArrayLayout(2, SHIFTS),
-            "addr": address,
-            "addr_first": address,
-            "addr_last": address,
+        # Second: which row of outputs it is, by dy, counted from their tile's first.
+        second = Signal(_second(), reset_less=True)
+        clear = first.before & kernel1
+        at = first.at
+        signed_at = at.as_signed()
+        half = (signed_at >> 1)[:4]
+        rows_of = {
+            UP: Mux(stride2, half + 1, at + 1),
+            CENTRE: Mux(stride2, half, at),
+            DOWN: Mux(stride2, half, at - 1),
         }
-    )
+        whole_of = {UP: at[0], CENTRE: ~at[0], DOWN: at[0] & ~at[-1]}
+        one_row = Mux(clear, 0, Mux(stride2, half, at))
+        for dy in range(SHIFTS):
+            u = Signal(4, name=f"u_{dy}")
+            m.d.comb += u.eq(Mux(kernel1, one_row, rows_of[dy]))
+            m.d.sync += [
+                second.u[dy].eq(u),
+                second.whole[dy].eq(Mux(kernel1, ~stride2 | ~at[0], ~stride2 | whole_of[dy])),
+                second.below[dy].eq(~u[-1] & (u[:3] == command.out_rows)),
+            ]
+        m.d.sync += [
+            second.clear.eq(clear),
+            second.many.eq(rest["many"]),
+            second.few.eq(rest["few"]),
+            second.first_down.eq(rest["first_down"]),
+            *(second[name].eq(first[name]) for name in CARRIED),
+        ]
+        held = []
+        for n, pointer in enumerate(pointers):
+            item = Signal(range(depth), name=f"slot_{n}", reset_less=True)
+            m.d.sync += item.eq(pointer.base)
+            held.append(item)
+        beside = {}
+        for name in ("ahead", "behind"):
+            beside[name] = []
+            for n, pointer in enumerate(pointers):
+                item = Signal(range(depth), name=f"{name}_{n}", reset_less=True)
+                m.d.sync += item.eq(getattr(pointer, name))
+                beside[name].append(item)
+        slots = {"addr": held, "addr_first": beside["ahead"], "addr_last": beside["behind"]}
+
+        # Third: its slot, and whether it is written.
+        third = Signal(_third(depth), reset_less=True)
+        offsets = [offset]
+        for n in range(STAGES - 1):
+            later = Signal.like(offset, name=f"offset_{n}", reset_less=True)
+            m.d.sync += later.eq(offsets[-1])
+            offsets.append(later)
+        many, few = second.many, second.few
+        for dy in range(SHIFTS):
+            u, before, below = second.u[dy], second.u[dy][-1], second.below[dy]
+            inside = Mux(before, ~second.first_down, many | (u[:3] < few))
+            within = (command.out_rows - 1)[:3]
+            m.d.sync += [
+                third.on[dy].eq(second.whole[dy] & inside),
+                third.place[dy].eq(u[:2] & within[:2]),
+                third.finishes[dy].eq(before | ((u[:3] & within) == within) | (~many & (u[:3] + 1 == few))),
+                *(
+                    third[name][dy].eq(Mux(before, lag, Mux(below, lead, mid)))
+                    for name, (lag, mid, lead) in slots.items()
+                ),
+            ]
+        m.d.sync += [third.clear.eq(second.clear), *(third[name].eq(second[name]) for name in CARRIED)]
+
+        # Fourth: addresses and columns.
+        row = Signal(row_layout(config), reset_less=True)
+        finishes = Mux(
+            kernel1, third.finishes[CENTRE] & third.on[CENTRE], third.finishes[DOWN] & third.on[DOWN]
+        )
+        own = Mux(kernel1 & ~stride2, 1, third.ends)
+        before = ~kernel1 & ~stride2 & ~third.starts
+        taps = Cat(Cat(third.tap[n::SHIFTS]).any() for n in range(SHIFTS))
+        m.d.sync += [
+            row.zero.eq(third.zero),
+            row.starts.eq(third.starts),
+            row.ends.eq(third.ends),
+            row.flush.eq(third.flush),
+            row.done.eq(Mux(finishes & third.last & ~third.clear, own + before, 0)),
+            row.dx.eq(Mux(kernel1 & ~third.clear, taps, (1 << SHIFTS) - 1)),
+        ]
+        begin = Mux(stride2 & ~third.starts, command.blocks, 0)
+        for dy in range(SHIFTS):
+            mine, start = Signal(count, name=f"mine_{dy}"), Signal(count, name=f"start_{dy}")
+            with m.Switch(command.out_pitch):
+                for pitch in range((config.cols // FILL_PIXELS).bit_length()):
+                    with m.Case(pitch):
+                        row_quads = FILL_PIXELS // QUAD << pitch
+                        for q in range(count):
+                            is_mine = third.place[dy] == q // row_quads
+                            m.d.comb += [mine[q].eq(is_mine), start[q].eq(is_mine & (q % row_quads == begin))]
+            tapped = ~kernel1 | third.tap[SHIFTS * dy : SHIFTS * (dy + 1)].any()
+            enabled = third.clear | (third.on[dy] & tapped)
+            block = Mux(stride2, start, start | start << 1)
+            hot = Mux(third.clear, (1 << count) - 1, Mux(third.zero, mine, block))
+            m.d.sync += [
+                row.hot[dy].eq(Mux(enabled, hot, 0)),
+                *(row[name][dy].eq(third[name][dy] + offsets[-1]) for name in ADDRESSES),
+            ]
+
+        # Behind the walk nothing waits: it goes on only while the queue has room.
+        m.submodules.queue = queue = WideQueue(row_layout(config), ROOM)
+        push = emit
+        for n in range(STAGES):
+            later = Signal(name=f"valid_{n}")
+            m.d.sync += later.eq(push)
+            push = later
+        m.d.comb += [
+            self.rows.valid.eq(queue.o.valid),
+            self.rows.payload.eq(queue.o.payload),
+            queue.o.ready.eq(self.rows.ready),
+            queue.push.eq(push),
+            queue.payload.eq(row),
+        ]
+
+
+STAGES = 4
+"""Cycles from a row of the walk to the queue."""
+CARRIED = ("zero", "flush", "last", "starts", "ends", "tap")
+
+
+def _carried() -> dict:
+    return {**dict.fromkeys(CARRIED, 1), "tap": TAPS}
+
+
+def _first() -> data.StructLayout:
+    """A row as the walk gives it: ``at``: row of the source from the first of its tile of outputs;
+    ``before``: zeros before the first."""
+    return data.StructLayout({**_carried(), "at": 4, "before": 1})
+
+
+def _second() -> data.StructLayout:
+    """A row with its rows of outputs: ``u`` by dy; ``below``: in the tile below."""
+    each = {"u": data.ArrayLayout(4, SHIFTS), "whole": SHIFTS, "below": SHIFTS}
+    rest = {"clear": 1, "many": 1, "few": 3, "first_down": 1}
+    return data.StructLayout({**_carried(), **each, **rest})
+
+
+def _third(depth: int) -> data.StructLayout:
+    """A row with its slots."""
+    address = data.ArrayLayout((depth - 1).bit_length(), SHIFTS)
+    each = {"on": SHIFTS, "finishes": SHIFTS, "place": data.ArrayLayout(2, SHIFTS)}
+    return data.StructLayout({**_carried(), **each, **dict.fromkeys(ADDRESSES, address), "clear": 1})

@@ -15,7 +15,7 @@ def slot_requests(depth: int) -> wiring.Signature:
     """What a fill asks of `Slots` in a memory of ``depth`` words; `Out` is the fill's side.
 
     ``start``, ``words``, ``limit``: as in `SlotPointer`, only while no slot is taken; ``wanted``: one more
-    slot is needed, ``granted``: it is had, from word ``base`` on.
+    slot is needed, ``granted`` with it: it is had, from word ``base`` on. It waits for none.
     """
     words = bits_for(depth)
     return wiring.Signature(
@@ -56,11 +56,14 @@ class SlotPointer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        words, limit = Signal.like(self.words, reset_less=True), Signal.like(self.limit, reset_less=True)
         after = Signal(len(self.words) + 1)
         settling = Signal(SETTLING, init=(1 << SETTLING) - 1)
         m.d.sync += [
-            after.eq(self.base + self.words),
-            self.ahead.eq(Mux(after > self.limit, 0, after)),
+            words.eq(self.words),
+            limit.eq(self.limit),
+            after.eq(self.base + words),
+            self.ahead.eq(Mux(after > limit, 0, after)),
             settling.eq(settling >> 1),
         ]
         m.d.comb += self.settled.eq(~settling[0])
@@ -101,9 +104,10 @@ class Slots(wiring.Component):
         m.submodules.newest = newest = SlotPointer(depth)
         m.submodules.reading = reading = SlotPointer(depth)
         m.submodules.oldest = oldest = SlotPointer(depth)
+        some_released, none = Signal(), Signal(init=1)
         taken, ready, released = (Signal(range(depth + 1), name=n) for n in ("taken", "ready", "released"))
-        full = Signal()
-        """Seen two cycles late, which is when the newest slot is settled."""
+        full, takes, offers = Signal(), Signal(), Signal()
+        """``full``: seen two cycles late, which is when the newest slot is settled."""
         for pointer in (newest, reading, oldest):
             m.d.comb += [
                 pointer.start.eq(self.requests.start),
@@ -111,19 +115,23 @@ class Slots(wiring.Component):
                 pointer.limit.eq(self.requests.limit),
             ]
         m.d.comb += [
-            self.requests.granted.eq(self.requests.wanted & newest.settled & ~full),
+            takes.eq(self.requests.wanted & self.requests.granted),
             self.requests.base.eq(newest.base),
-            newest.advance.eq(self.requests.granted),
-            self.tiles.valid.eq((ready != 0) & reading.settled),
+            newest.advance.eq(takes),
+            offers.eq(self.tiles.valid & self.tiles.ready),
             self.tiles.payload.eq(reading.base),
-            reading.advance.eq(self.tiles.valid & self.tiles.ready),
-            oldest.advance.eq((released != 0) & oldest.settled),
-            self.empty.eq(taken == 0),
+            reading.advance.eq(offers),
+            oldest.advance.eq(some_released & oldest.settled),
+            self.empty.eq(none),
         ]
         m.d.sync += [
+            self.requests.granted.eq(newest.settled & ~full & ~takes),
+            self.tiles.valid.eq(~offers & (self.tiles.valid | ((ready != 0) & reading.settled))),
+            some_released.eq((released != 0) & ~oldest.advance),
             full.eq((taken != 0) & (newest.base == oldest.base)),
-            taken.eq(taken + self.requests.granted - oldest.advance),
-            ready.eq(ready + self.filled - reading.advance),
+            taken.eq(taken + takes - oldest.advance),
+            none.eq((taken == 0) & ~takes),
+            ready.eq(ready + self.filled - offers),
             released.eq(released + self.release - oldest.advance),
         ]
         return m
