@@ -15,7 +15,7 @@ from cpt.hw.contract.step import WORD_BYTES, Code, decode
 from cpt.hw.contract.tiles import Picture
 from cpt.model.architecture import cifar_resnet
 from cpt.model.golden.fabric.hash import noise_bytes
-from cpt.model.golden.fabric.network import Network
+from cpt.model.golden.fabric.network import Block, Network
 from cpt.sim.step.interleaving import Interleaving
 
 FEW_WORDS = 4 * 768
@@ -44,6 +44,22 @@ def test_parts_keep_their_bits_in_any_order_that_marks_allow(seed):
         size=8,
         wrap=lambda machine: Interleaving(machine, seed),
     )
+
+
+def test_bytes_of_images_without_room_come_in_bands_of_rows():
+    blocks = (
+        Block("stem", (layer(0, "stem", (3, 4), 37, 2),)),
+        Block("next", (layer(1, "first", (4, 4), 19, 2),)),
+    )
+    trainer = same_weights(
+        "tiny", blocks, (4, 8), batch=2, micro_batch=2, scratch_words=FEW_WORDS, size=37, channels=3
+    )
+    picture = trainer.layout.image_codes.layout.picture
+    bands = list(trainer.layout.scratch.bands(picture, 2, 1))
+    assert [(part.image, part.tile, band.height) for part, band in bands] == [
+        *((0, 0, 25), (0, 125, 12)),
+        *((1, 0, 25), (1, 125, 12)),
+    ]
 
 
 def test_weights_without_room_in_the_buffers_come_group_by_group():

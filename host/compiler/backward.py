@@ -124,7 +124,6 @@ class Backward(Work):
             joins = self._shortcut_errors(block, behind, before is not None)
         if before is None:
             return behind
-        assert joins
         return self._block_gradient(first_plan, before, joins, behind)
 
     def _load_record(self, plan: ConvPlan, names: tuple[str, ...]) -> dict[str, Vector]:
@@ -253,14 +252,18 @@ class Backward(Work):
         return self._gradient(out, found, first, inputs)
 
     def _block_gradient(
-        self, plan: ConvPlan, before: BlockPlan, joins: Gradient, behind: Gradient
+        self, plan: ConvPlan, before: BlockPlan, joins: Gradient | None, behind: Gradient
     ) -> Gradient:
-        """B3: the gradient of a block's input, which is that behind the block before."""
+        """B3: the gradient of a block's input, which is that behind the block before.
+
+        Where nothing ``joins``, y stands for it, and is multiplied with 0.
+        """
         v, count, end = self.v, plan.conv.in_channels, before.main[-1]
         first = self._region(count)
-        free = {Y, X, OTHER, SIDE} - {Y, joins.tensor.bank}
-        out = Tensor(OTHER if behind.tensor.bank == X else X)
-        y, mask = Tensor(Y, end.y), Tensor((free - {out.bank}).pop(), before.x)
+        out, y = Tensor(OTHER if behind.tensor.bank == X else X), Tensor(Y, end.y)
+        if not joins:
+            joins = Gradient(y, v.copy(number(1.0), count=count), first, v.copy(ZERO, count=count))
+        mask = Tensor(min({X, OTHER, SIDE} - {joins.tensor.bank, out.bank}), before.x)
         self.e.fill(y, end.output, count)
         self.e.fill(mask, end.output, count)
         scale, sums = self._drain_coefficients(plan.error_codes_of, count, first)

@@ -158,8 +158,11 @@ class Emitter:
         start = tensor.bank * self.layout.scratch.bank + part.word
         return Region("scratch", start, start + part.images * picture.tiles * part.groups * self.layout.group)
 
-    def _bytes(self, tensor: Tensor, picture: Picture, channels: int, part: Part) -> None:
-        """Bytes of images to scratch; words of channels that do not exist stay as they are."""
+    def _bytes(self, tensor: Tensor, picture: Picture, all_tiles: int, channels: int, part: Part) -> None:
+        """Bytes of images, ``all_tiles`` tiles each, to scratch.
+
+        Words of channels that do not exist stay as they are.
+        """
         layout = self.layout
         stride = channels * layout.config.cols
         used = self._used(tensor, picture, part)
@@ -169,7 +172,7 @@ class Emitter:
             [used],
             kind=int(Move.BYTES_IN),
             base=IMAGES,
-            offset=part.image * picture.tiles * stride,
+            offset=(part.image * all_tiles + part.tile) * stride,
             words=channels,
             runs=part.images * picture.tiles,
             stride=stride,
@@ -179,9 +182,13 @@ class Emitter:
 
     def images(self, tensor: Tensor, picture: Picture, channels: int) -> None:
         """Bytes of images to scratch, where they have room at once."""
-        if not self.layout.spilled(picture, channels):
-            (part,) = self.layout.parts(picture, channels)
-            self._bytes(tensor, picture, channels, part)
+        parts = self._bands(picture, channels)
+        if len(parts) == 1:
+            self._bytes(tensor, picture, picture.tiles, channels, parts[0][0])
+
+    def _bands(self, picture: Picture, channels: int) -> list[tuple[Part, Picture]]:
+        layout = self.layout
+        return list(layout.scratch.bands(picture, layout.images, layout.groups(channels)))
 
     def pack(
         self,
@@ -417,7 +424,7 @@ class Emitter:
                 channel=at,
                 out=used.start,
                 y=places[y].start if y else 0,
-                clear=int(not part.image),
+                clear=int(part.first),
                 stream=places[stream].start // IN_WORDS if stream else 0,
                 mask=places[mask].start // IN_WORDS if mask else 0,
             )
@@ -460,16 +467,20 @@ class Emitter:
         """
         layout = self.layout
         group = layout.group
-        parts = layout.parts(picture, channels)
-        if local and any(part.groups != layout.groups(channels) for part in parts):
+        if images:
+            parts = self._bands(picture, channels)
+        else:
+            parts = [(part, picture) for part in layout.parts(picture, channels)]
+        if local and any(part.groups != layout.groups(channels) for part, _ in parts):
             raise ContractError(
                 f"pooling {channels} channels of {picture.height} x {picture.width} takes several parts "
                 f"of an image; allowed: one, in half of a bank of scratch"
             )
-        for part in parts:
-            if images and layout.spilled(picture, channels):
-                self._bytes(y, picture, channels, part)
-                places = {y: self._used(y, picture, part)}
+        for part, shown in parts:
+            if images:
+                if len(parts) > 1:
+                    self._bytes(y, shown, picture.tiles, channels, part)
+                places = {y: self._used(y, shown, part)}
             else:
                 places = self._bring([item for item in (y, second) if item], picture, channels, part)
             at, held = channel + part.group * group, part.groups * group
@@ -493,6 +504,7 @@ class Emitter:
                 fields["out"] = some.address
             if codes:
                 before = part.image * codes.layout.image_stride + part.group * codes.layout.group_stride
+                before += part.tile * codes.layout.tile_stride
                 writes.append(codes.piece.region)
                 fields |= {
                     "base": codes.piece.base,
@@ -507,9 +519,9 @@ class Emitter:
                 reads,
                 writes,
                 kind=int(kind),
-                **lanes(picture),
-                clear=int(not part.image),
-                tiles=picture.tiles,
+                **lanes(shown),
+                clear=int(part.first),
+                tiles=shown.tiles,
                 groups=part.groups,
                 images=part.images,
                 y=places[y].start,

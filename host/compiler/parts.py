@@ -20,6 +20,13 @@ class Part:
     group: int
     groups: int
     word: int
+    tile: int = 0
+    """First tile of its one image, of which it is a band of rows."""
+
+    @property
+    def first(self) -> bool:
+        """Whether statistics of its channels begin with it."""
+        return not self.image and not self.tile
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,28 @@ class Scratch:
     def whole(self, picture: Picture, images: int, groups: int) -> bool:
         """Whether a tensor has room in a bank."""
         return images * picture.tiles * groups * self.config.group_channels <= self.room
+
+    def bands(self, picture: Picture, images: int, groups: int) -> Iterator[tuple[Part, Picture]]:
+        """Images as bytes, and the rows of each part as a picture: bands where an image has no room.
+
+        Raises `ContractError` where a row of tiles has none.
+        """
+        row = picture.strips * groups * self.config.group_channels
+        if picture.tiles * groups * self.config.group_channels <= self.room:
+            for part in self.parts(picture, images, groups, groups):
+                yield part, picture
+            return
+        rows = self.room // row * picture.tile_rows
+        if not rows:
+            raise ContractError(
+                f"a row of tiles of images {picture.width} wide takes {row} words of scratch; "
+                f"allowed: {self.room}, a bank without the sums of dW"
+            )
+        for image in range(images):
+            for top in range(0, picture.height, rows):
+                band = Picture(self.config, min(rows, picture.height - top), picture.width)
+                tile = top // picture.tile_rows * picture.strips
+                yield Part(image, 1, 0, groups, 0, tile), band
 
     def parts(self, picture: Picture, images: int, groups: int, most_groups: int) -> Iterator[Part]:
         """A tensor's parts, of at most ``most_groups`` groups each; groups in the outer order.

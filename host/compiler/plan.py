@@ -205,7 +205,7 @@ class Layout:
             for picture, channels in (
                 (plan.output, plan.conv.out_channels),
                 (plan.source, plan.conv.in_channels),
-            )
+            )[: 2 if plan.layer.index else 1]
         }
         width = 2 * self.config.cols
         spilled = [self.words(*shape) * width for shape in shapes if self.spilled(*shape)]
