@@ -34,7 +34,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil
+from math import ceil, lcm
 
 from cpt.hw.contract import ContractError
 from cpt.hw.contract.config import BEAT_BYTES
@@ -94,6 +94,11 @@ class MemoryModel:
     def slots(self, cycle: int) -> int:
         """Data slots of ``cycle``."""
         return (cycle + 1) * self.slots_num // self.slots_den - cycle * self.slots_num // self.slots_den
+
+    @property
+    def period_cycles(self) -> int:
+        """Cycles after which the order of channels and the number of slots come again."""
+        return lcm(CHANNELS, self.slots_den)
 
     @property
     def beats_per_cycle(self) -> Fraction:

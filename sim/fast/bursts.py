@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
 
 from cpt.hw.contract.config import BEAT_BYTES, BURST_BEATS
-from cpt.hw.contract.machine import BURST_BYTES, MACHINE
+from cpt.hw.contract.machine import BURST_BYTES
 
-_LEAST_BEATS = 4
-"""Of two bursts that stream: m0 has an address of a master every second cycle."""
+RUN_STEP_CYCLES, BLOCK_STEP_CYCLES = 2, 4
+"""From a burst's issue to that of the next, where that is the first of its run, of its block."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast the addresses of a port can follow each other."""
+
+    step_cycles: int
+    """From an address to the next, at least."""
+    round_trip: int
+    """From a burst's last beat to the first beat of the burst that takes its place, less one."""
+    in_flight: int
+    """Bursts that may be on their way, if the memory has room for others beside them."""
+
+    def keeps_up(self, lengths: Sequence[int], steps: Sequence[int], behind: int) -> bool:
+        """Whether no beat of the bursts from number ``behind`` on waits for an address.
+
+        ``lengths`` in beats; ``steps``: cycles from the address before. An address waits for those before
+        it and for a place; a burst in front may be as late as a place makes it, so every place counts.
+        """
+        ends = [0, *accumulate(lengths)]
+        before = list(accumulate(steps))
+        latest = -before[-1] - self.round_trip
+        for number in range(len(lengths)):
+            if number >= self.in_flight:
+                latest = max(latest, ends[number - self.in_flight + 1] - before[number])
+            if number >= behind and ends[number] - before[number] < self.round_trip + latest:
+                return False
+        return True
 
 
 @dataclass(frozen=True)
@@ -23,13 +52,31 @@ class BlockPlan:
     """Beats up to the end of every burst."""
     runs: tuple[int, ...]
     """Bursts of every run."""
+    pace: Pace
+    """That of its port."""
     streams: bool
-    """Data flow without a gap: the limit of bursts in flight never delays a beat."""
+    """Data flow without a gap: behind its first beat, and block behind block, none waits for an address."""
 
     @property
     def beats(self) -> int:
         """Beats of all bursts."""
         return self.ends[-1]
+
+    @property
+    def steps(self) -> list[int]:
+        """Cycles from the burst before to each, at least."""
+        steps = [self.pace.step_cycles] * len(self.lengths)
+        for first in accumulate(self.runs[:-1]):
+            steps[first] = max(self.pace.step_cycles, RUN_STEP_CYCLES)
+        steps[0] = BLOCK_STEP_CYCLES
+        return steps
+
+
+def follows(before: Sequence[BlockPlan], plan: BlockPlan) -> bool:
+    """Whether ``plan`` streams behind the blocks ``before``, which do."""
+    behind = [length for block in before for length in block.lengths]
+    steps = [step for block in before for step in block.steps]
+    return plan.pace.keeps_up((*behind, *plan.lengths), (*steps, *plan.steps), len(behind))
 
 
 def _lengths(residue: int, beats: int) -> list[int]:
@@ -45,14 +92,11 @@ def block_plan(
     strides: tuple[int, int],
     counts: tuple[int, int],
     beats: int,
-    round_trip: int,
-    in_flight: int,
+    pace: Pace,
 ) -> BlockPlan:
     """The bursts of ``counts`` runs of ``beats`` each.
 
-    ``residue`` and ``strides`` are bytes modulo `BURST_BYTES`; ``round_trip`` is the number of cycles from a
-    burst's last beat to the first beat of the burst that takes its place, less one; ``in_flight`` of the
-    memory's, beside ``outstanding_bursts`` of the master's, may be on their way.
+    ``residue`` and ``strides`` are bytes modulo `BURST_BYTES`.
     """
     lengths: list[int] = []
     runs: list[int] = []
@@ -62,22 +106,12 @@ def block_plan(
             run = _lengths(start, beats)
             lengths += run
             runs.append(len(run))
-    return BlockPlan(
-        tuple(lengths),
-        tuple(accumulate(lengths)),
-        tuple(runs),
-        _least_sum(lengths, min(in_flight, MACHINE.outstanding_bursts) - 1) >= round_trip
-        and _least_sum(lengths, 2) >= _LEAST_BEATS,
-    )
+    plan = BlockPlan(tuple(lengths), tuple(accumulate(lengths)), tuple(runs), pace, False)
+    return replace(plan, streams=_starts(plan) and follows([plan] * -(-pace.in_flight // len(lengths)), plan))
 
 
-def _least_sum(lengths: list[int], width: int) -> int:
-    """Smallest sum of ``width`` consecutive bursts of endlessly repeated ``lengths``."""
-    rounds = -(-width // len(lengths))
-    endless = lengths * (rounds + 1)
-    total = sum(endless[:width])
-    least = total
-    for index in range(len(lengths)):
-        total += endless[index + width] - endless[index]
-        least = min(least, total)
-    return least
+def _starts(plan: BlockPlan) -> bool:
+    """Whether no beat behind the first waits for an address though nothing was in flight before."""
+    steps = [0, *plan.steps[1:]]
+    in_time = all(end >= step for end, step in zip((0, *plan.ends), accumulate(steps), strict=False))
+    return in_time and plan.beats >= sum(plan.steps) and min(plan.lengths) >= RUN_STEP_CYCLES

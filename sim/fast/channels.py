@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from math import lcm
 from typing import Protocol
 
 from cpt.hw.contract.machine import MACHINE
-from cpt.sim.fast.pipeline import M0_ADDRESS_CYCLES, M0_DATA_CYCLES
+from cpt.sim.fast.pipeline import M0_ADDRESS_CYCLES, M0_DATA_CYCLES, M0_STEP_CYCLES
 from cpt.sim.memory import CHANNELS, Channel, MemoryModel
 
 READ_0, READ_1, WRITE_0 = Channel
-_NEVER = 1 << 62
+_NEVER, LONG_AGO = 1 << 62, -(1 << 62)
+_STRETCHES = 64
+"""Kept of each channel: more than the bursts in flight, as every event of another channel ends one."""
 _REPLACE_CYCLES = M0_DATA_CYCLES + 1 + M0_ADDRESS_CYCLES
 """From a burst's last beat to the address of the burst that takes its place, on m0."""
-_SPACING_CYCLES = 2
-"""Between two addresses of a master at the arbiter."""
 
 
 class Owner(Protocol):
@@ -45,29 +44,46 @@ class Transfer:
     """Beats before the first one of this transfer, in the count of ``ends``, and those it has moved."""
     stop: int = 0
     """Beats after which it is complete; all of them unless given."""
+    shared: bool = False
+    """Of another master than the channel's own."""
 
     def __post_init__(self) -> None:
         self.stop = self.stop or self.ends[-1]
+        self.begin = bisect_right(self.ends, self.moved)
+        """Index of its first burst."""
 
-    def open_bursts(self, lag: int) -> tuple[int, int]:
-        """Index of the first burst that was not complete ``lag`` beats ago, and how many follow with it."""
-        first = bisect_right(self.ends, self.moved - lag)
-        return first, bisect_left(self.ends, self.stop) + 1 - first
+    @property
+    def end(self) -> int:
+        """Index behind its last burst that is complete with it."""
+        return bisect_right(self.ends, self.stop)
 
     def split(self, bursts: int) -> Transfer:
         """Keep the first ``bursts`` and return the rest as a transfer of its own."""
         stop = self.ends[bursts - 1]
-        address = self.address_cycle + _SPACING_CYCLES * bursts
+        address = self.address_cycle + M0_STEP_CYCLES * (bursts - self.begin)
         rest = Transfer(address, self.ready, self.ends, self.owner, self.last, stop, self.stop)
         self.stop, self.owner, self.last = stop, _NOBODY, False
         return rest
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    """What a channel moved while the same channels were active."""
+
+    start: int
+    mask: int
+    """Its first cycle, and which channels were active."""
+    transfer: Transfer
+    beats: int
+    moved: int
+    """Beats in it, and of the transfer at its end."""
 
 
 class _Share:
     """Which of the active channels moves a beat, for one set of active channels."""
 
     def __init__(self, model: MemoryModel, active: Sequence[int]) -> None:
-        self.period = lcm(CHANNELS, model.slots_den)
+        self.period = model.period_cycles
         self.positions: dict[int, list[int]] = {channel: [] for channel in active}
         for cycle in range(self.period):
             order = [(cycle + turn) % CHANNELS for turn in range(CHANNELS)]
@@ -116,7 +132,7 @@ class Channels:
             _Share(model, [channel for channel in range(CHANNELS) if mask >> channel & 1])
             for mask in range(1 << CHANNELS)
         ]
-        self._max_outstanding = model.max_outstanding
+        self._lately: tuple[deque[_Stretch], ...] = tuple(deque(maxlen=_STRETCHES) for _ in range(CHANNELS))
         fewest = model.slots_num // model.slots_den
         self._contended = [bin(mask).count("1") > fewest for mask in range(1 << CHANNELS)]
 
@@ -135,49 +151,68 @@ class Channels:
         """
         self._later.append(transfer)
 
+    def watch(self, channel: int, behind: int, watcher: Owner) -> int | None:
+        """When the burst moved its last beat that has ``behind`` more of its master behind it.
+
+        None if it has not: ``watcher`` is told. `LONG_AGO` if there was none, or not lately.
+        """
+        queue, left = self._queues[channel], behind
+        for index in range(len(queue) - 1, -1, -1):
+            transfer = queue[index]
+            if transfer.shared:
+                continue
+            bursts = transfer.end - bisect_right(transfer.ends, transfer.moved)
+            if left >= bursts:
+                left -= bursts
+                continue
+            target = transfer.end - 1 - left
+            if transfer.ends[target] == transfer.stop:
+                transfer.owner = _Both(transfer.owner, watcher)
+            else:
+                queue.insert(index + 1, transfer.split(target + 1))
+                transfer.owner = watcher
+            return None
+        completed = self.completed(channel, left + 1)
+        return completed[left] if left < len(completed) else LONG_AGO
+
     def call_at(self, cycle: int, call: Callable[[], None]) -> None:
         """Call when all cycles before ``cycle`` are over."""
         self._calls += 1
         heappush(self._timers, (cycle, self._calls, call))
 
-    def _full(self, fetch: Transfer) -> bool:
-        """Whether bursts that move as a whole leave no place for an address on the first read channel.
+    def _unreplaced(self) -> int:
+        """Bursts of the first read channel's own master that completed too late to be replaced by now."""
+        first = self.now - _REPLACE_CYCLES
+        return sum(cycle >= first for cycle in self.completed(READ_0, MACHINE.outstanding_bursts))
 
-        Masters that go burst by burst know their places themselves.
-        """
-        queue = self._queues[READ_0]
-        if not queue or len(queue[0].ends) == 1:
-            return False
-        fetches = bursts = 0
-        for other in queue:
-            if other.owner.__class__ is fetch.owner.__class__:
-                fetches += 1
+    def completed(self, channel: int, count: int) -> list[int]:
+        """Cycles of the last beats of the last bursts of a channel's own master, newest first."""
+        found: list[int] = []
+        for stretch in reversed(self._lately[channel]):
+            if len(found) >= count:
+                break
+            transfer, moved = stretch.transfer, stretch.moved
+            if transfer.shared:
                 continue
-            first, still_open = other.open_bursts(0)
-            started = _started(other, fetch.address_cycle)
-            bursts += still_open if first else min(still_open, started)
-        # What completed just now is not replaced yet.
-        vacant = queue[0].open_bursts(0)[0] - queue[0].open_bursts(_REPLACE_CYCLES)[0]
-        return min(bursts, MACHINE.outstanding_bursts - vacant) + fetches >= self._max_outstanding
+            for index in range(bisect_right(transfer.ends, moved) - 1, -1, -1):
+                beats = transfer.ends[index] - (moved - stretch.beats)
+                if beats <= 0 or len(found) >= count:
+                    break
+                if self._contended[stretch.mask]:
+                    found.append(self._shares[stretch.mask].finish(channel, stretch.start, beats))
+                else:
+                    found.append(stretch.start + beats - 1)
+        return found
 
     def _insert(self, transfer: Transfer) -> None:
         queue = self._queues[READ_0]
-        if self._full(transfer):
-            head = queue[0]
-            wait = head.ends[head.open_bursts(0)[0]] - head.moved
-            transfer.address_cycle += wait
-            transfer.ready += wait
-            self._later.appendleft(transfer)
-            return
-        cycle, allowed = transfer.address_cycle, MACHINE.outstanding_bursts
+        allowed = MACHINE.outstanding_bursts - self._unreplaced()
         for index, other in enumerate(queue):
-            if other.owner.__class__ is transfer.owner.__class__:
+            if other.shared:
                 continue
-            # A completed burst is replaced a little later.
-            first, bursts = other.open_bursts(_REPLACE_CYCLES if index == 0 else 0)
-            out = min(bursts, allowed)
-            if first == 0:
-                out = min(out, _started(other, cycle))
+            first = bisect_right(other.ends, other.moved)
+            bursts = other.end - first
+            out = min(bursts, allowed, other.begin + _started(other, transfer.address_cycle) - first)
             if out <= 0:
                 queue.insert(index, transfer)
                 return
@@ -235,6 +270,8 @@ class Channels:
         for channel, beats in zip(active, moved, strict=True):
             transfer = self._queues[channel][0]
             transfer.moved += beats
+            if beats:
+                self._lately[channel].append(_Stretch(now, mask, transfer, beats, transfer.moved))
             if transfer.moved == transfer.stop:
                 done.append(self._pop(channel, end))
         for transfer in done:
@@ -256,7 +293,7 @@ class Channels:
 
 def _started(transfer: Transfer, cycle: int) -> int:
     """Addresses of ``transfer`` that are out before ``cycle``, of those that nothing holds back."""
-    return max(0, -(-(cycle - transfer.address_cycle) // _SPACING_CYCLES))
+    return max(0, -(-(cycle - transfer.address_cycle) // M0_STEP_CYCLES))
 
 
 class _Nobody:
@@ -264,6 +301,18 @@ class _Nobody:
 
     def finished(self, cycle: int, last: bool) -> None:
         """Nothing to do: the rest is still to come."""
+
+
+class _Both:
+    """Owners of a transfer that one of them watches."""
+
+    def __init__(self, owner: Owner, watcher: Owner) -> None:
+        self._owners = owner, watcher
+
+    def finished(self, cycle: int, last: bool) -> None:
+        """Tell both, the watcher first: what the owner does may need what it knows."""
+        for owner in reversed(self._owners):
+            owner.finished(cycle, last)
 
 
 _NOBODY = _Nobody()

@@ -124,7 +124,7 @@ class Dispatcher:
         """The address of ``count`` instructions is taken in cycle ``address``."""
         fetch = _Fetch(count, self._arrived)
         ready = address + self._latency_cycles
-        self._channels.share(Transfer(address, ready, (count * INSTRUCTION_BEATS,), fetch, True))
+        self._channels.share(Transfer(address, ready, (count * INSTRUCTION_BEATS,), fetch, True, shared=True))
 
     def _arrived(self, count: int, cycle: int) -> None:
         """A burst of ``count`` instructions ended in ``cycle``."""

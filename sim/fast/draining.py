@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any
 
 from cpt.hw.contract.machine import MACHINE
-from cpt.sim.fast.channels import WRITE_0, Channels, Transfer
-from cpt.sim.fast.engine import LONG_AGO, ONE_BY_ONE_BURSTS, AddressPort, Engine
+from cpt.sim.fast.channels import LONG_AGO, WRITE_0, Channels, Transfer
+from cpt.sim.fast.engine import AddressPort, Engine
 from cpt.sim.fast.executing import ExecEngine
 from cpt.sim.fast.pipeline import (
     ADDRESS_CYCLES,
@@ -17,6 +17,7 @@ from cpt.sim.fast.pipeline import (
     TILE_FREE_CYCLES,
     WRITE_DATA_CYCLES,
 )
+from cpt.sim.fast.places import Places
 from cpt.sim.memory import MemoryModel
 
 
@@ -36,7 +37,7 @@ class DrainEngine(Engine):
         self._port, self._held_places = AddressPort(model), 0
         self._response_cycles = model.write_latency_cycles + 1
         self._complete: deque[int] = deque([LONG_AGO] * complete)
-        self._credits = deque([LONG_AGO] * MACHINE.outstanding_bursts)
+        self._places = Places(channels, WRITE_0, self._response_cycles, self.wake)
         super().__init__(on_accept)
 
     def complete(self, cycle: int) -> None:
@@ -46,7 +47,7 @@ class DrainEngine(Engine):
 
     def finished(self, cycle: int, last: bool) -> None:
         """A transfer is complete."""
-        self._credits.append(cycle + self._response_cycles)
+        self._places.give(cycle)
         if self._held_places:
             self._held_places -= 1
             self._port.give(cycle + self._response_cycles - 1)
@@ -65,7 +66,6 @@ class DrainEngine(Engine):
     def _run(self) -> Iterator[None]:
         walker_ready = 0
         moved, ended = LONG_AGO, LONG_AGO
-        one_by_one = ONE_BY_ONE_BURSTS
         while True:
             while not self._waiting:
                 yield
@@ -83,18 +83,14 @@ class DrainEngine(Engine):
                     moved = max(accept, ended) + 1
                     issue = moved + 1
                     data = accept + SERIALISE_CYCLES
-                    one_by_one -= len(plan.lengths)
-                    if plan.streams and one_by_one < 0:
-                        while not self._credits:
-                            yield
-                        issue = max(issue, self._credits.popleft())
+                    if self._places.moves_as_a_whole(plan, issue):
+                        self._places.whole()
                         self._push(data, plan.beats, 0, plan.ends, issue + ADDRESS_CYCLES)
-                        ended = issue + len(plan.lengths) - 1
+                        ended = yield from self._places.issued(plan, len(plan.lengths) - 1, issue)
                         continue
                     for end, beats in zip(plan.ends, plan.lengths, strict=True):
-                        while not self._credits:
-                            yield
-                        issue = max(issue, self._credits.popleft())
+                        place = yield from self._places.take()
+                        issue = max(issue, place)
                         self._held_places += 1
                         taken = partial(self._push, data, plan.beats, end - beats, (beats,))
                         self._port.offer(issue + ADDRESS_CYCLES, taken)
@@ -104,13 +100,13 @@ class DrainEngine(Engine):
         """Bursts of a tile of ``tile`` beats, behind ``before`` of them, whose address is taken."""
         ready = max(address + WRITE_DATA_CYCLES, data)
         last = before + ends[-1] == tile
-        whole = Transfer(address, ready, ends, self, last)
         # Where the serialiser's last beat finds its place.
         cut = tile - MACHINE.write_beats - before
+        divided = 0 < cut < ends[-1]
+        whole = Transfer(address, ready, ends, self, last, moved=cut if divided else 0)
         first = whole
-        if 0 < cut < ends[-1]:
+        if divided:
             first = Transfer(address, ready, ends, _Almost(self), False, stop=cut)
-            whole.moved = cut
         elif cut == ends[-1]:
             whole.owner = _Almost(self, self)
         if first is not whole:

@@ -12,13 +12,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from cpt.hw.contract.machine import MACHINE
-from cpt.sim.fast.channels import Channels
+from cpt.sim.fast.channels import LONG_AGO, Channels
+from cpt.sim.fast.pipeline import M0_STEP_CYCLES
 from cpt.sim.memory import MemoryModel
 
-ONE_BY_ONE_BURSTS = 64
-"""Bursts of each engine that are followed one by one; from then on blocks that stream move as a whole, which
-is less exact by a few cycles in all."""
-LONG_AGO, NEVER = -(1 << 62), 1 << 62
+NEVER = 1 << 62
 ARBITER_CYCLES = MACHINE.arbiter_cycles - 1
 """From an address at the arbiter to its acceptance."""
 
@@ -116,7 +114,7 @@ class SharedPort:
         """Accept what is certain to be the next one, and be called again for the others."""
         while any(self._offers):
             cycles = [
-                max(offers[0][0] + ARBITER_CYCLES, accepted + 2) if offers else NEVER
+                max(offers[0][0] + ARBITER_CYCLES, accepted + M0_STEP_CYCLES) if offers else NEVER
                 for offers, accepted in zip(self._offers, self._accepted, strict=True)
             ]
             cycles[1] += cycles[1] == self._accepted[0]

@@ -9,7 +9,8 @@ from typing import Any
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.contract.order import tile_interval_cycles
-from cpt.sim.fast.engine import LONG_AGO, Engine
+from cpt.sim.fast.channels import LONG_AGO
+from cpt.sim.fast.engine import Engine
 from cpt.sim.fast.loading import LoadEngine
 from cpt.sim.fast.pipeline import collect_cycles
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from cpt.hw.contract.machine import MACHINE
 from cpt.sim.fast.bursts import BlockPlan
-from cpt.sim.fast.channels import Channels, Transfer
-from cpt.sim.fast.engine import LONG_AGO, ONE_BY_ONE_BURSTS, Engine, Taken
+from cpt.sim.fast.channels import LONG_AGO, Channels, Transfer
+from cpt.sim.fast.engine import Engine, Taken
 from cpt.sim.fast.pipeline import ADDRESS_CYCLES, LOADED_CYCLES, RUN_CYCLES
+from cpt.sim.fast.places import Places
 from cpt.sim.memory import MemoryModel
 
 
@@ -38,7 +39,7 @@ class LoadEngine(Engine):
         """Addresses that the port has not taken."""
         self._waits_for_port = False
         self._free = deque([LONG_AGO] * (MACHINE.halves - loaded - held))
-        self._credits = deque([LONG_AGO] * MACHINE.outstanding_bursts)
+        self._places = Places(channels, channel, self._data_cycles + 1, self.wake)
         self.loaded: deque[int] = deque([LONG_AGO] * loaded)
         """Cycle EXEC sees each loaded block in."""
         self.on_loaded: Callable[[], None] = lambda: None
@@ -56,7 +57,7 @@ class LoadEngine(Engine):
     def finished(self, cycle: int, last: bool) -> None:
         """A transfer is complete."""
         arrived = cycle + self._data_cycles
-        self._credits.append(arrived + 1)
+        self._places.give(cycle)
         if self._held_places:
             self._held_places -= 1
             self._give(cycle)
@@ -104,7 +105,6 @@ class LoadEngine(Engine):
     def _generate(self) -> Iterator[None]:
         """The burst generator: when each burst's address goes out."""
         moved, ended = LONG_AGO, LONG_AGO
-        one_by_one, streaming = ONE_BY_ONE_BURSTS, True
         while True:
             while not self._held:
                 yield
@@ -114,19 +114,23 @@ class LoadEngine(Engine):
                 self.hand_over(accept)
             moved = max(accept, ended) + 1
             issue = moved + 1
-            # After a block that did not stream, bursts in flight come back unevenly: wait until none is.
-            idle = len(self._credits) == MACHINE.outstanding_bursts and self._credits[-1] <= issue
-            streaming = plan.streams and (streaming or idle)
-            one_by_one -= len(plan.lengths)
-            if streaming and one_by_one < 0:
-                while self._offered or not self._credits:
+            if self._places.moves_as_a_whole(plan, issue):
+                while self._offered:
                     self._waits_for_port = True
                     yield
                 self._waits_for_port = False
-                issue = max(issue, self._credits.popleft())
+                self._places.whole()
                 self._push_whole(issue, plan)
-                ended = issue + len(plan.lengths) + len(plan.runs) - 2
-                moved = max(moved, ended - plan.runs[-1])
+                runs = len(plan.runs)
+                last = moved + 1
+                if runs > 2:
+                    before = yield from self._places.issued(plan, sum(plan.runs[:-2]) - 1, issue)
+                    last = before + RUN_CYCLES
+                if runs > 1:
+                    self.hand_over(last)
+                    before = yield from self._places.issued(plan, sum(plan.runs[:-1]) - 1, issue)
+                    moved = max(last, before) + 1
+                ended = yield from self._places.issued(plan, len(plan.lengths) - 1, issue)
                 continue
             burst = 0
             for number, bursts in enumerate(plan.runs):
@@ -136,9 +140,8 @@ class LoadEngine(Engine):
                 if number == len(plan.runs) - 2:
                     self.hand_over(moved + 1)
                 for _ in range(bursts):
-                    while not self._credits:
-                        yield
-                    issue = max(issue, self._credits.popleft())
+                    place = yield from self._places.take(lambda: self._offered)
+                    issue = max(issue, place)
                     burst += 1
                     self._address(issue, plan.lengths[burst - 1], burst == len(plan.lengths))
                     ended, issue = issue, issue + 1
@@ -160,34 +163,8 @@ class LoadEngine(Engine):
         """A block whose bursts stream, from the burst issued in cycle ``issue`` on."""
         address = issue + ADDRESS_CYCLES + self._arbiter_cycles
         ready = address + self._latency_cycles
-        whole = Transfer(address, ready, plan.ends, self, True)
-        # The last run is accepted when the one before it is begun, behind the last burst of the one before
-        # that, which is issued when the burst that far ahead of it is complete.
-        before = sum(plan.runs[:-2]) - 1
-        ahead = before - MACHINE.outstanding_bursts
-        if ahead >= 0:
-            rest = whole.split(ahead + 1)
-            whole.owner = _HandOver(self)
-            self._channels.push(self._channel, whole)
-            self._channels.push(self._channel, rest)
-            return
-        self._channels.push(self._channel, whole)
-        if len(plan.runs) > 1:
-            runs = len(plan.runs)
-            self.hand_over(issue if runs == 2 else issue + before + runs - 3 + RUN_CYCLES)
+        self._channels.push(self._channel, Transfer(address, ready, plan.ends, self, True))
 
     def _push(self, address: int, ends: tuple[int, ...], last: bool) -> None:
         ready = address + self._latency_cycles
         self._channels.push(self._channel, Transfer(address, ready, ends, self, last))
-
-
-class _HandOver:
-    """Owner of a block's beats up to the burst that makes way for the one before the last run."""
-
-    def __init__(self, engine: LoadEngine) -> None:
-        self._engine = engine
-
-    def finished(self, cycle: int, last: bool) -> None:
-        """That burst is complete."""
-        self._engine.hand_over(cycle + 1 + RUN_CYCLES)
-        self._engine.wake()

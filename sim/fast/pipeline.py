@@ -15,6 +15,8 @@ RUN_CYCLES = MACHINE.generator_cycles - ADDRESS_CYCLES
 """From a run at its generator to its first issue, and from a run's last issue to a run's acceptance."""
 M0_ADDRESS_CYCLES = ADDRESS_CYCLES + MACHINE.arbiter_cycles
 """The same on m0's read port, which has an arbiter."""
+M0_STEP_CYCLES = 2
+"""Between two addresses of a master at the arbiter."""
 M0_DATA_CYCLES = MACHINE.arbiter_data_cycles
 """From a beat on m0's read port to the ring or to loader A."""
 LOADED_CYCLES = MACHINE.gearbox_cycles + MACHINE.token_cycles

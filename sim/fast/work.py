@@ -9,13 +9,16 @@ from math import gcd
 from cpt.hw.contract import ArrayConfig, Instruction, Opcode
 from cpt.hw.contract.config import BEAT_BYTES
 from cpt.hw.contract.layout import result_bytes
-from cpt.hw.contract.machine import BURST_BYTES, MACHINE
+from cpt.hw.contract.machine import BURST_BYTES, FETCH_INSTRUCTIONS, MACHINE
 from cpt.hw.contract.order import tile_cycles
-from cpt.sim.fast.bursts import BlockPlan, block_plan
+from cpt.sim.fast.bursts import BlockPlan, Pace, block_plan
 from cpt.sim.fast.checks import check_cycles
-from cpt.sim.fast.pipeline import M0_ADDRESS_CYCLES, M0_DATA_CYCLES
+from cpt.sim.fast.pipeline import ADDRESS_CYCLES, M0_ADDRESS_CYCLES, M0_DATA_CYCLES, M0_STEP_CYCLES
 from cpt.sim.fast.product import Precision
 from cpt.sim.memory import MemoryModel
+
+_RING_BURSTS = MACHINE.prefetch_instructions // FETCH_INSTRUCTIONS
+"""Of the ring, in flight at the same time."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +55,7 @@ class DrainWork:
     check_cycles: int
     row_beats: int
     """Beats of one row of a tile."""
-    round_trip: int
-    in_flight: int
-    """See `cpt.sim.fast.bursts.block_plan`."""
+    pace: Pace
     _plans: dict[tuple[int, int], BlockPlan] = field(default_factory=dict)
 
     @property
@@ -72,7 +73,7 @@ class DrainWork:
         rows = self.config.rows + (drain.col_sums and tile == 0)
         plan = self._plans.get((residue, rows))
         if plan is None:
-            plan = block_plan(residue, (0, 0), (1, 1), rows * self.row_beats, self.round_trip, self.in_flight)
+            plan = block_plan(residue, (0, 0), (1, 1), rows * self.row_beats, self.pace)
             self._plans[residue, rows] = plan
         return plan
 
@@ -109,13 +110,14 @@ def work_of(
             slots[instruction.slot_a].bits, slots[instruction.slot_b].bits, instruction.k_log2
         )
         # A burst's place is free when its response is in; its address and first beat follow.
+        round_trip = model.write_latency_cycles + MACHINE.write_data_cycles
+        in_flight = min(MACHINE.outstanding_bursts, model.max_outstanding)
         return DrainWork(
             config,
             instruction,
             check_cycles(instruction, 0),
             width * config.cols // BEAT_BYTES,
-            model.write_latency_cycles + MACHINE.write_data_cycles,
-            model.max_outstanding,
+            Pace(1, round_trip, in_flight),
         )
     return EndWork()
 
@@ -125,6 +127,7 @@ def _load_work(load: Instruction, bits: int, config: ArrayConfig, model: MemoryM
     beats = load.ksteps * config.group_bytes(operand) // BEAT_BYTES
     strides = (load.tile_stride % BURST_BYTES, load.plane_stride % BURST_BYTES)
     step = load.block_stride % BURST_BYTES
+    pace = _read_pace(operand, model)
     different = min(load.blocks, BURST_BYTES // gcd(step, BURST_BYTES))
     plans = tuple(
         block_plan(
@@ -132,9 +135,17 @@ def _load_work(load: Instruction, bits: int, config: ArrayConfig, model: MemoryM
             strides,
             (load.tiles, bits),
             beats,
-            model.read_latency_cycles + M0_ADDRESS_CYCLES + M0_DATA_CYCLES,
-            model.max_outstanding,
+            pace,
         )
         for index in range(different)
     )
     return LoadWork(check_cycles(load, bits), plans, load.blocks)
+
+
+def _read_pace(operand: str, model: MemoryModel) -> Pace:
+    """The pace of an operand's port; A shares it with the ring, whose bursts take places there."""
+    limit = model.max_outstanding
+    if operand == "b":
+        return Pace(1, model.read_latency_cycles + ADDRESS_CYCLES, min(MACHINE.outstanding_bursts, limit))
+    places = min(MACHINE.outstanding_bursts, max(1, limit - _RING_BURSTS))
+    return Pace(M0_STEP_CYCLES, model.read_latency_cycles + M0_ADDRESS_CYCLES + M0_DATA_CYCLES, places)

@@ -12,18 +12,21 @@ from cpt.sim.memory import MemoryModel, Stalls, WriteOrder
 from cpt.sim.rtl.build import build_library
 from cpt.sim.rtl.library import BusEvent, Simulation
 
-_STATUS = register("STATUS")
+_STATUS, _TAIL = register("STATUS"), register("RING_TAIL")
 _BUSY = 1 << _STATUS.field("busy").offset
 _HALTED = 1 << _STATUS.field("halted").offset
 POLL_CYCLES = 20_000
 """Most cycles that one read of STATUS advances a busy machine."""
+_WRITE_CYCLES = 3
+"""From the cycle in which a register write begins to the first that knows of it, nothing stalled."""
 
 
 class RtlBackend:
     """One accelerator as exported from ``hw``, cycle by cycle.
 
     ``memory_model`` gives the timing of the AXI ports, ``stalls`` adds random stalls to every AXI channel,
-    ``write_order`` lets data in before its address, ``faults`` is what the memory does wrong.
+    ``write_order`` lets data in before its address, ``faults`` is what the memory does wrong. ``in_step``:
+    a doorbell waits until the memory is where the fast model takes it to be, at the start of its pattern.
     The first use of a configuration compiles it. `cpt.sim.rtl.RtlError`: the RTL has broken a bus rule.
     """
 
@@ -36,8 +39,10 @@ class RtlBackend:
         stalls: Stalls | None = None,
         write_order: WriteOrder = WriteOrder.ADDRESS,
         faults: Faults | None = None,
+        in_step: bool = False,
     ) -> None:
         self.config = config
+        self._period_cycles = memory_model.period_cycles if in_step else 1
         self.memory_base = memory_base
         self.memory: NDArray[np.uint8] = np.zeros(memory_bytes, dtype=np.uint8)
         self.simulation = Simulation(
@@ -63,6 +68,8 @@ class RtlBackend:
 
     def write_register(self, offset: int, value: int) -> None:
         """Write a register."""
+        if offset == _TAIL.offset:
+            self.simulation.run(-(self.simulation.cycle + _WRITE_CYCLES) % self._period_cycles)
         self.simulation.write(offset, value)
 
     def wait(self, max_cycles: int) -> bool:
