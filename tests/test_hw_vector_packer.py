@@ -44,11 +44,16 @@ def words_of(layout: CodesLayout, values: np.ndarray, bits: int, base: int) -> l
 
 
 def packed(
-    config: ArrayConfig, words: list[dict[str, Any]], stall: float, seed: int = 1
+    config: ArrayConfig,
+    words: list[dict[str, Any]],
+    stall: float,
+    seed: int = 1,
+    bus_stall: float | None = None,
 ) -> tuple[np.ndarray, list[int], WriteSide]:
     """Memory behind the words, runs answered at each ``done``, and the bus."""
     packer = Packer(config)
-    side = WriteSide(packer.runs, packer.beats, packer.answered, MEMORY, random.Random(seed), stall)
+    bus = stall if bus_stall is None else bus_stall
+    side = WriteSide(packer.runs, packer.beats, packer.answered, MEMORY, random.Random(seed), bus)
     done: list[int] = []
     tiles = sum(word["last"] for word in words) // config.group_channels
 
@@ -103,6 +108,14 @@ def test_planes_lie_where_the_layout_puts_them(
     np.testing.assert_array_equal(memory, want)
     # A tile is done when the bus has answered for all its groups.
     assert done == [layout.groups * (tile + 1) for tile in range(shape[0] * layout.picture.tiles)]
+
+
+def test_a_tile_is_done_with_its_last_run_though_groups_wait_behind_runs() -> None:
+    config = preset("tiny")
+    layout = CodesLayout(Picture(config, 6, 8), 12, max_bits=1)
+    words = words_of(layout, codes(np.random.default_rng(4), (1, 6, 8, 12), 1), 1, 0)
+    _, done, _ = packed(config, words, 0.0, bus_stall=0.9)
+    assert done == [layout.groups * (tile + 1) for tile in range(layout.picture.tiles)]
 
 
 @pytest.mark.parametrize(("name", "words_in", "beats_out"), [("middle", 2 * 8, 6), ("zc706", 2 * 16, 24)])

@@ -8,7 +8,6 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from cpt.hw.bus.outstanding import Outstanding
 from cpt.hw.bus.wide_queue import WideQueue
 from cpt.hw.layouts import BEAT_BITS, RUN_BEATS_WIDTH
-from cpt.hw.matrix.copies import KEEP
 from cpt.hw.move.stretches import PIECE_BEATS
 
 BUFFER_BEATS = 512
@@ -51,9 +50,9 @@ class BeatBuffer(wiring.Component):
         connect(m, queue.o, flipped(self.o))
         write, read = memory.write_port(), memory.read_port()
         produce, consume = Signal(range(BUFFER_BEATS)), Signal(range(BUFFER_BEATS))
-        after = Signal(range(BUFFER_BEATS), init=1, attrs=KEEP)
-        """The beat behind the one to read."""
-        some = Signal()
+        stored = Signal(range(BUFFER_BEATS + 1))
+        """Beats to read. One that is there in any case is read: looked at a cycle late."""
+        one, two, before = Signal(), Signal(), Signal()
         arrived, beat = Signal(), Signal(BEAT_BITS, reset_less=True)
         fetch, out = Signal(), Signal()
         m.d.sync += [arrived.eq(self.beat_valid), beat.eq(self.beat)]
@@ -63,16 +62,21 @@ class BeatBuffer(wiring.Component):
             write.data.eq(beat),
             read.en.eq(1),
             read.addr.eq(consume),
-            fetch.eq(some & ~reads.full),
+            fetch.eq((two | (one & ~before)) & ~reads.full),
             reads.issue.eq(fetch),
             out.eq(self.o.valid & self.o.ready),
             reads.finish.eq(out),
         ]
-        m.d.sync += some.eq(Mux(fetch, produce != after, produce != consume))
+        m.d.sync += [
+            stored.eq(stored + arrived - fetch),
+            one.eq(stored != 0),
+            two.eq(stored[1:].any()),
+            before.eq(fetch),
+        ]
         with m.If(arrived):
             m.d.sync += produce.eq(produce + 1)
         with m.If(fetch):
-            m.d.sync += [consume.eq(consume + 1), after.eq(after + 1)]
+            m.d.sync += consume.eq(consume + 1)
         held, coming = Signal(BEAT_BITS, reset_less=True), Signal(_READ_CYCLES)
         m.d.sync += [held.eq(read.data), coming.eq(Cat(fetch, coming))]
         m.d.comb += [queue.push.eq(coming[-1]), queue.payload.eq(held)]
@@ -80,11 +84,9 @@ class BeatBuffer(wiring.Component):
         # Places are free again when their beat has left the block RAM.
         free = Signal(range(BUFFER_BEATS + 1), init=BUFFER_BEATS)
         asked = Signal(range(PIECE_BEATS + 1))
-        back = Signal()
         m.d.sync += [
             asked.eq(Mux(self.taken, self.beats, 0)),
-            back.eq(fetch),
-            free.eq(free - asked + back),
+            free.eq(free - asked + before),
             self.room.eq(free[PIECE_BEATS.bit_length() - 1 :].any() & ~self.taken & (asked == 0)),
         ]
         return m

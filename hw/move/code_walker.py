@@ -1,13 +1,13 @@
 """Names codes of weights in the order of operand A."""
 
-from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth import Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import TAPS
 from cpt.hw.control.queue import Queue
-from cpt.hw.matrix.copies import KEEP
+from cpt.hw.matrix.copies import KEEP, copies
 from cpt.hw.move.command import STRETCH
 from cpt.hw.move.pack_command import LOCAL_BITS, left_bits, pack_command, step_beats
 
@@ -63,42 +63,52 @@ class CodeWalker(wiring.Component):
             self.stretch.runs.eq(command.bits),
         ]
         active = [Signal(name=f"active_{n}", attrs=KEEP) for n in range(4)]
-        ready = Signal(3)
-        """The K step's places follow in as many cycles."""
         ends = Signal()
-        tile = Signal()
-        """A tile begins."""
+        # Instruction, then tile, then K step begin, a cycle each; then the places of the K step are known.
+        starts = copies(m, self.start, 3, "starts", reset_less=False)
+        tile_ends = copies(m, self.written & last_step, 3, "tile_ends", reset_less=False)
+        step_ends = copies(m, self.written & ~last_step, 4, "step_ends", reset_less=False)
+        tiles = copies(m, starts[0] | (tile_ends[0] & ~last_tile), 4, "tiles", reset_less=False)
+        begins, known = Signal(), Signal()
+        begun = [Signal(name=f"begun_{n}", attrs=KEEP) for n in range(4)]
         m.d.sync += [
-            tile.eq(self.start | (self.written & last_step & ~last_tile)),
-            ready.eq(Cat(tile | (self.written & ~last_step), ready)),
-            *(flag.eq(ready[-1] | (flag & ~ends)) for flag in active),
+            begins.eq(tiles[0] | step_ends[0]),
+            *(flag.eq(begins) for flag in begun),
+            known.eq(begun[0]),
+            *(flag.eq(known | (flag & ~ends)) for flag in active),
         ]
-        with m.If(self.start):
+        with m.If(starts[1]):
             m.d.sync += [
                 tile_place.eq(command.place),
-                tile_addr.eq(command.addr),
                 rows_left.eq(command.rows),
             ]
-        with m.Elif(self.written & last_step):
+        with m.Elif(tile_ends[1]):
             m.d.sync += [
                 tile_place.eq(tile_place + command.to_tile),
-                tile_addr.eq(tile_addr + command.tile_bytes),
                 rows_left.eq(rows_left - per_tile),
             ]
-        with m.If(tile):
+        with m.If(starts[2]):
+            m.d.sync += tile_addr.eq(command.addr)
+        with m.Elif(tile_ends[2]):
+            m.d.sync += tile_addr.eq(tile_addr + command.tile_bytes)
+        with m.If(tiles[1]):
             m.d.sync += [
                 step_place.eq(tile_place),
-                step_addr.eq(tile_addr),
                 channels_left.eq(command.channels),
-                ksteps_left.eq(command.ksteps),
             ]
-        with m.Elif(self.written & ~last_step):
+        with m.Elif(step_ends[1]):
             m.d.sync += [
                 step_place.eq(step_place + command.to_step),
-                step_addr.eq(step_addr + config.group_bytes("a")),
                 channels_left.eq(channels_left - Mux(command.one, TAPS * group, group)),
-                ksteps_left.eq(ksteps_left - 1),
             ]
+        with m.If(tiles[3]):
+            m.d.sync += ksteps_left.eq(command.ksteps)
+        with m.Elif(step_ends[3]):
+            m.d.sync += ksteps_left.eq(ksteps_left - 1)
+        with m.If(tiles[2]):
+            m.d.sync += step_addr.eq(tile_addr)
+        with m.Elif(step_ends[2]):
+            m.d.sync += step_addr.eq(step_addr + config.group_bytes("a"))
 
         # Within a K step: the code, and where the next part, the next row, and its second part begin.
         addr, part_addr, row_addr, second_addr = (
@@ -106,11 +116,13 @@ class CodeWalker(wiring.Component):
             for name in ("addr", "part_addr", "row_addr", "second_addr")
         )
         channel, part, row = Signal(range(group)), Signal(range(TAPS)), Signal(range(per_tile))
-        channel_last, part_last, row_last = Signal(), Signal(), Signal()
+        channel_last = [Signal(name=f"channel_last_{n}", attrs=KEEP) for n in range(3)]
+        part_last = [Signal(name=f"part_last_{n}", attrs=KEEP) for n in range(3)]
+        row_last = Signal()
         channel_count, row_count = Signal(left), Signal(left)
         """Below 0: there is no such channel or row."""
         step = [flag & queue.i.ready for flag in active]
-        row_ends = channel_last & part_last
+        row_ends = channel_last[0] & part_last[0]
         m.d.comb += [
             ends.eq(step[0] & row_ends & row_last),
             queue.i.valid.eq(active[0]),
@@ -118,33 +130,34 @@ class CodeWalker(wiring.Component):
             queue.i.payload.exists.eq(~channel_count[-1] & ~row_count[-1]),
             queue.i.payload.last.eq(row_ends & row_last),
         ]
-        with m.If(ready[0]):
+        with m.If(begins):
             m.d.sync += [row_addr.eq(step_place + command.to_row), part_addr.eq(step_place + command.to_part)]
-        with m.Elif(step[1] & channel_last):
-            m.d.sync += part_addr.eq(Mux(part_last, second_addr, part_addr + command.to_part))
-            with m.If(part_last):
+        with m.Elif(step[1] & channel_last[1]):
+            m.d.sync += part_addr.eq(Mux(part_last[1], second_addr, part_addr + command.to_part))
+            with m.If(part_last[1]):
                 m.d.sync += row_addr.eq(row_addr + command.to_row)
-        with m.If(ready[1]):
+        with m.If(begun[1]):
             m.d.sync += second_addr.eq(row_addr + command.to_part)
         with m.Elif(step[1] & row_ends):
             m.d.sync += second_addr.eq(second_addr + command.to_row)
-        with m.If(ready[1]):
+        with m.If(begun[2]):
             m.d.sync += addr.eq(step_place)
         with m.Elif(step[2]):
             m.d.sync += addr.eq(
-                Mux(channel_last, Mux(part_last, row_addr, part_addr), addr + command.to_channel)
+                Mux(channel_last[2], Mux(part_last[2], row_addr, part_addr), addr + command.to_channel)
             )
-        with m.If(ready[1]):
-            m.d.sync += [channel_count.eq(channels_left - 1), row_count.eq(rows_left - 1)]
-        with m.Elif(step[3]):
-            again = channel_last & (~command.one | part_last)
+        again = begun[3] | (channel_last[0] & (~command.one | part_last[0]))
+        with m.If(begun[3] | step[3]):
             m.d.sync += channel_count.eq(Mux(again, channels_left, channel_count) - 1)
-            with m.If(row_ends):
-                m.d.sync += row_count.eq(row_count - 1)
+        with m.If(begun[0] | (step[3] & row_ends)):
+            m.d.sync += row_count.eq(Mux(begun[0], rows_left, row_count) - 1)
         with m.If(step[0]):
-            m.d.sync += [channel.eq(channel + 1), channel_last.eq(channel == group - 2)]
-            with m.If(channel_last):
-                m.d.sync += [part.eq(Mux(part_last, 0, part + 1)), part_last.eq(part == TAPS - 2)]
-                with m.If(part_last):
+            m.d.sync += [channel.eq(channel + 1), *(flag.eq(channel == group - 2) for flag in channel_last)]
+            with m.If(channel_last[0]):
+                m.d.sync += [
+                    part.eq(Mux(part_last[0], 0, part + 1)),
+                    *(flag.eq(part == TAPS - 2) for flag in part_last),
+                ]
+                with m.If(part_last[0]):
                     m.d.sync += [row.eq(row + 1), row_last.eq(row == per_tile - 2)]
         return m

@@ -1,6 +1,6 @@
 """A MOVE as its parts take it: lengths in the units that are moved."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
@@ -55,11 +55,11 @@ class Decode(wiring.Component):
         word = data.View(fields(Code.MOVE), self.command.word)
         places, stretch = self.decoded.places, self.decoded.stretch
         beats = bits_for(beats_of_word(self.config)) - 1
-        dense = Signal()
+        dense = [Signal(name=f"dense_{n}", attrs=KEEP) for n in range(2)]
         local = [Signal(name=f"local_{n}", attrs=KEEP) for n in range(4)]
         is_local = (word.kind == Move.LOCAL_IN) | (word.kind == Move.LOCAL_OUT)
         m.d.sync += [
-            dense.eq(word.place_stride == 0),
+            *(flag.eq(word.place_stride == 0) for flag in dense),
             *(flag.eq(is_local) for flag in local),
             self.decoded.local.eq(is_local),
             self.decoded.bytes.eq(word.kind == Move.BYTES_IN),
@@ -75,7 +75,13 @@ class Decode(wiring.Component):
         # Local memory is reached in pairs of words, each a beat.
         shift = PAIR.bit_length() - 1
         stride = Signal(COUNT_BITS)
-        m.d.comb += stride.eq(Mux(dense, word.words, word.place_stride))
+        half = COUNT_BITS // len(dense)
+        m.d.comb += stride.eq(
+            Cat(
+                Mux(flag, word.words.word_select(n, half), word.place_stride.word_select(n, half))
+                for n, flag in enumerate(dense)
+            )
+        )
         m.d.sync += [
             places.place.eq(Mux(local[0], word.place >> shift, word.place)),
             places.stride.eq(Mux(local[2], stride >> shift, stride)),

@@ -5,6 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from cpt.hw.bus.roomy_queue import RoomyQueue
+from cpt.hw.bus.write_master import Beats
 from cpt.hw.channel.ports import local_read, local_write
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.machine import MACHINE
@@ -109,7 +110,16 @@ class Move(wiring.Component):
         inwards = copies(m, decoded.inward, 2, "inwards")
         packs = copies(m, decoded.pack, _PACKS, "packs")
         final = Signal()
-        m.d.sync += final.eq(pack.final | ~decoded.pack)
+        """The K step whose runs are named is the last; the walker may be a step further."""
+        chosen = Signal(STRETCH, reset_less=True)
+        with m.If(pack.go):
+            m.d.sync += final.eq(pack.final)
+        m.d.sync += [
+            *(
+                chosen[name].eq(Mux(packs[1 + number], pack.stretch[name], decoded.stretch[name]))
+                for number, name in enumerate(STRETCH.members)
+            ),
+        ]
         m.d.comb += [
             places.start.eq(start & ~packs[0]),
             places.places.eq(decoded.places),
@@ -118,17 +128,14 @@ class Move(wiring.Component):
             pack.ready.eq(stretches.idle),
             stretches.start.eq((start & ~packs[0]) | pack.go),
             stretches.room.eq(inward.room | ~inwards[0]),
-            *(
-                stretches.stretch[name].eq(Mux(packs[1 + number], pack.stretch[name], decoded.stretch[name]))
-                for number, name in enumerate(STRETCH.members)
-            ),
+            stretches.stretch.eq(chosen),
             read_runs.valid.eq(stretches.runs.valid & inwards[0]),
             read_runs.payload.eq(stretches.runs.payload),
             write_runs.valid.eq(stretches.runs.valid & ~inwards[0]),
             write_runs.payload.eq(stretches.runs.payload),
             stretches.runs.ready.eq(Mux(inwards[0], read_runs.ready, write_runs.ready)),
             ends.push.eq(write_runs.valid & write_runs.ready),
-            ends.payload.eq(stretches.last & final),
+            ends.payload.eq(stretches.last & (final | ~packs[0])),
             ends.o.ready.eq(self.answered),
             inward.taken.eq(read_runs.valid & read_runs.ready),
             inward.beats.eq(read_runs.payload.beats),
@@ -151,7 +158,9 @@ class Move(wiring.Component):
 
     def _either(self, m, packs, pack, outward):
         """Beats, and the port to local memory, of the one that is at work; ``packs`` says so, in copies."""
-        beats, port = self.write_beats, self.local_read
+        m.submodules.sent = sent = Beats(MACHINE.write_beats)
+        connect(m, sent.o, flipped(self.write_beats))
+        beats, port = sent.i, self.local_read
         m.d.comb += [
             beats.valid.eq(Mux(packs[0], pack.beats.valid, outward.beats.valid)),
             port.valid.eq(Mux(packs[0], pack.pairs.valid, outward.pairs.valid)),

@@ -84,12 +84,15 @@ class Outward(wiring.Component):
             goes.eq(waiting.o.valid & ~room.full),
             waiting.o.ready.eq(~room.full),
             room.issue.eq(splitter.goes | goes),
-            room.finish.eq(self.beats.valid & self.beats.ready),
             words.finish.eq(splitter.gone),
             pairs.finish.eq(goes),
             queue.push.eq(splitter.valid | went),
         ]
-        m.d.sync += [went.eq(goes), pair.eq(waiting.o.payload)]
+        m.d.sync += [
+            room.finish.eq(self.beats.valid & self.beats.ready),
+            went.eq(goes),
+            pair.eq(waiting.o.payload),
+        ]
         for number in range(BANKS):
             part = slice(number * BEAT_BITS // BANKS, (number + 1) * BEAT_BITS // BANKS)
             m.d.comb += queue.payload[part].eq(Mux(of_pairs[1 + number], pair[part], splitter.beat[part]))

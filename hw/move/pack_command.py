@@ -1,6 +1,6 @@
 """A PACK as its parts take it: where codes lie from one to the next, where planes go."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for, exact_log2
@@ -17,6 +17,11 @@ LOCAL_BITS = bits_for(LOCAL_WORDS - 1)
 _WIDTHS = {item.name: item.width for item in FORMATS[Code.MOVE]}
 _MOST_CODES = 1 << _WIDTHS["ksteps"]
 """More K steps than there are."""
+
+
+def _times(value, constant: int):
+    """``value * constant`` by shifts, which need no multiplier: constants here have two bits set."""
+    return sum((value << bit for bit in range(constant.bit_length()) if constant >> bit & 1), Const(0, 1))
 
 
 def step_beats(config: ArrayConfig) -> int:
@@ -79,9 +84,9 @@ class PackDecode(wiring.Component):
             out.one.eq(word.place_stride == 0),
             # Turned, the first part of a word is the last tap.
             part.eq(Mux(turned, -word.place_stride, word.place_stride)),
-            lead.eq(Mux(turned, word.place_stride * (TAPS - 1), 0)),
+            lead.eq(Mux(turned, _times(word.place_stride, TAPS - 1), 0)),
             out.to_part.eq(Mux(out.one, group_step, part)),
-            out.to_step.eq(Mux(out.one, group_step * TAPS, group_step)),
+            out.to_step.eq(Mux(out.one, _times(group_step, TAPS), group_step)),
             out.place.eq(word.place + lead),
             out.to_row.eq(word.row_stride),
             out.to_tile.eq(word.row_stride << group),
@@ -89,8 +94,8 @@ class PackDecode(wiring.Component):
             out.rows.eq(word.runs),
             out.ksteps.eq(word.ksteps),
             out.addr.eq(self.command.address),
-            out.plane_bytes.eq(word.ksteps * self.config.group_bytes("a")),
-            out.tile_bytes.eq(out.plane_bytes * MAX_BITS),
+            out.plane_bytes.eq(_times(word.ksteps, self.config.group_bytes("a"))),
+            out.tile_bytes.eq(_times(out.plane_bytes, MAX_BITS)),
             out.bits.eq(self.command.slot_a.bits),
         ]
         return m

@@ -36,13 +36,14 @@ class PlaceWalker(wiring.Component):
         """Of the unit; of the first unit of the next run."""
         units, runs = Signal(COUNT_BITS, reset_less=True), Signal(COUNT_BITS, reset_less=True)
         """Units after this one, runs after this one."""
-        unit_last, run_last = Signal(), Signal()
+        unit_last = [Signal(name=f"unit_last_{n}", attrs=KEEP) for n in range(4)]
+        run_last = Signal()
         m.d.comb += [self.addr.valid.eq(active[3]), self.addr.payload.place.eq(addr)]
         step = [flag & self.addr.ready for flag in active]
         ends = Signal()
         m.d.comb += [
-            ends.eq(step[3] & unit_last & run_last),
-            self.addr.payload.last.eq(unit_last & run_last),
+            ends.eq(step[3] & unit_last[3] & run_last),
+            self.addr.payload.last.eq(unit_last[3] & run_last),
         ]
         m.d.sync += [
             *(flag.eq(self.start | (flag & ~ends)) for flag in active),
@@ -51,23 +52,23 @@ class PlaceWalker(wiring.Component):
         with m.If(resting[0]):
             m.d.sync += addr.eq(self.places.place)
         with m.Elif(step[0]):
-            m.d.sync += addr.eq(Mux(unit_last, after, addr + 1))
+            m.d.sync += addr.eq(Mux(unit_last[0], after, addr + 1))
         with m.If(resting[1]):
             m.d.sync += after.eq(self.places.next)
-        with m.Elif(step[1] & unit_last):
+        with m.Elif(step[1] & unit_last[2]):
             m.d.sync += after.eq(after + self.places.stride)
         single = Signal()
         """A run has one unit."""
         m.d.sync += single.eq(self.places.units == 1)
         with m.If(resting[2]):
-            m.d.sync += [units.eq(self.places.units - 1), unit_last.eq(single)]
+            m.d.sync += [units.eq(self.places.units - 1), *(flag.eq(single) for flag in unit_last)]
         with m.Elif(step[2]):
-            with m.If(unit_last):
-                m.d.sync += [units.eq(self.places.units - 1), unit_last.eq(single)]
-            with m.Else():
-                m.d.sync += [units.eq(units - 1), unit_last.eq(units == 1)]
+            m.d.sync += [
+                units.eq(Mux(unit_last[1], self.places.units, units) - 1),
+                *(flag.eq(Mux(unit_last[1], single, units == 1)) for flag in unit_last),
+            ]
         with m.If(resting[3]):
             m.d.sync += [runs.eq(self.places.runs - 1), run_last.eq(self.places.runs == 1)]
-        with m.Elif(step[3] & unit_last):
+        with m.Elif(step[3] & unit_last[3]):
             m.d.sync += [runs.eq(runs - 1), run_last.eq(runs == 1)]
         return m

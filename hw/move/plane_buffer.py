@@ -62,11 +62,10 @@ class PlaneBuffer(wiring.Component):
         ends, closes = Signal(), Signal()
         m.d.comb += [
             taken.eq(self.valid | padding),
-            ends.eq(place == BEAT_BITS - 1),
             closes.eq(taken & ends & (padding | self.last)),
         ]
         with m.If(taken):
-            m.d.sync += place.eq(place + 1)
+            m.d.sync += [place.eq(place + 1), ends.eq(place == BEAT_BITS - 2)]
         m.d.sync += padding.eq(((self.valid & self.last) | padding) & ~ends)
 
         # Plane n gets its bit n cycles later than plane 0.
@@ -98,35 +97,35 @@ class PlaneBuffer(wiring.Component):
 
         # A beat of plane n is there a cycle after its last bit; it is chosen in two steps.
         which, beat = Signal(range(MAX_BITS)), Signal(beat_bits)
-        writing, ended = Signal(), Signal()
-        m.d.comb += self.full.eq(ended)
+        writing, more, ended = Signal(), Signal(), Signal()
+        m.d.comb += [writing.eq(later[0].beat | more), self.full.eq(ended)]
         fours = Signal(data.ArrayLayout(BEAT_BITS, MAX_BITS // _FOUR), reset_less=True)
         low_copies = [Signal(2, name=f"low_{bit}", attrs=KEEP) for bit in range(0, BEAT_BITS, 4)]
-        m.d.sync += writing.eq(later[0].beat | (writing & (which != MAX_BITS - 1)))
+        m.d.sync += more.eq(writing & (which != MAX_BITS - 1))
         with m.If(writing):
             m.d.sync += which.eq(which + 1)
             with m.If(which == MAX_BITS - 1):
                 m.d.sync += beat.eq(Mux(beat == count - 1, 0, beat + 1))
         for index, low in enumerate(low_copies):
-            with m.If(writing):
-                m.d.sync += low.eq(low + 1)
+            m.d.sync += low.eq(which[:2])
             part = slice(4 * index, 4 * index + 4)
             for number in range(MAX_BITS // _FOUR):
                 choices = Array(plane[part] for plane in planes[_FOUR * number :][:_FOUR])
                 m.d.sync += fours[number][part].eq(choices[low])
         high_copies = [Signal(2, name=f"high_{bit}", attrs=KEEP) for bit in range(0, BEAT_BITS, 16)]
-        stored, enable = Signal(BEAT_BITS, reset_less=True), Signal(2)
-        where = Signal(data.ArrayLayout(beat_bits + 4, 2), reset_less=True)
+        stored, enable = Signal(BEAT_BITS, reset_less=True), Signal(3)
+        where = Signal(data.ArrayLayout(beat_bits + 4, 3), reset_less=True)
         m.d.sync += [
-            *(high.eq(which[2:]) for high in high_copies),
+            *(high.eq(where[0][beat_bits + 2 :]) for high in high_copies),
             enable.eq(Cat(writing, enable)),
             where[0].eq(Cat(beat, which)),
             where[1].eq(where[0]),
+            where[2].eq(where[1]),
         ]
         for index, high in enumerate(high_copies):
             part = slice(16 * index, 16 * index + 16)
             m.d.sync += stored[part].eq(Array(four[part] for four in fours)[high])
-        m.d.comb += [write.en.eq(enable[1]), write.addr.eq(where[1]), write.data.eq(stored)]
+        m.d.comb += [write.en.eq(enable[-1]), write.addr.eq(where[2]), write.data.eq(stored)]
         # The last plane is written two cycles after it is chosen.
         m.d.sync += ended.eq(later[MAX_BITS].last)
 
@@ -144,8 +143,8 @@ class PlaneBuffer(wiring.Component):
             fetch.eq(active & ~reads.full),
             ends.eq(fetch & beat_last & plane_last),
             reads.issue.eq(fetch),
-            reads.finish.eq(self.beats.valid & self.beats.ready),
         ]
+        m.d.sync += reads.finish.eq(self.beats.valid & self.beats.ready)
         m.d.sync += [
             begins.eq(Cat(self.full, begins)),
             active.eq(begins[-1] | (active & ~ends)),

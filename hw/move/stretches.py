@@ -1,6 +1,6 @@
 """Names runs of memory, cut so that there is room for each."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -19,7 +19,7 @@ class Stretches(wiring.Component):
 
     Members: ``start``: one begins, with ``stretch``, which stays until its end; ``runs`` (out); ``last``: of
     the run that is offered, that it is the instruction's last; ``room``: there is room for a piece, looked at
-    before each; ``idle``: all runs are taken. At best a piece in three cycles.
+    before each; ``idle``: all runs are taken. At best a piece in four cycles.
     """
 
     def __init__(self):
@@ -39,28 +39,34 @@ class Stretches(wiring.Component):
         stretch = self.stretch
         active, known = Signal(), Signal()
         """Pieces are left; what the next one is has been worked out."""
-        resting = [Signal(name=f"resting_{n}", init=1, attrs=KEEP) for n in range(4)]
+        resting = [Signal(name=f"resting_{n}", init=1, attrs=KEEP) for n in range(8)]
         """What the first piece needs is loaded."""
         addr, after = Signal(32, reset_less=True), Signal(32, reset_less=True)
         """Of the next piece; of the next run."""
         left, runs = Signal(RUN_BEATS_WIDTH, reset_less=True), Signal(COUNT_BITS, reset_less=True)
         more = [Signal(name=f"more_{n}", reset_less=True, attrs=KEEP) for n in range(3)]
         """The piece does not end its run."""
-        run_last = Signal(reset_less=True)
+        big, exact, run_last = Signal(), Signal(), Signal()
+        """What is left has a piece at least, and is one; the run is the last."""
+        begun, stepped = Signal(), Signal()
         beats = Signal(_LOW, reset_less=True)
         offer, ends = Signal(), Signal()
         m.d.comb += offer.eq(known & self.room & ~self.runs.valid)
-        # A cycle to decide, one to step, one to look at what is left.
+        # A cycle to decide, one to step, two to look at what is left.
         steps = copies(m, offer, 7, "steps", reset_less=False)
         m.d.comb += [
             ends.eq(steps[6] & ~more[2] & run_last),
             self.idle.eq(~active & ~self.runs.valid),
         ]
         m.d.sync += [
-            *(flag.eq(left[_LOW - 1 :].any() & (left != PIECE_BEATS)) for flag in more),
-            beats.eq(Mux(left[_LOW - 1 :].any(), PIECE_BEATS, left)),
+            big.eq(left[_LOW - 1 :].any()),
+            exact.eq(left == PIECE_BEATS),
+            *(flag.eq(big & ~exact) for flag in more),
+            beats.eq(Cat(left[: _LOW - 1] & ~big.replicate(_LOW - 1), big)),
             run_last.eq(runs == 1),
-            known.eq(active & ~offer & ~steps[6]),
+            begun.eq(active),
+            stepped.eq(steps[6]),
+            known.eq(active & begun & ~offer & ~steps[6] & ~stepped),
             active.eq(self.start | (active & ~ends)),
             *(flag.eq(~self.start & (flag | ends)) for flag in resting),
             self.runs.valid.eq(steps[6] | (self.runs.valid & ~self.runs.ready)),
@@ -69,14 +75,17 @@ class Stretches(wiring.Component):
             m.d.sync += self.runs.payload.addr.eq(addr)
         with m.If(steps[5]):
             m.d.sync += [self.runs.payload.beats.eq(beats), self.last.eq(~more[2] & run_last)]
-        with m.If(resting[0]):
-            m.d.sync += addr.eq(stretch.addr)
-        with m.Elif(steps[0]):
-            m.d.sync += addr.eq(Mux(more[0], addr + PIECE_BEATS * BEAT_BYTES, after))
-        with m.If(resting[1]):
-            m.d.sync += after.eq(stretch.addr + stretch.stride)
-        with m.Elif(steps[1] & ~more[2]):
-            m.d.sync += after.eq(after + stretch.stride)
+        first, before = Signal(32), Signal(32)
+        for n in range(2):
+            part = slice(16 * n, 16 * (n + 1))
+            m.d.comb += [
+                first[part].eq(Mux(resting[4 + n], stretch.addr[part], after[part])),
+                before[part].eq(Mux(resting[6 + n], stretch.addr[part], after[part])),
+            ]
+        with m.If(resting[0] | steps[0]):
+            m.d.sync += addr.eq(Mux(more[0] & ~resting[0], addr + PIECE_BEATS * BEAT_BYTES, first))
+        with m.If(resting[1] | (steps[1] & ~more[2])):
+            m.d.sync += after.eq(before + stretch.stride)
         with m.If(resting[2]):
             m.d.sync += left.eq(stretch.beats)
         with m.Elif(steps[2]):

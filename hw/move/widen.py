@@ -2,18 +2,21 @@
 
 from amaranth import Module, Mux, Signal
 from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 
+from cpt.hw.control.queue import Queue
 from cpt.hw.layouts import BEAT_BITS
-from cpt.hw.matrix.copies import copies
+from cpt.hw.matrix.copies import KEEP, copies
 
 _NUMBER_BITS, _BYTE_BITS = 16, 8
+_NUMBERS = BEAT_BITS // _NUMBER_BITS
 
 
 class Widen(wiring.Component):
     """Bytes to numbers of 16 bits: a beat becomes two; or beats as they are.
 
-    Members: ``bytes``: whether they are widened; ``i``, ``o``.
+    Members: ``bytes``: whether they are widened; ``i``, ``o``. A cycle from one to the other; registers say
+    whether either is ready or valid.
     """
 
     def __init__(self):
@@ -27,26 +30,24 @@ class Widen(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        upper, step = Signal(), Signal()
-        widens = copies(m, self.bytes, BEAT_BITS // _NUMBER_BITS, "widens")
+        m.submodules.queue = queue = Queue(BEAT_BITS, 2)
+        connect(m, queue.o, flipped(self.o))
+        widens = copies(m, self.bytes, _NUMBERS, "widens")
+        upper = [Signal(name=f"upper_{n}", attrs=KEEP) for n in range(2)]
+        """The beat's upper bytes are next."""
+        step = Signal()
         m.d.comb += [
-            step.eq(~self.o.valid | self.o.ready),
-            self.i.ready.eq(step & (upper | ~widens[0])),
+            step.eq(self.i.valid & queue.i.ready),
+            queue.i.valid.eq(self.i.valid),
+            self.i.ready.eq(queue.i.ready & (upper[0] | ~widens[0])),
         ]
-        with m.If(step):
-            m.d.sync += [
-                self.o.valid.eq(self.i.valid),
-                upper.eq(widens[0] & (upper ^ self.i.valid)),
-            ]
+        m.d.sync += [flag.eq(widens[0] & (flag ^ step)) for flag in upper]
         for number, widen in enumerate(widens):
-            part = self.i.payload.word_select(number, _NUMBER_BITS)
             byte = Mux(
-                upper,
-                self.i.payload.word_select(number + BEAT_BITS // _NUMBER_BITS, _BYTE_BITS),
+                upper[number % 2],
+                self.i.payload.word_select(number + _NUMBERS, _BYTE_BITS),
                 self.i.payload.word_select(number, _BYTE_BITS),
             )
-            enable = Signal(name=f"enable_{number}")
-            m.d.comb += enable.eq(step)
-            with m.If(enable):
-                m.d.sync += self.o.payload.word_select(number, _NUMBER_BITS).eq(Mux(widen, byte, part))
+            same = self.i.payload.word_select(number, _NUMBER_BITS)
+            m.d.comb += queue.i.payload.word_select(number, _NUMBER_BITS).eq(Mux(widen, byte, same))
         return m

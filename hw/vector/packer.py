@@ -71,13 +71,10 @@ class Packer(wiring.Component):
         for number, part in enumerate(parts):
             m.submodules[f"part_{number}"] = part
         empty = self._collect(m, halves, groups, parts)
-        busy = self._read(m, halves, groups, parts)
+        last = self._read(m, halves, groups, parts)
 
         # A run is offered before its beats; the bus answers runs in order.
         sent = self.runs.valid & self.runs.ready
-        last = Signal(reset_less=True)
-        with m.If(groups.o.valid & ~busy):
-            m.d.sync += last.eq(groups.o.payload.last)
         m.d.comb += [
             ends.push.eq(sent),
             ends.payload.eq(last),
@@ -149,7 +146,9 @@ class Packer(wiring.Component):
         return empty[0]
 
     def _read(self, m, halves, groups, parts):
-        """Planes of the group that came first, in batches of whole beats; gives whether one is read."""
+        """Planes of the group that came first, in batches of whole beats; gives whether the run that is
+        offered ends a tile.
+        """
         steps, planes = self.steps, self.planes
         room = max(4, 16 // self.parts)
         """Batches under way: enough to cover the time from a read to its beat."""
@@ -168,6 +167,7 @@ class Packer(wiring.Component):
         plane = Signal(range(MAX_BITS), reset_less=True)
         offered = [Signal(name=f"offered_{n}", attrs=KEEP) for n in range(3)]
         """A run is."""
+        last = Signal(reset_less=True)
         second = Signal()
         """The second of two planes in a beat."""
         begin, start, plane_last, batch_last, group_last = (Signal() for _ in range(5))
@@ -190,7 +190,7 @@ class Packer(wiring.Component):
         with m.If(~offered[1]):
             m.d.sync += self.runs.payload.addr.eq(group.addr)
         with m.If(~offered[2]):
-            m.d.sync += self.runs.payload.beats.eq(group.batches * self.parts)
+            m.d.sync += [self.runs.payload.beats.eq(group.batches * self.parts), last.eq(group.last)]
         with m.If(~busy):
             m.d.sync += [left.eq(group.batches), more.eq(1), plane.eq(0)]
         with m.Else():
@@ -223,7 +223,7 @@ class Packer(wiring.Component):
             with m.If(left_now):
                 m.d.sync += gone.eq(Mux(gone == self.parts - 1, 0, gone + 1))
         m.d.sync += batches.finish.eq(left_now & (gone == self.parts - 1))
-        return busy
+        return last
 
     def _beats(self, m, parts, beats):
         """Bits of the part that is complete, into the queue: there is room."""
