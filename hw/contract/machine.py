@@ -72,7 +72,7 @@ class Machine:
     scatter_cycles: int = _fact(2, "From a step of the window fetch to its writes into the window memories.")
     scratch_cycles: int = _fact(4, "From a read that scratch accepts to its word.")
     lane_operand_cycles: int = _fact(9, "From a word's settings at the lanes to its operands of scratch.")
-    lane_cycles: int = _fact(20, "From a word's settings at the lanes to its result.")
+    lane_cycles: int = _fact(21, "From a word's settings at the lanes to its result.")
     channel_memory_cycles: int = _fact(3, "From an address of statistics or coefficients to the number.")
     local_cycles: int = _fact(4, "From a read that local memory accepts to its words.")
     slot_cycles: int = _fact(2, "From the number of a slot to its bits and sign, for the float engine.")

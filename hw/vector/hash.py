@@ -20,7 +20,7 @@ class Hash(wiring.Component):
     Source: docs/numerics.md, "Noise"; `cpt.model.noise.mix` is the golden function.
     """
 
-    latency_cycles = 9
+    latency_cycles = 11
 
     def __init__(self):
         super().__init__({"value": In(HASH_BITS), "hash": Out(HASH_BITS)})
@@ -36,7 +36,7 @@ class Hash(wiring.Component):
         return m
 
     def _times(self, m, value, multiplier: int, number: int):
-        """Lower 32 bits of a product, three cycles later: two multipliers, and adders for eight bits."""
+        """Lower 32 bits of a product, four cycles later: two multipliers, and adders for eight bits."""
         low, high = multiplier & (1 << _PORT_B) - 1, multiplier >> _PORT_B
         upper_bits = HASH_BITS - _PORT_B
 
@@ -50,12 +50,17 @@ class Hash(wiring.Component):
         halves = [register(_LOW, f"half_{n}") for n in range(2)]
         for n, half in enumerate(halves):
             m.d.sync += half.eq(sum((top << place for place in places[n::2]), start=top[:0]))
-        m.d.sync += [most.eq(value[:_PORT_A] * low), crossed.eq(value[:upper_bits] * high)]
+        # Both registers behind each multiplier.
+        times, times_crossed = register(HASH_BITS, "times"), register(upper_bits, "times_crossed")
+        m.d.sync += [times.eq(value[:_PORT_A] * low), times_crossed.eq(value[:upper_bits] * high)]
+        m.d.sync += [most.eq(times), crossed.eq(times_crossed)]
+        both = register(_LOW, "both")
+        m.d.sync += both.eq(halves[0] + halves[1])
         below, above, rest = register(_PORT_B, "below"), register(upper_bits, "above"), register(_LOW, "rest")
         m.d.sync += [
             below.eq(most[:_PORT_B]),
             above.eq(most[_PORT_B:] + crossed),
-            rest.eq(halves[0] + halves[1]),
+            rest.eq(both),
         ]
         product = register(HASH_BITS, "product")
         m.d.sync += product.eq(Cat(below, above + (rest << _PORT_A - _PORT_B)))

@@ -65,12 +65,12 @@ CONTROL_CYCLES = {
     **dict.fromkeys(("use_product", "wide"), 7),
     **dict.fromkeys(("multiplier", "second"), 8),
     "addend": 9,
-    "shift_high": 11,
-    "shift_middle": 12,
-    "shift_low": 13,
-    **dict.fromkeys(("bypass", "carry"), 15),
-    **dict.fromkeys(("highest", "lowest", "mask"), 16),
-    "square": 18,
+    "shift_high": 12,
+    "shift_middle": 13,
+    "shift_low": 14,
+    **dict.fromkeys(("bypass", "carry"), 16),
+    **dict.fromkeys(("highest", "lowest", "mask"), 17),
+    "square": 19,
 }
 """Cycles from a product to the cycle in which the lane wants a member of its control."""
 
@@ -92,10 +92,10 @@ class Lane(wiring.Component):
     """
 
     operand_cycles = 8
-    noise_cycles = 15
-    inside_cycles = 16
-    latency_cycles = 19
-    joint_cycles = 21
+    noise_cycles = 16
+    inside_cycles = 17
+    latency_cycles = 20
+    joint_cycles = 23
 
     def __init__(self):
         super().__init__(
@@ -164,41 +164,51 @@ class Lane(wiring.Component):
         times, corrected = (
             Signal(signed(ACC_BITS), name=name, reset_less=True) for name in ("times", "corrected")
         )
-        m.d.sync += [times.eq(zero * sums), corrected.eq(addend + times)]
+        m.d.sync += [times.eq(sums * zero), corrected.eq(addend + times)]
         m.d.comb += [
             shift.value.eq(corrected),
-            shift.high.eq(self._held(m, "drain_high")[0]),
-            shift.middle.eq(self._held(m, "drain_middle")[0]),
-            shift.low.eq(self._held(m, "drain_low")[0]),
+            shift.high.eq(self.control.drain_high),
+            shift.middle.eq(self.control.drain_middle),
+            shift.low.eq(self.control.drain_low),
         ]
-        exact = self._held(m, "exact")[0]
-        m.d.comb += [shift.exact.eq(exact), shift.add.eq(~self._later(m, exact, 1, "exact_late"))]
-        cut = self._later(m, exact, 2, "cut")
-        upper = shift.out[NUMBER_BITS:]
-        t = Signal(signed(OPERAND_BITS))
-        m.d.comb += t.eq(Cat(shift.out[:NUMBER_BITS], upper & ~cut.replicate(len(upper))))
-        return t, cut
+        exact = self._later(m, self.control.exact, 2, "exact")
+        m.d.comb += [shift.exact.eq(self.control.exact), shift.add.eq(~exact)]
+        cut = self._later(m, exact, 1, "cut")
+        return shift.out, cut
 
     def _sum(self, m, product, cut):
-        """The 48-bit sum, four cycles after the operands, and whether it is above 0, two cycles later."""
+        """The 48-bit sum, five cycles after the operands, and whether it is above 0, two cycles later."""
         use_product, wide = self._held(m, "use_product")[0], self._held(m, "wide")[0]
+        extra = OPERAND_BITS - NUMBER_BITS
+        part = Cat(product[:NUMBER_BITS], product[NUMBER_BITS:] & ~cut.replicate(extra)).as_signed()
         first, other = (Signal(signed(OPERAND_BITS), name=name, reset_less=True) for name in ("first", "x"))
         m.d.sync += [
-            first.eq(Mux(use_product, product, self.y)),
+            first.eq(Mux(use_product, part, self.y)),
             other.eq(
                 Mux(wide, self.other << NOISE_BITS, Cat(self.other, (self.other[-1] & ~cut).replicate(9)))
             ),
         ]
-        multiplier, second, addend = (self._held(m, name)[0] for name in ("multiplier", "second", "addend"))
+        multiplier, second, addend = (
+            self._later(m, getattr(self.control, name), 1, name)
+            for name in ("multiplier", "second", "addend")
+        )
         times, times_other, others, total = (
             Signal(signed(ACC_BITS), name=name, reset_less=True)
             for name in ("times_first", "times_other", "others", "total")
         )
+        # A cycle more for the sum of one multiplier on its way to the other.
+        first, multiplier = (
+            self._later(m, first, 1, "first"),
+            self._later(m, multiplier, 1, "multiplier_late"),
+        )
+        late_others = self._later(m, others, 1, "others")
         m.d.sync += [
             times_other.eq(other * second),
             others.eq(times_other + addend),
-            times.eq(self._later(m, first, 1, "first") * self._later(m, multiplier, 1, "multiplier")),
-            total.eq(times + others),
+            times.eq(
+                self._later(m, first, 1, "first_late") * self._later(m, multiplier, 1, "multiplier_last")
+            ),
+            total.eq(times + late_others),
         ]
         some, positive = Signal(ACC_BITS // 6, reset_less=True), Signal(reset_less=True)
         m.d.sync += [
@@ -208,17 +218,17 @@ class Lane(wiring.Component):
         return total, positive
 
     def _shifted(self, m, total, product):
-        """The number before its clip: 17 cycles after the product."""
+        """The number before its clip: 18 cycles after the product."""
         m.submodules.shift = shift = Shift(ACC_BITS, NOISE_BITS, NOISE_BITS, LIMIT_BITS)
         m.d.comb += [
             shift.value.eq(total),
-            shift.high.eq(self._held(m, "shift_high")[0]),
-            shift.middle.eq(self._held(m, "shift_middle")[0]),
-            shift.low.eq(self._held(m, "shift_low")[0]),
+            shift.high.eq(self.control.shift_high),
+            shift.middle.eq(self.control.shift_middle),
+            shift.low.eq(self.control.shift_low),
             shift.add.eq(self.noise),
         ]
         bypass, carry = self._held(m, "bypass")[0], self._held(m, "carry")[0]
-        product = self._later(m, product, 8, "product")
+        product = self._later(m, product, 9, "product")
         value = Signal(signed(OPERAND_BITS + 1), reset_less=True)
         m.d.sync += value.eq(Mux(bypass, product, shift.out) + (carry & value[NUMBER_BITS]))
         return value
@@ -227,7 +237,10 @@ class Lane(wiring.Component):
         """Result and joint product."""
         highest, lowest = self._held(m, "highest")[0], self._held(m, "lowest")[0]
         mask = Mask(self._held(m, "mask")[0])
-        set_there = self._later(m, (self.mask > 0), 17 - self.operand_cycles, "set")
+        some = Signal(4, reset_less=True)
+        m.d.sync += some.eq(Cat(self.mask[n : n + 4].any() for n in range(0, NUMBER_BITS, 4)))
+        above_zero = some.any() & ~self._later(m, self.mask[-1], 1, "mask_sign")
+        set_there = self._later(m, above_zero, self.inside_cycles - self.operand_cycles, "set")
         above = self._later(m, positive, 3, "above")
         inside = self._later(m, self.inside, 1, "inside")
         over, under, keep = (Signal(name=name, reset_less=True) for name in ("over", "under", "keep"))
@@ -248,4 +261,10 @@ class Lane(wiring.Component):
         square = self._held(m, "square")[0]
         y = self._later(m, self.y, self.latency_cycles - self.operand_cycles, "y")
         one, two = (Signal(signed(NUMBER_BITS), name=name, reset_less=True) for name in ("one", "two"))
-        m.d.sync += [one.eq(self.result), two.eq(Mux(square, self.result, y)), self.joint.eq(one * two)]
+        product = Signal(signed(2 * NUMBER_BITS), reset_less=True)
+        m.d.sync += [
+            one.eq(self.result),
+            two.eq(Mux(square, self.result, y)),
+            product.eq(one * two),
+            self.joint.eq(product),
+        ]

@@ -4,7 +4,7 @@ from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from cpt.hw.matrix.copies import KEEP
+from cpt.hw.matrix.copies import copies
 
 AMOUNT_BITS = 6
 
@@ -15,8 +15,8 @@ class Shift(wiring.Component):
     Parameters: ``value_bits``; ``left``: the fraction bits that the shift may reach below the value's last;
     ``fraction``: those that are left when ``add`` comes on top; ``out_bits``: of a result that no addition
     has carried further: ``out`` has one more.
-    Members: ``value``; ``high``, ``middle``, ``low``: pairs of the amount's bits, 0, 1 and 2 cycles after it;
-    ``exact``, 2 cycles after it: nothing saturates; ``add``, 3 cycles after it.
+    Members: ``value``; ``high``, ``middle``, ``low``: pairs of the amount's bits, in the cycle before it,
+    with it, and after it; ``exact``, after it: nothing saturates; ``add``, 3 cycles after it.
     Latency `latency_cycles`, a value a cycle.
     """
 
@@ -42,21 +42,22 @@ class Shift(wiring.Component):
         # Steps of 16, 4 and 1. Of a step's result only what later ones can still move into the kept bits goes
         # on; whether the bits above are all signs is found a cycle later, beside the next step.
         wide = (self.value << self.left).as_signed()
+        high, middle, low = (copies(m, getattr(self, name), 2, name) for name in ("high", "middle", "low"))
+        cut, exact = (Signal(name=name, reset_less=True) for name in ("cut", "exact_late"))
+        m.d.sync += [cut.eq(self.exact), exact.eq(cut)]
         first = Signal(signed(len(wide)), reset_less=True)
-        m.d.sync += first.eq(self._moved(wide, self.high, 16))
+        m.d.sync += first.eq(self._moved(wide, high, 16))
         second = Signal(signed(kept + 15), reset_less=True)
         lost_first = Signal(reset_less=True)
         m.d.sync += [
-            second.eq(self._moved(first, self.middle, 4)),
+            second.eq(self._moved(first, middle, 4)),
             lost_first.eq(self._lost(first, kept + 15)),
         ]
         third = Signal(signed(kept + 3), reset_less=True)
         lost_second = Signal(reset_less=True)
-        exact = Signal(reset_less=True, attrs=KEEP)
         m.d.sync += [
-            third.eq(self._moved(second, self.low, 1)),
-            lost_second.eq((lost_first | self._lost(second, kept + 3)) & ~self.exact),
-            exact.eq(self.exact),
+            third.eq(self._moved(second, low, 1)),
+            lost_second.eq((lost_first | self._lost(second, kept + 3)) & ~cut),
         ]
         negative = Signal(2, reset_less=True)
         m.d.sync += negative.eq(Cat(first[-1], negative[0]))
@@ -69,10 +70,15 @@ class Shift(wiring.Component):
         m.d.comb += self.out.eq(total >> self.fraction)
         return m
 
-    def _moved(self, value, choice, step: int):
-        """``value`` shifted by ``choice`` steps."""
-        pairs = [Mux(choice[0], value >> (2 * n + 1) * step, value >> 2 * n * step) for n in range(2)]
-        return Mux(choice[1], pairs[1], pairs[0])
+    def _moved(self, value, choices, step: int):
+        """``value`` shifted by so many steps, each half by its own copy of the choice."""
+        options = [value >> n * step for n in range(4)]
+        half = (len(value) + 1) // 2
+        parts = []
+        for choice, piece in zip(choices, (slice(0, half), slice(half, len(value))), strict=True):
+            part = [Cat(option, option[-1].replicate(len(value)))[piece] for option in options]
+            parts.append(Mux(choice[1], Mux(choice[0], part[3], part[2]), Mux(choice[0], part[1], part[0])))
+        return Cat(parts).as_signed()
 
     def _lost(self, value, bits: int):
         """Whether ``value`` needs more than ``bits``."""
