@@ -71,6 +71,9 @@ SLOW = {
     "test_hw_channel_engine",
     "test_hw_channel_memories",
     "test_hw_channel_units",
+    "test_hw_move_engine",
+    "test_hw_move_pack",
+    "test_hw_vector_packer",
     # training, more than a few steps
     "test_cpt_results",
     "test_golden_fabric_step",
