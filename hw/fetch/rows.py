@@ -12,7 +12,7 @@ from cpt.hw.fetch.held import hold
 from cpt.hw.fetch.ports import row_ports
 from cpt.hw.fetch.slots import SlotPointer
 from cpt.hw.fetch.window_memory import QUAD, SHIFTS
-from cpt.hw.matrix.copies import copies, counted
+from cpt.hw.matrix.copies import copies, counted, one_less, one_more
 
 UP, CENTRE, DOWN = range(SHIFTS)
 """dy + 1. A row ``y`` is row dy of the outputs of row ``(y - dy) / stride``."""
@@ -46,7 +46,7 @@ class Rows(wiring.Component):
         used, allowed, over, ended = Signal(range(ROOM)), Signal(), Signal(), Signal()
         """``used``: places taken in the queue; ``over``: the walk is; ``ended``: its last row is queued."""
         m.d.sync += allowed.eq(self.empty & (used == 0))
-        command, begins, vacant = hold(m, self.commands, allowed, ended, 6)
+        command, begins, vacant = hold(m, self.commands, allowed, ended, 9)
         m.d.comb += self.idle.eq(vacant & (used == 0))
         m.d.sync += self.slots.start.eq(begins[0])
         # They stand until all slots are given back, when the next command may be held already.
@@ -81,10 +81,10 @@ class Rows(wiring.Component):
                 strips_left.eq(Mux(last_strip | begins[1], command.strips, strips_left - 1)),
                 first_strip.eq(last_strip | begins[1]),
             ]
-        with m.If(wraps_down[3] | begins[1]):
+        with m.If(wraps_down[3] | begins[6]):
             m.d.sync += [
-                down_left.eq(Mux(last_down | begins[1], command.down, down_left - 1)),
-                first_down.eq(last_down | begins[1]),
+                down_left.eq(Mux(last_down | begins[6], command.down, down_left - 1)),
+                first_down.eq(last_down | begins[6]),
             ]
         with m.If((wraps_down[4] & last_down) | begins[2]):
             m.d.sync += images_left.eq(Mux(begins[2], command.images, images_left - 1))
@@ -110,8 +110,8 @@ class Rows(wiring.Component):
             ]
         step_offset = Signal.like(offset)
         m.d.comb += step_offset.eq(Mux(last_plane, next_kstep, next_offset))
-        with m.If(turns[3] | begins[2]):
-            m.d.sync += offset.eq(Mux(begins[2], 0, step_offset))
+        with m.If(turns[3] | begins[8]):
+            m.d.sync += offset.eq(Mux(begins[8], 0, step_offset))
 
         # Tiles of outputs: which row of the source a tile begins with, from the first that they need.
         place, rows_left = Signal(3), Signal(TILES_WIDTH)
@@ -130,18 +130,24 @@ class Rows(wiring.Component):
         ]
         with m.If((wraps_tile[3] & steps_place) | begins[3]):
             m.d.sync += place.eq(Mux(moves | begins[3], 0, next_place))
-        with m.If((wraps_down[0] & moves) | begins[3]):
-            m.d.sync += rows_left.eq(Mux(last_down | begins[3], command.height, next_left))
+        with m.If((wraps_down[0] & moves) | begins[7]):
+            m.d.sync += rows_left.eq(Mux(last_down | begins[7], command.height, next_left))
         with m.If(wraps_tile[4] | begins[3]):
             m.d.sync += fresh.eq(moves | begins[3])
         with m.If(wraps_down[1] | begins[3]):
             m.d.sync += lag_moves.eq(~begins[3])
 
-        moved, opened = Signal(), Signal()
-        m.d.comb += moved.eq(wraps_tile[5] & moves)
-        pointers, settled = self._pointers(m, command, begins[4], moved, lag_moves, opened)
-        ends = wraps_down[2] & last_down
-        owes = self._slots(m, command, opened, moved, ends, last_image)
+        moved, opened, ends, ends_all, lag_moved = (
+            Signal(name=name) for name in ("moved", "opened", "ends", "ends_all", "lag_moved")
+        )
+        m.d.sync += [
+            moved.eq(wraps_tile[5] & moves),
+            ends.eq(wraps_down[2] & last_down),
+            ends_all.eq(last_image),
+            lag_moved.eq(wraps_tile[5] & moves & lag_moves),
+        ]
+        pointers, settled = self._pointers(m, command, begins[4], moved, lag_moved, opened)
+        owes = self._slots(m, command, opened, moved, ends, ends_all)
         running = Signal()
         m.d.sync += running.eq((running | opened) & ~over)
 
@@ -156,8 +162,8 @@ class Rows(wiring.Component):
         clear_left = Signal.like(command.groups)
         m.d.sync += [
             final.eq(command.rows + (last_down & command.zero_below)),
-            clear_left.eq(command.groups - command.clear_group),
-            clears_next.eq(command.clears & (groups_left - 1 == clear_left)),
+            clear_left.eq(command.groups - command.clear_group + 1),
+            clears_next.eq(command.clears & (groups_left == clear_left)),
             clears_first.eq(command.clears & (command.clear_group == 0)),
             next_special.eq(Mux(last_group, special_tile, special_group)),
         ]
@@ -199,7 +205,7 @@ class Rows(wiring.Component):
         m.d.sync += [used.eq(counted(used, emit, taken)), go.eq(used < ROOM - AHEAD)]
         return m
 
-    def _pointers(self, m, command, begin, moved, lag_moves, opened):
+    def _pointers(self, m, command, begin, moved, lag_moved, opened):
         """Slots of the tiles of outputs before, at and below the tile; whether they are known. ``opened``:
         they are, for a new command."""
         pointers = []
@@ -219,7 +225,7 @@ class Rows(wiring.Component):
             settled.eq(lag.settled & mid.settled & lead.settled),
             leads.eq(opening & settled & ~none_left),
             opened.eq(opening & settled & none_left),
-            lag.advance.eq(moved & lag_moves),
+            lag.advance.eq(lag_moved),
             mid.advance.eq(moved),
             lead.advance.eq(moved | leads),
         ]
@@ -249,16 +255,23 @@ class Rows(wiring.Component):
             asking.eq(any_debt & ~taken),
             some_left.eq(tiles_left != 0),
         ]
-        starts = Signal()
-        m.d.comb += starts.eq(opened | (moved & ends_image & ~last_image))
-        with m.If(starts):
-            m.d.sync += [debt.eq(first_debt), tiles_left.eq(first_left), spare.eq(extra)]
+        took, more = Signal(), Signal()
+        starts = [Signal(name=f"starts_{n}") for n in range(2)]
+        m.d.comb += [
+            more.eq(moved & ~ends_image & some_left),
+            *(start.eq(opened | (moved & ends_image & ~last_image)) for start in starts),
+        ]
+        m.d.sync += took.eq(taken)
+        with m.If(starts[0]):
+            m.d.sync += debt.eq(first_debt)
         with m.Else():
-            more = moved & ~ends_image & some_left
-            m.d.sync += debt.eq(debt + more - taken)
+            m.d.sync += debt.eq(debt + more - took)
+        with m.If(starts[1]):
+            m.d.sync += [tiles_left.eq(first_left), spare.eq(extra)]
+        with m.Elif(moved):
             with m.If(more):
                 m.d.sync += tiles_left.eq(tiles_left - 1)
-            with m.If(moved & ~some_left):
+            with m.If(~some_left):
                 m.d.sync += spare.eq(0)
         return owes
 
@@ -266,7 +279,8 @@ class Rows(wiring.Component):
         """Addresses and columns of a row, into the queue."""
         config, depth = self.config, self.config.b_depth_words
         count = quads(config)
-        kernel1, stride2 = command.kernel1, command.stride2
+        (kernel1,) = copies(m, command.kernel1, 1, "kernel1")
+        (stride2,) = copies(m, command.stride2, 1, "stride2")
 
         # Second: which row of outputs it is, by dy, counted from their tile's first.
         second = Signal(_second(), reset_less=True)
@@ -274,20 +288,27 @@ class Rows(wiring.Component):
         at = first.at
         signed_at = at.as_signed()
         half = (signed_at >> 1)[:4]
+        along = Mux(stride2, half, at)
         rows_of = {
-            UP: Mux(stride2, half + 1, at + 1),
-            CENTRE: Mux(stride2, half, at),
-            DOWN: Mux(stride2, half, at - 1),
+            UP: Mux(stride2, one_more(half), one_more(at)),
+            CENTRE: along,
+            DOWN: Mux(stride2, half, one_less(at)),
         }
         whole_of = {UP: at[0], CENTRE: ~at[0], DOWN: at[0] & ~at[-1]}
-        one_row = Mux(clear, 0, Mux(stride2, half, at))
+        one_row = Mux(clear, 0, along)
+        # Rows of outputs of the tile below begin where ``along`` is this.
+        turns_at = {UP: command.out_rows - 1, CENTRE: command.out_rows, DOWN: command.out_rows + ~stride2}
+        within = Signal(3, reset_less=True)
+        m.d.sync += within.eq(command.out_rows - 1)
         for dy in range(SHIFTS):
             u = Signal(4, name=f"u_{dy}")
+            edge = Signal(4, name=f"edge_{dy}", reset_less=True)
             m.d.comb += u.eq(Mux(kernel1, one_row, rows_of[dy]))
+            m.d.sync += edge.eq(Mux(kernel1, command.out_rows, turns_at[dy]))
             m.d.sync += [
                 second.u[dy].eq(u),
                 second.whole[dy].eq(Mux(kernel1, ~stride2 | ~at[0], ~stride2 | whole_of[dy])),
-                second.below[dy].eq(~u[-1] & (u[:3] == command.out_rows)),
+                second.below[dy].eq((along == edge) & ~clear),
             ]
         m.d.sync += [
             second.clear.eq(clear),
@@ -321,11 +342,12 @@ class Rows(wiring.Component):
         for dy in range(SHIFTS):
             u, before, below = second.u[dy], second.u[dy][-1], second.below[dy]
             inside = Mux(before, ~second.first_down, many | (u[:3] < few))
-            within = (command.out_rows - 1)[:3]
             m.d.sync += [
                 third.on[dy].eq(second.whole[dy] & inside),
                 third.place[dy].eq(u[:2] & within[:2]),
-                third.finishes[dy].eq(before | ((u[:3] & within) == within) | (~many & (u[:3] + 1 == few))),
+                third.finishes[dy].eq(
+                    before | ((u[:3] & within) == within) | (~many & (one_more(u[:3]) == few))
+                ),
                 *(
                     third[name][dy].eq(Mux(before, lag, Mux(below, lead, mid)))
                     for name, (lag, mid, lead) in slots.items()

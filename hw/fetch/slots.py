@@ -1,6 +1,6 @@
 """The ring of slots in the window memories: who may be filled, read and given back."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
@@ -56,14 +56,17 @@ class SlotPointer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        words, limit = Signal.like(self.words, reset_less=True), Signal.like(self.limit, reset_less=True)
+        words, edge = Signal.like(self.words, reset_less=True), Signal(signed(len(self.limit) + 1))
+        """``edge``: the last word that a slot with one behind it begins at."""
+        wraps = Signal()
         after = Signal(len(self.words) + 1)
         settling = Signal(SETTLING, init=(1 << SETTLING) - 1)
         m.d.sync += [
             words.eq(self.words),
-            limit.eq(self.limit),
+            edge.eq(self.limit - self.words),
             after.eq(self.base + words),
-            self.ahead.eq(Mux(after > limit, 0, after)),
+            wraps.eq(self.base > edge),
+            self.ahead.eq(Mux(wraps, 0, after)),
             settling.eq(settling >> 1),
         ]
         m.d.comb += self.settled.eq(~settling[0])

@@ -3,11 +3,12 @@
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 
-from cpt.hw.bus.roomy_queue import RoomyQueue
+from cpt.hw.bus.wide_queue import WideQueue
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import TAPS
 from cpt.hw.contract.tiles import FILL_PIXELS
 from cpt.hw.fetch.command import quads, row_layout, window_command
+from cpt.hw.fetch.held import hold
 from cpt.hw.fetch.ports import row_ports
 from cpt.hw.fetch.window_memory import QUAD, SHIFTS
 from cpt.hw.matrix.copies import counted
@@ -49,20 +50,15 @@ class SpreadRows(wiring.Component):
         m = Module()
         config = self.config
         depth = config.b_depth_words
-        command = Signal(window_command(config), reset_less=True)
-        active, accepted = Signal(), Signal()
-        used = Signal(range(ROOM))
-        """Places taken in the queue."""
-        m.d.comb += [
-            self.commands.ready.eq(~active & self.empty & (used == 0)),
-            accepted.eq(self.commands.valid & self.commands.ready),
-            self.idle.eq(~active & (used == 0)),
-            self.slots.words.eq(command.words),
-        ]
-        m.d.sync += [self.slots.limit.eq(depth - command.words), self.slots.start.eq(accepted)]
-        new = self.commands.payload
-        with m.If(accepted):
-            m.d.sync += command.eq(new)
+        used, allowed, ended = Signal(range(ROOM)), Signal(), Signal()
+        """``used``: places taken in the queue."""
+        m.d.sync += allowed.eq(self.empty & (used == 0))
+        command, begins, vacant = hold(m, self.commands, allowed, ended, 5)
+        m.d.comb += self.idle.eq(vacant & (used == 0))
+        m.d.sync += self.slots.start.eq(begins[0])
+        # They stand until all slots are given back, when the next command may be held already.
+        with m.If(begins[0]):
+            m.d.sync += [self.slots.words.eq(command.words), self.slots.limit.eq(depth - command.words)]
 
         # Where the walk is. What ends is known before it does.
         images_left, down_left = Signal.like(command.images), Signal.like(command.down)
@@ -162,29 +158,21 @@ class SpreadRows(wiring.Component):
                 down_left.eq(Mux(last_down, command.down, down_left - 1)),
                 rows_left.eq(Mux(last_down, command.source_height, rows_left - command.rows)),
                 opening.eq(~(last_down & last_image)),
-                active.eq(~(last_down & last_image)),
             ]
             with m.If(last_down):
                 m.d.sync += [images_left.eq(images_left - 1), outputs_left.eq(command.outputs)]
-        with m.If(accepted):
-            m.d.sync += [
-                active.eq(1),
-                opening.eq(1),
-                held.eq(0),
-                first_down.eq(1),
-                images_left.eq(new.images),
-                down_left.eq(new.down),
-                rows_left.eq(new.source_height),
-                outputs_left.eq(new.outputs),
-                groups_left.eq(new.groups),
-                planes_left.eq(new.bits),
-                tap.eq(1),
-                kstep.eq(0),
-                offset.eq(0),
-            ]
+        m.d.comb += ended.eq(turn[2] & wrapped_group & last_down & last_image)
+        with m.If(begins[1]):
+            m.d.sync += [opening.eq(1), held.eq(0), first_down.eq(1), images_left.eq(command.images)]
+        with m.If(begins[2]):
+            m.d.sync += [down_left.eq(command.down), rows_left.eq(command.source_height)]
+        with m.If(begins[3]):
+            m.d.sync += [outputs_left.eq(command.outputs), groups_left.eq(command.groups)]
+        with m.If(begins[4]):
+            m.d.sync += [planes_left.eq(command.bits), tap.eq(1), kstep.eq(0), offset.eq(0)]
 
         # Behind the walk nothing waits: it goes on only while the queue has room.
-        m.submodules.queue = queue = RoomyQueue(row_layout(config), ROOM)
+        m.submodules.queue = queue = WideQueue(row_layout(config), ROOM)
         taken = Signal()
         m.d.comb += [
             self.rows.valid.eq(queue.o.valid),
