@@ -8,6 +8,8 @@ from amaranth.lib.wiring import In, Out
 from cpt.hw.bus.roomy_queue import up
 from cpt.hw.matrix.copies import KEEP
 
+PUSHES = 2
+"""Copies of ``push``, that share its loads."""
 SHALLOW = 32
 """Most places whose memories hold twice as many bits for a load of their address."""
 
@@ -17,8 +19,8 @@ class WideQueue(wiring.Component):
 
     Parameters: ``shape`` of the payload; ``depth``, a power of two: who pushes counts, and has never more
     entries in here.
-    Members: ``push``, ``payload``: put in now; ``o``: what was put in, in order, from the next cycle on,
-    one a cycle.
+    Members: ``push``, as `PUSHES` copies, ``payload``: put in now; ``o``: what was put in, in order, from the
+    next cycle on, one a cycle.
     """
 
     latency_cycles = 1
@@ -26,7 +28,7 @@ class WideQueue(wiring.Component):
     def __init__(self, shape, depth: int):
         self.depth = depth
         self._width = Shape.cast(shape).width
-        super().__init__({"push": In(1), "payload": In(shape), "o": Out(stream.Signature(shape))})
+        super().__init__({"push": In(PUSHES), "payload": In(shape), "o": Out(stream.Signature(shape))})
 
     def elaborate(self, platform):
         m = Module()
@@ -44,7 +46,7 @@ class WideQueue(wiring.Component):
             for pointers, name in ((produce, "produce"), (consume, "consume")):
                 pointers.append(Signal(range(self.depth), name=f"{name}_{n}", attrs=KEEP))
             m.d.comb += [
-                write.en.eq(self.push),
+                write.en.eq(self.push[n % PUSHES]),
                 write.addr.eq(produce[n]),
                 write.data.eq(part),
                 read.addr.eq(consume[n]),
@@ -52,7 +54,7 @@ class WideQueue(wiring.Component):
             parts.append(read.data)
         after = [Signal(range(self.depth), name=f"after_{name}") for name in ("produce", "consume")]
         m.d.comb += [
-            after[0].eq(up(produce[0], self.push)),
+            after[0].eq(up(produce[0], self.push[0])),
             after[1].eq(up(consume[0], taken)),
             single.eq(up(consume[0], 1) == produce[0]),
             self.o.payload.eq(Cat(parts)),
@@ -60,6 +62,6 @@ class WideQueue(wiring.Component):
         m.d.sync += [
             *(pointer.eq(after[0]) for pointer in produce),
             *(pointer.eq(after[1]) for pointer in consume),
-            self.o.valid.eq(self.push | (self.o.valid & ~(self.o.ready & single))),
+            self.o.valid.eq(self.push[0] | (self.o.valid & ~(self.o.ready & single))),
         ]
         return m

@@ -130,7 +130,11 @@ class PixelFill(wiring.Component):
         ]
 
         # A set opens: its slot is asked for, and cleared where no pixel reaches, or all of it.
-        settling, asking, granted, opens_next = Signal(SETTLING), Signal(), Signal(), Signal()
+        settling, asking, taken, granted, opens_next = (
+            Signal(SETTLING if name == "settling" else 1, name=name)
+            for name in ("settling", "asking", "taken", "granted", "opens_next")
+        )
+        """``granted``: a slot was taken in the cycle before."""
         opens = copies(m, opens_next, 4, "opens", reset_less=False)
         opening = opens[0]
         slot = Signal(range(depth), reset_less=True)
@@ -142,11 +146,12 @@ class PixelFill(wiring.Component):
         )
         m.d.comb += [
             self.slots.wanted.eq(asking),
-            granted.eq(asking & self.slots.granted),
+            taken.eq(asking & self.slots.granted),
         ]
         m.d.sync += [
             settling.eq(Mux(opening, Cat(settling[1:], 1), 0)),
-            asking.eq(opening & settling[0] & ~granted & ~asking | (asking & ~granted)),
+            asking.eq(Mux(asking, ~taken, opening & settling[0] & ~granted)),
+            granted.eq(taken),
             lacks.eq(images_left < command.set_images),
             above_words.eq(Mux(lacks, command.words, command.clear_above)),
             below_words.eq(command.words - command.clear_below),
@@ -168,8 +173,10 @@ class PixelFill(wiring.Component):
             ends_plane.eq((at & row_end).any()),
             starts_rows.eq((clears & clear_last & ~again) | (granted & ~above & ~below)),
         ]
+        with m.If(asking):
+            m.d.sync += slot.eq(self.slots.base)
         with m.If(granted):
-            m.d.sync += [slot.eq(self.slots.base), clearing.eq(above | below), again.eq(above & below)]
+            m.d.sync += [clearing.eq(above | below), again.eq(above & below)]
         with m.Elif(clears & clear_last):
             m.d.sync += [clearing.eq(again), again.eq(0)]
         with m.If(granted | (clears & clear_last)):

@@ -1,13 +1,13 @@
 """Reads runs of memory through two ports at once, and gives their words back in order."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from cpt.hw.bus.axi import MASTER_STATE, READ_STREAMS
 from cpt.hw.bus.read_master import ReadMaster
 from cpt.hw.bus.roomy_queue import RoomyQueue
-from cpt.hw.bus.wide_queue import WideQueue
+from cpt.hw.bus.wide_queue import PUSHES, WideQueue
 from cpt.hw.contract.config import BEAT_BYTES
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.contract.tiles import STREAM_BYTES
@@ -37,7 +37,7 @@ class Reader(wiring.Component):
     A run in `run_cycles`, a word a cycle.
     """
 
-    run_cycles = 4
+    run_cycles = 5
 
     def __init__(self):
         ports = {f"{name}_{n}": member for n in range(PORTS) for name, member in READ_STREAMS.items()}
@@ -80,22 +80,24 @@ class Reader(wiring.Component):
         """Two beats a word."""
         odd = Signal(name=f"odd_{n}")
         beat, low = (Signal(BEAT_BITS, name=f"{name}_{n}", reset_less=True) for name in ("beat", "low"))
-        whole = Signal(name=f"whole_{n}")
         m.d.sync += [
             odd.eq(odd ^ master.beat_valid),
             beat.eq(master.beat),
-            whole.eq(master.beat_valid & odd),
         ]
         for k, first in enumerate(copies(m, master.beat_valid & ~odd, BEAT_BITS // MOST_LOADS, f"first_{n}")):
             part = slice(MOST_LOADS * k, MOST_LOADS * (k + 1))
             with m.If(first):
                 m.d.sync += low[part].eq(beat[part])
-        m.d.comb += [queue.push.eq(whole), queue.payload.eq(Cat(low, beat))]
+        whole = copies(m, master.beat_valid & odd, PUSHES, f"whole_{n}", reset_less=False)
+        m.d.comb += [queue.push.eq(Cat(whole)), queue.payload.eq(Cat(low, beat))]
 
     def _ask(self, m, masters, order, taken):
         """Runs to ports, when there is room."""
         depth = MACHINE.reader_words
-        run, held, settled, sending = Signal(RUN, reset_less=True), Signal(), Signal(2), Signal()
+        run, settled, sending = Signal(RUN, reset_less=True), Signal(3), Signal()
+        holds = Signal()
+        helds = copies(m, holds, len(run.as_value()) // MOST_LOADS + 1, "held", reset_less=False)
+        held = helds[0]
         turn = Signal(init=1)
         size = Signal(range(depth + 1), reset_less=True)
         free = [Signal(range(depth + 1), name=f"free_{n}", init=depth) for n in range(PORTS)]
@@ -108,13 +110,17 @@ class Reader(wiring.Component):
             issue.eq(sending & Mux(turn, masters[1].runs.ready, masters[0].runs.ready)),
             size.eq(run.beats[WORD_BEATS.bit_length() - 1 :]),
         ]
-        with m.If(~held):
-            m.d.sync += run.eq(self.runs.payload)
+        m.d.comb += holds.eq(Mux(held, ~issue, self.runs.valid))
+        for n, flag in enumerate(helds):
+            part = slice(MOST_LOADS * n, MOST_LOADS * (n + 1))
+            with m.If(~flag):
+                m.d.sync += run.as_value()[part].eq(self.runs.payload.as_value()[part])
+        fits = [Signal(name=f"fits_{n}", reset_less=True) for n in range(PORTS)]
         m.d.sync += [
-            held.eq(Mux(held, ~issue, self.runs.valid)),
-            settled.eq(Mux(held & ~issue, Cat(1, settled[0]), 0)),
-            room.eq((Mux(turn, free[1], free[0]) >= size) & (places < RUNS - 1)),
-            sending.eq(held & ~issue & (sending | (settled[1] & room))),
+            *(fit.eq(places_free >= size) for fit, places_free in zip(fits, free, strict=True)),
+            settled.eq(Mux(held & ~issue, Cat(1, settled[:-1]), 0)),
+            room.eq(Mux(turn, fits[1], fits[0]) & (places < RUNS - 1)),
+            sending.eq(held & ~issue & (sending | (settled[-1] & room))),
             places.eq(counted(places, issue, ended)),
             turn.eq(turn ^ issue),
         ]
@@ -122,10 +128,12 @@ class Reader(wiring.Component):
         m.d.comb += mine.eq(Cat(~turn & sending, turn & sending))
         for n, master in enumerate(masters):
             m.d.comb += [master.runs.valid.eq(mine[n]), master.runs.payload.eq(run)]
-            left = Signal.like(size, name=f"left_{n}")
+            change = Signal(signed(len(size) + 1), name=f"change_{n}")
             gives = issue & (turn == n)
-            m.d.comb += left.eq(Mux(gives, size, 0))
-            m.d.sync += free[n].eq(free[n] + taken[n] - left)
+            m.d.sync += [
+                change.eq(taken[n] - Mux(gives, size, 0)),
+                free[n].eq(free[n] + change),
+            ]
         m.d.comb += [order.push.eq(issue), order.payload.eq(size)]
         self._asks = held | (places != 0)
 
@@ -155,8 +163,8 @@ class Reader(wiring.Component):
         with m.Elif(take):
             m.d.sync += [left.eq(left - 1), last.eq(left == 2)]
         selects = copies(m, following, STREAM_BITS // MOST_LOADS, "select")
-        word, push = Signal(STREAM_BITS, reset_less=True), Signal()
-        m.d.sync += push.eq(take)
+        word = Signal(STREAM_BITS, reset_less=True)
+        push = Cat(copies(m, take, PUSHES, "push", reset_less=False))
         for n, select in enumerate(selects):
             part = slice(MOST_LOADS * n, MOST_LOADS * (n + 1))
             m.d.sync += word[part].eq(Mux(select, queues[1].o.payload[part], queues[0].o.payload[part]))

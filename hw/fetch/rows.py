@@ -3,7 +3,7 @@
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 
-from cpt.hw.bus.wide_queue import WideQueue
+from cpt.hw.bus.wide_queue import PUSHES, WideQueue
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import TAPS
 from cpt.hw.contract.tiles import FILL_PIXELS
@@ -401,7 +401,7 @@ class Rows(wiring.Component):
             self.rows.valid.eq(queue.o.valid),
             self.rows.payload.eq(queue.o.payload),
             queue.o.ready.eq(self.rows.ready),
-            queue.push.eq(push),
+            queue.push.eq(push.replicate(PUSHES)),
             queue.payload.eq(row),
         ]
 

@@ -3,7 +3,7 @@
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 
-from cpt.hw.bus.wide_queue import WideQueue
+from cpt.hw.bus.wide_queue import PUSHES, WideQueue
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import TAPS
 from cpt.hw.contract.tiles import FILL_PIXELS
@@ -245,7 +245,7 @@ class SpreadRows(wiring.Component):
         m.d.comb += queue.payload.eq(row)
         offset = Signal.like(stage.offset, reset_less=True)
         found, pushed = Signal(), Signal()
-        m.d.comb += queue.push.eq(pushed)
+        m.d.comb += queue.push.eq(pushed.replicate(PUSHES))
         m.d.sync += [
             found.eq(valid),
             offset.eq(stage.offset),
