@@ -241,9 +241,10 @@ class Accelerator(wiring.Component):
         values, state, events = registers.values, registers.state, registers.events
         config = self.config
         raised = Signal(reset_less=True)
+        enabled = [item.offset for item in register("IRQ_STATUS").fields]
         m.d.engines += [
             raised.eq(control.errors.any()),
-            self.irq.eq((state.irq_status & state.irq_enable).any()),
+            self.irq.eq(_any(state.irq_status[bit] & state.irq_enable[bit] for bit in enabled)),
         ]
         mask = (1 << 32) - 1
         shape = {"rows": config.rows, "cols": config.cols, "word_bits": config.word_bits}

@@ -257,8 +257,10 @@ def test_a_block_on_its_own_is_synthesised_and_keeps_the_rule(capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("block", ["read_arbiter", "loader_b", "result_buffer", "drain"])
-def test_the_blocks_of_the_bus_of_loads_and_of_the_drain_keep_the_rule(block, capsys):
+@pytest.mark.parametrize(
+    "block", ["read_arbiter", "loader_b", "result_buffer", "drain", "dispatch", "control"]
+)
+def test_the_blocks_of_the_bus_of_loads_of_drain_and_of_control_keep_the_rule(block, capsys):
     """Among them the burst generator, which both masters hold; the drain holds the write master."""
     assert main(["--preset", "tiny", "--block", block]) == 0
     found = capsys.readouterr().out

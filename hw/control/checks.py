@@ -108,7 +108,9 @@ class WordCheck(wiring.Component):
         misaligned = any_with(
             "low", [(self.word[at : at + bits].any(), ops) for (at, bits), ops in low_bits.items()]
         )
-        stray = any_with("stray", strays)
+        # They are many: in two registers.
+        half = len(strays) // 2
+        stray, stray_too = any_with("stray", strays[:half]), any_with("stray_too", strays[half:])
         execute = words[Opcode.EXEC]
         several = some("several", Cat(execute.tiles[1:], execute.blocks[1:]))
         partial, first = Signal(reset_less=True), Signal(reset_less=True)
@@ -120,13 +122,19 @@ class WordCheck(wiring.Component):
             unreadable.eq(self.unreadable),
         ]
         m.d.comb += [any_opcode.eq(self.opcode.as_value().any()), sound.eq(any_opcode & ~unreadable)]
+        faults, reserved_too = Signal(FAULTS), Signal()
+        m.d.comb += [
+            self.faults.eq(faults),
+            self.faults.reserved_bits.eq(faults.reserved_bits | reserved_too),
+        ]
         m.d.sync += [
             self.known.eq(sound),
-            self.faults.axi_read.eq(unreadable),
-            self.faults.illegal_opcode.eq(~unreadable & (~any_opcode | zero_count)),
-            self.faults.reserved_bits.eq(~unreadable & stray),
-            self.faults.misaligned.eq(~unreadable & misaligned),
-            self.faults.illegal_exec.eq(
+            faults.axi_read.eq(unreadable),
+            faults.illegal_opcode.eq(~unreadable & (~any_opcode | zero_count)),
+            faults.reserved_bits.eq(~unreadable & stray),
+            reserved_too.eq(~unreadable & stray_too),
+            faults.misaligned.eq(~unreadable & misaligned),
+            faults.illegal_exec.eq(
                 ~unreadable & self.opcode.exec & ((several & partial) | (first == self.open))
             ),
         ]

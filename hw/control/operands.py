@@ -95,8 +95,7 @@ class Operands(wiring.Component):
             self.b_top_words.eq(words["b"] - ksteps),
         ]
         m.d.comb += self.a_tile_words.eq(words["a"])
-        # Reset, unlike the product: else synthesis takes both for registers of the third multiplier's input.
-        tile_words, times = Signal(TILE_BITS), Signal.like(tiles, reset_less=True)
+        tile_words, times = Signal(TILE_BITS, reset_less=True), Signal.like(tiles, reset_less=True)
         m.d.sync += [tile_words.eq(words["a"]), times.eq(tiles)]
         block_words = _product(m, "block_words", tile_words, times)
         half_a, half_b = config.half_words("a"), config.half_words("b")
@@ -147,10 +146,12 @@ def _bad(bits):
 
 
 def _product(m, name, a, b):
-    """``a * b``, both registers, with two registers behind it."""
-    inside, product = (
-        Signal(len(a) + len(b), name=f"{name}_{where}", reset_less=True) for where in ("inside", "product")
-    )
+    """``a * b``, both registers, with two registers behind it.
+
+    The last has a reset, unlike one behind it: else synthesis can take both for the next multiplier's input.
+    """
+    inside = Signal(len(a) + len(b), name=f"{name}_inside", reset_less=True)
+    product = Signal(len(a) + len(b), name=f"{name}_product")
     m.d.sync += [inside.eq(a * b), product.eq(inside)]
     return product
 
