@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from cpt.hw.contract import FORMATS, Opcode
 from cpt.hw.layouts import INSTRUCTION_BITS, instruction_layout
+from cpt.hw.matrix.copies import copies
 
 FAULTS = data.StructLayout(
     {
@@ -36,7 +37,8 @@ class WordCheck(wiring.Component):
     """Looks at all bits of an instruction word.
 
     Members: ``word``, stable; ``unreadable``: it came with an error response; ``open``: a result tile waits
-    for its last EXEC; ``opcode``: one bit for each `Opcode`, a cycle later; ``known``: the opcode is one;
+    for its last EXEC; ``opcode``: one bit for each `Opcode`, a cycle later; ``opcode_too``: the same, as one
+    would have too many loads; ``known``: the opcode is one;
     ``faults``: what is wrong, without what needs the slots. Of an unreadable word, and of one without a known
     opcode, nothing else is said.
     Latency two cycles: first every field by itself, then what of it counts with this opcode.
@@ -48,14 +50,18 @@ class WordCheck(wiring.Component):
     unreadable: In(1)
     open: In(1)
     opcode: Out(OPCODES)
+    opcode_too: Out(OPCODES)
     known: Out(1)
     faults: Out(FAULTS)
 
     def elaborate(self, platform):
         m = Module()
         words = {op: data.View(instruction_layout(op), self.word) for op in Opcode}
+        decoded = Signal(OPCODES)
         for op, word in words.items():
-            m.d.sync += self.opcode[op.name.lower()].eq(word.opcode == op)
+            m.d.comb += decoded[op.name.lower()].eq(word.opcode == op)
+        opcode, opcode_too = copies(m, decoded, 2, "opcode", reset_less=False)
+        m.d.comb += [self.opcode.eq(opcode), self.opcode_too.eq(opcode_too)]
 
         counts, low_bits, reserved = {}, {}, {}
         for op, form in FORMATS.items():

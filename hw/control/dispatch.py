@@ -104,7 +104,7 @@ class Dispatch(wiring.Component):
             word_check.unreadable.eq(unreadable),
             word_check.open.eq(open_tile),
             operands.word.eq(word),
-            operands.opcode.eq(word_check.opcode),
+            operands.opcode.eq(word_check.opcode_too),
             operands.slot_a.eq(self.slot_a),
             operands.slot_b.eq(self.slot_b),
         ]
