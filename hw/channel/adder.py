@@ -20,6 +20,7 @@ _SPARE = 3
 """Bits behind the mantissa while adding: two, and whether any beyond them is set."""
 _SUM_BITS = MANTISSA_BITS + _SPARE + 1
 _NIBBLES = _SUM_BITS // 4
+_HALF = _SUM_BITS // 2
 
 
 class Adder(wiring.Component):
@@ -51,15 +52,18 @@ class Adder(wiring.Component):
 
         # 1: which magnitude is larger, and how far apart they are.
         a, b = (Signal(FLOAT, name=name, reset_less=True) for name in "ab")
-        a_counts, b_counts = (Signal(name=f"{name}_counts", reset_less=True) for name in "ab")
+        counts = {
+            name: [Signal(name=f"{name}_counts_{n}", reset_less=True, attrs=KEEP) for n in range(2)]
+            for name in "ab"
+        }
         less = [Signal(name=f"less_{n}", reset_less=True, attrs=KEEP) for n in range(3)]
         ahead, behind = (Signal(9, name=name, reset_less=True) for name in ("ahead", "behind"))
         m.d.sync += [
             a.eq(self.a),
             b.eq(self.b),
             b.negative.eq(self.b.negative ^ self.subtract),
-            a_counts.eq(self.a.exponent != 0),
-            b_counts.eq(self.b.exponent != 0),
+            *(copy.eq(self.a.exponent != 0) for copy in counts["a"]),
+            *(copy.eq(self.b.exponent != 0) for copy in counts["b"]),
             *(copy.eq(self.a.as_value()[:31] < self.b.as_value()[:31]) for copy in less),
             ahead.eq(self.a.exponent - self.b.exponent),
             behind.eq(self.b.exponent - self.a.exponent),
@@ -72,12 +76,12 @@ class Adder(wiring.Component):
             for name, shape in (("exponent", 8), ("negative", 1), ("unlike", 1))
         )
         shift, apart = Signal(5, reset_less=True), Signal(8)
-        of_a = Mux(a_counts, mantissa(a), 0)
-        of_b = Mux(b_counts, mantissa(b), 0)
+        of_a = [Mux(copy, mantissa(a), 0) for copy in counts["a"]]
+        of_b = [Mux(copy, mantissa(b), 0) for copy in counts["b"]]
         m.d.comb += apart.eq(Mux(less[2], behind, ahead)[:8])
         m.d.sync += [
-            large.eq(Mux(less[0], of_b, of_a)),
-            small.eq(Mux(less[1], of_a, of_b)),
+            large.eq(Mux(less[0], of_b[0], of_a[0])),
+            small.eq(Mux(less[1], of_a[1], of_b[1])),
             exponent.eq(Mux(less[2], b.exponent, a.exponent)),
             negative.eq(Mux(less[2], b.negative, a.negative)),
             unlike.eq(a.negative ^ b.negative),
@@ -106,14 +110,16 @@ class Adder(wiring.Component):
 
         # 6, 7: to the left by nibbles of zeros; 8: by the zeros of the first nibble.
         nibbles = [total[_SUM_BITS - 4 * (n + 1) :][:4].any() for n in range(_NIBBLES)]
-        skipped, zero, kept = Signal(3, reset_less=True), Signal(reset_less=True), late(m, total, 1, "total")
-        m.d.sync += zero.eq(~Cat(nibbles).any())
+        skips = [Signal(3, name=f"skipped_{n}", reset_less=True, attrs=KEEP) for n in range(2)]
+        skipped, zero, kept = skips[0], Signal(reset_less=True), late(m, total, 1, "total")
+        m.d.sync += [zero.eq(~Cat(nibbles).any()), *(copy.eq(_NIBBLES - 1) for copy in skips)]
         for n in reversed(range(_NIBBLES)):
             with m.If(nibbles[n]):
-                m.d.sync += skipped.eq(n)
+                m.d.sync += [copy.eq(n) for copy in skips]
         moved, place = Signal(_SUM_BITS, reset_less=True), Signal(EXPONENT, reset_less=True)
         m.d.sync += [
-            moved.eq(kept << (skipped << 2)),
+            moved[:_HALF].eq((kept << (skips[0] << 2))[:_HALF]),
+            moved[_HALF:].eq((kept << (skips[1] << 2))[_HALF:_SUM_BITS]),
             place.eq(late(m, exponent, 4, "exponent") + 1 - (skipped << 2)),
         ]
         first, zeros = moved[-4:], Signal(2)

@@ -10,10 +10,11 @@ from cpt.hw.channel.extremes import Extremes
 from cpt.hw.channel.fixed import Fixed
 from cpt.hw.channel.integers import SHIFT_BITS, Integers, IntegerUnit
 from cpt.hw.channel.multiplier import CROSS_STEPS, Multiplier, Products
-from cpt.hw.channel.number import FLOAT_BITS, INTEGER, late
+from cpt.hw.channel.number import FLOAT_BITS, INTEGER, chosen, late, twins
 from cpt.hw.channel.root import Roots
 from cpt.hw.channel.rounder import Rounder
 from cpt.hw.contract.floats import Op
+from cpt.hw.matrix.copies import copies
 
 ROOT_UNITS = 4
 """Reciprocals and roots at work at once."""
@@ -101,6 +102,7 @@ class Arithmetic(wiring.Component):
         a, b, c = self.a[:FLOAT_BITS], self.b[:FLOAT_BITS], self.c[:FLOAT_BITS]
 
         chained, takes_shift = self._is(Op.MULTIPLY_ADD), self._is(Op.DRAIN_SHIFT)
+        chains = copies(m, chained, 2, "chains")
         m.d.comb += [
             multiplier.valid.eq(self.valid & self._is(Op.MULTIPLY, Op.MULTIPLY_ADD, *_LONG)),
             multiplier.a.eq(self.a),
@@ -108,8 +110,8 @@ class Arithmetic(wiring.Component):
             multiplier.c.eq(self.c),
             multiplier.constant.eq(self.constant),
             adder.valid.eq(Mux(chained, multiplier.done, self.valid & self._is(Op.ADD, Op.SUBTRACT))),
-            adder.a.eq(Mux(chained, multiplier.result.as_value(), a)),
-            adder.b.eq(Mux(chained, late(m, c, Multiplier.latency_cycles, "addend"), b)),
+            adder.a.eq(Mux(chains[0], multiplier.result.as_value(), a)),
+            adder.b.eq(Mux(chains[1], late(m, c, Multiplier.latency_cycles, "addend"), b)),
             adder.subtract.eq(self._is(Op.SUBTRACT)),
             rounder.valid.eq(multiplier.exact_done),
             rounder.value.eq(multiplier.exact),
@@ -161,10 +163,16 @@ class Arithmetic(wiring.Component):
             (extremes.done, extremes.result, 0),
             (integers.done, integers.result, 0),
         ]
+        of_units = (
+            (Op.ADD, Op.SUBTRACT, Op.MULTIPLY_ADD),
+            (Op.MULTIPLY,),
+            *(_LONG, _ROOTS, (Op.TO_FIXED,), tuple(_EXPONENTS), _EXTREMES, tuple(_INTEGERS)),
+        )
         done = value = overflow = 0
-        for valid, result, over in found:
+        for number, (ops, (valid, result, over)) in enumerate(zip(of_units, found, strict=True)):
             done, overflow = done | valid, overflow | (valid & over)
-            value = value | Mux(valid, _extended(m, result), 0)
+            flags = twins(m, self._is(*ops), INTEGER.width, f"from_unit_{number}")
+            value = value | chosen(m, flags, result, 0, INTEGER)
         # A product on its way to the adder tells of infinity itself.
         inner = multiplier.done & chained & multiplier.overflow
         m.d.sync += [self.done.eq(done), self.result.eq(value), self.overflow.eq(overflow | inner)]
@@ -189,10 +197,3 @@ class Arithmetic(wiring.Component):
             with self._m.Default():
                 self._m.d.sync += found.eq(0)
         return found
-
-
-def _extended(m: Module, value) -> Signal:
-    """``value`` in 48 bits, its sign kept."""
-    wide = Signal(INTEGER)
-    m.d.comb += wide.eq(value)
-    return wide

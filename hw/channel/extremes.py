@@ -4,7 +4,8 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from cpt.hw.channel.number import FLOAT_BITS, INTEGER, late
+from cpt.hw.channel.number import FLOAT_BITS, INTEGER, chosen, late, twins
+from cpt.hw.matrix.copies import MOST_LOADS
 
 _SIGN = FLOAT_BITS - 1
 
@@ -40,21 +41,26 @@ class Extremes(wiring.Component):
         m.d.comb += self.done.eq(late(m, self.valid, self.latency_cycles, "valid", reset_less=False))
         # 1: floats as integers of the same order.
         keys = [Signal(INTEGER, name=f"key_{name}", reset_less=True) for name in "ab"]
-        for key, value in zip(keys, (self.a, self.b), strict=True):
+        for number, (key, value) in enumerate(zip(keys, (self.a, self.b), strict=True)):
             size = value[:_SIGN]
-            positive = ~value[_SIGN] | (self.magnitude & (key is keys[1]))
-            m.d.sync += key.eq(Mux(self.floats, Mux(positive, size, -size), value))
+            positive = ~value[_SIGN] | (self.magnitude if number else 0)
+            floats = twins(m, self.floats, INTEGER.width, f"floats_{number}")
+            m.d.sync += key.eq(chosen(m, floats, Mux(positive, size, -size), value, INTEGER))
         # 2: the chosen one.
-        valid, first = (
-            late(m, self.valid, 1, "chosen_valid", reset_less=False),
-            late(m, self.first, 1, "first"),
+        firsts, valids = (
+            twins(m, value, INTEGER.width, name)
+            for value, name in ((self.first, "first"), (self.valid, "chosen_valid"))
         )
-        best, held = Signal(INTEGER, reset_less=True), Signal(INTEGER)
-        m.d.comb += held.eq(Mux(first, keys[0], best))
-        with m.If(valid):
-            m.d.sync += best.eq(Mux((keys[1] < held) == self.least, keys[1], held))
+        best, better = Signal(INTEGER, reset_less=True), Signal(INTEGER)
+        held = chosen(m, firsts, keys[0], best, INTEGER)
+        m.d.comb += better.eq(Mux((keys[1] < held) == self.least, keys[1], held))
+        for n, valid in enumerate(valids):
+            part = slice(n * MOST_LOADS, (n + 1) * MOST_LOADS)
+            with m.If(valid):
+                m.d.sync += best[part].eq(better[part])
         # 3: floats again.
         negative = best[-1]
         size = Mux(negative, -best[:_SIGN], best)[:_SIGN]
-        m.d.sync += self.result.eq(Mux(self.floats, Cat(size, negative), best))
+        floats = twins(m, self.floats, INTEGER.width, "floats")
+        m.d.sync += self.result.eq(chosen(m, floats, Cat(size, negative), best, INTEGER))
         return m

@@ -5,7 +5,19 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from cpt.hw.channel.multiplier import FACTOR_BITS
-from cpt.hw.channel.number import BIAS, FLOAT, FRACTION_BITS, INTEGER, MANTISSA_BITS, late, mantissa
+from cpt.hw.channel.number import (
+    BIAS,
+    FLOAT,
+    FRACTION_BITS,
+    INTEGER,
+    MANTISSA_BITS,
+    chosen,
+    late,
+    mantissa,
+    negated,
+    twins,
+)
+from cpt.hw.matrix.copies import MOST_LOADS
 
 WIDTH_BITS = 6
 """Of the number of bits that results are cut at."""
@@ -54,7 +66,7 @@ class Fixed(wiring.Component):
         # 1, 2: places from the top, where a mantissa at the left of 48 bits begins.
         place, a = Signal(signed(34), reset_less=True), Signal(FLOAT, reset_less=True)
         zero, beyond, gone = (Signal(name=name, reset_less=True) for name in ("zero", "beyond", "gone"))
-        right = Signal(6, reset_less=True)
+        right = Signal(6)
         top = BIAS + FRACTION_BITS + _PLACES - MANTISSA_BITS
         m.d.sync += [
             a.eq(self.a),
@@ -62,33 +74,36 @@ class Fixed(wiring.Component):
             zero.eq(a.exponent == 0),
             beyond.eq(place < 0),
             gone.eq(place >= _FAR),
-            right.eq(place),
         ]
+        m.d.comb += right.eq(place)
 
         # 3, 4, 5: to the right, by 16s, by 4s, by 1s; what leaves becomes one bit behind the half.
         value = Cat(Const(0, 2 + _PLACES - MANTISSA_BITS), late(m, mantissa(a), 1, "mantissa"))
         for cycles, (unit, part) in enumerate(((16, right[4:]), (4, right[2:4]), (1, right[:2]))):
-            amount = late(m, part, cycles, f"by_{unit}")
+            amounts = twins(m, late(m, part, cycles, f"by_{unit}"), len(value), f"amount_{unit}")
             moved = Signal(len(value), name=f"moved_{unit}", reset_less=True)
-            with m.Switch(amount):
-                for n in range(4):
-                    with m.Case(n):
-                        kept = value >> unit * n
-                        m.d.sync += moved.eq(Cat(kept[0] | value[: unit * n].any(), kept[1:]))
+            ways = [value >> unit * n for n in range(4)]
+            ways = [Cat(kept[0] | value[: unit * n].any(), kept[1:]) for n, kept in enumerate(ways)]
+            for n, by in enumerate(amounts):
+                part = slice(n * MOST_LOADS, (n + 1) * MOST_LOADS)
+                with m.Switch(by):
+                    for number, kept in enumerate(ways):
+                        with m.Case(number):
+                            m.d.sync += moved[part].eq(kept[part])
             value = moved
 
         # 6: rounded; 7, 8: cut; 9: its sign; 10: the centre.
         whole, nothing = Signal(_PLACES + 1, reset_less=True), late(m, zero | gone, 3, "nothing")
         m.d.sync += whole.eq(value[2:] + (value[1] & (value[0] | value[2])))
-        over, held = Signal(reset_less=True), late(m, whole, 1, "whole")
-        m.d.sync += over.eq(whole > most)
-        none, cut = late(m, nothing, 2, "none"), Signal(_PLACES, reset_less=True)
-        sure = late(m, beyond, 5, "beyond")
-        m.d.sync += cut.eq(Mux(none, 0, Mux(over | sure, most, held)))
+        held, cut = late(m, whole, 1, "whole"), Signal(_PLACES, reset_less=True)
+        overs = twins(m, (whole > most) | late(m, beyond, 4, "beyond"), _PLACES, "over")
+        nones = twins(m, late(m, nothing, 1, "none"), _PLACES, "nothing")
+        m.d.sync += cut.eq(chosen(m, nones, 0, chosen(m, overs, most, held, _PLACES), _PLACES))
+        minuses = twins(m, late(m, a.negative, 6, "negative"), _PLACES, "minus")
         with_sign, centre = Signal(INTEGER, reset_less=True), Signal(_PLACES, reset_less=True)
         shift = late(m, self.b, 8, "shift")
         m.d.sync += [
-            with_sign.eq(Mux(late(m, a.negative, 7, "negative"), -cut, cut)),
+            with_sign.eq(negated(m, minuses, cut)),
             centre.eq(Mux(self.centred, Const(1, _PLACES) << (shift - CENTRE)[:6], 0)),
             self.result.eq(with_sign + centre),
         ]

@@ -6,8 +6,9 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from cpt.hw.channel.number import INTEGER, late
+from cpt.hw.channel.number import INTEGER, chosen, inverted, late, negated, twins
 from cpt.hw.channel.ports import WORD_BITS
+from cpt.hw.matrix.copies import MOST_LOADS
 
 SHIFT_BITS = 6
 
@@ -31,7 +32,7 @@ class IntegerUnit(wiring.Component):
     One a cycle, `latency_cycles` later.
     """
 
-    latency_cycles = 5
+    latency_cycles = 6
 
     def __init__(self):
         super().__init__(
@@ -51,42 +52,52 @@ class IntegerUnit(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.d.comb += self.done.eq(late(m, self.valid, self.latency_cycles, "valid", reset_less=False))
-        coarse, fine = Signal(2, reset_less=True), Signal(4, reset_less=True)
-        m.d.sync += [coarse.eq(self.shift[4:]), fine.eq(self.shift[:4])]
-
         # 1, 2, 3: shifted to the right, by 16s, by 4s, by 1s; to the left in the first two.
-        right, left = (
-            [Signal(INTEGER, name=f"{name}_{n}", reset_less=True) for n in range(count)]
-            for name, count in (("right", 3), ("left", 2))
-        )
+        left_coarse = Mux(self.shift[4], 4, self.shift[2:4])
+        right = self._shifted(m, "right_16", self.a, self.shift[4:], lambda value, n: value >> 16 * n)
+        right = self._shifted(m, "right_4", right, self.shift[2:4], lambda value, n: value >> 4 * n)
+        left = self._shifted(m, "left_4", self.a, left_coarse, lambda value, n: value << 4 * n)
+        left = self._shifted(m, "left_1", left, self.shift[:2], lambda value, n: value << n)
+        copied = self._shifted(m, "right_1", right, self.shift[:2], lambda value, n: value >> n)
         a, b = late(m, self.a, 2, "a"), late(m, self.b, 2, "b")
+        joined, total = Signal(INTEGER, reset_less=True), Signal(INTEGER, reset_less=True)
+        takes_b = twins(m, self.kind == Integers.SUBTRACT, INTEGER.width, "subtracts")
+        of_sum = twins(m, self.kind == Integers.SUM_MAGNITUDES, INTEGER.width, "of_sum")
+        first_term, second_term = chosen(m, of_sum, left, a, INTEGER), inverted(m, takes_b, b)
         m.d.sync += [
-            right[0].eq(self.a >> (coarse << 4)),
-            right[1].eq(right[0] >> (fine[2:] << 2)),
-            left[0].eq(Mux(coarse[0], self.a << 16, self.a << (fine[2:] << 2))),
-            left[1].eq(left[0] << fine[:2]),
+            joined.eq(Cat(a[:WORD_BITS], b[: INTEGER.width - WORD_BITS])),
+            total.eq((Cat(1, first_term) + Cat(takes_b[0], second_term))[1:]),
         ]
-        value = Signal(INTEGER, reset_less=True)
-        with m.Switch(self.kind):
-            with m.Case(Integers.COPY):
-                m.d.sync += value.eq(right[1] >> fine[:2])
-            with m.Case(Integers.JOIN):
-                m.d.sync += value.eq(Cat(a[:WORD_BITS], b[: INTEGER.width - WORD_BITS]))
-            with m.Case(Integers.SUM_MAGNITUDES):
-                m.d.sync += value.eq(left[1] + b)
-            with m.Default():
-                m.d.sync += value.eq(Mux(self.kind == Integers.SUBTRACT, a - b, a + b))
-
-        # 4: its magnitude; 5: added up.
-        adds = Signal(reset_less=True)
-        size = Signal(INTEGER, reset_less=True)
-        m.d.sync += [
-            adds.eq(self.kind == Integers.SUM_MAGNITUDES),
-            size.eq(Mux(value[-1] & adds, -value, value)),
-        ]
-        first, c = late(m, self.first, 4, "first"), late(m, self.c, 4, "c")
-        valid = late(m, self.valid, 4, "sum_valid", reset_less=False)
-        held = Mux(adds, Mux(first, c, self.result), 0)
-        with m.If(valid):
-            m.d.sync += self.result.eq(held + size)
+        # 4: which of them; 5: its magnitude; 6: added up.
+        copying, joining, adding = (
+            twins(m, self.kind == kind, INTEGER.width, kind.name.lower())
+            for kind in (Integers.COPY, Integers.JOIN, Integers.SUM_MAGNITUDES)
+        )
+        value, size = Signal(INTEGER, reset_less=True), Signal(INTEGER, reset_less=True)
+        m.d.sync += value.eq(chosen(m, copying, copied, chosen(m, joining, joined, total, INTEGER), INTEGER))
+        signs = twins(m, total[-1] & adding[0], INTEGER.width, "sign")
+        m.d.sync += size.eq(negated(m, signs, value))
+        firsts = twins(m, late(m, self.first, 4, "first"), INTEGER.width, "first_of_row")
+        held = chosen(m, firsts, late(m, self.c, 5, "c"), self.result, INTEGER)
+        valids = twins(m, late(m, self.valid, 4, "sum_valid", reset_less=False), INTEGER.width, "valid_sum")
+        found = Signal(INTEGER)
+        m.d.comb += found.eq(chosen(m, adding, held, 0, INTEGER) + size)
+        for n, valid in enumerate(valids):
+            part = slice(n * MOST_LOADS, (n + 1) * MOST_LOADS)
+            with m.If(valid):
+                m.d.sync += self.result[part].eq(found[part])
         return m
+
+    @staticmethod
+    def _shifted(m: Module, name: str, value, amount, by) -> Signal:
+        """``by(value, amount)``, a cycle later; ``amount`` stays."""
+        found = Signal(INTEGER, name=name, reset_less=True)
+        ways = [Signal(INTEGER, name=f"{name}_by_{n}") for n in range(1 << len(amount))]
+        m.d.comb += [way.eq(by(value, n)) for n, way in enumerate(ways)]
+        for number, choice in enumerate(twins(m, amount, INTEGER.width, f"{name}_amount")):
+            part = slice(number * MOST_LOADS, (number + 1) * MOST_LOADS)
+            with m.Switch(choice):
+                for n, way in enumerate(ways):
+                    with m.Case(n):
+                        m.d.sync += found[part].eq(way[part])
+        return found

@@ -14,9 +14,12 @@ from cpt.hw.channel.number import (
     INTEGER,
     MANTISSA_BITS,
     SETTLED_CYCLES,
+    chosen,
+    inverted,
     late,
     mantissa,
     settled,
+    twins,
 )
 
 FACTOR_BITS = 18
@@ -53,7 +56,7 @@ class Multiplier(wiring.Component):
     """
 
     latency_cycles = 7 + SETTLED_CYCLES
-    exact_cycles = 6
+    exact_cycles = 7
 
     def __init__(self):
         super().__init__(
@@ -76,13 +79,15 @@ class Multiplier(wiring.Component):
         m = Module()
         is_float = Signal(reset_less=True)
         m.d.sync += is_float.eq(self.kind == Products.FLOAT)
+        product_shape = signed(INTEGER.width + FACTOR_BITS)
+        of_floats = twins(m, self.kind == Products.FLOAT, product_shape.width, "of_floats")
 
         # 1: what this cycle multiplies. The steps of a difference follow its first one.
         step, more = Signal(range(CROSS_STEPS)), Signal(CROSS_STEPS - 1)
         crosses = Signal()
         m.d.comb += crosses.eq(self.valid & (self.kind == Products.CROSS))
         m.d.sync += [more.eq(Cat(crosses, more)), step.eq(Mux(crosses, 1, step + 1))]
-        begins, now = self.valid, Signal(range(CROSS_STEPS))
+        now = Signal(range(CROSS_STEPS))
         m.d.comb += now.eq(Mux(self.valid, 0, step))
         wide = Signal(INTEGER, reset_less=True)
         factor, high_factor = (
@@ -94,7 +99,7 @@ class Multiplier(wiring.Component):
         m.d.comb += [a.eq(self.a[: FLOAT.size]), b.eq(self.b[: FLOAT.size])]
         m.d.sync += [
             taken.eq(self.valid | more.any()),
-            first.eq(begins),
+            first.eq(self.valid),
             last.eq(more[-1] | (self.valid & (self.kind == Products.INTEGER))),
             high_digit.eq((self.kind == Products.CROSS) & now[0]),
             minus.eq((self.kind == Products.CROSS) & now[1]),
@@ -129,22 +134,27 @@ class Multiplier(wiring.Component):
         high = self._slice(m, "high", high_wide, high_factor)
 
         # 5: both together.
-        product = Signal(signed(INTEGER.width + FACTOR_BITS), reset_less=True)
-        m.d.sync += product.eq(low + Mux(is_float, high << DIGIT_BITS, high << _LOW_BITS))
+        product = Signal(product_shape, reset_less=True)
+        placed = chosen(m, of_floats, high << DIGIT_BITS, high << _LOW_BITS, product_shape)
+        m.d.sync += product.eq(low + placed)
         self._round(m, a, b, is_float, product)
 
-        # 6: products added up.
-        valid, begins, ends = (
-            late(m, value, 4, name, reset_less=False)
-            for value, name in ((taken, "taken"), (first, "first"), (last, "last"))
+        # 6, 7: products added up; -p is ~p and 1.
+        high_digits, minuses = (
+            twins(m, late(m, value, 3, name), EXACT.width, name)
+            for value, name in ((high_digit, "high_digit"), (minus, "minus"))
         )
-        placed, negated = late(m, high_digit, 4, "high_digit"), late(m, minus, 4, "minus")
-        shifted = Signal(EXACT, reset_less=True)
-        m.d.comb += shifted.eq(Mux(placed, product << DIGIT_BITS, product))
-        held = Mux(begins, 0, self.exact)
-        with m.If(valid):
-            m.d.sync += self.exact.eq(Mux(negated, held - shifted, held + shifted))
-        m.d.sync += self.exact_done.eq(valid & ends)
+        turned, added = Signal(EXACT, reset_less=True), Signal(EXACT)
+        begins = twins(m, late(m, first, 4, "first"), EXACT.width, "begins")
+        plus = late(m, minus, 5, "plus")
+        m.d.sync += turned.eq(
+            inverted(m, minuses, chosen(m, high_digits, product << DIGIT_BITS, product, EXACT))
+        )
+        m.d.comb += added.eq((Cat(1, chosen(m, begins, 0, self.exact, EXACT)) + Cat(plus, turned))[1:])
+        m.d.sync += [
+            self.exact.eq(added),
+            self.exact_done.eq(late(m, taken & last, 5, "ends", reset_less=False)),
+        ]
         return m
 
     @staticmethod

@@ -4,6 +4,7 @@ from amaranth import Cat, Mux, Signal, signed
 from amaranth.lib import data
 
 from cpt.hw.contract.config import ACC_BITS
+from cpt.hw.matrix.copies import MOST_LOADS, copies
 
 FRACTION_BITS = 23
 MANTISSA_BITS = FRACTION_BITS + 1
@@ -30,6 +31,37 @@ def late(m, value, cycles: int, name: str, *, reset_less: bool = True) -> Signal
     return value
 
 
+def twins(m, value, width: int, name: str) -> list:
+    """Registers that follow ``value``, one for each `MOST_LOADS` bits of a word that it chooses."""
+    return copies(m, value, -(-width // MOST_LOADS), name)
+
+
+def chosen(m, flags: list, yes, no, shape) -> Signal:
+    """``yes`` where ``flags`` (`twins`), else ``no``, each flag for its bits, in ``shape``."""
+    one, other, found = Signal(shape), Signal(shape), Signal(shape)
+    m.d.comb += [one.eq(yes), other.eq(no)]
+    for n, flag in enumerate(flags):
+        part = slice(n * MOST_LOADS, (n + 1) * MOST_LOADS)
+        m.d.comb += found[part].eq(Mux(flag, one[part], other[part]))
+    return found
+
+
+def inverted(m, flags: list, value) -> Signal:
+    """``~value`` where ``flags`` (`twins`), else ``value``."""
+    found = Signal(value.shape())
+    for n, flag in enumerate(flags):
+        part = slice(n * MOST_LOADS, (n + 1) * MOST_LOADS)
+        m.d.comb += found[part].eq(value[part] ^ flag.replicate(len(value[part])))
+    return found
+
+
+def negated(m, flags: list, value) -> Signal:
+    """``-value`` where ``flags`` (`twins`), else ``value``: one adder, whose carry in is a flag."""
+    found = Signal(value.shape())
+    m.d.comb += found.eq((Cat(1, inverted(m, flags, value)) + Cat(flags[0], 0))[1:])
+    return found
+
+
 def mantissa(number) -> Cat:
     """Of a float that is not 0: 24 bits, the first one set."""
     return Cat(number.fraction, 1)
@@ -43,18 +75,20 @@ def settled(m, negative, exponent, rounded, zero) -> tuple:
     """
     carried = Signal(EXPONENT, reset_less=True)
     fraction = Signal(FRACTION_BITS, reset_less=True)
-    sign, none, over = (Signal(name=name, reset_less=True) for name in ("sign", "none", "over"))
-    result = Signal(FLOAT, reset_less=True)
-    small, large = carried < LEAST_EXPONENT, carried >= NOT_FINITE
+    sign, none, large = (Signal(name=name, reset_less=True) for name in ("sign", "none", "large"))
+    result, over = Signal(FLOAT, reset_less=True), Signal(reset_less=True)
+    carry = rounded[MANTISSA_BITS]
+    small = (exponent < LEAST_EXPONENT - 1) | ((exponent == LEAST_EXPONENT - 1) & ~carry)
     m.d.sync += [
-        carried.eq(exponent + rounded[MANTISSA_BITS]),
+        carried.eq(exponent + carry),
         fraction.eq(rounded[:FRACTION_BITS]),
         sign.eq(negative),
-        none.eq(zero),
-        result.fraction.eq(Mux(none | small | large, 0, fraction)),
-        result.exponent.eq(Mux(none | small, 0, Mux(large, NOT_FINITE, carried[:8]))),
-        result.negative.eq(sign & ~(none | small)),
-        over.eq(large & ~none),
+        none.eq(zero | small),
+        large.eq(~zero & ((exponent >= NOT_FINITE) | ((exponent == NOT_FINITE - 1) & carry))),
+        result.fraction.eq(Mux(none | large, 0, fraction)),
+        result.exponent.eq(Mux(none, 0, Mux(large, NOT_FINITE, carried[:8]))),
+        result.negative.eq(sign & ~none),
+        over.eq(large),
     ]
     return result, over
 

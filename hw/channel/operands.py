@@ -4,7 +4,8 @@ from amaranth import Array, Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from cpt.hw.channel.number import INTEGER, late
+from cpt.hw.channel.number import INTEGER, late, twins
+from cpt.hw.channel.number import chosen as chosen_of
 from cpt.hw.channel.plan import PLAN, SOURCES
 from cpt.hw.channel.ports import PAIR, WORD_BITS, local_read
 from cpt.hw.channel.walk import LOOP, OPERAND, Countdown, Walk
@@ -12,11 +13,14 @@ from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.floats import Coefficient, Space, Statistic
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.contract.step import SCRATCH_BANKS
+from cpt.hw.matrix.copies import MOST_LOADS, copies
 from cpt.hw.vector.ports import NUMBER_BITS, channel_memory, scratch_read
 
 SUM_BANKS = INTEGER.width // NUMBER_BITS
 """Banks of scratch that a 48-bit sum lies in."""
 INTERVAL_BITS = 5
+_LANE_BITS = 8
+"""Bits of a sum that share a copy of the lane: four loads each."""
 
 
 class Operands(wiring.Component):
@@ -188,15 +192,16 @@ class Operands(wiring.Component):
         cycles = self.read_cycles
         of_sums, local = is_in[Space.SUMS][0], is_in[Space.LOCAL]
         taken = [
-            late(m, accepted & chosen[n], cycles, f"taken_{name}", reset_less=False)
+            late(m, accepted & chosen[n], cycles - 1, f"taken_{name}", reset_less=False)
             for n, name in enumerate(SOURCES)
         ]
-        half, of_bank = late(m, walks[0].addr[0], cycles, "half"), late(m, bank, cycles, "bank")
+        half, of_bank = late(m, walks[0].addr[0], cycles - 1, "half"), late(m, bank, cycles - 1, "bank")
 
         # An element's fire follows its last read by a cycle.
-        fires = late(m, complete, cycles + 1, "fires", reset_less=False)
+        fires_before = late(m, complete, cycles, "fires_before", reset_less=False)
+        fires = late(m, fires_before, 1, "fires", reset_less=False)
         both = late(m, two, cycles + 1, "both")
-        words = [late(m, walks[n].addr[0] & local[n], cycles + 1, f"word_{n}") for n in range(len(SOURCES))]
+        places = [late(m, walks[n].addr[0] & local[n], cycles, f"place_{n}") for n in range(len(SOURCES))]
         lane_place, starts = Signal(range(group)), Signal()
         with m.If(complete):
             m.d.sync += [
@@ -205,7 +210,8 @@ class Operands(wiring.Component):
             ]
         with m.If(self.start):
             m.d.sync += [lane_place.eq(0), starts.eq(1)]
-        lane = late(m, lane_place, cycles + 1, "lane")
+        lane = late(m, lane_place, cycles, "lane")
+        is_number = [~Cat(flags[n] for flags in is_in.values()).any() for n in range(len(SOURCES))]
         first = late(m, starts | ~self.plan.chain, cycles + 1, "first_of_row")
 
         found = {
@@ -222,39 +228,56 @@ class Operands(wiring.Component):
         assert MACHINE.scratch_cycles == MACHINE.local_cycles == cycles
         row = self.sums.data.as_value()
         for number, held in enumerate(sums):
-            with m.If(taken[0] & (of_bank == number)):
-                m.d.sync += held.eq(Mux(half, row[group * NUMBER_BITS :], row[: group * NUMBER_BITS]))
+            takes = taken[0] & (of_bank == number)
+            enables, halves = (
+                twins(m, value, len(held), f"{name}_{number}")
+                for name, value in (("takes", takes), ("halves", half))
+            )
+            for n, (enable, upper) in enumerate(zip(enables, halves, strict=True)):
+                part = slice(n * MOST_LOADS, min((n + 1) * MOST_LOADS, len(held)))
+                with m.If(enable):
+                    m.d.sync += held[part].eq(
+                        Mux(upper, row[group * NUMBER_BITS :][part], row[: group * NUMBER_BITS][part])
+                    )
+        summed = Signal(INTEGER)
+        for n, place in enumerate(copies(m, lane, INTEGER.width // _LANE_BITS, "lanes")):
+            number, low = divmod(n * _LANE_BITS, NUMBER_BITS)
+            words_of = [sums[number][start * NUMBER_BITS + low :][:_LANE_BITS] for start in range(group)]
+            m.d.comb += summed[n * _LANE_BITS : (n + 1) * _LANE_BITS].eq(Array(words_of)[place])
+
+        number = late(m, self.number, 1, "number")
         for n, name in enumerate(SOURCES):
-            pair = [Signal(WORD_BITS, name=f"{name}_{word}", reset_less=True) for word in range(PAIR)]
-            odd = Signal(WORD_BITS, name=f"{name}_odd", reset_less=True)
-            value = 0
+            pair = Signal(PAIR * WORD_BITS, name=f"{name}_pair", reset_less=True)
+            odd = Signal(INTEGER, name=f"{name}_odd", reset_less=True)
+            value = Mux(is_number[n], number.replicate(PAIR), 0)
             for space, held in found.items():
-                value = value | Mux(is_in[space][n], held[: PAIR * WORD_BITS], 0)
-            with m.If(self.set[n]):
-                m.d.sync += [word.eq(self.number) for word in pair]
-            with m.Elif(taken[n]):
-                m.d.sync += Cat(pair).eq(value)
-            word = Mux(words[n], pair[1], pair[0])
-            long = Cat(pair)[: INTEGER.width]
-            is_long = Signal(name=f"{name}_long", reset_less=True)
-            m.d.sync += is_long.eq(is_in[Space.STATISTICS][n] | is_in[Space.COEFFICIENTS][n])
-            chosen_value = Signal(INTEGER, name=f"{name}_value")
-            m.d.comb += chosen_value.eq(Mux(is_long, long.as_signed(), word.as_signed()))
+                flags = twins(m, is_in[space][n], len(pair), f"{name}_from_{space.name.lower()}")
+                value = value | chosen_of(m, flags, held[: PAIR * WORD_BITS], 0, len(pair))
+            for part, enable in enumerate(twins(m, taken[n] | self.set[n], len(pair), f"takes_{name}")):
+                with m.If(enable):
+                    m.d.sync += pair.word_select(part, MOST_LOADS).eq(value.word_select(part, MOST_LOADS))
+            # Of pairs the first or the second word; of longer integers all; of sums what is added there.
+            low, high = pair[:WORD_BITS].as_signed(), pair[WORD_BITS:].as_signed()
+            odd_words = twins(m, places[n], INTEGER.width, f"{name}_odd_word")
+            is_long = twins(
+                m, is_in[Space.STATISTICS][n] | is_in[Space.COEFFICIENTS][n], INTEGER.width, f"{name}_long"
+            )
+            word = chosen_of(m, odd_words, high, low, INTEGER)
+            now = chosen_of(m, is_long, pair[: INTEGER.width].as_signed(), word, INTEGER)
             if name == "a":
-                lanes = [
-                    Array(held[start * NUMBER_BITS :][:NUMBER_BITS] for start in range(group))[lane]
-                    for held in sums
-                ]
-                with m.If(of_sums):
-                    m.d.comb += chosen_value.eq(Cat(lanes))
-            walks_here = walks[n].operand.moves & local[n]
-            with m.If(fires):
-                m.d.sync += [
-                    self.element[n].eq(chosen_value),
-                    odd.eq(Mux(walks_here, pair[1], word)),
-                ]
-            with m.Elif(second), m.If(~is_long):
-                m.d.sync += self.element[n].eq(odd.as_signed())
+                now = chosen_of(m, twins(m, of_sums, INTEGER.width, "from_sums"), summed, now, INTEGER)
+            moving = twins(m, walks[n].operand.moves & local[n], INTEGER.width, f"{name}_moving")
+            follows = chosen_of(m, moving, high, now, INTEGER)
+            for part, (fire, other) in enumerate(
+                zip(
+                    *(twins(m, fires_before, INTEGER.width, f"{name}_{kind}") for kind in ("now", "next")),
+                    strict=True,
+                )
+            ):
+                bits = slice(part * MOST_LOADS, min((part + 1) * MOST_LOADS, INTEGER.width))
+                m.d.sync += self.element[n][bits].eq(Mux(fire, now[bits], odd[bits]))
+                with m.If(other):
+                    m.d.sync += odd[bits].eq(follows[bits])
 
     def _late_by(self, m: Module, value, cycles: int, name: str):
         """``value`` that comes after ``cycles`` when that of local memory does; its sign kept in 64 bits."""

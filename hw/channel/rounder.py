@@ -13,7 +13,9 @@ from cpt.hw.channel.number import (
     MANTISSA_BITS,
     SETTLED_CYCLES,
     late,
+    negated,
     settled,
+    twins,
 )
 from cpt.hw.matrix.copies import KEEP, MOST_LOADS
 
@@ -34,7 +36,7 @@ class Rounder(wiring.Component):
     One a cycle, `latency_cycles` later.
     """
 
-    latency_cycles = 1 + 2 * len(_STEPS) + 2 + SETTLED_CYCLES
+    latency_cycles = 2 + 2 * len(_STEPS) + 2 + SETTLED_CYCLES
 
     def __init__(self):
         super().__init__(
@@ -51,12 +53,13 @@ class Rounder(wiring.Component):
         m = Module()
         m.d.comb += self.done.eq(late(m, self.valid, self.latency_cycles, "valid", reset_less=False))
 
-        # 1: its magnitude.
-        negative = Signal(reset_less=True)
+        # 1, 2: its magnitude.
+        signs = twins(m, self.value[-1], EXACT.width, "sign")
+        negative = late(m, self.value[-1], 2, "negative_so_far")
         value = Signal(EXACT.width, name="magnitude", reset_less=True)
-        m.d.sync += [negative.eq(self.value[-1]), value.eq(Mux(self.value[-1], -self.value, self.value))]
+        m.d.sync += value.eq(negated(m, signs, late(m, self.value, 1, "value")))
 
-        # 2..: pieces of zeros go, coarse ones first; bits too far behind become one.
+        # 3..: pieces of zeros go, coarse ones first; bits too far behind become one.
         zeros, behind = Signal(7, name="no_zeros"), EXACT.width
         for step, size in enumerate(_STEPS):
             wider = (behind, *_STEPS)[step]
@@ -99,7 +102,7 @@ class Rounder(wiring.Component):
         kept, half, rest = normal[below + 1 :], normal[below], normal[:below].any()
         rounded = Signal(MANTISSA_BITS + 1, reset_less=True)
         m.d.sync += rounded.eq(kept + (half & (rest | kept[0])))
-        cycles = self.latency_cycles - 1 - SETTLED_CYCLES
+        cycles = self.latency_cycles - 2 - SETTLED_CYCLES
         sign, held_power, held_none = (
             late(m, negative, cycles, "negative"),
             late(m, power, 1, "power"),
