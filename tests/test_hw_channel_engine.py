@@ -87,7 +87,10 @@ SAMPLES = {
         ((L, 2, 1), (C, 700, 1), (L, INTEGERS_AT, 1)),
     ],
     Op.TO_FIXED: [((C, 1100, 1), (L, 100, 1), (L, SHIFTS_AT, 1))],
-    Op.CROSS: [((L, 2, 1), (S, 512, 1), (S, 0, 1), (S, 1100, 1))],
+    Op.CROSS: [
+        ((L, 2, 1), (S, 512, 1), (S, 0, 1), (S, 1100, 1)),
+        ((L, 2, 1), (S, 512, 1), (C, 700, 1), (L, INTEGERS_AT, 1)),
+    ],
     Op.INT_ADD: [((L, 2, 1), (L, INTEGERS_AT, 1), (S, 3, 1))],
     Op.INT_SUBTRACT: [((L, 2, 1), (Space.CONSTANT, 0), (S, 3, 1))],
     Op.INT_MAXIMUM: [((L, 2, 1), (S, 5, 1), (L, INTEGERS_AT, 1))],

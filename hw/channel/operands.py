@@ -266,7 +266,9 @@ class Operands(wiring.Component):
             now = chosen_of(m, is_long, pair[: INTEGER.width].as_signed(), word, INTEGER)
             if name == "a":
                 now = chosen_of(m, twins(m, of_sums, INTEGER.width, "from_sums"), summed, now, INTEGER)
-            moving = twins(m, walks[n].operand.moves & local[n], INTEGER.width, f"{name}_moving")
+            # The second of a pair follows; where elements come slowly, they stay.
+            moves = walks[n].operand.moves & local[n] & (self.interval == 1)
+            moving = twins(m, moves, INTEGER.width, f"{name}_moving")
             follows = chosen_of(m, moving, high, now, INTEGER)
             for part, (fire, other) in enumerate(
                 zip(
