@@ -180,12 +180,14 @@ class Multiplier(wiring.Component):
         ]
         # 6: its first bit, and whether what follows 25 of them is 0.
         normal = Signal(MANTISSA_BITS + 1, reset_less=True)
-        rest, power = Signal(reset_less=True), Signal(EXPONENT, reset_less=True)
+        rest = Signal(reset_less=True)
+        unbiased, power = (Signal(EXPONENT, name=name, reset_less=True) for name in ("unbiased", "power"))
         long = product[2 * MANTISSA_BITS - 1]
         m.d.sync += [
             normal.eq(Mux(long, product[FRACTION_BITS : 2 * MANTISSA_BITS], product[FRACTION_BITS - 1 :])),
             rest.eq(product[: FRACTION_BITS - 1].any() | (long & product[FRACTION_BITS - 1])),
-            power.eq(late(m, exponent, 4, "exponent") - BIAS + long),
+            unbiased.eq(late(m, exponent, 3, "exponent") - BIAS),
+            power.eq(unbiased + long),
         ]
         # 7: rounded.
         rounded = Signal(MANTISSA_BITS + 1, reset_less=True)

@@ -108,9 +108,11 @@ class Operands(wiring.Component):
         # The reads that this element, or pair of elements, still needs.
         todo = Signal(len(SOURCES))
         bank = Signal(range(SUM_BANKS))
-        active, waits, age = Signal(), Signal(), Signal(INTERVAL_BITS)
-        after_two = Signal()
-        """Two elements came last, and take two cycles."""
+        active, waits = Signal(), Signal()
+        young, rest = Signal(), Signal(INTERVAL_BITS)
+        """The element before still takes its cycles: this one, and ``rest`` more."""
+        slow, gap = Signal(reset_less=True), Signal(INTERVAL_BITS, reset_less=True)
+        m.d.sync += [slow.eq(self.interval != 1), gap.eq(self.interval - 2)]
         even = [~walks_memory[n] | (local[n] & ~walks[n].addr[0]) for n in range(len(SOURCES))]
         pairs, two = Signal(reset_less=True), Signal()
         m.d.sync += pairs.eq(~plan.serial & ~of_sums & (self.interval == 1))
@@ -144,11 +146,10 @@ class Operands(wiring.Component):
         ]
         more_banks = chosen[0] & of_sums & (bank != SUM_BANKS - 1)
         single = ~(todo & (todo - 1)[: len(SOURCES)]).any()
-        read_all, old_enough, complete = Signal(), Signal(), Signal()
+        read_all, complete = Signal(), Signal()
         m.d.comb += [
             read_all.eq((todo == 0) | (accepted & single & ~more_banks)),
-            old_enough.eq(Mux(after_two, age != 0, age >= self.interval - 1)),
-            complete.eq(active & read_all & old_enough),
+            complete.eq(active & read_all & ~young),
             count.advance.eq(complete),
             count.two.eq(two),
         ]
@@ -160,15 +161,15 @@ class Operands(wiring.Component):
                 walk.row_end.eq(count.row_end),
             ]
         m.d.comb += count.start.eq(self.start)
-        with m.If(active):
-            m.d.sync += age.eq(Mux(age.all(), age, age + 1))
+        with m.If(active & young):
+            m.d.sync += [young.eq(rest != 0), rest.eq(rest - 1)]
         with m.If(accepted):
             with m.If(more_banks):
                 m.d.sync += bank.eq(bank + 1)
             with m.Else():
                 m.d.sync += [todo.eq(todo & ~Cat(chosen)), bank.eq(0)]
         with m.If(complete):
-            m.d.sync += [age.eq(0), after_two.eq(two)]
+            m.d.sync += [young.eq(two | slow), rest.eq(Mux(two, 0, gap))]
             for n in range(len(SOURCES)):
                 crosses = walks_memory[n] & (~local[n] | walks[n].addr[0] | two)
                 again = Mux(count.row_end, by_rows[n], crosses)
@@ -180,7 +181,7 @@ class Operands(wiring.Component):
         with m.If(waits & self.written):
             m.d.sync += [active.eq(1), waits.eq(0)]
         with m.If(self.start):
-            m.d.sync += [active.eq(1), waits.eq(0), age.eq(0), after_two.eq(0), bank.eq(0)]
+            m.d.sync += [active.eq(1), waits.eq(0), young.eq(slow), rest.eq(gap), bank.eq(0)]
             m.d.sync += todo.eq(Cat(memory))
 
         self._capture(m, walks, is_in, accepted, chosen, bank, complete, two, count)
