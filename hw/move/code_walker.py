@@ -45,7 +45,7 @@ class CodeWalker(wiring.Component):
         m.submodules.queue = queue = Queue(CODE_PLACE, 2)
         connect(m, queue.o, flipped(self.codes))
 
-        # Where tile and K step begin: local words, bytes, channels and rows that are left.
+        # Where tile and K step begin: local words, bytes, channels and rows that are left after the first.
         tile_place, step_place = (Signal(LOCAL_BITS, name=f"{at}_place") for at in ("tile", "step"))
         tile_addr, step_addr = (Signal(32, name=f"{at}_addr") for at in ("tile", "step"))
         rows_left, channels_left = Signal(left), Signal(left)
@@ -53,7 +53,7 @@ class CodeWalker(wiring.Component):
         last_step, last_tile = Signal(), Signal()
         m.d.sync += [
             last_step.eq(ksteps_left == 1),
-            last_tile.eq(rows_left <= per_tile),
+            last_tile.eq(rows_left < per_tile),
             self.final.eq(last_step & last_tile),
         ]
         m.d.comb += [
@@ -80,7 +80,7 @@ class CodeWalker(wiring.Component):
         with m.If(starts[1]):
             m.d.sync += [
                 tile_place.eq(command.place),
-                rows_left.eq(command.rows),
+                rows_left.eq(command.rows - 1),
             ]
         with m.Elif(tile_ends[1]):
             m.d.sync += [
@@ -94,7 +94,7 @@ class CodeWalker(wiring.Component):
         with m.If(tiles[1]):
             m.d.sync += [
                 step_place.eq(tile_place),
-                channels_left.eq(command.channels),
+                channels_left.eq(command.channels - 1),
             ]
         with m.Elif(step_ends[1]):
             m.d.sync += [
@@ -148,9 +148,9 @@ class CodeWalker(wiring.Component):
             )
         again = begun[3] | (channel_last[0] & (~command.one | part_last[0]))
         with m.If(begun[3] | step[3]):
-            m.d.sync += channel_count.eq(Mux(again, channels_left, channel_count) - 1)
+            m.d.sync += channel_count.eq(Mux(again, channels_left, channel_count - 1))
         with m.If(begun[0] | (step[3] & row_ends)):
-            m.d.sync += row_count.eq(Mux(begun[0], rows_left, row_count) - 1)
+            m.d.sync += row_count.eq(Mux(begun[0], rows_left, row_count - 1))
         with m.If(step[0]):
             m.d.sync += [channel.eq(channel + 1), *(flag.eq(channel == group - 2) for flag in channel_last)]
             with m.If(channel_last[0]):

@@ -59,7 +59,7 @@ class Decode(wiring.Component):
         local = [Signal(name=f"local_{n}", attrs=KEEP) for n in range(4)]
         is_local = (word.kind == Move.LOCAL_IN) | (word.kind == Move.LOCAL_OUT)
         m.d.sync += [
-            *(flag.eq(word.place_stride == 0) for flag in dense),
+            *(flag.eq(~word.place_stride.any()) for flag in dense),
             *(flag.eq(is_local) for flag in local),
             self.decoded.local.eq(is_local),
             self.decoded.bytes.eq(word.kind == Move.BYTES_IN),

@@ -57,14 +57,14 @@ class PlaceWalker(wiring.Component):
             m.d.sync += after.eq(self.places.next)
         with m.Elif(step[1] & unit_last[2]):
             m.d.sync += after.eq(after + self.places.stride)
-        single = Signal()
-        """A run has one unit."""
-        m.d.sync += single.eq(self.places.units == 1)
+        single, others = Signal(), Signal(COUNT_BITS, reset_less=True)
+        """A run has one unit; how many it has beside the first."""
+        m.d.sync += [single.eq(self.places.units == 1), others.eq(self.places.units - 1)]
         with m.If(resting[2]):
-            m.d.sync += [units.eq(self.places.units - 1), *(flag.eq(single) for flag in unit_last)]
+            m.d.sync += [units.eq(others), *(flag.eq(single) for flag in unit_last)]
         with m.Elif(step[2]):
             m.d.sync += [
-                units.eq(Mux(unit_last[1], self.places.units, units) - 1),
+                units.eq(Mux(unit_last[1], others, units - 1)),
                 *(flag.eq(Mux(unit_last[1], single, units == 1)) for flag in unit_last),
             ]
         with m.If(resting[3]):
