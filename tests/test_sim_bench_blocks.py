@@ -14,7 +14,7 @@ from cpt.sim.bench.runner import BenchFailure, run_bench
 from cpt.sim.verilator import BUILD_ROOT
 
 TINY = preset("tiny")
-SAMPLE = ("registers", "dispatch", "loader", "windows", "executor", "drain", "accelerator")
+SAMPLE = ("registers", "dispatch", "loader", "fetch", "executor", "drain", "accelerator")
 
 
 @pytest.mark.parametrize("block", SAMPLE)
