@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from step_networks import layer, network, same_weights, widening
+from step_networks import CLASSES, RATE, drawn, fabric, golden, layer, network, same_weights, widening
 
 from cpt.host.compiler.lifetimes import Recorder
 from cpt.host.compiler.network import compiled
@@ -186,3 +186,19 @@ def test_convolutions_of_a_block_may_be_many():
         ),
     )
     same_weights("tiny", deep, (6, 8), batch=2, micro_batch=2, scratch_words=4 * 1024, size=8)
+
+
+@pytest.mark.slow
+def test_a_step_of_resnet_20_on_images_of_cifars_size_is_the_golden_one():
+    """On zc706's shape with an eighth of its scratch: tensors of all stages in parts and whole."""
+    arch, bits = cifar_resnet(20, CLASSES), (3, 8)
+    affine = np.full(3, 0.05, np.float32), np.full(3, -0.7, np.float32)
+    data = drawn(2, 32, 3)
+    reference = golden(Network.residual(arch, *affine, 1), data, bits, 2)
+    net = Network.residual(arch, *affine, 1)
+    trainer, _ = fabric("zc706", net, 2, 2, 4 * 1024, memory=1 << 26)
+    trainer.train_step(*data[0], bits, RATE)
+    trainer.fetch()
+    assert net.weights_sha256() == reference.network.weights_sha256()
+    layout = trainer.layout
+    assert {layout.spilled(plan.output, plan.conv.out_channels) for plan in layout.plans} == {False, True}
