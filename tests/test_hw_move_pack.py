@@ -62,6 +62,25 @@ def test_a_k_step_without_channels_is_zero_and_moves_follow() -> None:
     rig.run()
 
 
+@pytest.mark.parametrize("ksteps", [1, 2])
+def test_some_k_steps_of_a_plane_leave_the_others_alone(ksteps: int) -> None:
+    rig = Rig("tiny", 3, 0.2)
+    rig.slot(2, Slot(3))
+    strides = weights(4, 4 * ksteps, 9, turned=False)
+    rig.add(
+        Kind.PACK,
+        offset=0x1000 + 24,
+        slot=2,
+        words=4 * ksteps,
+        runs=4,
+        ksteps=ksteps,
+        all_ksteps=5,
+        place=9,
+        **strides,
+    )
+    rig.run()
+
+
 def test_a_code_is_read_a_cycle() -> None:
     rig = Rig("middle", 3, 0.0)
     rig.slot(0, Slot(3))

@@ -77,6 +77,7 @@ class PackDecode(wiring.Component):
         part, lead, group_step = (
             Signal(LOCAL_BITS, name=name, reset_less=True) for name in ("part", "lead", "group_step")
         )
+        all_ksteps = Signal.like(word.ksteps, reset_less=True)
         m.d.comb += group_step.eq(out.to_channel << group)
         m.d.sync += [
             turned.eq(word.stride[-1]),
@@ -94,7 +95,8 @@ class PackDecode(wiring.Component):
             out.rows.eq(word.runs),
             out.ksteps.eq(word.ksteps),
             out.addr.eq(self.command.address),
-            out.plane_bytes.eq(_times(word.ksteps, self.config.group_bytes("a"))),
+            all_ksteps.eq(Mux(word.all_ksteps == 0, word.ksteps, word.all_ksteps)),
+            out.plane_bytes.eq(_times(all_ksteps, self.config.group_bytes("a"))),
             out.tile_bytes.eq(_times(out.plane_bytes, MAX_BITS)),
             out.bits.eq(self.command.slot_a.bits),
         ]
