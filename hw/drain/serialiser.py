@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from cpt.hw.bus.outstanding import Outstanding
-from cpt.hw.bus.roomy_queue import RoomyQueue
+from cpt.hw.bus.roomy_queue import RoomyQueue, up
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import ACC_BITS, BEAT_BYTES
 from cpt.hw.contract.machine import MACHINE
@@ -112,7 +112,7 @@ class Serialiser(wiring.Component):
                 plane_ends.eq(Mux(plane_ends, single, plane == plane_before)),
             ]
         with m.If(room & group_ends & plane_ends):
-            m.d.sync += [address.eq(one_more(address)), row_ends.eq(address == row_before)]
+            m.d.sync += row_ends.eq(address == row_before)
         none, start = ~self.tiles.valid, Mux(which, self.rows, 0)
         with m.If(self.tiles.ready):
             m.d.sync += [
@@ -120,12 +120,14 @@ class Serialiser(wiring.Component):
                 which.eq(which ^ self.tiles.valid),
                 single.eq(new.bytes == 1),
                 plane_before.eq(one_less(one_less(new.bytes))),
-                address.eq(start),
                 row_before.eq(start + Mux(new.col_sums, rows - 1, rows - 2)),
                 group_ends.eq(none | (groups == 1)),
                 plane_ends.eq(none | (new.bytes == 1)),
                 row_ends.eq(none | ((rows == 1) & ~new.col_sums)),
             ]
+        # Gates, not choices: of those synthesis would make a reset behind some nets.
+        fresh = self.tiles.ready.replicate(len(address))
+        m.d.sync += address.eq((up(address, room & group_ends & plane_ends) & ~fresh) | (start & fresh))
         return active & room, ends, plane, group
 
     def _choose(self, m, plane, group):
