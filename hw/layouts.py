@@ -67,7 +67,9 @@ def _half_address(config: ArrayConfig, operand: str) -> int:
 
 
 def exec_command(config: ArrayConfig) -> data.StructLayout:
-    """A decoded EXEC: its fields, both slots, and word offsets of the top planes within a tile."""
+    """A decoded EXEC: its fields, both slots, word offsets of the top planes within a tile, and from one
+    plane of B to the next.
+    """
     a_words, b_words = bits_for(config.half_words("a")), bits_for(config.half_words("b"))
     return data.StructLayout(
         {
@@ -77,6 +79,7 @@ def exec_command(config: ArrayConfig) -> data.StructLayout:
             "a_top_words": a_words,
             "b_top_words": b_words,
             "a_tile_words": a_words,
+            "b_plane_words": _widths(Opcode.EXEC, "ksteps")["ksteps"],
         }
     )
 
@@ -116,8 +119,8 @@ def pair_layout(config: ArrayConfig) -> data.StructLayout:
     ``a_word``, ``b_word``: its first words in their halves; ``single``, ``two``: it has but so many steps;
     ``single_tile``: its only step is the last of its tile;
     ``more``: else, those beside the first two; ``takes_a``, ``takes_b``: it is the first to read a block;
-    ``block_last``, ``releases_a``: its last step is the last to read one; ``first``, ``last``: of its
-    command.
+    ``block_last``, ``releases_a``: its last step is the last to read one; ``fresh``: 1, until its first step
+    was taken; ``first``, ``last``: of its command.
     """
     flags = (
         "clear",
@@ -130,6 +133,7 @@ def pair_layout(config: ArrayConfig) -> data.StructLayout:
         "two",
         "takes_a",
         "takes_b",
+        "fresh",
     )
     ends = ("tile_last", "block_last", "command_last", "releases_a", "first", "last")
     return data.StructLayout(
@@ -157,7 +161,9 @@ COLLECT = data.StructLayout({"tile": 1, "first": 1, "last": 1})
 
 
 def step_layout(config: ArrayConfig) -> data.StructLayout:
-    """One step of the array: buffer words to multiply, what the accumulators do with them."""
+    """One step of the array: buffer words to multiply, what the accumulators do with them; ``fresh``: it is
+    the first of its plane pair.
+    """
     return data.StructLayout(
         {
             "a_addr": (config.a_depth_words - 1).bit_length(),
@@ -169,6 +175,7 @@ def step_layout(config: ArrayConfig) -> data.StructLayout:
             "b_subtract": 1,
             "taps": TAPS,
             "capture": 1,
+            "fresh": 1,
             "collect": COLLECT,
         }
     )

@@ -28,6 +28,7 @@ def command(
         "a_top_words": bits - 1,
         "b_top_words": 0,
         "a_tile_words": bits,
+        "b_plane_words": 1,
     }
 
 

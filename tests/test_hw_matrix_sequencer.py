@@ -37,6 +37,7 @@ def command(
         "a_top_words": (bits_a - 1) * ksteps,
         "b_top_words": (bits_b - 1) * ksteps,
         "a_tile_words": bits_a * ksteps,
+        "b_plane_words": ksteps,
     }
 
 

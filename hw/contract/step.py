@@ -172,7 +172,7 @@ FORMATS: dict[Code, tuple[WordField, ...]] = {
             ("ksteps", 10, "K steps per plane."),
         )
         + _at(1, ("a_tiles", 10, "Tiles of rows; the block is released at the end."))
-        + _at(2, ("tiles", MARK_BITS, "Tiles of pixels."))
+        + _at(2, ("tiles", 16, "Tiles of pixels."))
         + _WAITS
     ),
     Code.LOAD_E: tuple(

@@ -82,6 +82,7 @@ class Sequencer(wiring.Component):
         # First cycle: what the command says.
         planes_0 = [later(plane, f"plane_{n}") for n, plane in enumerate((source.plane_a, source.plane_b))]
         ksteps = later(chosen(slot, lambda n: held[n].ksteps), "ksteps")
+        b_words = later(chosen(slot, lambda n: held[n].b_plane_words), "b_words")
         negative_a = chosen(slot, lambda n: planes[n].signed_a) & (
             source.plane_a == chosen(slot, lambda n: planes[n].top_a)
         )
@@ -93,10 +94,10 @@ class Sequencer(wiring.Component):
 
         # Second cycle: products of two bits of a plane, and what the pair does.
         halves = []
-        for name, plane in zip("ab", planes_0, strict=True):
+        for name, plane, words in zip("ab", planes_0, (ksteps, b_words), strict=True):
             width = len(self._pair_word(name))
             for part in (plane[:2], plane[2:]):
-                product = Mux(part[0], ksteps, 0) + (Mux(part[1], ksteps, 0) << 1)
+                product = Mux(part[0], words, 0) + (Mux(part[1], words, 0) << 1)
                 halves.append(later(product[:width], f"product_{name}_{len(halves)}"))
         slot_0 = order_0.tile.slot
         done = Signal(self._pair, name="done", reset_less=True)
@@ -119,6 +120,7 @@ class Sequencer(wiring.Component):
             done.first.eq(chosen(slot_0, lambda n: held[n].first)),
             done.last.eq(chosen(slot_0, lambda n: held[n].last)),
             done.a_word.eq(order_0.tile.a_word),
+            done.fresh.eq(1),
         ]
 
         # Third cycle: words from a tile's start, and then from the block's.

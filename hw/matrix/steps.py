@@ -11,7 +11,7 @@ from cpt.hw.layouts import pair_layout, step_layout
 from cpt.hw.matrix.copies import copies, one_less, tokens
 
 _FIELDS = (
-    ("a_word", "clear", "double", "count", "subtract", "b_subtract", "first", "last"),
+    ("a_word", "fresh", "clear", "double", "count", "subtract", "b_subtract", "first", "last"),
     ("b_word", "more", "two", "tile_last", "block_last", "command_last", "releases_a"),
     ("taps",),
 )
@@ -107,7 +107,7 @@ class Steps(wiring.Component):
             m.d.sync += [valid.eq(more | head), over.eq(~(more_next | ends_next))]
         counted = {"a_word": work.a_word + 1, "b_word": work.b_word + 1, "more": one_less(work.more)}
         counted["two"] = work.more == 1
-        once = ("clear", "double")
+        once = ("fresh", "clear", "double")
         for number, names in enumerate(_FIELDS):
             with m.If(goes[number]):
                 for name in names:
@@ -127,7 +127,7 @@ class Steps(wiring.Component):
             self.b_release.eq(last_issue & work.block_last),
             self.a_release.eq(last_issue & work.releases_a),
             self.finished.eq(last_issue & work.command_last),
-            *(self.step[name].eq(work[name]) for name in ("clear", "double", "count", "subtract")),
+            *(self.step[name].eq(work[name]) for name in ("fresh", "clear", "double", "count", "subtract")),
             *(self.step[name].eq(work[name]) for name in ("b_subtract", "taps")),
             self.step.a_addr.eq(Cat(work.a_word, half_a)),
             self.step.b_addr.eq(Cat(work.b_word, half_b)),

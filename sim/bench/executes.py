@@ -60,6 +60,7 @@ class Execute:
             "a_top_words": (self.bits_a - 1) * self.ksteps,
             "b_top_words": (self.bits_b - 1) * self.ksteps,
             "a_tile_words": self.bits_a * self.ksteps,
+            "b_plane_words": self.ksteps,
         }
         for name in ("ksteps", "tiles", "blocks", "first", "last", "release_a", "taps"):
             values[name] = getattr(self, name)

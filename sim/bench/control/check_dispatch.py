@@ -71,6 +71,7 @@ def decode(
         "a_top_words": (bits_a - 1) * ksteps,
         "b_top_words": (bits_b - 1) * ksteps,
         "a_tile_words": bits_a * ksteps,
+        "b_plane_words": ksteps,
     }
     return "", {name: wanted_exec[name] for name, _ in exec_command(config)}
 

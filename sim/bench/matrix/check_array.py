@@ -79,6 +79,7 @@ def stimulus(
             "b_subtract": step.b_subtract,
             "taps": 0 if step.plane_a else taps,
             "capture": index == len(todo) - 1,
+            "fresh": 0,
             "collect": unpack(COLLECT, collect),
         }
         yield (
