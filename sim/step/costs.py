@@ -21,6 +21,9 @@ from cpt.sim.step.state import Slot
 DISPATCH_CYCLES = 14
 """From one instruction of a list to the next."""
 
+PACK_STEP_CYCLES = 50
+"""Of a K step of PACK, beside its codes and planes."""
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -110,10 +113,11 @@ class Costs:
     def _move(self, word: Word) -> Cost:
         kind, count = Move(word.kind), word.words * word.runs
         if kind is Move.PACK:
-            taps = TAPS if word.place_stride else 1
             tiles = -(-word.runs // self.config.rows)
-            size = tiles * self._bits(word.slot) * word.ksteps * self.config.group_bytes("a")
-            return Cost(max(count * taps, size // BEAT_BYTES), written=size)
+            step = self._bits(word.slot) * self.config.group_bytes("a")
+            # K step by K step: codes of all rows into planes, planes out, the bus's answer.
+            each = TAPS * self.group * self.config.rows + step // BEAT_BYTES + PACK_STEP_CYCLES
+            return Cost(tiles * word.ksteps * each, written=tiles * word.ksteps * step)
         unit = {Move.LOCAL_IN: 4, Move.LOCAL_OUT: 4, Move.BYTES_IN: self.config.cols}
         size = count * unit.get(kind, self.word_bytes)
         out = kind in (Move.SCRATCH_OUT, Move.LOCAL_OUT)
