@@ -242,6 +242,9 @@ LOAD = encode(Code.LOAD_A, slot=3, tiles=1, ksteps=1)
         (encode(Code.END), "illegal_code"),
         (changed(COPY, 31), "reserved_bits"),
         (changed(LOAD, 63), "reserved_bits"),
+        (encode(Code.LOAD_A, slot=3, tiles=1), "bad_value"),
+        (encode(Code.FLOAT, op=max(Op) + 1, n=1, reps=1), "bad_value"),
+        (encode(Code.MOVE, kind=max(Move) + 1, words=1, runs=1), "bad_value"),
         (LOAD, "bad_slot"),
         (encode(Code.EXEC, slot_a=0, slot_b=3, ksteps=1, a_tiles=1, tiles=1), "bad_slot"),
         (encode(Code.APPLY, kind=int(Apply.CODE), slot=3, tiles=1, groups=1, images=1), "bad_slot"),
@@ -259,7 +262,7 @@ def test_a_faulty_word_in_a_list_is_refused_behind_all_before_it(word: bytes, fa
 def test_a_slot_that_is_not_used_may_hold_anything() -> None:
     machine = small()
     machine.set_slot(3, 0, False)
-    run_list(machine, encode(Code.MOVE, kind=int(Move.LOCAL_IN), slot=3, words=1, runs=1))
+    run_list(machine, encode(Code.MOVE, kind=int(Move.LOCAL_IN), slot=3, words=2, runs=1))
     assert machine.refused == []
     assert machine.tag == 77
 

@@ -7,6 +7,8 @@ from cpt.host.compiler.builder import Builder
 from cpt.host.compiler.memory import LOGITS
 from cpt.host.fabric import PROGRAMS, FabricTrainer
 from cpt.hw.contract import preset
+from cpt.hw.contract.passes import CHOICES, COUNTS
+from cpt.hw.contract.step import WORD_BYTES, decode
 from cpt.model.architecture import cifar_resnet
 from cpt.model.golden.fabric import step
 from cpt.model.golden.fabric.network import Network
@@ -136,3 +138,15 @@ def test_programs_do_not_know_the_precision():
     trainer.train_step(*drawn(1)[0], (3, 8), 0.1)
     trainer.train_step(*drawn(1)[0], (7, 6), 0.1)
     assert machine.read(trainer.addresses[PROGRAMS], 1 << 16).tobytes() == before
+
+
+@pytest.mark.parametrize("name", ["tiny", "middle"])
+def test_compiled_words_hold_what_words_must(name):
+    trainer, _ = fabric(preset(name), network())
+    for words in trainer.lists.values():
+        for at in range(0, len(words), WORD_BYTES):
+            word = decode(words[at : at + WORD_BYTES])
+            empty = [field for field in COUNTS[word.code] if not word.values[field]]
+            assert not empty, word
+            for (code, field), allowed in CHOICES.items():
+                assert code is not word.code or word.values[field] in allowed, word

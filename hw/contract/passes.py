@@ -3,6 +3,7 @@
 import enum
 
 from cpt.hw.contract.config import TAPS, ArrayConfig, require
+from cpt.hw.contract.floats import Op
 from cpt.hw.contract.step import Code, Word
 from cpt.hw.contract.tiles import Picture
 
@@ -63,6 +64,31 @@ SLOT_KINDS: dict[Code, tuple[enum.IntEnum, ...] | None] = {
     Code.MOVE: (Move.PACK,),
 }
 """Instructions that use the slot they name, and their kinds that do; None: all."""
+
+
+_TENSOR = ("images", "groups", "strips", "height", "width", "planes")
+COUNTS: dict[Code, tuple[str, ...]] = {
+    Code.LOAD_A: ("tiles", "ksteps"),
+    Code.LOAD_E: (*_TENSOR, "rows"),
+    Code.FETCH: (*_TENSOR, "out_strips", "out_height", "out_width"),
+    Code.FETCH_X: (*_TENSOR, "rows"),
+    Code.EXEC: ("ksteps", "a_tiles", "tiles"),
+    Code.EXEC_DW: ("a_tiles", "groups", "rows"),
+    Code.DRAIN: ("tiles", "a_tiles", "images"),
+    Code.APPLY: ("tiles", "groups", "images"),
+    Code.MOVE: ("words", "runs"),
+    Code.FLOAT: ("n", "reps"),
+}
+"""Fields of which an instruction has at least 1."""
+CHOICES: dict[tuple[Code, str], tuple[enum.IntEnum, ...]] = {
+    (Code.FETCH, "sampling"): tuple(Sampling),
+    (Code.FETCH_X, "sampling"): (Sampling.SAME, Sampling.STRIDE),
+    (Code.EXEC_DW, "sampling"): (Sampling.SAME, Sampling.STRIDE),
+    (Code.DRAIN, "kind"): tuple(Drain),
+    (Code.MOVE, "kind"): tuple(Move),
+    (Code.FLOAT, "op"): tuple(Op),
+}
+"""What fields may hold that could hold more."""
 
 
 def geometry(picture: Picture) -> dict[str, int]:

@@ -5,14 +5,14 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from cpt.hw.contract.config import MAX_BITS
-from cpt.hw.contract.passes import SLOT_KINDS
+from cpt.hw.contract.passes import CHOICES, COUNTS, SLOT_KINDS
 from cpt.hw.contract.step import ENGINES, FORMATS, WORD_BYTES, Code
 from cpt.hw.layouts import SLOT
 from cpt.hw.matrix.copies import copies
 from cpt.hw.program.layouts import WORD_BITS, fields
 
 FAULTS = data.StructLayout(
-    {"unreadable": 1, "illegal_code": 1, "reserved_bits": 1, "bad_slot": 1, "misaligned": 1}
+    dict.fromkeys(("unreadable", "illegal_code", "reserved_bits", "misaligned", "bad_value", "bad_slot"), 1)
 )
 """What an instruction can be refused for."""
 CODES = data.StructLayout({code.name.lower(): 1 for code in Code})
@@ -44,7 +44,7 @@ class WordCheck(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         words = {code: data.View(fields(code), self.word) for code in Code}
-        number, other = copies(m, words[Code.END].code, 2, "number")
+        number, other, third = copies(m, words[Code.END].code, 3, "number")
         for code in Code:
             m.d.sync += self.code[code.name.lower()].eq(other == code)
 
@@ -87,10 +87,8 @@ class WordCheck(wiring.Component):
         illegal = register("illegal", ~known | (listable != listed))
         low = register("low", words[Code.RUN].offset[: (WORD_BYTES - 1).bit_length()].any())
         crooked = register("crooked", low & one_of(other, (Code.RUN,)))
-        halves = len(reserved) // 2
-        strange = register(
-            "strange", register("lower", reserved[:halves].any()) | register("upper", reserved[halves:].any())
-        )
+        strange = self._any(register, "strange", reserved)
+        odd = self._any(register, "odd", self._values(m, words, third))
         # Of the first kind alone.
         earlier = 0
         for name, found in (
@@ -98,11 +96,43 @@ class WordCheck(wiring.Component):
             ("illegal_code", illegal),
             ("reserved_bits", strange),
             ("misaligned", crooked),
+            ("bad_value", odd),
             ("bad_slot", bad_slot),
         ):
             m.d.sync += self.faults[name].eq(found & ~earlier)
             earlier = found | earlier
         return m
+
+    @staticmethod
+    def _any(register, name, bits):
+        """Whether one of many is 1, two cycles later."""
+        half = len(bits) // 2
+        return register(
+            name, register(f"{name}_0", bits[:half].any()) | register(f"{name}_1", bits[half:].any())
+        )
+
+    @staticmethod
+    def _values(m, words, number):
+        """Fields of 0 that must not be, fields that hold no choice: a bit for each place."""
+        places: dict[tuple[int, int], list[Code]] = {}
+        for code, names in COUNTS.items():
+            for item in FORMATS[code]:
+                if item.name in names:
+                    places.setdefault((item.offset, item.width), []).append(code)
+        none, bad = (Signal(len(places), name=name, reset_less=True) for name in ("none", "empty"))
+        for index, ((offset, width), codes) in enumerate(places.items()):
+            field = words[codes[0]].as_value()[offset : offset + width]
+            m.d.sync += [
+                none[index].eq(field == 0),
+                bad[index].eq(none[index] & one_of(number, codes)),
+            ]
+        unknown, wrong = (Signal(len(CHOICES), name=name, reset_less=True) for name in ("unknown", "wrong"))
+        for index, ((code, name), allowed) in enumerate(CHOICES.items()):
+            m.d.sync += [
+                unknown[index].eq(~one_of(words[code][name], allowed)),
+                wrong[index].eq(unknown[index] & (number == code)),
+            ]
+        return Cat(bad, wrong)
 
     @staticmethod
     def _uses(number, kind):

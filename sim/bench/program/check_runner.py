@@ -11,6 +11,7 @@ import cocotb
 import numpy as np
 
 from cpt.hw.contract.config import MAX_BITS, SLOTS
+from cpt.hw.contract.passes import CHOICES, COUNTS
 from cpt.hw.contract.step import BASES, ENGINES, FORMATS, WORD_BYTES, Code, Engine, encode
 from cpt.hw.layouts import SLOT
 from cpt.hw.program.layouts import COMMAND, WORD_BITS
@@ -23,8 +24,12 @@ LIST_WORDS = 32
 
 
 def random_word(code: Code) -> dict[str, int]:
-    """Any values of an engine's fields."""
-    return {item.name: random.randint(item.minimum, item.maximum) for item in FORMATS[code][1:]}
+    """Any values of an engine's fields that are allowed."""
+    values = {item.name: random.randint(item.minimum, item.maximum) for item in FORMATS[code][1:]}
+    values |= {name: values[name] or 1 for name in COUNTS[code]}
+    return values | {
+        name: int(random.choice(allowed)) for (of, name), allowed in CHOICES.items() if of is code
+    }
 
 
 class Surroundings:
