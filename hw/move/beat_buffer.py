@@ -6,7 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from cpt.hw.bus.outstanding import Outstanding
-from cpt.hw.bus.wide_queue import WideQueue
+from cpt.hw.bus.wide_queue import PUSHES, WideQueue
 from cpt.hw.layouts import BEAT_BITS, RUN_BEATS_WIDTH
 from cpt.hw.move.stretches import PIECE_BEATS
 
@@ -79,7 +79,7 @@ class BeatBuffer(wiring.Component):
             m.d.sync += consume.eq(consume + 1)
         held, coming = Signal(BEAT_BITS, reset_less=True), Signal(_READ_CYCLES)
         m.d.sync += [held.eq(read.data), coming.eq(Cat(fetch, coming))]
-        m.d.comb += [queue.push.eq(coming[-1]), queue.payload.eq(held)]
+        m.d.comb += [queue.push.eq(coming[-1].replicate(PUSHES)), queue.payload.eq(held)]
 
         # Places are free again when their beat has left the block RAM.
         free = Signal(range(BUFFER_BEATS + 1), init=BUFFER_BEATS)

@@ -5,7 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from cpt.hw.bus.outstanding import Outstanding
-from cpt.hw.bus.wide_queue import WideQueue
+from cpt.hw.bus.wide_queue import PUSHES, WideQueue
 from cpt.hw.channel.ports import local_read
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.machine import MACHINE
@@ -74,7 +74,7 @@ class Outward(wiring.Component):
             coming_words.eq(Cat(words.issue, coming_words)),
             coming_pairs.eq(Cat(pairs.issue, coming_pairs)),
         ]
-        m.d.comb += [splitter.push.eq(coming_words[-1]), waiting.push.eq(coming_pairs[-1])]
+        m.d.comb += [splitter.push.eq(coming_words[-1]), waiting.push.eq(coming_pairs[-1].replicate(PUSHES))]
 
         # Both come to the queue, where there is a place for what has gone.
         goes, went = Signal(), Signal()
@@ -86,7 +86,7 @@ class Outward(wiring.Component):
             room.issue.eq(splitter.goes | goes),
             words.finish.eq(splitter.gone),
             pairs.finish.eq(goes),
-            queue.push.eq(splitter.valid | went),
+            queue.push.eq((splitter.valid | went).replicate(PUSHES)),
         ]
         m.d.sync += [
             room.finish.eq(self.beats.valid & self.beats.ready),

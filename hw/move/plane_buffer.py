@@ -6,7 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from cpt.hw.bus.outstanding import Outstanding
-from cpt.hw.bus.wide_queue import WideQueue
+from cpt.hw.bus.wide_queue import PUSHES, WideQueue
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import MAX_BITS
 from cpt.hw.layouts import BEAT_BITS, BITS_WIDTH
@@ -158,4 +158,4 @@ class PlaneBuffer(wiring.Component):
             m.d.sync += [beat.eq(Mux(beat_last, 0, beat + 1)), beat_last.eq(beat == count - 2)]
         held, coming = Signal(BEAT_BITS, reset_less=True), Signal(2)
         m.d.sync += [held.eq(read.data), coming.eq(Cat(fetch, coming))]
-        m.d.comb += [queue.push.eq(coming[-1]), queue.payload.eq(held)]
+        m.d.comb += [queue.push.eq(coming[-1].replicate(PUSHES)), queue.payload.eq(held)]
