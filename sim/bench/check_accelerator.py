@@ -21,6 +21,8 @@ from cpt.sim.scoreboard import Scoreboard
 from cpt.sim.stimulus import PRECISIONS, Case, Placement, column_sums
 
 POLLS = 20_000
+IRQ_CYCLES = 2
+"""From the flags answered to the port, which is a register."""
 
 
 class Machine:
@@ -136,6 +138,7 @@ async def programs_give_the_golden_product(dut: Any) -> None:
         board.equal("DONE_TAG", await machine.read("DONE_TAG"), number + 1)
         board.equal("irq", int(dut.irq.value), 1)
         await machine.write("IRQ_STATUS", done_bit)
+        await ClockCycles(dut.clk, IRQ_CYCLES)
         board.equal("irq after its flag was cleared", int(dut.irq.value), 0)
         start, end = gemm.addr_c, gemm.addr_c + gemm.layout_c.nbytes
         product = unpack_result(
