@@ -90,7 +90,7 @@ def test_mutants_that_once_lived_are_killed(
 def test_what_is_no_other_hardware_is_not_counted() -> None:
     known = fingerprint("load")
     nearest = [TESTS / "test_hw_load_operand_buffer.py"]
-    removed = mutant_of("load", "operand_buffer", "write.en.eq(self.write.en)", "nothing")
+    removed = mutant_of("load", "operand_buffer", "write.en.eq(enables[lane])", "nothing")
     assert judge(removed, known, nearest) is Verdict.KILLED
     # Tests that do not look at a block do not notice its faults.
     assert judge(removed, known, [TESTS / "test_hw_load_walker.py"]) is Verdict.SURVIVED
