@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from cpt.host.compiler import channel as floats
-from cpt.host.compiler.emitter import Tensor
 from cpt.host.compiler.memory import GRADIENT, PAIR, Piece
+from cpt.host.compiler.moves import Tensor
 from cpt.host.compiler.plan import ERROR_SLOT, RECORD, BlockPlan, Codes, ConvPlan, Subset
 from cpt.host.compiler.vectors import ZERO, Rows, Vector, coefficient, integer, number, of_slot
 from cpt.host.compiler.work import CHUNK, OTHER, SIDE, Work, X, Y
@@ -33,7 +33,7 @@ class Backward(Work):
     def emit(self) -> bytes:
         """The list."""
         layout = self.layout
-        self.e.load(layout.kept, self._units())
+        self.moves.load(layout.kept, self._units())
         gradient = self._classifier_gradient(layout.blocks[-1])
         for place in range(len(layout.blocks) - 1, -1, -1):
             before = layout.blocks[place - 1] if place else None
@@ -44,7 +44,7 @@ class Backward(Work):
         """`step._Backward.run` up to the last block: gradient of the residual stream behind it."""
         layout, v, end = self.layout, self.v, last.main[-1]
         inputs, images = end.conv.out_channels, layout.images
-        features = self.e.load(layout.features)
+        features = self.moves.load(layout.features)
         each = v.new(images * inputs)
         rows = Rows(each, 1, inputs)
         v.rows(Op.COPY, rows, Rows(ZERO), n=inputs, reps=images)
@@ -59,10 +59,12 @@ class Backward(Work):
         v.rows(Op.TO_FIXED, rows, rows, Rows(down, 1, 0), n=inputs, reps=images, constant=16)
         unit = v.scale(v.copy(number(1.0), count=inputs), exponent)
         y, mask, g = Tensor(Y, end.y), Tensor(SIDE, last.x), Tensor(X)
-        self.e.fill(y, end.output, inputs)
-        self.e.fill(mask, end.output, inputs)
+        self.moves.fill(y, end.output, inputs)
+        self.moves.fill(mask, end.output, inputs)
         region = self._region(inputs)
-        self.e.apply(Apply.UNPOOL, end.output, inputs, region, y, second=mask, out=g, local=each, counts=True)
+        self.lanes.apply(
+            Apply.UNPOOL, end.output, inputs, region, y, second=mask, out=g, local=each, counts=True
+        )
         return self._gradient(g, unit, region, inputs)
 
     def _class_gradients(self, first: int, classes: int, features: Vector, each: Vector) -> None:
@@ -72,13 +74,13 @@ class Backward(Work):
         weight_piece = layout.parameter("classifier.weight").words(first * inputs, classes * inputs)
         bias_piece = layout.parameter("classifier.bias").words(first, classes)
         all_classes = layout.parameter("classifier.bias").size // 4
-        weight = self.e.load(weight_piece)
+        weight = self.moves.load(weight_piece)
         gradient = v.new(images * classes)
         whole = Piece(GRADIENT, 4 * first, 4 * (images * all_classes - first))
         if classes == all_classes:
-            self.e.load(whole, gradient)
+            self.moves.load(whole, gradient)
         else:
-            self.e.load_runs(whole, gradient, words=classes, runs=images, stride=all_classes)
+            self.moves.load_runs(whole, gradient, words=classes, runs=images, stride=all_classes)
         d_weight, d_bias = v.new(classes * inputs), v.copy(ZERO, count=classes)
         v.rows(Op.COPY, Rows(d_weight, 1, inputs), Rows(ZERO), n=inputs, reps=classes)
         for image in range(images):
@@ -101,12 +103,12 @@ class Backward(Work):
 
     def _accumulate(self, values: Vector, piece: Piece) -> None:
         """Add to a gradient in memory: `update.accumulate`; the first micro-batch adds to 0."""
-        held = self.e.load(piece)
+        held = self.moves.load(piece)
         count = values.count
         step = _divisor(count)
         rows = Rows(held, 1, step)
         self.v.rows(Op.ADD, rows, rows, Rows(values, 1, step), n=step, reps=count // step)
-        self.e.store(held, piece)
+        self.moves.store(held, piece)
 
     def _block_errors(self, block: BlockPlan, before: BlockPlan | None, behind: Gradient) -> Gradient:
         """`step._Backward.block`: errors of a block's convolutions, the gradient behind the one before."""
@@ -128,7 +130,7 @@ class Backward(Work):
 
     def _load_record(self, plan: ConvPlan, names: tuple[str, ...]) -> dict[str, Vector]:
         count = plan.conv.out_channels
-        return {name: self.e.load(plan.record.words(RECORD.index(name) * count, count)) for name in names}
+        return {name: self.moves.load(plan.record.words(RECORD.index(name) * count, count)) for name in names}
 
     def _error_codes(self, plan: ConvPlan, gradient: Gradient) -> Vector:
         """B2: error codes of a convolution and their unit; y is in scratch already, where it has room."""
@@ -141,7 +143,7 @@ class Backward(Work):
         forward = floats.Forward(pixels, total, total, record["lowest"], record["highest"])
         norm = floats.Norm(record["unit"], record["mean"], record["inverse"], ZERO, ZERO)
         errors = floats.error_statistics(gradient.channel, count)
-        gamma = self.e.load(plan.gamma)
+        gamma = self.moves.load(plan.gamma)
         self._clear(first, count)
         unit, d_gamma, d_beta = floats.error_coefficients(
             v, first, norm, forward, errors, gradient.unit, gamma, ERROR_SLOT
@@ -150,7 +152,7 @@ class Backward(Work):
         self._accumulate(d_gamma, layout.beside(layout.gradients, plan.gamma))
         self._accumulate(d_beta, layout.beside(layout.gradients, plan.beta))
         v.copy(unit, to=Vector(Space.LOCAL, plan.errors.unit, 1))
-        self.e.apply(
+        self.lanes.apply(
             Apply.ERROR,
             plan.output,
             count,
@@ -166,7 +168,7 @@ class Backward(Work):
         """dW: the sums to float32, times both units, onto the gradient in memory."""
         scale = self.v.multiply(unit, self._unit(inputs))
         for subset in self.layout.subsets[plan.layer.index]:
-            self.e.gradient(plan, inputs, subset)
+            self.products.gradient(plan, inputs, subset)
             for tile in range(subset.outputs):
                 self._gradient_rows(plan, subset, tile, scale)
 
@@ -205,10 +207,10 @@ class Backward(Work):
             shape = {"words": part * row, "runs": 1, "stride": part * row}
             if width < channels:
                 shape = {"words": width, "runs": part * taps, "stride": channels}
-            self.e.load_runs(memory, held, **shape)
+            self.moves.load_runs(memory, held, **shape)
             total = Rows(held, 1, step)
             v.rows(Op.ADD, total, total, rows_of, n=step, reps=part * row // step)
-            self.e.store_runs(held, memory, **shape)
+            self.moves.store_runs(held, memory, **shape)
 
     def _dx_shift(self, plan: ConvPlan, count: int, first: int) -> tuple[Vector, Vector]:
         """Coefficients of a drained dX: the weights' scale, and the shift."""
@@ -220,14 +222,14 @@ class Backward(Work):
         """B1: dX of a convolution inside a block, masked by the ReLU before it."""
         v, count = self.v, plan.conv.in_channels
         first, out, y = self._region(count), Tensor(SIDE), Tensor(Y, previous.y)
-        self.e.fill(y, plan.source, count)
+        self.moves.fill(y, plan.source, count)
         scale, shift = self._dx_shift(plan, count, first)
         record = self._load_record(previous, ("multiplier", "low", "high", "shift"))
         v.copy(record["multiplier"], to=coefficient(Coefficient.MULTIPLIER, first, count))
         v.join(record["low"], record["high"], to=coefficient(Coefficient.ADDEND, first, count))
         v.copy(record["shift"], to=coefficient(Coefficient.TOTAL_SHIFT, first, count))
-        product = partial(self.e.errors, plan)
-        self.e.drain(Drain.INNER_ERROR, plan, product, plan.source, count, first, out, y=y)
+        product = partial(self.products.errors, plan)
+        self.lanes.drain(Drain.INNER_ERROR, plan, product, plan.source, count, first, out, y=y)
         found = floats.forward_unit(v, scale, v.copy(shift), unit, plan.slot)
         return self._gradient(out, found, first, count)
 
@@ -236,9 +238,9 @@ class Backward(Work):
         assert block.shortcut
         plan, v = block.shortcut, self.v
         count, y = plan.conv.out_channels, Tensor(Y, block.shortcut.y)
-        self.e.fill(y, plan.output, count)
+        self.moves.fill(y, plan.output, count)
         first = self._region(count)
-        self.e.apply(Apply.COUNT, plan.output, count, first, whole.tensor, second=y, counts=True)
+        self.lanes.apply(Apply.COUNT, plan.output, count, first, whole.tensor, second=y, counts=True)
         unit = self._error_codes(plan, self._gradient(whole.tensor, whole.unit, first, count))
         self._weight_gradient(plan, block.inputs, unit)
         if not needed:
@@ -246,8 +248,8 @@ class Backward(Work):
         inputs = plan.conv.in_channels
         first, out = self._region(inputs), Tensor(SIDE)
         scale, shift = self._dx_shift(plan, inputs, first)
-        product = partial(self.e.errors, plan)
-        self.e.drain(Drain.SHORTCUT_ERROR, plan, product, plan.source, inputs, first, out)
+        product = partial(self.products.errors, plan)
+        self.lanes.drain(Drain.SHORTCUT_ERROR, plan, product, plan.source, inputs, first, out)
         found = floats.forward_unit(v, scale, v.copy(shift), unit, plan.slot)
         return self._gradient(out, found, first, inputs)
 
@@ -264,15 +266,15 @@ class Backward(Work):
         if not joins:
             joins = Gradient(y, v.copy(number(1.0), count=count), first, v.copy(ZERO, count=count))
         mask = Tensor(min({X, OTHER, SIDE} - {joins.tensor.bank, out.bank}), before.x)
-        self.e.fill(y, end.output, count)
-        self.e.fill(mask, end.output, count)
+        self.moves.fill(y, end.output, count)
+        self.moves.fill(mask, end.output, count)
         scale, sums = self._drain_coefficients(plan.error_codes_of, count, first)
         unit = Vector(Space.LOCAL, plan.errors.unit, 1)
         found = floats.block_error_coefficients(
             v, first, scale, sums, plan.slot, ERROR_SLOT, unit, joins.largest, joins.unit
         )
-        product = partial(self.e.errors, plan)
-        self.e.drain(
+        product = partial(self.products.errors, plan)
+        self.lanes.drain(
             Drain.BLOCK_ERROR,
             plan,
             product,

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from cpt.host.compiler import channel as floats
-from cpt.host.compiler.emitter import Tensor
 from cpt.host.compiler.memory import LOGITS, Piece
+from cpt.host.compiler.moves import Tensor
 from cpt.host.compiler.plan import IMAGE_SLOT, RECORD, BlockPlan, Codes, ConvPlan, Layout
 from cpt.host.compiler.vectors import ZERO, Rows, Vector, coefficient, integer, number, of_slot, statistic
 from cpt.host.compiler.work import OTHER, SIDE, Work, X, Y
@@ -42,7 +42,7 @@ class Forward(Work):
         assert stream
         self._classify(stream)
         if self.training:
-            self.e.store(self._units(), self.layout.kept)
+            self.moves.store(self._units(), self.layout.kept)
         return self.recorder.program()
 
     def _images(self) -> None:
@@ -52,11 +52,13 @@ class Forward(Work):
         tensor, picture = Tensor(Y), codes.layout.picture
         first = self._region(count)
         self._clear(first, count)
-        self.e.images(tensor, picture, count)
-        both = self.e.load(layout.normalisation)
+        self.moves.images(tensor, picture, count)
+        both = self.moves.load(layout.normalisation)
         factor, offset = both.at(0, count), both.at(count, count)
         if self.training:
-            self.e.apply(Apply.COUNT, picture, count, first, tensor, second=tensor, counts=True, images=True)
+            self.lanes.apply(
+                Apply.COUNT, picture, count, first, tensor, second=tensor, counts=True, images=True
+            )
             statistics = floats.forward_statistics(first, count, 1)
             unit, largest = floats.image_unit(v, statistics, factor, offset, IMAGE_SLOT)
             self._observe(layout.buffers[IMAGES], largest)
@@ -64,21 +66,21 @@ class Forward(Work):
             unit = floats.image_unit_of(v, self._expected(layout.buffers[IMAGES]), factor, IMAGE_SLOT)
         v.copy(unit, to=self._unit(codes))
         floats.inner_coefficients(v, first, factor, None, offset, unit)
-        self.e.apply(Apply.IMAGE, picture, count, first, tensor, codes=codes, images=True)
+        self.lanes.apply(Apply.IMAGE, picture, count, first, tensor, codes=codes, images=True)
 
     def _observe(self, piece: Piece, highest: Vector) -> None:
         """Move a running range and its weight: `Network.observe`."""
         v = self.v
-        held = self.e.load(piece)
+        held = self.moves.load(piece)
         rate = number(self.rate)
         floats.running(v, held.at(0, 1), highest, rate)
         one = v.copy(number(1.0))
         floats.running(v, held.at(1, 1), one, rate)
-        self.e.store(held, piece)
+        self.moves.store(held, piece)
 
     def _expected(self, piece: Piece) -> Vector:
         """A running range: `Network.expected`."""
-        held = self.e.load(piece)
+        held = self.moves.load(piece)
         return self.v.multiply(held.at(0, 1), self.v.reciprocal(held.at(1, 1)))
 
     def _block(self, block: BlockPlan, stream: Stream | None) -> Stream:
@@ -114,9 +116,9 @@ class Forward(Work):
                 ZERO, to=coefficient(Coefficient.SECOND, first, self._held(count)), count=self._held(count)
             )
             joins = y
-        self.e.apply(Apply.BLOCK, end.output, count, first, y, second=joins, out=target, counts=True)
+        self.lanes.apply(Apply.BLOCK, end.output, count, first, y, second=joins, out=target, counts=True)
         if self.training:
-            self.e.spill(target, end.output, count)
+            self.moves.spill(target, end.output, count)
         of_stream = v.copy(statistic(Statistic.HIGHEST, first, count))
         if expected is None:
             real = v.scale(v.from_integer(self._highest_integer(of_stream)), exponent)
@@ -127,7 +129,7 @@ class Forward(Work):
             unit = floats.stream_unit(v, real, block.output.slot)
             v.copy(unit, to=self._unit(block.output))
             floats.code_coefficients(v, first, count, unit, exponent)
-            self.e.apply(Apply.CODE, end.output, count, first, target, codes=block.output)
+            self.lanes.apply(Apply.CODE, end.output, count, first, target, codes=block.output)
         return Stream(target, exponent, of_stream)
 
     def _y(self, plan: ConvPlan, bank: int) -> Tensor:
@@ -147,24 +149,24 @@ class Forward(Work):
         shift = v.drain_shift(
             sums, _largest_code(inputs.slot), to=coefficient(Coefficient.SHIFT, first, count)
         )
-        self.e.drain(
-            Drain.FORWARD, plan, partial(self.e.forward, plan, inputs), plan.output, count, first, out
+        self.lanes.drain(
+            Drain.FORWARD, plan, partial(self.products.forward, plan, inputs), plan.output, count, first, out
         )
         if self.training:
-            self.e.spill(out, plan.output, count)
+            self.moves.spill(out, plan.output, count)
         unit = floats.forward_unit(v, scale, v.copy(shift), self._unit(inputs), plan.slot)
-        gamma, beta = self.e.load(plan.gamma), self.e.load(plan.beta)
+        gamma, beta = self.moves.load(plan.gamma), self.moves.load(plan.beta)
         pixels = layout.images * plan.conv.out_height * plan.conv.out_width
         statistics = floats.forward_statistics(first, count, pixels)
         if self.training:
             norm, mean, variance = floats.batch_norm(v, statistics, unit, gamma, beta)
             for piece, new in ((plan.mean, mean), (plan.variance, variance)):
-                old = self.e.load(piece)
+                old = self.moves.load(piece)
                 floats.running(v, old, new, number(self.rate))
-                self.e.store(old, piece)
+                self.moves.store(old, piece)
             self._keep(plan, norm, statistics)
         else:
-            averages = self.e.load(plan.mean), self.e.load(plan.variance)
+            averages = self.moves.load(plan.mean), self.moves.load(plan.variance)
             norm = floats.running_norm(v, *averages, unit, gamma, beta)
         return norm, floats.highest_output(v, norm, statistics)
 
@@ -182,7 +184,7 @@ class Forward(Work):
         }
         for name, (vector, shift) in parts.items():
             held = v.copy(vector, shift=shift)
-            self.e.store(held, plan.record.words(RECORD.index(name) * count, count))
+            self.moves.store(held, plan.record.words(RECORD.index(name) * count, count))
 
     def _inner(self, plan: ConvPlan, codes: Codes, norm: floats.Norm, highest: Vector, first: int) -> None:
         """F2 between convolutions of a block: `step.inner_unit`, `apply.inner_apply`."""
@@ -203,8 +205,8 @@ class Forward(Work):
         )
         for name, field, shift in kept if self.training else ():
             held = v.copy(coefficient(field, first, count), shift=shift)
-            self.e.store(held, plan.record.words(RECORD.index(name) * count, count))
-        self.e.apply(Apply.INNER, plan.output, count, first, self._y(plan, Y), codes=codes)
+            self.moves.store(held, plan.record.words(RECORD.index(name) * count, count))
+        self.lanes.apply(Apply.INNER, plan.output, count, first, self._y(plan, Y), codes=codes)
 
     def _classify(self, stream: Stream) -> None:
         """Pooling and the classifier: `classifier.features`, `classifier.logits`, some classes at a time."""
@@ -213,19 +215,19 @@ class Forward(Work):
         inputs, images = end.conv.out_channels, layout.images
         pixels = end.conv.out_height * end.conv.out_width
         features = v.new(images * inputs)
-        self.e.apply(Apply.POOL, end.output, inputs, 0, stream.tensor, local=features)
+        self.lanes.apply(Apply.POOL, end.output, inputs, 0, stream.tensor, local=features)
         share = v.scale(v.copy(number(float(fraction(pixels)))), stream.exponent)
         rows = Rows(features, 1, inputs)
         v.rows(Op.FROM_INTEGER, rows, rows, Rows(integer(1)), n=inputs, reps=images)
         v.rows(Op.MULTIPLY, rows, rows, Rows(share), n=inputs, reps=images)
         if self.training:
-            self.e.store(features, layout.features)
+            self.moves.store(features, layout.features)
         all_classes = layout.parameter("classifier.bias").size // 4
         for first, classes in self._classes():
-            weight = self.e.load(
+            weight = self.moves.load(
                 layout.parameter("classifier.weight").words(first * inputs, classes * inputs)
             )
-            bias = self.e.load(layout.parameter("classifier.bias").words(first, classes))
+            bias = self.moves.load(layout.parameter("classifier.bias").words(first, classes))
             logits = v.new(images * classes)
             v.rows(Op.COPY, Rows(logits, 1, classes), Rows(bias, 1, 0), n=classes, reps=images)
             for image in range(images):
@@ -235,9 +237,9 @@ class Forward(Work):
                     v.rows(Op.MULTIPLY_ADD, to, Rows(x, 0, 1), Rows(w, 0, 1), to, n=1, reps=inputs)
             whole = Piece(LOGITS, 4 * first, 4 * (images * all_classes - first))
             if classes == all_classes:
-                self.e.store(logits, whole)
+                self.moves.store(logits, whole)
             else:
-                self.e.store_runs(logits, whole, words=classes, runs=images, stride=all_classes)
+                self.moves.store_runs(logits, whole, words=classes, runs=images, stride=all_classes)
 
 
 def _largest_code(slot: int) -> Vector:

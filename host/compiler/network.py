@@ -48,8 +48,8 @@ def compiled(
     layout = Layout(config, network, images, scratch_words)
     rate = float(running_rate(micro_batches))
     once, codes = Work(layout, rate), Work(layout, rate)
-    update(layout, once.e, once.v, momentum, decay)
-    prepare(layout, codes.e, codes.v)
+    update(layout, once.moves, once.v, momentum, decay)
+    prepare(layout, codes.moves, codes.v)
     return Programs(
         once.recorder.program(),
         codes.recorder.program(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cpt.host.compiler.emitter import Emitter
+from cpt.host.compiler.moves import Moves
 from cpt.host.compiler.plan import ConvPlan, Layout
 from cpt.host.compiler.vectors import ZERO, Rows, Vector, Vectors, number, of_slot
 from cpt.host.compiler.work import CHUNK
@@ -16,12 +16,12 @@ FLOAT_BITS = 26
 """Width that codes are cut at: none is wider."""
 
 
-def update(layout: Layout, e: Emitter, v: Vectors, momentum: float, decay: float) -> None:
+def update(layout: Layout, moves: Moves, v: Vectors, momentum: float, decay: float) -> None:
     """``v = momentum*v + (G + decay*w)``, ``w -= rate*v``, gradients to 0: `update.momentum_update`.
 
     The learning rate is the first of the host's numbers.
     """
-    rate = e.load(layout.numbers.words(0, 1))
+    rate = moves.load(layout.numbers.words(0, 1))
     size = CHUNK // 3 // MOST * MOST
     for start in range(0, layout.parameter_words, size):
         count = min(size, layout.parameter_words - start)
@@ -29,7 +29,7 @@ def update(layout: Layout, e: Emitter, v: Vectors, momentum: float, decay: float
         parts = [(0, whole)] if whole else []
         parts += [(whole, count - whole)] if count > whole else []
         arrays = (layout.parameters, layout.velocities, layout.gradients)
-        places = [e.load(array.words(start, count)) for array in arrays]
+        places = [moves.load(array.words(start, count)) for array in arrays]
         for first, length in parts:
             n = min(length, MOST)
             weight, velocity, gradient = (Rows(place.at(first, length), 1, n) for place in places)
@@ -40,14 +40,14 @@ def update(layout: Layout, e: Emitter, v: Vectors, momentum: float, decay: float
             v.rows(Op.SUBTRACT, weight, weight, gradient, n=n, reps=reps)
             v.rows(Op.COPY, gradient, Rows(ZERO), n=n, reps=reps)
         for array, place in zip(arrays, places, strict=True):
-            e.store(place, array.words(start, count))
+            moves.store(place, array.words(start, count))
 
 
-def prepare(layout: Layout, e: Emitter, v: Vectors) -> None:
+def prepare(layout: Layout, moves: Moves, v: Vectors) -> None:
     """Codes and planes of all weights: `step.prepare`."""
     for plan in layout.plans:
         for forward in (True, False) if plan.layer.index else (True,):
-            rows = _Rows(layout, e, v, plan, forward=forward)
+            rows = _Rows(layout, moves, v, plan, forward=forward)
             for tile in range(layout.groups(rows.count)):
                 rows.tile(tile)
 
@@ -59,8 +59,8 @@ class _Rows:
     input channel: words of the same place in all rows touch, as they come from memory.
     """
 
-    def __init__(self, layout: Layout, e: Emitter, v: Vectors, plan: ConvPlan, *, forward: bool) -> None:
-        self.layout, self.e, self.v, self.plan, self.forward = layout, e, v, plan, forward
+    def __init__(self, layout: Layout, moves: Moves, v: Vectors, plan: ConvPlan, *, forward: bool) -> None:
+        self.layout, self.moves, self.v, self.plan, self.forward = layout, moves, v, plan, forward
         conv = plan.conv
         self.taps = conv.kernel**2
         self.count, self.channels = (
@@ -105,7 +105,7 @@ class _Rows:
             v.rows(Op.SUM_MAGNITUDES, each, words, self._each(zero), each, n=n, reps=reps, constant=slot)
             self._pack(held, tile, rows, kstep, length // self.taps)
         for number_, vector in enumerate((zero, step, sums)):
-            self.e.store(vector, self.record.words(number_ * self.count + first, rows))
+            self.moves.store(vector, self.record.words(number_ * self.count + first, rows))
 
     def _load(self, first: int, rows: int, kstep: int) -> tuple[Vector, int]:
         """Floats of some K steps of rows, and how many a row has of them."""
@@ -115,13 +115,13 @@ class _Rows:
         if self.forward:
             at = first * self.taps * self.channels + start
             if channels == self.channels:
-                self.e.load(self.plan.weight.words(at, held.count), held)
+                self.moves.load(self.plan.weight.words(at, held.count), held)
                 return held, self.taps * channels
             shape = {"words": channels, "runs": rows * self.taps, "stride": self.channels}
         else:
             at = start * self.taps * self.count + first
             shape = {"words": rows, "runs": channels * self.taps, "stride": self.count}
-        self.e.load_runs(self.plan.weight.words(at, 1), held, **shape)
+        self.moves.load_runs(self.plan.weight.words(at, 1), held, **shape)
         return held, self.taps * channels
 
     def _words(self, held: Vector, rows: int, length: int) -> tuple[Rows, int, int]:
@@ -136,7 +136,7 @@ class _Rows:
     def _pack(self, held: Vector, tile: int, rows: int, kstep: int, channels: int) -> None:
         """Codes of some K steps as planes."""
         taps, forward = self.taps, self.forward
-        self.e.pack(
+        self.moves.pack(
             held,
             self.planes,
             tile,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cpt.host.compiler.emitter import Emitter
+from cpt.host.compiler.lanes import Lanes
 from cpt.host.compiler.lifetimes import Recorder
 from cpt.host.compiler.memory import PAIR, Piece
+from cpt.host.compiler.moves import Moves
 from cpt.host.compiler.plan import Codes, Layout
+from cpt.host.compiler.products import Products
 from cpt.host.compiler.vectors import ZERO, Vector, Vectors, coefficient, integer
 from cpt.hw.contract import ContractError
 from cpt.hw.contract.floats import CHANNELS, LOCAL_WORDS, Coefficient, Space
@@ -27,7 +29,9 @@ class Work:
         self.layout, self.rate = layout, rate
         self.recorder = Recorder(layout.config, layout.unit_words, LOCAL_WORDS)
         self.v = Vectors(self.recorder)
-        self.e = Emitter(layout, self.recorder, self.v)
+        self.moves = Moves(layout, self.recorder, self.v)
+        self.products = Products(layout, self.recorder)
+        self.lanes = Lanes(layout, self.recorder, self.moves)
         self._next_channel = 0
 
     def _unit(self, codes: Codes) -> Vector:
@@ -71,7 +75,7 @@ class Work:
         """Zeros of weights to the coefficients; their scale and sums."""
         v = self.v
         self._clear(first, count)
-        record = self.e.load(codes_of)
+        record = self.moves.load(codes_of)
         zero, scale, sums = (record.at(part * count, count) for part in range(3))
         v.copy(zero, to=coefficient(Coefficient.ZERO, first, count))
         return scale, sums

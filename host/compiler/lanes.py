@@ -1,0 +1,179 @@
+"""Passes through the lanes: products drained, words of scratch applied, in parts if need be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cpt.host.compiler.builder import Region
+from cpt.host.compiler.lifetimes import Recorder
+from cpt.host.compiler.memory import IN_WORDS
+from cpt.host.compiler.moves import Moves, Tensor
+from cpt.host.compiler.parts import Part
+from cpt.host.compiler.plan import Codes, ConvPlan, Layout
+from cpt.host.compiler.vectors import LOCAL, Vector
+from cpt.hw.contract import ContractError
+from cpt.hw.contract.floats import CHANNELS, Coefficient, Statistic
+from cpt.hw.contract.passes import Apply, Drain, Move, geometry, noise_place
+from cpt.hw.contract.step import Code
+from cpt.hw.contract.tiles import Picture
+
+PLAIN = (Apply.COUNT, Apply.POOL, Apply.UNPOOL)
+"""Applies without coefficients."""
+
+
+class Lanes:
+    """Emits DRAIN and APPLY; what has no room in scratch as a whole comes and goes part by part."""
+
+    def __init__(self, layout: Layout, builder: Recorder, moves: Moves) -> None:
+        self.layout, self.builder, self.moves = layout, builder, moves
+
+    def drain(
+        self,
+        kind: Drain,
+        plan: ConvPlan,
+        product: Callable[[Part], None],
+        picture: Picture,
+        channels: int,
+        channel: int,
+        out: Tensor,
+        *,
+        y: Tensor | None = None,
+        stream: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> None:
+        """A product through the lanes into scratch, in parts if need be; ``product`` emits one's."""
+        layout = self.layout
+        operands = [item for item in (y, stream, mask) if item]
+        for part in layout.parts(picture, channels, layout.most_groups(picture, channels)):
+            if not part.image:
+                product(part)
+            places = self._bring(operands, picture, channels, part)
+            used, at = self.moves.used(out, picture, part), channel + part.group * layout.group
+            held = part.groups * layout.group
+            self.builder.add(
+                Code.DRAIN,
+                [*places.values(), *(_fields("coefficients", field, at, held) for field in Coefficient)],
+                [used, *(_fields("statistics", field, at, held) for field in Statistic)],
+                kind=int(kind),
+                slot=plan.slot,
+                **geometry(picture),
+                tiles=picture.tiles,
+                a_tiles=part.groups,
+                images=part.images,
+                channel=at,
+                out=used.start,
+                y=places[y].start if y else 0,
+                clear=int(part.first),
+                stream=places[stream].start // IN_WORDS if stream else 0,
+                mask=places[mask].start // IN_WORDS if mask else 0,
+            )
+            self._take(out, picture, channels, part)
+
+    def _bring(
+        self, tensors: list[Tensor], picture: Picture, channels: int, part: Part
+    ) -> dict[Tensor, Region]:
+        """Part of tensors to their banks, where they have no room as a whole; the words that it takes."""
+        if self.layout.spilled(picture, channels):
+            for tensor in dict.fromkeys(tensors):
+                self.moves.part(Move.SCRATCH_IN, tensor, picture, channels, part)
+        return {tensor: self.moves.used(tensor, picture, part) for tensor in tensors}
+
+    def _take(self, tensor: Tensor, picture: Picture, channels: int, part: Part) -> None:
+        """A result's part to memory, where it has no room as a whole."""
+        if self.layout.spilled(picture, channels):
+            self.moves.part(Move.SCRATCH_OUT, tensor, picture, channels, part)
+
+    def apply(
+        self,
+        kind: Apply,
+        picture: Picture,
+        channels: int,
+        channel: int,
+        y: Tensor,
+        *,
+        second: Tensor | None = None,
+        out: Tensor | None = None,
+        codes: Codes | None = None,
+        local: Vector | None = None,
+        layer: int = 0,
+        counts: bool = False,
+        images: bool = False,
+    ) -> None:
+        """Words of scratch through the lanes: to codes, to scratch, or counted; in parts if need be.
+
+        ``local``: numbers of each image, by channel; parts have all channels then. ``images``: y are bytes
+        of images.
+        """
+        layout = self.layout
+        group = layout.group
+        if images:
+            parts = self.moves.bands(picture, channels)
+        else:
+            parts = [(part, picture) for part in layout.parts(picture, channels)]
+        if local and any(part.groups != layout.groups(channels) for part, _ in parts):
+            raise ContractError(
+                f"pooling {channels} channels of {picture.height} x {picture.width} takes several parts "
+                f"of an image; allowed: one, in half of a bank of scratch"
+            )
+        for part, shown in parts:
+            if images:
+                if len(parts) > 1:
+                    self.moves.bytes_in(y, shown, picture.tiles, channels, part)
+                places = {y: self.moves.used(y, shown, part)}
+            else:
+                places = self._bring([item for item in (y, second) if item], picture, channels, part)
+            at, held = channel + part.group * group, part.groups * group
+            reads = list(places.values())
+            if kind not in PLAIN:
+                reads += [_fields("coefficients", field, at, held) for field in Coefficient]
+            writes: list[Region] = []
+            fields: dict[str, int] = {}
+            if counts:
+                writes += [_fields("statistics", field, at, held) for field in Statistic]
+            if out:
+                used = self.moves.used(out, picture, part)
+                writes.append(used)
+                fields["out"] = used.start // IN_WORDS
+            if local:
+                some = local.at(part.image * channels, part.images * channels)
+                region = Region(LOCAL, some.address, some.address + some.count)
+                (reads if kind is Apply.UNPOOL else writes).append(region)
+                if out:
+                    fields["offset"] = used.start
+                fields["out"] = some.address
+            if codes:
+                before = part.image * codes.layout.image_stride + part.group * codes.layout.group_stride
+                before += part.tile * codes.layout.tile_stride
+                writes.append(codes.piece.region)
+                fields |= {
+                    "base": codes.piece.base,
+                    "offset": codes.piece.offset + before,
+                    "planes": codes.layout.max_bits,
+                    "slot": codes.slot,
+                }
+            if kind is Apply.ERROR:
+                fields["out"] = noise_place(part.image, part.group)
+            self.builder.add(
+                Code.APPLY,
+                reads,
+                writes,
+                kind=int(kind),
+                **geometry(shown),
+                clear=int(part.first),
+                tiles=shown.tiles,
+                groups=part.groups,
+                images=part.images,
+                y=places[y].start,
+                second=places[second].start // IN_WORDS if second else 0,
+                channel=at,
+                channels=channels,
+                layer=layer,
+                **fields,
+            )
+            if out:
+                self._take(out, picture, channels, part)
+
+
+def _fields(memory: str, field: int, channel: int, count: int) -> Region:
+    start = field * CHANNELS + channel
+    return Region(memory, start, start + count)

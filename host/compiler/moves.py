@@ -1,0 +1,212 @@
+"""Tensors, images, parameters and weights between memory and the chip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cpt.host.compiler.builder import Region
+from cpt.host.compiler.lifetimes import Recorder
+from cpt.host.compiler.memory import IMAGES, Piece, whole_pairs
+from cpt.host.compiler.parts import Part
+from cpt.host.compiler.plan import Layout, Spill
+from cpt.host.compiler.vectors import LOCAL, Vector, Vectors
+from cpt.hw.contract.passes import Move
+from cpt.hw.contract.step import Code
+from cpt.hw.contract.tiles import Picture
+
+RUN_WORDS = 1 << 15
+"""Most words of one run of MOVE."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """16-bit numbers in a bank of scratch; ``home``: where in memory they lie that have no room there.
+
+    Without a ``home`` that is the memory behind the bank.
+    """
+
+    bank: int
+    home: Spill | None = None
+
+
+class Moves:
+    """Emits MOVE.
+
+    A tensor that has room in its bank is there from the instruction that makes it on, `fill` and `spill` move
+    it. One that has not is always in memory: every pass brings part after part and takes its results away,
+    and `fill` and `spill` have nothing to do.
+    """
+
+    def __init__(self, layout: Layout, builder: Recorder, vectors: Vectors) -> None:
+        self.layout, self.builder, self.v = layout, builder, vectors
+
+    def load(self, piece: Piece, to: Vector | None = None) -> Vector:
+        """32-bit words from memory to local memory; where they are odd one more moves."""
+        to = to or self.v.new(piece.size // 4)
+        self._local(Move.LOCAL_IN, piece, to)
+        return to
+
+    def store(self, vector: Vector, piece: Piece) -> None:
+        """32-bit words from local memory to memory; where they are odd one more moves."""
+        self._local(Move.LOCAL_OUT, piece, vector)
+
+    def load_runs(self, piece: Piece, to: Vector, *, words: int, runs: int, stride: int) -> None:
+        """``runs`` runs of ``words`` words, ``stride`` words apart, side by side to local memory."""
+        self._runs(Move.LOCAL_IN, piece, to, words, runs, stride)
+
+    def store_runs(self, vector: Vector, piece: Piece, *, words: int, runs: int, stride: int) -> None:
+        """The other way round."""
+        self._runs(Move.LOCAL_OUT, piece, vector, words, runs, stride)
+
+    def _runs(self, kind: Move, piece: Piece, vector: Vector, words: int, runs: int, stride: int) -> None:
+        part = piece.words(0, stride * (runs - 1) + words)
+        local = Region(LOCAL, vector.address, vector.address + words * runs)
+        into = kind is Move.LOCAL_IN
+        self.builder.add(
+            Code.MOVE,
+            [part.region if into else local],
+            [local if into else part.region],
+            kind=int(kind),
+            base=piece.base,
+            offset=piece.offset,
+            words=words,
+            runs=runs,
+            stride=4 * stride,
+            place=vector.address,
+            place_stride=words,
+        )
+
+    def _local(self, kind: Move, piece: Piece, vector: Vector) -> None:
+        words = whole_pairs(piece.size // 4)
+        local = Region(LOCAL, vector.address, vector.address + words)
+        memory = Piece(piece.base, piece.offset, 4 * words).region
+        into = kind is Move.LOCAL_IN
+        self.builder.add(
+            Code.MOVE,
+            [memory if into else local],
+            [local if into else memory],
+            kind=int(kind),
+            base=piece.base,
+            offset=piece.offset,
+            words=words,
+            runs=1,
+            place=vector.address,
+        )
+
+    def spill(self, tensor: Tensor, picture: Picture, channels: int) -> None:
+        """A tensor from scratch to its home."""
+        self._whole(Move.SCRATCH_OUT, tensor, picture, channels)
+
+    def fill(self, tensor: Tensor, picture: Picture, channels: int) -> None:
+        """A tensor from its home to scratch."""
+        self._whole(Move.SCRATCH_IN, tensor, picture, channels)
+
+    def _whole(self, kind: Move, tensor: Tensor, picture: Picture, channels: int) -> None:
+        if not self.layout.spilled(picture, channels):
+            (part,) = self.layout.parts(picture, channels)
+            self.part(kind, tensor, picture, channels, part)
+
+    def part(self, kind: Move, tensor: Tensor, picture: Picture, channels: int, part: Part) -> None:
+        """Part of a tensor between scratch and memory; all channels of some images touch there."""
+        layout = self.layout
+        group, groups = layout.group, layout.groups(channels)
+        home = tensor.home.piece if tensor.home else layout.behind[tensor.bank]
+        width, tiles = 2 * layout.config.cols, part.images * picture.tiles
+        words, runs, stride, gap = part.groups * group, tiles, groups * group, part.groups * group
+        if part.groups == groups:
+            whole = words * runs
+            words, runs = min(whole, RUN_WORDS), -(-whole // RUN_WORDS)
+            stride = gap = RUN_WORDS
+        first = part.image * picture.tiles * groups * group + part.group * group
+        length = (tiles - 1) * groups * group + part.groups * group
+        memory = Piece(home.base, home.offset + first * width, length * width)
+        used = self.used(tensor, picture, part)
+        into = kind is Move.SCRATCH_IN
+        self.builder.add(
+            Code.MOVE,
+            [memory.region if into else used],
+            [used if into else memory.region],
+            kind=int(kind),
+            base=memory.base,
+            offset=memory.offset,
+            words=words,
+            runs=runs,
+            stride=stride * width,
+            place=used.start,
+            place_stride=gap if runs > 1 else 0,
+        )
+
+    def used(self, tensor: Tensor, picture: Picture, part: Part) -> Region:
+        """Words of scratch that part of a tensor takes."""
+        start = tensor.bank * self.layout.scratch.bank + part.word
+        return Region("scratch", start, start + part.images * picture.tiles * part.groups * self.layout.group)
+
+    def bytes_in(self, tensor: Tensor, picture: Picture, all_tiles: int, channels: int, part: Part) -> None:
+        """Bytes of images, ``all_tiles`` tiles each, to scratch.
+
+        Words of channels that do not exist stay as they are.
+        """
+        layout = self.layout
+        stride = channels * layout.config.cols
+        used = self.used(tensor, picture, part)
+        self.builder.add(
+            Code.MOVE,
+            [layout.images_piece.region],
+            [used],
+            kind=int(Move.BYTES_IN),
+            base=IMAGES,
+            offset=(part.image * all_tiles + part.tile) * stride,
+            words=channels,
+            runs=part.images * picture.tiles,
+            stride=stride,
+            place=used.start,
+            place_stride=part.groups * layout.group,
+        )
+
+    def images(self, tensor: Tensor, picture: Picture, channels: int) -> None:
+        """Bytes of images to scratch, where they have room at once."""
+        parts = self.bands(picture, channels)
+        if len(parts) == 1:
+            self.bytes_in(tensor, picture, picture.tiles, channels, parts[0][0])
+
+    def bands(self, picture: Picture, channels: int) -> list[tuple[Part, Picture]]:
+        layout = self.layout
+        return list(layout.scratch.bands(picture, layout.images, layout.groups(channels)))
+
+    def pack(
+        self,
+        codes: Vector,
+        planes: Piece,
+        tile: int,
+        slot: int,
+        *,
+        rows: int,
+        channels: int,
+        kstep: int,
+        ksteps: int,
+        all_ksteps: int,
+        row_stride: int,
+        tap_stride: int,
+        channel_stride: int,
+    ) -> None:
+        """Codes in local memory as ``ksteps`` K steps, from ``kstep`` on, of one tile of operand A."""
+        size = self.layout.tile_bytes(all_ksteps)
+        before = kstep * self.layout.config.group_bytes("a")
+        part = Piece(planes.base, planes.offset + tile * size + before, size - before)
+        self.builder.add(
+            Code.MOVE,
+            [Region(LOCAL, codes.address, codes.address + codes.count)],
+            [part.region],
+            kind=int(Move.PACK),
+            base=part.base,
+            offset=part.offset,
+            slot=slot,
+            words=channels,
+            runs=rows,
+            ksteps=ksteps,
+            all_ksteps=all_ksteps if all_ksteps != ksteps else 0,
+            place=codes.address,
+            row_stride=row_stride,
+            place_stride=tap_stride,
+            stride=channel_stride,
+        )

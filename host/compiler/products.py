@@ -1,0 +1,176 @@
+"""Products of the three passes of a convolution: loads, fetches and EXEC."""
+
+from __future__ import annotations
+
+from cpt.host.compiler.lifetimes import Recorder
+from cpt.host.compiler.memory import Piece
+from cpt.host.compiler.parts import Part
+from cpt.host.compiler.plan import ERROR_SLOT, Codes, ConvPlan, Layout, Subset
+from cpt.host.compiler.vectors import SUMS_REGION
+from cpt.hw.contract.config import MAX_BITS
+from cpt.hw.contract.passes import Drain, Kernel, Sampling, gradient_tiles
+from cpt.hw.contract.step import Code
+from cpt.hw.contract.tiles import PIECES, Picture
+
+
+class Products:
+    """Emits products; who drains them is `Lanes`, but for the sums of dW."""
+
+    def __init__(self, layout: Layout, builder: Recorder) -> None:
+        self.layout, self.builder = layout, builder
+
+    def forward(self, plan: ConvPlan, inputs: Codes, part: Part) -> None:
+        """The product of a convolution's weights and its input's windows, a part's channels of it."""
+        conv = plan.conv
+        self._weights(plan.planes, plan.slot, conv.kernel, conv.in_channels, part)
+        sampling = Sampling.STRIDE if conv.stride == 2 else Sampling.SAME
+        self._windows(inputs, conv.kernel, sampling, conv.padding, plan.output)
+        self._execute(plan.slot, inputs.slot, conv.kernel, conv.in_channels, part, plan.output)
+
+    def errors(self, plan: ConvPlan, part: Part) -> None:
+        """The product of dX: weights by input channel, windows of the errors."""
+        conv = plan.conv
+        self._weights(plan.error_planes, plan.slot, conv.kernel, conv.out_channels, part)
+        sampling = Sampling.SPREAD if conv.stride == 2 else Sampling.SAME
+        self._windows(plan.errors, conv.kernel, sampling, conv.kernel - 1 - conv.padding, plan.source)
+        self._execute(plan.slot, ERROR_SLOT, conv.kernel, conv.out_channels, part, plan.source)
+
+    def _weights(self, planes: Piece, slot: int, kernel: int, inputs: int, part: Part) -> None:
+        layout = self.layout
+        ksteps = layout.ksteps(kernel, layout.groups(inputs))
+        plane, tile = ksteps * layout.config.group_bytes("a"), layout.tile_bytes(ksteps)
+        held = Piece(planes.base, planes.offset + part.group * tile, part.groups * tile)
+        self.builder.add(
+            Code.LOAD_A,
+            [held.region],
+            slot=slot,
+            tiles=part.groups,
+            ksteps=ksteps,
+            base=held.base,
+            offset=held.offset,
+            tile_stride=MAX_BITS * plane,
+            plane_stride=plane,
+        )
+
+    def _windows(self, codes: Codes, kernel: int, sampling: Sampling, pad: int, output: Picture) -> None:
+        source = codes.layout.picture
+        self.builder.add(
+            Code.FETCH,
+            [codes.piece.region],
+            slot=codes.slot,
+            kernel=int(Kernel.THREE if kernel == 3 else Kernel.ONE),
+            sampling=int(sampling),
+            images=self.layout.images,
+            pad=pad,
+            base=codes.piece.base,
+            offset=codes.piece.offset,
+            groups=codes.layout.groups,
+            planes=codes.layout.max_bits,
+            pitch_log2=source.pitch.bit_length() - 1,
+            out_pitch_log2=output.pitch.bit_length() - 1,
+            strips=source.strips,
+            out_strips=output.strips,
+            height=source.height,
+            width=source.width,
+            out_height=output.height,
+            out_width=output.width,
+        )
+
+    def _execute(
+        self, slot_a: int, slot_b: int, kernel: int, inputs: int, part: Part, output: Picture
+    ) -> None:
+        layout = self.layout
+        self.builder.add(
+            Code.EXEC,
+            slot_a=slot_a,
+            slot_b=slot_b,
+            ksteps=layout.ksteps(kernel, layout.groups(inputs)),
+            a_tiles=part.groups,
+            tiles=layout.images * output.tiles,
+        )
+
+    def gradient(self, plan: ConvPlan, inputs: Codes, subset: Subset) -> None:
+        """dW of some groups of a convolution into the 48-bit sums, chunk by chunk."""
+        conv, layout = plan.conv, self.layout
+        together = max(PIECES * layout.group // plan.output.pitch, 1)
+        rows = layout.chunk_rows(plan, subset)
+        first = True
+        for image_group in range(-(-layout.images // together)):
+            for strip in range(plan.output.strips):
+                for row in range(0, conv.out_height, rows):
+                    chunk = {
+                        "row": row,
+                        "rows": min(rows, conv.out_height - row),
+                        "image_group": image_group,
+                        "strip": strip,
+                        "images": layout.images,
+                    }
+                    self._gradient_chunk(plan, inputs, subset, chunk, first)
+                    first = False
+
+    def _gradient_chunk(
+        self, plan: ConvPlan, inputs: Codes, subset: Subset, chunk: dict[str, int], first: bool
+    ) -> None:
+        conv, errors = plan.conv, plan.errors
+        kernel = Kernel.THREE if conv.kernel == 3 else Kernel.ONE
+        sampling = Sampling.STRIDE if conv.stride == 2 else Sampling.SAME
+        operands = ((errors, subset.output, subset.outputs), (inputs, subset.input, subset.inputs))
+        of_errors, of_inputs = (
+            {
+                "slot": codes.slot,
+                "groups": groups,
+                "all_groups": codes.layout.groups if groups != codes.layout.groups else 0,
+                "base": codes.piece.base,
+                "offset": codes.piece.offset + first_group * codes.layout.group_stride,
+                "planes": codes.layout.max_bits,
+            }
+            for codes, first_group, groups in operands
+        )
+        self.builder.add(
+            Code.LOAD_E,
+            [errors.piece.region],
+            [],
+            pitch_log2=plan.output.pitch.bit_length() - 1,
+            strips=plan.output.strips,
+            height=conv.out_height,
+            width=conv.out_width,
+            **of_errors,
+            **chunk,
+        )
+        self.builder.add(
+            Code.FETCH_X,
+            [inputs.piece.region],
+            [],
+            kernel=int(kernel),
+            sampling=int(sampling),
+            pitch_log2=plan.source.pitch.bit_length() - 1,
+            out_pitch_log2=plan.output.pitch.bit_length() - 1,
+            strips=plan.source.strips,
+            pad=conv.padding,
+            height=conv.height,
+            width=conv.width,
+            **of_inputs,
+            **chunk,
+        )
+        self.builder.add(
+            Code.EXEC_DW,
+            slot_a=ERROR_SLOT,
+            slot_b=inputs.slot,
+            kernel=int(kernel),
+            sampling=int(sampling),
+            a_tiles=subset.outputs,
+            groups=subset.inputs,
+            rows=chunk["rows"],
+        )
+        self.builder.add(
+            Code.DRAIN,
+            [] if first else [SUMS_REGION],
+            [SUMS_REGION],
+            kind=int(Drain.GRADIENT),
+            slot=plan.slot,
+            first=int(first),
+            tiles=len(gradient_tiles(conv.kernel**2, subset.inputs)),
+            a_tiles=subset.outputs,
+            images=1,
+            out=self.layout.scratch.sums,
+        )
