@@ -5,7 +5,6 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from cpt.hw.bus.axi import READ_STREAMS
-from cpt.hw.bus.read_master import ReadMaster
 from cpt.hw.contract.isa import INSTRUCTION_BYTES
 from cpt.hw.contract.machine import FETCH_INSTRUCTIONS, INSTRUCTION_BEATS, MACHINE
 from cpt.hw.contract.regs import RING_ALIGNMENT, RING_LOG2_MAX
@@ -51,10 +50,15 @@ class Ring(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.master = master = ReadMaster()
-        connect(m, master.ar, flipped(self.ar))
-        connect(m, flipped(self.r), master.r)
-        m.d.comb += [master.stop.eq(self.stop), self.quiet.eq(master.quiet)]
+        m.submodules.words = words = Words()
+        connect(m, words.ar, flipped(self.ar))
+        connect(m, flipped(self.r), words.r)
+        connect(m, words.instructions, flipped(self.instructions))
+        m.d.comb += [
+            words.stop.eq(self.stop),
+            self.quiet.eq(words.quiet),
+            self.unreadable.eq(words.unreadable),
+        ]
 
         requested = Signal(32)
         held = Signal(range(MACHINE.prefetch_instructions + 1))
@@ -65,7 +69,7 @@ class Ring(wiring.Component):
         handed_on = Signal()
         m.d.comb += handed_on.eq(self.instructions.valid & self.instructions.ready)
         m.d.sync += [
-            taken.eq(asking & master.runs.ready),
+            taken.eq(asking & words.runs.ready),
             counted.eq(taken),
             requested.eq(requested + Mux(taken, count, 0)),
             self.head.eq(self.head + handed_on),
@@ -97,9 +101,9 @@ class Ring(wiring.Component):
             within.eq(self.mask),
             many.eq(gap[len(within) :].any()),
             some.eq(many | few.any()),
-            master.runs.valid.eq(asking),
-            master.runs.payload.addr.eq(addr),
-            master.runs.payload.beats.eq(count * INSTRUCTION_BEATS),
+            words.runs.valid.eq(asking),
+            words.runs.payload.addr.eq(addr),
+            words.runs.payload.beats.eq(count * INSTRUCTION_BEATS),
         ]
         m.d.sync += [
             gap.eq(self.tail - requested),
@@ -109,19 +113,11 @@ class Ring(wiring.Component):
             self.bad.eq(some & ~sound & ~self.stop),
         ]
         with m.If(asking):
-            m.d.sync += asking.eq(~master.runs.ready)
+            m.d.sync += asking.eq(~words.runs.ready)
         with m.Elif(~taken & ~counted):
             m.d.sync += [
                 asking.eq(some & room & sound),
                 count.eq(Mux(many | (few >= aligned), aligned, few)),
             ]
 
-        m.submodules.words = words = Words()
-        m.d.comb += [
-            words.beat_valid.eq(master.beat_valid),
-            words.beat.eq(master.beat),
-            words.error.eq(master.error),
-            self.unreadable.eq(words.unreadable),
-        ]
-        connect(m, words.instructions, flipped(self.instructions))
         return m

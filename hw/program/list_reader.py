@@ -5,7 +5,6 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from cpt.hw.bus.axi import READ_STREAMS
-from cpt.hw.bus.read_master import ReadMaster
 from cpt.hw.contract.machine import FETCH_INSTRUCTIONS, INSTRUCTION_BEATS, MACHINE
 from cpt.hw.contract.step import MARK_BITS, WORD_BYTES
 from cpt.hw.control.words import Words
@@ -41,17 +40,13 @@ class ListReader(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.master = master = ReadMaster()
-        connect(m, master.ar, flipped(self.ar))
-        connect(m, flipped(self.r), master.r)
         m.submodules.words = words = Words()
+        connect(m, words.ar, flipped(self.ar))
+        connect(m, flipped(self.r), words.r)
         connect(m, words.instructions, flipped(self.instructions))
         m.d.comb += [
-            master.stop.eq(self.stop),
-            self.quiet.eq(master.quiet),
-            words.beat_valid.eq(master.beat_valid),
-            words.beat.eq(master.beat),
-            words.error.eq(master.error),
+            words.stop.eq(self.stop),
+            self.quiet.eq(words.quiet),
             self.unreadable.eq(words.unreadable),
         ]
 
@@ -75,7 +70,7 @@ class ListReader(wiring.Component):
             self.calls.ready.eq(self.idle),
             accepted.eq(self.calls.valid & self.idle),
             handed_on.eq(self.instructions.valid & self.instructions.ready),
-            taken.eq(asking & master.runs.ready),
+            taken.eq(asking & words.runs.ready),
             # Nothing is left, and nothing of what was taken is not counted yet.
             idle.eq(~accepted & ~asking & ~moved[2] & ~some & (settled[-1] | self.idle) & (held == 0)),
         ]
@@ -105,15 +100,15 @@ class ListReader(wiring.Component):
             *(flag.eq(idle) for flag in (self.idle, *free)),
         ]
         with m.If(asking):
-            m.d.sync += asking.eq(~master.runs.ready)
+            m.d.sync += asking.eq(~words.runs.ready)
         with m.Else():
             m.d.sync += [
                 asking.eq(settled[-1] & some & room & ~accepted),
                 count.eq(Mux(many | (few >= aligned), aligned, few)),
             ]
         m.d.comb += [
-            master.runs.valid.eq(asking),
-            master.runs.payload.addr.eq(Cat(Const(0, _BYTE_BITS), place)),
-            master.runs.payload.beats.eq(count * INSTRUCTION_BEATS),
+            words.runs.valid.eq(asking),
+            words.runs.payload.addr.eq(Cat(Const(0, _BYTE_BITS), place)),
+            words.runs.payload.beats.eq(count * INSTRUCTION_BEATS),
         ]
         return m
