@@ -67,18 +67,13 @@ def _half_address(config: ArrayConfig, operand: str) -> int:
 
 
 def exec_command(config: ArrayConfig) -> data.StructLayout:
-    """A decoded EXEC: its fields, both slots, word offsets of the top planes within a tile, and from one
-    plane of B to the next.
-    """
-    a_words, b_words = bits_for(config.half_words("a")), bits_for(config.half_words("b"))
+    """A decoded EXEC: its fields, both slots, words of a tile of A, and from one plane of B to the next."""
     return data.StructLayout(
         {
             "a": SLOT,
             "b": SLOT,
             **_widths(Opcode.EXEC, "ksteps", "tiles", "blocks", "first", "last", "release_a", "taps"),
-            "a_top_words": a_words,
-            "b_top_words": b_words,
-            "a_tile_words": a_words,
+            "a_tile_words": bits_for(config.half_words("a")),
             "b_plane_words": _widths(Opcode.EXEC, "ksteps")["ksteps"],
         }
     )

@@ -86,7 +86,7 @@ def test_each_engine_gets_its_fields_and_what_follows_from_the_slots() -> None:
     assert (got["load_b"].bits, got["load_b"].block_words) == (5, 1 * 5 * 3)
     execute = got["execute"]
     assert (execute.a.bits, execute.a.signed, execute.b.bits, execute.b.signed) == (3, 0, 5, 1)
-    assert (execute.a_top_words, execute.b_top_words, execute.a_tile_words) == (2 * 2, 4 * 2, 3 * 2)
+    assert (execute.a_tile_words, execute.b_plane_words) == (3 * 2, 2)
     assert got["drain"].bytes == 2
 
 

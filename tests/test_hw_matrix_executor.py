@@ -25,8 +25,6 @@ def command(
         "last": last,
         "release_a": release,
         "taps": 511,
-        "a_top_words": bits - 1,
-        "b_top_words": 0,
         "a_tile_words": bits,
         "b_plane_words": 1,
     }

@@ -34,8 +34,6 @@ def command(
         "last": taps >> 1 & 1,
         "release_a": release_a,
         "taps": taps,
-        "a_top_words": (bits_a - 1) * ksteps,
-        "b_top_words": (bits_b - 1) * ksteps,
         "a_tile_words": bits_a * ksteps,
         "b_plane_words": ksteps,
     }

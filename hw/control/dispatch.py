@@ -248,8 +248,6 @@ class Dispatch(wiring.Component):
         m.d.comb += [
             entry.a.eq(operands.a),
             entry.b.eq(operands.b),
-            entry.a_top_words.eq(operands.a_top_words),
-            entry.b_top_words.eq(operands.b_top_words),
             entry.a_tile_words.eq(operands.a_tile_words),
             entry.b_plane_words.eq(words[Opcode.EXEC].ksteps),
             queues[Opcode.DRAIN].i.payload.bytes.eq(operands.result_bytes),

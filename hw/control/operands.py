@@ -29,9 +29,8 @@ class Operands(wiring.Component):
     Members: ``word``; with it one cycle later ``opcode``, ``slot_a``, ``slot_b``; ``a``, ``b``: the slots;
     ``planes_less``: bits - 1 of a LOAD, and ``one_plane`` if that is 0 or it is none; ``bad_slots``: a slot
     that the instruction names has other than 1 to 16 bits; ``run``: beats of one of its runs;
-    ``a_top_words``, ``b_top_words``: words before the top plane of a tile; ``a_tile_words``,
-    ``block_words``: words of a tile and a block, or of operand A's; ``overflow``: blocks are larger than half
-    a buffer; ``result_bytes``; ``too_wide``: a DRAIN's result has more than 48 bits.
+    ``a_tile_words``, ``block_words``: words of a tile and a block, or of operand A's; ``overflow``: blocks
+    are larger than half a buffer; ``result_bytes``; ``too_wide``: a DRAIN's result has more than 48 bits.
     Latency `latency_cycles` from ``word`` to the last of them, ``overflow``; ``bad_slots`` takes 3,
     ``too_wide`` and ``result_bytes`` 4, ``run`` and the words of tiles 5.
     """
@@ -52,8 +51,6 @@ class Operands(wiring.Component):
                 "one_plane": Out(1),
                 "bad_slots": Out(1),
                 "run": Out(RUN_BEATS_WIDTH),
-                "a_top_words": Out(TILE_BITS),
-                "b_top_words": Out(TILE_BITS),
                 "a_tile_words": Out(TILE_BITS),
                 "block_words": Out(BLOCK_BITS),
                 "overflow": Out(1),
@@ -90,10 +87,6 @@ class Operands(wiring.Component):
         words = {}
         for name, slot in (("a", self.a), ("b", self.b)):
             words[name] = _product(m, f"words_{name}", slot.bits, ksteps)[:TILE_BITS]
-        m.d.sync += [
-            self.a_top_words.eq(words["a"] - ksteps),
-            self.b_top_words.eq(words["b"] - ksteps),
-        ]
         m.d.comb += self.a_tile_words.eq(words["a"])
         tile_words, times = Signal(TILE_BITS, reset_less=True), Signal.like(tiles, reset_less=True)
         m.d.sync += [tile_words.eq(words["a"]), times.eq(tiles)]

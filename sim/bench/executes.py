@@ -57,8 +57,6 @@ class Execute:
         values: dict[str, Any] = {
             "a": {"bits": self.bits_a, "signed": self.signed_a},
             "b": {"bits": self.bits_b, "signed": self.signed_b},
-            "a_top_words": (self.bits_a - 1) * self.ksteps,
-            "b_top_words": (self.bits_b - 1) * self.ksteps,
             "a_tile_words": self.bits_a * self.ksteps,
             "b_plane_words": self.ksteps,
         }

@@ -68,8 +68,6 @@ def decode(
         **fields,
         "a": {"bits": bits_a, "signed": signed_a},
         "b": {"bits": bits_b, "signed": signed_b},
-        "a_top_words": (bits_a - 1) * ksteps,
-        "b_top_words": (bits_b - 1) * ksteps,
         "a_tile_words": bits_a * ksteps,
         "b_plane_words": ksteps,
     }
