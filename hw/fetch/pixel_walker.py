@@ -1,0 +1,121 @@
+"""Walks images, tiles and groups of a tensor of codes as runs of memory, wherever they lie."""
+
+from amaranth import Cat, Const, Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for
+
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.config import BEAT_BYTES, MAX_BITS
+from cpt.hw.contract.step import FORMATS, Code
+from cpt.hw.contract.tiles import STREAM_BYTES
+from cpt.hw.fetch.command import TILES_WIDTH
+from cpt.hw.layouts import RUN
+from cpt.hw.matrix.copies import KEEP, MOST_LOADS, copies
+
+_WIDTHS = {item.name: item.width for item in FORMATS[Code.LOAD_E]}
+_COUNTS = {"groups": _WIDTHS["groups"], "tiles": TILES_WIDTH, "images": _WIDTHS["images"]}
+_HALF = 16
+"""Bits of an address that share the signals it loads by."""
+
+PIXEL_WALK = data.StructLayout(
+    {
+        "base": 32,
+        "bits": bits_for(MAX_BITS),
+        **_COUNTS,
+        **{f"{name.removesuffix('s')}_stride": 32 for name in _COUNTS},
+    }
+)
+"""A walk from byte ``base`` on: ``images`` of ``tiles`` of ``groups``, at least 1 each, of ``bits`` planes;
+bytes from one to the next are ``group_stride``, ``tile_stride``, ``image_stride``.
+"""
+
+
+def _loaded(m, vacant, payload, name: str):
+    """``payload`` held from the cycle that it is taken in; `MOST_LOADS` bits share a copy of ``vacant``."""
+    given = payload.as_value()
+    held = Signal.like(given, name=name, reset_less=True)
+    for number, flag in enumerate(vacant):
+        part = slice(MOST_LOADS * number, MOST_LOADS * (number + 1))
+        with m.If(flag):
+            m.d.sync += held[part].eq(given[part])
+    return data.View(payload.shape(), held)
+
+
+class PixelWalker(wiring.Component):
+    """Emits one run for every (image, tile, group) of a walk: the planes of its precision, which touch.
+
+    Runs are whole words of both ports (`STREAM_BYTES`), so a run may end with planes that nobody wants.
+
+    Parameters: ``config``.
+    Members: ``walks`` (in): `PIXEL_WALK`, one at a time; ``runs`` (out); ``idle``: no walk is held.
+    The first run comes two cycles after its walk was taken, a run every second cycle.
+    """
+
+    def __init__(self, config: ArrayConfig):
+        self.config = config
+        super().__init__(
+            {
+                "walks": In(stream.Signature(PIXEL_WALK)),
+                "runs": Out(stream.Signature(RUN)),
+                "idle": Out(1, init=1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        # A walk is taken in as long as there is none, so nothing that comes late loads its registers.
+        loads = -(-PIXEL_WALK.size // MOST_LOADS)
+        vacant = [Signal(name=f"vacant_{n}", init=1, attrs=KEEP) for n in range(loads + 1)]
+        accepted, advance, ended = Signal(), Signal(), Signal()
+        walk = _loaded(m, vacant[1:], self.walks.payload, "walk")
+        m.d.sync += [flag.eq(ended | (vacant[0] & ~self.walks.valid)) for flag in vacant]
+        m.d.comb += [
+            self.walks.ready.eq(vacant[0]),
+            self.idle.eq(vacant[0]),
+            accepted.eq(self.walks.valid & vacant[0]),
+            advance.eq(self.runs.valid & self.runs.ready),
+        ]
+
+        # What happens is known a cycle before it does, so that its signals have copies: for the counts, and
+        # two for each address.
+        last = {name: Signal(name=f"last_{name}", reset_less=True) for name in _COUNTS}
+        all_inner, steps = advance, {}
+        for name in _COUNTS:
+            steps[name] = copies(m, all_inner & ~last[name], 5, f"step_{name}", reset_less=False)
+            all_inner = all_inner & last[name]
+        begins = copies(m, accepted, 7, "begin", reset_less=False)
+        m.d.comb += ended.eq(all_inner)
+        restarts = begins[0]
+        for name in reversed(_COUNTS):
+            left, count = Signal(_COUNTS[name], name=f"{name}_left", reset_less=True), walk[name]
+            with m.If(restarts):
+                m.d.sync += [left.eq(count), last[name].eq(count == 1)]
+            with m.Elif(steps[name][0]):
+                m.d.sync += [left.eq(left - 1), last[name].eq(left == 2)]
+            restarts = restarts | steps[name][0]
+        m.d.sync += self.runs.valid.eq(restarts | (self.runs.valid & ~advance))
+
+        # Where the group, tile and image at hand begin; sums stand ready before they are asked for. An
+        # address follows its own step and those outside of it.
+        names = list(_COUNTS)
+        at, following = (
+            {name: Signal(32, name=f"{kind}_{name}", reset_less=True) for name in names}
+            for kind in ("at", "next")
+        )
+        for number, name in enumerate(names):
+            m.d.sync += following[name].eq(at[name] + walk[f"{name.removesuffix('s')}_stride"])
+            for half in range(32 // _HALF):
+                part = slice(_HALF * half, _HALF * (half + 1))
+                with m.If(begins[1 + 2 * number + half]):
+                    m.d.sync += at[name][part].eq(walk.base[part])
+                for outer in reversed(names[number:]):
+                    copy = steps[outer][1 + half + 2 * (number > 0)]
+                    with m.Elif(copy):
+                        m.d.sync += at[name][part].eq(following[outer][part])
+
+        plane_bytes = self.config.cols * self.config.group_channels // 8
+        size = (walk.bits * plane_bytes + STREAM_BYTES - 1)[(STREAM_BYTES - 1).bit_length() :]
+        m.d.comb += self.runs.payload.addr.eq(at["groups"])
+        m.d.sync += self.runs.payload.beats.eq(Cat(Const(0, STREAM_BYTES // BEAT_BYTES - 1), size))
+        return m
