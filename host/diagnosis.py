@@ -18,9 +18,16 @@ def explain(program: Program, errors: int, index: int, windows: Mapping[str, int
     ``errors`` is the value of ERROR, ``index`` the place of the last instruction dispatched, ``windows`` what
     the window registers hold.
     """
+    return (
+        f"program {program.name} stopped at instruction {index}{_kind(program, index)}, "
+        f"{named(errors, windows)}"
+    )
+
+
+def named(errors: int, windows: Mapping[str, int] | None = None) -> str:
+    """The errors of ERROR's value by name and in words."""
     found = [item for item in Error if errors >> item & 1]
-    named = "; ".join(f"{item.name.lower()}: {_in_words(item, windows or {})}" for item in found)
-    return f"program {program.name} stopped at instruction {index}{_kind(program, index)}, {named}"
+    return "; ".join(f"{item.name.lower()}: {_in_words(item, windows or {})}" for item in found)
 
 
 def _in_words(error: Error, windows: Mapping[str, int]) -> str:

@@ -194,6 +194,10 @@ class Accelerator:
             self.ip.write(f"SLOT_{index}", register(f"SLOT_{index}").pack(bits=bits, signed=signed))
             self._slots[index] = value
 
+    def open_windows(self) -> None:
+        """Let the machine, which is at rest, reach every buffer that was allocated."""
+        self._set_windows(self._own_windows())
+
     def rewrite_slots(self) -> None:
         """Write every precision slot that was set once more, whatever the machine holds by now."""
         slots, self._slots = self._slots, {}
@@ -213,7 +217,7 @@ class Accelerator:
         limit_s = self.deadline_s if deadline_s is None else deadline_s
         first = self.ring.tail
         try:
-            self._set_windows(self._own_windows())
+            self.open_windows()
             self._command("clear_counters")
             start = time.monotonic()
             self._feed(program, start + limit_s, limit_s)
@@ -243,7 +247,7 @@ class Accelerator:
         self.ip.write("RING_BASE", self.ring.buffer.device_address)  # type: ignore[attr-defined]
         self.ip.write("RING_LOG2", self.ring.log2)
         self._windows = {}
-        self._set_windows(self._own_windows())
+        self.open_windows()
         self.ip.write("WATCHDOG", WATCHDOG_CYCLES)
         self.ring.reset()
         self.rewrite_slots()

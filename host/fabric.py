@@ -39,6 +39,9 @@ _TAGS = 1 << 32
 class Device(Protocol):
     """What trains: memory, precision slots, and a ring that takes instruction words."""
 
+    def allocate(self, size: int) -> int:
+        """Byte address of ``size`` bytes that are the caller's, a multiple of `ALIGNMENT`."""
+
     def write(self, address: int, values: np.ndarray) -> None:
         """Bytes of ``values`` to memory."""
 
@@ -125,6 +128,8 @@ class FabricTrainer:
             whole = -(-size // ALIGNMENT) * ALIGNMENT
             self._strides[base] = whole
             self.memory_bytes += (HALVES if base in OF_MICRO_BATCH else 1) * whole
+        start = self.device.allocate(self.memory_bytes)
+        self.addresses = {base: start + offset for base, offset in self.addresses.items()}
 
     def _load_programs(self) -> None:
         """Lists of instructions to the device, and where the memory that stays is."""

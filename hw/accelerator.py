@@ -1,23 +1,20 @@
 """The accelerator: wires the blocks together."""
 
-from functools import reduce
-from operator import and_, or_
 from types import SimpleNamespace
 
 from amaranth import Cat, ClockDomain, DomainRenamer, Module, ResetInserter, Signal
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.lib.wiring import In, Out, connect
 
 from cpt.hw.bus.axi import AXI_LITE, AXI_READ, AXI_WRITE, connect_read, connect_write
 from cpt.hw.bus.read_arbiter import ReadArbiter
-from cpt.hw.contract import CONTRACT_HASH, ArrayConfig, Counter, Error, register
-from cpt.hw.contract.config import BEAT_BYTES
+from cpt.hw.contract import ArrayConfig, Error
 from cpt.hw.contract.machine import MACHINE
-from cpt.hw.contract.regs import MAGIC
 from cpt.hw.control.checks import FAULTS
 from cpt.hw.control.control import Control
 from cpt.hw.control.counters import Counters
 from cpt.hw.control.dispatch import Dispatch
+from cpt.hw.control.host_side import all_of, wire_counters, wire_registers
 from cpt.hw.control.registers import RegisterFile
 from cpt.hw.control.ring import Ring
 from cpt.hw.control.watchdog import Watchdog
@@ -89,9 +86,9 @@ class Accelerator(wiring.Component):
         self._wire_memory(m, chip)
         self._wire_instructions(m, chip)
         self._wire_results(m, chip)
-        self._wire_registers(m, chip)
         self._wire_state(m, chip)
-        self._wire_counters(m, chip)
+        wire_registers(m, self, chip, chip.dispatch)
+        wire_counters(m, self, chip, chip.executor, (chip.collector.write_en, chip.dispatch.dispatched))
         return m
 
     def _wire_memory(self, m, chip):
@@ -118,6 +115,10 @@ class Accelerator(wiring.Component):
             registers.slot_b_addr.eq(dispatch.slot_b_addr),
             dispatch.slot_a.eq(registers.slot_a),
             dispatch.slot_b.eq(registers.slot_b),
+            registers.values.error_index.eq(dispatch.index),
+            dispatch.read_window.eq(Cat(registers.state.read_base, registers.state.read_limit)),
+            dispatch.write_window.eq(Cat(registers.state.write_base, registers.state.write_limit)),
+            dispatch.mask.eq(chip.ring.mask),
         ]
 
     def _wire_results(self, m, chip):
@@ -163,8 +164,8 @@ class Accelerator(wiring.Component):
         ports = (ring, loader_a, loader_b, drain)
         engines_idle, quiet = Signal(init=1), Signal(init=1)
         m.d.engines += [
-            engines_idle.eq(_all(engine.idle for engine in engines)),
-            quiet.eq(_all(port.quiet for port in ports)),
+            engines_idle.eq(all_of(engine.idle for engine in engines)),
+            quiet.eq(all_of(port.quiet for port in ports)),
         ]
         with m.If(control.reset):
             m.d.engines += [engines_idle.eq(1), quiet.eq(1)]
@@ -172,9 +173,6 @@ class Accelerator(wiring.Component):
             dispatch.engines_idle.eq(engines_idle),
             control.quiet.eq(quiet),
             control.working.eq(~(ring.idle & dispatch.idle & engines_idle)),
-            control.soft_reset.eq(registers.commands.control[_bit("CONTROL", "soft_reset")]),
-            registers.soft_reset.eq(control.reset),
-            registers.busy.eq(control.busy),
             dispatch.expired.eq(watchdog.expired),
         ]
         raised = {
@@ -192,104 +190,3 @@ class Accelerator(wiring.Component):
         stopped = (ring, *engines)
         for block, stop in zip(stopped, copies(m, control.stop, len(stopped), "stop"), strict=True):
             m.d.comb += block.stop.eq(stop)
-
-    def _wire_counters(self, m, chip):
-        """What the watchdog and the performance counters see."""
-        control, executor, watchdog = chip.control, chip.executor, chip.watchdog
-
-        def later(value, name):
-            # Readies of the ports come late.
-            seen = Signal(name=name, reset_less=True)
-            m.d.engines += seen.eq(value)
-            return seen
-
-        def moved(port, channel):
-            return later(port[f"{channel}valid"] & port[f"{channel}ready"], f"moved_{channel}")
-
-        def stalled(port, channel):
-            return later(port[f"{channel}valid"] & ~port[f"{channel}ready"], f"stalled_{channel}")
-
-        m0 = {name: getattr(self.m0, name) for name in AXI_READ.members}
-        m1 = {name: getattr(self.m1, name) for name in AXI_READ.members}
-        write = {name: getattr(self.m0_write, name) for name in AXI_WRITE.members}
-        m0_read, m1_read, written = moved(m0, "r"), moved(m1, "r"), moved(write, "w")
-        transfers = [m0_read, m1_read, written, moved(m0, "ar"), moved(m1, "ar")]
-        transfers += [moved(write, "aw"), moved(write, "b")]
-        progress = [*transfers, executor.busy, chip.collector.write_en, chip.dispatch.dispatched]
-        m.d.comb += [
-            watchdog.limit.eq(chip.registers.state.watchdog),
-            watchdog.busy.eq(control.busy & ~control.halted),
-            watchdog.progress.eq(_any(progress)),
-        ]
-        increments = {
-            Counter.TOTAL: control.busy,
-            Counter.EXEC_BUSY: executor.busy,
-            Counter.EXEC_WAIT_FETCH: executor.wait_fetch,
-            Counter.EXEC_WAIT_DRAIN: executor.wait_drain,
-            Counter.BYTES_READ: (m0_read + m1_read) * BEAT_BYTES,
-            Counter.BYTES_WRITTEN: written * BEAT_BYTES,
-            Counter.READ_STALL: stalled(m0, "ar") + stalled(m1, "ar"),
-            Counter.WRITE_STALL: stalled(write, "aw") | stalled(write, "w"),
-        }
-        m.d.comb += [chip.counters.increment[counter].eq(amount) for counter, amount in increments.items()]
-
-    def _wire_registers(self, m, chip):
-        """What the host sees and sets."""
-        registers, control, ring = chip.registers, chip.control, chip.ring
-        dispatch, counters = chip.dispatch, chip.counters
-        connect(m, flipped(self.s_axil), registers.bus)
-        values, state, events = registers.values, registers.state, registers.events
-        config = self.config
-        raised = Signal(reset_less=True)
-        enabled = [item.offset for item in register("IRQ_STATUS").fields]
-        m.d.engines += [
-            raised.eq(control.errors.any()),
-            self.irq.eq(_any(state.irq_status[bit] & state.irq_enable[bit] for bit in enabled)),
-        ]
-        mask = (1 << 32) - 1
-        shape = {"rows": config.rows, "cols": config.cols, "word_bits": config.word_bits}
-        depth = {"a_depth_words": config.a_depth_words, "b_depth_words": config.b_depth_words}
-        m.d.comb += [
-            values.magic.eq(MAGIC),
-            values.contract_lo.eq(CONTRACT_HASH & mask),
-            values.contract_hi.eq(CONTRACT_HASH >> 32),
-            values.build_id.eq(self.build_id),
-            values.shape.eq(register("SHAPE").pack(**shape)),
-            values.depth.eq(register("DEPTH").pack(**depth)),
-            values.status[_bit("STATUS", "busy")].eq(control.busy),
-            values.status[_bit("STATUS", "halted")].eq(control.halted),
-            values.error_index.eq(dispatch.index),
-            values.ring_head.eq(ring.head),
-            values.done_tag.eq(dispatch.done_tag),
-            events.error.eq(control.errors),
-            events.irq_status[_bit("IRQ_STATUS", "done")].eq(dispatch.done),
-            events.irq_status[_bit("IRQ_STATUS", "error")].eq(raised),
-            ring.base.eq(state.ring_base),
-            *(
-                block.eq(Cat(state.read_base, state.read_limit))
-                for block in (ring.window, dispatch.read_window)
-            ),
-            dispatch.write_window.eq(Cat(state.write_base, state.write_limit)),
-            dispatch.mask.eq(ring.mask),
-            ring.log2.eq(state.ring_log2),
-            ring.tail.eq(state.ring_tail),
-            counters.clear.eq(registers.commands.control[_bit("CONTROL", "clear_counters")]),
-        ]
-        for counter in Counter:
-            value = counters.value[counter]
-            m.d.comb += [
-                getattr(values, f"{counter.name.lower()}_lo").eq(value[:32]),
-                getattr(values, f"{counter.name.lower()}_hi").eq(value[32:]),
-            ]
-
-
-def _bit(register_name: str, field: str) -> int:
-    return register(register_name).field(field).offset
-
-
-def _all(bits):
-    return reduce(and_, bits, 1)
-
-
-def _any(bits):
-    return reduce(or_, bits, 0)

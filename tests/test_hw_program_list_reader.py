@@ -14,6 +14,7 @@ from cpt.hw.contract.step import WORD_BYTES
 from cpt.hw.program.list_reader import ListReader
 
 BEATS = WORD_BYTES // 8
+ANYWHERE = {"base": 0, "limit": (1 << 32) - 1}
 
 
 def word(address: int) -> int:
@@ -34,6 +35,7 @@ def test_lists_come_whole_and_in_order(stall: float) -> None:
     got: list[int] = []
 
     async def call(ctx: Any) -> None:
+        ctx.set(block.window, ANYWHERE)
         for address, count in calls:
             await stream_put(ctx, block.calls, [{"address": address, "count": count}], rng, stall)
             assert not ctx.get(block.idle)
@@ -58,6 +60,7 @@ def test_it_reads_no_further_than_it_has_room() -> None:
     ended = [False]
 
     async def call(ctx: Any) -> None:
+        ctx.set(block.window, ANYWHERE)
         await stream_put(ctx, block.calls, [{"address": 0x4000, "count": 1000}], random.Random(2), 0.0)
         await ctx.tick().repeat(400)
         ended[0] = True
@@ -73,6 +76,7 @@ def test_an_instruction_with_a_refused_beat_is_marked() -> None:
     marks: list[int] = []
 
     async def bench(ctx: Any) -> None:
+        ctx.set(block.window, ANYWHERE)
         await stream_put(ctx, block.calls, [{"address": 0x4000, "count": 3}], random.Random(2), 0.0)
         ctx.set(block.instructions.ready, 1)
         while len(marks) < 3:
@@ -82,3 +86,20 @@ def test_an_instruction_with_a_refused_beat_is_marked() -> None:
 
     simulate(block, bench, *memory.benches(lambda: len(marks) == 3))
     assert marks == [0, 1, 0]
+
+
+def test_nothing_is_read_outside_the_window() -> None:
+    block = ListReader()
+    memory = ReadMemory(block.ar, block.r, word, random.Random(1), 0.0)
+    left: list[int] = []
+
+    async def bench(ctx: Any) -> None:
+        ctx.set(block.window, {"base": 0x4000, "limit": 0x4100})
+        ctx.set(block.instructions.ready, 1)
+        await stream_put(ctx, block.calls, [{"address": 0x4000, "count": 9}], random.Random(2), 0.0)
+        await ctx.tick().repeat(200)
+        left.append(ctx.get(block.leaves))
+
+    simulate(block, bench, *memory.benches(lambda: bool(left)))
+    assert left == [1]
+    assert memory.beats == 8 * BEATS

@@ -85,6 +85,7 @@ class Machine(StepMachine):
         memory.refused = self.unreadable
 
         async def host(ctx: Any) -> None:
+            ctx.set(runner.window, {"base": 0, "limit": len(self.state.memory)})
             # What earlier rings have set.
             kept = [encode(Code.SET, index=n, value=value) for n, value in enumerate(self.state.bases)]
             for word in [*kept, *(words[at : at + WORD_BYTES] for at in range(0, len(words), WORD_BYTES))]:

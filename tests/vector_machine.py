@@ -18,6 +18,7 @@ from cpt.hw.contract.passes import Apply, Drain, geometry
 from cpt.hw.contract.step import MARK_BITS, SCRATCH_BANKS, Code, Engine, Word, decode, encode
 from cpt.hw.contract.tiles import CodesLayout, Picture
 from cpt.hw.layouts import result_rows
+from cpt.hw.program.marks import Marks
 from cpt.hw.vector.lanes import Lanes
 from cpt.hw.vector.scratch import Scratch
 from cpt.sim.fast.codes import in_tiles
@@ -49,12 +50,14 @@ class Top(Elaboratable):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.lanes, m.submodules.scratch = self.lanes, self.scratch
+        m.submodules.marks = marks = Marks()
         for n in range(3):
             connect(m, getattr(self.lanes, f"read_{n}"), getattr(self.scratch, f"read_{n}"))
         connect(m, self.lanes.write, self.scratch.write_0)
         m.d.comb += [
-            self.lanes.marks[Engine.DRAIN].eq(self.lanes.drain_mark),
-            self.lanes.marks[Engine.APPLY].eq(self.lanes.apply_mark),
+            marks.finished[Engine.DRAIN].eq(self.lanes.drain_done),
+            marks.finished[Engine.APPLY].eq(self.lanes.apply_done),
+            *(self.lanes.marks[engine].eq(marks.marks[engine]) for engine in (Engine.DRAIN, Engine.APPLY)),
             self.lanes.marks[Engine.MOVE].eq(self.moved),
         ]
         return m
@@ -182,7 +185,10 @@ class Bench:
             began[0] = cycle[0]
             over.append(False)
             for _ in range(15_000):
-                marks = {"drain": ctx.get(lanes.drain_mark), "apply": ctx.get(lanes.apply_mark)}
+                marks = {
+                    "drain": ctx.get(lanes.marks[Engine.DRAIN]),
+                    "apply": ctx.get(lanes.marks[Engine.APPLY]),
+                }
                 if marks == units and ctx.get(lanes.drain_idle) and ctx.get(lanes.apply_idle):
                     break
                 await ctx.tick()

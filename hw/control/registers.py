@@ -26,17 +26,20 @@ GATHERED = 12
 class RegisterFile(wiring.Component):
     """The register map.
 
+    Parameters: ``readers`` of the slots, a letter each.
     Members: ``bus`` (AXI4-Lite slave); ``values``: by register name in lower case, what ``ro`` registers
     read; ``events``: bits that set a ``w1c`` register; ``state``: contents of ``rw`` and ``w1c`` registers;
     ``commands``: bits written to ``w1s`` registers, for one cycle; ``busy``: locked registers, the slots
     among them, refuse writes; ``busy_write``: one was refused; ``soft_reset``: every register that is not
-    kept returns to its reset value; ``slot_a_addr`` and, a cycle later, ``slot_a``; the same for b.
+    kept returns to its reset value; ``slot_a_addr`` and, a cycle later, ``slot_a``; the same for others.
     Both answer as ``docs/machine.md`` says, one write and one read at a time; a ready is a register that says
     that nothing is held, whatever the valids say. ``busy`` counts in the cycle
     after both parts of a write are accepted.
     """
 
-    def __init__(self):
+    def __init__(self, readers: str = "ab"):
+        self.readers = readers
+
         def names(*access):
             return wiring.Signature({item.name.lower(): Out(32) for item in PLAIN if item.access in access})
 
@@ -50,10 +53,8 @@ class RegisterFile(wiring.Component):
                 "busy": In(1),
                 "busy_write": Out(1),
                 "soft_reset": In(1),
-                "slot_a_addr": In(range(SLOTS)),
-                "slot_b_addr": In(range(SLOTS)),
-                "slot_a": Out(SLOT),
-                "slot_b": Out(SLOT),
+                **{f"slot_{reader}_addr": In(range(SLOTS)) for reader in readers},
+                **{f"slot_{reader}": Out(SLOT) for reader in readers},
             }
         )
 
@@ -186,11 +187,8 @@ class RegisterFile(wiring.Component):
                 port.addr.eq(slot_word),
                 port.data.eq(slot_data[field.offset : field.offset + field.width]),
             ]
-            for addr, slot in (
-                (self.slot_a_addr, self.slot_a),
-                (self.slot_b_addr, self.slot_b),
-                (read_slot_word, read_slot),
-            ):
+            ports = [(getattr(self, f"slot_{n}_addr"), getattr(self, f"slot_{n}")) for n in self.readers]
+            for addr, slot in (*ports, (read_slot_word, read_slot)):
                 reader = memory.read_port()
                 m.d.comb += [reader.addr.eq(addr), slot[field.name].eq(reader.data)]
 

@@ -7,6 +7,8 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from cpt.hw.bus.axi import READ_STREAMS
 from cpt.hw.contract.machine import FETCH_INSTRUCTIONS, INSTRUCTION_BEATS, MACHINE
 from cpt.hw.contract.step import MARK_BITS, WORD_BYTES
+from cpt.hw.control.guard import Guard
+from cpt.hw.control.reach import WINDOW
 from cpt.hw.control.words import Words
 from cpt.hw.matrix.copies import KEEP, copies
 from cpt.hw.program.layouts import WORD_BITS
@@ -21,8 +23,9 @@ class ListReader(wiring.Component):
     """Hands on the instructions of one list after the other, a burst read ahead where there is room.
 
     Members: ``calls`` (in); ``instructions`` (out, one every other cycle at most), with ``unreadable``: a
-    beat of it came with an error response; ``ar``, ``r`` (AXI); ``stop``, ``quiet`` as in `ReadMaster`;
-    ``idle``: a cycle ago everything that was called for was handed on.
+    beat of it came with an error response; ``window``: what may be read; ``leaves``: as `Guard` says it;
+    ``ar``, ``r`` (AXI); ``stop``, ``quiet`` as in `ReadMaster`; ``idle``: a cycle ago everything that was
+    called for was handed on.
     """
 
     def __init__(self):
@@ -31,6 +34,8 @@ class ListReader(wiring.Component):
                 "calls": In(stream.Signature(CALL)),
                 "instructions": Out(stream.Signature(WORD_BITS)),
                 "unreadable": Out(1),
+                "window": In(WINDOW),
+                "leaves": Out(1),
                 **READ_STREAMS,
                 "stop": In(1),
                 "idle": Out(1, init=1),
@@ -41,6 +46,8 @@ class ListReader(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.words = words = Words()
+        m.submodules.guard = guard = Guard()
+        connect(m, guard.runs, words.runs)
         connect(m, words.ar, flipped(self.ar))
         connect(m, flipped(self.r), words.r)
         connect(m, words.instructions, flipped(self.instructions))
@@ -48,6 +55,8 @@ class ListReader(wiring.Component):
             words.stop.eq(self.stop),
             self.quiet.eq(words.quiet),
             self.unreadable.eq(words.unreadable),
+            guard.window.eq(self.window),
+            self.leaves.eq(guard.leaves),
         ]
 
         place = Signal(32 - _BYTE_BITS, reset_less=True)
@@ -70,7 +79,7 @@ class ListReader(wiring.Component):
             self.calls.ready.eq(self.idle),
             accepted.eq(self.calls.valid & self.idle),
             handed_on.eq(self.instructions.valid & self.instructions.ready),
-            taken.eq(asking & words.runs.ready),
+            taken.eq(asking & guard.asked.ready),
             # Nothing is left, and nothing of what was taken is not counted yet.
             idle.eq(~accepted & ~asking & ~moved[2] & ~some & (settled[-1] | self.idle) & (held == 0)),
         ]
@@ -100,15 +109,15 @@ class ListReader(wiring.Component):
             *(flag.eq(idle) for flag in (self.idle, *free)),
         ]
         with m.If(asking):
-            m.d.sync += asking.eq(~words.runs.ready)
+            m.d.sync += asking.eq(~guard.asked.ready)
         with m.Else():
             m.d.sync += [
                 asking.eq(settled[-1] & some & room & ~accepted),
                 count.eq(Mux(many | (few >= aligned), aligned, few)),
             ]
         m.d.comb += [
-            words.runs.valid.eq(asking),
-            words.runs.payload.addr.eq(Cat(Const(0, _BYTE_BITS), place)),
-            words.runs.payload.beats.eq(count * INSTRUCTION_BEATS),
+            guard.asked.valid.eq(asking),
+            guard.asked.payload.addr.eq(Cat(Const(0, _BYTE_BITS), place)),
+            guard.asked.payload.beats.eq(count * INSTRUCTION_BEATS),
         ]
         return m

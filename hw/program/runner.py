@@ -13,6 +13,7 @@ from cpt.hw.contract.config import SLOTS
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.contract.step import BASES, ENGINES, FORMATS, KEYS, Code, Engine
 from cpt.hw.control.queue import Queue
+from cpt.hw.control.reach import WINDOW
 from cpt.hw.layouts import SLOT
 from cpt.hw.matrix.copies import KEEP, copies
 from cpt.hw.program.layouts import COMMAND, WORD_BITS, fields
@@ -35,12 +36,12 @@ class Runner(wiring.Component):
     what stands before it and is then refused.
 
     Members: ``ring`` (in), with ``ring_unreadable``: it came with an error response; ``ar``, ``r`` (AXI):
-    lists; ``slot_a_addr``, ``slot_b_addr`` and, a cycle later, ``slot_a``, ``slot_b``; a stream of `COMMAND`
-    for every engine, by its name (out); ``engines_idle``: a cycle ago no engine or write port had anything to
-    do; ``clear``: a list begins, so marks start from 0; ``keys``: numbers for noise; ``done``: an END
-    completes; ``done_tag``: the tag of the last one; ``faults``: why a word is refused, for one cycle;
-    ``stop``: start nothing; ``quiet``: nothing is in flight at ``ar`` and ``r``; ``idle``: a cycle ago there
-    was no word here.
+    lists, inside ``window``; ``leaves``: one is not; ``slot_a_addr``, ``slot_b_addr`` and, a cycle later,
+    ``slot_a``, ``slot_b``; a stream of `COMMAND` for every engine, by its name (out); ``engines_idle``: a
+    cycle ago no engine or write port had anything to do; ``clear``: a list begins, so marks start from 0;
+    ``keys``: numbers for noise; ``done``: an END completes; ``done_tag``: the tag of the last one;
+    ``faults``: why a word is refused, for one cycle; ``stop``: start nothing; ``quiet``: nothing is in
+    flight at ``ar`` and ``r``; ``idle``: a cycle ago there was no word here.
     """
 
     def __init__(self):
@@ -48,6 +49,8 @@ class Runner(wiring.Component):
             {
                 "ring": In(stream.Signature(WORD_BITS)),
                 "ring_unreadable": In(1),
+                "window": In(WINDOW),
+                "leaves": Out(1),
                 **READ_STREAMS,
                 "slot_a_addr": Out(range(SLOTS)),
                 "slot_b_addr": Out(range(SLOTS)),
@@ -90,6 +93,8 @@ class Runner(wiring.Component):
         ]
         m.d.comb += [
             reader.stop.eq(self.stop),
+            reader.window.eq(self.window),
+            self.leaves.eq(reader.leaves),
             self.quiet.eq(reader.quiet),
             self.ring.ready.eq(leaves & ~listed),
             reader.instructions.ready.eq(leaves & listed),

@@ -39,12 +39,12 @@ class Lanes(wiring.Component):
     """Drain and apply: two walks that share lanes, coefficients, statistics, noise, ports; drain goes first.
 
     Parameters: ``words`` of scratch.
-    Members: ``drains``, ``applies``: commands; ``marks``: of all engines; ``keys``: of noise;
-    ``drain_mark``, ``apply_mark``; ``complete``, ``tile_free``, ``drain_*``: result tiles, as
-    `cpt.hw.drain.drain.Drain` has them; ``read_0`` .. ``read_2``, ``write``: scratch ports, whose ready is
-    not looked at: they are the first of `Scratch`, and reads of one cycle lie in different banks;
-    ``coefficients``, ``statistics``: of the float engine; ``local_read``, ``local_write``; ``codes``: to the
-    packer, ``done``: from it; ``drain_idle``, ``apply_idle``.
+    Members: ``drains``, ``applies``: commands; ``marks``: of all engines; ``keys``: of noise; ``drain_done``,
+    ``apply_done``: a unit of the mark; ``complete``, ``tile_free``, ``drain_*``: result tiles, as
+    `cpt.hw.drain.drain.Drain` has them; ``read_0`` .. ``read_2``, ``write``: scratch ports, whose ready
+    is not looked at: they are the first of `Scratch`, and reads of one cycle lie in different banks;
+    ``coefficients``, ``statistics``: of the float engine; ``local_read``, ``local_write``; ``codes``: to
+    the packer, ``done``: from it; ``drain_idle``, ``apply_idle``.
     """
 
     def __init__(self, config: ArrayConfig, words: int):
@@ -64,8 +64,8 @@ class Lanes(wiring.Component):
                 "applies": In(stream.Signature(COMMAND)),
                 "marks": In(MARKS),
                 "keys": In(data.ArrayLayout(HASH_BITS, KEYS)),
-                "drain_mark": Out(MARK_BITS),
-                "apply_mark": Out(MARK_BITS),
+                "drain_done": Out(1),
+                "apply_done": Out(1),
                 "complete": In(1),
                 "tile_free": Out(1),
                 "drain_en": Out(1),
@@ -293,11 +293,13 @@ class Lanes(wiring.Component):
         ]
         under_way = Signal(MARK_BITS)
         m.d.sync += [
-            self.drain_mark.eq(self.drain_mark + ends[0]),
-            self.apply_mark.eq(self.apply_mark + ends[1]),
             under_way.eq(under_way + apply.begins - ends[1]),
         ]
-        m.d.comb += apply.settled.eq((under_way == 0) & ~ends[1])
+        m.d.comb += [
+            self.drain_done.eq(ends[0]),
+            self.apply_done.eq(ends[1]),
+            apply.settled.eq((under_way == 0) & ~ends[1]),
+        ]
         for walk, drains in ((drain, 1), (apply, 0)):
             present = Signal(range(end + 3), name=f"present_{drains}")
             came = walk.valid & walk.go

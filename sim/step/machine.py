@@ -58,6 +58,12 @@ class StepMachine:
 
     # What `cpt.host.fabric.Device` asks for.
 
+    def allocate(self, size: int) -> int:
+        """The memory's first ``size`` bytes; raises `ContractError` where it has fewer."""
+        if size > len(self.state.memory):
+            raise ContractError(f"memory is {len(self.state.memory)} bytes; allowed: at least {size}")
+        return 0
+
     def write(self, address: int, values: np.ndarray) -> None:
         """Bytes of ``values`` to memory."""
         held = np.ascontiguousarray(values).reshape(-1).view(np.uint8)

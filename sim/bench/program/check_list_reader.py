@@ -9,6 +9,7 @@ from typing import Any
 import cocotb
 
 from cpt.hw.contract.step import WORD_BYTES
+from cpt.hw.control.reach import WINDOW
 from cpt.hw.program.list_reader import CALL
 from cpt.sim.bench.core import Bench, Sink, Source, pack, random_stall, rounds
 from cpt.sim.bench.memory import ReadMemory, random_bytes
@@ -27,6 +28,7 @@ async def lists_come_whole_and_in_order(dut: Any) -> None:
     memory = ReadMemory(bench, random_bytes(WORDS * WORD_BYTES))
     calls, sink = Source(bench, "calls", CALL), Sink(bench, "instructions")
     words = memory.data.reshape(-1, WORD_BYTES)
+    bench.set("window", pack(WINDOW, {"base": 0, "limit": memory.data.size}))
     await bench.start()
     for _ in range(2 * rounds()):
         sink.stall = random_stall()

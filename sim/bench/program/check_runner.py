@@ -13,6 +13,7 @@ import numpy as np
 from cpt.hw.contract.config import MAX_BITS, SLOTS
 from cpt.hw.contract.passes import CHOICES, COUNTS
 from cpt.hw.contract.step import BASES, ENGINES, FORMATS, WORD_BYTES, Code, Engine, encode
+from cpt.hw.control.reach import WINDOW
 from cpt.hw.layouts import SLOT
 from cpt.hw.program.layouts import COMMAND, WORD_BITS
 from cpt.hw.program.word_check import FAULTS
@@ -85,6 +86,7 @@ async def lists_reach_their_engines(dut: Any) -> None:
     bench.set("engines_idle", 1)
     bench.set("ring_unreadable", 0)
     bench.set("stop", 0)
+    bench.set("window", pack(WINDOW, {"base": 0, "limit": memory.data.size}))
     await bench.start()
     for number in range(2 * rounds()):
         memory.stall(random_stall(), random_stall())

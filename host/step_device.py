@@ -1,0 +1,107 @@
+"""The machine that does whole training steps, through its registers and memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from cpt.host.caches import drop, write_back
+from cpt.host.diagnosis import named
+from cpt.host.driver import Accelerator
+from cpt.host.errors import DeviceError, DeviceTimeout
+from cpt.hw.contract.step import WORD_BYTES
+
+_TAGS = 1 << 32
+"""Tags come round; of two, the one less than half a round ahead is the later."""
+_SPINS, _PAUSE_S = 200, 50e-6
+"""Reads of a register before the poll starts to pause between them, and for how long."""
+
+
+class StepDevice:
+    """An opened accelerator as a `cpt.host.fabric.Device`.
+
+    Words are rung without waiting for those before them; `wait` looks at the tag of the last END. Raises
+    `DeviceError` where the machine has stopped, `DeviceTimeout` past the accelerator's deadline.
+    """
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        self.accelerator = accelerator
+        self._memory: np.ndarray = np.zeros(0, np.uint8)
+        self._base = 0
+
+    def allocate(self, size: int) -> int:
+        """Bus address of ``size`` bytes that the machine may read and write; once."""
+        if self._memory.size:
+            raise DeviceError("memory was allocated already; allowed: once a device")
+        self._memory = self.accelerator.allocate((size,), np.uint8)
+        self._base = int(self._memory.device_address)  # type: ignore[attr-defined]
+        self.accelerator.open_windows()
+        return self._base
+
+    def write(self, address: int, values: np.ndarray) -> None:
+        """Bytes of ``values`` to memory."""
+        held = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
+        part = self._part(address, held.size)
+        part[:] = held
+        write_back(part)
+
+    def read(self, address: int, size: int) -> np.ndarray:
+        """``size`` bytes of memory."""
+        part = self._part(address, size)
+        drop(part)
+        return np.array(part, np.uint8)
+
+    def _part(self, address: int, size: int) -> np.ndarray:
+        start = address - self._base
+        if not 0 <= start <= start + size <= self._memory.size:
+            raise DeviceError(
+                f"bytes are {address:#x}..{address + size - 1:#x}; "
+                f"allowed: {self._base:#x}..{self._base + self._memory.size - 1:#x}"
+            )
+        return self._memory[start : start + size]
+
+    def set_slot(self, slot: int, bits: int, signed: bool) -> None:
+        """Bits and sign of the codes of a precision slot; the machine must be at rest."""
+        self.accelerator.set_slot(slot, bits, signed)
+
+    def ring(self, words: bytes) -> None:
+        """Place words in the ring; waits only where it is full."""
+        ring, ip = self.accelerator.ring, self.accelerator.ip
+        left = memoryview(words)
+
+        def some_placed() -> bool:
+            nonlocal left
+            room = ring.free(ip.read("RING_HEAD")) * WORD_BYTES
+            if room:
+                ring.place(bytes(left[:room]))
+                left = left[room:]
+                ip.write("RING_TAIL", ring.tail)
+            return not left
+
+        self._until(some_placed, "room in the ring")
+
+    def wait(self, tag: int) -> None:
+        """Return when the END with ``tag`` was reached."""
+
+        def reached() -> bool:
+            return (self.accelerator.ip.read("DONE_TAG") - tag) % _TAGS < _TAGS // 2
+
+        self._until(reached, f"tag {tag:#x}")
+
+    def _until(self, condition: Callable[[], bool], what: str) -> None:
+        """Ask until ``condition`` holds."""
+        ip, limit_s = self.accelerator.ip, self.accelerator.deadline_s
+        end, polls = time.monotonic() + limit_s, 0
+        while not condition():
+            errors = ip.read("ERROR")
+            if errors:
+                raise DeviceError(
+                    f"the machine stopped at word {ip.read('ERROR_INDEX')} of the ring, {named(errors)}"
+                )
+            if time.monotonic() > end:
+                raise DeviceTimeout(f"{what} not reached after {limit_s:g} s ({ip.last_read})")
+            polls += 1
+            if polls > _SPINS:
+                time.sleep(_PAUSE_S)
