@@ -5,9 +5,9 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 
-def write_port(depth: int, shape: ShapeLike, lanes: int) -> wiring.Signature:
-    """Writes ``data``, one ``shape`` for each lane, at ``addr`` while ``en``."""
-    return wiring.Signature({"en": Out(1), "addr": Out(range(depth)), "data": Out(shape).array(lanes)})
+def write_port(depth: int, shape: ShapeLike, lanes: int, parts: int = 1) -> wiring.Signature:
+    """Writes ``data``, one ``shape`` for each lane, at ``addr`` while ``en``, a bit a part of it."""
+    return wiring.Signature({"en": Out(parts), "addr": Out(range(depth)), "data": Out(shape).array(lanes)})
 
 
 def read_port(depth: int, shape: ShapeLike, lanes: int) -> wiring.Signature:

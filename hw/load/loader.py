@@ -1,6 +1,6 @@
 """Brings operand blocks from memory into one operand buffer."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -11,6 +11,7 @@ from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.layouts import load_command
 from cpt.hw.load.gearbox import Gearbox
+from cpt.hw.load.placer import Placer
 from cpt.hw.load.walker import Walker
 from cpt.hw.memory_ports import write_port
 
@@ -48,14 +49,15 @@ class Loader(wiring.Component):
         m.submodules.walker = walker = Walker(config, operand)
         m.submodules.master = master = ReadMaster()
         m.submodules.gearbox = gearbox = Gearbox(config.lanes(operand), config.word_bits)
+        m.submodules.placer = placer = Placer(config.half_words(operand))
         m.submodules.begun = begun = Outstanding(MACHINE.halves)
 
         connect(m, flipped(self.commands), walker.commands)
         connect(m, walker.runs, master.runs)
+        connect(m, walker.blocks, placer.blocks)
         connect(m, master.ar, flipped(self.ar))
         connect(m, flipped(self.r), master.r)
         m.d.comb += [
-            walker.blocks.ready.eq(1),
             walker.stop.eq(self.stop),
             walker.release.eq(self.release),
             master.stop.eq(self.stop),
@@ -68,35 +70,12 @@ class Loader(wiring.Component):
         ]
         m.d.sync += self.error.eq(master.error)
 
-        # Where the next group goes, said a cycle before the group is there. Blocks take the halves in turn,
-        # on both sides; what is missing of each is counted, so that the last word is known.
-        half_bits = (config.half_words(operand) - 1).bit_length()
         coming, writes = gearbox.coming
-        word = Signal(half_bits)
-        half = Signal()
-        begins = Signal()
-        last = Signal()
-        with m.If(walker.blocks.valid):
-            m.d.sync += begins.eq(~begins)
-        lasts = []
-        for number in range(MACHINE.halves):
-            missing = Signal(half_bits, name=f"missing_{number}", reset_less=True)
-            at_last = Signal(name=f"at_last_{number}", reset_less=True)
-            with m.If(walker.blocks.valid & (begins == number)):
-                m.d.sync += [
-                    missing.eq(walker.blocks.payload),
-                    at_last.eq(walker.blocks.payload == 0),
-                ]
-            with m.Elif(coming & (half == number)):
-                m.d.sync += [missing.eq(missing - 1), at_last.eq(missing == 1)]
-            lasts.append(at_last)
-        m.d.comb += last.eq(Mux(half, lasts[1], lasts[0]))
-        m.d.sync += [
-            self.loaded.eq(coming & last),
-            half.eq(half ^ (coming & last)),
+        m.d.comb += [
+            placer.coming.eq(coming),
+            self.write.en.eq(writes),
+            self.write.addr.eq(placer.addr),
+            self.loaded.eq(placer.loaded),
         ]
-        with m.If(coming):
-            m.d.sync += word.eq(Mux(last, 0, word + 1))
-        m.d.comb += [self.write.en.eq(writes), self.write.addr.eq(Cat(word, half))]
         m.d.comb += [out.eq(word) for out, word in zip(self.write.data, gearbox.words, strict=True)]
         return m

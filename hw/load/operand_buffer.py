@@ -19,7 +19,8 @@ class OperandBuffer(wiring.Component):
     Every lane has a copy of the write enable, which has up to eight pins in each block RAM; every few lanes
     have copies of the addresses.
 
-    Parameters: ``lanes``, ``word_bits``, ``depth_words`` (both halves).
+    Parameters: ``lanes``, ``word_bits``, ``depth_words`` (both halves); ``parts`` of a word that have enables
+    of their own, in all lanes at once.
     Members: ``write``, ``read`` (`cpt.hw.memory_ports`). ``write.data`` comes a cycle behind ``write.en``
     and ``write.addr``.
     Read latency three cycles: copies of the address, the memory and its output register.
@@ -27,11 +28,11 @@ class OperandBuffer(wiring.Component):
 
     latency_cycles = MACHINE.operand_buffer_cycles
 
-    def __init__(self, lanes: int, word_bits: int, depth_words: int):
-        self.lanes, self.word_bits, self.depth_words = lanes, word_bits, depth_words
+    def __init__(self, lanes: int, word_bits: int, depth_words: int, parts: int = 1):
+        self.lanes, self.word_bits, self.depth_words, self.parts = lanes, word_bits, depth_words, parts
         super().__init__(
             {
-                "write": In(write_port(depth_words, word_bits, lanes)),
+                "write": In(write_port(depth_words, word_bits, lanes, parts)),
                 "read": In(read_port(depth_words, word_bits, lanes)),
             }
         )
@@ -45,7 +46,8 @@ class OperandBuffer(wiring.Component):
         for lane in range(self.lanes):
             memory = Memory(shape=unsigned(self.word_bits), depth=self.depth_words, init=[])
             m.submodules[f"lane_{lane}"] = memory
-            write, read = memory.write_port(), memory.read_port()
+            write = memory.write_port(granularity=self.word_bits // self.parts)
+            read = memory.read_port()
             m.d.comb += [
                 write.en.eq(enables[lane]),
                 write.addr.eq(write_addrs[lane // ADDRESS_LANES]),

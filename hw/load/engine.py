@@ -1,0 +1,238 @@
+"""The engine LOAD: weights, and errors of a dW product, into halves of operand A's buffer."""
+
+from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from cpt.hw.bus.axi import MASTER_STATE, READ_STREAMS
+from cpt.hw.bus.outstanding import Outstanding
+from cpt.hw.bus.read_master import ReadMaster
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.machine import MACHINE
+from cpt.hw.contract.tiles import PIECES
+from cpt.hw.control.guard import Guard
+from cpt.hw.control.reach import WINDOW
+from cpt.hw.fetch.errors import Errors
+from cpt.hw.fetch.held import hold
+from cpt.hw.fetch.pixel_walker import PixelWalker
+from cpt.hw.fetch.window_memory import write_parts
+from cpt.hw.load.command import LoadCommand
+from cpt.hw.load.gearbox import Gearbox
+from cpt.hw.load.operand_buffer import OperandBuffer
+from cpt.hw.load.placer import Placer
+from cpt.hw.load.walker import Walker
+from cpt.hw.load.word_queue import WordQueue
+from cpt.hw.matrix.copies import MOST_LOADS, copies, spread
+from cpt.hw.memory_ports import read_port
+from cpt.hw.program.gate import Gate
+from cpt.hw.program.layouts import COMMAND, MARKS, waits
+
+
+class _Parts:
+    """A word as operand A's buffer holds it: parts of a ninth with a bit or more of the last ninth each.
+
+    So block RAM's bytes of nine bits are enough for enables of their own, and errors, of which every part is
+    written, clear the last ninth, which they leave out, as they come.
+    """
+
+    def __init__(self, config: ArrayConfig) -> None:
+        self.count = PIECES * write_parts(config)
+        self.own = config.group_channels // write_parts(config)
+        self.last = -(-config.group_channels // self.count)
+        self.word_bits = self.count * (self.own + self.last)
+        self._first_of_last = PIECES * config.group_channels
+
+    def packed(self, word):
+        """The buffer's word of one of the array's."""
+        first, parts = self._first_of_last, []
+        for n in range(self.count):
+            last = word[first + n * self.last :][: self.last]
+            parts += [word[n * self.own :][: self.own], last, Const(0, self.last - len(last))]
+        return Cat(parts)
+
+    def unpacked(self, held):
+        """The array's word of one of the buffer's."""
+        parts = [held.word_select(n, self.own + self.last) for n in range(self.count)]
+        lasts = Cat(part[self.own :] for part in parts)
+        return Cat(*(part[: self.own] for part in parts), lasts)[
+            : self._first_of_last + self._first_of_last // PIECES
+        ]
+
+
+class LoadEngine(wiring.Component):
+    """Takes LOAD_A and LOAD_E in order, a block each, into halves of operand A's buffer by turns.
+
+    A block begins when its marks are there and a half is free, and the next one while it comes; but not one
+    of the other kind, since both share the way from memory.
+
+    Parameters: ``config``.
+    Members: ``commands`` (in); ``marks``: as `Gate` takes them; ``window``, ``leaves``, ``misaligned``: as in
+    `Guard`, for all runs; ``ar``, ``r`` (AXI); ``read`` of the buffer, as in `OperandBuffer`; ``loaded``: the
+    last word of a block is being written; ``done``: the same, for the mark; ``release``: EXEC has finished
+    with a block; ``stop``, ``error``, ``idle``, ``quiet`` as in `ReadMaster`.
+    Weights come a beat a cycle, errors as `Errors` takes them.
+    """
+
+    read_cycles = OperandBuffer.latency_cycles
+
+    def __init__(self, config: ArrayConfig):
+        self.config = config
+        super().__init__(
+            {
+                "commands": In(stream.Signature(COMMAND)),
+                "marks": In(MARKS),
+                "window": In(WINDOW),
+                **READ_STREAMS,
+                "read": In(read_port(config.a_depth_words, config.word_bits, config.rows)),
+                "loaded": Out(1),
+                "done": Out(1),
+                "release": In(1),
+                "leaves": Out(1),
+                "misaligned": Out(1),
+                **MASTER_STATE,
+                "idle": Out(1, init=1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        m.submodules.walker = walker = Walker(config, "a")
+        m.submodules.pixels = pixels = PixelWalker(config)
+        m.submodules.queue = queue = WordQueue()
+        m.submodules.guard = guard = Guard()
+        m.submodules.master = master = ReadMaster()
+        m.submodules.gearbox = gearbox = Gearbox(config.rows, config.word_bits)
+        m.submodules.placer = placer = Placer(config.half_words("a"))
+        m.submodules.errors = errors = Errors(config)
+        m.submodules.begun = begun = Outstanding(MACHINE.halves)
+        vacant, along = self._command(m, walker, pixels, errors, begun)
+
+        # Runs of the kind at hand, and what they bring.
+        connect(m, guard.runs, master.runs)
+        connect(m, master.ar, flipped(self.ar))
+        connect(m, flipped(self.r), master.r)
+        connect(m, pixels.runs, queue.asked)
+        connect(m, queue.words, errors.words)
+        connect(m, walker.blocks, placer.blocks)
+        asked = guard.asked
+        halves = len(asked.payload.as_value()) // MOST_LOADS + 1
+        chosen = copies(m, along, halves + 1, "along")
+        m.d.comb += [
+            guard.window.eq(self.window),
+            self.leaves.eq(guard.leaves),
+            self.misaligned.eq(guard.misaligned),
+            asked.valid.eq(Mux(along, queue.runs.valid, walker.runs.valid)),
+            queue.runs.ready.eq(asked.ready & along),
+            walker.runs.ready.eq(asked.ready & ~along),
+            walker.stop.eq(self.stop),
+            walker.release.eq(walker.blocks.valid),  # who counts halves is here
+            master.stop.eq(self.stop),
+            queue.beat_valid.eq(master.beat_valid & chosen[-1]),
+            queue.beat.eq(master.beat),
+            gearbox.beat_valid.eq(master.beat_valid & ~chosen[-1]),
+            gearbox.beat.eq(master.beat),
+            placer.coming.eq(gearbox.coming[0]),
+            placer.skip.eq(errors.loaded),
+        ]
+        for n in range(halves):
+            part = slice(MOST_LOADS * n, MOST_LOADS * (n + 1))
+            ways = [way.runs.payload.as_value()[part] for way in (queue, walker)]
+            m.d.comb += asked.payload.as_value()[part].eq(Mux(chosen[n], *ways))
+        errors_loaded = Signal()
+        m.d.sync += [
+            errors_loaded.eq(errors.loaded),
+            self.error.eq(master.error),
+            self.idle.eq(vacant & begun.none & master.idle & ~self.commands.valid & ~master.error),
+        ]
+        m.d.comb += [
+            self.loaded.eq(placer.loaded | errors_loaded),
+            self.done.eq(self.loaded),
+            begun.finish.eq(self.loaded),
+            self.quiet.eq(master.quiet & ~self.error),
+        ]
+        self._buffer(m, along, errors, gearbox, placer)
+        return m
+
+    def _command(self, m, walker, pixels, errors, begun):
+        """From the queue to walkers and transposer; whether none is held, and whether errors come."""
+        m.submodules.halves = halves = Outstanding(MACHINE.halves)
+        m.submodules.gate = gate = Gate()
+        m.submodules.known = known = LoadCommand(self.config)
+        ended = Signal()
+        held, begins, vacant = hold(m, self.commands, Const(1), ended, 2)
+        ready, start, started, along, turn = (
+            Signal(name=name) for name in ("ready", "start", "started", "along", "turn")
+        )
+        given = Signal(2)
+        """``ready``: all is known; ``given``: walker and transposer have it."""
+        m.d.comb += [
+            gate.marks.eq(self.marks),
+            gate.load.eq(begins[0]),
+            *(gate.waits[index].eq(wait) for index, wait in enumerate(waits(held.word))),
+            known.begin.eq(begins[1]),
+            known.command.eq(held),
+            halves.issue.eq(start),
+            halves.finish.eq(self.release),
+            begun.issue.eq(start),
+        ]
+        same = along == known.pixels
+        m.d.sync += [
+            ready.eq(~vacant & (ready | known.done)),
+            start.eq(ready & ~vacant & gate.open & ~halves.full & (begun.none | same) & ~start & ~started),
+            started.eq(~ended & (started | start)),
+        ]
+        with m.If(start):
+            m.d.sync += along.eq(known.pixels)
+
+        # What begins takes the half that is next.
+        ways = [
+            (walker.commands, known.weights, 0),
+            (pixels.walks, known.walk, 1),
+            (errors.commands, known.errors, 1),
+        ]
+        takes = []
+        for n, (way, payload, kind) in enumerate(ways):
+            mine = started & (along == kind) & (~given[n - 1] if n else 1)
+            m.d.comb += [way.valid.eq(mine), way.payload.eq(payload)]
+            takes.append(way.valid & way.ready)
+        m.d.comb += ended.eq(takes[0] | (given | Cat(takes[1:])).all())
+        m.d.sync += [given.eq(Mux(ended, 0, given | Cat(takes[1:]))), turn.eq(turn ^ ended)]
+        slots, half = errors.slots, Signal()
+        with m.If(takes[2]):
+            m.d.sync += half.eq(turn)
+        m.d.comb += [
+            slots.base.eq(Mux(half, self.config.half_words("a"), 0)),
+            slots.granted.eq(slots.wanted),
+        ]
+        return vacant, along
+
+    def _buffer(self, m, along, errors, gearbox, placer):
+        """Groups of weights, or pieces of errors, to words; both a cycle behind their address."""
+        config, parts = self.config, _Parts(self.config)
+        group = config.group_channels
+        m.submodules.buffer = buffer = OperandBuffer(
+            config.rows, parts.word_bits, config.a_depth_words, parts.count
+        )
+        write, of_ninth = errors.write, write_parts(config)
+        (to_errors,) = copies(m, along, 1, "to_errors")
+        enables = [write.piece[n // of_ninth] & write.parts[n % of_ninth] for n in range(parts.count)]
+        m.d.comb += [
+            buffer.write.en.eq(Cat(gearbox.coming[1] | enable for enable in enables)),
+            buffer.write.addr.eq(Mux(to_errors, write.addr, placer.addr)),
+            buffer.read.addr.eq(self.read.addr),
+        ]
+        data = Signal.like(write.data, name="errors_data", reset_less=True)
+        m.d.sync += data.eq(write.data)
+        shared = -(-config.word_bits // MOST_LOADS)
+        selects = spread(m, along, config.rows * shared, "select")
+        for row in range(config.rows):
+            pieces = Cat(*(data[row] for _ in range(PIECES)), Const(0, group))
+            words = []
+            for n in range(shared):
+                part = slice(MOST_LOADS * n, MOST_LOADS * (n + 1))
+                words.append(Mux(selects[row * shared + n], pieces[part], gearbox.words[row][part]))
+            m.d.comb += [
+                buffer.write.data[row].eq(parts.packed(Cat(words))),
+                self.read.data[row].eq(parts.unpacked(buffer.read.data[row])),
+            ]
