@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hw_fetch import slot_checked, slot_released
 from hw_streams import simulate, stream_put
 
 from cpt.hw.contract import ArrayConfig, preset
 from cpt.hw.fetch.fetch import Fetch
-from cpt.hw.fetch.window_memory import WindowMemory
 from cpt.sim.bench.fetches import Job, PixelShape, Shape, drawn_job
 
 TINY, MIDDLE = preset("tiny"), preset("middle")
@@ -38,24 +38,10 @@ def run(config: ArrayConfig, shapes: list[Shape | PixelShape], seed: int, stall:
     async def array(ctx: Any) -> None:
         for number, job in enumerate(jobs):
             for slot, (expected, said) in enumerate(zip(job.words, job.said, strict=True)):
-                ctx.set(block.tiles.ready, 1)
-                *_, base = await ctx.tick().sample(block.tiles.payload).until(block.tiles.valid)
-                ctx.set(block.tiles.ready, 0)
-                for at in range(len(expected) + WindowMemory.latency_cycles):
-                    for half in range(2):
-                        ctx.set(block.read.addr[half], base + min(at, len(expected) - 1))
-                    word = at - WindowMemory.latency_cycles
-                    if word >= 0:
-                        for column in np.flatnonzero(said):
-                            found = ctx.get(block.read.data[column]) & said[column]
-                            want = expected[word][column] & said[column]
-                            assert found == want, (number, slot, word, column)
-                    await ctx.tick()
+                await slot_checked(ctx, block, expected, said, (number, slot))
                 while rng.random() < stall:
                     await ctx.tick()
-                ctx.set(block.release, 1)
-                await ctx.tick()
-                ctx.set(block.release, 0)
+                await slot_released(ctx, block)
         await ctx.tick().repeat(8)
         assert ctx.get(block.idle)
 

@@ -154,14 +154,19 @@ def pixel_command(depth: int) -> data.StructLayout:
     )
 
 
-def fetch_pixels(layout: PixelLayout, groups: int, images: int, bits: int, chunk: int = 0) -> dict[str, int]:
+def fetch_pixels(
+    layout: PixelLayout, groups: int, images: int, bits: int, chunk: int = 0, rows: int = 0
+) -> dict[str, int]:
     """The fields of `pixel_command` for one or two groups of one chunk of every set of images.
 
-    The chunk's data begin at row `first_row` of each image. Raises `ContractError` for what cannot be done.
+    The chunk has ``rows`` rows of outputs, those of the layout unless given. Its data begin at row
+    `first_row` of each image. Raises `ContractError` for what cannot be done.
     """
     source, output, config = layout.source, layout.output, layout.source.config
     require(groups in (1, 2), f"groups are {groups}; allowed: 1, 2")
-    words, row_words = layout.slot_words(bits), layout.row_words(bits)
+    slot_rows = layout.slot_rows if rows == 0 else layout.stride * (rows - 1) + COPIES
+    row_words = layout.row_words(bits)
+    words = row_words * slot_rows
     require(
         words <= config.b_depth_words,
         f"words of a slot are {words}; allowed: at most {config.b_depth_words}",
@@ -170,8 +175,8 @@ def fetch_pixels(layout: PixelLayout, groups: int, images: int, bits: int, chunk
     above = int(chunk == 0)
     down = source.tiles
     if layout.chunks > 1:
-        down = min(source.height, first + layout.slot_rows - above) - first
-    rows = above + down * source.tile_rows
+        down = min(source.height, first + slot_rows - above) - first
+    held = above + down * source.tile_rows
     return {
         "stride2": int(layout.stride == 2),
         "images": images,
@@ -183,13 +188,13 @@ def fetch_pixels(layout: PixelLayout, groups: int, images: int, bits: int, chunk
         "blocks": source.pitch // 8,
         "out_pitch": (output.pitch // 8).bit_length() - 1,
         "above": above,
-        "slot_rows": layout.slot_rows,
+        "slot_rows": slot_rows,
         "row_words": row_words,
         "plane_words": COPIES,
         "group_words": 0,
         "tile_words": row_words * source.tile_rows,
         "clear_above": above * row_words,
-        "clear_below": min(rows * row_words, words),
+        "clear_below": min(held * row_words, words),
         "words": words,
     }
 

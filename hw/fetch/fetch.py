@@ -42,6 +42,7 @@ class Fetch(wiring.Component):
             scatter.piece.eq(fill.piece),
             scatter.piece_done.eq(fill.piece_done),
             fill.filled.eq(scatter.filled),
+            self.filled.eq(scatter.filled),
             fill.release.eq(self.release),
             self.idle.eq(fill.idle),
         ]

@@ -14,12 +14,14 @@ from cpt.hw.fetch.window_memory import window_read
 
 def fetch_ports(config: ArrayConfig, command: ShapeLike) -> dict[str, Any]:
     """``commands``; ``words``: of the runs of `FetchWalker`; ``tiles``: base of the next slot that is full,
-    taken when EXEC begins with it; ``release``: EXEC has finished with one; ``read``; ``idle``."""
+    taken when EXEC begins with it; ``release``: EXEC has finished with one; ``filled``: so many more slots
+    are full, before the next command is taken; ``read``; ``idle``."""
     return {
         "commands": In(stream.Signature(command)),
         "words": In(stream.Signature(STREAM_BITS)),
         "tiles": Out(stream.Signature(range(config.b_depth_words))),
         "release": In(1),
+        "filled": Out(2),
         "read": In(window_read(config)),
         "idle": Out(1),
     }
