@@ -82,7 +82,7 @@ class PixelWalker(wiring.Component):
         last = {name: Signal(name=f"last_{name}", reset_less=True) for name in _COUNTS}
         all_inner, steps = advance, {}
         for name in _COUNTS:
-            steps[name] = copies(m, all_inner & ~last[name], 5, f"step_{name}", reset_less=False)
+            steps[name] = copies(m, all_inner & ~last[name], 7, f"step_{name}", reset_less=False)
             all_inner = all_inner & last[name]
         begins = copies(m, accepted, 7, "begin", reset_less=False)
         m.d.comb += ended.eq(all_inner)
@@ -110,8 +110,7 @@ class PixelWalker(wiring.Component):
                 with m.If(begins[1 + 2 * number + half]):
                     m.d.sync += at[name][part].eq(walk.base[part])
                 for outer in reversed(names[number:]):
-                    copy = steps[outer][1 + half + 2 * (number > 0)]
-                    with m.Elif(copy):
+                    with m.Elif(steps[outer][1 + 2 * number + half]):
                         m.d.sync += at[name][part].eq(following[outer][part])
 
         plane_bytes = self.config.cols * self.config.group_channels // 8

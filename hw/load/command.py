@@ -3,9 +3,10 @@
 from functools import reduce
 from operator import or_
 
-from amaranth import Array, Cat, Const, Module, Mux, Signal
+from amaranth import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for
 
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.step import Code
@@ -13,7 +14,7 @@ from cpt.hw.contract.tiles import FILL_PIXELS, PIECES, STREAM_BYTES
 from cpt.hw.fetch.command import pixel_command
 from cpt.hw.fetch.pixel_walker import PIXEL_WALK
 from cpt.hw.layouts import load_command
-from cpt.hw.matrix.copies import KEEP
+from cpt.hw.matrix.copies import copies
 from cpt.hw.program.layouts import COMMAND, fields
 from cpt.hw.program.product import Product
 
@@ -27,6 +28,11 @@ def _log2(number: int) -> int:
     return number.bit_length() - 1
 
 
+def _chosen(at, values):
+    """The one of ``values`` whose bit of ``at`` is set."""
+    return reduce(or_, (Mux(bit, value, 0) for bit, value in zip(at, values, strict=True)))
+
+
 class LoadCommand(wiring.Component):
     """Fields of `Walker`, `PixelWalker` and `Errors` for the instruction that is held.
 
@@ -35,8 +41,8 @@ class LoadCommand(wiring.Component):
     Parameters: ``config``.
     Members: ``command``, stable from ``begin`` on; ``pixels``: it is a LOAD_E; ``weights``, or ``walk`` and
     ``errors``: what it says, from ``done`` until the next ``begin``; ``done``: for a cycle.
-    Latency three cycles for each product, two of a LOAD_A and eight of a LOAD_E, and one for each bit of its
-    count: 15 to 70.
+    Latency six cycles, five for each product, two of a LOAD_A and eight of a LOAD_E, and one for each bit of
+    its count: 20 to 100.
     """
 
     def __init__(self, config: ArrayConfig):
@@ -61,7 +67,13 @@ class LoadCommand(wiring.Component):
         weights, walk, errors = self.weights, self.walk, self.errors
 
         # What needs no product: rows of a tile and images of a set follow from the pitch.
-        wider = Signal(range(_log2(config.cols // FILL_PIXELS) + 1), reset_less=True)
+        shapes = range(_log2(config.cols // FILL_PIXELS) + 1)
+        tile_rows, sets = (
+            [config.cols // FILL_PIXELS >> n for n in shapes],
+            [PIECES * group // FILL_PIXELS >> n for n in shapes],
+        )
+        pitch = (word.pitch_log2 - _log2(FILL_PIXELS))[: bits_for(shapes[-1])]
+        wider = copies(m, pitch, 5, "wider")
         """log2 of the blocks of 8 pixels in a row."""
         all_groups, down, held_down, first_down = (
             Signal.like(word.height, name=name, reset_less=True)
@@ -74,73 +86,75 @@ class LoadCommand(wiring.Component):
         few = Signal(reset_less=True)
         group_stride = Signal(32, reset_less=True)
         plane_bytes = config.cols * group // 8
-        shapes = range(_log2(config.cols // FILL_PIXELS) + 1)
 
-        def by_pitch(values):
-            return Array(values)[wider]
-
-        def tiles(rows):
-            """Tiles that ``rows`` from the first of one on reach into."""
-            return by_pitch(
-                [(rows + (config.cols >> n + 3) - 1) >> _log2(config.cols >> n + 3) for n in shapes]
-            )
+        def down_from(copy, rows, more):
+            """``rows`` in tiles; with ``more``, up to the end of the last."""
+            return Array(rows + more * (count - 1) >> _log2(count) for count in tile_rows)[copy]
 
         m.d.sync += [
             self.pixels.eq(word.code == Code.LOAD_E),
-            wider.eq(word.pitch_log2 - _log2(FILL_PIXELS)),
             all_groups.eq(Mux(word.all_groups.any(), word.all_groups, word.groups)),
             group_stride.eq(
                 ((word.planes << _log2(plane_bytes)) + STREAM_BYTES - 1) & ~Const(STREAM_BYTES - 1, 32)
             ),
-            down.eq(tiles(word.height)),
-            held_down.eq(tiles(word.rows)),
-            first_down.eq(by_pitch([word.row >> _log2(config.cols >> n + 3) for n in shapes])),
-            first_image.eq(by_pitch([word.image_group << _log2(group >> n) for n in shapes])),
-            set_images.eq(by_pitch([Const(PIECES * group // (FILL_PIXELS << n)) for n in shapes])),
+            down.eq(down_from(wider[0], word.height, 1)),
+            held_down.eq(down_from(wider[1], word.rows, 1)),
+            first_down.eq(down_from(wider[2], word.row, 0)),
+            first_image.eq(Array(word.image_group << _log2(count) for count in sets)[wider[3]]),
+            set_images.eq(Array(Const(count) for count in sets)[wider[3]]),
             images_left.eq(word.images - first_image),
             few.eq(images_left < set_images),
         ]
 
-        # Products one after the other: a sum goes on from the one before, or from 0.
+        # Products one after the other; a sum begins at 0, at the address, or goes on.
         m.submodules.product = product = Product(_COUNT_BITS)
         before = product.total
-        tile_stride, row_stride, image_stride, base, group_words, words = (
+        tile_stride, row_stride, image_stride, base = (
             Signal(32, name=name, reset_less=True)
-            for name in ("tile_stride", "row_stride", "image_stride", "base", "group_words", "words")
+            for name in ("tile_stride", "row_stride", "image_stride", "base")
+        )
+        group_words, words = (
+            Signal.like(errors.words, name=name, reset_less=True) for name in ("group_words", "words")
         )
         steps = [
-            (0, group_stride, all_groups, tile_stride),
-            (0, before, word.strips, row_stride),
-            (0, before, down, image_stride),
-            (held.address, before, first_image, None),
-            (before, row_stride, first_down, None),
-            (before, tile_stride, word.strip, base),
-            (0, Mux(self.pixels, word.rows, plain.ksteps), bits, group_words),
-            (0, before, Mux(self.pixels, word.groups, plain.tiles), words),
+            (group_stride, all_groups, tile_stride),
+            (before, word.strips, row_stride),
+            (before, down, image_stride),
+            (before, first_image, None),
+            (row_stride, first_down, None),
+            (tile_stride, word.strip, base),
+            (Mux(self.pixels, word.rows, plain.ksteps), bits, group_words),
+            (before, Mux(self.pixels, word.groups, plain.tiles), words),
         ]
-        first_of_weights = len(steps) - 2
-        settling = Signal(_SETTLING_CYCLES)
-        chooses = Signal()
-        at = [Signal(len(steps), name=f"at_{n}", attrs=KEEP) for n in range(2)]
-        """The step at hand: for what is multiplied, and for where it goes."""
+        of_address, first_of_weights = 3, 6
+        settling, chooses = Signal(_SETTLING_CYCLES), Signal()
+        at = Signal(len(steps))
+        """The step at hand, a bit for each; what follows it has copies."""
+        factors, counts, starts, targets = (
+            copies(m, at, number, name)
+            for number, name in ((2, "at_factor"), (1, "at_count"), (1, "at_start"), (1, "at_target"))
+        )
         m.d.sync += [
             settling.eq(Cat(self.begin, settling)),
-            chooses.eq(settling[-1] | (product.done & ~at[0][-1])),
+            chooses.eq(settling[-1] | (product.done & ~at[-1])),
             product.go.eq(chooses),
+            product.on.eq(starts[0][of_address + 1 : of_address + 3].any()),
+            product.start.eq(Mux(starts[0][of_address], held.address, 0)),
+            product.count.eq(_chosen(counts[0], [count for _, count, _ in steps])),
+            self.done.eq(product.done & at[-1]),
         ]
-        for copy in at:
-            with m.If(settling[-1]):
-                m.d.sync += copy.eq(Mux(self.pixels, 1, 1 << first_of_weights))
-            with m.Elif(product.done):
-                m.d.sync += copy.eq(copy << 1)
-        for number, operand in enumerate((product.start, product.factor, product.count)):
-            terms = [Mux(at[0][n], step[number], 0) for n, step in enumerate(steps)]
-            m.d.sync += operand.eq(reduce(or_, terms))
-        for n, (*_, target) in enumerate(steps):
+        for n, copy in enumerate(factors):
+            part = slice(16 * n, 16 * (n + 1))
+            values = [Value.cast(factor)[part] for factor, _, _ in steps]
+            m.d.sync += product.factor[part].eq(_chosen(copy, values))
+        with m.If(settling[-1]):
+            m.d.sync += at.eq(Mux(self.pixels, 1, 1 << first_of_weights))
+        with m.Elif(product.done):
+            m.d.sync += at.eq(at << 1)
+        for n, (_, _, target) in enumerate(steps):
             if target is not None:
-                with m.If(at[1][n]):
+                with m.If(targets[0][n]):
                     m.d.sync += target.eq(before)
-        m.d.sync += self.done.eq(product.done & at[0][-1])
 
         m.d.comb += [
             weights.bits.eq(bits),
@@ -164,14 +178,14 @@ class LoadCommand(wiring.Component):
             errors.down.eq(held_down),
             errors.groups.eq(word.groups),
             errors.bits.eq(bits),
-            errors.rows.eq((config.cols // FILL_PIXELS) >> wider),
-            errors.blocks.eq(1 << wider),
-            errors.out_pitch.eq(wider),
+            errors.rows.eq(Array(Const(count) for count in tile_rows)[wider[4]]),
+            errors.blocks.eq(1 << wider[4]),
+            errors.out_pitch.eq(wider[4]),
             errors.slot_rows.eq(word.rows),
             errors.row_words.eq(1),
             errors.plane_words.eq(word.rows),
             errors.group_words.eq(group_words),
-            errors.tile_words.eq((config.cols // FILL_PIXELS) >> wider),
+            errors.tile_words.eq(errors.rows),
             errors.clear_below.eq(words),
             errors.words.eq(words),
         ]

@@ -164,8 +164,8 @@ class LoadEngine(wiring.Component):
         ready, start, started, along, turn = (
             Signal(name=name) for name in ("ready", "start", "started", "along", "turn")
         )
-        given = Signal(2)
-        """``ready``: all is known; ``given``: walker and transposer have it."""
+        offers = Signal(3)
+        """``offers``: a walker, or the transposer, has yet to take it."""
         m.d.comb += [
             gate.marks.eq(self.marks),
             gate.load.eq(begins[0]),
@@ -175,31 +175,31 @@ class LoadEngine(wiring.Component):
             halves.issue.eq(start),
             halves.finish.eq(self.release),
             begun.issue.eq(start),
+            ended.eq(started & ~offers.any()),
         ]
-        same = along == known.pixels
+        free = Signal()
+        """The next one may begin, but for what it waits for."""
         m.d.sync += [
             ready.eq(~vacant & (ready | known.done)),
-            start.eq(ready & ~vacant & gate.open & ~halves.full & (begun.none | same) & ~start & ~started),
+            free.eq(~halves.full & (begun.none | (along == known.pixels)) & ~start),
+            start.eq(ready & ~vacant & gate.open & free & ~start & ~started),
             started.eq(~ended & (started | start)),
+            turn.eq(turn ^ ended),
         ]
         with m.If(start):
             m.d.sync += along.eq(known.pixels)
 
         # What begins takes the half that is next.
         ways = [
-            (walker.commands, known.weights, 0),
-            (pixels.walks, known.walk, 1),
-            (errors.commands, known.errors, 1),
+            (walker.commands, known.weights, ~known.pixels),
+            (pixels.walks, known.walk, known.pixels),
+            (errors.commands, known.errors, known.pixels),
         ]
-        takes = []
-        for n, (way, payload, kind) in enumerate(ways):
-            mine = started & (along == kind) & (~given[n - 1] if n else 1)
-            m.d.comb += [way.valid.eq(mine), way.payload.eq(payload)]
-            takes.append(way.valid & way.ready)
-        m.d.comb += ended.eq(takes[0] | (given | Cat(takes[1:])).all())
-        m.d.sync += [given.eq(Mux(ended, 0, given | Cat(takes[1:]))), turn.eq(turn ^ ended)]
+        for offer, (way, payload, mine) in zip(offers, ways, strict=True):
+            m.d.comb += [way.valid.eq(offer), way.payload.eq(payload)]
+            m.d.sync += offer.eq((start & mine) | (offer & ~way.ready))
         slots, half = errors.slots, Signal()
-        with m.If(takes[2]):
+        with m.If(errors.commands.valid & errors.commands.ready):
             m.d.sync += half.eq(turn)
         m.d.comb += [
             slots.base.eq(Mux(half, self.config.half_words("a"), 0)),
