@@ -1,11 +1,12 @@
 """Cuts the words of the memory stream into steps."""
 
-from amaranth import Module, Signal
+from amaranth import Array, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.tiles import STREAM_BYTES, step_bits
+from cpt.hw.matrix.copies import KEEP, MOST_LOADS
 
 STREAM_BITS = 8 * STREAM_BYTES
 
@@ -33,15 +34,18 @@ class Cutter(wiring.Component):
         m = Module()
         size = step_bits(self.config)
         parts = STREAM_BITS // size
-        index, last = Signal(range(parts)), Signal()
+        last = Signal()
+        # A copy of the index for each few bits that it chooses.
+        few = min(size, MOST_LOADS)
+        indices = [Signal(range(parts), name=f"index_{n}", attrs=KEEP) for n in range(size // few)]
         m.d.comb += [
-            last.eq((index == parts - 1) | self.flush),
+            last.eq((indices[0] == parts - 1) | self.flush),
             self.steps.valid.eq(self.words.valid),
-            self.steps.payload.eq(self.words.payload.word_select(index, size)),
             self.words.ready.eq(self.steps.ready & last),
         ]
-        with m.If(self.steps.valid & self.steps.ready):
-            m.d.sync += index.eq(index + 1)
-            with m.If(last):
-                m.d.sync += index.eq(0)
+        for n, index in enumerate(indices):
+            choices = [self.words.payload[size * part + few * n :][:few] for part in range(parts)]
+            m.d.comb += self.steps.payload[few * n : few * (n + 1)].eq(Array(choices)[index])
+            with m.If(self.steps.valid & self.steps.ready):
+                m.d.sync += index.eq(Mux(last, 0, index + 1))
         return m

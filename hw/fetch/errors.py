@@ -1,14 +1,15 @@
 """Operand A of dW behind the bus: errors through the transposer into words of pixels."""
 
-from amaranth import Module
+from amaranth import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from cpt.hw.bus.shown import Shown
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.fetch.command import pixel_command
 from cpt.hw.fetch.cutter import STREAM_BITS, Cutter
 from cpt.hw.fetch.pixel_fill import PixelFill
-from cpt.hw.fetch.pixel_rows import PixelRows, pixel_write
+from cpt.hw.fetch.pixel_rows import PixelRows, pixel_row, pixel_write
 from cpt.hw.fetch.slots import slot_requests
 
 
@@ -47,20 +48,24 @@ class Errors(wiring.Component):
         m.submodules.cutter = cutter = Cutter(config)
         m.submodules.fill = fill = PixelFill(config, depth)
         m.submodules.rows = rows = PixelRows(config, depth, copied=False)
+        m.submodules.shown = shown = Shown(pixel_row(depth))
         connect(m, flipped(self.commands), fill.commands)
         connect(m, flipped(self.words), cutter.words)
         connect(m, cutter.steps, rows.pixels)
-        connect(m, fill.rows, rows.rows)
+        connect(m, fill.rows, shown.i)
+        connect(m, shown.o, rows.rows)
         connect(m, fill.slots, flipped(self.slots))
         # A chunk's mode stands until the next begins, which waits for its rows.
         command = self.commands.payload
         with m.If(self.commands.valid & self.commands.ready):
             m.d.sync += [rows.mode[name].eq(command[name]) for name in ("out_pitch", "blocks")]
+        none = Signal()
         m.d.comb += [
             cutter.flush.eq(rows.flush),
-            fill.empty.eq(rows.idle),
+            none.eq(rows.idle & ~shown.o.valid),
+            fill.empty.eq(none),
             self.write.eq(rows.write),
             self.loaded.eq(rows.filled),
-            self.idle.eq(fill.idle & rows.idle),
+            self.idle.eq(fill.idle & none),
         ]
         return m

@@ -215,7 +215,9 @@ class PixelRows(wiring.Component):
         shared = max(1, MOST_LOADS // group)
         count = -(-group // shared)
         highs = copies(m, high, count, "high")
-        strides, halved = copies(m, mode.stride2, count, "stride2"), copies(m, half_piece, count, "half")
+        # What never is has no copies.
+        strides = copies(m, mode.stride2, count, "stride2") if self.copied else count * [0]
+        halved = copies(m, half_piece, count, "half") if group > FILL_PIXELS else count * [0]
         for x in range(group):
             n = x // shared
             plain, strided = Mux(highs[n], pixels[group + x], pixels[x]), Mux(highs[n], 0, pixels[2 * x])

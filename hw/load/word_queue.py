@@ -50,12 +50,12 @@ class WordQueue(wiring.Component):
             self.runs.valid.eq(settled[-1] & fits),
             passes.eq(self.runs.valid & self.runs.ready),
             self.asked.ready.eq(passes),
-            taken.eq(self.words.valid & self.words.ready),
         ]
         waits = self.asked.valid & ~passes
         m.d.sync += [
             settled.eq(Cat(waits, settled[0] & waits)),
             fits.eq(free >= size),
+            taken.eq(self.words.valid & self.words.ready),
             change.eq(taken - Mux(passes, size, 0)),
             free.eq(free + change),
         ]
