@@ -146,7 +146,7 @@ PROOFS: dict[str, Proof] = {
             "loader",
             "loader: ready tokens and words",
             lambda: LoaderProperties(_TINY),
-            (Fault("every group is a block's last", {"last": Const(1)}),),
+            (Fault("every group is a block's last", {"placer.last": Const(1)}),),
             depth=20,
             induction=False,
         ),
