@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cpt.sim.mutate.__main__ import main
-from cpt.sim.mutate.judge import TESTS, Verdict, all_mutants, fingerprint, judge
+from cpt.sim.mutate.judge import HARDWARE, TESTS, Verdict, fingerprint, judge
 from cpt.sim.mutate.operators import mutants
 
 SOURCE = '''"""A block."""
@@ -23,6 +23,7 @@ class Block:
         m = Module()
         left = Signal.like(self.count)
         m.d.comb += [self.a.eq(self.b & ~self.c), self.d.eq(Mux(self.e, self.f, 0))]
+        m.d.comb += self.i.eq(Mux(self.e, *self.pair))
         with m.If(left == 1):
             m.d.sync += self.g.eq(self.h.any())
         return m
@@ -42,13 +43,14 @@ def test_every_mutant_is_one_change_of_a_method_that_builds_hardware(tmp_path: P
             (15, "~self.c", "self.c"),
             (15, "Mux(self.e, self.f, 0)", "Mux(self.e, 0, self.f)"),
             (15, "0", "1"),
-            (16, "m.If(left == 1)", "m.If(0)"),
-            (16, "m.If(left == 1)", "m.If(1)"),
-            (16, "left == 1", "left != 1"),
-            (16, "1", "2"),
-            (16, "1", "0"),
-            (17, "self.g.eq(self.h.any())", "nothing"),
-            (17, "self.h.any()", "self.h.all()"),
+            (16, "self.i.eq(Mux(self.e, *self.pair))", "nothing"),
+            (17, "m.If(left == 1)", "m.If(0)"),
+            (17, "m.If(left == 1)", "m.If(1)"),
+            (17, "left == 1", "left != 1"),
+            (17, "1", "2"),
+            (17, "1", "0"),
+            (18, "self.g.eq(self.h.any())", "nothing"),
+            (18, "self.h.any()", "self.h.all()"),
         ]
     )
     assert len({mutant.source for mutant in found}) == len(found)
@@ -59,8 +61,8 @@ def mutant_of(room: str, block: str, before: str, after: str):
     """The one mutant of a block whose descriptions begin so."""
     (found,) = [
         m
-        for m in all_mutants(room)
-        if m.path.stem == block and m.before.startswith(before) and m.after.startswith(after)
+        for m in mutants(HARDWARE / room / f"{block}.py")
+        if m.before.startswith(before) and m.after.startswith(after)
     ]
     return found
 

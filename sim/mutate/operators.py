@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,17 +80,18 @@ def _hardware(tree: ast.Module) -> Iterator[tuple[Place, ast.AST]]:
 
 
 def _changed(tree: ast.Module, place: Place, replacement: ast.AST) -> str:
-    """Text of the module with another node at ``place``."""
-    changed: Any = copy.deepcopy(tree)
-    parent = changed
+    """Text of the module with another node at ``place``; the tree stays as it is."""
+    parent: Any = tree
     for name, index in place[:-1]:
         parent = getattr(parent, name) if index is None else getattr(parent, name)[index]
     name, index = place[-1]
-    if index is None:
-        setattr(parent, name, replacement)
-    else:
-        getattr(parent, name)[index] = replacement
-    return ast.unparse(ast.fix_missing_locations(changed))
+    holder, key = (vars(parent), name) if index is None else (getattr(parent, name), index)
+    before = holder[key]
+    holder[key] = replacement
+    try:
+        return ast.unparse(tree)
+    finally:
+        holder[key] = before
 
 
 def _text(node: ast.AST) -> str:
@@ -125,8 +125,9 @@ def _replacements(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST | None]]:
 def _calls(call: ast.Call) -> Iterator[ast.AST]:
     function = call.func
     if isinstance(function, ast.Name) and function.id == "Mux":
-        condition, one, other = call.args
-        yield ast.Call(function, [condition, other, one], [])
+        condition, *ways = call.args
+        if len(ways) == 2:  # two in one, as in ``Mux(condition, *pair)``, stay as they are
+            yield ast.Call(function, [condition, *reversed(ways)], [])
     if not isinstance(function, ast.Attribute):
         return
     if function.attr in ("If", "Elif"):
