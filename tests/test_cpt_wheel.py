@@ -8,6 +8,8 @@ import pytest
 from wheels import Fresh, build, copy_sources, packed, shipped
 
 import cpt
+from cpt.hw.contract import preset
+from cpt.sim.rtl.build import build_library
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +80,13 @@ def test_the_compiled_rtl_and_the_boards_archive_come_from_what_is_installed(fre
         )
     assert fresh.files() == before, "something was written beside the installed files"
     assert {path.name for path in crowded.iterdir()} == {"model.py", "host", "hw", "sim", "archive"}
+
+
+def test_what_a_checkout_has_compiled_is_not_compiled_again(fresh, crowded):
+    words = "from cpt.hw.contract import preset; from cpt.sim.rtl.build import build_library; "
+    words += "print(build_library(preset('tiny')))"
+    found = fresh.run(fresh.python, "-c", words, cwd=crowded).strip()
+    assert found == str(build_library(preset("tiny")))
 
 
 def test_builds_go_to_the_users_cache(fresh, crowded):

@@ -88,6 +88,17 @@ def test_the_key_changes_with_the_sources(tmp_path):
     assert sources_key([source]) != before
 
 
+def test_the_key_of_a_build_is_the_same_in_other_folders(tmp_path):
+    keys = set()
+    for folders in (("a", "b"), ("d", "c")):
+        files = [tmp_path / folder / name for folder, name in zip(folders, ("x.cpp", "y.py"), strict=True)]
+        for file in files:
+            file.parent.mkdir()
+            file.write_text(file.name)
+        keys.add(sources_key(files))
+    assert len(keys) == 1
+
+
 def test_a_failing_tool_shows_its_output_and_a_missing_one_its_name(tmp_path):
     with pytest.raises(BuildError, match="status 3") as caught:
         run_tool(["sh", "-c", "echo went wrong >&2; exit 3"], tmp_path, 10)
