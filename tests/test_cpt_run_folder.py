@@ -169,6 +169,15 @@ def test_a_damaged_checkpoint_is_set_aside_for_the_one_before_it(device, tmp_pat
     assert checkpoint.load(checkpoint.previous(path))[1]["counters"]["step"] == 2
 
 
+@pytest.fixture
+def _terminal():
+    """Ctrl-C as at a terminal: in the background of a shell it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_terminal")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_stopped_command_says_what_was_saved_and_how_to_go_on(
