@@ -8,6 +8,7 @@ import pkgutil
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -119,23 +120,28 @@ def places(node: ast.AST, path: Steps = (), inside: str = "") -> Iterator[tuple[
                 yield from places(child, step, inside)
 
 
-def changed(tree: ast.Module, path: Steps) -> ast.Module:
-    """A copy of ``tree`` with another value, word or operator at ``path``."""
-    result = copy.deepcopy(tree)
-    node: ast.AST = result
+@contextmanager
+def changed(tree: ast.Module, path: Steps) -> Iterator[ast.Module]:
+    """``tree`` itself, for a while with another value, word or operator at ``path``."""
+    node: ast.AST = tree
     for field, index in path[:-1]:
         node = getattr(node, field) if index is None else getattr(node, field)[index]
     field, index = path[-1]
     child = getattr(node, field) if index is None else getattr(node, field)[index]
     if isinstance(child, ast.Constant):
-        value = child.value
+        owner, name, value = child, "value", child.value
         if isinstance(value, str):
-            child.value = f"{value}_"
+            other: object = f"{value}_"
         else:
-            child.value = (not value) if isinstance(value, bool) else value + 1
-    elif index is None:
-        setattr(node, field, SWAPPED[type(child)]())
-    return result
+            other = (not value) if isinstance(value, bool) else value + 1
+    else:
+        assert index is None
+        owner, name, value, other = node, field, child, SWAPPED[type(child)]()
+    setattr(owner, name, other)
+    try:
+        yield tree
+    finally:
+        setattr(owner, name, value)
 
 
 def test_a_copy_has_the_same_hash() -> None:
@@ -150,7 +156,8 @@ def test_every_change_of_the_contract_changes_the_hash(name: str) -> None:
     for path, line in places(TREES[name]):
         tried += 1
         try:
-            seen = copied(name, changed(TREES[name], path)) != CONTRACT_HASH
+            with changed(TREES[name], path) as tree:
+                seen = copied(name, tree) != CONTRACT_HASH
         except Exception:  # a copy that cannot be imported is noticed too
             seen = True
         if not seen and (text := lines[line - 1].strip()) not in SAME:
