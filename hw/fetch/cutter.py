@@ -36,7 +36,7 @@ class Cutter(wiring.Component):
         parts = STREAM_BITS // size
         last = Signal()
         # A copy of the index for each few bits that it chooses.
-        few = min(size, MOST_LOADS)
+        few = min(size, MOST_LOADS // 2)
         indices = [Signal(range(parts), name=f"index_{n}", attrs=KEEP) for n in range(size // few)]
         m.d.comb += [
             last.eq((indices[0] == parts - 1) | self.flush),

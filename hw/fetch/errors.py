@@ -66,6 +66,6 @@ class Errors(wiring.Component):
             fill.empty.eq(none),
             self.write.eq(rows.write),
             self.loaded.eq(rows.filled),
-            self.idle.eq(fill.idle & none),
         ]
+        m.d.sync += self.idle.eq(fill.idle & none)
         return m

@@ -102,12 +102,13 @@ class PixelRows(wiring.Component):
         m.d.sync += writes.eq(Mux(two_pieces, (1 << MOST_PIECES * most - 1) - 1, (1 << most - 1) - 1))
 
         # Steps that are taken; which of their row is the last.
-        first, at_last, left = Signal(init=1), Signal(), Signal(ROWS_WIDTH)
+        first, at_end, left = Signal(init=1), Signal(), Signal(ROWS_WIDTH)
+        """``at_end``: the next step of a row with data is its last."""
         place = Signal(config.cols // FILL_PIXELS, init=1)
         busy = Signal(len(writes) + 1)
         last, may, take, ends = (Signal(name=name) for name in ("last", "may", "take", "ends"))
         m.d.comb += [
-            last.eq(row.zero | Mux(first, one_block, at_last)),
+            last.eq(row.zero | at_end),
             may.eq(self.rows.valid & (~last | ~busy[0])),
             take.eq(may & (row.zero | self.pixels.valid)),
             ends.eq(take & last),
@@ -118,10 +119,12 @@ class PixelRows(wiring.Component):
         with m.If(take):
             m.d.sync += [
                 first.eq(last),
-                at_last.eq(Mux(first, two_blocks, left == 2)),
+                at_end.eq(Mux(last, one_block, Mux(first, two_blocks, left == 2))),
                 left.eq(Mux(first, mode.blocks - 1, left - 1)),
                 place.eq(Mux(last, 1, place << 1)),
             ]
+        with m.Elif(first):
+            m.d.sync += at_end.eq(one_block)
         once = row.zero | ~row.wanted
         m.d.sync += busy.eq(Mux(ends, Mux(once, 0, writes), busy >> 1))
 

@@ -2,7 +2,7 @@
 
 from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.lib.wiring import In, Out
 
 from cpt.hw.bus.wide_queue import PUSHES, WideQueue
 from cpt.hw.contract.config import BEAT_BYTES
@@ -10,7 +10,7 @@ from cpt.hw.contract.machine import MACHINE
 from cpt.hw.contract.tiles import STREAM_BYTES
 from cpt.hw.fetch.cutter import STREAM_BITS
 from cpt.hw.layouts import BEAT_BITS, RUN
-from cpt.hw.matrix.copies import MOST_LOADS, copies
+from cpt.hw.matrix.copies import KEEP, MOST_LOADS, copies
 
 WORD_BEATS = STREAM_BYTES // BEAT_BYTES
 
@@ -20,7 +20,7 @@ class WordQueue(wiring.Component):
 
     Members: ``asked`` (in), ``runs`` (out): whole words each, not longer than `MACHINE.reader_words`;
     ``beat_valid``, ``beat``: what they bring, as it comes; ``words`` (out): two beats each.
-    A run in four cycles, a beat a cycle.
+    A run in four cycles, a beat a cycle, and a word every second one.
     """
 
     def __init__(self):
@@ -38,7 +38,16 @@ class WordQueue(wiring.Component):
         m = Module()
         depth = MACHINE.reader_words
         m.submodules.queue = queue = WideQueue(STREAM_BITS, depth)
-        connect(m, queue.o, flipped(self.words))
+
+        # The word that is shown: loaded as long as there is none, so nothing that comes late loads it.
+        count = STREAM_BITS // MOST_LOADS
+        shows = [Signal(name=f"shows_{n}", attrs=KEEP) for n in range(count + 1)]
+        for n, flag in enumerate(shows[1:]):
+            part = slice(MOST_LOADS * n, MOST_LOADS * (n + 1))
+            with m.If(~flag):
+                m.d.sync += self.words.payload[part].eq(queue.o.payload[part])
+        m.d.comb += [self.words.valid.eq(shows[0]), queue.o.ready.eq(~shows[0])]
+        m.d.sync += [flag.eq(Mux(shows[0], ~self.words.ready, queue.o.valid)) for flag in shows]
 
         # A run passes when there is room for all of it; what is known of the run before is out of date.
         size, free = Signal(range(depth + 1)), Signal(range(depth + 1), init=depth)
@@ -55,7 +64,7 @@ class WordQueue(wiring.Component):
         m.d.sync += [
             settled.eq(Cat(waits, settled[0] & waits)),
             fits.eq(free >= size),
-            taken.eq(self.words.valid & self.words.ready),
+            taken.eq(queue.o.valid & queue.o.ready),
             change.eq(taken - Mux(passes, size, 0)),
             free.eq(free + change),
         ]
