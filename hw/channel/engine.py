@@ -62,7 +62,7 @@ class FloatEngine(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.gate = gate = Gate()
+        m.submodules.gate = gate = Gate(once=True)
         m.submodules.planner = planner = Planner()
         m.submodules.numbers = numbers = SlotNumbers()
         m.submodules.operands = operands = Operands(self.config, self.scratch_words)

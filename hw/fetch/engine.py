@@ -85,7 +85,7 @@ class FetchEngine(wiring.Component):
 
     def _command(self, m, decode, walker, fetch):
         """From the queue, behind its gate and decoded, to walker and fetch; whether one is here."""
-        m.submodules.gate = gate = Gate()
+        m.submodules.gate = gate = Gate(once=True)
         held = Signal(COMMAND, reset_less=True)
         waiting, fresh, allowed, done = Signal(), Signal(), Signal(), Signal()
         given = Signal(2)

@@ -157,7 +157,7 @@ class LoadEngine(wiring.Component):
     def _command(self, m, walker, pixels, errors, begun):
         """From the queue to walkers and transposer; whether none is held, and whether errors come."""
         m.submodules.halves = halves = Outstanding(MACHINE.halves)
-        m.submodules.gate = gate = Gate()
+        m.submodules.gate = gate = Gate(once=True)
         m.submodules.known = known = LoadCommand(self.config)
         ended = Signal()
         held, begins, vacant = hold(m, self.commands, Const(1), ended, 2)

@@ -72,7 +72,7 @@ class ExecEngine(wiring.Component):
 
     def _command(self, m, executor, blocks):
         """From the queue, behind its gate, to executor and blocks; whether one is here."""
-        m.submodules.gate = gate = Gate()
+        m.submodules.gate = gate = Gate(once=True)
         held = Signal(COMMAND, reset_less=True)
         waiting, fresh = Signal(), Signal()
         known = Signal(WORKED_OUT_CYCLES)

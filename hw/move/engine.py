@@ -70,7 +70,7 @@ class Move(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.decode = decode = Decode(self.config)
-        m.submodules.gate = gate = Gate()
+        m.submodules.gate = gate = Gate(once=True)
         m.submodules.places = places = PlaceWalker()
         m.submodules.stretches = stretches = Stretches()
         m.submodules.outward = outward = Outward(self.config, self.words)

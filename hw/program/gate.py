@@ -18,13 +18,15 @@ class Gate(wiring.Component):
     Members: ``marks``: of all engines; ``load``: an instruction begins, with ``waits``, which must stay until
     the next; ``advance``: its next unit is asked for; ``open``: the unit asked for may start; it is low for
     `latency_cycles` - 1 cycles after ``load`` or ``advance`` at least.
+    Parameters: ``once``: instructions are one unit each, and nothing is asked for with ``advance``.
     A mark is compared by the sign of a difference, so marks may be up to half their range apart.
     """
 
     latency_cycles = 4
     """Cycles from ``load`` or ``advance`` to ``open`` where the marks are there."""
 
-    def __init__(self):
+    def __init__(self, *, once: bool = False):
+        self.once = once
         super().__init__(
             {"marks": In(MARKS), "load": In(1), "waits": In(WAITS), "advance": In(1), "open": Out(1)}
         )
@@ -34,12 +36,12 @@ class Gate(wiring.Component):
         # A cycle each: what changes, the mark needed and the mark there, their difference, whether both are
         # there. A copy of what loads registers for each wait.
         changed, stale = Signal(), Signal(2)
-        m.d.comb += changed.eq(self.load | self.advance)
+        m.d.comb += changed.eq(self.load | (0 if self.once else self.advance))
         m.d.sync += stale.eq(Cat(changed, stale))
         loads = copies(m, self.load, len(self.waits), "load")
-        advances = copies(m, self.advance, len(self.waits), "advance")
+        advances = [] if self.once else copies(m, self.advance, len(self.waits), "advance")
         passed = []
-        for index, (load, advance) in enumerate(zip(loads, advances, strict=True)):
+        for index, load in enumerate(loads):
             wait = self.waits[index]
             needed, there, difference = (
                 Signal(MARK_BITS, name=f"{name}_{index}", reset_less=True)
@@ -48,8 +50,9 @@ class Gate(wiring.Component):
             engines = copies(m, wait.engine, HALVES, f"engine_{index}")
             with m.If(load):
                 m.d.sync += needed.eq(wait.first)
-            with m.Elif(advance):
-                m.d.sync += needed.eq(needed + wait.step)
+            if not self.once:
+                with m.Elif(advances[index]):
+                    m.d.sync += needed.eq(needed + wait.step)
             for half, engine in enumerate(engines):
                 part = slice(MARK_BITS // HALVES * half, MARK_BITS // HALVES * (half + 1))
                 marks = Array(mark[part] for mark in self.marks)
