@@ -4,12 +4,14 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pynq
 import pytest
 from driven import MEMORY_BYTES
 
 import cpt.host.board
 import cpt.host.driver
+from cpt.host.data import Images, save_images
 from cpt.host.driver import DEADLINE_S
 from cpt.host.errors import DeviceError
 from cpt.host.measure import MEASURED
@@ -20,6 +22,15 @@ from cpt.sim.device import open_simulated
 from cpt.sim.fast.backend import FastBackend
 
 QUICK = ["--width", "4", "--steps", "4", "--batch-size", "16", "--cycles", "1", "--seed", "1"]
+QUICK += ["--data", "small.npz"]
+
+
+@pytest.fixture(autouse=True)
+def _small(tmp_path_factory, monkeypatch):
+    """Eighty images of the digits' shape in the current folder: 64 to train, 16 to test."""
+    monkeypatch.chdir(tmp_path_factory.mktemp("data"))
+    pixels = np.random.default_rng(0).standard_normal((80, 8, 8, 1)).astype(np.float32)
+    save_images(Path("small.npz"), Images(pixels, np.arange(80) % 10))
 
 
 @pytest.fixture
@@ -49,7 +60,7 @@ def test_a_board_trains_to_the_weights_of_the_model(board, tmp_path, capsys):
     assert "s by the wall clock" in printed.out
     assert re.search(r"\d\.\d MiB of contiguous memory", " ".join(printed.err.split()))
     summaries = [
-        json.loads((tmp_path / name / f"digits-resnet8-cpt-{device}" / SUMMARY).read_text())
+        json.loads((tmp_path / name / f"small-resnet8-cpt-{device}" / SUMMARY).read_text())
         for name, device in (("model", "fast"), ("board", "board"))
     ]
     assert summaries[0]["weights_sha256"] == summaries[1]["weights_sha256"]
@@ -78,7 +89,7 @@ def test_what_a_person_waits_for_is_printed_first(board, tmp_path, capsys):
 @pytest.mark.parametrize("board", ["fast", "rtl"], indirect=True)
 def test_measured_times_stand_beside_simulated_ones(board, tmp_path, capsys):
     assert _train(board, tmp_path) == 0
-    path = tmp_path / "digits-resnet8-cpt-board" / MEASURED
+    path = tmp_path / "small-resnet8-cpt-board" / MEASURED
     rows = json.loads(path.read_text())["epochs"]
     assert sum(row["steps"] for row in rows) == 4
     assert len({row["fw"] for row in rows}) > 1
@@ -125,7 +136,7 @@ WRONG = [
 @pytest.mark.parametrize(("change", "expected"), WRONG)
 def test_a_wrong_file_is_named_in_one_line(board, tmp_path, capsys, change, expected):
     assert _train(board, tmp_path, "--steps", "1") == 0
-    path = tmp_path / "digits-resnet8-cpt-board" / MEASURED
+    path = tmp_path / "small-resnet8-cpt-board" / MEASURED
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     capsys.readouterr()
     assert main(["compare", "--measured", str(path)]) == 2
@@ -136,7 +147,7 @@ def test_a_wrong_file_is_named_in_one_line(board, tmp_path, capsys, change, expe
 
 def test_a_time_that_is_no_number_is_named(board, tmp_path, capsys):
     assert _train(board, tmp_path, "--steps", "1") == 0
-    path = tmp_path / "digits-resnet8-cpt-board" / MEASURED
+    path = tmp_path / "small-resnet8-cpt-board" / MEASURED
     values = json.loads(path.read_text())
     values["epochs"][0]["wall_seconds"] = "fast"
     path.write_text(json.dumps(values))
@@ -178,9 +189,9 @@ def test_a_wrong_reference_ends_the_run_with_the_clock_it_found(board, tmp_path,
 
 def test_ctrl_c_frees_everything_and_keeps_the_last_checkpoint(board, tmp_path, capsys, monkeypatch):
     """Pressed while a program of the second epoch runs; the command then goes on where it was."""
-    epochs = ["--steps", "0", "--epochs", "2", "--batch-size", "512", "--no-compare", "--no-check-rtl"]
+    epochs = ["--steps", "0", "--epochs", "2", "--no-compare", "--no-check-rtl"]
     real, pressed, status = FastBackend.read_register, [], register("STATUS").offset
-    checkpoint = tmp_path / "digits-resnet8-cpt-board" / CHECKPOINT
+    checkpoint = tmp_path / "small-resnet8-cpt-board" / CHECKPOINT
 
     def reading(self, offset):
         if offset == status and checkpoint.exists() and not pressed:
@@ -196,8 +207,7 @@ def test_ctrl_c_frees_everything_and_keeps_the_last_checkpoint(board, tmp_path, 
     assert board.backend.read_register(status) == 0
     assert _train(board, tmp_path, *epochs, "--resume") == 0
     rows = [
-        json.loads(line)
-        for line in (tmp_path / "digits-resnet8-cpt-board" / METRICS).read_text().splitlines()
+        json.loads(line) for line in (tmp_path / "small-resnet8-cpt-board" / METRICS).read_text().splitlines()
     ]
     assert [row["epoch"] for row in rows] == [0, 1]
 

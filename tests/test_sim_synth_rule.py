@@ -257,11 +257,9 @@ def test_a_block_on_its_own_is_synthesised_and_keeps_the_rule(capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "block", ["read_arbiter", "loader_b", "result_buffer", "drain", "dispatch", "control"]
-)
-def test_the_blocks_of_the_bus_of_loads_of_drain_and_of_control_keep_the_rule(block, capsys):
-    """Among them the burst generator, which both masters hold; the drain holds the write master."""
+@pytest.mark.parametrize("block", ["drain", "control"])
+def test_a_sample_of_the_blocks_keeps_the_rule(block, capsys):
+    """The drain holds the write master and its burst generator; `make synth` looks at all blocks."""
     assert main(["--preset", "tiny", "--block", block]) == 0
     found = capsys.readouterr().out
     assert "timing_rule_held True" in found, found

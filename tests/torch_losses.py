@@ -18,7 +18,7 @@ from cpt.model.training.distributed import join
 from cpt.model.training.state import weights_sha256
 
 STEPS = 6
-SEEDS = 6
+SEEDS = 3
 FULL = {
     "images": (replace(SMALL, method="fp32", steps=STEPS), lambda: images(pad=1, flip=True)),
     "transformer": (replace(LANGUAGE, method="fp32", steps=STEPS), language),
