@@ -21,7 +21,6 @@ from cpt.hw.vivado.build import (
     write_manifest,
 )
 from cpt.hw.vivado.settings import Build, settings_tcl
-from cpt.main import main
 from cpt.sim.vivado.checks.documents import document_problems
 from cpt.sim.vivado.checks.handoff import handoff_problems
 from cpt.sim.vivado.checks.ipxact import component_problems
@@ -325,11 +324,3 @@ def test_a_machine_without_vivado_gets_one_line(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ContractError, match=r"vivado is not on PATH; allowed: Vivado 2020\.1 or later"):
         require_vivado()
-
-
-def test_another_array_is_checked_on_a_board(capsys: pytest.CaptureFixture[str]) -> None:
-    command = ["bitstream", "--check", "--no-synthesis", "--board", "zc706", "--preset"]
-    assert main([*command, "tiny"]) == 0
-    assert all(line.startswith("zc706: ok   ") for line in capsys.readouterr().out.splitlines())
-    assert main([*command, "huge"]) == 2
-    assert "preset is 'huge'; allowed: zc706, z7020, middle, tiny" in capsys.readouterr().err
