@@ -6,8 +6,9 @@ TORCH ?= 2.13
 NUMPY ?= 2
 # Tests that need torch and numpy, not the runtime.
 LIBRARY_TESTS := $(filter-out tests/test_model_accelerator.py,$(wildcard tests/test_model_*.py))
-# A process per processor; the tests of a file share what they have built, so they stay together.
-PARALLEL := -n logical --dist loadfile
+# A process per processor; the tests of a file share what they have built, so they stay together. Files begin
+# in the order of tests/conftest.py, not those of the most tests first.
+PARALLEL := -n logical --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help train results test test-fast test-torch coverage sim mutate formal synth pnr compare rtl lint docs bitstream bitstream-check board-package clean

@@ -107,8 +107,29 @@ RTL = {
 """Files that compile Verilog: without a C++ compiler, ``pytest -m "not rtl"``."""
 
 
+LONG = (
+    "test_board_coverage",
+    "test_sim_bench_blocks",
+    "test_hw_vector_lanes",
+    "test_board_training",
+    "test_model_training_distributed",
+    "test_vivado_check",
+    "test_sim_synth_rule",
+    "test_hw_program_runner",
+    "test_model_quantize",
+    "test_contract_hash",
+    "test_step_parts",
+    "test_sim_faults",
+    "test_sim_mutate",
+    "test_sim_formal",
+)
+"""Files of half a minute or more, the longest first: one that began last would keep one processor waiting."""
+
+
 def pytest_collection_modifyitems(items):
-    """The markers of whole files."""
+    """The markers of whole files, and the long ones first."""
+    order = {name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
     for item in items:
         if item.path.stem in SLOW:
             item.add_marker(pytest.mark.slow)

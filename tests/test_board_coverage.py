@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytest.importorskip("coverage", reason="comes with the extra dev")
+
 ROOT = Path(__file__).parent.parent
 BOARD_PATH = [
     f"cpt/host/{name}.py"
@@ -39,22 +43,14 @@ TESTS = [
     "test_board_training.py::test_a_board_without_a_bitstream_says_where_it_looked",
 ]
 RUNNER = """
-import dis, json, sys, threading
+import dis, json, sys
 from pathlib import Path
 
+import coverage
 import pytest
 
-wanted = {str(Path(name).absolute()) for name in json.loads(sys.argv[1])}
-ran = {name: set() for name in wanted}
-
-
-def lines(frame, event, argument):
-    ran[frame.f_code.co_filename].add(frame.f_lineno)
-    return lines
-
-
-def calls(frame, event, argument):
-    return lines(frame, event, argument) if frame.f_code.co_filename in wanted else None
+wanted = [Path(name).resolve() for name in json.loads(sys.argv[1])]
+tracer = coverage.Coverage(data_file=None, config_file=False, include=[str(path) for path in wanted])
 
 
 def executable(code):
@@ -65,19 +61,18 @@ def executable(code):
 
 
 def missed():
-    for name in sorted(wanted):
-        source = Path(name).read_text(encoding="utf-8").splitlines()
-        code = set(executable(compile("\\n".join(source), name, "exec")))
-        for number in sorted(code - ran[name]):
+    for path in sorted(wanted):
+        source = path.read_text(encoding="utf-8").splitlines()
+        code = set(executable(compile("\\n".join(source), path.name, "exec")))
+        for number in sorted(code - set(tracer.get_data().lines(str(path)) or ())):
             if source[number - 1].strip() != "...":
-                yield f"{Path(name).stem}: {source[number - 1].strip()[:60]}"
+                yield f"{path.stem}: {source[number - 1].strip()[:60]}"
 
 
 def run(which):
-    sys.settrace(calls)
-    threading.settrace(calls)
+    tracer.start()
     status = pytest.main(["-q", "-p", "no:cacheprovider", "-k", which, *json.loads(sys.argv[2])])
-    sys.settrace(None)
+    tracer.stop()
     return int(status), list(missed())
 
 
