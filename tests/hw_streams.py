@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from amaranth.hdl import UnusedElaboratable
+from amaranth.hdl import UnusedElaboratable, Value
 from amaranth.sim import Simulator
 
 from cpt.hw.contract import ArrayConfig
@@ -60,6 +60,83 @@ def stream_rules(stream: Any) -> Callable[[Any], Any]:
     return check
 
 
+class Held:
+    """The context of a test bench; setting what is held already is free, any other set settles the design."""
+
+    def __init__(self, ctx: Any) -> None:
+        self._ctx = ctx
+        self.get, self.tick = ctx.get, ctx.tick
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ctx, name)
+
+    def set(self, target: Any, value: Any) -> None:
+        """As the context's own."""
+        plain = isinstance(target, Value) and isinstance(value, int)
+        if not plain or self.get(target) != value:
+            self._ctx.set(target, value)
+
+
+class Simulation:
+    """A block elaborated and compiled once, which takes longer than a short run, and run many times."""
+
+    def __init__(self, block: Any) -> None:
+        self._running: list[str] = []
+        self._tasks: dict[str, list[Callable[[Any], Any]]] = {"bench": [], "background": [], "process": []}
+        self._slots = dict.fromkeys(self._tasks, 0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UnusedElaboratable)
+            self._simulator = Simulator(block)
+        self._simulator.add_clock(PERIOD_S)
+
+    def run(
+        self,
+        *benches: Callable[[Any], Any],
+        watch: Sequence[Any] = (),
+        background: Sequence[Callable[[Any], Any]] = (),
+    ) -> None:
+        """`simulate` from the block's initial state."""
+        self._running[:] = [bench.__name__ for bench in benches]
+        self._simulator.reset()
+        self._tasks["bench"] = [*map(self._until_end, benches), self._deadline]
+        self._tasks["background"] = list(background)
+        self._tasks["process"] = [stream_rules(stream) for stream in watch]
+        for kind, tasks in self._tasks.items():
+            while self._slots[kind] < len(tasks):
+                self._add_slot(kind)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UnusedElaboratable)
+            self._simulator.run()
+
+    def _add_slot(self, kind: str) -> None:
+        """What is added to a simulator stays; it does what the run at hand has for it, if anything."""
+        index = self._slots[kind]
+        self._slots[kind] += 1
+
+        async def slot(ctx: Any) -> None:
+            if index < len(self._tasks[kind]):
+                await self._tasks[kind][index](ctx if kind == "process" else Held(ctx))
+
+        if kind == "process":
+            self._simulator.add_process(slot)
+        else:
+            self._simulator.add_testbench(slot, background=kind == "background")
+
+    def _until_end(self, bench: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        async def run(ctx: Any) -> None:
+            await bench(ctx)
+            self._running.remove(bench.__name__)
+
+        return run
+
+    async def _deadline(self, ctx: Any) -> None:
+        for _ in range(DEADLINE_CYCLES):
+            if not self._running:
+                return
+            await ctx.tick()
+        raise AssertionError(f"{', '.join(self._running)} did not end within {DEADLINE_CYCLES} cycles")
+
+
 def simulate(
     block: Any,
     *benches: Callable[[Any], Any],
@@ -72,31 +149,4 @@ def simulate(
 
     Fails after `DEADLINE_CYCLES`.
     """
-    running = [bench.__name__ for bench in benches]
-
-    def until_end(bench: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        async def run(ctx: Any) -> None:
-            await bench(ctx)
-            running.remove(bench.__name__)
-
-        return run
-
-    async def deadline(ctx: Any) -> None:
-        for _ in range(DEADLINE_CYCLES):
-            if not running:
-                return
-            await ctx.tick()
-        raise AssertionError(f"{', '.join(running)} did not end within {DEADLINE_CYCLES} cycles")
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnusedElaboratable)
-        simulator = Simulator(block)
-        simulator.add_clock(PERIOD_S)
-        for bench in benches:
-            simulator.add_testbench(until_end(bench))
-        simulator.add_testbench(deadline)
-        for bench in background:
-            simulator.add_testbench(bench, background=True)
-        for stream in watch:
-            simulator.add_process(stream_rules(stream))
-        simulator.run()
+    Simulation(block).run(*benches, watch=watch, background=background)

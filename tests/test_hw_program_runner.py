@@ -105,7 +105,8 @@ class Machine(StepMachine):
             while not ended[0]:
                 for port, number in zip((runner.slot_a, runner.slot_b), numbers, strict=True):
                     slot = self.state.slots[number]
-                    ctx.set(port, {"bits": slot.bits, "signed": slot.signed})
+                    ctx.set(port.bits, slot.bits)
+                    ctx.set(port.signed, int(slot.signed))
                 idle = not any(model.busy for model in models)
                 for model in models:
                     model.cycle(ctx)

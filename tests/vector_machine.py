@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from functools import cache
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 from amaranth import Elaboratable, Module, Signal
 from amaranth.lib.wiring import connect
-from hw_streams import simulate, stream_put, stream_rules
+from hw_streams import Simulation, stream_put, stream_rules
 
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.floats import CHANNELS, Coefficient, Statistic
@@ -61,6 +63,13 @@ class Top(Elaboratable):
             self.lanes.marks[Engine.MOVE].eq(self.moved),
         ]
         return m
+
+
+@cache
+def simulated(config: ArrayConfig) -> tuple[Top, Simulation]:
+    """The lanes of ``config``, compiled once for all tests of a process."""
+    top = Top(config)
+    return top, Simulation(top)
 
 
 class Bench:
@@ -161,7 +170,7 @@ class Bench:
 
     def run(self, stall: float = 0.0, moved: list[int] | None = None) -> int:
         """Cycles from the first command to the last mark; asserts that all memories are the model's."""
-        top = Top(self.config)
+        top, simulation = simulated(self.config)
         lanes, state = top.lanes, self.state
         memory = np.zeros(MEMORY, np.uint8)
         units = {name: sum(_units(decode(word)) for word in words) for name, words in self._lists().items()}
@@ -224,8 +233,7 @@ class Bench:
                 await ctx.tick().repeat(60)
                 ctx.set(top.moved, value)
 
-        simulate(
-            top,
+        simulation.run(
             main,
             process(self.drains, lanes.drains),
             process(self.applies, lanes.applies),
@@ -240,41 +248,39 @@ class Bench:
     async def _preset(self, ctx: Any, top: Top) -> None:
         """What the memories hold at first, through the ports of others."""
         ctx.set(top.lanes.keys, self.state.keys)
-        coefficients = top.lanes.coefficients
+        coefficients, port = top.lanes.coefficients, top.scratch.write_1
         ctx.set(coefficients.write, 1)
-        for field in Coefficient:
-            for channel in range(LAST_CHANNEL):
-                ctx.set(coefficients.addr, field * CHANNELS + channel)
-                ctx.set(coefficients.write_data, int(self.state.coefficient(field, channel, 1)[0]))
-                await ctx.tick()
-        ctx.set(coefficients.write, 0)
-        port = top.scratch.write_1
         ctx.set(port.valid, 1)
-        for address in _used():
+        numbers = [(field, channel) for field in Coefficient for channel in range(LAST_CHANNEL)]
+        for address, (field, channel) in zip_longest(_used(), numbers, fillvalue=numbers[-1]):
+            ctx.set(coefficients.addr, field * CHANNELS + channel)
+            ctx.set(coefficients.write_data, int(self.state.coefficient(field, channel, 1)[0]))
             ctx.set(port.addr, address)
             ctx.set(port.data, [int(value) for value in self.scratch[address]])
             await ctx.tick()
+        ctx.set(coefficients.write, 0)
         ctx.set(port.valid, 0)
 
     async def _compared(self, ctx: Any, top: Top) -> None:
         """Scratch, statistics and local memory."""
-        port, wanted = top.scratch.read_3, self.state.scratch
+        port, statistics = top.scratch.read_3, top.lanes.statistics
         ctx.set(port.valid, 1)
         places = _used()
-        for cycle in range(len(places) + Scratch.latency_cycles):
+        numbers = [(field, channel) for field in Statistic for channel in range(LAST_CHANNEL)]
+        latency = MACHINE.channel_memory_cycles
+        for cycle in range(max(len(places) + Scratch.latency_cycles, len(numbers) + latency)):
+            field, channel = numbers[min(cycle, len(numbers) - 1)]
+            ctx.set(statistics.addr, field * CHANNELS + channel)
             ctx.set(port.addr, places[min(cycle, len(places) - 1)])
-            if cycle >= Scratch.latency_cycles:
+            if 0 <= cycle - Scratch.latency_cycles < len(places):
                 address = places[cycle - Scratch.latency_cycles]
-                found = list(ctx.get(port.data))
-                assert found == list(wanted[address]), (hex(address), found, list(wanted[address]))
-            await ctx.tick()
-        statistics = top.lanes.statistics
-        for field in Statistic:
-            for channel in range(LAST_CHANNEL):
-                ctx.set(statistics.addr, field * CHANNELS + channel)
-                await ctx.tick().repeat(MACHINE.channel_memory_cycles)
+                wanted, found = list(self.state.scratch[address]), list(ctx.get(port.data))
+                assert found == wanted, (hex(address), found, wanted)
+            if 0 <= cycle - latency < len(numbers):
+                field, channel = numbers[cycle - latency]
                 value = int(self.state.statistic(field, channel, 1)[0])
                 assert ctx.get(statistics.read_data) == value, (field, channel)
+            await ctx.tick()
         assert np.array_equal(self.local, self.state.local)
 
     def _result_buffer(self, lanes: Lanes, over: list[bool], rng: random.Random, stall: float) -> Any:
@@ -285,7 +291,7 @@ class Bench:
 
         async def buffer(ctx: Any) -> None:
             free, place = 2, 0
-            row = held[0]
+            row = shown = held[0]
             while True:
                 come = bool(over) and free > 0 and bool(waiting) and rng.random() >= stall
                 if come:
@@ -297,7 +303,9 @@ class Bench:
                     row = held[ctx.get(lanes.drain_addr)]
                 free += ctx.get(lanes.tile_free)
                 await ctx.tick()
-                ctx.set(lanes.drain_row, row)
+                if row is not shown:
+                    ctx.set(lanes.drain_row, row)
+                    shown = row
 
         return buffer
 
