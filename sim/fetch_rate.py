@@ -21,7 +21,7 @@ from amaranth.sim import Simulator
 from cpt.hw.contract import ArrayConfig, ContractError, preset
 from cpt.hw.contract.config import TAPS
 from cpt.hw.contract.order import tile_cycles
-from cpt.hw.contract.tiles import FILL_PIXELS, STREAM_BYTES, CodesLayout, Picture, PixelLayout, WindowLayout
+from cpt.hw.contract.tiles import FILL_PIXELS, STREAM_BYTES, Picture, PixelLayout, WindowLayout
 from cpt.hw.fetch.command import fetch_pixels, fetch_windows, payload
 from cpt.hw.fetch.fill import Fill
 from cpt.hw.fetch.pixel_fill import PixelFill
@@ -110,7 +110,6 @@ def measure(config: ArrayConfig, channels: int, size: int, name: str, weight_bit
     """Simulate one 3 x 3 pass of as many channels out as in, or half as many where it is spread."""
     spread = (2 * size, 2 * size) if name == SPREAD else ()
     layout = WindowLayout(Picture(config, size, size), channels, 3, 1, spread)
-    codes = CodesLayout(layout.source, channels)
     row_tiles = -(-layout.groups // 2) if spread else layout.groups
     signed = name != "forward"
     array = row_tiles * tile_cycles(weight_bits, bits, True, signed, layout.ksteps)
@@ -122,7 +121,7 @@ def measure(config: ArrayConfig, channels: int, size: int, name: str, weight_bit
     found: list[int] = []
 
     async def bench(ctx: Any) -> None:
-        ctx.set(fill.commands.payload, payload(fetch_windows(layout, codes, IMAGES, bits, 0)))
+        ctx.set(fill.commands.payload, payload(fetch_windows(layout, IMAGES, bits)))
         ctx.set(fill.commands.valid, 1)
         await ctx.tick().until(fill.commands.ready)
         ctx.set(fill.commands.valid, 0)

@@ -12,7 +12,7 @@ from cpt.hw.contract import ArrayConfig, preset
 from cpt.hw.contract.passes import Kernel, Sampling
 from cpt.hw.contract.step import Code, encode
 from cpt.hw.contract.tiles import CodesLayout, Picture
-from cpt.hw.fetch.command import fetch_command, fetch_pixels, fetch_windows, first_row, payload
+from cpt.hw.fetch.command import codes_walk, fetch_command, fetch_pixels, fetch_windows, first_row, payload
 from cpt.hw.fetch.decode import Decode
 from cpt.sim.bench.fetches import PixelShape, Shape
 
@@ -46,10 +46,8 @@ def of_windows(config: ArrayConfig, shape: Shape, base: int) -> tuple[dict[str, 
         "out_height": output.height,
         "out_width": output.width,
     }
-    command = fetch_windows(layout, codes, shape.images, shape.bits, base)
-    strides = {name: command[name] for name in ("image_stride", "tile_stride", "group_stride")}
-    counts = {"images": shape.images, "tiles": source.tiles, "groups": codes.groups}
-    return fields, [(payload(command), {"base": base, "bits": shape.bits, **counts, **strides})]
+    command = fetch_windows(layout, shape.images, shape.bits)
+    return fields, [(payload(command), codes_walk(codes, shape.images, shape.bits, base))]
 
 
 def of_pixels(
@@ -90,17 +88,8 @@ def of_pixels(
     for first in range(0, groups, 2):
         together = min(groups - first, 2)
         command = fetch_pixels(layout, together, images, shape.bits, chunk, rows=fields["rows"])
-        walk = {
-            "base": start + first * codes.group_stride,
-            "bits": shape.bits,
-            "groups": together,
-            "tiles": command["down"],
-            "images": images,
-            "group_stride": codes.group_stride,
-            "tile_stride": codes.tile_stride,
-            "image_stride": codes.image_stride,
-        }
-        found.append((payload(command), walk))
+        walk = codes_walk(codes, images, shape.bits, start + first * codes.group_stride)
+        found.append((payload(command), walk | {"groups": together, "tiles": command["down"]}))
     return fields, found
 
 

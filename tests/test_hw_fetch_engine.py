@@ -208,7 +208,7 @@ def one(**values: int) -> Word:
     return decode(encode(Code.FETCH, **(ONE | values)))
 
 
-def test_an_instruction_reads_nothing_before_its_marks_are_there() -> None:
+def test_an_instruction_reads_nothing_before_its_marks_are_there_nor_while_stopped() -> None:
     bench = Bench(preset("tiny"), 3, 0.0)
     items = [bench.place(one()), bench.place(one(wait0_engine=int(Engine.APPLY), wait0_first=3))]
     asked: list[int] = []
@@ -219,12 +219,16 @@ def test_an_instruction_reads_nothing_before_its_marks_are_there() -> None:
         await ctx.tick().repeat(100)
         asked.append(sum(len(port.bursts) for port in bench.ports))
         assert not ctx.get(bench.engine.idle)
+        ctx.set(bench.engine.stop, 1)
         ctx.set(bench.engine.marks[Engine.APPLY], 3)
+        await ctx.tick().repeat(50)
+        asked.append(sum(len(port.bursts) for port in bench.ports))
+        ctx.set(bench.engine.stop, 0)
         await bench.read(ctx, items[1])
         bench.over = True
 
     bench.run(items, marks)
-    assert asked == [2]
+    assert asked == [2, 2]
     assert sum(len(port.bursts) for port in bench.ports) == 4
 
 

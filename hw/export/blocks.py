@@ -26,8 +26,8 @@ from cpt.hw.drain.tile_walker import TileWalker
 from cpt.hw.fetch.errors import Errors
 from cpt.hw.fetch.fetch import Fetch
 from cpt.hw.fetch.fill import Fill
+from cpt.hw.fetch.pixel_walker import PixelWalker
 from cpt.hw.fetch.reader import Reader
-from cpt.hw.fetch.walker import FetchWalker
 from cpt.hw.layouts import BEAT_BITS
 from cpt.hw.load.gearbox import Gearbox
 from cpt.hw.load.loader import Loader
@@ -57,7 +57,7 @@ ROOMS: dict[str, dict[str, Callable[[ArrayConfig], wiring.Component]]] = {
         "loader_b": lambda config: Loader(config, "b"),
     },
     "fetch": {
-        "fetch_walker": FetchWalker,
+        "pixel_walker": PixelWalker,
         "reader": lambda config: Reader(),
         "fill": Fill,
         "fetch": Fetch,

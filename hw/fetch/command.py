@@ -23,13 +23,13 @@ def quads(config: ArrayConfig) -> int:
 
 
 def window_command(config: ArrayConfig) -> data.StructLayout:
-    """A decoded FETCH of windows: the tensor's shape, its place in memory, and slots of ``words``.
+    """A decoded FETCH of windows: the tensor's shape, and slots of ``words``.
 
     ``down`` x ``strips`` tiles an image, of ``rows`` x ``blocks``; ``outputs`` tiles an image of ``out_rows``
     rows of ``8 << out_pitch`` pixels, ``height`` in all. With ``spread`` a tile's even rows of outputs stand
     in ``reach`` tiles of them, and the last row is an even one if ``odd``; ``source_height`` rows.
     ``first_slots``: taken at the start of an image, then one more for each tile done with. ``clear_group``:
-    the first group of a K step that lacks some, where ``clears``; ``zero_below`` and strides as in
+    the first group of a K step that lacks some, where ``clears``; ``zero_below`` as in
     `cpt.hw.contract.tiles`.
     """
     words = bits_for(config.b_depth_words)
@@ -58,17 +58,25 @@ def window_command(config: ArrayConfig) -> data.StructLayout:
             "clears": 1,
             "clear_group": GROUPS_WIDTH,
             "words": words,
-            "base": 32,
-            "image_stride": 32,
-            "tile_stride": 32,
-            "group_stride": 32,
         }
     )
 
 
-def fetch_windows(
-    layout: WindowLayout, codes: CodesLayout, images: int, bits: int, base: int
-) -> dict[str, int]:
+def codes_walk(codes: CodesLayout, images: int, bits: int, base: int) -> dict[str, int]:
+    """The fields of `cpt.hw.fetch.pixel_walker.PIXEL_WALK` for a whole tensor."""
+    return {
+        "base": base,
+        "bits": bits,
+        "groups": codes.groups,
+        "tiles": codes.picture.tiles,
+        "images": images,
+        "group_stride": codes.group_stride,
+        "tile_stride": codes.tile_stride,
+        "image_stride": codes.image_stride,
+    }
+
+
+def fetch_windows(layout: WindowLayout, images: int, bits: int) -> dict[str, int]:
     """The fields of `window_command` for a tensor; raises `ContractError` for what the fetch cannot do."""
     source, output, config = layout.source, layout.output, layout.source.config
     require(
@@ -114,10 +122,6 @@ def fetch_windows(
         "clears": int(lacking > 0),
         "clear_group": layout.groups - lacking if lacking else 0,
         "words": words,
-        "base": base,
-        "image_stride": codes.image_stride,
-        "tile_stride": codes.tile_stride,
-        "group_stride": codes.group_stride,
     }
 
 

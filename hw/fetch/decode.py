@@ -10,11 +10,12 @@ from amaranth.lib.wiring import In, Out
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import TAPS
 from cpt.hw.contract.passes import Sampling
-from cpt.hw.contract.step import FORMATS, Code
+from cpt.hw.contract.step import Code
 from cpt.hw.contract.tiles import COPIES, FILL_PIXELS, PIECES, STREAM_BYTES
 from cpt.hw.fetch.command import TILES_WIDTH, fetch_command, pixel_command, window_command
 from cpt.hw.fetch.pixel_walker import PIXEL_WALK
 from cpt.hw.fetch.window_memory import HALVES
+from cpt.hw.matrix.copies import KEEP, MOST_LOADS, copies
 from cpt.hw.program.layouts import COMMAND, fields
 from cpt.hw.program.product import FACTOR_BITS, Product
 
@@ -38,7 +39,8 @@ _SHARED = (
     "planes",
 )
 """Fields that lie at another place in the other instruction."""
-_WIDTHS = {item.name: item.width for item in FORMATS[Code.FETCH_X]}
+_COPIES_OF_KIND = 13
+"""Copies of what says FETCH_X: for the word, products, and parts of the command."""
 
 
 class Decode(wiring.Component):
@@ -53,8 +55,8 @@ class Decode(wiring.Component):
     Members: ``command``: FETCH or FETCH_X, stable; ``start``: it is a new one, there since the cycle before;
     ``again``: the next pair of groups is asked for; ``known``: what follows is that of the command;
     ``bad``: it is refused; ``walk``, ``fetch`` (`fetch_command`); ``last``: there is no further pair.
-    From ``start`` to ``known`` `SETTLING` cycles and three, and for each product, six of windows and eight of
-    pixels, three and one for each bit of its second factor: 35 to 60; about ten for a further pair.
+    From ``start`` to ``known`` 50 to 75 cycles: six products for windows, eight for pixels; about ten for a
+    further pair.
     """
 
     def __init__(self, config: ArrayConfig):
@@ -77,60 +79,74 @@ class Decode(wiring.Component):
         config, depth = self.config, self.config.b_depth_words
         held = self.command
         plain, along = fields(Code.FETCH)(held.word), fields(Code.FETCH_X)(held.word)
-        bits = held.slot_a.bits
 
-        def kept(name, value):
+        def kept(name, value, **attrs):
             """A register that follows; none has an enable, so what follows from a command settles."""
-            register = Signal(Value.cast(value).shape(), name=name, reset_less=True)
+            register = Signal(Value.cast(value).shape(), name=name, reset_less=True, **attrs)
             m.d.sync += register.eq(value)
             return register
 
         # What the word says, whichever it is.
-        pixels = kept("pixels", plain.code == Code.FETCH_X)
-        said = {name: kept(name, Mux(pixels, along[name], plain[name])) for name in _SHARED}
+        pixels, *some_pixels = (
+            kept(f"pixels_{n}", plain.code == Code.FETCH_X, attrs=KEEP) for n in range(_COPIES_OF_KIND)
+        )
+        said = {
+            name: kept(name, Mux(some_pixels[n % 2], along[name], plain[name]))
+            for n, name in enumerate(_SHARED)
+        }
         kernel3, groups, images, strips = (said[name] for name in ("kernel", "groups", "images", "strips"))
-        stride2 = kept("stride2", said["sampling"] == Sampling.STRIDE)
+        height, width, row, rows = (kept(name, along[name]) for name in ("height", "width", "row", "rows"))
+        bits = kept("bits", held.slot_a.bits)
+        stride2, stride2_height, stride2_width, stride2_rows = (
+            kept(f"stride2_{n}", said["sampling"] == Sampling.STRIDE, attrs=KEEP) for n in range(4)
+        )
         spread = kept("spread", said["sampling"] == Sampling.SPREAD)
-        height, width = plain.height, plain.width
-        half_height, half_width = kept("half_height", (height + 1) >> 1), kept("half_width", (width + 1) >> 1)
-        out_height = kept(
-            "out_height", Mux(pixels, Mux(stride2, half_height, height)[: len(height)], plain.out_height)
-        )
-        out_width = kept(
-            "out_width", Mux(pixels, Mux(stride2, half_width, width)[: len(width)], plain.out_width)
-        )
-        out_strips = kept("out_strips", Mux(pixels, 1, plain.out_strips))
+        sizes = {"height": (height, stride2_height), "width": (width, stride2_width)}
+        halved, sampled, out = {}, {}, {}
+        """Half of each size, rounded up; what it is behind the stride; what that of the output is."""
+        for name, (size, halves) in sizes.items():
+            halved[name] = kept(f"half_{name}", (size + 1) >> 1)
+            sampled[name] = kept(f"sampled_{name}", Mux(halves, halved[name], size)[: len(size)])
+            out[name] = kept(f"out_{name}", Mux(some_pixels[2], sampled[name], plain[f"out_{name}"]))
+        out_height = out["height"]
+        out_strips = kept("out_strips", Mux(some_pixels[2], 1, plain.out_strips))
         source_rows, tiles_down = self._rows(kept, "source", height, said["pitch_log2"])
         out_rows, outputs_down = self._rows(kept, "out", out_height, said["out_pitch_log2"])
 
         # Of windows.
-        nines = [count // TAPS for count in range(1 << len(groups))]
-        full = kept("full", _looked_up([TAPS * count for count in nines], groups))
-        lacks = kept("lacks", full != groups)
+        full = kept("full", _looked_up([count - count % TAPS for count in range(1 << len(groups))], groups))
         of_nine = _looked_up([-(-count // TAPS) for count in range(1 << len(groups))], groups)
+        lacks = kept("lacks", ~kernel3 & (full != groups))
         ksteps = kept("ksteps", Mux(kernel3, groups, of_nine))
         one_strip = kept("one_strip", out_strips == 1)
         wide = kept("wide", said["out_pitch_log2"] != said["pitch_log2"])
         reach = kept("reach", Mux(spread, Mux(wide, 4, 2), 0))
         ahead = kept("ahead", Mux(kernel3, Mux(one_strip, 2, out_strips + 2), 1))
+        of_spread = kept("of_spread", reach + kernel3)
         at_stride_1 = kept("at_stride_1", Mux(one_strip, 3, (out_strips << 1) + 3))
-        of_kernel_3 = Mux(stride2, 2, at_stride_1)
-        fewest = kept("fewest", Mux(pixels, 1, Mux(spread, reach + kernel3, Mux(kernel3, of_kernel_3, 1))))
-        ends_low = kept("ends_low", Mux(stride2, out_height << 1, out_height + 1) == height + 1)
+        of_kernel_3 = kept("of_kernel_3", Mux(stride2, 2, at_stride_1))
+        fewest = kept("fewest", Mux(pixels, 1, Mux(spread, of_spread, Mux(kernel3, of_kernel_3, 1))))
+        lowest = kept(
+            "lowest", Mux(stride2_rows, Cat(Const(1, 1), (out_height - 1)[: len(height)]), out_height)
+        )
+        """The lowest row that a centre of a window stands on, and one more."""
+        ends_low = kept("ends_low", lowest == height)
         ends_tile = kept("ends_tile", ~(height & (source_rows - 1)[: len(source_rows)]).any())
+        zero_below = kept("zero_below", kernel3 & ends_low & ends_tile)
 
         # Of pixels: rows of the source that a chunk needs, and those that there are.
         several = kept("several", ~source_rows[0])
-        above = kept("above", ~along.row.any())
-        before = Mux(stride2, along.row << 1, along.row) - 1
-        first_row = kept("first_row", Mux(above, 0, before)[: len(along.row) + 1])
-        slot_rows = kept("slot_rows", Mux(stride2, (along.rows << 1) + 1, along.rows + COPIES - 1))
+        above = kept("above", ~row.any())
+        doubled = kept("doubled", Mux(stride2_rows, row << 1, row))
+        first_row = kept("first_row", Mux(above, 0, doubled - 1)[: len(doubled)])
+        slot_rows = kept("slot_rows", Mux(stride2, (rows << 1) + 1, rows + COPIES - 1))
         there = kept("there", (tiles_down - first_row)[: len(tiles_down)])
         wanted = kept("wanted", (slot_rows - above)[: len(slot_rows)])
         few = kept("few", several | (there < wanted))
         down = kept("down", Mux(few, there, wanted)[: len(there)])
         rows_there = kept("rows_there", _times(down, source_rows) + above)
-        reached = kept("reached", Mux(rows_there < slot_rows, rows_there, slot_rows)[: len(slot_rows)])
+        deep = kept("deep", rows_there > slot_rows)
+        reached = kept("reached", Mux(deep, slot_rows, rows_there)[: len(slot_rows)])
         row_words = kept("row_words", (bits << 1) + bits)
         set_log2 = (PIECES * config.group_channels).bit_length() - 1
         set_images, first_image = (
@@ -138,16 +154,16 @@ class Decode(wiring.Component):
             for name, value in (("set_images", Const(1)), ("first_image", along.image_group))
         )
         images_left = kept("images_left", images - first_image)
-        some = kept("some", Mux(images_left > set_images, set_images, images_left)[: len(images)])
+        many = kept("many", images_left > set_images)
+        some = kept("some", Mux(many, set_images, images_left)[: len(images)])
 
-        # Products.
+        # Products one after the other; an address begins with the instruction's and goes on.
         plane_bytes = config.cols * config.group_channels // 8
         aligned = (STREAM_BYTES - 1).bit_length()
         piece = (said["planes"] * plane_bytes + STREAM_BYTES - 1)[aligned:]
         group_stride = kept("group_stride", Cat(Const(0, aligned), piece))
         all_groups = kept("all_groups", Mux(pixels & along.all_groups.any(), along.all_groups, groups))
-        second = max(len(first_image), len(first_row), TILES_WIDTH)
-        m.submodules.product = product = Product(second)
+        m.submodules.product = product = Product(max(len(first_image), len(first_row), TILES_WIDTH))
         before = product.total
         tile_stride, tiles, image_stride, words, last, base = (
             Signal(size, name=name, reset_less=True)
@@ -160,54 +176,58 @@ class Decode(wiring.Component):
                 ("base", FACTOR_BITS),
             )
         )
-        steps = {
-            TILE_STRIDE: (0, group_stride, all_groups),
-            TILES: (0, tiles_down, strips),
-            IMAGE_STRIDE: (0, tile_stride, tiles),
-            WORDS: (0, Mux(pixels, slot_rows, ksteps), Mux(pixels, row_words, bits)),
-            LAST: (0, Mux(pixels, reached, outputs_down), Mux(pixels, row_words, out_strips)),
-            NEEDED: (0, words, fewest),
-            ROWS: (held.address, tile_stride, first_row),
-            IMAGES: (before, image_stride, first_image),
-            PAIR: (base, group_stride, HALVES),
+        by_kind = {
+            "slot": (slot_rows, ksteps),
+            "slot_count": (row_words, bits),
+            "data": (reached, outputs_down),
+            "data_count": (row_words, out_strips),
         }
-        settling, settled = Signal(SETTLING), Signal(3)
-        go, chooses, addressed = settling[-1], Signal(), Signal()
-        at, ended = Signal(len(steps)), Signal(len(steps))
-        m.d.comb += [
-            ended.eq(Mux(product.done, at, 0)),
-            # The address of windows is the instruction's.
-            addressed.eq(Mux(pixels, ended[IMAGES] | ended[PAIR], ended[NEEDED])),
-        ]
+        chosen = {name: kept(name, Mux(some_pixels[3], *values)) for name, values in by_kind.items()}
+        steps = {
+            TILE_STRIDE: (group_stride, all_groups, tile_stride),
+            TILES: (tiles_down, strips, tiles),
+            IMAGE_STRIDE: (tile_stride, tiles, image_stride),
+            WORDS: (chosen["slot"], chosen["slot_count"], words),
+            LAST: (chosen["data"], chosen["data_count"], last),
+            NEEDED: (words, fewest, None),
+            ROWS: (tile_stride, first_row, None),
+            IMAGES: (image_stride, first_image, None),
+            PAIR: (group_stride, HALVES, None),
+        }
+        settling, settled, chooses = Signal(SETTLING), Signal(3), Signal()
+        go, at = settling[-1], Signal(len(steps))
+        """``at``: the step at hand, a bit for each; what follows it has copies."""
+        factors, (counts, starts, targets) = copies(m, at, 2, "at_factor"), copies(m, at, 3, "at")
+        final = kept("final", Mux(pixels, at[IMAGES] | at[PAIR], at[NEEDED]))
+        """The address is known behind this step."""
         m.d.sync += [
             settling.eq(Cat(self.start, settling)),
-            chooses.eq(go | self.again | (product.done & ~addressed)),
+            chooses.eq(go | self.again | (product.done & ~final)),
             product.go.eq(chooses),
-            settled.eq(Cat(addressed, settled)),
+            product.on.eq(starts[IMAGES] | starts[PAIR]),
+            product.start.eq(Mux(starts[ROWS], held.address, 0)),
+            product.count.eq(_chosen(counts, [count for _, count, _ in steps.values()])),
+            settled.eq(Cat(product.done & final, settled)),
         ]
+        for n, copy in enumerate(factors):
+            half = slice(FACTOR_BITS // 2 * n, FACTOR_BITS // 2 * (n + 1))
+            values = [Value.cast(factor)[half] for factor, _, _ in steps.values()]
+            m.d.sync += product.factor[half].eq(_chosen(copy, values))
         with m.If(go):
             m.d.sync += at.eq(1 << TILE_STRIDE)
         with m.Elif(self.again):
             m.d.sync += at.eq(1 << PAIR)
         with m.Elif(product.done):
             m.d.sync += at.eq(at << 1)
-        for index, operand in enumerate((product.start, product.factor, product.count)):
-            m.d.sync += operand.eq(reduce(or_, (Mux(at[n], step[index], 0) for n, step in steps.items())))
-        places = {
-            TILE_STRIDE: tile_stride,
-            TILES: tiles,
-            IMAGE_STRIDE: image_stride,
-            WORDS: words,
-            LAST: last,
-        }
-        for number, place in places.items():
-            with m.If(ended[number]):
-                m.d.sync += place.eq(before)
+        for number, (_, _, target) in steps.items():
+            if target is not None:
+                with m.If(targets[number]):
+                    m.d.sync += target.eq(before)
         short = Signal(reset_less=True)
-        with m.If(ended[NEEDED]):
+        with m.If(targets[NEEDED]):
             m.d.sync += short.eq(before > depth)
-        with m.If(addressed):
-            m.d.sync += base.eq(Mux(pixels, before, held.address))
+        with m.If(targets[NEEDED] | targets[IMAGES] | targets[PAIR]):
+            m.d.sync += base.eq(Mux(some_pixels[4], before, held.address))
         with m.If(self.start | self.again):
             m.d.sync += self.known.eq(0)
         with m.Elif(settled[-1]):
@@ -225,29 +245,34 @@ class Decode(wiring.Component):
         ]
 
         # What is refused.
-        same = (out_height == height) & (out_width == width)
-        halved = (out_height == half_height) & (out_width == half_width)
-        doubled = (((out_height + 1) >> 1) == height) & (((out_width + 1) >> 1) == width)
-        rows_end = kept("rows_end", along.row + along.rows)
-        part = kept("part", ~above | (along.rows != out_height))
+        shaped = []
+        for name, (size, _) in sizes.items():
+            half_out = kept(f"half_out_{name}", (out[name] + 1) >> 1)
+            twice = kept(f"twice_{name}", half_out == size)
+            equal = kept(f"equal_{name}", out[name] == sampled[name])
+            shaped.append(Mux(spread, twice, equal))
+        rows_end = kept("rows_end", row + rows)
+        partial = kept("partial", rows != out_height)
         served = pixels | stride2 | spread
         wrong = [
             ~self._fits(kept, "source", width, strips, said["pitch_log2"]),
-            ~self._fits(kept, "out", out_width, out_strips, said["out_pitch_log2"]),
-            ~kept("shaped", Mux(stride2, halved, Mux(spread, doubled, same)) | pixels),
+            ~self._fits(kept, "out", out["width"], out_strips, said["out_pitch_log2"]),
+            ~(shaped[0] & shaped[1]),
             said["pad"] != kernel3,
             bits > said["planes"],
             (strips != 1) & (pixels | int(config.cols < 2 * FILL_PIXELS)),
             served & ~one_strip,
             short,
             pixels & (rows_end > out_height),
-            pixels & several & part,
+            pixels & several & (~above | partial),
             pixels & (images_left <= 0),
         ]
         flags = [kept(f"wrong_{number}", value) for number, value in enumerate(wrong)]
-        m.d.sync += self.bad.eq(Cat(flags).any())
+        some_wrong = [kept(f"wrong_part_{n}", Cat(flags[n::2]).any()) for n in range(2)]
+        m.d.sync += self.bad.eq(some_wrong[0] | some_wrong[1])
 
         # What is said to walker and fetch.
+        fewer = kept("fewer", last < ahead)
         windows, sets = Signal(window_command(config)), Signal(pixel_command(depth))
         both = {
             "stride2": stride2,
@@ -271,14 +296,10 @@ class Decode(wiring.Component):
             "out_rows": out_rows,
             "height": out_height,
             "outputs": last,
-            "first_slots": Mux(last < ahead, last, ahead),
-            "zero_below": kernel3 & ends_low & ends_tile,
-            "clears": ~kernel3 & lacks,
-            "clear_group": Mux(~kernel3 & lacks, full, 0),
-            "base": base,
-            "image_stride": image_stride,
-            "tile_stride": tile_stride,
-            "group_stride": group_stride,
+            "first_slots": kept("first_slots", Mux(fewer, last, ahead)),
+            "zero_below": zero_below,
+            "clears": lacks,
+            "clear_group": Mux(lacks, full, 0),
         }
         of_pixels = {
             "images": some,
@@ -290,7 +311,7 @@ class Decode(wiring.Component):
             "row_words": row_words,
             "plane_words": COPIES,
             "group_words": 0,
-            "tile_words": _times(row_words, source_rows),
+            "tile_words": kept("tile_words", _times(row_words, source_rows)),
             "clear_above": Mux(above, row_words, 0),
             "clear_below": last,
         }
@@ -299,7 +320,7 @@ class Decode(wiring.Component):
             "bits": bits,
             "groups": Mux(pixels, pair, groups),
             "tiles": Mux(pixels, down, tiles),
-            "images": Mux(pixels, some, images),
+            "images": Mux(some_pixels[-1], some, images),
             "group_stride": group_stride,
             "tile_stride": tile_stride,
             "image_stride": image_stride,
@@ -311,8 +332,13 @@ class Decode(wiring.Component):
         m.d.sync += [
             *(self.walk[name].eq(value) for name, value in walk.items()),
             self.fetch.pixels.eq(pixels),
-            Value.cast(self.fetch.body).eq(Mux(pixels, sets.as_value(), windows.as_value())),
         ]
+        body = Value.cast(self.fetch.body)
+        bodies = [Signal(len(body), name=f"of_{n}") for n in range(2)]
+        m.d.comb += [bodies[0].eq(windows.as_value()), bodies[1].eq(sets.as_value())]
+        for n in range(-(-len(body) // MOST_LOADS)):
+            part = slice(MOST_LOADS * n, MOST_LOADS * (n + 1))
+            m.d.sync += body[part].eq(Mux(some_pixels[5 + n], bodies[1][part], bodies[0][part]))
         return m
 
     @property
@@ -336,31 +362,31 @@ class Decode(wiring.Component):
     def _fits(self, kept, name, width, strips, pitch_log2):
         """Whether pitch and strips are those of a picture of ``width``."""
         cols = self.config.cols
+        one_strip = kept(f"{name}_one_strip", strips == 1)
+        needed = kept(f"{name}_needed", (width + cols - 1) >> cols.bit_length() - 1)
         fits = []
         for p in self._pitches:
             pitch = 1 << p
-            fit = width > pitch // 2 if p > _FIRST_PITCH else Const(1)
-            if pitch == cols:
-                fit &= ((width + cols - 1) >> p) == strips
-            else:
-                fit &= (width <= pitch) & (strips == 1)
-            fits.append(kept(f"{name}_fits_{pitch}", fit))
+            more = kept(f"{name}_more_{pitch}", (width > pitch // 2) | (p == _FIRST_PITCH))
+            right = one_strip & (width <= pitch) if pitch < cols else needed == strips
+            fits.append(more & kept(f"{name}_right_{pitch}", right))
         return self._by_pitch(pitch_log2, fits)
 
 
 def _looked_up(values, index):
     """One of ``values``, a LUT for each of its bits."""
-    width = max(values).bit_length()
-    table = [
-        Const(sum((v >> bit & 1) << n for n, v in enumerate(values)), len(values)) for bit in range(width)
+    bits = range(max(values).bit_length())
+    tables = [
+        Const(sum((value >> bit & 1) << n for n, value in enumerate(values)), len(values)) for bit in bits
     ]
-    return Cat(bits.bit_select(index, 1) for bits in table)
+    return Cat(table.bit_select(index, 1) for table in tables)
+
+
+def _chosen(at, values):
+    """The one of ``values`` whose bit is set."""
+    return reduce(or_, (Mux(bit, value, 0) for bit, value in zip(at, values, strict=True)))
 
 
 def _times(value, rows):
     """``value`` by the rows of a tile: 1, 2 or 4."""
-    return (
-        Mux(rows[2], value << 2, Mux(rows[1], value << 1, value))
-        if len(rows) > 2
-        else (Mux(rows[1], value << 1, value) if len(rows) > 1 else value)
-    )
+    return reduce(or_, (Mux(bit, value << n, 0) for n, bit in enumerate(rows)))

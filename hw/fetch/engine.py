@@ -1,6 +1,6 @@
 """The engine FETCH: from instruction words to windows, or inputs of dW, that the array reads."""
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import bits_for
@@ -11,6 +11,7 @@ from cpt.hw.control.guard import Guard
 from cpt.hw.control.reach import WINDOW
 from cpt.hw.fetch.decode import Decode
 from cpt.hw.fetch.fetch import Fetch
+from cpt.hw.fetch.held import hold
 from cpt.hw.fetch.pixel_walker import PixelWalker
 from cpt.hw.fetch.reader import PORTS, Reader
 from cpt.hw.fetch.window_memory import window_read
@@ -86,41 +87,30 @@ class FetchEngine(wiring.Component):
     def _command(self, m, decode, walker, fetch):
         """From the queue, behind its gate and decoded, to walker and fetch; whether one is here."""
         m.submodules.gate = gate = Gate(once=True)
-        held = Signal(COMMAND, reset_less=True)
-        waiting, fresh, allowed, done = Signal(), Signal(), Signal(), Signal()
-        given = Signal(2)
-        """``given``: the walker has it, the fetch has it."""
+        ended, known, allowed = Signal(), Signal(), Signal()
+        held, begins, vacant = hold(m, self.commands, Const(1), ended, 2)
         parts = (walker.walks, fetch.commands)
-        with m.If(~waiting):
-            m.d.sync += held.eq(self.commands.payload)
+        given = Signal(len(parts))
+        """``known``: what was decoded is this instruction; ``given``: the walker has it, the fetch has it."""
         m.d.comb += [
-            self.commands.ready.eq(~waiting),
             gate.marks.eq(self.marks),
-            gate.load.eq(fresh),
+            gate.load.eq(begins[0]),
             *(gate.waits[index].eq(wait) for index, wait in enumerate(waits(held.word))),
             decode.command.eq(held),
-            decode.start.eq(fresh),
+            decode.start.eq(begins[1]),
+            decode.again.eq(given.all() & ~decode.last),
+            ended.eq(given.all() & decode.last),
             walker.walks.payload.eq(decode.walk),
             fetch.commands.payload.eq(decode.fetch),
             *(part.valid.eq(allowed & ~given[n]) for n, part in enumerate(parts)),
-            done.eq(Cat(given[n] | (part.valid & part.ready) for n, part in enumerate(parts)).all()),
-            decode.again.eq(done & ~decode.last),
         ]
-        known = waiting & ~fresh & ~done & decode.known
         m.d.sync += [
-            fresh.eq(self.commands.valid & ~waiting),
-            allowed.eq(~done & (allowed | (known & gate.open & ~decode.bad & ~self.stop))),
+            known.eq(~vacant & ~begins[1] & ~given.any() & decode.known),
+            allowed.eq(~given.all() & (allowed | (known & gate.open & ~decode.bad & ~self.stop))),
+            given.eq(Mux(given.all(), 0, given | Cat(part.valid & part.ready for part in parts))),
             self.bad.eq(self.bad | (known & decode.bad)),
         ]
-        with m.If(~waiting):
-            m.d.sync += waiting.eq(self.commands.valid)
-        with m.Elif(done & decode.last):
-            m.d.sync += waiting.eq(0)
-        with m.If(done):
-            m.d.sync += given.eq(0)
-        with m.Else():
-            m.d.sync += given.eq(given | Cat(part.valid & part.ready for part in parts))
-        return waiting
+        return ~vacant
 
     def _count(self, m, decode, fetch):
         """A pulse of ``done`` for each slot, or for the last of a FETCH_X; whether some are to come."""
@@ -131,7 +121,5 @@ class FetchEngine(wiring.Component):
         m.d.comb += pulse.eq(due != 0)
         with m.If(fetch.commands.valid & fetch.commands.ready):
             m.d.sync += silent.eq(~decode.last)
-        with m.If(~silent):
-            m.d.sync += due.eq(due + fetch.filled - pulse)
-        m.d.sync += self.done.eq(pulse)
+        m.d.sync += [due.eq(due + Mux(silent, 0, fetch.filled) - pulse), self.done.eq(pulse)]
         return pulse

@@ -20,7 +20,7 @@ class Fill(wiring.Component):
 
     Parameters: ``config``.
     Members: ``commands`` (in), executed in order; ``words`` (in): what their runs hold, in the order of
-    `FetchWalker`; ``mode``: of the command at work; ``step``, ``piece`` (out, registered), ``piece_done``: a
+    `PixelWalker`; ``mode``: of the command at work; ``step``, ``piece`` (out, registered), ``piece_done``: a
     slot is complete with the piece; ``filled``: the memories hold the last words of so many more slots;
     ``tiles`` (out): base of the next slot that is complete, taken when EXEC begins with it; ``release``: EXEC
     has finished with one, in the same order; ``idle``: no command and no slot is held.

@@ -13,7 +13,7 @@ from cpt.hw.fetch.window_memory import window_read
 
 
 def fetch_ports(config: ArrayConfig, command: ShapeLike) -> dict[str, Any]:
-    """``commands``; ``words``: of the runs of `FetchWalker`; ``tiles``: base of the next slot that is full,
+    """``commands``; ``words``: of the runs of `PixelWalker`; ``tiles``: base of the next slot that is full,
     taken when EXEC begins with it; ``release``: EXEC has finished with one; ``filled``: so many more slots
     are full, before the next command is taken; ``read``; ``idle``."""
     return {

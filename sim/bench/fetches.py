@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import BEAT_BYTES, TAPS
 from cpt.hw.contract.tiles import PIECES, STREAM_BYTES, CodesLayout, Picture, PixelLayout, WindowLayout
-from cpt.hw.fetch.command import fetch_pixels, fetch_windows, first_row, load_errors, payload
+from cpt.hw.fetch.command import codes_walk, fetch_pixels, fetch_windows, first_row, load_errors, payload
 from cpt.hw.fetch.window_memory import write_parts
 from cpt.sim.fast.codes import pack_codes
 from cpt.sim.fast.windows import columns_inside, pixel_words, row_words, window_words
@@ -74,9 +74,10 @@ class Shape:
 
 @dataclass(frozen=True)
 class WindowFetch:
-    """Its command, the bytes of its runs, and what EXEC must find."""
+    """Its command and walk, the bytes of its runs, and what EXEC must find."""
 
     command: dict[str, int]
+    walk: dict[str, int]
     runs: list[tuple[int, bytes]]
     """Address and contents of each, in order."""
     words: NDArray[np.object_]
@@ -106,7 +107,8 @@ def drawn_fetch(config: ArrayConfig, shape: Shape, rng: np.random.Generator, bas
     words = np.array([int.from_bytes(item.tobytes(), "little") for item in packed], dtype=object)
     outputs = layout.output.tiles
     return WindowFetch(
-        fetch_windows(layout, place, shape.images, shape.bits, base),
+        fetch_windows(layout, shape.images, shape.bits),
+        codes_walk(place, shape.images, shape.bits, base),
         [(base + start, memory[start : start + size]) for start in starts],
         words.reshape(shape.images * outputs, -1, config.cols),
         np.tile(columns_inside(layout.output), (shape.images, 1)),
