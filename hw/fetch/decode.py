@@ -200,9 +200,12 @@ class Decode(wiring.Component):
         factors, (counts, starts, targets) = copies(m, at, 2, "at_factor"), copies(m, at, 3, "at")
         final = kept("final", Mux(pixels, at[IMAGES] | at[PAIR], at[NEEDED]))
         """The address is known behind this step."""
+        following = Signal()
+        """``again``, a cycle later."""
         m.d.sync += [
+            following.eq(self.again),
             settling.eq(Cat(self.start, settling)),
-            chooses.eq(go | self.again | (product.done & ~final)),
+            chooses.eq(go | following | (product.done & ~final)),
             product.go.eq(chooses),
             product.on.eq(starts[IMAGES] | starts[PAIR]),
             product.start.eq(Mux(starts[ROWS], held.address, 0)),
@@ -215,7 +218,7 @@ class Decode(wiring.Component):
             m.d.sync += product.factor[half].eq(_chosen(copy, values))
         with m.If(go):
             m.d.sync += at.eq(1 << TILE_STRIDE)
-        with m.Elif(self.again):
+        with m.Elif(following):
             m.d.sync += at.eq(1 << PAIR)
         with m.Elif(product.done):
             m.d.sync += at.eq(at << 1)
@@ -237,7 +240,7 @@ class Decode(wiring.Component):
         left, pair = Signal.like(groups, name="left", reset_less=True), Signal(range(HALVES + 1))
         with m.If(go):
             m.d.sync += left.eq(groups)
-        with m.Elif(self.again):
+        with m.Elif(following):
             m.d.sync += left.eq(left - HALVES)
         m.d.sync += [
             pair.eq(Mux(left > HALVES, HALVES, left)),

@@ -80,8 +80,12 @@ class FetchEngine(wiring.Component):
         ]
         waiting = self._command(m, decode, walker, fetch)
         counting = self._count(m, decode, fetch)
-        working = waiting | counting | ~walker.idle | ~guard.asked.ready | ~reader.idle | ~fetch.idle
-        m.d.sync += self.idle.eq(~working & ~self.commands.valid)
+        parts = Signal()
+        """What an instruction left to do is, a cycle ago; by then the instruction itself was here."""
+        m.d.sync += [
+            parts.eq(counting | ~walker.idle | ~guard.asked.ready | ~reader.idle | ~fetch.idle),
+            self.idle.eq(~(waiting | parts | self.commands.valid)),
+        ]
         return m
 
     def _command(self, m, decode, walker, fetch):
@@ -90,8 +94,9 @@ class FetchEngine(wiring.Component):
         ended, known, allowed = Signal(), Signal(), Signal()
         held, begins, vacant = hold(m, self.commands, Const(1), ended, 2)
         parts = (walker.walks, fetch.commands)
-        given = Signal(len(parts))
+        given, offered = Signal(len(parts)), Signal(len(parts))
         """``known``: what was decoded is this instruction; ``given``: the walker has it, the fetch has it."""
+        taken = Cat(part.valid & part.ready for part in parts)
         m.d.comb += [
             gate.marks.eq(self.marks),
             gate.load.eq(begins[0]),
@@ -102,12 +107,15 @@ class FetchEngine(wiring.Component):
             ended.eq(given.all() & decode.last),
             walker.walks.payload.eq(decode.walk),
             fetch.commands.payload.eq(decode.fetch),
-            *(part.valid.eq(allowed & ~given[n]) for n, part in enumerate(parts)),
+            *(part.valid.eq(offered[n]) for n, part in enumerate(parts)),
         ]
         m.d.sync += [
             known.eq(~vacant & ~begins[1] & ~given.any() & decode.known),
-            allowed.eq(~given.all() & (allowed | (known & gate.open & ~decode.bad & ~self.stop))),
-            given.eq(Mux(given.all(), 0, given | Cat(part.valid & part.ready for part in parts))),
+            allowed.eq(
+                known & gate.open & ~decode.bad & ~self.stop & ~(allowed | offered.any() | given.any())
+            ),
+            offered.eq(Mux(allowed, (1 << len(parts)) - 1, offered & ~taken)),
+            given.eq(Mux(given.all(), 0, given | taken)),
             self.bad.eq(self.bad | (known & decode.bad)),
         ]
         return ~vacant

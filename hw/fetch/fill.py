@@ -1,6 +1,6 @@
 """From data in address order to steps and pieces for the window memories, slot by slot."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -82,15 +82,15 @@ class Fill(wiring.Component):
             command.pixels,
         ]
         bodies = [windows, windows, pixels]
-        turn = Signal(len(walks), init=1)
-        ready, accepted, recent = Signal(), Signal(), Signal()
-        """``recent``: a command was accepted in the cycle before, which walks may not have seen."""
+        turn, shown, accepted = Signal(len(walks), init=1), Signal(len(walks)), Signal()
+        """``shown``: the command is shown to the walk that it is for, a cycle after it came."""
         m.d.comb += [
-            ready.eq(Mux(windows.spread, spread.commands.ready, rows.commands.ready)),
-            self.commands.ready.eq(Mux(command.pixels, pixel_fill.commands.ready, ready) & ~recent),
-            accepted.eq(self.commands.valid & self.commands.ready),
+            accepted.eq(
+                Cat(here & walk.commands.ready for here, walk in zip(shown, walks, strict=True)).any()
+            ),
+            self.commands.ready.eq(accepted),
         ]
-        m.d.sync += recent.eq(accepted)
+        m.d.sync += shown.eq(Mux(self.commands.valid & ~accepted, Cat(wanted), 0))
         with m.If(accepted):
             for number, mine in enumerate(wanted):
                 m.d.sync += turn[number].eq(mine)
@@ -103,10 +103,9 @@ class Fill(wiring.Component):
                     for name in ("stride2", "out_pitch", "blocks")
                 ),
             ]
-        for walk, mine, body, others in zip(walks, wanted, bodies, others_idle, strict=True):
-            number = walks.index(walk)
+        for number, (walk, body, others) in enumerate(zip(walks, bodies, others_idle, strict=True)):
             m.d.comb += [
-                walk.commands.valid.eq(self.commands.valid & mine & ~recent),
+                walk.commands.valid.eq(shown[number]),
                 walk.commands.payload.eq(body),
                 walk.slots.granted.eq(slots.requests.granted & turn[number]),
                 walk.slots.base.eq(slots.requests.base),
