@@ -291,7 +291,8 @@ class Bench:
 
         async def buffer(ctx: Any) -> None:
             free, place = 2, 0
-            row = shown = held[0]
+            shown = held[0]
+            rows_out = deque([held[0]] * MACHINE.result_buffer_cycles)
             while True:
                 come = bool(over) and free > 0 and bool(waiting) and rng.random() >= stall
                 if come:
@@ -299,13 +300,13 @@ class Bench:
                         held[place * rows + n] = [int(number) & (1 << 48) - 1 for number in numbers]
                     place, free = 1 - place, free - 1
                 ctx.set(lanes.complete, come)
-                if ctx.get(lanes.drain_en):
-                    row = held[ctx.get(lanes.drain_addr)]
+                rows_out.append(held[ctx.get(lanes.drain_addr)])
                 free += ctx.get(lanes.tile_free)
                 await ctx.tick()
-                if row is not shown:
-                    ctx.set(lanes.drain_row, row)
-                    shown = row
+                rows_out.popleft()
+                if rows_out[0] is not shown:
+                    shown = rows_out[0]
+                    ctx.set(lanes.drain_row, shown)
 
         return buffer
 

@@ -194,7 +194,7 @@ class Backward(Work):
                         continue
                     tap, of_group = place
                     some = min(group, width - of_group * group)
-                    word = layout.scratch.sums + (tile * len(tiles) + column) * group + start
+                    word = layout.scratch.sums + (column * subset.outputs + tile) * group + start
                     to = Rows(chunk.at(tap * width + of_group * group, some), 1, row)
                     sums = Rows(Vector(Space.SUMS, 2 * word + half, some), 1, 2)
                     v.rows(Op.FROM_INTEGER, to, sums, Rows(integer(1)), n=some, reps=part)

@@ -14,6 +14,7 @@ from cpt.hw.export.interfaces import annotate
 from cpt.hw.export.memory_init import compact
 from cpt.hw.matrix import unit
 from cpt.hw.matrix.unit import Unit
+from cpt.hw.step.machine import StepMachine
 
 TOP = "cpt_accelerator"
 PREFIXES = {"s_axil": "s_axil_", "m0": "m0_axi_", "m0_write": "m0_axi_", "m1": "m1_axi_", "irq": "irq"}
@@ -61,10 +62,20 @@ def accelerator_verilog(config: ArrayConfig, *, build_id: int = 0, form: str = "
 
     ``form``: of the matrix units, ``"portable"`` for simulators and any part, ``"xc7"`` for 7-series parts.
     """
-    top = Accelerator(config, build_id=build_id)
+    return _whole(Accelerator(config, build_id=build_id), form)
+
+
+def step_machine_verilog(
+    config: ArrayConfig, scratch_words: int, *, build_id: int = 0, form: str = "portable"
+) -> str:
+    """The same of the machine that does whole training steps; see ``docs/fabric.md``."""
+    return _whole(StepMachine(config, scratch_words, build_id=build_id), form)
+
+
+def _whole(top: Accelerator | StepMachine, form: str) -> str:
     clock = {"clk": (top.domain.clk, None), "rst": (top.domain.rst, None)}
     text = _convert(top, TOP, {**clock, **_ports(top, PREFIXES)})
-    return annotate(_with_units(text, config, form))
+    return annotate(_with_units(text, top.config, form))
 
 
 def export(config: ArrayConfig, path: Path | str, *, build_id: int = 0, form: str = "portable") -> Path:

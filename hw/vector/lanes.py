@@ -121,7 +121,7 @@ class Lanes(wiring.Component):
             row.settings.eq(self.settings(start)),
             row.part.eq(at("part", start)),
         ]
-        self._products(m, row, start + row.product_cycles - 1)
+        self._products(m, row, start + row.product_cycles)
         self._operands(m, row, start + row.operand_cycles - MACHINE.scratch_cycles - 1)
         step = start + row.noise_cycles - noise.latency_cycles
         asks = start + row.pooled_cycles - pool.latency_cycles
@@ -209,17 +209,18 @@ class Lanes(wiring.Component):
         return data.View(SETTINGS, Mux(self.drains_at[cycle], *(walk.settings.as_value() for walk in walks)))
 
     def _products(self, m, row, cycle: int) -> None:
-        """Rows of result tiles to the lanes, and the sums that the rows behind them need."""
-        drains = self.valid[cycle] & self.drains_at[cycle]
+        """Rows of result tiles to the lanes in ``cycle``, and the sums that the rows behind them need."""
+        asks = cycle - MACHINE.result_buffer_cycles
+        drains = [self.valid[n] & self.drains_at[n] for n in range(cycle)]
         m.d.comb += [
-            self.drain_en.eq(drains),
-            self.drain_addr.eq(self.at("row", cycle)),
-            self.tile_free.eq(drains & self.at("frees", cycle)),
+            self.drain_en.eq(drains[asks]),
+            self.drain_addr.eq(self.at("row", asks)),
+            self.tile_free.eq(drains[asks] & self.at("frees", asks)),
             row.product.eq(self.drain_row),
         ]
         bits = row.sums.as_value().shape().width
         parts = -(-bits // HELD_BITS)
-        taken = copies(m, drains & self.at("sums", cycle), parts, "takes_sums")
+        taken = copies(m, drains[-1] & self.at("sums", cycle - 1), parts, "takes_sums")
         sums = Signal.like(row.sums, reset_less=True)
         fresh = Cat(number[:OPERAND_BITS] for number in (self.drain_row[n] for n in range(self.config.cols)))
         for n, take in enumerate(taken):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from cpt.hw.contract import ArrayConfig
@@ -41,20 +42,32 @@ VERILATOR_FLAGS = [
 CXX_FLAGS = ["-std=c++17", "-fPIC", "-fno-plt", "-fno-gnu-unique", "-w"]
 
 
-def build_library(config: ArrayConfig) -> Path:
+def build_library(config: ArrayConfig, scratch_words: int | None = None) -> Path:
     """Path of the shared library that simulates ``config``, built if its Verilog has changed.
+
+    ``scratch_words``: of the machine that does whole training steps; None: the one of docs/machine.md.
 
     Raises `cpt.sim.tool.BuildError` with the tool's output if a step fails.
     """
-    verilog = exported(f"verilog/{config.name}", config, _export)
+    name, export = config.name, _export
+    if scratch_words is not None:
+        name, export = f"{name}-step-{scratch_words}", partial(_export_step, scratch_words=scratch_words)
+    verilog = exported(f"verilog/{name}", config, export)
     key = sources_key([*verilog, *HERE.glob("*.?pp"), Path(__file__)], CXX_FLAGS)
-    return cached_build(f"rtl/{config.name}", key, lambda folder: compile_verilog(verilog, folder)) / LIBRARY
+    return cached_build(f"rtl/{name}", key, lambda folder: compile_verilog(verilog, folder)) / LIBRARY
 
 
 def _export(config: ArrayConfig, folder: Path) -> None:
     from cpt.hw.export import export
 
     export(config, folder)
+
+
+def _export_step(config: ArrayConfig, folder: Path, *, scratch_words: int) -> None:
+    from cpt.hw.export import step_machine_verilog
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{TOP}.v").write_text(step_machine_verilog(config, scratch_words))
 
 
 def _level(source: Path) -> list[str]:

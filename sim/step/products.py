@@ -116,7 +116,7 @@ class Products:
         self.inputs.append(Chunk(whole[images, word.row : word.row + word.rows, lanes]))
 
     def execute_gradient(self, word: Word) -> None:
-        """EXEC_DW: result tiles (tiles of rows, tiles of columns, rows, columns) of a chunk."""
+        """EXEC_DW: result tiles (tiles of columns, tiles of rows, rows, columns) of a chunk."""
         errors, inputs = self.errors.popleft().codes, self.inputs.popleft().codes
         group, taps = self.state.group, inputs.shape[-2]
         outputs = errors.reshape(-1, errors.shape[-1]).T
@@ -130,7 +130,7 @@ class Products:
                 if place is not None:
                     half[:] = split[:, :, place[0], place[1]]
             tiles.append(np.concatenate(halves, axis=-1))
-        self.gradients.append(np.stack(tiles, axis=1))
+        self.gradients.append(np.stack(tiles))
 
     def _codes(self, word: Word) -> np.ndarray:
         state, slot = self.state, self.state.slots[word.slot]

@@ -1,0 +1,1 @@
+"""The machine that does whole training steps, of all rooms' engines: its top level."""

@@ -1,0 +1,296 @@
+"""The step machine: wires the engines of a whole training step together."""
+
+from types import SimpleNamespace
+
+from amaranth import Cat, ClockDomain, DomainRenamer, Module, ResetInserter, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out, connect
+
+from cpt.hw.bus.axi import AXI_LITE, AXI_READ, AXI_WRITE, connect_read, connect_write
+from cpt.hw.channel.engine import FloatEngine
+from cpt.hw.channel.local import LocalMemory
+from cpt.hw.contract import ArrayConfig, Error
+from cpt.hw.contract.step import Engine
+from cpt.hw.control.control import Control
+from cpt.hw.control.counters import Counters
+from cpt.hw.control.host_side import all_of, wire_counters, wire_registers
+from cpt.hw.control.registers import RegisterFile
+from cpt.hw.control.ring import Ring
+from cpt.hw.control.watchdog import Watchdog
+from cpt.hw.drain.collector import Collector
+from cpt.hw.drain.result_buffer import ResultBuffer
+from cpt.hw.fetch.engine import FetchEngine
+from cpt.hw.fetch.window_memory import HALVES
+from cpt.hw.layouts import SLOT
+from cpt.hw.load.engine import LoadEngine
+from cpt.hw.matrix.array import Array
+from cpt.hw.matrix.copies import copies
+from cpt.hw.matrix.exec_engine import ExecEngine
+from cpt.hw.move.engine import Move
+from cpt.hw.program.marks import Marks
+from cpt.hw.program.runner import Runner
+from cpt.hw.step.memory import MemoryPorts
+from cpt.hw.vector.lanes import Lanes
+from cpt.hw.vector.packer import Packer
+from cpt.hw.vector.scratch import Scratch
+from cpt.hw.vector.walk import OPERANDS
+
+READS = {"lanes": len(OPERANDS), "float": 1, "move": 1}
+"""Read ports of scratch, the lanes' first: nothing may stop a word on its way."""
+
+
+class StepMachine(wiring.Component):
+    """Top level; see ``docs/fabric.md``.
+
+    Parameters: ``config``; ``scratch_words``: of all banks of scratch; ``build_id``: what BUILD_ID reads;
+    ``inline``: build the dot-product units in place (for Amaranth's simulator) instead of instantiating
+    their module. Members: ``s_axil`` (registers), ``m0``, ``m0_write``, ``m1`` (memory), ``irq``.
+    ``domain``: clock and reset.
+    """
+
+    def __init__(self, config: ArrayConfig, scratch_words: int, *, build_id: int = 0, inline: bool = False):
+        self.config, self.scratch_words = config, scratch_words
+        self.build_id, self.inline = build_id, inline
+        self.domain = ClockDomain("sync")
+        super().__init__(
+            {
+                "s_axil": In(AXI_LITE),
+                "m0": Out(AXI_READ),
+                "m0_write": Out(AXI_WRITE),
+                "m1": Out(AXI_READ),
+                "irq": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config, words = self.config, self.scratch_words
+        m.domains += self.domain
+        # The engines have the same clock and, for their reset, one register's net.
+        m.domains.engines = engines = ClockDomain(reset_less=True)
+        engines.clk = self.domain.clk
+        m.submodules.registers = registers = RegisterFile(readers="abf")
+        m.submodules.control = control = Control()
+
+        def restart(block):
+            return DomainRenamer("engines")(ResetInserter(control.reset)(block))
+
+        blocks = {
+            "ring": Ring(),
+            "runner": Runner(),
+            "marks": Marks(),
+            "load": LoadEngine(config),
+            "fetch": FetchEngine(config),
+            "exec": ExecEngine(config),
+            "array": Array(config, inline=self.inline),
+            "collector": Collector(config),
+            "results": ResultBuffer(config),
+            "lanes": Lanes(config, words),
+            "packer": Packer(config),
+            "move": Move(config, words),
+            "float": FloatEngine(config, words),
+            "scratch": Scratch(config, words, reads=sum(READS.values()), writes=2),
+            "local": LocalMemory(reads=3, writes=3),
+            "memory": MemoryPorts(),
+            "counters": Counters(),
+            "watchdog": Watchdog(),
+        }
+        for name, block in blocks.items():
+            m.submodules[name] = restart(block)
+        chip = SimpleNamespace(registers=registers, control=control, **blocks)
+
+        self._wire_memory(m, chip)
+        self._wire_program(m, chip)
+        self._wire_products(m, chip)
+        self._wire_numbers(m, chip)
+        self._wire_state(m, chip)
+        self._wire_face(m, chip)
+        return m
+
+    def _wire_memory(self, m, chip):
+        """All ways to the ports, and their windows."""
+        memory, state = chip.memory, chip.registers.state
+        readers = {
+            "ring": (chip.ring.ar, chip.ring.r),
+            "lists": (chip.runner.ar, chip.runner.r),
+            "load": (chip.load.ar, chip.load.r),
+            "fetch_0": (chip.fetch.ar_0, chip.fetch.r_0),
+            "fetch_1": (chip.fetch.ar_1, chip.fetch.r_1),
+        }
+        for who, (ar, r) in readers.items():
+            connect(m, ar, getattr(memory, f"ar_{who}"))
+            connect(m, getattr(memory, f"r_{who}"), r)
+        connect_read(m, self.m0, memory.ar_0, memory.r_0)
+        connect_read(m, self.m1, memory.ar_1, memory.r_1)
+        connect_write(m, self.m0_write, memory.aw, memory.w, memory.b)
+        connect(m, chip.move.read_runs, memory.read_runs)
+        for n, (runs, beats, answered) in enumerate(
+            (
+                (chip.packer.runs, chip.packer.beats, chip.packer.answered),
+                (chip.move.write_runs, chip.move.write_beats, chip.move.answered),
+            )
+        ):
+            connect(m, runs, getattr(memory, f"runs_{n}"))
+            connect(m, beats, getattr(memory, f"beats_{n}"))
+            m.d.comb += answered.eq(getattr(memory, f"answered_{n}"))
+        read, write = Cat(state.read_base, state.read_limit), Cat(state.write_base, state.write_limit)
+        m.d.comb += [
+            chip.move.beat_valid.eq(memory.beat_valid),
+            chip.move.beat.eq(memory.beat),
+            *(block.window.eq(read) for block in (chip.ring, chip.runner, chip.load, chip.fetch)),
+            memory.read_window.eq(read),
+            memory.write_window.eq(write),
+        ]
+
+    def _wire_program(self, m, chip):
+        """Ring to runner, runner to engines, engines to marks; precision slots."""
+        registers, runner, marks, lanes = chip.registers, chip.runner, chip.marks, chip.lanes
+        connect(m, chip.ring.instructions, runner.ring)
+        connect(m, runner.load, chip.load.commands)
+        connect(m, runner.fetch, chip.fetch.commands)
+        connect(m, runner.exec, chip.exec.commands)
+        connect(m, runner.drain, lanes.drains)
+        connect(m, runner.apply, lanes.applies)
+        connect(m, runner.move, chip.move.commands)
+        connect(m, runner.float, chip.float.commands)
+        finished = {
+            Engine.LOAD: chip.load.done,
+            Engine.FETCH: chip.fetch.done,
+            Engine.EXEC: chip.collector.done,
+            Engine.DRAIN: lanes.drain_done,
+            Engine.APPLY: lanes.apply_done,
+            Engine.MOVE: chip.move.done,
+            Engine.FLOAT: chip.float.done,
+        }
+        m.d.comb += [marks.finished[engine].eq(done) for engine, done in finished.items()]
+        gated = (chip.load, chip.fetch, chip.exec, lanes, chip.move, chip.float)
+        m.d.comb += [block.marks.eq(marks.marks) for block in gated]
+        slot = Signal(SLOT, reset_less=True)
+        m.d.engines += slot.eq(registers.slot_f)
+        floats = chip.float
+        m.d.comb += [
+            runner.ring_unreadable.eq(chip.ring.unreadable),
+            marks.clear.eq(runner.clear),
+            lanes.keys.eq(Cat(runner.keys)),
+            registers.slot_a_addr.eq(runner.slot_a_addr),
+            registers.slot_b_addr.eq(runner.slot_b_addr),
+            registers.slot_f_addr.eq(floats.slots.addr),
+            runner.slot_a.eq(registers.slot_a),
+            runner.slot_b.eq(registers.slot_b),
+            floats.slots.slot.eq(slot),
+        ]
+
+    def _wire_products(self, m, chip):
+        """Operands to the array, its results to the lanes."""
+        load, fetch, executor, array = chip.load, chip.fetch, chip.exec, chip.array
+        collector, results, lanes, config = chip.collector, chip.results, chip.lanes, self.config
+        connect(m, fetch.tiles, executor.tiles)
+        m.d.comb += [array.a_words[n].eq(load.read.data[n]) for n in range(config.rows)]
+        m.d.comb += [array.b_words[n].eq(fetch.read.data[n]) for n in range(config.cols)]
+        m.d.comb += [fetch.read.addr[n].eq(executor.b_addr[n]) for n in range(HALVES)]
+        m.d.comb += [
+            executor.a_loaded.eq(load.loaded),
+            load.release.eq(executor.a_release),
+            fetch.release.eq(executor.release),
+            load.read.addr.eq(executor.step.a_addr),
+            array.valid.eq(executor.valid),
+            array.step.eq(executor.step),
+            collector.captured.eq(array.captured),
+            collector.collect.eq(array.collect),
+            array.row_index.eq(collector.row_index),
+            collector.row.eq(array.row),
+            results.old_addr.eq(collector.old_addr),
+            collector.old_row.eq(results.old_row),
+            results.write_en.eq(collector.write_en),
+            results.write_addr.eq(collector.write_addr),
+            results.write_row.eq(collector.write_row),
+            executor.collected.eq(collector.done),
+            executor.tile_free.eq(lanes.tile_free),
+            lanes.complete.eq(collector.complete),
+            results.drain_addr.eq(lanes.drain_addr),
+            lanes.drain_row.eq(results.drain_row),
+        ]
+
+    def _wire_numbers(self, m, chip):
+        """Scratch, local memory, and what lanes, packer, MOVE and the float engine hand each other."""
+        scratch, local, lanes, move = chip.scratch, chip.local, chip.lanes, chip.move
+        floats = chip.float
+        reads = [
+            *(getattr(lanes, f"read_{n}") for n in range(READS["lanes"])),
+            floats.sums,
+            move.scratch_read,
+        ]
+        for n, port in enumerate(reads):
+            connect(m, port, getattr(scratch, f"read_{n}"))
+        for n, port in enumerate((lanes.write, move.scratch_write)):
+            connect(m, port, getattr(scratch, f"write_{n}"))
+        # The float engine's ports are always ready.
+        for n, block in enumerate((floats, lanes, move)):
+            connect(m, block.local_read, getattr(local, f"read_{n}"))
+            connect(m, block.local_write, getattr(local, f"write_{n}"))
+        connect(m, floats.statistics, lanes.statistics)
+        connect(m, floats.coefficients, lanes.coefficients)
+        connect(m, lanes.codes, chip.packer.words)
+        m.d.comb += lanes.done.eq(chip.packer.done)
+
+    def _wire_state(self, m, chip):
+        """Busy, stop, errors and soft reset."""
+        ring, runner, memory = chip.ring, chip.runner, chip.memory
+        load, fetch, executor = chip.load, chip.fetch, chip.exec
+        registers, control, watchdog = chip.registers, chip.control, chip.watchdog
+        idle = [
+            load.idle,
+            fetch.idle,
+            executor.idle,
+            chip.lanes.drain_idle,
+            chip.lanes.apply_idle,
+            chip.packer.idle,
+            chip.move.idle,
+            chip.float.idle,
+            memory.idle,
+        ]
+        ports = (ring, runner, load, fetch, memory)
+        engines_idle, quiet = Signal(init=1), Signal(init=1)
+        m.d.engines += [
+            engines_idle.eq(all_of(idle)),
+            quiet.eq(all_of(port.quiet for port in ports)),
+        ]
+        with m.If(control.reset):
+            m.d.engines += [engines_idle.eq(1), quiet.eq(1)]
+        m.d.comb += [
+            runner.engines_idle.eq(engines_idle),
+            control.quiet.eq(quiet),
+            control.working.eq(~(ring.idle & runner.idle & engines_idle)),
+        ]
+        faults = runner.faults
+        raised = {
+            Error.ILLEGAL_OPCODE: faults.illegal_code | faults.bad_value,
+            Error.BAD_SLOT: faults.bad_slot,
+            Error.OPERAND_OVERFLOW: fetch.bad,
+            Error.AXI_READ: faults.unreadable | load.error | fetch.error | memory.read_error,
+            Error.AXI_WRITE: memory.write_error,
+            Error.WATCHDOG: watchdog.expired,
+            Error.BUSY_WRITE: registers.busy_write,
+            Error.RESERVED_BITS: faults.reserved_bits,
+            Error.MISALIGNED: faults.misaligned | load.misaligned | fetch.misaligned | memory.misaligned,
+            Error.READ_WINDOW: runner.leaves | load.leaves | fetch.leaves | memory.leaves_read,
+            Error.WRITE_WINDOW: memory.leaves_write,
+            Error.BAD_RING: ring.bad,
+        }
+        m.d.comb += [control.errors[error].eq(raised.get(error, 0)) for error in Error]
+        stopped = (ring, runner, load, fetch, executor, memory)
+        for block, stop in zip(stopped, copies(m, control.stop, len(stopped), "stop"), strict=True):
+            m.d.comb += block.stop.eq(stop)
+
+    def _wire_face(self, m, chip):
+        """Registers, counters, watchdog."""
+        lanes, floats, runner, move = chip.lanes, chip.float, chip.runner, chip.move
+        wire_registers(m, self, chip, runner)
+        # Of a list that is executed: its RUN.
+        index = Signal(32, reset_less=True)
+        m.d.engines += index.eq((chip.ring.head - 1) & chip.ring.mask)
+        m.d.comb += chip.registers.values.error_index.eq(index)
+        progress = [chip.collector.write_en, lanes.drain_en, lanes.read_0.valid, lanes.write.valid]
+        progress += [floats.local_read.valid, floats.local_write.valid, floats.sums.valid]
+        progress += [move.local_read.valid, runner.done]
+        wire_counters(m, self, chip, chip.exec, progress)

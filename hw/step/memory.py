@@ -1,0 +1,127 @@
+"""Ways to memory: who reads and writes through which port, and the windows that all of it stays in."""
+
+from types import SimpleNamespace
+
+from amaranth import Cat, Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from cpt.hw.bus.axi import MASTER_STATE, READ_STREAMS, WRITE_STREAMS
+from cpt.hw.bus.read_arbiter import ReadArbiter
+from cpt.hw.bus.read_master import ReadMaster
+from cpt.hw.bus.write_arbiter import WRITERS, WriteArbiter
+from cpt.hw.bus.write_master import WriteMaster
+from cpt.hw.contract.machine import MACHINE
+from cpt.hw.control.guard import Guard
+from cpt.hw.control.reach import WINDOW
+from cpt.hw.layouts import BEAT_BITS, RUN
+
+READERS = ("ring", "lists", "load", "fetch_0", "fetch_1")
+"""Who has a read master of its own; MOVE's is here."""
+
+
+class MemoryPorts(wiring.Component):
+    """Arbiters of the read ports, MOVE's read master, the write master that packer and MOVE share.
+
+    Port 0 reads the ring, lists, operand A and every second run of the fetch, port 1 the others and MOVE.
+
+    Members: ``ar_ring``, ``r_ring`` .. (`READERS`); ``ar_0``, ``r_0``, ``ar_1``, ``r_1``: the read ports;
+    ``read_runs``, ``beat_valid``, ``beat``: MOVE's; ``runs_0``, ``beats_0``, ``answered_0``: the packer's,
+    ``.._1``: MOVE's; ``aw``, ``w``, ``b``: the write port; ``read_window``, ``write_window``;
+    ``leaves_read``, ``leaves_write``, ``misaligned``: of the guards of what goes through here; ``stop``,
+    ``idle``, ``quiet`` as in `WriteMaster`; ``read_error``, ``write_error``.
+    """
+
+    def __init__(self):
+        read = {f"{name}_{who}": member.flip() for who in READERS for name, member in READ_STREAMS.items()}
+        ports = {f"{name}_{n}": member for n in range(2) for name, member in READ_STREAMS.items()}
+        write = {}
+        for n in range(WRITERS):
+            write |= {
+                f"runs_{n}": In(stream.Signature(RUN)),
+                f"beats_{n}": In(stream.Signature(BEAT_BITS)),
+                f"answered_{n}": Out(1),
+            }
+        state = {name: member for name, member in MASTER_STATE.items() if name != "error"}
+        super().__init__(
+            {
+                **read,
+                **ports,
+                "read_runs": In(stream.Signature(RUN)),
+                "beat_valid": Out(1),
+                "beat": Out(BEAT_BITS),
+                **write,
+                **WRITE_STREAMS,
+                "read_window": In(WINDOW),
+                "write_window": In(WINDOW),
+                **dict.fromkeys(("leaves_read", "leaves_write", "misaligned"), Out(1)),
+                **state,
+                "read_error": Out(1),
+                "write_error": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        bursts = MACHINE.outstanding_bursts
+        m.submodules.reader = reader = ReadMaster()
+        m.submodules.writer = writer = WriteMaster()
+        m.submodules.writes = writes = WriteArbiter(4 * bursts)
+        m.submodules.read_guard = read_guard = Guard()
+        guards = [Guard() for _ in range(WRITERS)]
+
+        def shared(name, masters, first, second):
+            """The read port of an arbiter between two."""
+            arbiter = ReadArbiter(masters * bursts)
+            m.submodules[name] = arbiter
+            for n, side in enumerate((first, second)):
+                connect(m, side.ar, getattr(arbiter, f"ar{n}"))
+                connect(m, getattr(arbiter, f"r{n}"), side.r)
+            return arbiter
+
+        def of(who):
+            sides = (flipped(getattr(self, f"{name}_{who}")) for name in READ_STREAMS)
+            return SimpleNamespace(**dict(zip(READ_STREAMS, sides, strict=True)))
+
+        words = shared("words", 2, of("ring"), of("lists"))
+        operands = shared("operands", 2, of("load"), of("fetch_0"))
+        port_0 = shared("port_0", 4, words, operands)
+        port_1 = shared("port_1", 2, of("fetch_1"), reader)
+        for n, port in enumerate((port_0, port_1)):
+            connect(m, port.ar, flipped(getattr(self, f"ar_{n}")))
+            connect(m, flipped(getattr(self, f"r_{n}")), port.r)
+
+        connect(m, flipped(self.read_runs), read_guard.asked)
+        connect(m, read_guard.runs, reader.runs)
+        for n, guard in enumerate(guards):
+            m.submodules[f"write_guard_{n}"] = guard
+            connect(m, flipped(getattr(self, f"runs_{n}")), guard.asked)
+            connect(m, guard.runs, getattr(writes, f"runs_{n}"))
+            connect(m, flipped(getattr(self, f"beats_{n}")), getattr(writes, f"beats_{n}"))
+            m.d.comb += [
+                guard.window.eq(self.write_window),
+                getattr(self, f"answered_{n}").eq(getattr(writes, f"answered_{n}")),
+            ]
+        connect(m, writes.runs, writer.runs)
+        connect(m, writes.beats, writer.beats)
+        for name in WRITE_STREAMS:
+            here, there = flipped(getattr(self, name)), getattr(writer, name)
+            connect(m, here, there) if name == "b" else connect(m, there, here)
+        idle = Signal(init=1)
+        m.d.sync += idle.eq(reader.idle & writer.idle & writes.idle)
+        m.d.comb += [
+            read_guard.window.eq(self.read_window),
+            reader.stop.eq(self.stop),
+            writer.stop.eq(self.stop),
+            writes.answered.eq(writer.answered),
+            self.beat_valid.eq(reader.beat_valid),
+            self.beat.eq(reader.beat),
+            self.read_error.eq(reader.error),
+            self.write_error.eq(writer.error),
+            self.leaves_read.eq(read_guard.leaves),
+            self.leaves_write.eq(Cat(guard.leaves for guard in guards).any()),
+            self.misaligned.eq(Cat(guard.misaligned for guard in (read_guard, *guards)).any()),
+            self.idle.eq(idle),
+            self.quiet.eq(reader.quiet & writer.quiet),
+        ]
+        return m

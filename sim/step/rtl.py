@@ -1,0 +1,147 @@
+"""Steps of drawn networks on the RTL beside the golden trainer: ``python -m cpt.sim.step.rtl --steps 60``."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cpt.data import digits
+from cpt.host.fabric import FabricTrainer
+from cpt.hw.contract import ArrayConfig, preset
+from cpt.model.architecture import Conv
+from cpt.model.golden.fabric.network import Block, Layer, Network
+from cpt.model.golden.fabric.trainer import Settings, Trainer
+from cpt.sim.memory import Stalls
+from cpt.sim.step.beside import Beside
+
+SCRATCH_WORDS = 4 * 2048
+MEMORY_BYTES = 1 << 22
+MICRO_BATCHES = (1, 4, 16)
+SIZE, CLASSES, RATE = 8, 10, 0.05
+
+
+@dataclass(frozen=True)
+class Case:
+    """Steps on the RTL from a state that the golden trainer reached."""
+
+    width: int
+    wide: int
+    micro_batch: int
+    micro_batches: int
+    bits: tuple[int, int]
+    before: int
+    """Steps of the golden trainer alone."""
+    steps: int
+    stall: float
+    seed: int
+
+    @classmethod
+    def drawn(cls, rng: random.Random, steps: int) -> Case:
+        """One that takes seconds on the RTL of tiny."""
+        micro_batch = rng.choice(MICRO_BATCHES)
+        return cls(
+            width=rng.choice((4, 6, 8)),
+            wide=rng.choice((4, 8, 12)),
+            micro_batch=micro_batch,
+            micro_batches=rng.choice((1, 2) if micro_batch > 1 else (2, 3)),
+            bits=(rng.randint(3, 8), rng.randint(4, 8)),
+            before=rng.choice((0, 10, 40)),
+            steps=steps,
+            stall=rng.choice((0.0, 0.0, 0.2)),
+            seed=rng.getrandbits(16),
+        )
+
+
+def network(width: int, wide: int, seed: int) -> Network:
+    """A stem, a block with stride 2 and a shortcut, and one that keeps its input, for digits."""
+
+    def layer(index: int, name: str, channels: tuple[int, int], size: int, stride: int, kernel: int) -> Layer:
+        return Layer(
+            index, name, f"{name}_norm", Conv(name, *channels, kernel, stride, kernel // 2, size, size)
+        )
+
+    half = SIZE // 2
+    blocks = (
+        Block("stem", (layer(0, "stem", (1, width), SIZE, 1, 3),)),
+        Block(
+            "down",
+            (layer(1, "first", (width, wide), SIZE, 2, 3), layer(2, "second", (wide, wide), half, 1, 3)),
+            layer(3, "shortcut", (width, wide), SIZE, 2, 1),
+        ),
+        Block(
+            "same",
+            (layer(4, "third", (wide, wide), half, 1, 3), layer(5, "fourth", (wide, wide), half, 1, 1)),
+            identity=True,
+        ),
+    )
+    return Network(blocks, CLASSES, np.full(1, 0.2, np.float32), np.full(1, -0.8, np.float32), seed)
+
+
+def batches(case: Case) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Digits of every step."""
+    images = digits()
+    rng = np.random.default_rng(case.seed)
+    size = case.micro_batch * case.micro_batches
+    chosen = [rng.integers(0, len(images), size) for _ in range(case.before + case.steps)]
+    return [(images.pixels[some].astype(np.uint8), images.labels[some]) for some in chosen]
+
+
+def run(case: Case, config: ArrayConfig) -> int:
+    """Train the case's steps; cycles of the RTL. Raises `StepsDiffer`, or `AssertionError` with the array."""
+    batch = case.micro_batch * case.micro_batches
+    golden = Trainer(
+        network(case.width, case.wide, case.seed),
+        Settings(seed=case.seed, batch_size=batch, micro_batch=case.micro_batch),
+    )
+    data = batches(case)
+    for images, labels in data[: case.before]:
+        golden.train_step(images, labels, case.bits, RATE)
+    stalls = Stalls(case.stall, case.seed) if case.stall else None
+    with Beside(config, memory_bytes=MEMORY_BYTES, scratch_words=SCRATCH_WORDS, stalls=stalls) as device:
+        trainer = FabricTrainer(
+            device,
+            config,
+            network(case.width, case.wide, case.seed),
+            batch_size=batch,
+            micro_batch=case.micro_batch,
+            scratch_words=SCRATCH_WORDS,
+            seed=case.seed,
+        )
+        trainer.load_state(*golden.state())
+        begun = device.backend.simulation.cycle
+        for images, labels in data[case.before :]:
+            golden.train_step(images, labels, case.bits, RATE)
+            trainer.train_step(images, labels, case.bits, RATE)
+            found, expected = trainer.state()[0], golden.state()[0]
+            for name, value in expected.items():
+                np.testing.assert_array_equal(found[name], value, name)
+        return int(device.backend.simulation.cycle - begun)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run cases until so many steps are done; 0 if RTL, model and golden trainer agree in all."""
+    parser = argparse.ArgumentParser(prog="python -m cpt.sim.step.rtl", description=__doc__)
+    parser.add_argument("--steps", type=int, default=60, help="steps on the RTL, in all (60)")
+    parser.add_argument("--each", type=int, default=2, help="steps of a network (2)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--preset", default="tiny")
+    options = parser.parse_args(arguments)
+    rng, config, done = random.Random(options.seed), preset(options.preset), 0
+    while done < options.steps:
+        case = Case.drawn(rng, min(options.each, options.steps - done))
+        begun = time.monotonic()
+        cycles = run(case, config)
+        done += case.steps
+        print(f"{done:4} {case}: {cycles} cycles, {time.monotonic() - begun:.0f} s", flush=True)
+    print(f"{done} steps: RTL, model and golden trainer agree")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
