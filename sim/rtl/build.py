@@ -49,12 +49,14 @@ def build_library(config: ArrayConfig, scratch_words: int | None = None) -> Path
 
     Raises `cpt.sim.tool.BuildError` with the tool's output if a step fails.
     """
-    name, export = config.name, _export
+    name, export, level = config.name, _export, "-O3"
     if scratch_words is not None:
-        name, export = f"{name}-step-{scratch_words}", partial(_export_step, scratch_words=scratch_words)
+        # Several times as much text, and runs that take seconds.
+        name, level = f"{name}-step-{scratch_words}", "-O1"
+        export = partial(_export_step, scratch_words=scratch_words)
     verilog = exported(f"verilog/{name}", config, export)
-    key = sources_key([*verilog, *HERE.glob("*.?pp"), Path(__file__)], CXX_FLAGS)
-    return cached_build(f"rtl/{name}", key, lambda folder: compile_verilog(verilog, folder)) / LIBRARY
+    key = sources_key([*verilog, *HERE.glob("*.?pp"), Path(__file__)], [*CXX_FLAGS, level])
+    return cached_build(f"rtl/{name}", key, lambda folder: compile_verilog(verilog, folder, level)) / LIBRARY
 
 
 def _export(config: ArrayConfig, folder: Path) -> None:
@@ -70,15 +72,15 @@ def _export_step(config: ArrayConfig, folder: Path, *, scratch_words: int) -> No
     (folder / f"{TOP}.v").write_text(step_machine_verilog(config, scratch_words))
 
 
-def _level(source: Path) -> list[str]:
+def _level(source: Path, most: str) -> list[str]:
     """Optimisation of one file: what runs once (``__Slow``) or rarely (the runtime) gets little."""
     if source.stem.endswith("__Slow"):
         return ["-O0"]
-    return ["-O1"] if source.stem.startswith("verilated") else ["-O3"]
+    return ["-O1"] if source.stem.startswith("verilated") else [most]
 
 
-def compile_verilog(verilog: list[Path], folder: Path) -> None:
-    """Turn the files that hold module ``cpt_accelerator`` into ``folder/libcpt.so``."""
+def compile_verilog(verilog: list[Path], folder: Path, level: str = "-O3") -> None:
+    """Turn the files that hold module ``cpt_accelerator`` into ``folder/libcpt.so``; ``level``: of g++."""
     generated = folder / "generated"
     run_tool(
         ["verilator", *VERILATOR_FLAGS, "--top-module", TOP, "--Mdir", str(generated), *map(str, verilog)],
@@ -99,7 +101,7 @@ def compile_verilog(verilog: list[Path], folder: Path) -> None:
         jobs = [
             pool.submit(
                 run_tool,
-                ["g++", *flags, *_level(source), "-c", str(source), "-o", str(target)],
+                ["g++", *flags, *_level(source, level), "-c", str(source), "-o", str(target)],
                 folder,
                 COMPILE_DEADLINE_S,
             )

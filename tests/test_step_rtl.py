@@ -1,0 +1,124 @@
+"""The RTL of the machine that does whole steps trains as the golden trainer does, and stops where it must."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from cpt.host.driver import Accelerator
+from cpt.host.errors import DeviceError
+from cpt.host.fabric import FabricTrainer
+from cpt.host.step_device import StepDevice
+from cpt.hw.contract import preset
+from cpt.hw.contract.step import Code, Engine, encode
+from cpt.sim.device import open_simulated
+from cpt.sim.rtl.library import EventKind
+from cpt.sim.step.beside import Beside, StepsDiffer
+from cpt.sim.step.rtl import MEMORY_BYTES, SCRATCH_WORDS, Case, batches, network, run
+
+pytestmark = pytest.mark.slow
+TINY = preset("tiny")
+LIST = 1 << 12
+"""Where a test's list of instructions lies in the device's memory."""
+
+
+@pytest.fixture
+def device() -> Iterator[StepDevice]:
+    simulated = open_simulated("rtl", TINY, memory_bytes=1 << 20, scratch_words=SCRATCH_WORDS)
+    with Accelerator(simulated.bitfile, simulated, deadline_s=60) as accelerator:
+        step = StepDevice(accelerator)
+        step.base = step.allocate(1 << 14)
+        yield step
+    simulated.close()
+
+
+def rung(device: StepDevice, *words: bytes) -> None:
+    """A list of ``words``, to its END."""
+    device.write(device.base + LIST, np.frombuffer(b"".join(words), np.uint8))
+    call = encode(Code.RUN, base=1, count=len(words))
+    ahead = encode(Code.SET, index=1, value=device.base + LIST) + encode(Code.SET, index=0, value=device.base)
+    device.ring(ahead + call + encode(Code.END, tag=7))
+    device.wait(7)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case(4, 8, 2, 2, (5, 8), before=0, steps=2, stall=0.0, seed=1),
+        Case(6, 4, 4, 1, (3, 6), before=10, steps=1, stall=0.3, seed=2),
+    ],
+    ids=["micro-batches", "stalls"],
+)
+def test_steps_leave_the_golden_trainers_weights(case: Case) -> None:
+    assert run(case, TINY) > 0
+
+
+def test_the_host_touches_images_logits_their_gradient_and_the_rate() -> None:
+    case = Case(4, 4, 2, 2, (4, 8), before=0, steps=1, stall=0.0, seed=3)
+    sizes = {"images": 2 * 64, "logits": 2 * 10 * 4, "gradient": 2 * 10 * 4, "rate": 4}
+    with Beside(TINY, memory_bytes=MEMORY_BYTES, scratch_words=SCRATCH_WORDS) as device:
+        net = network(case.width, case.wide, case.seed)
+        trainer = FabricTrainer(
+            device, TINY, net, batch_size=4, micro_batch=2, scratch_words=SCRATCH_WORDS, seed=1
+        )
+        touched: dict[str, list[int]] = {"write": [], "read": []}
+        write, read = device.write, device.read
+        device.write = lambda at, values: (touched["write"].append(values.nbytes), write(at, values))[1]
+        device.read = lambda at, size: (touched["read"].append(size), read(at, size))[1]
+        device.backend.trace(True)
+        trainer.train_step(*batches(case)[0], case.bits, 0.1)
+        events = device.backend.take_events()
+    assert touched["read"] == 2 * [sizes["logits"]]
+    assert sorted(touched["write"]) == sorted(
+        [sizes["rate"], *2 * [sizes["images"]], *2 * [sizes["gradient"]]]
+    )
+    moved = sum(8 * event.value for event in events if event.kind is not EventKind.REGISTER_WRITE)
+    assert moved > 20 * sum(sum(sizes) for sizes in touched.values())
+
+
+def test_a_difference_is_told() -> None:
+    with Beside(TINY, memory_bytes=1 << 20, scratch_words=SCRATCH_WORDS) as device:
+        base = device.allocate(1 << 12)
+        device.model.state.memory[base + 100] ^= 1
+        device.ring(encode(Code.END, tag=1))
+        with pytest.raises(StepsDiffer, match=f"1 bytes from {base + 100:#x} on"):
+            device.wait(1)
+
+
+MOVE_OUT = {"kind": 4, "words": 2, "runs": 1}
+
+
+@pytest.mark.parametrize(
+    ("word", "error"),
+    [
+        (bytes(32), "illegal_opcode"),
+        (encode(Code.MOVE, base=0, offset=1 << 14, **MOVE_OUT), "write_window"),
+        (encode(Code.MOVE, kind=3, words=2, runs=1, base=0, offset=1 << 14), "read_window"),
+        (encode(Code.MOVE, base=0, offset=4, **MOVE_OUT), "misaligned"),
+        (encode(Code.EXEC, slot_a=200, slot_b=200, ksteps=1, a_tiles=1, tiles=1), "bad_slot"),
+        (encode(Code.MOVE, kind=4), "illegal_opcode"),
+        (encode(Code.END, tag=3), "illegal_opcode"),
+    ],
+    ids=["no code", "write window", "read window", "beats", "slot", "nothing to move", "END in a list"],
+)
+def test_what_must_not_run_stops_the_machine_which_a_reset_restarts(
+    device: StepDevice, word: bytes, error: str
+) -> None:
+    good = encode(Code.FLOAT, op=21, n=4, reps=1, to=2, to_moves=1, a_space=4, b_space=4, c_space=4)
+    with pytest.raises(DeviceError, match=error):
+        rung(device, good, word)
+    device.accelerator.soft_reset()
+    device.write(device.base, np.full(64, 0xFF, np.uint8))
+    after_it = {"wait0_engine": int(Engine.FLOAT), "wait0_first": 1, "wait1_engine": 0}
+    rung(device, good, encode(Code.MOVE, base=0, offset=8, place=2, **MOVE_OUT, **after_it))
+    found = device.read(device.base, 64)
+    assert [found[:8].min(), found[8:16].max(), found[16:].min()] == [0xFF, 0, 0xFF]
+
+
+def test_a_wait_that_never_ends_is_seen_by_the_watchdog(device: StepDevice) -> None:
+    never = {"wait0_engine": int(Engine.MOVE), "wait0_first": 5}
+    device.accelerator.ip.write("WATCHDOG", 2000)
+    with pytest.raises(DeviceError, match="watchdog"):
+        rung(device, encode(Code.FLOAT, op=21, n=4, reps=1, to=2, to_moves=1, a_space=4, **never))
