@@ -6,7 +6,7 @@ import pytest
 from vector_machine import BANK, LAST_CHANNEL, Bench
 
 from cpt.hw.contract import ArrayConfig, preset
-from cpt.hw.contract.passes import Apply, Drain
+from cpt.hw.contract.passes import Apply, Drain, noise_place
 from cpt.hw.contract.step import Engine
 from cpt.hw.contract.tiles import Picture
 
@@ -65,6 +65,15 @@ def test_operands_in_one_bank_come_one_after_the_other() -> None:
     bench.drain(Drain.BLOCK_ERROR, picture, 4, 2, out=B, y=A + 20, stream=A // BANK, mask=A // BANK)
     bench.apply(Apply.BLOCK, picture, 8, 2, y=C + 32, second=C // BANK, out=D // BANK, channel=12)
     bench.run(0.2)
+
+
+def test_part_of_a_tensor_has_its_noise_and_leaves_room_for_the_rest() -> None:
+    bench, picture, group = Bench(TINY, seed=9), Picture(TINY, 2, 8), TINY.group_channels
+    part = {"channel": 3, "lacking": -3 * group, "out": noise_place(3, 2)}
+    bench.apply(Apply.ERROR, picture, 2 * group, 2, y=C, second=D // BANK, offset=0, **part)
+    behind = 2 * bench.layout(picture, 5 * group).image_stride
+    bench.apply(Apply.INNER, picture, group, 2, y=A, offset=behind, lacking=-group)
+    bench.run()
 
 
 def test_applies_follow_drains_tile_by_tile() -> None:

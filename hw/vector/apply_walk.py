@@ -9,7 +9,7 @@ from cpt.hw.contract.passes import Apply
 from cpt.hw.contract.step import Code
 from cpt.hw.contract.tiles import STREAM_BYTES
 from cpt.hw.vector.kinds import APPLY_KINDS, Added
-from cpt.hw.vector.noise_steps import NOISE_SHAPE
+from cpt.hw.vector.noise_steps import NOISE_SHAPE, noise_shape
 from cpt.hw.vector.pool import POOLED
 from cpt.hw.vector.walk import IN_WORDS_LOG2, Places, walk_members
 
@@ -49,12 +49,22 @@ class ApplyWalk(wiring.Component):
         twice = Signal()
         m.d.sync += twice.eq(word.y == word.second << IN_WORDS_LOG2)
         m.d.comb += [at.decode.kind.eq(APPLY_KINDS | word.kind), at.decode.alone.eq(twice)]
-        m.d.comb += [getattr(self.noise_shape, name).eq(getattr(word, name)) for name, _ in NOISE_SHAPE]
+        m.d.comb += self.noise_shape.as_value().eq(noise_shape(word))
 
-        stride = Signal(32)
+        stride, tile_stride = Signal(32), Signal(32)
+        """From one group's codes to the next, to the first of the next tile."""
         address = Signal(32)
         plane_bytes = self.config.cols * self.config.group_channels // 8
         m.d.sync += stride.eq((word.planes * plane_bytes + STREAM_BYTES - 1) & -STREAM_BYTES)
+        # Memory may hold more groups of a tile than there are here.
+        group_log2 = (self.config.group_channels - 1).bit_length()
+        beyond = Signal(len(word.groups), reset_less=True)
+        parts = [Signal.like(stride, name=f"beyond_{n}", reset_less=True) for n in range(2)]
+        m.d.sync += beyond.eq(((word.channels + self.config.group_channels - 1) >> group_log2) - word.groups)
+        for n, part in enumerate(parts):
+            three = range(3 * n, 3 * n + 3)
+            m.d.sync += part.eq(sum(Mux(beyond[bit], stride << bit, 0) for bit in three))
+        m.d.sync += tile_stride.eq(parts[0] + parts[1] + stride)
         m.d.comb += [
             slot.address.eq(address),
             slot.real.eq(at.index < word.channels),
@@ -117,7 +127,7 @@ class ApplyWalk(wiring.Component):
                     m.d.comb += self.takes_room.eq(needs)
                     at.advance()
                     with m.If(at.ends["group"]):
-                        m.d.sync += address.eq(address + stride)
+                        m.d.sync += address.eq(address + Mux(at.ends["tile"], tile_stride, stride))
                     with m.If(at.ends["image"] & settings.pools):
                         m.next = "FLUSH"
                     with m.Elif(at.ends["all"]):

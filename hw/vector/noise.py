@@ -101,16 +101,17 @@ class Noise(wiring.Component):
     def _walked(self, m, steps, key, keyed):
         """The hash input of lane 0, a register; those of its row of tiles, its tile and its image stay."""
         image, row, tile, word = (Signal(HASH_BITS, name=name) for name in ("image", "row", "tile", "word"))
-        fresh = Signal()
-        m.d.sync += fresh.eq(~keyed)
+        fresh, known = Signal(), Signal()
+        m.d.comb += known.eq(keyed & steps.made)
+        m.d.sync += fresh.eq(~known)
         choices = {
             Walk.CHANNEL: (word, steps.channel, [word]),
             Walk.RIGHT: (tile, steps.right, [word, tile]),
             Walk.DOWN: (row, steps.down, [word, tile, row]),
             Walk.IMAGE: (image, steps.image, [word, tile, row, image]),
         }
-        with m.If(fresh & keyed):
-            m.d.sync += [place.eq(key) for place in (image, row, tile, word)]
+        with m.If(fresh & known):
+            m.d.sync += [place.eq(key + steps.origin) for place in (image, row, tile, word)]
         with m.Elif(self.step), m.Switch(self.walk):
             for walk, (source, step, targets) in choices.items():
                 with m.Case(walk):

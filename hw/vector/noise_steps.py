@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
 from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.passes import IMAGE_BITS
 from cpt.hw.contract.step import FORMATS, Code
 from cpt.hw.contract.tiles import FILL_PIXELS
 from cpt.hw.vector.hash import GOLDEN, HASH_BITS
@@ -16,13 +17,14 @@ PIXELS = HASH_BITS // NOISE_BITS
 _WIDTHS = {item.name: item.width for item in FORMATS[Code.APPLY]}
 _FACTOR = _WIDTHS["tiles"]
 """Bits of what a constant is multiplied by: more than rows of an image are."""
-NOISE_SHAPE = data.StructLayout(
-    {
-        name: _WIDTHS[name]
-        for name in ("pitch_log2", "strips", "width", "rows_last", "tiles", "channels", "layer")
-    }
-)
-"""What of an APPLY numbers its pixels, and makes its key."""
+_NAMED = ("pitch_log2", "strips", "width", "rows_last", "tiles", "channels", "layer")
+NOISE_SHAPE = data.StructLayout({name: _WIDTHS[name] for name in _NAMED} | {"place": _WIDTHS["out"]})
+"""What of an APPLY numbers its pixels, and makes its key; ``place``: its `noise_place`."""
+
+
+def noise_shape(word):
+    """`NOISE_SHAPE` of an APPLY that is an ERROR."""
+    return Cat(*(getattr(word, name) for name in _NAMED), word.out)
 
 
 class NoiseSteps(wiring.Component):
@@ -30,10 +32,11 @@ class NoiseSteps(wiring.Component):
 
     Members: ``start``: of an instruction of ``shape``, which stays; ``made``: the others are there, at most
     `start_cycles` later; ``right``, ``down``, ``channel``, ``image``: to the next tile in its row, row of
-    tiles, channel and image; ``quads``: from lane 0 to every fourth.
+    tiles, channel and image; ``origin``: from the tensor's first element to the instruction's; ``quads``:
+    from lane 0 to every fourth.
     """
 
-    start_cycles = 4 * (_FACTOR + 3)
+    start_cycles = 6 * (_FACTOR + 3)
 
     def __init__(self, config: ArrayConfig):
         self.config = config
@@ -43,7 +46,7 @@ class NoiseSteps(wiring.Component):
                 "start": In(1),
                 "shape": In(NOISE_SHAPE),
                 "made": Out(1),
-                **{name: Out(HASH_BITS) for name in ("right", "down", "channel", "image")},
+                **{name: Out(HASH_BITS) for name in ("right", "down", "channel", "image", "origin")},
                 "quads": Out(data.ArrayLayout(HASH_BITS, self.quads_count)),
             }
         )
@@ -85,14 +88,20 @@ class NoiseSteps(wiring.Component):
                     fours.eq(((shape.strips - 1) << fours_log2) + in_last),
                 ]
                 m.next = "START_ROW"
+            first_image, first_group = shape.place[:IMAGE_BITS], shape.place[IMAGE_BITS:]
+            in_group = bits_for(self.config.group_channels - 1)
             products = (
                 ("ROW", row, GOLDEN, fours, "START_CHANNEL"),
                 ("CHANNEL", self.channel, row, height, "START_IMAGE"),
-                ("IMAGE", self.image, self.channel, shape.channels, "QUADS"),
+                ("IMAGE", self.image, self.channel, shape.channels, "START_FIRST_GROUP"),
+                ("FIRST_GROUP", self.origin, self.channel << in_group, first_group, "START_FIRST_IMAGE"),
+                ("FIRST_IMAGE", self.origin, self.image, first_image, "QUADS"),
             )
             for name, target, value, by, following in products:
                 with m.State(f"START_{name}"):
-                    m.d.sync += [moved.eq(value), factor.eq(by), total.eq(0), count.eq(0)]
+                    m.d.sync += [moved.eq(value), factor.eq(by), count.eq(0)]
+                    # Images are added to the groups.
+                    m.d.sync += total.eq(self.origin if name == "FIRST_IMAGE" else 0)
                     m.next = f"MAKE_{name}"
                 with m.State(f"MAKE_{name}"):
                     m.d.sync += [moved.eq(moved << 1), factor.eq(factor >> 1)]
