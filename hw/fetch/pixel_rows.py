@@ -141,8 +141,9 @@ class PixelRows(wiring.Component):
             blocks.append(block)
 
         # Cycle 1: what the row does; 2 and on: its writes, a cycle before their pixels.
-        begin, held = Signal(), Signal(pixel_row(self.depth), reset_less=True)
-        m.d.sync += [begin.eq(ends), held.eq(row)]
+        held = Signal(pixel_row(self.depth), reset_less=True)
+        begin, loads = copies(m, ends, 2, "begin", reset_less=False)
+        m.d.sync += held.eq(row)
         now = Signal(pixel_row(self.depth), reset_less=True)
         active, odd, more = Signal(), Signal(), Signal.like(writes)
         high, shift = Signal(), Signal()
@@ -155,7 +156,7 @@ class PixelRows(wiring.Component):
             high.eq(two_pieces & odd & ~now.zero),
             shift.eq(more[0] & (odd | ~two_pieces)),
         ]
-        with m.If(begin):
+        with m.If(loads):
             m.d.sync += now.eq(held)
         with m.Elif(shift):
             m.d.sync += now.addr.eq(now.addr + 1)

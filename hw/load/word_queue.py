@@ -2,15 +2,16 @@
 
 from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 
+from cpt.hw.bus.shown import Shown
 from cpt.hw.bus.wide_queue import PUSHES, WideQueue
 from cpt.hw.contract.config import BEAT_BYTES
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.contract.tiles import STREAM_BYTES
 from cpt.hw.fetch.cutter import STREAM_BITS
 from cpt.hw.layouts import BEAT_BITS, RUN
-from cpt.hw.matrix.copies import KEEP, MOST_LOADS, copies
+from cpt.hw.matrix.copies import MOST_LOADS, copies
 
 WORD_BEATS = STREAM_BYTES // BEAT_BYTES
 
@@ -38,16 +39,9 @@ class WordQueue(wiring.Component):
         m = Module()
         depth = MACHINE.reader_words
         m.submodules.queue = queue = WideQueue(STREAM_BITS, depth)
-
-        # The word that is shown: loaded as long as there is none, so nothing that comes late loads it.
-        count = STREAM_BITS // MOST_LOADS
-        shows = [Signal(name=f"shows_{n}", attrs=KEEP) for n in range(count + 1)]
-        for n, flag in enumerate(shows[1:]):
-            part = slice(MOST_LOADS * n, MOST_LOADS * (n + 1))
-            with m.If(~flag):
-                m.d.sync += self.words.payload[part].eq(queue.o.payload[part])
-        m.d.comb += [self.words.valid.eq(shows[0]), queue.o.ready.eq(~shows[0])]
-        m.d.sync += [flag.eq(Mux(shows[0], ~self.words.ready, queue.o.valid)) for flag in shows]
+        m.submodules.shown = shown = Shown(STREAM_BITS)
+        connect(m, queue.o, shown.i)
+        connect(m, shown.o, flipped(self.words))
 
         # A run passes when there is room for all of it; what is known of the run before is out of date.
         size, free = Signal(range(depth + 1)), Signal(range(depth + 1), init=depth)
