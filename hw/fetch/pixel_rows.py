@@ -106,13 +106,14 @@ class PixelRows(wiring.Component):
         """``at_end``: the next step of a row with data is its last."""
         place = Signal(config.cols // FILL_PIXELS, init=1)
         busy = Signal(len(writes) + 1)
-        last, may, take, ends = (Signal(name=name) for name in ("last", "may", "take", "ends"))
+        last, take, ends = (Signal(name=name) for name in ("last", "take", "ends"))
+        # Each from registers at once, not one by the other: what shows rows and words follows.
+        shown, free, there = self.rows.valid, ~busy[0], self.pixels.valid
         m.d.comb += [
             last.eq(row.zero | at_end),
-            may.eq(self.rows.valid & (~last | ~busy[0])),
-            take.eq(may & (row.zero | self.pixels.valid)),
-            ends.eq(take & last),
-            self.pixels.ready.eq(may & ~row.zero),
+            take.eq(shown & Mux(row.zero, free, there & (free | ~at_end))),
+            ends.eq(shown & free & (row.zero | (there & at_end))),
+            self.pixels.ready.eq(shown & ~row.zero & (free | ~at_end)),
             self.rows.ready.eq(ends),
             self.flush.eq(row.flush & last),
         ]
