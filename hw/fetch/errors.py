@@ -25,7 +25,7 @@ class Errors(wiring.Component):
     Members: ``commands`` (`cpt.hw.fetch.command.load_errors`); ``words`` (in): what its runs hold;
     ``slots`` (`slot_requests`): a half of the buffer for each command; ``write`` (out, registered), of which
     `pixel_write` says the parts; ``loaded``: the chunk's last word is being written; ``idle``.
-    A step of 8 pixels a cycle; a cycle for each word of zeros.
+    A step of 8 pixels a cycle, a row every second cycle, of zeros too.
     """
 
     def __init__(self, config: ArrayConfig):
