@@ -4,8 +4,9 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from cpt.hw.bus.turns import Turns
 from cpt.hw.contract import ArrayConfig
-from cpt.hw.fetch.command import MODE, fetch_command, step_layout
+from cpt.hw.fetch.command import MODE, fetch_command, row_layout, step_layout
 from cpt.hw.fetch.cutter import STREAM_BITS, Cutter
 from cpt.hw.fetch.pixel_fill import PixelFill
 from cpt.hw.fetch.pixel_rows import PixelRows, pixel_write
@@ -55,14 +56,19 @@ class Fill(wiring.Component):
         m.submodules.slots = slots = Slots(config)
         m.submodules.steps = steps = Steps(config)
         m.submodules.pixel_rows = pixel_rows = PixelRows(config, depth)
-        connect(m, flipped(self.words), cutter.words)
+        # Rows and words wait in registers, so that what takes them reaches neither walks nor the bus.
+        m.submodules.next_words = next_words = Turns(STREAM_BITS)
+        m.submodules.next_row = next_row = Turns(row_layout(config))
+        connect(m, flipped(self.words), next_words.i)
+        connect(m, next_words.o, cutter.words)
         connect(m, slots.tiles, flipped(self.tiles))
+        connect(m, next_row.o, steps.rows)
         connect(m, pixel_fill.rows, pixel_rows.rows)
         walks = [rows, spread, pixel_fill]
         others_idle = [[other.idle for other in walks if other is not walk] for walk in walks]
         idle = Signal()
         m.d.comb += [
-            idle.eq(slots.empty & pixel_rows.idle),
+            idle.eq(slots.empty & pixel_rows.idle & ~next_row.o.valid),
             slots.release.eq(self.release),
             slots.filled.eq(self.filled),
             steps.mode.eq(self.mode),
@@ -117,10 +123,10 @@ class Fill(wiring.Component):
                 chosen |= Mux(turn[number], getattr(walk.slots, name), 0)
             m.d.comb += getattr(slots.requests, name).eq(chosen)
         m.d.comb += [
-            steps.rows.valid.eq(Mux(turn[1], spread.rows.valid, turn[0] & rows.rows.valid)),
-            steps.rows.payload.eq(Mux(turn[1], spread.rows.payload, rows.rows.payload)),
-            rows.rows.ready.eq(steps.rows.ready & turn[0]),
-            spread.rows.ready.eq(steps.rows.ready & turn[1]),
+            next_row.i.valid.eq(Mux(turn[1], spread.rows.valid, turn[0] & rows.rows.valid)),
+            next_row.i.payload.eq(Mux(turn[1], spread.rows.payload, rows.rows.payload)),
+            rows.rows.ready.eq(next_row.i.ready & turn[0]),
+            spread.rows.ready.eq(next_row.i.ready & turn[1]),
         ]
 
         # Data go to the walk whose turn it is.

@@ -13,7 +13,7 @@ from cpt.hw.contract.machine import MACHINE
 from cpt.hw.contract.tiles import STREAM_BYTES
 from cpt.hw.fetch.cutter import STREAM_BITS
 from cpt.hw.layouts import BEAT_BITS, RUN
-from cpt.hw.matrix.copies import MOST_LOADS, copies, counted
+from cpt.hw.matrix.copies import KEEP, MOST_LOADS, copies, counted
 
 PORTS = 2
 WORD_BEATS = STREAM_BYTES // BEAT_BYTES
@@ -142,22 +142,26 @@ class Reader(wiring.Component):
         m.submodules.out = out = WideQueue(STREAM_BITS, OUT)
         width = order.payload.shape()
         left, last = Signal(width), Signal()
-        active, port = Signal(), Signal()
-        go, used, take, fresh = Signal(), Signal(range(OUT)), Signal(), Signal()
-        shown = [queue.o.valid for queue in queues]
-        m.d.comb += [
-            take.eq(active & go & Mux(port, shown[1], shown[0])),
-            fresh.eq(~active | (take & last)),
-            order.o.ready.eq(fresh),
-            self._ended.eq(take & last),
-            queues[0].o.ready.eq(active & go & ~port),
-            queues[1].o.ready.eq(active & go & port),
-        ]
-        begins = Signal()
-        m.d.comb += begins.eq(fresh & order.o.valid)
+        # Whose words go on, a bit for each port; copies for the queues, and for what follows from a word that
+        # is taken, so that they share nothing.
+        for_queues, (first, second) = (
+            [Signal(name=f"{name}_{n}", attrs=KEEP) for n in range(PORTS)] for name in ("gives", "takes")
+        )
+        go, go_too = (Signal(name=f"go_{n}", attrs=KEEP) for n in range(2))
+        used, take, fresh, port = Signal(range(OUT)), Signal(), Signal(), Signal()
         following = Signal()
-        m.d.comb += following.eq(port ^ begins)
-        m.d.sync += [port.eq(following), active.eq(Mux(fresh, order.o.valid, 1))]
+        """The port of the next cycle."""
+        m.d.comb += [
+            take.eq(go_too & ((first & queues[0].o.valid) | (second & queues[1].o.valid))),
+            fresh.eq(~(first | second) | (take & last)),
+            order.o.ready.eq(fresh),
+            following.eq(port ^ (fresh & order.o.valid)),
+            *(queue.o.ready.eq(flag & go) for queue, flag in zip(queues, for_queues, strict=True)),
+        ]
+        m.d.sync += [self._ended.eq(take & last), port.eq(following)]
+        for flags in (for_queues, (first, second)):
+            for flag, begins in zip(flags, (port, ~port), strict=True):
+                m.d.sync += flag.eq(Mux(fresh, order.o.valid & begins, flag))
         with m.If(fresh):
             m.d.sync += [left.eq(order.o.payload), last.eq(order.o.payload == 1)]
         with m.Elif(take):
@@ -175,5 +179,8 @@ class Reader(wiring.Component):
             gone.eq(self.words.valid & self.words.ready),
         ]
         connect(m, out.o, flipped(self.words))
-        m.d.sync += [used.eq(counted(used, take, gone)), go.eq(used < OUT - AHEAD)]
+        m.d.sync += [
+            used.eq(counted(used, take, gone)),
+            *(flag.eq(used < OUT - AHEAD) for flag in (go, go_too)),
+        ]
         return ~self._asks & (used == 0)

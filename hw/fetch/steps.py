@@ -56,10 +56,11 @@ class Steps(wiring.Component):
         narrow = copies(m, mode.spread & (mode.out_pitch == 0), -(-size // MOST_LOADS), "narrow")
 
         # First register: which block, and which columns it goes to.
-        first, at_last, left = Signal(init=1), Signal(), Signal(ROWS_WIDTH)
+        first, at_end, left = Signal(init=1), Signal(), Signal(ROWS_WIDTH)
+        """``at_end``: the next block of a row with pixels is its last."""
         last, take = Signal(), Signal()
         m.d.comb += [
-            last.eq(row.zero | Mux(first, one_block, at_last)),
+            last.eq(row.zero | at_end),
             take.eq(self.rows.valid & (row.zero | self.pixels.valid)),
             self.pixels.ready.eq(self.rows.valid & ~row.zero),
             self.rows.ready.eq(take & last),
@@ -68,9 +69,11 @@ class Steps(wiring.Component):
         with m.If(take):
             m.d.sync += [
                 first.eq(last),
-                at_last.eq(Mux(first, two_blocks, left == 2)),
+                at_end.eq(Mux(last, one_block, Mux(first, two_blocks, left == 2))),
                 left.eq(Mux(first, mode.blocks - 1, left - 1)),
             ]
+        with m.Elif(first):
+            m.d.sync += at_end.eq(one_block)
         block = Signal(step_layout(self.config), reset_less=True)
         inner = ~row.zero & shifts
         sides = {
