@@ -58,6 +58,7 @@ SLOW = {
     "test_sim_rtl_regression",
     "test_sim_unit_equality",
     "test_sim_unit_proof",
+    "test_step_rtl",
     "test_vivado_check",
     "test_sim_synth_lut_sites",
     "test_vivado_scripts",
@@ -103,11 +104,13 @@ RTL = {
     "test_sim_rtl_harness",
     "test_sim_rtl_regression",
     "test_sim_unit_equality",
+    "test_step_rtl",
 }
 """Files that compile Verilog: without a C++ compiler, ``pytest -m "not rtl"``."""
 
 
 LONG = (
+    "test_step_rtl",
     "test_board_coverage",
     "test_sim_bench_blocks",
     "test_hw_vector_lanes",

@@ -18,7 +18,6 @@ from cpt.sim.rtl.library import EventKind
 from cpt.sim.step.beside import Beside, StepsDiffer
 from cpt.sim.step.rtl import MEMORY_BYTES, SCRATCH_WORDS, Case, batches, network, run
 
-pytestmark = pytest.mark.slow
 TINY = preset("tiny")
 LIST = 1 << 12
 """Where a test's list of instructions lies in the device's memory."""
