@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,8 @@ class StepDevice:
 
     def __init__(self, accelerator: Accelerator) -> None:
         self.accelerator = accelerator
-        self._memory: np.ndarray = np.zeros(0, np.uint8)
+        self._memory: Any = np.zeros(0, np.uint8)
+        """A buffer of pynq's, once there is one."""
         self._base = 0
 
     def allocate(self, size: int) -> int:
@@ -36,7 +38,7 @@ class StepDevice:
         if self._memory.size:
             raise DeviceError("memory was allocated already; allowed: once a device")
         self._memory = self.accelerator.allocate((size,), np.uint8)
-        self._base = int(self._memory.device_address)  # type: ignore[attr-defined]
+        self._base = int(self._memory.device_address)
         self.accelerator.open_windows()
         return self._base
 
@@ -53,7 +55,7 @@ class StepDevice:
         drop(part)
         return np.array(part, np.uint8)
 
-    def _part(self, address: int, size: int) -> np.ndarray:
+    def _part(self, address: int, size: int) -> Any:
         start = address - self._base
         if not 0 <= start <= start + size <= self._memory.size:
             raise DeviceError(

@@ -21,6 +21,7 @@ from cpt.hw.control.watchdog import Watchdog
 from cpt.hw.drain.collector import Collector
 from cpt.hw.drain.drain import Drain
 from cpt.hw.drain.result_buffer import ResultBuffer
+from cpt.hw.drain.wiring import wire_results
 from cpt.hw.load.loader import Loader
 from cpt.hw.load.operand_buffer import OperandBuffer
 from cpt.hw.matrix.array import Array
@@ -124,8 +125,7 @@ class Accelerator(wiring.Component):
     def _wire_results(self, m, chip):
         """The way of the data: loaders, buffers, array, collector, result buffer, drain."""
         loader_a, loader_b, buffer_a, buffer_b = chip.loader_a, chip.loader_b, chip.buffer_a, chip.buffer_b
-        executor, array, collector = chip.executor, chip.array, chip.collector
-        results, drain, config = chip.results, chip.drain, self.config
+        executor, array, config = chip.executor, chip.array, self.config
         connect(m, loader_a.write, buffer_a.write)
         connect(m, loader_b.write, buffer_b.write)
         m.d.comb += [array.a_words[n].eq(buffer_a.read.data[n]) for n in range(config.rows)]
@@ -137,23 +137,8 @@ class Accelerator(wiring.Component):
             loader_b.release.eq(executor.b_release),
             buffer_a.read.addr.eq(executor.step.a_addr),
             buffer_b.read.addr.eq(executor.step.b_addr),
-            array.valid.eq(executor.valid),
-            array.step.eq(executor.step),
-            collector.captured.eq(array.captured),
-            collector.collect.eq(array.collect),
-            array.row_index.eq(collector.row_index),
-            collector.row.eq(array.row),
-            results.old_addr.eq(collector.old_addr),
-            collector.old_row.eq(results.old_row),
-            results.write_en.eq(collector.write_en),
-            results.write_addr.eq(collector.write_addr),
-            results.write_row.eq(collector.write_row),
-            executor.collected.eq(collector.done),
-            executor.tile_free.eq(drain.tile_free),
-            drain.complete.eq(collector.complete),
-            results.drain_addr.eq(drain.drain_addr),
-            drain.drain_row.eq(results.drain_row),
         ]
+        wire_results(m, chip, executor, chip.drain)
 
     def _wire_state(self, m, chip):
         """Busy, stop, errors and soft reset."""

@@ -19,6 +19,7 @@ from cpt.hw.control.ring import Ring
 from cpt.hw.control.watchdog import Watchdog
 from cpt.hw.drain.collector import Collector
 from cpt.hw.drain.result_buffer import ResultBuffer
+from cpt.hw.drain.wiring import wire_results
 from cpt.hw.fetch.engine import FetchEngine
 from cpt.hw.fetch.window_memory import HALVES
 from cpt.hw.layouts import SLOT
@@ -182,8 +183,7 @@ class StepMachine(wiring.Component):
 
     def _wire_products(self, m, chip):
         """Operands to the array, its results to the lanes."""
-        load, fetch, executor, array = chip.load, chip.fetch, chip.exec, chip.array
-        collector, results, lanes, config = chip.collector, chip.results, chip.lanes, self.config
+        load, fetch, executor, array, config = chip.load, chip.fetch, chip.exec, chip.array, self.config
         connect(m, fetch.tiles, executor.tiles)
         m.d.comb += [array.a_words[n].eq(load.read.data[n]) for n in range(config.rows)]
         m.d.comb += [array.b_words[n].eq(fetch.read.data[n]) for n in range(config.cols)]
@@ -193,23 +193,8 @@ class StepMachine(wiring.Component):
             load.release.eq(executor.a_release),
             fetch.release.eq(executor.release),
             load.read.addr.eq(executor.step.a_addr),
-            array.valid.eq(executor.valid),
-            array.step.eq(executor.step),
-            collector.captured.eq(array.captured),
-            collector.collect.eq(array.collect),
-            array.row_index.eq(collector.row_index),
-            collector.row.eq(array.row),
-            results.old_addr.eq(collector.old_addr),
-            collector.old_row.eq(results.old_row),
-            results.write_en.eq(collector.write_en),
-            results.write_addr.eq(collector.write_addr),
-            results.write_row.eq(collector.write_row),
-            executor.collected.eq(collector.done),
-            executor.tile_free.eq(lanes.tile_free),
-            lanes.complete.eq(collector.complete),
-            results.drain_addr.eq(lanes.drain_addr),
-            lanes.drain_row.eq(results.drain_row),
         ]
+        wire_results(m, chip, executor, chip.lanes)
 
     def _wire_numbers(self, m, chip):
         """Scratch, local memory, and what lanes, packer, MOVE and the float engine hand each other."""

@@ -1,4 +1,4 @@
-"""Cycles of a step's lists on the RTL beside the estimate: ``python -m cpt.sim.step.measured``."""
+"""Cycles of a step's lists on the RTL beside the estimate: ``python -m cpt.sim.step.compare``."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Timed(Beside):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print a line for each list."""
-    parser = argparse.ArgumentParser(prog="python -m cpt.sim.step.measured", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m cpt.sim.step.compare", description=__doc__)
     parser.add_argument("--width", type=int, default=4, help="channels of the first layer (4)")
     parser.add_argument("--wide", type=int, default=8, help="channels of the others (8)")
     parser.add_argument("--images", type=int, default=4, help="images of a micro-batch (4)")
