@@ -56,7 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     slots: dict[int, Slot] = {}
     beats = model.slots_num / model.slots_den
     timeline = Timeline(Costs(config, slots), memory_bytes=8 * beats, latency=model.read_latency_cycles)
-    print(f"{PRESET}, {MEMORY}, {options.images} images of 8 x 8: cycles of a list")
+    print(
+        f"simulated cycles of a list: {PRESET}, {MEMORY} at {config.clock_mhz:g} MHz, {options.images} images"
+    )
     print("     list   x bits        RTL   estimate")
     for fw in options.fw:
         case = Case(options.width, options.wide, options.images, 1, (fw, options.bw), 0, 1, 0.0, seed=1)
