@@ -14,6 +14,8 @@ from cpt.hw.matrix.unit import CONTROLS, Unit, result_bits, unit_instance, unit_
 
 COPY_ROWS, COPY_COLS = 4, 8
 """Units that one copy of the operands serves: B's word in so many rows, A's in so many columns."""
+TAP_LOADS = 16
+"""Bits of the column sums' words that a copy of a tap serves; each has up to two loads in a unit."""
 
 _Controls = data.StructLayout(dict.fromkeys(CONTROLS, 1))
 
@@ -66,8 +68,9 @@ class Array(wiring.Component):
         controls, sum_controls = self._controls(m, blocks_down, blocks_across)
         a_copies = [
             copies(m, self._registered(m, word, f"a_{row}"), blocks_across, f"a_{row}_copy")
-            for row, word in enumerate([*self.a_words, self._sum_word(m)])
+            for row, word in enumerate(self.a_words)
         ]
+        sum_words = self._sum_words(m)
         b_copies = [
             copies(m, self._registered(m, word, f"b_{column}"), blocks_down, f"b_{column}_copy")
             for column, word in enumerate(self.b_words)
@@ -80,7 +83,7 @@ class Array(wiring.Component):
                 result = self._unit(
                     m,
                     f"col_sum_{column}" if is_sum else f"unit_{row}_{column}",
-                    a_copies[row][across],
+                    sum_words[column] if is_sum else a_copies[row][across],
                     b_copies[column][down],
                     sum_controls[across] if is_sum else controls[down][across],
                 )
@@ -125,13 +128,15 @@ class Array(wiring.Component):
             copies(m, item, 1, f"sums_{n}_down")[0] for n, item in enumerate(sums)
         ]
 
-    def _sum_word(self, m):
-        """A's word of the column sums, when the other words come from the buffer."""
-        taps = self.step.taps
-        for n in range(self.OPERAND_LATENCY - 1):
+    def _sum_words(self, m):
+        """A's word of each column's sum, when the rows' copies are there."""
+        taps, columns = self.step.taps, self.config.cols
+        for n in range(self.OPERAND_LATENCY + 1):
             taps = self._registered(m, taps, f"taps_{n + 1}")
-        (taps,) = copies(m, taps, 1, "taps")
-        return Cat(tap.replicate(self.config.word_bits // TAPS) for tap in taps)
+        bits = self.config.word_bits // TAPS
+        each = max(TAP_LOADS // bits, 1)
+        spread = copies(m, taps, -(-columns // each), "taps_copy")
+        return [Cat(tap.replicate(bits) for tap in spread[column // each]) for column in range(columns)]
 
     def _unit(self, m, name, a, b, controls):
         """One unit; returns its result."""
