@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from test_step_network import fabric, network
@@ -11,7 +12,7 @@ from cpt.hw.contract import ContractError, preset
 from cpt.hw.contract.floats import Op
 from cpt.hw.contract.order import tile_cycles
 from cpt.hw.contract.passes import Apply, Drain
-from cpt.hw.contract.step import Code, Engine, decode, encode
+from cpt.hw.contract.step import WORD_BYTES, Code, Engine, decode, encode
 from cpt.sim.step.__main__ import main
 from cpt.sim.step.costs import DISPATCH_CYCLES, Costs
 from cpt.sim.step.float_cycles import float_cycles
@@ -57,6 +58,21 @@ def test_instructions_of_one_engine_follow_each_other() -> None:
     found = timed(*words)
     assert found.cycles == sum(float_cycles(decode(word)) for word in words)
     assert found.busy["FLOAT"] == found.cycles
+
+
+def test_the_classifier_s_chains_do_not_wait_for_each_term() -> None:
+    trainer, _ = fabric(preset("tiny"), network())
+    words = trainer.lists["forward"]
+    found = [decode(words[at : at + WORD_BYTES]) for at in range(0, len(words), WORD_BYTES)]
+    chains = [
+        word
+        for word in found
+        if word.code is Code.FLOAT and word.op == Op.MULTIPLY_ADD and word.a_stride > 1 and word.reps > 1
+    ]
+    assert chains
+    for word in chains:
+        alone = float_cycles(replace(word, values={**word.values, "n": 1, "reps": 1}))
+        assert float_cycles(word) <= alone + 2 * word.n * word.reps
 
 
 def test_short_instructions_take_the_dispatch_s_pace() -> None:

@@ -230,11 +230,15 @@ class Forward(Work):
             bias = self.moves.load(layout.parameter("classifier.bias").words(first, classes))
             logits = v.new(images * classes)
             v.rows(Op.COPY, Rows(logits, 1, classes), Rows(bias, 1, 0), n=classes, reps=images)
-            for image in range(images):
-                for k in range(classes):
-                    to = Rows(logits.at(image * classes + k, 1))
-                    x, w = features.at(image * inputs, inputs), weight.at(k * inputs, inputs)
-                    v.rows(Op.MULTIPLY_ADD, to, Rows(x, 0, 1), Rows(w, 0, 1), to, n=1, reps=inputs)
+            # Chains of all images and classes, an input after the other: their terms do not meet.
+            by_input = v.new(classes * inputs)
+            for k in range(classes):
+                to, row = Rows(by_input.at(k, 1), 0, classes), Rows(weight.at(k * inputs, inputs), 0, 1)
+                v.rows(Op.COPY, to, row, n=1, reps=inputs)
+            for j in range(inputs):
+                x, w = features.at(j, 1), by_input.at(j * classes, classes)
+                to = Rows(logits, 1, classes)
+                v.rows(Op.MULTIPLY_ADD, to, Rows(x, 0, inputs), Rows(w, 1, 0), to, n=classes, reps=images)
             whole = Piece(LOGITS, 4 * first, 4 * (images * all_classes - first))
             if classes == all_classes:
                 self.moves.store(logits, whole)
