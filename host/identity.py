@@ -6,6 +6,7 @@ from typing import Protocol
 
 from cpt.host.errors import ContractMismatch, DeviceError
 from cpt.hw.contract import CONTRACT_HASH, PRESETS, ArrayConfig, register
+from cpt.hw.contract.config import SHAPE_FIELDS
 from cpt.hw.contract.regs import MAGIC
 
 
@@ -35,7 +36,8 @@ def identify(registers: Registers, clock_mhz: float) -> ArrayConfig:
             "generate the bitstream again or install the matching software"
         )
     shape: dict[str, int] = {}
-    for name in ("SHAPE", "DEPTH"):
+    for name in SHAPE_FIELDS:
         shape |= register(name).unpack(registers.read(name))
-    alike = (name for name, item in PRESETS.items() if all(getattr(item, key) == shape[key] for key in shape))
+    array = [key for key in shape if key != "scratch_words"]
+    alike = (name for name, item in PRESETS.items() if all(getattr(item, key) == shape[key] for key in array))
     return ArrayConfig(next(alike, "custom"), **shape, clock_mhz=clock_mhz)

@@ -37,6 +37,8 @@ GOOD = {"name": "any", "rows": 4, "word_bits": 36, "cols": 8, "a_depth_words": 2
             "a_depth_words is 65536; allowed: at most 65535, 16 bits of register DEPTH",
         ),
         ({"clock_mhz": 0}, "clock_mhz is 0; allowed: above 0"),
+        ({"scratch_words": -4}, "scratch_words is -4; allowed: a positive integer or 0"),
+        ({"scratch_words": 5000}, "scratch_words is 5000; allowed: 0 and powers of two"),
     ],
 )
 def test_shapes_that_cannot_be_built_are_refused_in_one_line(change, message):
@@ -52,6 +54,16 @@ def test_presets_carry_their_own_names():
     assert preset("zc706").binary_macs == 73_728
     with pytest.raises(ContractError, match="preset is 'zc702'; allowed: zc706, z7020, middle, tiny"):
         preset("zc702")
+
+
+def test_every_preset_is_also_a_machine_of_whole_steps():
+    for name, matrix in PRESETS.items():
+        step = preset(name, "step")
+        assert step.scratch_words > matrix.scratch_words == 0
+        assert dataclasses.replace(step, scratch_words=0) == matrix
+        assert step.as_dict().keys() - matrix.as_dict().keys() == {"scratch_words"}
+    with pytest.raises(ContractError, match="machine is 'steps'; allowed: matrix, step"):
+        preset("tiny", "steps")
 
 
 def test_a_configuration_cannot_be_changed():
@@ -91,7 +103,7 @@ def test_results_wider_than_the_accumulator_are_refused():
 
 
 def test_every_number_of_the_shape_registers_is_refused_where_its_field_cannot_hold_it():
-    for name in ("SHAPE", "DEPTH"):
+    for name in ("SHAPE", "DEPTH", "SCRATCH"):
         for part in register(name).fields:
             with pytest.raises(ContractError, match=f"{part.name} is {1 << part.width}; allowed: at most"):
                 ArrayConfig(**GOOD | {part.name: 1 << part.width})

@@ -25,7 +25,7 @@ LIST = 1 << 12
 
 @pytest.fixture
 def device() -> Iterator[StepDevice]:
-    simulated = open_simulated("rtl", TINY, memory_bytes=1 << 20, scratch_words=SCRATCH_WORDS)
+    simulated = open_simulated("rtl", preset("tiny", "step"), memory_bytes=1 << 20)
     with Accelerator(simulated.bitfile, simulated, deadline_s=60) as accelerator:
         step = StepDevice(accelerator)
         step.base = step.allocate(1 << 14)
@@ -40,6 +40,10 @@ def rung(device: StepDevice, *words: bytes) -> None:
     ahead = encode(Code.SET, index=1, value=device.base + LIST) + encode(Code.SET, index=0, value=device.base)
     device.ring(ahead + call + encode(Code.END, tag=7))
     device.wait(7)
+
+
+def test_a_machine_tells_its_scratch(device: StepDevice) -> None:
+    assert device.accelerator.config == preset("tiny", "step")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ Standard library only. RTL, driver, simulators, generated documentation and the 
 hardware handoff are all derived from this package, so that no two of them can disagree.
 """
 
-from cpt.hw.contract.config import PRESETS, ArrayConfig, ContractError, preset
+from cpt.hw.contract.config import MACHINES, PRESETS, ArrayConfig, ContractError, preset
 from cpt.hw.contract.digest import CONTRACT_HASH
 from cpt.hw.contract.isa import FORMATS, Format, Instruction, InstructionField, Opcode, decode, encode
 from cpt.hw.contract.layout import OperandLayout, ResultLayout, k_log2, result_bytes
@@ -23,6 +23,7 @@ __all__ = [
     "CONTRACT_HASH",
     "FORMATS",
     "MACHINE",
+    "MACHINES",
     "PRESETS",
     "REGISTERS",
     "ArrayConfig",

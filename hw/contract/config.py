@@ -15,11 +15,15 @@ ACC_BITS = 48
 """Accumulator width, in bits."""
 TAPS = 9
 """Equal parts of a word that column sums take or leave one by one: the positions of a 3 x 3 kernel."""
+MATRIX, STEP = MACHINES = ("matrix", "step")
+"""What a machine does: matrix products, and the processor the rest of a training step (docs/machine.md), or
+whole steps (docs/fabric.md)."""
 ALL_TAPS = (1 << TAPS) - 1
 """The tap mask of sums over all of K."""
 SHAPE_FIELDS = {
     "SHAPE": {"rows": 8, "cols": 8, "word_bits": 16},
     "DEPTH": {"a_depth_words": 16, "b_depth_words": 16},
+    "SCRATCH": {"scratch_words": 24},
 }
 """Registers that tell an accelerator's shape: the `ArrayConfig` fields in each and the bits they have."""
 
@@ -57,15 +61,19 @@ class ArrayConfig:
     """Words per column in the B buffer, both halves together."""
     clock_mhz: float = 200.0
     """Fabric clock that simulated times are stated at."""
+    scratch_words: int = 0
+    """Words of scratch, all banks together, of a machine that does whole training steps (docs/fabric.md); 0
+    is the machine that multiplies matrices (docs/machine.md)."""
 
     def __post_init__(self) -> None:
         for register, widths in SHAPE_FIELDS.items():
             for field, width in widths.items():
                 value = getattr(self, field)
                 most = (1 << width) - 1
+                optional = field == "scratch_words"
                 require(
-                    isinstance(value, int) and value > 0,
-                    f"{field} is {value!r}; allowed: a positive integer",
+                    isinstance(value, int) and value >= (not optional),
+                    f"{field} is {value!r}; allowed: a positive integer{' or 0' * optional}",
                 )
                 require(
                     value <= most,
@@ -79,6 +87,10 @@ class ArrayConfig:
                 depth >= 2 * MAX_BITS and depth & (depth - 1) == 0 and depth <= 1024,
                 f"{field} is {depth}; allowed: powers of two from {2 * MAX_BITS} to 1024",
             )
+        require(
+            self.scratch_words & (self.scratch_words - 1) == 0,
+            f"scratch_words is {self.scratch_words}; allowed: 0 and powers of two",
+        )
         require(self.clock_mhz > 0, f"clock_mhz is {self.clock_mhz}; allowed: above 0")
 
     @property
@@ -109,8 +121,8 @@ class ArrayConfig:
         return sum(((1 << part) - 1) << tap * part for tap in range(TAPS) if taps >> tap & 1)
 
     def as_dict(self) -> dict[str, int | float | str]:
-        """All fields by name, for artefacts."""
-        return dataclasses.asdict(self)
+        """All fields by name, for artefacts; without scratch where there is none."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if value}
 
 
 PRESETS: dict[str, ArrayConfig] = {
@@ -130,9 +142,14 @@ PRESETS: dict[str, ArrayConfig] = {
         ArrayConfig("tiny", rows=4, word_bits=36, cols=8, a_depth_words=256, b_depth_words=256),
     )
 }
+SCRATCH_WORDS = {"zc706": 16384, "z7020": 4096, "middle": 8192, "tiny": 8192}
+"""Words of scratch that each preset has if it does whole training steps."""
 
 
-def preset(name: str) -> ArrayConfig:
-    """The preset called ``name``; raises `ContractError` naming the known ones."""
+def preset(name: str, machine: str = MATRIX) -> ArrayConfig:
+    """The preset called ``name`` as one of `MACHINES`; raises `ContractError` naming the known ones."""
     require(name in PRESETS, f"preset is {name!r}; allowed: {', '.join(PRESETS)}")
+    require(machine in MACHINES, f"machine is {machine!r}; allowed: {', '.join(MACHINES)}")
+    if machine == STEP:
+        return dataclasses.replace(PRESETS[name], scratch_words=SCRATCH_WORDS[name])
     return PRESETS[name]

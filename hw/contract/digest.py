@@ -21,8 +21,8 @@ HASHED: tuple[ModuleType, ...] = (config, isa, layout, machine, order, regs, til
 NOT_HASHED: dict[str, str] = {
     "ContractError": "what wrong values raise in software",
     "require": "what wrong values raise in software",
-    "PRESETS": "a machine tells its own shape in SHAPE and DEPTH",
-    "preset": "a machine tells its own shape in SHAPE and DEPTH",
+    "PRESETS": "a machine tells its own shape in SHAPE, DEPTH and SCRATCH",
+    "preset": "a look-up in PRESETS",
     "InstructionField": "its instances are in FORMATS",
     "Format": "its instances are in FORMATS",
     "Instruction": "its instances are what decode gives",

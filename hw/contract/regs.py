@@ -188,6 +188,14 @@ _SINGLE = (
         kept=True,
     ),
     Register(
+        "SCRATCH",
+        0x018,
+        "ro",
+        "Scratch of a machine that does whole training steps.",
+        _numbers("SCRATCH", scratch_words="Words, all banks together; 0: it multiplies matrices."),
+        kept=True,
+    ),
+    Register(
         "CONTROL",
         0x020,
         "w1s",

@@ -30,6 +30,7 @@ def wire_registers(m, top, chip, program) -> None:
     mask = (1 << 32) - 1
     shape = {"rows": config.rows, "cols": config.cols, "word_bits": config.word_bits}
     depth = {"a_depth_words": config.a_depth_words, "b_depth_words": config.b_depth_words}
+    scratch = {"scratch_words": config.scratch_words}
     m.d.comb += [
         values.magic.eq(MAGIC),
         values.contract_lo.eq(CONTRACT_HASH & mask),
@@ -37,6 +38,7 @@ def wire_registers(m, top, chip, program) -> None:
         values.build_id.eq(top.build_id),
         values.shape.eq(register("SHAPE").pack(**shape)),
         values.depth.eq(register("DEPTH").pack(**depth)),
+        values.scratch.eq(register("SCRATCH").pack(**scratch)),
         values.status[bit("STATUS", "busy")].eq(control.busy),
         values.status[bit("STATUS", "halted")].eq(control.halted),
         values.ring_head.eq(ring.head),

@@ -58,18 +58,14 @@ def _with_units(text: str, config: ArrayConfig, form: str) -> str:
 
 
 def accelerator_verilog(config: ArrayConfig, *, build_id: int = 0, form: str = "portable") -> str:
-    """The whole design as one Verilog source; top module ``cpt_accelerator``, see ``docs/machine.md``.
+    """The whole design as one Verilog source; top module ``cpt_accelerator``.
+
+    See ``docs/fabric.md`` where ``config`` has scratch, else ``docs/machine.md``.
 
     ``form``: of the matrix units, ``"portable"`` for simulators and any part, ``"xc7"`` for 7-series parts.
     """
-    return _whole(Accelerator(config, build_id=build_id), form)
-
-
-def step_machine_verilog(
-    config: ArrayConfig, scratch_words: int, *, build_id: int = 0, form: str = "portable"
-) -> str:
-    """The same of the machine that does whole training steps; see ``docs/fabric.md``."""
-    return _whole(StepMachine(config, scratch_words, build_id=build_id), form)
+    machine = StepMachine if config.scratch_words else Accelerator
+    return _whole(machine(config, build_id=build_id), form)
 
 
 def _whole(top: Accelerator | StepMachine, form: str) -> str:

@@ -10,6 +10,7 @@ from cpt.hw.bus.axi import AXI_LITE, AXI_READ, AXI_WRITE, connect_read, connect_
 from cpt.hw.channel.engine import FloatEngine
 from cpt.hw.channel.local import LocalMemory
 from cpt.hw.contract import ArrayConfig, Error
+from cpt.hw.contract.config import require
 from cpt.hw.contract.step import Engine
 from cpt.hw.control.control import Control
 from cpt.hw.control.counters import Counters
@@ -43,14 +44,15 @@ READS = {"lanes": len(OPERANDS), "float": 1, "move": 1}
 class StepMachine(wiring.Component):
     """Top level; see ``docs/fabric.md``.
 
-    Parameters: ``config``; ``scratch_words``: of all banks of scratch; ``build_id``: what BUILD_ID reads;
+    Parameters: ``config``, one with scratch; ``build_id``: what BUILD_ID reads;
     ``inline``: build the dot-product units in place (for Amaranth's simulator) instead of instantiating
     their module. Members: ``s_axil`` (registers), ``m0``, ``m0_write``, ``m1`` (memory), ``irq``.
     ``domain``: clock and reset.
     """
 
-    def __init__(self, config: ArrayConfig, scratch_words: int, *, build_id: int = 0, inline: bool = False):
-        self.config, self.scratch_words = config, scratch_words
+    def __init__(self, config: ArrayConfig, *, build_id: int = 0, inline: bool = False):
+        require(config.scratch_words > 0, "scratch_words is 0; allowed: powers of two")
+        self.config = config
         self.build_id, self.inline = build_id, inline
         self.domain = ClockDomain("sync")
         super().__init__(
@@ -65,7 +67,7 @@ class StepMachine(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        config, words = self.config, self.scratch_words
+        config, words = self.config, self.config.scratch_words
         m.domains += self.domain
         # The engines have the same clock and, for their reset, one register's net.
         m.domains.engines = engines = ClockDomain(reset_less=True)

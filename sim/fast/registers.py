@@ -27,6 +27,7 @@ class RegisterFile:
         self["CONTRACT_HI"] = CONTRACT_HASH >> 32
         self["SHAPE"] = self._pack("SHAPE", config)
         self["DEPTH"] = self._pack("DEPTH", config)
+        self["SCRATCH"] = self._pack("SCRATCH", config)
 
     @staticmethod
     def _pack(name: str, config: ArrayConfig) -> int:

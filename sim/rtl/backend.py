@@ -27,7 +27,6 @@ class RtlBackend:
     ``memory_model`` gives the timing of the AXI ports, ``stalls`` adds random stalls to every AXI channel,
     ``write_order`` lets data in before its address, ``faults`` is what the memory does wrong. ``in_step``:
     a doorbell waits until the memory is where the fast model takes it to be, at the start of its pattern.
-    ``scratch_words``: of the machine that does whole training steps.
     The first use of a configuration compiles it. `cpt.sim.rtl.RtlError`: the RTL has broken a bus rule.
     """
 
@@ -41,14 +40,13 @@ class RtlBackend:
         write_order: WriteOrder = WriteOrder.ADDRESS,
         faults: Faults | None = None,
         in_step: bool = False,
-        scratch_words: int | None = None,
     ) -> None:
         self.config = config
         self._period_cycles = memory_model.period_cycles if in_step else 1
         self.memory_base = memory_base
         self.memory: NDArray[np.uint8] = np.zeros(memory_bytes, dtype=np.uint8)
         self.simulation = Simulation(
-            build_library(config, scratch_words),
+            build_library(config),
             self.memory,
             memory_base,
             memory_model,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 from cpt.hw.contract import ArrayConfig
@@ -42,19 +41,16 @@ VERILATOR_FLAGS = [
 CXX_FLAGS = ["-std=c++17", "-fPIC", "-fno-plt", "-fno-gnu-unique", "-w"]
 
 
-def build_library(config: ArrayConfig, scratch_words: int | None = None) -> Path:
+def build_library(config: ArrayConfig) -> Path:
     """Path of the shared library that simulates ``config``, built if its Verilog has changed.
-
-    ``scratch_words``: of the machine that does whole training steps; None: the one of docs/machine.md.
 
     Raises `cpt.sim.tool.BuildError` with the tool's output if a step fails.
     """
-    name, export, level = config.name, _export, "-O3"
-    if scratch_words is not None:
+    name, level = config.name, "-O3"
+    if config.scratch_words:
         # Several times as much text, and runs that take seconds.
-        name, level = f"{name}-step-{scratch_words}", "-O1"
-        export = partial(_export_step, scratch_words=scratch_words)
-    verilog = exported(f"verilog/{name}", config, export)
+        name, level = f"{name}-step-{config.scratch_words}", "-O1"
+    verilog = exported(f"verilog/{name}", config, _export)
     key = sources_key([*verilog, *HERE.glob("*.?pp"), Path(__file__)], [*CXX_FLAGS, level])
     return cached_build(f"rtl/{name}", key, lambda folder: compile_verilog(verilog, folder, level)) / LIBRARY
 
@@ -63,13 +59,6 @@ def _export(config: ArrayConfig, folder: Path) -> None:
     from cpt.hw.export import export
 
     export(config, folder)
-
-
-def _export_step(config: ArrayConfig, folder: Path, *, scratch_words: int) -> None:
-    from cpt.hw.export import step_machine_verilog
-
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{TOP}.v").write_text(step_machine_verilog(config, scratch_words))
 
 
 def _level(source: Path, most: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -31,10 +32,9 @@ class Beside:
         # From address 0, so that both have the same addresses; the ring is the RTL's alone.
         self._simulated = open_simulated(
             "rtl",
-            config,
+            replace(config, scratch_words=scratch_words),
             memory_bytes=memory_bytes,
             memory_base=0,
-            scratch_words=scratch_words,
             **options,
         )
         self._accelerator = Accelerator(self._simulated.bitfile, self._simulated, deadline_s=DEADLINE_S)
