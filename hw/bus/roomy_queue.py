@@ -5,6 +5,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from cpt.hw.bus.outstanding import Outstanding
+
 
 def up(value, step):
     """``value + step`` for a ``step`` of 0 or 1, in gates: pointers are too short for a carry chain."""
@@ -36,20 +38,18 @@ class RoomyQueue(wiring.Component):
         m.submodules.memory = memory
         write, read = memory.write_port(), memory.read_port(domain="comb")
         produce, consume = (Signal(range(self.depth), name=name) for name in ("produce", "consume"))
+        m.submodules.held = held = Outstanding(self.depth)
         taken = Signal()
-        single = Signal()
         m.d.comb += [
             write.en.eq(self.push),
             write.addr.eq(produce),
             write.data.eq(self.payload),
             read.addr.eq(consume),
             self.o.payload.eq(read.data),
+            held.issue.eq(self.push),
+            held.finish.eq(taken),
+            self.o.valid.eq(~held.none),
             taken.eq(self.o.valid & self.o.ready),
-            single.eq(up(consume, 1) == produce),
         ]
-        m.d.sync += [
-            produce.eq(up(produce, self.push)),
-            consume.eq(up(consume, taken)),
-            self.o.valid.eq(self.push | (self.o.valid & ~(self.o.ready & single))),
-        ]
+        m.d.sync += [produce.eq(up(produce, self.push)), consume.eq(up(consume, taken))]
         return m

@@ -13,6 +13,7 @@ _LOW_BITS = BEAT_BYTES.bit_length() - 1
 BEAT_ADDRESS_BITS = ADDRESS_BITS - _LOW_BITS
 COUNT_BITS = 16
 """Width of the widest count, ``blocks``."""
+_HIGH = COUNT_BITS // 2
 TERMS = 3
 """Blocks, tiles, planes."""
 
@@ -53,7 +54,8 @@ class Reach(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         # The bits of the counts, one term after the other; a cycle for "nothing left" ends each.
-        count = Signal(COUNT_BITS, reset_less=True)
+        count, high = Signal(COUNT_BITS, reset_less=True), Signal(reset_less=True)
+        """``high``: whether one of its upper half's bits is set."""
         nothing_left = Signal(reset_less=True)
         at_term, ending = Signal(TERMS), Signal(TERMS)
         add, take_run = Signal(), Signal()
@@ -70,11 +72,16 @@ class Reach(wiring.Component):
             Cat(load).eq(starting),
             shift.eq(~starting.any()),
             count.eq(count >> 1),
-            nothing_left.eq(~count[1:].any()),
+            high.eq(count[_HIGH + 1 :].any()),
+            nothing_left.eq(~(count[1:_HIGH].any() | high)),
         ]
         for n in range(TERMS):
             with m.If(starting[n]):
-                m.d.sync += [count.eq(self.counts[n]), nothing_left.eq(self.zeros[n])]
+                m.d.sync += [
+                    count.eq(self.counts[n]),
+                    high.eq(self.counts[n][_HIGH:].any()),
+                    nothing_left.eq(self.zeros[n]),
+                ]
 
         # What they choose is added a cycle later. Bits above 4 GB are lost, and that is remembered.
         term, end = Signal(BEAT_ADDRESS_BITS, reset_less=True), Signal(BEAT_ADDRESS_BITS, reset_less=True)

@@ -9,8 +9,8 @@ from cpt.hw.contract.machine import MACHINE
 from cpt.hw.layouts import captured_row, result_rows
 from cpt.hw.matrix.copies import spread
 
-SLICE_BITS = 8
-"""Bits of a column that one copy of the index selects; four LUTs each."""
+SLICE_BITS = 5
+"""Bits of a column that one copy of the index selects; up to six LUTs each."""
 
 
 class RowSelect(wiring.Component):
