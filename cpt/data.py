@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cpt.host.data import Dataset, Images, load_images, split, standardised
+from cpt.host.data import Dataset, Images, held_out, load_images
 from cpt.host.errors import HostError
 
 DIGITS = "digits"
@@ -40,16 +40,21 @@ def load_dataset(source: str, image_size: Sequence[int] | None = None) -> Datase
 
     Raises `HostError` in one line if they cannot be had.
     """
+    return load_raw(source, image_size).standardised()
+
+
+def load_raw(source: str, image_size: Sequence[int] | None = None) -> Dataset:
+    """The same with pixels as they come."""
     path = Path(source)
     if source != DIGITS and path.is_dir():
         return _class_folders(path, image_size)
     if image_size:
         raise HostError(f"image-size is given for data {source!r}; allowed: a folder of class folders")
     if source == DIGITS:
-        return split(DIGITS, digits(), seed=SPLIT_SEED)
+        return held_out(DIGITS, digits(), seed=SPLIT_SEED)
     if path.suffix != ".npz":
         raise HostError(f"data is {source!r}; allowed: {DIGITS}, an .npz file, or a folder of class folders")
-    return split(path.stem, load_images(path), seed=SPLIT_SEED)
+    return held_out(path.stem, load_images(path), seed=SPLIT_SEED)
 
 
 def _class_folders(root: Path, image_size: Sequence[int] | None) -> Dataset:
@@ -67,8 +72,8 @@ def _class_folders(root: Path, image_size: Sequence[int] | None) -> Dataset:
         raise HostError(str(error)) from None
     train = _images(found.train)
     if found.test is None:
-        return split(name, train, seed=SPLIT_SEED)
-    return standardised(name, train, _images(found.test), len(found.classes))
+        return held_out(name, train, seed=SPLIT_SEED)
+    return Dataset(name, train, _images(found.test), len(found.classes))
 
 
 def _images(part: tuple[np.ndarray, np.ndarray]) -> Images:

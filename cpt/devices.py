@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from cpt.extras import missing
 from cpt.hw.contract import ContractError
+from cpt.hw.contract import preset as preset_of
+from cpt.hw.contract.config import MATRIX
 
 if TYPE_CHECKING:
     from cpt.host.driver import Accelerator
@@ -54,7 +56,7 @@ def check_options(arguments: argparse.Namespace, devices: Mapping[str, Sequence[
 
 @contextmanager
 def open_accelerator(
-    name: str, preset: str, memory: str, bitfile: str | None = None
+    name: str, preset: str, memory: str, bitfile: str | None = None, *, machine: str = MATRIX
 ) -> Iterator[Accelerator]:
     """The accelerator ``name``, closed at the end.
 
@@ -62,6 +64,7 @@ def open_accelerator(
         name: one of `DEVICES`.
         preset, memory: array shape and memory model of a simulated one.
         bitfile: the board's bitstream.
+        machine: what a simulated one does, one of `cpt.hw.contract.MACHINES`.
 
     Raises `ContractError` or `cpt.host.errors.DeviceError` in one line.
     """
@@ -78,7 +81,7 @@ def open_accelerator(
 
     try:
         with _OPENING:
-            device = open_simulated(name, preset, memory)
+            device = open_simulated(name, preset_of(preset, machine), memory)
     except ModuleNotFoundError as error:
         raise DeviceError(f"device {name!r}: {missing(error)}") from None
     except (BuildError, ImportError) as error:

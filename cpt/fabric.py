@@ -6,29 +6,30 @@ import argparse
 import dataclasses
 import json
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cpt.data import DIGITS, SPLIT_SEED, digits
+from cpt.data import DIGITS, load_raw
 from cpt.host.config import TrainConfig
-from cpt.host.data import Images, held_out, load_images, mean_and_deviation, training_batches
+from cpt.host.counters import Counters
+from cpt.host.data import Dataset, Images, training_batches
 from cpt.host.engine import GemmShape, OperandProduct
 from cpt.host.layers import StepContext
 from cpt.host.network import ResNet, resnet_depth
 from cpt.host.optimiser import Sgd, learning_rate
 from cpt.host.precision import BACKWARD_SLOT, FORWARD_SLOT, PrecisionSlots
-from cpt.hw.contract import ContractError
+from cpt.host.step_trainer import StepTrainer, affine, with_bytes
+from cpt.hw.contract import ContractError, preset
+from cpt.hw.contract.config import STEP
 from cpt.model.architecture import cifar_resnet
 from cpt.model.golden import int_matmul
-from cpt.model.golden.fabric.network import Network
-from cpt.model.golden.fabric.trainer import Settings, Trainer
 from cpt.model.loss import correct, softmax_cross_entropy
 from cpt.options import TRAINING, add_options, train_config
 from cpt.progress import note
 from cpt.results_page import interval
+from cpt.trainers import golden_trainer
 
 BESIDE = {
     "none": "nothing",
@@ -38,28 +39,6 @@ BESIDE = {
 """What each seed may be compared with."""
 RUNS = "fabric.jsonl"
 MOST_SEEDS = 100
-BYTE = 255
-LEAST_ERROR_BITS = 2
-"""Codes of errors are symmetric about 0."""
-
-
-@dataclass(frozen=True)
-class Bytes:
-    """Byte images, split, and what a byte stands for: ``factor*byte + offset``, standardised."""
-
-    train: Images
-    test: Images
-    classes: int
-    mean: np.float32
-    deviation: np.float32
-
-    @property
-    def affine(self) -> tuple[np.ndarray, np.ndarray]:
-        """Factor and offset, float32 per image channel."""
-        channels = self.train.pixels.shape[-1]
-        values = 1 / float(self.deviation), -float(self.mean) / float(self.deviation)
-        factor, offset = (np.full(channels, value, np.float32) for value in values)
-        return factor, offset
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,9 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = train_config(arguments)
     if not 1 <= arguments.seeds <= MOST_SEEDS:
         raise ContractError(f"seeds is {arguments.seeds}; allowed: 1..{MOST_SEEDS}")
-    if config.bw < LEAST_ERROR_BITS:
-        raise ContractError(f"bw is {config.bw}; allowed: {LEAST_ERROR_BITS}..16")
-    data = byte_images(arguments.data)
+    data = with_bytes(load_raw(arguments.data))
     gains = []
     for seed in range(config.seed, config.seed + arguments.seeds):
         own = dataclasses.replace(config, seed=seed)
@@ -119,38 +96,22 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def byte_images(source: str) -> Bytes:
-    """Data of ``source``; raises `ContractError` unless its pixels are bytes."""
-    images = digits() if source == DIGITS else load_images(Path(source))
-    pixels = images.pixels
-    if pixels.min() < 0 or pixels.max() > BYTE or (pixels != np.rint(pixels)).any():
-        raise ContractError(f"data {source} has pixels that are no bytes; allowed: whole numbers 0..{BYTE}")
-    train, test = held_out(images, seed=SPLIT_SEED)
-    mean, deviation = mean_and_deviation(source, train)
-    return Bytes(train, test, int(images.labels.max()) + 1, mean, deviation)
-
-
-def train_fabric(config: TrainConfig, micro_batch: int, data: Bytes) -> dict[str, Any]:
+def train_fabric(config: TrainConfig, micro_batch: int, data: Dataset) -> dict[str, Any]:
     """A run on the golden functions: accuracy, mean loss of the last epoch, hash of the weights."""
-    if micro_batch < 1 or config.batch_size % micro_batch:
-        raise ContractError(
-            f"micro-batch is {micro_batch}; allowed: a divisor of batch-size ({config.batch_size})"
-        )
-    factor, offset = data.affine
-    network = Network.residual(_description(config, data), factor, offset, config.seed)
-    settings = Settings(config.seed, config.batch_size, micro_batch, config.momentum, config.weight_decay)
-    trainer = Trainer(network, settings)
-
-    def step(batch: Images, bits: tuple[int, int], lr: float) -> float:
-        return trainer.train_step(batch.pixels.astype(np.uint8), batch.labels, bits, lr).loss
-
-    loss = _train(config, data.train, step)
-    test = data.test.pixels.astype(np.uint8)
-    accuracy = trainer.evaluate(test, data.test.labels, config.evaluation_bits)
-    return {"accuracy": accuracy, "loss": loss, "weights_sha256": network.weights_sha256()}
+    config = config.replace(micro_batch=micro_batch)
+    trainer = StepTrainer(config, data, preset("zc706", STEP), golden_trainer, lambda *_: _NoClock())
+    losses: list[float] = []
+    while trainer.step < trainer.total_steps:
+        losses += [report.loss for report in trainer.train_epoch()]
+    last = losses[-trainer.steps_per_epoch :]
+    return {
+        "accuracy": trainer.evaluate(),
+        "loss": sum(last) / len(last),
+        "weights_sha256": trainer.weights_sha256(),
+    }
 
 
-def train_float(config: TrainConfig, data: Bytes) -> dict[str, Any]:
+def train_float(config: TrainConfig, data: Dataset) -> dict[str, Any]:
     """The same run as `cpt train` computes it, its products in numpy instead of on a device."""
     most = {FORWARD_SLOT: max(config.fw[1], config.evaluation_bits), BACKWARD_SLOT: config.bw}
     slots = PrecisionSlots(most, lambda slot, bits: None)
@@ -161,7 +122,7 @@ def train_float(config: TrainConfig, data: Bytes) -> dict[str, Any]:
         dict(network.named_parameters()), momentum=config.momentum, weight_decay=config.weight_decay
     )
     step_number = 0
-    factor, offset = data.affine
+    factor, offset = affine(data)
 
     def step(batch: Images, bits: tuple[int, int], lr: float) -> float:
         nonlocal step_number
@@ -185,6 +146,18 @@ def train_float(config: TrainConfig, data: Bytes) -> dict[str, Any]:
         logits = network.forward(padded, StepContext(training=False))
         hits += correct(logits[: len(some)], some.labels)
     return {"accuracy": hits / len(data.test), "loss": loss, "weights_sha256": network.weights_sha256()}
+
+
+class _NoClock:
+    """Counts nothing."""
+
+    def trained(self, bits: tuple[int, int]) -> Counters:
+        """Of a step."""
+        return Counters()
+
+    def evaluated(self, bits: int, images: int) -> Counters:
+        """Of an evaluation."""
+        return Counters()
 
 
 class _Products:
@@ -223,17 +196,17 @@ def _train(config: TrainConfig, train: Images, step: Any) -> float:
     return sum(losses[-per_epoch:]) / len(losses[-per_epoch:])
 
 
-def _description(config: TrainConfig, data: Bytes) -> Any:
+def _description(config: TrainConfig, data: Dataset) -> Any:
     height, width, channels = data.train.pixels.shape[1:]
     return cifar_resnet(resnet_depth(config.model), data.classes, (height, width), channels, config.width)
 
 
 def _run(
-    way: str, micro_batch: int, config: TrainConfig, data: Bytes, arguments: argparse.Namespace
+    way: str, micro_batch: int, config: TrainConfig, data: Dataset, arguments: argparse.Namespace
 ) -> dict[str, Any]:
     """One run, or what is kept of it."""
     named = {"way": "float" if way == "float" else "fabric", "micro_batch": micro_batch}
-    key = {"data": arguments.data, **named, **config.as_dict()}
+    key = {"data": arguments.data, **config.as_dict(), **named}
     path = arguments.out / RUNS if arguments.out else None
     if path and path.is_file():
         for line in path.read_text(encoding="utf-8").splitlines():

@@ -12,7 +12,7 @@ from typing import Any
 
 from cpt import public_flags, run_folder, torch_options, torch_train
 from cpt.check import RtlCheck, as_json, verdict
-from cpt.data import DIGITS, add_image_size, load_dataset
+from cpt.data import DIGITS, add_image_size
 from cpt.devices import (
     DEVICES,
     SIMULATED,
@@ -20,15 +20,17 @@ from cpt.devices import (
     check_device,
     check_options,
     device_name,
-    open_accelerator,
 )
+from cpt.host.board import WallClock
 from cpt.host.config import TrainConfig
+from cpt.host.course import StepReport
 from cpt.host.data import Dataset, Images
 from cpt.host.errors import DeviceError
 from cpt.host.measure import Measurement
 from cpt.host.run import TrainingRun
-from cpt.host.trainer import StepReport, Trainer
-from cpt.hw.contract import PRESETS, preset
+from cpt.host.step_trainer import settled
+from cpt.hw.contract import PRESETS, ContractError, preset
+from cpt.hw.contract.config import MATRIX, STEP
 from cpt.measured import as_summary
 from cpt.model.run import SUMMARY, write_json
 from cpt.model.units import accuracy, duration, precision
@@ -36,19 +38,22 @@ from cpt.options import TRAINING, add_options, train_config
 from cpt.progress import Progress, note
 from cpt.run_folder import STATIC
 from cpt.table import MEASURED, paragraph, render
+from cpt.trainers import Place
 
 CHECK_FAILED = 1
 MAIN = "cpt"
-SIMULATION = {"preset": "zc706", "memory": "ps-ddr"}
+SIMULATION = {"machine": MATRIX, "preset": "zc706", "memory": "ps-ddr"}
 """What is simulated unless told otherwise."""
 USED_BY = {
     "preset": SIMULATED,
+    "machine": DEVICES,
     # on a board, by --check-rtl
     "memory": DEVICES,
     "bitfile": ("board",),
     **dict.fromkeys(
         (*(option.field for option in torch_options.TORCH), *torch_options.MACHINE), TORCH_DEVICES
     ),
+    "micro_batch": (*DEVICES, *TORCH_DEVICES),
 }
 """Devices that an option is for, where it is not for all."""
 
@@ -62,6 +67,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="fast",
         metavar="NAME",
         help=f"{', '.join((*DEVICES, *TORCH_DEVICES))} (default: fast)",
+    )
+    machine.add_argument(
+        "--machine",
+        metavar="NAME",
+        help=f"{MATRIX}: products alone, the processor does the rest; {STEP}: whole training steps "
+        f"(default: {SIMULATION['machine']})",
     )
     machine.add_argument(
         "--preset", metavar="NAME", help=f"array: {', '.join(PRESETS)} (default: {SIMULATION['preset']})"
@@ -108,29 +119,47 @@ def run(arguments: argparse.Namespace) -> int:
     for name, default in SIMULATION.items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, default)
-    preset(arguments.preset)
+    place = _place(arguments)
     config = train_config(arguments)
+    if place.machine == STEP:
+        config = settled(config.replace(micro_batch=arguments.micro_batch or 0))
     method = MAIN if config.fw[0] < config.fw[1] else STATIC
     name = run_folder.default_name(arguments.data, config.model, method, arguments.device)
     with (
         run_folder.claimed(arguments, name) as folder,
         contextlib.redirect_stdout(sys.stderr if arguments.json else sys.stdout),
     ):
-        data = load_dataset(arguments.data, arguments.image_size)
+        data = place.load(arguments.data, arguments.image_size)
         print(data.describe())
-        summary, status = _Command(arguments, config, data, folder).train()
+        summary, status = _Command(arguments, place, config, data, folder).train()
     if arguments.json:
         print(json.dumps(summary, sort_keys=True))
     return status
+
+
+def _place(arguments: argparse.Namespace) -> Place:
+    preset(arguments.preset, arguments.machine)
+    if arguments.machine == MATRIX and arguments.micro_batch is not None:
+        raise ContractError(
+            f"--micro-batch is given for machine {MATRIX!r}; allowed: "
+            f"machine {STEP!r}, devices {', '.join(TORCH_DEVICES)}"
+        )
+    return Place(arguments.machine, arguments.device, arguments.preset, arguments.memory, arguments.bitfile)
 
 
 class _Command:
     """The runs of one command: cyclic, static, and the RTL's check."""
 
     def __init__(
-        self, arguments: argparse.Namespace, config: TrainConfig, data: Dataset, folder: Path
+        self, arguments: argparse.Namespace, place: Place, config: TrainConfig, data: Dataset, folder: Path
     ) -> None:
-        self.arguments, self.config, self.data, self.folder = arguments, config, data, folder
+        self.arguments, self.place, self.config, self.data, self.folder = (
+            arguments,
+            place,
+            config,
+            data,
+            folder,
+        )
         cyclic = config.fw[0] < config.fw[1]
         self.compare = not config.steps if arguments.compare is None else arguments.compare
         self.compare = self.compare and cyclic
@@ -140,7 +169,7 @@ class _Command:
 
     def train(self) -> tuple[dict[str, Any], int]:
         """Train everything and print the table; the summary of all, and the exit status."""
-        with RtlCheck(self.config, self.data, self.arguments.memory) as check:
+        with RtlCheck(self.config, self.data, self.arguments.memory, self.place.machine) as check:
             summary = self._one(MAIN, self.config, self.folder, check if self.check else None)
             if self.compare:
                 static = self._one(STATIC, self.config.static(), self.folder / STATIC, None)
@@ -193,17 +222,16 @@ class _Command:
         """Train one run and give its summary."""
         arguments = self.arguments
         machine = {"device": arguments.device, "preset": arguments.preset, "memory_model": arguments.memory}
+        if self.place.machine == STEP:
+            machine["machine"] = STEP
         if arguments.device == "board":
             machine |= {"preset": "bitstream", "memory_model": "board"}
-        with open_accelerator(
-            arguments.device, arguments.preset, arguments.memory, arguments.bitfile
-        ) as accelerator:
-            trainer = Trainer(config, self.data, accelerator)
+        with self.place.open(config, self.data) as (trainer, accelerator):
             training = TrainingRun(name, trainer, folder, machine)
             run_folder.begin(training, arguments, self.config.static() if self.compare else None)
             if folder == self.folder:
                 note(arguments, paragraph(self._plan(trainer.memory_bytes)))
-            measurement = Measurement(trainer)
+            measurement = Measurement(trainer, accelerator.wall if accelerator else WallClock())
             with Progress(name, trainer.total_steps, trainer.step, arguments.quiet) as bar:
 
                 def before(batch: Images) -> None:
@@ -213,7 +241,7 @@ class _Command:
 
                 def after(report: StepReport) -> None:
                     measurement.after_step(report)
-                    seconds = trainer.training.seconds(accelerator.config)
+                    seconds = trainer.training.seconds(trainer.array)
                     whose = "accelerator" if arguments.device == "board" else "simulated"
                     spent = f"{whose} {duration(seconds)}"
                     bar.step(report.epoch, report.fw, report.bw, report.loss, spent)
@@ -224,7 +252,7 @@ class _Command:
                     bar.epoch(f"accuracy {accuracy(row['accuracy'])}")
 
                 summary = training.train(after, epoch_done, before)
-            if arguments.device == "board":
+            if accelerator and arguments.device == "board":
                 print(f"{name}: {accelerator.wall.check(accelerator.clock_mhz)}")
                 print(f"{name}: measured times in {measurement.save(folder)}")
                 summary |= as_summary(measurement.as_dict(), arguments.memory)

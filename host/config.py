@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 from cpt.host.network import resnet_depth
 from cpt.host.optimiser import learning_rate
@@ -40,6 +41,8 @@ class TrainConfig(RunConfig):
     steps: int = 0
     """If above 0: length of the run in steps instead of epochs; the precision then moves per step."""
     batch_size: int = 32
+    micro_batch: int = 0
+    """Images of a micro-batch, on a machine of whole steps; 0: its usual."""
     lr: float = 0.1
     lr_schedule: str = "cosine"
     momentum: float = 0.9
@@ -50,7 +53,7 @@ class TrainConfig(RunConfig):
 
     def __post_init__(self) -> None:
         resnet_depth(self.model)
-        self._at_least(0, "seed")
+        self._at_least(0, "seed", "micro_batch")
         super().__post_init__()
         check_bits("bw", self.bw)
         learning_rate(self.lr_schedule, self.lr, 0.0)
@@ -68,6 +71,10 @@ class TrainConfig(RunConfig):
             return Plan(Static(hi), Static(self.bw))
         return Plan(CyclicCosine(lo, hi, length, min(self.cycles, length)), Static(self.bw))
 
+    def replace(self, **changes: Any) -> TrainConfig:
+        """The same but for ``changes``."""
+        return dataclasses.replace(self, **changes)
+
     def static(self) -> TrainConfig:
         """The same run at the upper bound throughout."""
-        return dataclasses.replace(self, fw=(self.fw[1], self.fw[1]))
+        return self.replace(fw=(self.fw[1], self.fw[1]))

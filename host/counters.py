@@ -26,6 +26,10 @@ class Counters:
             **{item.name: getattr(self, item.name) + getattr(other, item.name) for item in fields(self)}
         )
 
+    def times(self, count: int) -> Counters:
+        """Of ``count`` programs of the same."""
+        return Counters(**{item.name: count * getattr(self, item.name) for item in fields(self)})
+
     def as_dict(self) -> dict[str, int]:
         """All counters by name."""
         return asdict(self)

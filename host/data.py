@@ -64,6 +64,14 @@ class Dataset:
             f"{height} x {width} x {channels}, {self.classes} classes"
         )
 
+    def standardised(self) -> Dataset:
+        """With the training pixels' mean taken away from both parts, over their deviation."""
+        mean, deviation = mean_and_deviation(self.name, self.train)
+        train, test = (
+            Images(divide(part.pixels - mean, deviation), part.labels) for part in (self.train, self.test)
+        )
+        return Dataset(self.name, train, test, self.classes)
+
     def sha256(self) -> str:
         """Hash of all pixels and labels: what a run was trained and tested on."""
         digest = hashlib.sha256()
@@ -121,12 +129,11 @@ def load_images(path: Path) -> Images:
 
 
 def split(name: str, images: Images, *, test_fraction: float = 0.2, seed: int = 0) -> Dataset:
-    """`held_out`, both parts standardised: mean and deviation are those of the training pixels."""
-    train, test = held_out(images, test_fraction=test_fraction, seed=seed)
-    return standardised(name, train, test, int(images.labels.max()) + 1)
+    """`held_out`, standardised."""
+    return held_out(name, images, test_fraction=test_fraction, seed=seed).standardised()
 
 
-def held_out(images: Images, *, test_fraction: float = 0.2, seed: int = 0) -> tuple[Images, Images]:
+def held_out(name: str, images: Images, *, test_fraction: float = 0.2, seed: int = 0) -> Dataset:
     """Training and test part: ``test_fraction`` of each class is for testing, chosen by ``seed``.
 
     Raises `ContractError` for a fraction that leaves a class without training or test images.
@@ -143,13 +150,7 @@ def held_out(images: Images, *, test_fraction: float = 0.2, seed: int = 0) -> tu
                 "images for training and testing"
             )
         chosen[members[:count]] = True
-    return images.take(np.flatnonzero(~chosen)), images.take(np.flatnonzero(chosen))
-
-
-def standardised(name: str, train: Images, test: Images, classes: int) -> Dataset:
-    """Both parts with the training pixels' mean taken away, over their deviation (`mean_and_deviation`)."""
-    mean, deviation = mean_and_deviation(name, train)
-    train, test = (Images(divide(part.pixels - mean, deviation), part.labels) for part in (train, test))
+    train, test = images.take(np.flatnonzero(~chosen)), images.take(np.flatnonzero(chosen))
     return Dataset(name, train, test, classes)
 
 

@@ -230,6 +230,12 @@ class Accelerator:
             self._recover(error)
             raise
 
+    def take_counters(self) -> Counters:
+        """What the hardware has counted since they were taken last; the machine should be at rest."""
+        counters = self._counters()
+        self._command("clear_counters")
+        return counters
+
     def soft_reset(self) -> None:
         """Stop whatever runs, start the ring afresh and write the precision slots again.
 

@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from cpt.host.board import WallClock
+from cpt.host.course import Course, StepReport
 from cpt.host.files import write_atomically
-from cpt.host.trainer import StepReport, Trainer
 from cpt.hw.contract import CONTRACT_HASH
 
 FORMAT = "cpt-measured-1"
@@ -18,24 +19,24 @@ MEASURED = "measured.json"
 class Measurement:
     """Times of the training steps of one run; call `before_step` and `after_step` around each.
 
-    Wall time and cycles are those of the programs, from doorbell to done. ``host_seconds`` is the rest of the
-    step: packing, batch norm and everything else that the processor does.
+    ``wall`` counts wall time and cycles of the programs, from doorbell to done. ``host_seconds`` is the rest
+    of the step: packing, batch norm and everything else that the processor does.
     """
 
-    def __init__(self, trainer: Trainer) -> None:
-        self._trainer = trainer
+    def __init__(self, trainer: Course, wall: WallClock) -> None:
+        self._trainer, self._wall = trainer, wall
         self._rows: dict[tuple[int, int, int], dict[str, Any]] = {}
         self._start_s, self._wall_s, self._cycles = 0.0, 0.0, 0
 
     def before_step(self) -> None:
         """Note both clocks."""
-        wall = self._trainer.accelerator.wall
+        wall = self._wall
         self._start_s, self._wall_s, self._cycles = time.monotonic(), wall.seconds, wall.cycles
 
     def after_step(self, report: StepReport) -> None:
         """Add what the step took to its epoch and precision."""
         elapsed_s = time.monotonic() - self._start_s
-        wall = self._trainer.accelerator.wall
+        wall = self._wall
         row = self._rows.setdefault(
             (report.epoch, report.fw, report.bw),
             {"steps": 0, "cycles": 0, "wall_seconds": 0.0, "host_seconds": 0.0},
@@ -48,7 +49,7 @@ class Measurement:
     def as_dict(self) -> dict[str, Any]:
         """Everything a simulation of the same run needs, and the rows."""
         trainer = self._trainer
-        array = trainer.accelerator.config
+        array = trainer.array
         return {
             "format": FORMAT,
             "contract_hash": f"{CONTRACT_HASH:016x}",

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 
+from cpt.host.counters import Counters
 from cpt.host.engine import GemmRun
 from cpt.hw.contract import ArrayConfig
 
 
 @dataclass
 class Tally:
-    """Sums over products run on the accelerator; `add` is a listener of `cpt.host.engine.GemmEngine`."""
+    """Sums over what ran on the accelerator; `add` is a listener of `cpt.host.engine.GemmEngine`."""
 
     products: int = 0
+    """Of programs of one product; 0 on a machine of whole steps."""
     total_cycles: int = 0
     busy_cycles: int = 0
     bytes_read: int = 0
@@ -24,11 +26,15 @@ class Tally:
     def add(self, run: GemmRun) -> None:
         """Count one product."""
         self.products += 1
-        self.total_cycles += run.counters.total
-        self.busy_cycles += run.counters.exec_busy
-        self.bytes_read += run.counters.bytes_read
-        self.bytes_written += run.counters.bytes_written
-        self.binary_macs += run.binary_macs
+        self.add_counters(run.counters, run.binary_macs)
+
+    def add_counters(self, counters: Counters, binary_macs: int) -> None:
+        """Count what the accelerator counted during so much useful work."""
+        self.total_cycles += counters.total
+        self.busy_cycles += counters.exec_busy
+        self.bytes_read += counters.bytes_read
+        self.bytes_written += counters.bytes_written
+        self.binary_macs += binary_macs
 
     def seconds(self, config: ArrayConfig) -> float:
         """Accelerator time at the stated clock; the host's own work is not in it."""

@@ -7,17 +7,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cpt.host.course import Course, StepReport
 from cpt.host.data import Images
 from cpt.host.errors import CheckpointError
 from cpt.host.metrics import Tally
-from cpt.host.trainer import StepReport, Trainer
 from cpt.hw.contract import CONTRACT_HASH
 from cpt.model import checkpoint
-from cpt.model.bitops import counted_macs
 from cpt.model.run import Run
 
 
-class TrainingRun(Run[Trainer]):
+class TrainingRun(Run[Course]):
     """A `Run` on the accelerator.
 
     Args:
@@ -27,8 +26,8 @@ class TrainingRun(Run[Trainer]):
     Files are replaced as a whole after every epoch, so an interrupted run leaves the last epoch's.
     """
 
-    def __init__(self, name: str, trainer: Trainer, folder: Path, machine: Mapping[str, Any]) -> None:
-        config = trainer.accelerator.config
+    def __init__(self, name: str, trainer: Course, folder: Path, machine: Mapping[str, Any]) -> None:
+        config = trainer.array
         stated = {
             **machine,
             "array": config.as_dict(),
@@ -64,24 +63,18 @@ class TrainingRun(Run[Trainer]):
         self.end(summary)
         return summary
 
-    def gbitops(self) -> float:
-        """1e9 bit operations of all training steps so far (docs/numerics.md)."""
-        trainer = self.trainer
-        macs = counted_macs(trainer.network.description.layers)
-        return macs * trainer.bit_products * trainer.config.batch_size / 1e9
-
     def summary(self) -> dict[str, Any]:
         """Result of the run so far. Times and utilisation are those of the training steps."""
         trainer, last = self.trainer, self.rows[-1]
-        array = trainer.accelerator.config
+        array = trainer.array
         return {
             **self.stated,
-            "weights_sha256": trainer.network.weights_sha256(),
+            "weights_sha256": trainer.weights_sha256(),
             "accuracy": last["accuracy"],
             "eval_bits": last["eval_bits"],
             "loss": last["loss"],
             "steps": trainer.step,
-            "gbitops": self.gbitops(),
+            "gbitops": trainer.gbitops(),
             "simulated_seconds": trainer.training.seconds(array),
             "evaluation_seconds": trainer.evaluation.seconds(array),
             "array_utilisation": trainer.training.array_utilisation(array),
@@ -92,7 +85,7 @@ class TrainingRun(Run[Trainer]):
 
     def _row(self, reports: list[StepReport], tally: Tally, accuracy: float) -> dict[str, Any]:
         trainer, last = self.trainer, reports[-1]
-        array = trainer.accelerator.config
+        array = trainer.array
         return {
             "run": self.name,
             "epoch": last.epoch,
@@ -105,7 +98,7 @@ class TrainingRun(Run[Trainer]):
             "train_accuracy": sum(r.correct for r in reports) / sum(r.batch for r in reports),
             "accuracy": accuracy,
             "eval_bits": trainer.config.evaluation_bits,
-            "gbitops": self.gbitops(),
+            "gbitops": trainer.gbitops(),
             "simulated_seconds": trainer.training.seconds(array),
             "epoch_seconds": tally.seconds(array),
             "array_utilisation": tally.array_utilisation(array),

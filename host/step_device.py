@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from cpt.host.caches import drop, write_back
+from cpt.host.counters import Counters
 from cpt.host.diagnosis import named
 from cpt.host.driver import Accelerator
 from cpt.host.errors import DeviceError, DeviceTimeout
-from cpt.hw.contract.step import WORD_BYTES
+from cpt.hw.contract.step import WORD_BYTES, decode
 
 _TAGS = 1 << 32
 """Tags come round; of two, the one less than half a round ahead is the later."""
@@ -32,6 +33,11 @@ class StepDevice:
         self._memory: Any = np.zeros(0, np.uint8)
         """A buffer of pynq's, once there is one."""
         self._base = 0
+        self.listeners: list[Callable[[], None]] = []
+        """Called whenever the machine is not ready yet; one that raises ends the wait."""
+        self._rung, self._since = 0, 0.0
+        """Tag of the last END rung, and since when something has been waited for; 0: nothing is."""
+        self._busy_s = 0.0
 
     def allocate(self, size: int) -> int:
         """Bus address of ``size`` bytes that the machine may read and write; once."""
@@ -41,6 +47,11 @@ class StepDevice:
         self._base = int(self._memory.device_address)
         self.accelerator.open_windows()
         return self._base
+
+    @property
+    def memory_bytes(self) -> int:
+        """What has been allocated."""
+        return int(self._memory.size)
 
     def write(self, address: int, values: np.ndarray) -> None:
         """Bytes of ``values`` to memory."""
@@ -72,6 +83,8 @@ class StepDevice:
         """Place words in the ring; waits only where it is full."""
         ring, ip = self.accelerator.ring, self.accelerator.ip
         left = memoryview(words)
+        self._rung = decode(words[-WORD_BYTES:]).tag
+        self._since = self._since or time.monotonic()
 
         def some_placed() -> bool:
             nonlocal left
@@ -91,12 +104,24 @@ class StepDevice:
             return (self.accelerator.ip.read("DONE_TAG") - tag) % _TAGS < _TAGS // 2
 
         self._until(reached, f"tag {tag:#x}")
+        if tag == self._rung:
+            self._busy_s += time.monotonic() - self._since
+            self._since = 0.0
+
+    def counters(self) -> Counters:
+        """What the machine has counted since it was asked last; nothing may be under way."""
+        counters = self.accelerator.take_counters()
+        self.accelerator.wall.add(self._busy_s, counters.total)
+        self._busy_s = 0.0
+        return counters
 
     def _until(self, condition: Callable[[], bool], what: str) -> None:
         """Ask until ``condition`` holds."""
         ip, limit_s = self.accelerator.ip, self.accelerator.deadline_s
         end, polls = time.monotonic() + limit_s, 0
         while not condition():
+            for listener in self.listeners:
+                listener()
             errors = ip.read("ERROR")
             if errors:
                 raise DeviceError(
@@ -107,3 +132,19 @@ class StepDevice:
             polls += 1
             if polls > _SPINS:
                 time.sleep(_PAUSE_S)
+
+
+class DeviceClock:
+    """A `cpt.host.step_trainer.Clock` that asks the device; asked first, it forgets what was before."""
+
+    def __init__(self, device: StepDevice) -> None:
+        self._device = device
+        device.counters()
+
+    def trained(self, bits: tuple[int, int]) -> Counters:
+        """Of the step that has just been done."""
+        return self._device.counters()
+
+    def evaluated(self, bits: int, images: int) -> Counters:
+        """Of the evaluation that has just been done."""
+        return self._device.counters()

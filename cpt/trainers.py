@@ -1,0 +1,116 @@
+"""The trainer that a command names: which machine, and on what it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cpt.data import load_dataset, load_raw
+from cpt.devices import open_accelerator
+from cpt.host.config import TrainConfig
+from cpt.host.course import Course
+from cpt.host.data import Dataset
+from cpt.host.step_trainer import StepTrainer
+from cpt.host.trainer import Trainer
+from cpt.hw.contract import ContractError, preset
+from cpt.hw.contract.config import MATRIX, STEP
+from cpt.model.golden.fabric.network import Network
+from cpt.model.golden.fabric.trainer import Settings
+from cpt.model.golden.fabric.trainer import Trainer as GoldenTrainer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cpt.host.driver import Accelerator
+
+OTHER = {MATRIX: STEP, STEP: MATRIX}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where something is trained: names as on the command line."""
+
+    machine: str
+    device: str
+    preset: str
+    memory: str
+    bitfile: str | None = None
+
+    def load(self, source: str, image_size: Sequence[int] | None = None) -> Dataset:
+        """Images as this machine takes them."""
+        return (load_raw if self.machine == STEP else load_dataset)(source, image_size)
+
+    @contextmanager
+    def open(self, config: TrainConfig, data: Dataset) -> Iterator[tuple[Course, Accelerator | None]]:
+        """A trainer, and the accelerator behind it, if there is one.
+
+        Raises `ContractError` or `cpt.host.errors.HostError` in one line.
+        """
+        if (self.machine, self.device) == (STEP, "fast"):
+            yield self._golden(config, data), None
+            return
+        with open_accelerator(
+            self.device, self.preset, self.memory, self.bitfile, machine=self.machine
+        ) as accelerator:
+            found = STEP if accelerator.config.scratch_words else MATRIX
+            if found != self.machine:
+                raise ContractError(
+                    f"machine is {self.machine!r}, the bitstream's is {found!r}; allowed: that"
+                )
+            if self.machine == STEP:
+                yield step_trainer(config, data, accelerator), accelerator
+            else:
+                yield Trainer(config, data, accelerator), accelerator
+
+    def _golden(self, config: TrainConfig, data: Dataset) -> StepTrainer:
+        """Numbers by the golden functions, cycles by the forecast."""
+        from cpt.sim.memory import memory_model
+        from cpt.sim.step.forecast import Forecast
+
+        array = preset(self.preset, STEP)
+        timing = memory_model(self.memory, array.clock_mhz)
+
+        return StepTrainer(
+            config,
+            data,
+            array,
+            golden_trainer,
+            lambda network, settled: Forecast(array, timing, network, settled),
+        )
+
+
+def golden_trainer(network: Network, settled: TrainConfig) -> GoldenTrainer:
+    """Whole steps by the golden functions."""
+    return GoldenTrainer(
+        network,
+        Settings(
+            settled.seed, settled.batch_size, settled.micro_batch, settled.momentum, settled.weight_decay
+        ),
+    )
+
+
+def step_trainer(config: TrainConfig, data: Dataset, accelerator: Accelerator) -> StepTrainer:
+    """Whole steps on an opened accelerator."""
+    from cpt.host.fabric import FabricTrainer
+    from cpt.host.step_device import DeviceClock, StepDevice
+
+    device, array = StepDevice(accelerator), accelerator.config
+
+    def make(network: Network, settled: TrainConfig) -> FabricTrainer:
+        return FabricTrainer(
+            device,
+            array,
+            network,
+            batch_size=settled.batch_size,
+            micro_batch=settled.micro_batch,
+            scratch_words=array.scratch_words,
+            seed=settled.seed,
+            momentum=settled.momentum,
+            weight_decay=settled.weight_decay,
+        )
+
+    trainer = StepTrainer(config, data, array, make, lambda *_: DeviceClock(device))
+    trainer.memory_bytes, trainer.listeners = device.memory_bytes, device.listeners
+    return trainer

@@ -1,0 +1,75 @@
+"""What whole steps take by the stated costs, without doing them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+
+from cpt.host.compiler.network import compiled
+from cpt.host.config import TrainConfig
+from cpt.host.counters import Counters
+from cpt.host.fabric import precision_slots
+from cpt.hw.contract import ArrayConfig
+from cpt.model.golden.fabric.network import Network
+from cpt.sim.memory import MemoryModel
+from cpt.sim.step.costs import Costs
+from cpt.sim.step.state import Slot
+from cpt.sim.step.timeline import Timeline
+
+
+class Forecast:
+    """A `cpt.host.step_trainer.Clock` for a machine that is not there.
+
+    Lists take the same cycles whatever their numbers, so each is run once at each precision. What the host
+    does between them is hidden by their order and not counted. ``config`` has its micro-batch settled.
+    """
+
+    def __init__(
+        self, array: ArrayConfig, memory: MemoryModel, network: Network, config: TrainConfig
+    ) -> None:
+        self._network, self._images = network, config.micro_batch
+        self._micro_batches = config.batch_size // config.micro_batch
+        self._programs = compiled(
+            array,
+            network,
+            images=config.micro_batch,
+            micro_batches=self._micro_batches,
+            scratch_words=array.scratch_words,
+            momentum=config.momentum,
+            decay=config.weight_decay,
+        )
+        self._slots: dict[int, Slot] = {}
+        self._timeline = timeline(array, memory, self._slots)
+        self._of_list = cache(self._run)
+
+    def trained(self, bits: tuple[int, int]) -> Counters:
+        """Of a step."""
+        each = [("forward", self._micro_batches), ("backward", self._micro_batches)]
+        return self._sum(bits, [("prepare", 1), *each, ("update", 1)])
+
+    def evaluated(self, bits: int, images: int) -> Counters:
+        """Of an evaluation of so many images."""
+        return self._sum((bits, bits), [("prepare", 1), ("evaluate", -(-images // self._images))])
+
+    def _sum(self, bits: tuple[int, int], lists: Iterable[tuple[str, int]]) -> Counters:
+        total = Counters()
+        for name, times in lists:
+            total += self._of_list(name, bits).times(times)
+        return total
+
+    def _run(self, name: str, bits: tuple[int, int]) -> Counters:
+        for slot, (width, signed) in precision_slots(self._network, *bits).items():
+            self._slots[slot] = Slot(width, signed)
+        found = self._timeline.run(getattr(self._programs, name))
+        return Counters(
+            total=found.cycles,
+            exec_busy=found.busy["EXEC"],
+            bytes_read=found.read,
+            bytes_written=found.written,
+        )
+
+
+def timeline(array: ArrayConfig, memory: MemoryModel, slots: dict[int, Slot]) -> Timeline:
+    """For lists on a machine whose ``slots`` may change between them."""
+    beats = memory.slots_num / memory.slots_den
+    return Timeline(Costs(array, slots), memory_bytes=8 * beats, latency=memory.read_latency_cycles)
