@@ -93,12 +93,12 @@ def test_differing_compares_bits_not_values():
 
 
 def test_a_check_that_cannot_be_built_is_reported_and_never_counts_as_passed(tmp_path, capsys, monkeypatch):
-    def open_only_models(name, *options):
+    def open_only_models(name, *options, **more):
         if name == "rtl":
             raise DeviceError("device 'rtl' cannot be built: verilator is not installed")
-        return open_accelerator(name, *options)
+        return open_accelerator(name, *options, **more)
 
-    monkeypatch.setattr("cpt.check.open_accelerator", open_only_models)
+    monkeypatch.setattr("cpt.trainers.open_accelerator", open_only_models)
     options = ["train", "--width", "4", "--epochs", "1", "--batch-size", "256", "--no-compare", "--json"]
     assert main([*options, "--out", str(tmp_path)]) == 0
     captured = capsys.readouterr()
