@@ -14,9 +14,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from cpt.host.compiler.choice import Way
 from cpt.host.compiler.memory import BASES, BATCH, GRADIENT, IMAGES, LOGITS, STATIC, Piece
 from cpt.host.compiler.network import compiled
-from cpt.host.compiler.plan import ERROR_SLOT, IMAGE_SLOT
+from cpt.host.compiler.plan import ERROR_SLOT, IMAGE_SLOT, MASK_BITS, MASK_SLOT
 from cpt.hw.contract import ArrayConfig, ContractError
 from cpt.hw.contract.step import WORD_BYTES, Code, encode
 from cpt.model.golden.fabric.codes import image_bits
@@ -61,13 +62,15 @@ class Device(Protocol):
 def precision_slots(network: Network, fw: int, bw: int) -> dict[int, tuple[int, bool]]:
     """Bits and sign of the codes of every slot that the network's programs name."""
     slots = {slot: (fw, False) for slot in range(max(layer.index for layer in network.layers) + 2)}
-    return {**slots, IMAGE_SLOT: (image_bits(fw), True), ERROR_SLOT: (bw, True)}
+    own = {MASK_SLOT: (MASK_BITS, False), IMAGE_SLOT: (image_bits(fw), True), ERROR_SLOT: (bw, True)}
+    return {**slots, **own}
 
 
 class FabricTrainer:
     """A network in training on a device.
 
-    ``batch_size`` is a whole number of micro-batches. Raises `ContractError` for a network, or a
+    ``batch_size`` is a whole number of micro-batches. ``way``: where y of all convolutions comes from when it
+    is wanted again, instead of what is cheaper. Raises `ContractError` for a network, or a
     micro-batch, that the device does not take.
     """
 
@@ -83,6 +86,7 @@ class FabricTrainer:
         seed: int = 0,
         momentum: float = 0.9,
         weight_decay: float = 1e-4,
+        way: Way | None = None,
     ) -> None:
         if micro_batch < 1 or batch_size < 1 or batch_size % micro_batch:
             raise ContractError(
@@ -99,6 +103,7 @@ class FabricTrainer:
             scratch_words=scratch_words,
             momentum=momentum,
             decay=weight_decay,
+            way=way,
         )
         self.layout = programs.layout
         self.lists = {
@@ -152,6 +157,7 @@ class FabricTrainer:
             self._write(array, np.zeros(array.size, np.uint8))
         for name, value in (velocities or {}).items():
             self._write(self._velocity(name), value)
+        self._write(layout.identity, layout.identity_planes())
         self._write(layout.normalisation, np.concatenate([network.factor, network.offset]))
 
     def fetch(self) -> None:

@@ -59,7 +59,7 @@ def golden(net, data, bits, micro_batch):
     return trainer
 
 
-def fabric(name, net, batch, micro_batch, scratch_words, memory=1 << 24):
+def fabric(name, net, batch, micro_batch, scratch_words, memory=1 << 24, way=None):
     """A trainer on the step machine ``name``, and the machine."""
     machine = StepMachine(preset(name), memory_bytes=memory, scratch_words=scratch_words)
     trainer = FabricTrainer(
@@ -70,16 +70,19 @@ def fabric(name, net, batch, micro_batch, scratch_words, memory=1 << 24):
         micro_batch=micro_batch,
         scratch_words=scratch_words,
         seed=SEED,
+        way=way,
     )
     return trainer, machine
 
 
-def same_weights(name, blocks, bits, *, batch, micro_batch, scratch_words, size, channels=1, wrap=None):
+def same_weights(
+    name, blocks, bits, *, batch, micro_batch, scratch_words, size, channels=1, wrap=None, way=None
+):
     """Train both ways, assert the same bits everywhere, and return the fabric's trainer."""
     data = drawn(batch, size, channels)
     reference = golden(network(blocks, channels), data, bits, micro_batch)
     net = network(blocks, channels)
-    trainer, machine = fabric(name, net, batch, micro_batch, scratch_words)
+    trainer, machine = fabric(name, net, batch, micro_batch, scratch_words, way=way)
     if wrap:
         wrap(machine)
     for images, labels in data:

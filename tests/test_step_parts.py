@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from step_networks import CLASSES, RATE, drawn, fabric, golden, layer, network, same_weights, widening
 
+from cpt.host.compiler.choice import Product, Way, of_y
 from cpt.host.compiler.lifetimes import Recorder
 from cpt.host.compiler.network import compiled
 from cpt.host.compiler.parts import Scratch
 from cpt.host.compiler.vectors import Vectors, number
 from cpt.hw.contract import ContractError, preset
 from cpt.hw.contract.floats import LOCAL_WORDS
-from cpt.hw.contract.passes import noise_place
+from cpt.hw.contract.passes import Move, noise_place
 from cpt.hw.contract.step import WORD_BYTES, Code, decode
 from cpt.hw.contract.tiles import Picture
 from cpt.model.architecture import cifar_resnet
@@ -18,8 +19,8 @@ from cpt.model.golden.fabric.hash import noise_bytes
 from cpt.model.golden.fabric.network import Block, Network
 from cpt.sim.step.interleaving import Interleaving
 
-FEW_WORDS = 4 * 768
-"""Scratch of the machine whose tensors do not fit."""
+FEW_WORDS, HALVES_WORDS = 4 * 256, 4 * 512
+"""Scratch of machines whose tensors do not fit; with more, those of the backward pass alone, in halves."""
 
 
 def test_a_tensor_without_room_in_scratch_comes_in_parts_with_the_same_bits():
@@ -27,20 +28,53 @@ def test_a_tensor_without_room_in_scratch_comes_in_parts_with_the_same_bits():
         "tiny", widening(16, 12), (4, 8), batch=5, micro_batch=5, scratch_words=FEW_WORDS, size=8
     )
     layout = trainer.layout
-    of_images = layout.parts(layout.plans[0].output, 16)
+    of_images = layout.parts(layout.forward, layout.plans[0].output, 16)
     assert [(part.image, part.images, part.groups) for part in of_images] == [(0, 2, 4), (2, 2, 4), (4, 1, 4)]
-    assert not layout.spilled(layout.plans[1].output, 12)
+    assert [part.word for part in of_images] == [0, 256, 0]
+    assert not layout.spilled(layout.backward, layout.plans[1].output, 12)
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_parts_keep_their_bits_in_any_order_that_marks_allow(seed):
+@pytest.mark.parametrize("way", list(Way))
+@pytest.mark.parametrize("words", [FEW_WORDS, HALVES_WORDS, 4 * 2048])
+def test_wherever_y_comes_from_the_bits_are_the_same(way, words):
+    trainer = same_weights(
+        "tiny", widening(16, 12), (4, 8), batch=5, micro_batch=5, scratch_words=words, size=8, way=way
+    )
+    spilled = [home is not None for home in trainer.layout.homes.values()]
+    assert all(spilled) if way is Way.SPILL else not any(spilled)
+
+
+def test_what_has_room_in_scratch_goes_to_memory_as_codes_alone():
+    trainer = same_weights(
+        "tiny", widening(16, 12), (4, 8), batch=5, micro_batch=5, scratch_words=4 * 2048, size=8
+    )
+    for name in ("forward", "backward", "evaluate"):
+        words = trainer.lists[name]
+        found = [decode(words[at : at + WORD_BYTES]) for at in range(0, len(words), WORD_BYTES)]
+        moves = {Move(word.kind) for word in found if word.code is Code.MOVE}
+        assert moves <= {Move.BYTES_IN, Move.LOCAL_IN, Move.LOCAL_OUT}, name
+
+
+def test_y_comes_again_from_the_array_where_that_takes_fewer_cycles_than_memory():
+    narrow = Product(preset("zc706"), tiles=512, groups=1, ksteps=1)
+    assert narrow.spill_cycles == 2 * 512 * 16 * 64 // 8
+    assert narrow.recompute_cycles == 512 * 64
+    assert of_y(narrow, in_parts=True) is Way.RECOMPUTE
+    wide = Product(preset("zc706"), tiles=32, groups=32, ksteps=32)
+    assert of_y(wide, in_parts=False) is Way.SPILL
+    assert of_y(wide, in_parts=False, forced=Way.RECOMPUTE) is Way.RECOMPUTE
+    assert of_y(wide, in_parts=True, forced=Way.RECOMPUTE) is Way.SPILL
+
+
+@pytest.mark.parametrize(("seed", "words"), [(0, FEW_WORDS), (1, HALVES_WORDS)])
+def test_parts_keep_their_bits_in_any_order_that_marks_allow(seed, words):
     same_weights(
         "tiny",
         widening(16, 12),
         (3, 6),
         batch=5,
         micro_batch=5,
-        scratch_words=FEW_WORDS,
+        scratch_words=words,
         size=8,
         wrap=lambda machine: Interleaving(machine, seed),
     )
@@ -55,7 +89,7 @@ def test_bytes_of_images_without_room_come_in_bands_of_rows():
         "tiny", blocks, (4, 8), batch=2, micro_batch=2, scratch_words=FEW_WORDS, size=37, channels=3
     )
     picture = trainer.layout.image_codes.layout.picture
-    bands = list(trainer.layout.scratch.bands(picture, 2, 1))
+    bands = list(trainer.layout.forward.bands(picture, 2, 1))
     assert [(part.image, part.tile, band.height) for part, band in bands] == [
         *((0, 0, 25), (0, 125, 12)),
         *((1, 0, 25), (1, 125, 12)),
@@ -70,7 +104,7 @@ def test_weights_without_room_in_the_buffers_come_group_by_group():
     layout = trainer.layout
     assert layout.most_groups(layout.plans[2].output, 64) == 1
     assert len(layout.subsets[2]) > 1
-    assert {part.groups for part in layout.parts(layout.plans[2].output, 64, 1)} == {1}
+    assert {part.groups for part in layout.parts(layout.forward, layout.plans[2].output, 64, 1)} == {1}
 
 
 def test_more_than_128_channels_train_on_the_zc706s_shape():
@@ -97,14 +131,14 @@ def test_noise_of_part_of_a_tensor_is_that_of_the_whole():
 
 def test_an_image_without_room_is_refused_with_both_sizes():
     with pytest.raises(
-        ContractError, match=r"4 channels of an image of 40 x 40 take 12800 bytes; allowed: \d+, a bank"
+        ContractError, match=r"4 channels of an image of 40 x 40 take 12800 bytes; allowed: 8192, a part"
     ):
         compiled(
             preset("tiny"),
             network((*widening(4, 4, size=40),)),
             images=1,
             micro_batches=1,
-            scratch_words=4 * 1024,
+            scratch_words=4 * 512,
         )
     with pytest.raises(ContractError, match="scratch has 1000 words; allowed: multiples of 1024"):
         compiled(preset("tiny"), network(widening(4, 4)), images=1, micro_batches=1, scratch_words=1000)
@@ -121,7 +155,7 @@ def test_what_instructions_and_buffers_do_not_hold_is_refused_with_both_numbers(
 
 
 def test_parts_cover_a_tensor_once_and_take_turns():
-    scratch = Scratch(preset("zc706"), 16384, 864)
+    scratch = Scratch(preset("zc706"), 16384, 3, 864)
     parts = list(scratch.parts(Picture(preset("zc706"), 48, 48), 2, 8, 4))
     covered = [
         (image, group)
@@ -133,7 +167,7 @@ def test_parts_cover_a_tensor_once_and_take_turns():
     assert [part.word for part in parts[:3]] == [0, scratch.half, 0]
     assert all(part.images * part.groups * 96 * 16 <= scratch.half for part in parts)
     assert 2 * scratch.half <= scratch.room
-    alone = list(scratch.parts(Picture(preset("zc706"), 56, 56), 2, 8, 4))
+    alone = list(scratch.parts(Picture(preset("zc706"), 80, 80), 2, 8, 4))
     assert [(part.image, part.group, part.word) for part in alone[:3]] == [(0, 0, 0), (1, 0, 0), (0, 1, 0)]
 
 
@@ -164,7 +198,7 @@ def test_resnet_20_compiles_for_the_zc706_with_sixteen_images():
     net = Network.residual(cifar_resnet(20), np.full(3, 0.05, np.float32), np.full(3, -0.7, np.float32))
     programs = compiled(preset("zc706"), net, images=16, micro_batches=8, scratch_words=4 * 4096)
     stage = programs.layout.blocks[1].main[0]
-    assert programs.layout.spilled(stage.output, 16)
+    assert programs.layout.spilled(programs.layout.backward, stage.output, 16)
     assert programs.layout.unit_words < LOCAL_WORDS
     for name in ("update", "prepare", "forward", "backward", "evaluate"):
         assert 1000 < len(getattr(programs, name)) // WORD_BYTES < 10_000, name
@@ -196,9 +230,11 @@ def test_a_step_of_resnet_20_on_images_of_cifars_size_is_the_golden_one():
     data = drawn(2, 32, 3)
     reference = golden(Network.residual(arch, *affine, 1), data, bits, 2)
     net = Network.residual(arch, *affine, 1)
-    trainer, _ = fabric("zc706", net, 2, 2, 4 * 1024, memory=1 << 26)
+    trainer, _ = fabric("zc706", net, 2, 2, 4 * 512, memory=1 << 26)
     trainer.train_step(*data[0], bits, RATE)
     trainer.fetch()
     assert net.weights_sha256() == reference.network.weights_sha256()
     layout = trainer.layout
-    assert {layout.spilled(plan.output, plan.conv.out_channels) for plan in layout.plans} == {False, True}
+    assert {
+        layout.spilled(layout.backward, plan.output, plan.conv.out_channels) for plan in layout.plans
+    } == {False, True}

@@ -6,14 +6,33 @@ from dataclasses import dataclass
 from functools import partial
 
 from cpt.host.compiler import channel as floats
+from cpt.host.compiler.choice import REGIONS
 from cpt.host.compiler.memory import GRADIENT, PAIR, Piece
 from cpt.host.compiler.moves import Tensor
-from cpt.host.compiler.plan import ERROR_SLOT, RECORD, BlockPlan, Codes, ConvPlan, Subset
-from cpt.host.compiler.vectors import ZERO, Rows, Vector, coefficient, integer, number, of_slot
-from cpt.host.compiler.work import CHUNK, OTHER, SIDE, Work, X, Y
-from cpt.hw.contract.floats import Coefficient, Op, SlotConstant, Space
+from cpt.host.compiler.parts import Sums
+from cpt.host.compiler.plan import (
+    ERROR_SLOT,
+    MASK_BITS,
+    MASK_SLOT,
+    RECORD,
+    BlockPlan,
+    Codes,
+    ConvPlan,
+    Layout,
+    Subset,
+)
+from cpt.host.compiler.vectors import LANE_BITS, ZERO, Rows, Vector, coefficient, integer, number, of_slot
+from cpt.host.compiler.work import CHUNK, Work
+from cpt.hw.contract.floats import CHANNELS, Coefficient, Op, SlotConstant, Space
 from cpt.hw.contract.passes import Apply, Drain, gradient_tiles
 from cpt.model.golden.fabric.float_unit import fraction
+
+D, Y, G = range(3)
+"""Places of scratch: the gradient inside a block, and the mask at its end; y; the gradient of the residual
+stream, and what joins it, which its successor takes the place of."""
+
+MASK_SHIFT = LANE_BITS + 1 - MASK_BITS
+"""Of a drain that leaves a mask's bits as they are: 17 - b."""
 
 
 @dataclass
@@ -23,12 +42,17 @@ class Gradient:
     tensor: Tensor
     unit: Vector
     channel: int
+    y: Tensor
+    """Of the convolution that it is behind, beside which its statistics are."""
     largest: Vector
     """Largest magnitude of each channel, an integer."""
 
 
 class Backward(Work):
     """Emits the backward pass."""
+
+    def __init__(self, layout: Layout, rate: float) -> None:
+        super().__init__(layout, rate, layout.backward)
 
     def emit(self) -> bytes:
         """The list."""
@@ -58,14 +82,12 @@ class Backward(Work):
         down = v.int_subtract(ZERO, exponent)
         v.rows(Op.TO_FIXED, rows, rows, Rows(down, 1, 0), n=inputs, reps=images, constant=16)
         unit = v.scale(v.copy(number(1.0), count=inputs), exponent)
-        y, mask, g = Tensor(Y, end.y), Tensor(SIDE, last.x), Tensor(X)
-        self.moves.fill(y, end.output, inputs)
-        self.moves.fill(mask, end.output, inputs)
+        y, mask, g = self._end(last), self._mask(last), Tensor(G)
         region = self._region(inputs)
         self.lanes.apply(
             Apply.UNPOOL, end.output, inputs, region, y, second=mask, out=g, local=each, counts=True
         )
-        return self._gradient(g, unit, region, inputs)
+        return self._gradient(g, unit, region, inputs, y)
 
     def _class_gradients(self, first: int, classes: int, features: Vector, each: Vector) -> None:
         """Some classes' weight and bias gradients, and their share of ``each`` image's inputs."""
@@ -96,10 +118,38 @@ class Backward(Work):
             column = gradient.at(k, images * classes - k)
             v.rows(Op.MULTIPLY_ADD, to, Rows(column, 0, classes), Rows(row, 1, 0), to, n=inputs, reps=images)
 
-    def _gradient(self, tensor: Tensor, unit: Vector, channel: int, count: int) -> Gradient:
+    def _gradient(self, tensor: Tensor, unit: Vector, channel: int, count: int, y: Tensor) -> Gradient:
         """A gradient whose statistics lie from ``channel`` on."""
         found = floats.error_statistics(channel, count)
-        return Gradient(tensor, unit, channel, floats.largest_magnitude(self.v, found.lowest, found.highest))
+        largest = floats.largest_magnitude(self.v, found.lowest, found.highest)
+        return Gradient(tensor, unit, channel, y, largest)
+
+    def _filled(self, plan: ConvPlan, inputs: Codes) -> Tensor:
+        """y of a convolution, in scratch where it has room."""
+        y = self._again(plan, inputs, Y)
+        self.moves.fill(y, plan.output, plan.conv.out_channels)
+        return y
+
+    def _end(self, block: BlockPlan) -> Tensor:
+        """y of a block's last convolution, likewise."""
+        return self._filled(block.main[-1], block.inner[-1] if block.inner else block.inputs)
+
+    def _mask(self, block: BlockPlan) -> Tensor:
+        """A block's mask as numbers of scratch, where they have room; else their parts."""
+        end = block.main[-1]
+        picture, count, v = end.output, end.conv.out_channels, self.v
+        first, held = self._region(count), self._held(count)
+        v.copy(ZERO, to=coefficient(Coefficient.ZERO, first, held), count=held)
+        v.copy(integer(MASK_SHIFT), to=coefficient(Coefficient.SHIFT, first, held), count=held)
+        product = partial(self.products.mask, block.mask)
+        mask = Tensor(D, make=partial(self.lanes.again, MASK_SLOT, product, picture, count, first, D))
+        if self.moves.spilled(picture, count) and REGIONS * held > CHANNELS:
+            for part in self.layout.parts(self.scratch, picture, count):
+                self.moves.bring(mask, picture, count, part)
+                self.moves.take(Tensor(D), picture, count, part)
+            return Tensor(D)
+        self.moves.fill(mask, picture, count)
+        return mask
 
     def _accumulate(self, values: Vector, piece: Piece) -> None:
         """Add to a gradient in memory: `update.accumulate`; the first micro-batch adds to 0."""
@@ -116,17 +166,18 @@ class Backward(Work):
         for index in range(len(block.main) - 1, 0, -1):
             plan, previous = block.main[index], block.main[index - 1]
             unit = self._error_codes(plan, here)
-            self._weight_gradient(plan, block.inner[index - 1], unit)
-            here = self._inner_errors(plan, previous, unit)
+            self._weight_gradient(plan, block.inner[index - 1], unit, block.main[-1])
+            before_it = block.inner[index - 2] if index > 1 else block.inputs
+            here = self._inner_errors(plan, previous, before_it, unit)
         first_plan = block.main[0]
         unit = self._error_codes(first_plan, here)
-        self._weight_gradient(first_plan, block.inputs, unit)
+        self._weight_gradient(first_plan, block.inputs, unit, block.main[-1])
         joins: Gradient | None = behind if block.block.identity else None
         if block.shortcut:
             joins = self._shortcut_errors(block, behind, before is not None)
         if before is None:
             return behind
-        return self._block_gradient(first_plan, before, joins, behind)
+        return self._block_gradient(first_plan, before, joins)
 
     def _load_record(self, plan: ConvPlan, names: tuple[str, ...]) -> dict[str, Vector]:
         count = plan.conv.out_channels
@@ -158,21 +209,28 @@ class Backward(Work):
             count,
             first,
             gradient.tensor,
-            second=Tensor(Y, plan.y),
+            second=gradient.y,
             codes=plan.errors,
             layer=plan.layer.index,
         )
         return Vector(Space.LOCAL, plan.errors.unit, 1)
 
-    def _weight_gradient(self, plan: ConvPlan, inputs: Codes, unit: Vector) -> None:
-        """dW: the sums to float32, times both units, onto the gradient in memory."""
-        scale = self.v.multiply(unit, self._unit(inputs))
-        for subset in self.layout.subsets[plan.layer.index]:
-            self.products.gradient(plan, inputs, subset)
-            for tile in range(subset.outputs):
-                self._gradient_rows(plan, subset, tile, scale)
+    def _weight_gradient(self, plan: ConvPlan, inputs: Codes, unit: Vector, end: ConvPlan) -> None:
+        """dW: the sums to float32, times both units, onto the gradient in memory.
 
-    def _gradient_rows(self, plan: ConvPlan, subset: Subset, tile: int, scale: Vector) -> None:
+        ``end``: the convolution that the gradient which still lives is behind.
+        """
+        layout, (live, channels) = self.layout, (end.output, end.conv.out_channels)
+        scale = self.v.multiply(unit, self._unit(inputs))
+        size = 0 if self.moves.spilled(live, channels) else layout.words(live, channels)
+        for subset in layout.subsets[plan.layer.index]:
+            sums = self.scratch.sums(layout.sum_words(plan, subset), size)
+            self.v.sums = sums.regions
+            self.products.gradient(plan, inputs, subset, sums)
+            for tile in range(subset.outputs):
+                self._gradient_rows(plan, subset, tile, scale, sums)
+
+    def _gradient_rows(self, plan: ConvPlan, subset: Subset, tile: int, scale: Vector, sums: Sums) -> None:
         """Sums of a tile of output channels, as many rows of it at a time as local memory holds."""
         v, layout, conv = self.v, self.layout, plan.conv
         taps, group, channels = conv.kernel**2, layout.group, conv.in_channels
@@ -194,10 +252,10 @@ class Backward(Work):
                         continue
                     tap, of_group = place
                     some = min(group, width - of_group * group)
-                    word = layout.scratch.sums + (column * subset.outputs + tile) * group + start
+                    word = sums.word + (column * subset.outputs + tile) * group + start
                     to = Rows(chunk.at(tap * width + of_group * group, some), 1, row)
-                    sums = Rows(Vector(Space.SUMS, 2 * word + half, some), 1, 2)
-                    v.rows(Op.FROM_INTEGER, to, sums, Rows(integer(1)), n=some, reps=part)
+                    held_sums = Rows(Vector(Space.SUMS, 2 * word + half, some), 1, 2)
+                    v.rows(Op.FROM_INTEGER, to, held_sums, Rows(integer(1)), n=some, reps=part)
             step = _divisor(part * row)
             rows_of = Rows(chunk, 1, step)
             v.rows(Op.MULTIPLY, rows_of, rows_of, Rows(scale), n=step, reps=part * row // step)
@@ -218,56 +276,50 @@ class Backward(Work):
         top = of_slot(ERROR_SLOT, SlotConstant.LARGEST)
         return scale, self.v.drain_shift(sums, top, to=coefficient(Coefficient.SHIFT, first, count))
 
-    def _inner_errors(self, plan: ConvPlan, previous: ConvPlan, unit: Vector) -> Gradient:
-        """B1: dX of a convolution inside a block, masked by the ReLU before it."""
+    def _inner_errors(self, plan: ConvPlan, previous: ConvPlan, inputs: Codes, unit: Vector) -> Gradient:
+        """B1: dX of a convolution inside a block, masked by the ReLU behind ``previous`` of ``inputs``."""
         v, count = self.v, plan.conv.in_channels
-        first, out, y = self._region(count), Tensor(SIDE), Tensor(Y, previous.y)
-        self.moves.fill(y, plan.source, count)
+        y, out = self._filled(previous, inputs), Tensor(D)
+        first = self._region(count)
         scale, shift = self._dx_shift(plan, count, first)
         record = self._load_record(previous, ("multiplier", "low", "high", "shift"))
         v.copy(record["multiplier"], to=coefficient(Coefficient.MULTIPLIER, first, count))
         v.join(record["low"], record["high"], to=coefficient(Coefficient.ADDEND, first, count))
         v.copy(record["shift"], to=coefficient(Coefficient.TOTAL_SHIFT, first, count))
         product = partial(self.products.errors, plan)
-        self.lanes.drain(Drain.INNER_ERROR, plan, product, plan.source, count, first, out, y=y)
+        self.lanes.drain(Drain.INNER_ERROR, plan.slot, product, plan.source, count, first, out, y=y)
         found = floats.forward_unit(v, scale, v.copy(shift), unit, plan.slot)
-        return self._gradient(out, found, first, count)
+        return self._gradient(out, found, first, count, y)
 
     def _shortcut_errors(self, block: BlockPlan, whole: Gradient, needed: bool) -> Gradient | None:
         """The shortcut's share: `step._Backward.shortcut`."""
         assert block.shortcut
         plan, v = block.shortcut, self.v
-        count, y = plan.conv.out_channels, Tensor(Y, block.shortcut.y)
-        self.moves.fill(y, plan.output, count)
+        count, y = plan.conv.out_channels, self._filled(plan, block.inputs)
         first = self._region(count)
         self.lanes.apply(Apply.COUNT, plan.output, count, first, whole.tensor, second=y, counts=True)
-        unit = self._error_codes(plan, self._gradient(whole.tensor, whole.unit, first, count))
-        self._weight_gradient(plan, block.inputs, unit)
+        unit = self._error_codes(plan, self._gradient(whole.tensor, whole.unit, first, count, y))
+        self._weight_gradient(plan, block.inputs, unit, block.main[-1])
         if not needed:
             return None
         inputs = plan.conv.in_channels
-        first, out = self._region(inputs), Tensor(SIDE)
+        first, out = self._region(inputs), Tensor(G)
         scale, shift = self._dx_shift(plan, inputs, first)
         product = partial(self.products.errors, plan)
-        self.lanes.drain(Drain.SHORTCUT_ERROR, plan, product, plan.source, inputs, first, out)
+        self.lanes.drain(Drain.SHORTCUT_ERROR, plan.slot, product, plan.source, inputs, first, out)
         found = floats.forward_unit(v, scale, v.copy(shift), unit, plan.slot)
-        return self._gradient(out, found, first, inputs)
+        return self._gradient(out, found, first, inputs, y)
 
-    def _block_gradient(
-        self, plan: ConvPlan, before: BlockPlan, joins: Gradient | None, behind: Gradient
-    ) -> Gradient:
+    def _block_gradient(self, plan: ConvPlan, before: BlockPlan, joins: Gradient | None) -> Gradient:
         """B3: the gradient of a block's input, which is that behind the block before.
 
         Where nothing ``joins``, y stands for it, and is multiplied with 0.
         """
-        v, count, end = self.v, plan.conv.in_channels, before.main[-1]
+        v, count = self.v, plan.conv.in_channels
+        y, mask, out = self._end(before), self._mask(before), Tensor(G)
         first = self._region(count)
-        out, y = Tensor(OTHER if behind.tensor.bank == X else X), Tensor(Y, end.y)
         if not joins:
-            joins = Gradient(y, v.copy(number(1.0), count=count), first, v.copy(ZERO, count=count))
-        mask = Tensor(min({X, OTHER, SIDE} - {joins.tensor.bank, out.bank}), before.x)
-        self.moves.fill(y, end.output, count)
-        self.moves.fill(mask, end.output, count)
+            joins = Gradient(y, v.copy(number(1.0), count=count), first, y, v.copy(ZERO, count=count))
         scale, sums = self._drain_coefficients(plan.error_codes_of, count, first)
         unit = Vector(Space.LOCAL, plan.errors.unit, 1)
         found = floats.block_error_coefficients(
@@ -276,7 +328,7 @@ class Backward(Work):
         product = partial(self.products.errors, plan)
         self.lanes.drain(
             Drain.BLOCK_ERROR,
-            plan,
+            plan.slot,
             product,
             plan.source,
             count,
@@ -286,7 +338,7 @@ class Backward(Work):
             stream=joins.tensor,
             mask=mask,
         )
-        return self._gradient(out, found, first, count)
+        return self._gradient(out, found, first, count, y)
 
 
 def _divisor(count: int) -> int:

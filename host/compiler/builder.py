@@ -13,7 +13,7 @@ from cpt.hw.contract.step import ENGINES, Code, Engine, decode, encode
 WAITS = 2
 """Marks that an instruction can wait for."""
 
-PIECES = {"local": 128, "coefficients": 32, "statistics": 32, "scratch": 1024, "sums": 1}
+PIECES = {"local": 128, "coefficients": 32, "statistics": 32, "scratch": 1024}
 MEMORY_PIECE = 1 << 16
 """Addresses of a piece of each memory, by which accesses are found."""
 

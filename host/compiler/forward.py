@@ -9,12 +9,15 @@ from cpt.host.compiler import channel as floats
 from cpt.host.compiler.memory import LOGITS, Piece
 from cpt.host.compiler.moves import Tensor
 from cpt.host.compiler.plan import IMAGE_SLOT, RECORD, BlockPlan, Codes, ConvPlan, Layout
-from cpt.host.compiler.vectors import ZERO, Rows, Vector, coefficient, integer, number, of_slot, statistic
-from cpt.host.compiler.work import OTHER, SIDE, Work, X, Y
-from cpt.hw.contract.floats import Coefficient, Op, SlotConstant, Statistic
+from cpt.host.compiler.vectors import ZERO, Rows, Vector, coefficient, integer, number, statistic
+from cpt.host.compiler.work import Work
+from cpt.hw.contract.floats import Coefficient, Op, Statistic
 from cpt.hw.contract.passes import Apply, Drain
 from cpt.model.golden.fabric.float_unit import fraction
 from cpt.model.golden.fabric.network import IMAGES
+
+Y, X = range(2)
+"""Places of scratch: y; the residual stream, and y of a shortcut, which its successor takes the place of."""
 
 
 @dataclass
@@ -30,7 +33,7 @@ class Forward(Work):
     """Emits the forward pass; ``training``: by the micro-batch's statistics, else by running ones."""
 
     def __init__(self, layout: Layout, rate: float, *, training: bool) -> None:
-        super().__init__(layout, rate)
+        super().__init__(layout, rate, layout.forward)
         self.training = training
 
     def emit(self) -> bytes:
@@ -88,19 +91,20 @@ class Forward(Work):
         side: floats.Side | None = None
         joins: Tensor | None = None
         if block.shortcut:
-            joins = self._y(block.shortcut, SIDE)
-            first = self._region(block.shortcut.conv.out_channels)
-            norm, highest = self._convolve(block.shortcut, block.inputs, joins, first)
+            norm, highest, joins, _ = self._convolve(block.shortcut, block.inputs, X)
             side = floats.Side(norm.factor, norm.mean, norm.beta, highest)
         here = block.inputs
         for index, plan in enumerate(block.main):
-            y, first = self._y(plan, Y), self._region(plan.conv.out_channels)
-            norm, highest = self._convolve(plan, here, y, first)
+            norm, highest, y, first = self._convolve(plan, here, Y)
             if index + 1 < len(block.main):
                 here = block.inner[index]
-                self._inner(plan, here, norm, highest, first)
+                self._inner(plan, here, norm, highest, y, first)
         end = block.main[-1]
         count = end.conv.out_channels
+        if block.shortcut and self.moves.spilled(end.output, count):
+            joins = self._again(block.shortcut, block.inputs, X)
+        first = self._region(count)
+        self._clear(first, count)
         if block.block.identity:
             assert stream
             joins = stream.tensor
@@ -109,22 +113,21 @@ class Forward(Work):
         bound = floats.block_bound(v, highest, side) if expected is None else v.scale(expected, integer(1))
         exponent = floats.block_unit(v, bound, norm, side)
         floats.block_coefficients(v, first, norm, side, exponent)
-        bank = OTHER if stream and stream.tensor.bank == X else X
-        target = Tensor(bank, block.x if self.training else None)
+        target = Tensor(X)
         if joins is None:
             v.copy(
                 ZERO, to=coefficient(Coefficient.SECOND, first, self._held(count)), count=self._held(count)
             )
             joins = y
         self.lanes.apply(Apply.BLOCK, end.output, count, first, y, second=joins, out=target, counts=True)
-        if self.training:
-            self.moves.spill(target, end.output, count)
         of_stream = v.copy(statistic(Statistic.HIGHEST, first, count))
         if expected is None:
             real = v.scale(v.from_integer(self._highest_integer(of_stream)), exponent)
             self._observe(end.range, real)
         else:
             real = expected
+        if self.training:
+            self._mask(block, target)
         if block.output:
             unit = floats.stream_unit(v, real, block.output.slot)
             v.copy(unit, to=self._unit(block.output))
@@ -132,26 +135,33 @@ class Forward(Work):
             self.lanes.apply(Apply.CODE, end.output, count, first, target, codes=block.output)
         return Stream(target, exponent, of_stream)
 
-    def _y(self, plan: ConvPlan, bank: int) -> Tensor:
-        """Where a convolution's y lies."""
-        return Tensor(bank, plan.y if self.training else None)
+    def _mask(self, block: BlockPlan, stream: Tensor) -> None:
+        """Where a block's end is above 0, a bit each: ``min(x', 1)``."""
+        v, count = self.v, block.main[-1].conv.out_channels
+        first = self._region(1)  # CODE has the coefficients of one channel
+        for field, value in ((Coefficient.MULTIPLIER, integer(1)), (Coefficient.TOTAL_SHIFT, ZERO)):
+            v.copy(value, to=coefficient(field, first, 1))
+        v.copy(ZERO, to=coefficient(Coefficient.ADDEND, first, 1))
+        self.lanes.apply(Apply.CODE, block.main[-1].output, count, first, stream, codes=block.mask)
 
     def _highest_integer(self, values: Vector) -> Vector:
         v = self.v
         held = v.copy(ZERO)
         return v.emit(Op.INT_MAXIMUM, held, values, to=held)
 
-    def _convolve(self, plan: ConvPlan, inputs: Codes, out: Tensor, first: int) -> tuple[floats.Norm, Vector]:
-        """Product, F1, batch norm and its record: `step.convolve`; norm and highest output."""
+    def _convolve(self, plan: ConvPlan, inputs: Codes, place: int) -> tuple[floats.Norm, Vector, Tensor, int]:
+        """Product, F1, batch norm and its record: `step.convolve`.
+
+        Norm and highest output; y, and its channels' place.
+        """
         layout, v = self.layout, self.v
         count = plan.conv.out_channels
+        first = self._region(count)
         scale, sums = self._drain_coefficients(plan.codes_of, count, first)
-        shift = v.drain_shift(
-            sums, _largest_code(inputs.slot), to=coefficient(Coefficient.SHIFT, first, count)
-        )
-        self.lanes.drain(
-            Drain.FORWARD, plan, partial(self.products.forward, plan, inputs), plan.output, count, first, out
-        )
+        shift = self._shift(plan, inputs, sums, first)
+        out = self._y(plan, inputs, place, first)
+        product = partial(self.products.forward, plan, inputs)
+        self.lanes.drain(Drain.FORWARD, plan.slot, product, plan.output, count, first, out)
         if self.training:
             self.moves.spill(out, plan.output, count)
         unit = floats.forward_unit(v, scale, v.copy(shift), self._unit(inputs), plan.slot)
@@ -168,7 +178,7 @@ class Forward(Work):
         else:
             averages = self.moves.load(plan.mean), self.moves.load(plan.variance)
             norm = floats.running_norm(v, *averages, unit, gamma, beta)
-        return norm, floats.highest_output(v, norm, statistics)
+        return norm, floats.highest_output(v, norm, statistics), out, first
 
     def _keep(self, plan: ConvPlan, norm: floats.Norm, statistics: floats.Forward) -> None:
         """The record of a batch norm for the backward pass; F2's coefficients follow in `_inner`."""
@@ -186,7 +196,9 @@ class Forward(Work):
             held = v.copy(vector, shift=shift)
             self.moves.store(held, plan.record.words(RECORD.index(name) * count, count))
 
-    def _inner(self, plan: ConvPlan, codes: Codes, norm: floats.Norm, highest: Vector, first: int) -> None:
+    def _inner(
+        self, plan: ConvPlan, codes: Codes, norm: floats.Norm, highest: Vector, y: Tensor, first: int
+    ) -> None:
         """F2 between convolutions of a block: `step.inner_unit`, `apply.inner_apply`."""
         v, count = self.v, plan.conv.out_channels
         if self.training:
@@ -206,7 +218,7 @@ class Forward(Work):
         for name, field, shift in kept if self.training else ():
             held = v.copy(coefficient(field, first, count), shift=shift)
             self.moves.store(held, plan.record.words(RECORD.index(name) * count, count))
-        self.lanes.apply(Apply.INNER, plan.output, count, first, self._y(plan, Y), codes=codes)
+        self.lanes.apply(Apply.INNER, plan.output, count, first, y, codes=codes)
 
     def _classify(self, stream: Stream) -> None:
         """Pooling and the classifier: `classifier.features`, `classifier.logits`, some classes at a time."""
@@ -244,8 +256,3 @@ class Forward(Work):
                 self.moves.store(logits, whole)
             else:
                 self.moves.store_runs(logits, whole, words=classes, runs=images, stride=all_classes)
-
-
-def _largest_code(slot: int) -> Vector:
-    """Largest magnitude of the codes of a slot's inputs."""
-    return of_slot(slot, SlotConstant.LARGEST if slot == IMAGE_SLOT else SlotConstant.TOP)

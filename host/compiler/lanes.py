@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from cpt.host.compiler.builder import Region
 from cpt.host.compiler.lifetimes import Recorder
 from cpt.host.compiler.memory import IN_WORDS
 from cpt.host.compiler.moves import Moves, Tensor
 from cpt.host.compiler.parts import Part
-from cpt.host.compiler.plan import Codes, ConvPlan, Layout
+from cpt.host.compiler.plan import Layout, Planes
 from cpt.host.compiler.vectors import LOCAL, Vector
 from cpt.hw.contract import ContractError
 from cpt.hw.contract.floats import CHANNELS, Coefficient, Statistic
-from cpt.hw.contract.passes import Apply, Drain, Move, geometry, noise_place
+from cpt.hw.contract.passes import Apply, Drain, geometry, noise_place
 from cpt.hw.contract.step import Code
 from cpt.hw.contract.tiles import Picture
 
@@ -30,7 +30,7 @@ class Lanes:
     def drain(
         self,
         kind: Drain,
-        plan: ConvPlan,
+        slot: int,
         product: Callable[[Part], None],
         picture: Picture,
         channels: int,
@@ -44,44 +44,84 @@ class Lanes:
         """A product through the lanes into scratch, in parts if need be; ``product`` emits one's."""
         layout = self.layout
         operands = [item for item in (y, stream, mask) if item]
-        for part in layout.parts(picture, channels, layout.most_groups(picture, channels)):
-            if not part.image:
-                product(part)
+        for part in layout.parts(
+            self.moves.scratch, picture, channels, layout.most_groups(picture, channels)
+        ):
             places = self._bring(operands, picture, channels, part)
-            used, at = self.moves.used(out, picture, part), channel + part.group * layout.group
-            held = part.groups * layout.group
-            self.builder.add(
-                Code.DRAIN,
-                [*places.values(), *(_fields("coefficients", field, at, held) for field in Coefficient)],
-                [used, *(_fields("statistics", field, at, held) for field in Statistic)],
-                kind=int(kind),
-                slot=plan.slot,
-                **geometry(picture),
-                tiles=picture.tiles,
-                a_tiles=part.groups,
-                images=part.images,
-                channel=at,
-                out=used.start,
+            product(part)
+            used = self.moves.used(out, picture, channels, part)
+            self._drain(
+                kind,
+                slot,
+                picture,
+                part,
+                channel,
+                used,
+                places.values(),
                 y=places[y].start if y else 0,
-                clear=int(part.first),
                 stream=places[stream].start // IN_WORDS if stream else 0,
                 mask=places[mask].start // IN_WORDS if mask else 0,
             )
             self._take(out, picture, channels, part)
 
+    def again(
+        self,
+        slot: int,
+        product: Callable[[Part], None],
+        picture: Picture,
+        channels: int,
+        channel: int,
+        place: int,
+        part: Part,
+    ) -> None:
+        """Part of a tensor that a FORWARD product makes again; its statistics are nobody's."""
+        product(part)
+        used = self.moves.used(Tensor(place), picture, channels, part)
+        self._drain(Drain.FORWARD, slot, picture, part, channel, used, ())
+
+    def _drain(
+        self,
+        kind: Drain,
+        slot: int,
+        picture: Picture,
+        part: Part,
+        channel: int,
+        used: Region,
+        operands: Iterable[Region],
+        **fields: int,
+    ) -> None:
+        """DRAIN of a part; ``channel``: of the whole tensor's first."""
+        group = self.layout.group
+        at, held = channel + part.group * group, part.groups * group
+        self.builder.add(
+            Code.DRAIN,
+            [*operands, *(_fields("coefficients", field, at, held) for field in Coefficient)],
+            [used, *(_fields("statistics", field, at, held) for field in Statistic)],
+            kind=int(kind),
+            slot=slot,
+            **geometry(picture),
+            tiles=picture.tiles,
+            a_tiles=part.groups,
+            images=part.images,
+            channel=at,
+            out=used.start,
+            clear=int(part.first),
+            **fields,
+        )
+
     def _bring(
         self, tensors: list[Tensor], picture: Picture, channels: int, part: Part
     ) -> dict[Tensor, Region]:
-        """Part of tensors to their banks, where they have no room as a whole; the words that it takes."""
-        if self.layout.spilled(picture, channels):
+        """Part of tensors to their places, where they have no room as a whole; the words that it takes."""
+        if self.moves.spilled(picture, channels):
             for tensor in dict.fromkeys(tensors):
-                self.moves.part(Move.SCRATCH_IN, tensor, picture, channels, part)
-        return {tensor: self.moves.used(tensor, picture, part) for tensor in tensors}
+                self.moves.bring(tensor, picture, channels, part)
+        return {tensor: self.moves.used(tensor, picture, channels, part) for tensor in tensors}
 
     def _take(self, tensor: Tensor, picture: Picture, channels: int, part: Part) -> None:
         """A result's part to memory, where it has no room as a whole."""
-        if self.layout.spilled(picture, channels):
-            self.moves.part(Move.SCRATCH_OUT, tensor, picture, channels, part)
+        if self.moves.spilled(picture, channels):
+            self.moves.take(tensor, picture, channels, part)
 
     def apply(
         self,
@@ -93,7 +133,7 @@ class Lanes:
         *,
         second: Tensor | None = None,
         out: Tensor | None = None,
-        codes: Codes | None = None,
+        codes: Planes | None = None,
         local: Vector | None = None,
         layer: int = 0,
         counts: bool = False,
@@ -109,17 +149,17 @@ class Lanes:
         if images:
             parts = self.moves.bands(picture, channels)
         else:
-            parts = [(part, picture) for part in layout.parts(picture, channels)]
+            parts = [(part, picture) for part in layout.parts(self.moves.scratch, picture, channels)]
         if local and any(part.groups != layout.groups(channels) for part, _ in parts):
             raise ContractError(
                 f"pooling {channels} channels of {picture.height} x {picture.width} takes several parts "
-                f"of an image; allowed: one, in half of a bank of scratch"
+                f"of an image; allowed: one, in half of a place of scratch"
             )
         for part, shown in parts:
             if images:
                 if len(parts) > 1:
                     self.moves.bytes_in(y, shown, picture.tiles, channels, part)
-                places = {y: self.moves.used(y, shown, part)}
+                places = {y: self.moves.of_bytes(y, shown, part)}
             else:
                 places = self._bring([item for item in (y, second) if item], picture, channels, part)
             at, held = channel + part.group * group, part.groups * group
@@ -131,7 +171,7 @@ class Lanes:
             if counts:
                 writes += [_fields("statistics", field, at, held) for field in Statistic]
             if out:
-                used = self.moves.used(out, picture, part)
+                used = self.moves.used(out, picture, channels, part)
                 writes.append(used)
                 fields["out"] = used.start // IN_WORDS
             if local:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from cpt.host.compiler.builder import Region
 from cpt.host.compiler.lifetimes import Recorder
 from cpt.host.compiler.memory import IMAGES, Piece, whole_pairs
-from cpt.host.compiler.parts import Part
-from cpt.host.compiler.plan import Layout, Spill
+from cpt.host.compiler.parts import SCRATCH, Part, Scratch
+from cpt.host.compiler.plan import Layout
 from cpt.host.compiler.vectors import LOCAL, Vector, Vectors
 from cpt.hw.contract.passes import Move
 from cpt.hw.contract.step import Code
@@ -20,25 +21,27 @@ RUN_WORDS = 1 << 15
 
 @dataclass(frozen=True)
 class Tensor:
-    """16-bit numbers in a bank of scratch; ``home``: where in memory they lie that have no room there.
+    """16-bit numbers in a place of scratch; ``home``: where in memory they lie that have no room there.
 
-    Without a ``home`` that is the memory behind the bank.
+    Without a ``home`` that is the memory behind the place.
     """
 
-    bank: int
-    home: Spill | None = None
+    place: int
+    home: Piece | None = None
+    make: Callable[[Part], None] | None = None
+    """Emits what makes a part of it again, in scratch; it is never in memory then."""
 
 
 class Moves:
     """Emits MOVE.
 
-    A tensor that has room in its bank is there from the instruction that makes it on, `fill` and `spill` move
-    it. One that has not is always in memory: every pass brings part after part and takes its results away,
-    and `fill` and `spill` have nothing to do.
+    A tensor that has room in its place is there from the instruction that makes it on, `fill` and `spill`
+    move it. One that has not is always in memory: every pass brings part after part and takes its results
+    away, and `fill` and `spill` have nothing to do.
     """
 
-    def __init__(self, layout: Layout, builder: Recorder, vectors: Vectors) -> None:
-        self.layout, self.builder, self.v = layout, builder, vectors
+    def __init__(self, layout: Layout, builder: Recorder, vectors: Vectors, scratch: Scratch) -> None:
+        self.layout, self.builder, self.v, self.scratch = layout, builder, vectors, scratch
 
     def load(self, piece: Piece, to: Vector | None = None) -> Vector:
         """32-bit words from memory to local memory; where they are odd one more moves."""
@@ -95,22 +98,33 @@ class Moves:
 
     def spill(self, tensor: Tensor, picture: Picture, channels: int) -> None:
         """A tensor from scratch to its home."""
-        self._whole(Move.SCRATCH_OUT, tensor, picture, channels)
+        if not self.spilled(picture, channels):
+            (part,) = self.layout.parts(self.scratch, picture, channels)
+            self.take(tensor, picture, channels, part)
 
     def fill(self, tensor: Tensor, picture: Picture, channels: int) -> None:
-        """A tensor from its home to scratch."""
-        self._whole(Move.SCRATCH_IN, tensor, picture, channels)
+        """A tensor from its home to scratch, or made again."""
+        if not self.spilled(picture, channels):
+            (part,) = self.layout.parts(self.scratch, picture, channels)
+            self.bring(tensor, picture, channels, part)
 
-    def _whole(self, kind: Move, tensor: Tensor, picture: Picture, channels: int) -> None:
-        if not self.layout.spilled(picture, channels):
-            (part,) = self.layout.parts(picture, channels)
-            self.part(kind, tensor, picture, channels, part)
+    def bring(self, tensor: Tensor, picture: Picture, channels: int, part: Part) -> None:
+        """Part of a tensor to scratch."""
+        if tensor.make:
+            tensor.make(part)
+        else:
+            self.part(Move.SCRATCH_IN, tensor, picture, channels, part)
+
+    def take(self, tensor: Tensor, picture: Picture, channels: int, part: Part) -> None:
+        """Part of a tensor to memory, unless it is made again."""
+        if not tensor.make:
+            self.part(Move.SCRATCH_OUT, tensor, picture, channels, part)
 
     def part(self, kind: Move, tensor: Tensor, picture: Picture, channels: int, part: Part) -> None:
         """Part of a tensor between scratch and memory; all channels of some images touch there."""
         layout = self.layout
         group, groups = layout.group, layout.groups(channels)
-        home = tensor.home.piece if tensor.home else layout.behind[tensor.bank]
+        home = tensor.home or layout.behind[tensor.place]
         width, tiles = 2 * layout.config.cols, part.images * picture.tiles
         words, runs, stride, gap = part.groups * group, tiles, groups * group, part.groups * group
         if part.groups == groups:
@@ -120,7 +134,7 @@ class Moves:
         first = part.image * picture.tiles * groups * group + part.group * group
         length = (tiles - 1) * groups * group + part.groups * group
         memory = Piece(home.base, home.offset + first * width, length * width)
-        used = self.used(tensor, picture, part)
+        used = self.used(tensor, picture, channels, part)
         into = kind is Move.SCRATCH_IN
         self.builder.add(
             Code.MOVE,
@@ -136,10 +150,17 @@ class Moves:
             place_stride=gap if runs > 1 else 0,
         )
 
-    def used(self, tensor: Tensor, picture: Picture, part: Part) -> Region:
+    def spilled(self, picture: Picture, channels: int) -> bool:
+        """Whether a tensor has no room in its place."""
+        return self.layout.spilled(self.scratch, picture, channels)
+
+    def used(self, tensor: Tensor, picture: Picture, channels: int, part: Part) -> Region:
         """Words of scratch that part of a tensor takes."""
-        start = tensor.bank * self.layout.scratch.bank + part.word
-        return Region("scratch", start, start + part.images * picture.tiles * part.groups * self.layout.group)
+        whole = not self.spilled(picture, channels)
+        size = self.layout.words(picture, channels) if whole else self.scratch.words
+        start = self.scratch.start(tensor.place, size) + part.word
+        words = part.images * picture.tiles * part.groups * self.layout.group
+        return Region(SCRATCH, start, start + words)
 
     def bytes_in(self, tensor: Tensor, picture: Picture, all_tiles: int, channels: int, part: Part) -> None:
         """Bytes of images, ``all_tiles`` tiles each, to scratch.
@@ -148,7 +169,7 @@ class Moves:
         """
         layout = self.layout
         stride = channels * layout.config.cols
-        used = self.used(tensor, picture, part)
+        used = self.of_bytes(tensor, picture, part)
         self.builder.add(
             Code.MOVE,
             [layout.images_piece.region],
@@ -163,6 +184,12 @@ class Moves:
             place_stride=part.groups * layout.group,
         )
 
+    def of_bytes(self, tensor: Tensor, picture: Picture, part: Part) -> Region:
+        """Words of scratch that images take as bytes; ``picture``: rows of the part."""
+        start = self.scratch.start(tensor.place, self.scratch.words) + part.word
+        words = part.images * picture.tiles * part.groups * self.layout.group
+        return Region(SCRATCH, start, start + words)
+
     def images(self, tensor: Tensor, picture: Picture, channels: int) -> None:
         """Bytes of images to scratch, where they have room at once."""
         parts = self.bands(picture, channels)
@@ -171,7 +198,7 @@ class Moves:
 
     def bands(self, picture: Picture, channels: int) -> list[tuple[Part, Picture]]:
         layout = self.layout
-        return list(layout.scratch.bands(picture, layout.images, layout.groups(channels)))
+        return list(self.scratch.bands(picture, layout.images, layout.groups(channels)))
 
     def pack(
         self,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cpt.host.compiler.backward import Backward
+from cpt.host.compiler.choice import Way
 from cpt.host.compiler.forward import Forward
 from cpt.host.compiler.plan import Layout
 from cpt.host.compiler.update import prepare, update
@@ -40,14 +41,17 @@ def compiled(
     scratch_words: int,
     momentum: float = 0.9,
     decay: float = 1e-4,
+    way: Way | None = None,
 ) -> Programs:
     """Programs for micro-batches of ``images``, ``micro_batches`` of them a step.
 
+    ``way``: of y of all convolutions, instead of what is cheaper.
+
     Raises `ContractError` for a network, or a micro-batch, that the machine does not take.
     """
-    layout = Layout(config, network, images, scratch_words)
+    layout = Layout(config, network, images, scratch_words, way)
     rate = float(running_rate(micro_batches))
-    once, codes = Work(layout, rate), Work(layout, rate)
+    once, codes = (Work(layout, rate, layout.forward) for _ in range(2))
     update(layout, once.moves, once.v, momentum, decay)
     prepare(layout, codes.moves, codes.v)
     return Programs(

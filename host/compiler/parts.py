@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from cpt.host.compiler.builder import Region
 from cpt.host.compiler.memory import IN_WORDS
 from cpt.hw.contract import ArrayConfig, ContractError
 from cpt.hw.contract.step import SCRATCH_BANKS
 from cpt.hw.contract.tiles import Picture
 
+SCRATCH = "scratch"
+SUM_BANKS = 3
+"""Banks that a 48-bit sum lies in, 16 bits in each."""
+
 
 @dataclass(frozen=True)
 class Part:
-    """Groups of channels of neighbouring images, and where its words begin in a bank."""
+    """Groups of channels of neighbouring images, and where its words begin in their tensor's place."""
 
     image: int
     images: int
@@ -30,17 +35,29 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Scratch:
-    """Four banks, in each of which lies one tensor, or parts of one by turns; sums of dW behind them.
+class Sums:
+    """Where the 48-bit sums of a dW product lie: words from ``word`` on in each of the first three banks."""
 
-    A tensor that has no room in a bank goes through its halves: while the lanes work on one part, the next
-    one comes from memory and the last one goes there. What has no room in a half takes all of it.
+    word: int
+    regions: tuple[Region, ...]
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """Scratch as a pass over the network divides it: a place for each tensor that lives at once.
+
+    Places lie at least a bank apart, so that the same words of two tensors are in different banks, which read
+    a word each in a cycle. A tensor that has no room in its place goes through its halves: while the lanes
+    work on one part, the next one comes from memory and the last one goes there. What has no room in a half
+    takes all of it.
     """
 
     config: ArrayConfig
     words: int
-    sum_words: int
-    """Words of each of the first three banks that the 48-bit sums take."""
+    places: int
+    """At most 3."""
+    sum_words: int = 0
+    """Words of each of the first three banks that 48-bit sums take at most."""
 
     @property
     def bank(self) -> int:
@@ -48,22 +65,38 @@ class Scratch:
         return self.words // SCRATCH_BANKS
 
     @property
-    def sums(self) -> int:
-        """Word of a bank at which the sums begin."""
-        return self.bank - self.sum_words
-
-    @property
     def room(self) -> int:
-        """Words of a bank for tensors."""
-        return self.sums // IN_WORDS * IN_WORDS
+        """Words of a place."""
+        return self.words // self.places // IN_WORDS * IN_WORDS
 
     @property
     def half(self) -> int:
         """Words of a part at most."""
         return self.room // 2 // IN_WORDS * IN_WORDS
 
+    def start(self, place: int, size: int) -> int:
+        """First word of a tensor of ``size`` words: a bank's, where all of them have room beside the sums."""
+        if size + self.sum_words <= self.bank:
+            return (0, 1, 3)[place] * self.bank
+        return place * self.room if place + 1 < self.places else self.last
+
+    @property
+    def last(self) -> int:
+        """First word of the last place where it is not a bank."""
+        return self.words - self.room
+
+    def sums(self, words: int, size: int) -> Sums:
+        """Words for sums while a tensor of ``size`` words lives in the last place, and no other.
+
+        They are at the end of the banks where all tensors of that size have room beside them, else at the
+        beginning, where words of the other places will be.
+        """
+        word = self.bank - words if size + self.sum_words <= self.bank else 0
+        starts = [bank * self.bank + word for bank in range(SUM_BANKS)]
+        return Sums(word, tuple(Region(SCRATCH, start, start + words) for start in starts))
+
     def whole(self, picture: Picture, images: int, groups: int) -> bool:
-        """Whether a tensor has room in a bank."""
+        """Whether a tensor has room in its place."""
         return images * picture.tiles * groups * self.config.group_channels <= self.room
 
     def bands(self, picture: Picture, images: int, groups: int) -> Iterator[tuple[Part, Picture]]:
@@ -80,7 +113,7 @@ class Scratch:
         if not rows:
             raise ContractError(
                 f"a row of tiles of images {picture.width} wide takes {row} words of scratch; "
-                f"allowed: {self.room}, a bank without the sums of dW"
+                f"allowed: {self.room}"
             )
         for image in range(images):
             for top in range(0, picture.height, rows):
@@ -104,8 +137,8 @@ class Scratch:
             size = 2 * self.config.cols
             raise ContractError(
                 f"{group} channels of an image of {picture.height} x {picture.width} take "
-                f"{each * size} bytes; allowed: {self.room * size}, a bank of scratch "
-                f"({self.words * size} bytes in all) without the sums of dW"
+                f"{each * size} bytes; allowed: {self.room * size}, a part of scratch "
+                f"({self.words * size} bytes in all)"
             )
         many = most // (each * together)
         turn = 0

@@ -5,8 +5,11 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 
+import numpy as np
+
+from cpt.host.compiler.choice import Product, Way, of_y
 from cpt.host.compiler.memory import BATCH, IN_WORDS, STATIC, Memory, Piece, whole_pairs
-from cpt.host.compiler.parts import Part, Scratch
+from cpt.host.compiler.parts import SUM_BANKS, Part, Scratch
 from cpt.hw.contract import ArrayConfig, ContractError
 from cpt.hw.contract.config import MAX_BITS, TAPS
 from cpt.hw.contract.floats import CHANNELS
@@ -16,8 +19,9 @@ from cpt.hw.contract.tiles import COPIES, CodesLayout, Picture
 from cpt.model.architecture import Conv
 from cpt.model.golden.fabric.network import Block, Layer, Network
 
-IMAGE_SLOT, ERROR_SLOT = 254, 255
-"""Precision slots of images and of errors; the others are the layers'."""
+MASK_SLOT, IMAGE_SLOT, ERROR_SLOT = 253, 254, 255
+"""Precision slots of masks, images and errors; the others are the layers'."""
+MASK_BITS = 1
 MOST_GROUPS = 63
 """Groups of channels that instructions count."""
 LANE_BITS = MAX_BITS // 2
@@ -41,22 +45,20 @@ RECORD = (
 
 
 @dataclass(frozen=True)
-class Codes:
-    """A tensor of codes in the memory of a micro-batch."""
+class Planes:
+    """A tensor of integers in the memory of a micro-batch."""
 
     layout: CodesLayout
     piece: Piece
     slot: int
-    unit: int
-    """Local word of its unit."""
 
 
 @dataclass(frozen=True)
-class Spill:
-    """A tensor of 16-bit words in the memory of a micro-batch."""
+class Codes(Planes):
+    """A tensor of codes."""
 
-    picture: Picture
-    piece: Piece
+    unit: int
+    """Local word of its unit."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,6 @@ class ConvPlan:
     """zero, scale, sums of the forward product's rows; then of dX's."""
     error_codes_of: Piece
     record: Piece
-    y: Spill
     errors: Codes
 
     @property
@@ -112,8 +113,8 @@ class BlockPlan:
     """Codes between its convolutions."""
     output: Codes | None
     """Codes behind it; None behind the last."""
-    x: Spill
-    """The residual stream behind it."""
+    mask: Planes
+    """Where the residual stream behind it is above 0: a bit each."""
 
     @property
     def plans(self) -> tuple[ConvPlan, ...]:
@@ -128,7 +129,14 @@ class Layout:
     from end to end. Raises `ContractError` for a network that the machine does not take.
     """
 
-    def __init__(self, config: ArrayConfig, network: Network, images: int, scratch_words: int) -> None:
+    def __init__(
+        self,
+        config: ArrayConfig,
+        network: Network,
+        images: int,
+        scratch_words: int,
+        way: Way | None = None,
+    ) -> None:
         self.config, self.network, self.images = config, network, images
         self.group = config.group_channels
         self.memory = Memory()
@@ -163,6 +171,11 @@ class Layout:
         """Inputs of the classifier, likewise."""
         self._most = self._most_groups()
         self._scratch(scratch_words)
+        self.homes = {plan.layer.index: self._home(plan, way) for plan in self.plans}
+        """Where y of a convolution waits in memory; None: it is made again."""
+        self.widest = max(self.groups(block.main[-1].conv.out_channels) for block in self.blocks)
+        """Groups of channels of a block's end."""
+        self.identity = take(STATIC, self.identity_planes().size)
         self.static_bytes = self.memory.sizes[STATIC]
 
     def _most_groups(self) -> dict[tuple[int, int, int], int]:
@@ -194,11 +207,14 @@ class Layout:
             plan.layer.index: self._subsets(plan, words // SCRATCH_BANKS // SUMS_SHARE) for plan in self.plans
         }
         sums = max(
-            len(gradient_tiles(plan.conv.kernel**2, part.inputs)) * part.outputs * self.group
-            for plan in self.plans
-            for part in self.subsets[plan.layer.index]
+            self.sum_words(plan, part) for plan in self.plans for part in self.subsets[plan.layer.index]
         )
-        self.scratch = Scratch(self.config, words, sums)
+        self.forward = Scratch(self.config, words, 2)
+        self.backward = Scratch(self.config, words, 3, sums)
+        """Scratch as each pass divides it."""
+        room = self.backward.last - (SUM_BANKS - 1) * self.backward.bank
+        if sums > room:
+            raise ContractError(f"sums of dW take {sums} words of a bank of scratch; allowed: {room}")
         shapes = {
             (picture, channels)
             for plan in self.plans
@@ -208,9 +224,9 @@ class Layout:
             )[: 2 if plan.layer.index else 1]
         }
         width = 2 * self.config.cols
-        spilled = [self.words(*shape) * width for shape in shapes if self.spilled(*shape)]
+        spilled = [self.words(*shape) * width for shape in shapes if self.spilled(self.backward, *shape)]
         size = max(spilled, default=0)
-        self.behind = [self.memory.take(BATCH, size) for _ in range(SCRATCH_BANKS)]
+        self.behind = [self.memory.take(BATCH, size) for _ in range(self.backward.places)]
 
     def _subsets(self, plan: ConvPlan, most_words: int) -> list[Subset]:
         """Groups of a dW product at a time: as many as the buffers and ``most_words`` of sums hold."""
@@ -246,6 +262,10 @@ class Layout:
             for first in range(0, groups, inputs)
         ]
 
+    def sum_words(self, plan: ConvPlan, subset: Subset) -> int:
+        """Words of each bank that the sums of a dW product take."""
+        return len(gradient_tiles(plan.conv.kernel**2, subset.inputs)) * subset.outputs * self.group
+
     def fewest_rows(self, plan: ConvPlan) -> int:
         """Rows of the output that a chunk of dW has at least: whole tiles.
 
@@ -280,18 +300,20 @@ class Layout:
         """Groups of a product's results at a time: those whose weights the A buffer holds."""
         return self._most.get((picture.height, picture.width, self.groups(channels)), MOST_GROUPS)
 
-    def spilled(self, picture: Picture, channels: int) -> bool:
-        """Whether a tensor has no room in a bank, or its product comes in several parts."""
+    def spilled(self, scratch: Scratch, picture: Picture, channels: int) -> bool:
+        """Whether a tensor has no room in its place, or its product comes in several parts."""
         groups = self.groups(channels)
-        whole = self.scratch.whole(picture, self.images, groups)
+        whole = scratch.whole(picture, self.images, groups)
         return not whole or self.most_groups(picture, channels) < groups
 
-    def parts(self, picture: Picture, channels: int, most_groups: int = MOST_GROUPS) -> list[Part]:
+    def parts(
+        self, scratch: Scratch, picture: Picture, channels: int, most_groups: int = MOST_GROUPS
+    ) -> list[Part]:
         """A tensor's parts on their way through scratch, in order."""
         groups = self.groups(channels)
-        if not self.spilled(picture, channels):
+        if not self.spilled(scratch, picture, channels):
             return [Part(0, self.images, 0, groups, 0)]
-        return list(self.scratch.parts(picture, self.images, groups, most_groups))
+        return list(scratch.parts(picture, self.images, groups, most_groups))
 
     def parameter(self, name: str) -> Piece:
         """Words of a parameter."""
@@ -315,9 +337,34 @@ class Layout:
         place = self.memory.take(base, self.images * layout.image_stride)
         return Codes(layout, place, slot, self.unit_words - 1)
 
-    def _spill(self, picture: Picture, channels: int) -> Spill:
-        size = self.words(picture, channels) * self.config.cols * 2
-        return Spill(picture, self.memory.take(BATCH, size))
+    def _home(self, plan: ConvPlan, forced: Way | None) -> Piece | None:
+        """Memory for y where it does not come again from the array."""
+        conv, shape = plan.conv, (plan.output, plan.conv.out_channels)
+        ksteps = self.ksteps(conv.kernel, self.groups(conv.in_channels))
+        product = Product(
+            self.config, self.images * plan.output.tiles, self.groups(conv.out_channels), ksteps
+        )
+        in_parts = any(self.spilled(scratch, *shape) for scratch in (self.forward, self.backward))
+        if self.most_groups(*shape) < product.groups:  # its weights come in parts too
+            forced = Way.SPILL
+        if of_y(product, in_parts=in_parts, forced=forced) is Way.RECOMPUTE:
+            return None
+        return self.memory.take(BATCH, self.words(*shape) * self.config.cols * 2)
+
+    def identity_planes(self) -> np.ndarray:
+        """Operand A of a product that leaves codes as they are: uint8, for the widest mask.
+
+        A 1 x 1 kernel in tiles of rows, of one plane each.
+        """
+        group, groups = self.group, self.widest
+        ksteps = self.ksteps(1, groups)
+        planes = np.zeros((groups, ksteps, group, TAPS, group), np.uint8)
+        for tile in range(groups):
+            kstep, tap = divmod(tile, TAPS)
+            planes[tile, kstep, :, tap] = np.eye(group, dtype=np.uint8)
+        packed = np.packbits(planes.reshape(groups * ksteps, -1), axis=-1, bitorder="little")
+        missing = self.config.group_bytes("a") - packed.shape[-1]
+        return np.pad(packed, ((0, 0), (0, missing))).ravel()
 
     def _block(self, block: Block, inputs: Codes, last: bool) -> Codes:
         main = tuple(self._conv(layer) for layer in block.main)
@@ -329,8 +376,9 @@ class Layout:
         end = main[-1]
         behind = end.layer.index + (2 if block.shortcut else 1)
         output = None if last else self._codes(end.output, end.conv.out_channels, behind)
-        x = self._spill(end.output, end.conv.out_channels)
-        self.blocks.append(BlockPlan(block, main, shortcut, inputs, inner, output, x))
+        bits = CodesLayout(end.output, self.groups(end.conv.out_channels) * self.group, MASK_BITS)
+        mask = Planes(bits, self.memory.take(BATCH, self.images * bits.image_stride), MASK_SLOT)
+        self.blocks.append(BlockPlan(block, main, shortcut, inputs, inner, output, mask))
         return output or inputs
 
     def _conv(self, layer: Layer) -> ConvPlan:
@@ -345,8 +393,8 @@ class Layout:
         for channels in (conv.in_channels, conv.out_channels):
             if channels > most:
                 raise ContractError(f"{conv.name} has {channels} channels; allowed: {most}")
-        if layer.index >= IMAGE_SLOT:
-            raise ContractError(f"{conv.name} is convolution {layer.index}; allowed: {IMAGE_SLOT - 1}")
+        if layer.index >= MASK_SLOT:
+            raise ContractError(f"{conv.name} is convolution {layer.index}; allowed: {MASK_SLOT - 1}")
         source = Picture(config, conv.height, conv.width)
         output = Picture(config, conv.out_height, conv.out_width)
         inputs, outputs = self.groups(conv.in_channels), self.groups(conv.out_channels)
@@ -368,7 +416,6 @@ class Layout:
             take(STATIC, 12 * conv.out_channels),
             take(STATIC, 12 * conv.in_channels),
             take(BATCH, 4 * len(RECORD) * conv.out_channels),
-            self._spill(output, conv.out_channels),
             self._codes(output, conv.out_channels, ERROR_SLOT),
         )
 

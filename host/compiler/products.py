@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from cpt.host.compiler.lifetimes import Recorder
 from cpt.host.compiler.memory import Piece
-from cpt.host.compiler.parts import Part
-from cpt.host.compiler.plan import ERROR_SLOT, Codes, ConvPlan, Layout, Subset
-from cpt.host.compiler.vectors import SUMS_REGION
+from cpt.host.compiler.parts import Part, Sums
+from cpt.host.compiler.plan import ERROR_SLOT, Codes, ConvPlan, Layout, Planes, Subset
 from cpt.hw.contract.config import MAX_BITS
 from cpt.hw.contract.passes import Drain, Kernel, Sampling, gradient_tiles
 from cpt.hw.contract.step import Code
@@ -20,11 +19,11 @@ class Products:
         self.layout, self.builder = layout, builder
 
     def forward(self, plan: ConvPlan, inputs: Codes, part: Part) -> None:
-        """The product of a convolution's weights and its input's windows, a part's channels of it."""
+        """The product of a convolution's weights and its input's windows, a part of it."""
         conv = plan.conv
         self._weights(plan.planes, plan.slot, conv.kernel, conv.in_channels, part)
         sampling = Sampling.STRIDE if conv.stride == 2 else Sampling.SAME
-        self._windows(inputs, conv.kernel, sampling, conv.padding, plan.output)
+        self._windows(inputs, conv.kernel, sampling, conv.padding, plan.output, part)
         self._execute(plan.slot, inputs.slot, conv.kernel, conv.in_channels, part, plan.output)
 
     def errors(self, plan: ConvPlan, part: Part) -> None:
@@ -32,8 +31,27 @@ class Products:
         conv = plan.conv
         self._weights(plan.error_planes, plan.slot, conv.kernel, conv.out_channels, part)
         sampling = Sampling.SPREAD if conv.stride == 2 else Sampling.SAME
-        self._windows(plan.errors, conv.kernel, sampling, conv.kernel - 1 - conv.padding, plan.source)
+        self._windows(plan.errors, conv.kernel, sampling, conv.kernel - 1 - conv.padding, plan.source, part)
         self._execute(plan.slot, ERROR_SLOT, conv.kernel, conv.out_channels, part, plan.source)
+
+    def mask(self, mask: Planes, part: Part) -> None:
+        """The product that gives a mask's bits as they are."""
+        layout, picture = self.layout, mask.layout.picture
+        step = layout.config.group_bytes("a")
+        tile = layout.ksteps(1, layout.widest) * step
+        self.builder.add(
+            Code.LOAD_A,
+            [layout.identity.region],
+            slot=mask.slot,
+            tiles=part.groups,
+            ksteps=layout.ksteps(1, mask.layout.groups),
+            base=layout.identity.base,
+            offset=layout.identity.offset + part.group * tile,
+            tile_stride=tile,
+            plane_stride=tile,
+        )
+        self._windows(mask, 1, Sampling.SAME, 0, picture, part)
+        self._execute(mask.slot, mask.slot, 1, mask.layout.channels, part, picture)
 
     def _weights(self, planes: Piece, slot: int, kernel: int, inputs: int, part: Part) -> None:
         layout = self.layout
@@ -52,7 +70,10 @@ class Products:
             plane_stride=plane,
         )
 
-    def _windows(self, codes: Codes, kernel: int, sampling: Sampling, pad: int, output: Picture) -> None:
+    def _windows(
+        self, codes: Planes, kernel: int, sampling: Sampling, pad: int, output: Picture, part: Part
+    ) -> None:
+        """All channels of a part's images."""
         source = codes.layout.picture
         self.builder.add(
             Code.FETCH,
@@ -60,10 +81,10 @@ class Products:
             slot=codes.slot,
             kernel=int(Kernel.THREE if kernel == 3 else Kernel.ONE),
             sampling=int(sampling),
-            images=self.layout.images,
+            images=part.images,
             pad=pad,
             base=codes.piece.base,
-            offset=codes.piece.offset,
+            offset=codes.piece.offset + part.image * codes.layout.image_stride,
             groups=codes.layout.groups,
             planes=codes.layout.max_bits,
             pitch_log2=source.pitch.bit_length() - 1,
@@ -86,11 +107,11 @@ class Products:
             slot_b=slot_b,
             ksteps=layout.ksteps(kernel, layout.groups(inputs)),
             a_tiles=part.groups,
-            tiles=layout.images * output.tiles,
+            tiles=part.images * output.tiles,
         )
 
-    def gradient(self, plan: ConvPlan, inputs: Codes, subset: Subset) -> None:
-        """dW of some groups of a convolution into the 48-bit sums, chunk by chunk."""
+    def gradient(self, plan: ConvPlan, inputs: Codes, subset: Subset, sums: Sums) -> None:
+        """dW of some groups of a convolution into the 48-bit ``sums``, chunk by chunk."""
         conv, layout = plan.conv, self.layout
         together = max(PIECES * layout.group // plan.output.pitch, 1)
         rows = layout.chunk_rows(plan, subset)
@@ -105,11 +126,18 @@ class Products:
                         "strip": strip,
                         "images": layout.images,
                     }
-                    self._gradient_chunk(plan, inputs, subset, chunk, first)
+                    self._gradient_chunk(plan, inputs, subset, chunk, sums, first=first)
                     first = False
 
     def _gradient_chunk(
-        self, plan: ConvPlan, inputs: Codes, subset: Subset, chunk: dict[str, int], first: bool
+        self,
+        plan: ConvPlan,
+        inputs: Codes,
+        subset: Subset,
+        chunk: dict[str, int],
+        sums: Sums,
+        *,
+        first: bool,
     ) -> None:
         conv, errors = plan.conv, plan.errors
         kernel = Kernel.THREE if conv.kernel == 3 else Kernel.ONE
@@ -164,13 +192,13 @@ class Products:
         )
         self.builder.add(
             Code.DRAIN,
-            [] if first else [SUMS_REGION],
-            [SUMS_REGION],
+            [] if first else sums.regions,
+            sums.regions,
             kind=int(Drain.GRADIENT),
             slot=plan.slot,
             first=int(first),
             tiles=len(gradient_tiles(conv.kernel**2, subset.inputs)),
             a_tiles=subset.outputs,
             images=1,
-            out=self.layout.scratch.sums,
+            out=sums.word,
         )

@@ -18,8 +18,6 @@ from cpt.hw.contract.step import Code
 LOCAL = "local"
 MEMORIES = {Space.LOCAL: LOCAL, Space.STATISTICS: "statistics", Space.COEFFICIENTS: "coefficients"}
 """Names of the regions of FLOAT's operands."""
-SUMS_REGION = Region("sums", 0, 1)
-"""All of the 48-bit sums, as one."""
 SLOT_NUMBERS = 8
 MULTIPLIER_BITS, ADDEND_BITS, LANE_BITS = 18, 47, 16
 """Widths that `Vectors.to_fixed` cuts at."""
@@ -94,6 +92,8 @@ class Vectors:
     """Emits FLOAT instructions into a program, with new vectors for their results."""
 
     builder: Recorder
+    sums: tuple[Region, ...] = ()
+    """Where 48-bit sums lie now."""
 
     def new(self, count: int) -> Vector:
         """A vector of ``count`` words."""
@@ -156,7 +156,7 @@ class Vectors:
                 region = Region(MEMORIES[rows.vector.space], start, start + length)
                 (written if name == "to" else reads).append(region)
             elif rows.vector.space is Space.SUMS:
-                reads.append(SUMS_REGION)
+                reads += self.sums
         sources = tuple(item.vector for item in (a, b, c) if item)
         held = _number(op, sources, constant)
         self.builder.add(Code.FLOAT, reads, written, constant=held & 0xFFFF_FFFF, **fields)

@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from cpt.host.compiler.lanes import Lanes
 from cpt.host.compiler.lifetimes import Recorder
 from cpt.host.compiler.memory import PAIR, Piece
-from cpt.host.compiler.moves import Moves
-from cpt.host.compiler.plan import Codes, Layout
+from cpt.host.compiler.moves import Moves, Tensor
+from cpt.host.compiler.parts import Scratch
+from cpt.host.compiler.plan import IMAGE_SLOT, Codes, ConvPlan, Layout
 from cpt.host.compiler.products import Products
-from cpt.host.compiler.vectors import ZERO, Vector, Vectors, coefficient, integer
+from cpt.host.compiler.vectors import ZERO, Vector, Vectors, coefficient, integer, of_slot
 from cpt.hw.contract import ContractError
-from cpt.hw.contract.floats import CHANNELS, LOCAL_WORDS, Coefficient, Space
+from cpt.hw.contract.floats import CHANNELS, LOCAL_WORDS, Coefficient, SlotConstant, Space
 from cpt.model.golden.fabric.apply import LEAST_NOISE_SHIFT
 
 CHUNK = 9216
 """Local words that pieces of parameters may take at once."""
-Y, X, OTHER, SIDE = range(4)
-"""Banks of scratch by what they hold: y; the residual stream or its gradient and its successor; what joins
-a block's end, the gradient inside a block, masks."""
 
 
 class Work:
     """One list of instructions under way, for one layout of a network."""
 
-    def __init__(self, layout: Layout, rate: float) -> None:
-        self.layout, self.rate = layout, rate
+    def __init__(self, layout: Layout, rate: float, scratch: Scratch) -> None:
+        self.layout, self.rate, self.scratch = layout, rate, scratch
         self.recorder = Recorder(layout.config, layout.unit_words, LOCAL_WORDS)
         self.v = Vectors(self.recorder)
-        self.moves = Moves(layout, self.recorder, self.v)
+        self.moves = Moves(layout, self.recorder, self.v, scratch)
         self.products = Products(layout, self.recorder)
         self.lanes = Lanes(layout, self.recorder, self.moves)
         self._next_channel = 0
@@ -70,6 +69,32 @@ class Work:
         for field in Coefficient if beyond else ():
             value = integer(LEAST_NOISE_SHIFT) if field is Coefficient.TOTAL_SHIFT else ZERO
             self.v.copy(value, to=coefficient(field, first + count, beyond), count=beyond)
+
+    def _shift(self, plan: ConvPlan, inputs: Codes, sums: Vector, first: int) -> Vector:
+        """Shift of a forward product, among the coefficients."""
+        largest = of_slot(
+            inputs.slot, SlotConstant.LARGEST if inputs.slot == IMAGE_SLOT else SlotConstant.TOP
+        )
+        to = coefficient(Coefficient.SHIFT, first, plan.conv.out_channels)
+        return self.v.drain_shift(sums, largest, to=to)
+
+    def _again(self, plan: ConvPlan, inputs: Codes, place: int) -> Tensor:
+        """y of a convolution once more: from memory, or from its product."""
+        home, count = self.layout.homes[plan.layer.index], plan.conv.out_channels
+        if home:
+            return Tensor(place, home)
+        first = self._region(count)
+        _, sums = self._drain_coefficients(plan.codes_of, count, first)
+        self._shift(plan, inputs, sums, first)
+        return self._y(plan, inputs, place, first)
+
+    def _y(self, plan: ConvPlan, inputs: Codes, place: int, first: int) -> Tensor:
+        """y of a convolution; ``first``: channel from which its product's coefficients are."""
+        product = partial(self.products.forward, plan, inputs)
+        shape = plan.output, plan.conv.out_channels
+        again = partial(self.lanes.again, plan.slot, product, *shape, first, place)
+        home = self.layout.homes[plan.layer.index]
+        return Tensor(place, home, None if home else again)
 
     def _drain_coefficients(self, codes_of: Piece, count: int, first: int) -> tuple[Vector, Vector]:
         """Zeros of weights to the coefficients; their scale and sums."""

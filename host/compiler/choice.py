@@ -1,0 +1,67 @@
+"""Where y of a convolution comes from when it is wanted once more: the beginning of a planner.
+
+Batch norm looks at all of y before it makes anything of it, and the backward pass wants it again. What has
+room in scratch is kept there until its pass has used it. Beyond that y goes to memory and comes back, or the
+array makes it again of the codes and weights that lie in memory anyway: the same bits.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.config import BEAT_BYTES, MAX_BITS
+from cpt.hw.contract.floats import CHANNELS
+from cpt.hw.contract.order import tile_cycles, tile_interval_cycles
+
+WIDEST = MAX_BITS // 2
+"""Bits that a product is priced at, so that a program does not depend on precision: codes are no wider."""
+REGIONS = 4
+"""Places of coefficients that instructions over part of a tensor use by turns."""
+
+
+class Way(enum.Enum):
+    """What becomes of y."""
+
+    KEEP = "keep"
+    SPILL = "spill"
+    RECOMPUTE = "recompute"
+
+
+@dataclass(frozen=True)
+class Product:
+    """A forward product of a micro-batch."""
+
+    config: ArrayConfig
+    tiles: int
+    """Of pixels, of all images."""
+    groups: int
+    """Of output channels."""
+    ksteps: int
+
+    @property
+    def spill_cycles(self) -> int:
+        """Cycles of the bus that y takes to memory and back."""
+        words = self.tiles * self.groups * self.config.group_channels
+        return 2 * words * 2 * self.config.cols // BEAT_BYTES
+
+    @property
+    def recompute_cycles(self) -> int:
+        """Cycles of the array, or of the lanes where they take longer, at the widest precision."""
+        product = tile_cycles(WIDEST, WIDEST, False, False, self.ksteps)
+        return self.tiles * self.groups * max(product, tile_interval_cycles(self.config))
+
+
+def of_y(product: Product, *, in_parts: bool, forced: Way | None = None) -> Way:
+    """What is cheaper; ``forced``, if it can be done.
+
+    ``in_parts``: y has no room in scratch. Its parts are made while other instructions' coefficients are in
+    use, so that there must be places for them. What has room in scratch is kept within a pass anyway (KEEP).
+    """
+    held = product.groups * product.config.group_channels
+    if in_parts and REGIONS * held > CHANNELS:
+        return Way.SPILL
+    if forced in (Way.SPILL, Way.RECOMPUTE):
+        return forced
+    return Way.RECOMPUTE if product.recompute_cycles <= product.spill_cycles else Way.SPILL
