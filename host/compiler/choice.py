@@ -22,9 +22,8 @@ REGIONS = 4
 
 
 class Way(enum.Enum):
-    """What becomes of y."""
+    """How y is at hand again where scratch does not keep it."""
 
-    KEEP = "keep"
     SPILL = "spill"
     RECOMPUTE = "recompute"
 
@@ -57,11 +56,11 @@ def of_y(product: Product, *, in_parts: bool, forced: Way | None = None) -> Way:
     """What is cheaper; ``forced``, if it can be done.
 
     ``in_parts``: y has no room in scratch. Its parts are made while other instructions' coefficients are in
-    use, so that there must be places for them. What has room in scratch is kept within a pass anyway (KEEP).
+    use, so that there must be places for them.
     """
     held = product.groups * product.config.group_channels
     if in_parts and REGIONS * held > CHANNELS:
         return Way.SPILL
-    if forced in (Way.SPILL, Way.RECOMPUTE):
+    if forced:
         return forced
     return Way.RECOMPUTE if product.recompute_cycles <= product.spill_cycles else Way.SPILL
