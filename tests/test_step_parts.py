@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from step_networks import CLASSES, RATE, drawn, fabric, golden, layer, network, same_weights, widening
 
-from cpt.host.compiler.choice import Product, Way, of_y
+from cpt.host.compiler.builder import Region
+from cpt.host.compiler.choice import Product, Way, of_product
 from cpt.host.compiler.lifetimes import Recorder
 from cpt.host.compiler.network import compiled
 from cpt.host.compiler.parts import Scratch
@@ -66,11 +67,11 @@ def test_y_comes_again_from_the_array_where_that_takes_fewer_cycles_than_memory(
     narrow = Product(preset("zc706"), tiles=512, groups=1, ksteps=1)
     assert narrow.spill_cycles == 2 * 512 * 16 * 64 // 8
     assert narrow.recompute_cycles == 512 * 64
-    assert of_y(narrow, in_parts=True) is Way.RECOMPUTE
+    assert of_product(narrow, in_parts=True) is Way.RECOMPUTE
     wide = Product(preset("zc706"), tiles=32, groups=32, ksteps=32)
-    assert of_y(wide, in_parts=False) is Way.SPILL
-    assert of_y(wide, in_parts=False, forced=Way.RECOMPUTE) is Way.RECOMPUTE
-    assert of_y(wide, in_parts=True, forced=Way.RECOMPUTE) is Way.SPILL
+    assert of_product(wide, in_parts=False) is Way.SPILL
+    assert of_product(wide, in_parts=False, forced=Way.RECOMPUTE) is Way.RECOMPUTE
+    assert of_product(wide, in_parts=True, forced=Way.RECOMPUTE) is Way.SPILL
 
 
 @pytest.mark.parametrize(("seed", "words"), [(0, FEW_WORDS), (1, HALVES_WORDS)])
@@ -163,7 +164,9 @@ def test_what_instructions_and_buffers_do_not_hold_is_refused_with_both_numbers(
 
 def test_parts_cover_a_tensor_once_and_take_turns():
     scratch = Scratch(preset("zc706"), 16384, 3, 864)
-    parts = list(scratch.parts(Picture(preset("zc706"), 48, 48), 2, 8, 4))
+    picture = Picture(preset("zc706"), 48, 48)
+    division = scratch.division(2 * 8 * picture.tiles * 16, 0)
+    parts = list(scratch.parts(division, picture, 2, 8, 4))
     covered = [
         (image, group)
         for part in parts
@@ -171,11 +174,25 @@ def test_parts_cover_a_tensor_once_and_take_turns():
         for group in range(part.group, part.group + part.groups)
     ]
     assert sorted(covered) == [(image, group) for image in range(2) for group in range(8)]
-    assert [part.word for part in parts[:3]] == [0, scratch.half, 0]
-    assert all(part.images * part.groups * 96 * 16 <= scratch.half for part in parts)
-    assert 2 * scratch.half <= scratch.room
-    alone = list(scratch.parts(Picture(preset("zc706"), 80, 80), 2, 8, 4))
+    assert [part.word for part in parts[:3]] == [0, division.half, 0]
+    assert all(part.images * part.groups * 96 * 16 <= division.half for part in parts)
+    assert 2 * division.half <= division.room
+    alone = list(scratch.parts(division, Picture(preset("zc706"), 80, 80), 2, 8, 4))
     assert [(part.image, part.group, part.word) for part in alone[:3]] == [(0, 0, 0), (1, 0, 0), (0, 1, 0)]
+
+
+def test_what_lives_longest_has_room_as_a_whole_where_two_banks_hold_it():
+    scratch = Scratch(preset("zc706"), 16384, 3, 864)
+    image = 32 * 16
+    small, third, halves, parts = (scratch.division(images * image, image) for images in (4, 8, 16, 32))
+    assert (small.starts, small.whole) == ((0, 4096, 3 * 4096), (True, True, True))
+    assert (third.starts, third.whole) == ((0, 5376, 16384 - 5376), (True, True, True))
+    assert (halves.starts, halves.whole) == ((0, 4096, 8192), (False, False, True))
+    assert parts.whole == (False, False, False)
+    live = Region("scratch", 8192, 16384)
+    assert scratch.sums(80, None).word == 4096 - 80
+    assert scratch.sums(80, Region("scratch", 12288, 14336)).word == 4096 - 80
+    assert [region.meets(live) for region in scratch.sums(80, live).regions] == [False, False, True]
 
 
 def test_vectors_share_words_one_after_the_other_and_never_at_once():

@@ -24,7 +24,7 @@ from cpt.host.compiler.plan import (
 from cpt.host.compiler.vectors import LANE_BITS, ZERO, Rows, Vector, coefficient, integer, number, of_slot
 from cpt.host.compiler.work import CHUNK, Work
 from cpt.hw.contract.floats import CHANNELS, Coefficient, Op, SlotConstant, Space
-from cpt.hw.contract.passes import Apply, Drain, gradient_tiles
+from cpt.hw.contract.passes import Apply, Drain, Move, gradient_tiles
 from cpt.model.golden.fabric.float_unit import fraction
 
 D, Y, G = range(3)
@@ -143,7 +143,7 @@ class Backward(Work):
         v.copy(integer(MASK_SHIFT), to=coefficient(Coefficient.SHIFT, first, held), count=held)
         product = partial(self.products.mask, block.mask)
         mask = Tensor(D, make=partial(self.lanes.again, MASK_SLOT, product, picture, count, first, D))
-        if self.moves.spilled(picture, count) and REGIONS * held > CHANNELS:
+        if not self.moves.whole(mask, picture, count) and REGIONS * held > CHANNELS:
             for part in self.layout.parts(self.scratch, picture, count):
                 self.moves.bring(mask, picture, count, part)
                 self.moves.take(Tensor(D), picture, count, part)
@@ -187,7 +187,7 @@ class Backward(Work):
         """B2: error codes of a convolution and their unit; y is in scratch already, where it has room."""
         v, count = self.v, plan.conv.out_channels
         record = self._load_record(plan, ("unit", "mean", "inverse", "total", "above", "lowest", "highest"))
-        first = gradient.channel
+        first = self._region(count)
         total = coefficient(Coefficient.ADDEND, first, count)  # wide enough, and free until the last step
         v.join(record["total"], record["above"], to=total)
         pixels = self.layout.images * plan.conv.out_height * plan.conv.out_width
@@ -220,15 +220,22 @@ class Backward(Work):
 
         ``end``: the convolution that the gradient which still lives is behind.
         """
-        layout, (live, channels) = self.layout, (end.output, end.conv.out_channels)
+        layout, picture, channels = self.layout, end.output, end.conv.out_channels
         scale = self.v.multiply(unit, self._unit(inputs))
-        size = 0 if self.moves.spilled(live, channels) else layout.words(live, channels)
+        g, live = Tensor(G), None
+        if self.moves.whole(g, picture, channels):
+            live = self.moves.used(g, picture, channels, self.moves.all_of(channels))
         for subset in layout.subsets[plan.layer.index]:
-            sums = self.scratch.sums(layout.sum_words(plan, subset), size)
+            sums = self.scratch.sums(layout.sum_words(plan, subset), live)
             self.v.sums = sums.regions
+            covered = [region for region in sums.regions if live and region.meets(live)]
+            for region in covered:
+                self.moves.words(Move.SCRATCH_OUT, region, layout.covered)
             self.products.gradient(plan, inputs, subset, sums)
             for tile in range(subset.outputs):
                 self._gradient_rows(plan, subset, tile, scale, sums)
+            for region in covered:
+                self.moves.words(Move.SCRATCH_IN, region, layout.covered)
 
     def _gradient_rows(self, plan: ConvPlan, subset: Subset, tile: int, scale: Vector, sums: Sums) -> None:
         """Sums of a tile of output channels, as many rows of it at a time as local memory holds."""
@@ -281,12 +288,15 @@ class Backward(Work):
         v, count = self.v, plan.conv.in_channels
         y, out = self._filled(previous, inputs), Tensor(D)
         first = self._region(count)
+        product = partial(self.products.errors, plan)
+        if self.layout.errors_again[plan.layer.index]:
+            again = partial(self.lanes.again, plan.slot, product, plan.source, count, first, D, y=y)
+            out = Tensor(D, make=again, needs=(y,))
         scale, shift = self._dx_shift(plan, count, first)
         record = self._load_record(previous, ("multiplier", "low", "high", "shift"))
         v.copy(record["multiplier"], to=coefficient(Coefficient.MULTIPLIER, first, count))
         v.join(record["low"], record["high"], to=coefficient(Coefficient.ADDEND, first, count))
         v.copy(record["shift"], to=coefficient(Coefficient.TOTAL_SHIFT, first, count))
-        product = partial(self.products.errors, plan)
         self.lanes.drain(Drain.INNER_ERROR, plan.slot, product, plan.source, count, first, out, y=y)
         found = floats.forward_unit(v, scale, v.copy(shift), unit, plan.slot)
         return self._gradient(out, found, first, count, y)

@@ -1,8 +1,9 @@
-"""Where y of a convolution comes from when it is wanted once more: the beginning of a planner.
+"""Where results of a product come from when they are wanted once more: the beginning of a planner.
 
 Batch norm looks at all of y before it makes anything of it, and the backward pass wants it again. What has
 room in scratch is kept there until its pass has used it. Beyond that y goes to memory and comes back, or the
-array makes it again of the codes and weights that lie in memory anyway: the same bits.
+array makes it again of the codes and weights that lie in memory anyway: the same bits. So it is with the
+gradient behind a ReLU, which batch norm looks at backward.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from cpt.hw.contract.order import tile_cycles, tile_interval_cycles
 
 WIDEST = MAX_BITS // 2
 """Bits that a product is priced at, so that a program does not depend on precision: codes are no wider."""
-REGIONS = 4
-"""Places of coefficients that instructions over part of a tensor use by turns."""
+REGIONS = 5
+"""Places of coefficients: of the four instructions that make and use parts of tensors, and what is left where
+places come round."""
 
 
 class Way(enum.Enum):
-    """How y is at hand again where scratch does not keep it."""
+    """How results are at hand again where scratch does not keep them."""
 
     SPILL = "spill"
     RECOMPUTE = "recompute"
@@ -30,18 +32,18 @@ class Way(enum.Enum):
 
 @dataclass(frozen=True)
 class Product:
-    """A forward product of a micro-batch."""
+    """A product of a micro-batch."""
 
     config: ArrayConfig
     tiles: int
     """Of pixels, of all images."""
     groups: int
-    """Of output channels."""
+    """Of channels of the results."""
     ksteps: int
 
     @property
     def spill_cycles(self) -> int:
-        """Cycles of the bus that y takes to memory and back."""
+        """Cycles of the bus that results take to memory and back."""
         words = self.tiles * self.groups * self.config.group_channels
         return 2 * words * 2 * self.config.cols // BEAT_BYTES
 
@@ -52,11 +54,11 @@ class Product:
         return self.tiles * self.groups * max(product, tile_interval_cycles(self.config))
 
 
-def of_y(product: Product, *, in_parts: bool, forced: Way | None = None) -> Way:
+def of_product(product: Product, *, in_parts: bool, forced: Way | None = None) -> Way:
     """What is cheaper; ``forced``, if it can be done.
 
-    ``in_parts``: y has no room in scratch. Its parts are made while other instructions' coefficients are in
-    use, so that there must be places for them.
+    ``in_parts``: results have no room in scratch. Their parts are made while other instructions'
+    coefficients are in use, so that there must be places for them.
     """
     held = product.groups * product.config.group_channels
     if in_parts and REGIONS * held > CHANNELS:

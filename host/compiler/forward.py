@@ -55,7 +55,7 @@ class Forward(Work):
         tensor, picture = Tensor(Y), codes.layout.picture
         first = self._region(count)
         self._clear(first, count)
-        self.moves.images(tensor, picture, count)
+        self.moves.images(picture, count)
         both = self.moves.load(layout.normalisation)
         factor, offset = both.at(0, count), both.at(count, count)
         if self.training:
@@ -101,7 +101,7 @@ class Forward(Work):
                 self._inner(plan, here, norm, highest, y, first)
         end = block.main[-1]
         count = end.conv.out_channels
-        if block.shortcut and self.moves.spilled(end.output, count):
+        if block.shortcut and joins and not self.moves.whole(joins, end.output, count):
             joins = self._again(block.shortcut, block.inputs, X)
         first = self._region(count)
         self._clear(first, count)

@@ -73,11 +73,19 @@ class Lanes:
         channel: int,
         place: int,
         part: Part,
+        y: Tensor | None = None,
     ) -> None:
-        """Part of a tensor that a FORWARD product makes again; its statistics are nobody's."""
+        """Part of a tensor that a product makes again; its statistics are nobody's.
+
+        ``y``: of an INNER_ERROR, in scratch already.
+        """
         product(part)
         used = self.moves.used(Tensor(place), picture, channels, part)
-        self._drain(Drain.FORWARD, slot, picture, part, channel, used, ())
+        if not y:
+            self._drain(Drain.FORWARD, slot, picture, part, channel, used, ())
+            return
+        read = self.moves.used(y, picture, channels, part)
+        self._drain(Drain.INNER_ERROR, slot, picture, part, channel, used, [read], y=read.start)
 
     def _drain(
         self,
@@ -113,14 +121,15 @@ class Lanes:
         self, tensors: list[Tensor], picture: Picture, channels: int, part: Part
     ) -> dict[Tensor, Region]:
         """Part of tensors to their places, where they have no room as a whole; the words that it takes."""
-        if self.moves.spilled(picture, channels):
-            for tensor in dict.fromkeys(tensors):
+        needed = [need for tensor in tensors for need in tensor.needs]
+        for tensor in dict.fromkeys([*needed, *tensors]):
+            if not self.moves.whole(tensor, picture, channels):
                 self.moves.bring(tensor, picture, channels, part)
         return {tensor: self.moves.used(tensor, picture, channels, part) for tensor in tensors}
 
     def _take(self, tensor: Tensor, picture: Picture, channels: int, part: Part) -> None:
         """A result's part to memory, where it has no room as a whole."""
-        if self.moves.spilled(picture, channels):
+        if not self.moves.whole(tensor, picture, channels):
             self.moves.take(tensor, picture, channels, part)
 
     def apply(
@@ -158,8 +167,8 @@ class Lanes:
         for part, shown in parts:
             if images:
                 if len(parts) > 1:
-                    self.moves.bytes_in(y, shown, picture.tiles, channels, part)
-                places = {y: self.moves.of_bytes(y, shown, part)}
+                    self.moves.bytes_in(shown, picture.tiles, channels, part)
+                places = {y: self.moves.of_bytes(shown, part)}
             else:
                 places = self._bring([item for item in (y, second) if item], picture, channels, part)
             at, held = channel + part.group * group, part.groups * group

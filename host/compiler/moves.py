@@ -30,6 +30,8 @@ class Tensor:
     home: Piece | None = None
     make: Callable[[Part], None] | None = None
     """Emits what makes a part of it again, in scratch; it is never in memory then."""
+    needs: tuple[Tensor, ...] = ()
+    """What must be in scratch when a part is made."""
 
 
 class Moves:
@@ -96,17 +98,31 @@ class Moves:
             place=vector.address,
         )
 
+    def words(self, kind: Move, region: Region, piece: Piece) -> None:
+        """Words of scratch between their place and memory."""
+        into, count = kind is Move.SCRATCH_IN, region.stop - region.start
+        memory = Piece(piece.base, piece.offset, 2 * self.layout.config.cols * count).region
+        self.builder.add(
+            Code.MOVE,
+            [memory if into else region],
+            [region if into else memory],
+            kind=int(kind),
+            base=piece.base,
+            offset=piece.offset,
+            words=count,
+            runs=1,
+            place=region.start,
+        )
+
     def spill(self, tensor: Tensor, picture: Picture, channels: int) -> None:
         """A tensor from scratch to its home."""
-        if not self.spilled(picture, channels):
-            (part,) = self.layout.parts(self.scratch, picture, channels)
-            self.take(tensor, picture, channels, part)
+        if self.whole(tensor, picture, channels):
+            self.take(tensor, picture, channels, self.all_of(channels))
 
     def fill(self, tensor: Tensor, picture: Picture, channels: int) -> None:
         """A tensor from its home to scratch, or made again."""
-        if not self.spilled(picture, channels):
-            (part,) = self.layout.parts(self.scratch, picture, channels)
-            self.bring(tensor, picture, channels, part)
+        if self.whole(tensor, picture, channels):
+            self.bring(tensor, picture, channels, self.all_of(channels))
 
     def bring(self, tensor: Tensor, picture: Picture, channels: int, part: Part) -> None:
         """Part of a tensor to scratch."""
@@ -150,26 +166,30 @@ class Moves:
             place_stride=gap if runs > 1 else 0,
         )
 
-    def spilled(self, picture: Picture, channels: int) -> bool:
-        """Whether a tensor has no room in its place."""
-        return self.layout.spilled(self.scratch, picture, channels)
+    def whole(self, tensor: Tensor, picture: Picture, channels: int) -> bool:
+        """Whether a tensor has room in its place."""
+        return self.layout.division(self.scratch, picture, channels).whole[tensor.place]
+
+    def all_of(self, channels: int) -> Part:
+        """A tensor as its only part."""
+        return Part(0, self.layout.images, 0, self.layout.groups(channels), 0)
 
     def used(self, tensor: Tensor, picture: Picture, channels: int, part: Part) -> Region:
         """Words of scratch that part of a tensor takes."""
-        whole = not self.spilled(picture, channels)
-        size = self.layout.words(picture, channels) if whole else self.scratch.words
-        start = self.scratch.start(tensor.place, size) + part.word
-        words = part.images * picture.tiles * part.groups * self.layout.group
-        return Region(SCRATCH, start, start + words)
+        division = self.layout.division(self.scratch, picture, channels)
+        image = picture.tiles * part.groups * self.layout.group
+        inside = part.image * image if division.whole[tensor.place] else part.word
+        start = division.starts[tensor.place] + inside
+        return Region(SCRATCH, start, start + part.images * image)
 
-    def bytes_in(self, tensor: Tensor, picture: Picture, all_tiles: int, channels: int, part: Part) -> None:
+    def bytes_in(self, picture: Picture, all_tiles: int, channels: int, part: Part) -> None:
         """Bytes of images, ``all_tiles`` tiles each, to scratch.
 
         Words of channels that do not exist stay as they are.
         """
         layout = self.layout
         stride = channels * layout.config.cols
-        used = self.of_bytes(tensor, picture, part)
+        used = self.of_bytes(picture, part)
         self.builder.add(
             Code.MOVE,
             [layout.images_piece.region],
@@ -184,17 +204,17 @@ class Moves:
             place_stride=part.groups * layout.group,
         )
 
-    def of_bytes(self, tensor: Tensor, picture: Picture, part: Part) -> Region:
-        """Words of scratch that images take as bytes; ``picture``: rows of the part."""
-        start = self.scratch.start(tensor.place, self.scratch.words) + part.word
+    def of_bytes(self, picture: Picture, part: Part) -> Region:
+        """Words of scratch, from its first on, that images take as bytes; ``picture``: rows of the part."""
+        start = part.word
         words = part.images * picture.tiles * part.groups * self.layout.group
         return Region(SCRATCH, start, start + words)
 
-    def images(self, tensor: Tensor, picture: Picture, channels: int) -> None:
+    def images(self, picture: Picture, channels: int) -> None:
         """Bytes of images to scratch, where they have room at once."""
         parts = self.bands(picture, channels)
         if len(parts) == 1:
-            self.bytes_in(tensor, picture, picture.tiles, channels, parts[0][0])
+            self.bytes_in(picture, picture.tiles, channels, parts[0][0])
 
     def bands(self, picture: Picture, channels: int) -> list[tuple[Part, Picture]]:
         layout = self.layout

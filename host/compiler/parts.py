@@ -43,19 +43,35 @@ class Sums:
 
 
 @dataclass(frozen=True)
+class Division:
+    """Where tensors of one shape lie: first word of each place, whether it has room for one as a whole.
+
+    Tensors of other places go through them in parts, by turns in both halves of ``room`` words: while the
+    lanes work on one part, the next one comes and the last one goes. What has no room in a half takes all.
+    """
+
+    starts: tuple[int, ...]
+    whole: tuple[bool, ...]
+    room: int
+
+    @property
+    def half(self) -> int:
+        """Words of a part at most."""
+        return self.room // 2 // IN_WORDS * IN_WORDS
+
+
+@dataclass(frozen=True)
 class Scratch:
     """Scratch as a pass over the network divides it: a place for each tensor that lives at once.
 
     Places lie at least a bank apart, so that the same words of two tensors are in different banks, which read
-    a word each in a cycle. A tensor that has no room in its place goes through its halves: while the lanes
-    work on one part, the next one comes from memory and the last one goes there. What has no room in a half
-    takes all of it.
+    a word each in a cycle.
     """
 
     config: ArrayConfig
     words: int
     places: int
-    """At most 3."""
+    """2, or 3, of which the last one's tensors live longest."""
     sum_words: int = 0
     """Words of each of the first three banks that 48-bit sums take at most."""
 
@@ -66,38 +82,38 @@ class Scratch:
 
     @property
     def room(self) -> int:
-        """Words of a place."""
+        """Words of a place where all have the same."""
         return self.words // self.places // IN_WORDS * IN_WORDS
 
-    @property
-    def half(self) -> int:
-        """Words of a part at most."""
-        return self.room // 2 // IN_WORDS * IN_WORDS
+    def division(self, size: int, image: int) -> Division:
+        """For tensors of ``size`` words, ``image`` of them an image; 0: parts are not of whole images.
 
-    def start(self, place: int, size: int) -> int:
-        """First word of a tensor of ``size`` words: a bank's, where all of them have room beside the sums."""
-        if size + self.sum_words <= self.bank:
-            return (0, 1, 3)[place] * self.bank
-        return place * self.room if place + 1 < self.places else self.last
-
-    @property
-    def last(self) -> int:
-        """First word of the last place where it is not a bank."""
-        return self.words - self.room
-
-    def sums(self, words: int, size: int) -> Sums:
-        """Words for sums while a tensor of ``size`` words lives in the last place, and no other.
-
-        They are at the end of the banks where all tensors of that size have room beside them, else at the
-        beginning, where words of the other places will be.
+        A bank each beside the sums; a third (half, of 2) of scratch each; a bank in parts each, and the last
+        one whole behind them; all in parts.
         """
-        word = self.bank - words if size + self.sum_words <= self.bank else 0
-        starts = [bank * self.bank + word for bank in range(SUM_BANKS)]
-        return Sums(word, tuple(Region(SCRATCH, start, start + words) for start in starts))
+        bank, whole = self.bank, (True,) * self.places
+        starts = (*range(0, (self.places - 1) * self.room, self.room), self.words - self.room)
+        if image and size + self.sum_words <= bank:
+            return Division((0, bank, 3 * bank)[: self.places], whole, 0)
+        if image and size <= self.room:
+            return Division(starts, whole, 0)
+        halves = Division((0, bank, 2 * bank), (False, False, True), bank)
+        in_parts = image and halves.half % image == 0  # parts of the whole one begin at short addresses
+        if self.places == len(halves.starts) and size <= 2 * bank and in_parts:
+            return halves
+        return Division(starts, (False,) * self.places, self.room)
 
-    def whole(self, picture: Picture, images: int, groups: int) -> bool:
-        """Whether a tensor has room in its place."""
-        return images * picture.tiles * groups * self.config.group_channels <= self.room
+    def sums(self, words: int, live: Region | None) -> Sums:
+        """Words for sums while a tensor at ``live`` in the last place is all that is wanted.
+
+        They are at the end of the banks where it leaves that, else at the beginning.
+        """
+        for word in (self.bank - words, 0):
+            starts = [bank * self.bank + word for bank in range(SUM_BANKS)]
+            found = Sums(word, tuple(Region(SCRATCH, start, start + words) for start in starts))
+            if live is None or not any(region.meets(live) for region in found.regions):
+                break
+        return found
 
     def bands(self, picture: Picture, images: int, groups: int) -> Iterator[tuple[Part, Picture]]:
         """Images as bytes, and the rows of each part as a picture: bands where an image has no room.
@@ -105,8 +121,12 @@ class Scratch:
         Raises `ContractError` where a row of tiles has none.
         """
         row = picture.strips * groups * self.config.group_channels
+        if images * picture.tiles * groups * self.config.group_channels <= self.room:
+            yield Part(0, images, 0, groups, 0), picture
+            return
         if picture.tiles * groups * self.config.group_channels <= self.room:
-            for part in self.parts(picture, images, groups, groups):
+            division = Division((0,), (False,), self.room)
+            for part in self.parts(division, picture, images, groups, groups):
                 yield part, picture
             return
         rows = self.room // row * picture.tile_rows
@@ -121,23 +141,22 @@ class Scratch:
                 tile = top // picture.tile_rows * picture.strips
                 yield Part(image, 1, 0, groups, 0, tile), band
 
-    def parts(self, picture: Picture, images: int, groups: int, most_groups: int) -> Iterator[Part]:
+    def parts(
+        self, division: Division, picture: Picture, images: int, groups: int, most_groups: int
+    ) -> Iterator[Part]:
         """A tensor's parts, of at most ``most_groups`` groups each; groups in the outer order.
 
         Raises `ContractError` where an image's group of channels has no room.
         """
-        group = self.config.group_channels
+        group, room, half = self.config.group_channels, division.room, division.half
         each = picture.tiles * group
-        if most_groups >= groups and self.whole(picture, images, groups):
-            yield Part(0, images, 0, groups, 0)
-            return
-        most = self.half if each <= self.half else self.room
+        most = half if each <= half else room
         together = min(most_groups, groups, most // each)
         if not together:
             size = 2 * self.config.cols
             raise ContractError(
                 f"{group} channels of an image of {picture.height} x {picture.width} take "
-                f"{each * size} bytes; allowed: {self.room * size}, a part of scratch "
+                f"{each * size} bytes; allowed: {room * size}, a part of scratch "
                 f"({self.words * size} bytes in all)"
             )
         many = most // (each * together)
@@ -146,4 +165,4 @@ class Scratch:
             for image in range(0, images, many):
                 part = min(together, groups - first)
                 yield Part(image, min(many, images - image), first, part, turn * most)
-                turn ^= most == self.half
+                turn ^= most == half

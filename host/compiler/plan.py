@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cpt.host.compiler.choice import Product, Way, of_y
+from cpt.host.compiler.choice import Product, Way, of_product
 from cpt.host.compiler.memory import BATCH, IN_WORDS, STATIC, Memory, Piece, whole_pairs
-from cpt.host.compiler.parts import SUM_BANKS, Part, Scratch
+from cpt.host.compiler.parts import Division, Part, Scratch
 from cpt.hw.contract import ArrayConfig, ContractError
 from cpt.hw.contract.config import MAX_BITS, TAPS
 from cpt.hw.contract.floats import CHANNELS
@@ -173,6 +173,15 @@ class Layout:
         self._scratch(scratch_words)
         self.homes = {plan.layer.index: self._home(plan, way) for plan in self.plans}
         """Where y of a convolution waits in memory; None: it is made again."""
+        self.errors_again = {
+            plan.layer.index: self._way(
+                (plan.source, plan.conv.in_channels), plan.conv.kernel, plan.conv.out_channels, way
+            )
+            is Way.RECOMPUTE
+            for plan in self.plans
+            if plan.layer.index
+        }
+        """Whether the gradient behind the ReLU before a convolution is made twice where it comes in parts."""
         self.widest = max(self.groups(block.main[-1].conv.out_channels) for block in self.blocks)
         """Groups of channels of a block's end."""
         self.identity = take(STATIC, self.identity_planes().size)
@@ -212,9 +221,10 @@ class Layout:
         self.forward = Scratch(self.config, words, 2)
         self.backward = Scratch(self.config, words, 3, sums)
         """Scratch as each pass divides it."""
-        room = self.backward.last - (SUM_BANKS - 1) * self.backward.bank
-        if sums > room:
-            raise ContractError(f"sums of dW take {sums} words of a bank of scratch; allowed: {room}")
+        if sums > self.backward.bank:
+            raise ContractError(
+                f"sums of dW take {sums} words of a bank of scratch; allowed: {self.backward.bank}"
+            )
         shapes = {
             (picture, channels)
             for plan in self.plans
@@ -224,8 +234,15 @@ class Layout:
             )[: 2 if plan.layer.index else 1]
         }
         width = 2 * self.config.cols
-        spilled = [self.words(*shape) * width for shape in shapes if self.spilled(self.backward, *shape)]
+        both = (self.forward, self.backward)
+        spilled = [
+            self.words(*shape) * width
+            for shape in shapes
+            if any(self.spilled(scratch, *shape) for scratch in both)
+        ]
         size = max(spilled, default=0)
+        self.covered = self.memory.take(STATIC, sums * width)
+        """Where words wait that sums of dW take the place of."""
         self.behind = [self.memory.take(BATCH, size) for _ in range(self.backward.places)]
 
     def _subsets(self, plan: ConvPlan, most_words: int) -> list[Subset]:
@@ -301,19 +318,24 @@ class Layout:
         return self._most.get((picture.height, picture.width, self.groups(channels)), MOST_GROUPS)
 
     def spilled(self, scratch: Scratch, picture: Picture, channels: int) -> bool:
-        """Whether a tensor has no room in its place, or its product comes in several parts."""
+        """Whether some tensors of a shape go through scratch in parts."""
+        return not all(self.division(scratch, picture, channels).whole)
+
+    def division(self, scratch: Scratch, picture: Picture, channels: int) -> Division:
+        """Where tensors of a shape lie in scratch."""
         groups = self.groups(channels)
-        whole = scratch.whole(picture, self.images, groups)
-        return not whole or self.most_groups(picture, channels) < groups
+        by_groups = self.most_groups(picture, channels) < groups
+        image = 0 if by_groups else picture.tiles * groups * self.group
+        return scratch.division(self.words(picture, channels), image)
 
     def parts(
         self, scratch: Scratch, picture: Picture, channels: int, most_groups: int = MOST_GROUPS
     ) -> list[Part]:
         """A tensor's parts on their way through scratch, in order."""
-        groups = self.groups(channels)
-        if not self.spilled(scratch, picture, channels):
+        groups, division = self.groups(channels), self.division(scratch, picture, channels)
+        if all(division.whole):
             return [Part(0, self.images, 0, groups, 0)]
-        return list(scratch.parts(picture, self.images, groups, most_groups))
+        return list(scratch.parts(division, picture, self.images, groups, most_groups))
 
     def parameter(self, name: str) -> Piece:
         """Words of a parameter."""
@@ -339,17 +361,20 @@ class Layout:
 
     def _home(self, plan: ConvPlan, forced: Way | None) -> Piece | None:
         """Memory for y where it does not come again from the array."""
-        conv, shape = plan.conv, (plan.output, plan.conv.out_channels)
-        ksteps = self.ksteps(conv.kernel, self.groups(conv.in_channels))
-        product = Product(
-            self.config, self.images * plan.output.tiles, self.groups(conv.out_channels), ksteps
-        )
+        conv, picture = plan.conv, plan.output
+        way = self._way((picture, conv.out_channels), conv.kernel, conv.in_channels, forced)
+        if way is Way.RECOMPUTE:
+            return None
+        return self.memory.take(BATCH, self.words(picture, conv.out_channels) * self.config.cols * 2)
+
+    def _way(self, shape: tuple[Picture, int], kernel: int, inputs: int, forced: Way | None) -> Way:
+        """How results of ``shape`` of a product are at hand again."""
+        (picture, channels), ksteps = shape, self.ksteps(kernel, self.groups(inputs))
+        product = Product(self.config, self.images * picture.tiles, self.groups(channels), ksteps)
         in_parts = any(self.spilled(scratch, *shape) for scratch in (self.forward, self.backward))
         if self.most_groups(*shape) < product.groups:  # its weights come in parts too
-            forced = Way.SPILL
-        if of_y(product, in_parts=in_parts, forced=forced) is Way.RECOMPUTE:
-            return None
-        return self.memory.take(BATCH, self.words(*shape) * self.config.cols * 2)
+            return Way.SPILL
+        return of_product(product, in_parts=in_parts, forced=forced)
 
     def identity_planes(self) -> np.ndarray:
         """Operand A of a product that leaves codes as they are: uint8, for the widest mask.
