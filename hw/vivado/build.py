@@ -7,7 +7,7 @@ import subprocess
 import zlib
 from pathlib import Path
 
-from cpt.hw.contract import CONTRACT_HASH, ContractError, preset
+from cpt.hw.contract import CONTRACT_HASH, ContractError
 from cpt.hw.contract.board import Board
 from cpt.hw.export import accelerator_verilog
 from cpt.hw.vivado.settings import Build, settings_tcl
@@ -28,7 +28,7 @@ def prepare(target: Board, clock_mhz: float, output: Path, jobs: int = 4) -> Bui
     Raises `ContractError` for a clock out of reach.
     """
     target.clock_divisors(clock_mhz)
-    config, output = preset(target.preset), output.resolve()  # Vivado runs in another folder
+    config, output = target.config, output.resolve()  # Vivado runs in another folder
     output.mkdir(parents=True, exist_ok=True)
     identity = _identity(target, clock_mhz)
     verilog = output / "cpt_accelerator.v"
@@ -39,9 +39,12 @@ def prepare(target: Board, clock_mhz: float, output: Path, jobs: int = 4) -> Bui
 
 
 def _identity(target: Board, clock_mhz: float) -> int:
-    sources = sorted(SCRIPTS.parent.glob("*.py")) + sorted((SCRIPTS.parent / "contract").glob("*.py"))
+    hardware = SCRIPTS.parent
+    sources = [
+        path for path in sorted(hardware.rglob("*.py")) if path.parent not in (SCRIPTS, hardware / "board")
+    ]
     text = "".join(path.read_text(encoding="utf-8") for path in sources)
-    return zlib.crc32(f"{target.name} {target.preset} {clock_mhz:g} {text}".encode())
+    return zlib.crc32(f"{target.name} {target.preset} {target.machine} {clock_mhz:g} {text}".encode())
 
 
 def require_vivado() -> str:

@@ -7,7 +7,6 @@ the floorplan: a column of units without a place of its own spreads over the par
 import re
 from pathlib import Path
 
-from cpt.hw.contract import preset
 from cpt.hw.contract.board import BOARDS, Board
 from cpt.hw.contract.config import require
 
@@ -42,7 +41,7 @@ def sites(area: str) -> int:
 
 def floorplan(board: Board) -> str:
     """The constraint file of a board's array; `ContractError` if a block has too few DSPs."""
-    config = preset(board.preset)
+    config = board.config
     areas = SITES[board.name]
     units = (config.rows + 1) * COLUMNS
     require(config.cols == COLUMNS * len(areas), f"cols is {config.cols}; allowed: {COLUMNS * len(areas)}")

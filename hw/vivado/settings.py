@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from cpt.hw.contract import CONTRACT_HASH, ArrayConfig, preset
+from cpt.hw.contract import CONTRACT_HASH, ArrayConfig
 from cpt.hw.contract.board import BOARDS, Board
 from cpt.hw.contract.handoff import ACCESS, IP_NAME, PS_NAME, REGISTER_BASE, REGISTER_BYTES, VLNVS
 from cpt.hw.contract.ports import CLOCK, INTERFACES, RESET, TOP
@@ -46,7 +46,7 @@ class Build:
     @property
     def config(self) -> ArrayConfig:
         """Shape of the array that is built."""
-        return preset(self.board.preset)
+        return self.board.config
 
     @property
     def log(self) -> Path:
