@@ -5,8 +5,6 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from cpt.hw.bus.outstanding import Outstanding
-
 
 def up(value, step):
     """``value + step`` for a ``step`` of 0 or 1, in gates: pointers are too short for a carry chain."""
@@ -20,15 +18,15 @@ class RoomyQueue(wiring.Component):
     nothing but this queue's pointers.
 
     Parameters: ``shape`` of the payload; ``depth``, a power of two: who pushes counts, and has never more
-    entries in here.
+    entries in here; ``late``: ``o.ready`` comes late, so little stands behind it.
     Members: ``push``, ``payload``: put in now; ``o``: what was put in, in order, from the next cycle on,
     one a cycle.
     """
 
     latency_cycles = 1
 
-    def __init__(self, shape, depth: int):
-        self.depth = depth
+    def __init__(self, shape, depth: int, *, late: bool = False):
+        self.depth, self._late = depth, late
         self._width = Shape.cast(shape).width
         super().__init__({"push": In(1), "payload": In(shape), "o": Out(stream.Signature(shape))})
 
@@ -38,18 +36,26 @@ class RoomyQueue(wiring.Component):
         m.submodules.memory = memory
         write, read = memory.write_port(), memory.read_port(domain="comb")
         produce, consume = (Signal(range(self.depth), name=name) for name in ("produce", "consume"))
-        m.submodules.held = held = Outstanding(self.depth)
         taken = Signal()
+        single = Signal()
         m.d.comb += [
             write.en.eq(self.push),
             write.addr.eq(produce),
             write.data.eq(self.payload),
             read.addr.eq(consume),
             self.o.payload.eq(read.data),
-            held.issue.eq(self.push),
-            held.finish.eq(taken),
-            self.o.valid.eq(~held.none),
             taken.eq(self.o.valid & self.o.ready),
         ]
-        m.d.sync += [produce.eq(up(produce, self.push)), consume.eq(up(consume, taken))]
+        m.d.sync += [
+            produce.eq(up(produce, self.push)),
+            consume.eq(up(consume, taken)),
+            self.o.valid.eq(self.push | (self.o.valid & ~(self.o.ready & single))),
+        ]
+        if not self._late:
+            m.d.comb += single.eq(up(consume, 1) == produce)
+            return m
+        # Gates: a choice would become an enable, a further net.
+        two = up(up(consume, 1), 1) == produce
+        fewer, more = taken & ~self.push, self.push & ~taken
+        m.d.sync += single.eq((fewer & two) | (more & ~self.o.valid) | (single & (taken == self.push)))
         return m

@@ -111,7 +111,7 @@ class WriteMaster(wiring.Component):
 
         # Lengths of the bursts whose beats have not begun. The burst whose beats are sent is out of it
         # already, with its end counted.
-        m.submodules.lengths = lengths = RoomyQueue(_LENGTH, self.max_outstanding)
+        m.submodules.lengths = lengths = RoomyQueue(_LENGTH, self.max_outstanding, late=True)
         m.submodules.waiting = waiting = Beats()
         connect(m, flipped(self.beats), waiting.i)
         sending = Signal()
