@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
 from cpt.host.errors import ContractMismatch, DeviceError
@@ -39,5 +40,7 @@ def identify(registers: Registers, clock_mhz: float) -> ArrayConfig:
     for name in SHAPE_FIELDS:
         shape |= register(name).unpack(registers.read(name))
     array = [key for key in shape if key != "scratch_words"]
-    alike = (name for name, item in PRESETS.items() if all(getattr(item, key) == shape[key] for key in array))
-    return ArrayConfig(next(alike, "custom"), **shape, clock_mhz=clock_mhz)
+    alike = (item for item in PRESETS.values() if all(getattr(item, key) == shape[key] for key in array))
+    if preset := next(alike, None):
+        return replace(preset, **shape, clock_mhz=clock_mhz)
+    return ArrayConfig("custom", **shape, clock_mhz=clock_mhz)

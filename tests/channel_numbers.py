@@ -29,6 +29,13 @@ def raw(port: Any) -> Any:
     return port.as_value() if hasattr(port, "as_value") else port
 
 
+def _member(block: Any, name: str) -> Any:
+    """``a``, or element 1 of array ``a`` as ``a.1``."""
+    name, _, place = name.partition(".")
+    member = getattr(block, name)
+    return member[int(place)] if place else member
+
+
 def streamed(
     block: Any,
     inputs: dict[str, Sequence[int]],
@@ -47,10 +54,10 @@ def streamed(
     count = len(next(iter(inputs.values())))
     found: list[tuple[int, ...]] = []
     sent: list[int] = []
-    ports = [(raw(getattr(block, name)), [int(value) for value in values]) for name, values in inputs.items()]
+    ports = [(raw(_member(block, name)), [int(value) for value in values]) for name, values in inputs.items()]
 
     async def bench(ctx: Any) -> None:
-        held = [raw(getattr(block, name)) for name in outputs]
+        held = [raw(_member(block, name)) for name in outputs]
         for name, value in settings.items():
             ctx.set(getattr(block, name), value)
         await ctx.tick().repeat(SETTING_CYCLES)

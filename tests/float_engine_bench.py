@@ -59,6 +59,7 @@ class FloatBench:
                     cycles += 1
                     self.overflows += ctx.get(engine.overflow)
                 self.cycles.append(cycles)
+                await ctx.tick()
 
         async def memories(ctx: Any) -> None:
             await self._serve(ctx, engine)
@@ -75,6 +76,7 @@ class FloatBench:
         """Every cycle: what the ports ask for, after the latencies that the contract says."""
         local, write, sums, slots = engine.local_read, engine.local_write, engine.sums, engine.slots
         statistics, coefficients = engine.statistics, engine.coefficients
+        width = len(local.data)
         delays = (
             *(MACHINE.local_cycles, MACHINE.scratch_cycles),
             *(MACHINE.channel_memory_cycles, MACHINE.channel_memory_cycles, MACHINE.slot_cycles),
@@ -92,9 +94,10 @@ class FloatBench:
             )
             state = self.state
             (wants, at, wants_sums, at_sums, at_statistics, at_coefficients), seen = seen[:6], seen[6:]
-            writes, to, enable, low, high, *channel_writes, slot = seen
+            writes, to, enable, *rest = seen
+            values, channel_writes, slot = rest[:width], rest[width:-1], rest[-1]
             answers = (
-                self._local(at) if wants and ready else None,
+                self._local(at, width) if wants and ready else None,
                 at_sums if wants_sums and sums_ready else None,
                 int(state.statistics[at_statistics % len(state.statistics)]),
                 int(state.coefficients[at_coefficients % len(state.coefficients)]),
@@ -104,19 +107,19 @@ class FloatBench:
             for line, answer in zip(under_way, answers, strict=True):
                 line.append(answer)
                 found.append(line.popleft())
-            pair, word, of_statistics, of_coefficients, bits = found
-            if pair is not None:
-                ctx.set(local.data[0], pair & _WORD)
-                ctx.set(local.data[1], pair >> 32)
+            row, word, of_statistics, of_coefficients, bits = found
+            if row is not None:
+                for number in range(width):
+                    ctx.set(local.data[number], row >> 32 * number & _WORD)
             if word is not None:
                 ctx.set(sums.data, [int(number) for number in state.scratch[word]])
             ctx.set(statistics.read_data, of_statistics or 0)
             ctx.set(coefficients.read_data, of_coefficients or 0)
             ctx.set(slots.slot.bits, bits or 0)
             if writes:
-                for number, value in enumerate((low, high)):
+                for number, value in enumerate(values):
                     if enable >> number & 1:
-                        state.local[2 * to + number] = np.uint32(value).view(np.int32)
+                        state.local[width * to + number] = np.uint32(value).view(np.int32)
             for memory, place, wanted, value in (
                 (state.statistics, at_statistics, *channel_writes[:2]),
                 (state.coefficients, at_coefficients, *channel_writes[2:]),
@@ -124,6 +127,6 @@ class FloatBench:
                 if wanted:
                     memory[place] = value
 
-    def _local(self, pair: int) -> int:
-        low, high = (int(word) & _WORD for word in self.state.local[2 * pair : 2 * pair + 2])
-        return high << 32 | low
+    def _local(self, row: int, width: int) -> int:
+        words = self.state.local[width * row : width * (row + 1)]
+        return sum((int(word) & _WORD) << 32 * number for number, word in enumerate(words))

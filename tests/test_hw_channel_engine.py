@@ -1,6 +1,7 @@
 """The float engine leaves in every memory what `sim.step.floats` leaves there."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from float_engine_bench import FloatBench
 
 from cpt.host.fabric import FabricTrainer
 from cpt.hw.contract import preset
+from cpt.hw.contract.config import FLOAT_LANES
 from cpt.hw.contract.floats import Op, Space
 from cpt.hw.contract.step import Code, Engine, decode, encode
 from cpt.model.architecture import cifar_resnet
@@ -20,11 +22,12 @@ from cpt.sim.step.state import State
 
 FLOATS_AT, INTEGERS_AT, SHIFTS_AT, FREE = 0, 2048, 4096, 8192
 """Where local memory has floats, integers, small integers, and nothing."""
+LANES = preset("tiny").float_lanes
 
 
-def drawn_state(seed):
+def drawn_state(seed, lanes=LANES):
     rng = np.random.default_rng(seed)
-    state = State(preset("tiny"), 64, 1024)
+    state = State(replace(preset("tiny"), float_lanes=lanes), 64, 1024)
     floats = drawn_floats(rng, INTEGERS_AT - FLOATS_AT, 20)
     state.local[FLOATS_AT:INTEGERS_AT] = floats.view(np.int32)
     state.local[INTEGERS_AT:SHIFTS_AT] = rng.integers(-(1 << 15), 1 << 15, SHIFTS_AT - INTEGERS_AT)
@@ -61,7 +64,8 @@ def same_as_the_model(words, seed=0, stall=0.0, state=None):
     bench = FloatBench(state, seed, stall)
     bench.run(words)
     if not stall:
-        assert bench.cycles == [float_cycles(decode(item)) for item in words]
+        lanes = state.config.float_lanes
+        assert bench.cycles == [float_cycles(decode(item), lanes) for item in words]
     for memory in ("local", "statistics", "coefficients"):
         found, wanted = getattr(state, memory), getattr(expected, memory)
         wrong = np.flatnonzero(found != wanted)
@@ -243,16 +247,25 @@ MAKES = {op for op in SHAPES if op <= Op.RECIPROCAL_ROOT or op in (Op.SCALE, Op.
 """Operations whose results are floats."""
 
 
-def drawn_word(rng):
-    """An instruction whose operands and destination lie apart, walk together, or meet."""
+def drawn_word(rng, step=1, most=7):
+    """An instruction whose operands and destination lie apart, walk together, or meet.
+
+    ``step``: what most addresses and strides are multiples of; ``most``: elements of a repetition, less one.
+    """
     op = list(SHAPES)[rng.integers(len(SHAPES))]
-    n, reps = int(rng.integers(1, 7)), int(rng.choice([1, 1, 2, 4]))
+    n, reps = int(rng.integers(1, most)), int(rng.choice([1, 1, 2, 4]))
+    off = step if rng.random() < 0.9 else 1
+
+    def stride(*choices):
+        return int(rng.choice([value + -value % off for value in choices]))
+
     operands = []
     for kind in SHAPES[op]:
         space, start, size = REGIONS[kind][rng.integers(len(REGIONS[kind]))]
-        address = start + int(rng.integers(0, size)) if size else int(rng.integers(32)) * 8 + 2
-        operands.append((space, address, int(rng.random() < 0.8), int(rng.choice([0, 1, n, n + 3]))))
-    to = (L, FREE + int(rng.integers(0, 4000)), int(rng.random() < 0.7), int(rng.choice([0, 1, n])))
+        address = start + off * int(rng.integers(0, size)) // off if size else int(rng.integers(32)) * 8 + 2
+        address -= address % off if size else 0
+        operands.append((space, address, int(rng.random() < 0.8), stride(0, 1, n, n + 3)))
+    to = (L, FREE + off * int(rng.integers(0, 4000 // off)), int(rng.random() < 0.7), stride(0, 1, n))
     own = "float" if op in MAKES else "word"
     like = [
         operand for kind, operand in zip(SHAPES[op], operands, strict=True) if kind == own and operand[0] is L
@@ -260,24 +273,63 @@ def drawn_word(rng):
     if like and rng.random() < 0.6:
         to = like[rng.integers(len(like))]
         if rng.random() < 0.4:
-            to = (L, to[1] + int(rng.integers(0, 4)), *to[2:])
+            to = (L, to[1] + off * int(rng.integers(0, 4)), *to[2:])
     return word(op, to, *operands, n=n, reps=reps, constant=CONSTANTS.get(op, 1))
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_programs_drawn_at_random(seed):
-    rng = np.random.default_rng(100 + seed)
-    state = drawn_state(seed)
+def drawn_program(state, rng, count, *shape):
     model, words = Floats(copy.deepcopy(state)), []
-    while len(words) < 30:
-        item, before = drawn_word(rng), copy.deepcopy(model.state)
+    while len(words) < count:
+        item, before = drawn_word(rng, *shape), copy.deepcopy(model.state)
+        if float_cycles(decode(item), state.config.float_lanes) > 400:
+            continue
         try:
             model.run(decode(item))
         except ArithmeticError:  # a float became infinite
             model.state = before
             continue
         words.append(item)
+    return words
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_programs_drawn_at_random(seed):
+    state = drawn_state(seed)
+    words = drawn_program(state, np.random.default_rng(100 + seed), 30)
     same_as_the_model(words, seed, 0.3 * seed, state)
+
+
+@pytest.mark.parametrize("lanes", FLOAT_LANES)
+@pytest.mark.parametrize("seed", range(2))
+def test_elements_of_all_lanes_at_once(seed, lanes):
+    state = drawn_state(seed, lanes)
+    words = drawn_program(state, np.random.default_rng(200 + seed), 24, lanes, 41)
+    same_as_the_model(words, seed, 0.3 * seed, state)
+
+
+@pytest.mark.parametrize("lanes", FLOAT_LANES)
+def test_vectors_that_touch_the_lanes_take_a_cycle_for_all_of_them(lanes):
+    count, to = 160, (L, FREE, 1)
+    words = [
+        word(Op.ADD, to, (L, 0, 1), (L, 400, 1), n=count),
+        word(Op.MULTIPLY_ADD, (L, FREE, 1, 40), (L, 0, 1, 40), (L, 400, 1, 0), (L, 800, 0, 1), n=40, reps=4),
+        word(Op.MAXIMUM, (L, 9000, 0), (L, 9000, 0), to, n=count - 1),
+        word(Op.SUM_MAGNITUDES, (L, 9002, 0), (L, SHIFTS_AT, 1), (L, 9003, 0), (L, 9002, 0), n=count - 3),
+    ]
+    bench = same_as_the_model(words, 7, state=drawn_state(7, lanes))
+    assert max(bench.cycles) < count // lanes + 80
+
+
+@pytest.mark.parametrize(("columns", "waits"), [(16, True), (80, False)])
+def test_repetitions_follow_each_other_where_they_are_long_enough(columns, waits):
+    to = (L, FREE, 1, 0)
+    words = [
+        word(Op.COPY, (L, FREE, 1), (Space.CONSTANT, 0), n=columns),
+        word(Op.MULTIPLY_ADD, to, (L, 0, 0, 1), (L, 400, 1, columns), to, n=columns, reps=5),
+        word(Op.LARGEST, to, to, (L, 400, 1, columns), n=columns, reps=5),
+    ]
+    bench = same_as_the_model(words, 8)
+    assert (max(bench.cycles) > 5 * columns // LANES + 80) == waits
 
 
 def test_instructions_of_a_compiled_step():
@@ -313,7 +365,7 @@ def test_instructions_of_a_compiled_step():
     ]
     bench = FloatBench(machine.state)
     bench.run(words, states=[before for _, before, _ in seen.values()])
-    assert bench.cycles == [float_cycles(decode(item)) for item in words]
+    assert bench.cycles == [float_cycles(decode(item), LANES) for item in words]
     for item, before, after in seen.values():
         for memory in ("local", "statistics", "coefficients"):
             assert np.array_equal(getattr(before, memory), getattr(after, memory)), item

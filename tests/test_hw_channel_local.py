@@ -12,7 +12,7 @@ from cpt.hw.channel.ports import PAIR
 @pytest.mark.parametrize("stall", [0.0, 0.6])
 def test_every_port_reads_what_all_ports_have_written(stall):
     rng = random.Random(int(stall * 10))
-    block = LocalMemory(reads=3, writes=3)
+    block = LocalMemory(reads=[PAIR] * 3, writes=[PAIR] * 3)
     held = {address: [0] * PAIR for address in range(8)}
     checked = []
 

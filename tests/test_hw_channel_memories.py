@@ -23,6 +23,7 @@ from cpt.sim.step.state import State
 NUMBER = (Space.CONSTANT, 0)
 SCRATCH_WORDS = 64
 WORDS = 96
+ROW = 2 * preset("tiny").float_lanes
 
 
 class Around(wiring.Component):
@@ -35,7 +36,7 @@ class Around(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.engine = engine = self.engine
-        m.submodules.local = local = LocalMemory(reads=2, writes=1)
+        m.submodules.local = local = LocalMemory(reads=(PAIR, ROW), writes=(ROW,))
         m.submodules.statistics = statistics = Statistics(preset("tiny"))
         m.submodules.coefficients = coefficients = Coefficients()
         wiring.connect(m, wiring.flipped(self.other), local.read_0)

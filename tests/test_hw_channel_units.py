@@ -207,7 +207,7 @@ def test_the_extreme_of_two_or_of_a_row(op):
     found = [
         value
         for (value,) in streamed(
-            Extremes(), {"a": bits(a), "b": bits(b), "first": first}, ("result",), **settings
+            Extremes(), {"a.0": bits(a), "b.0": bits(b), "first": first}, ("result.0",), **settings
         )
     ]
     mask = 0xFFFF_FFFF if "floats" in settings else -1
@@ -217,7 +217,7 @@ def test_the_extreme_of_two_or_of_a_row(op):
     found = [
         value
         for (value,) in streamed(
-            Extremes(), {"a": bits(a), "b": bits(b), "first": first}, ("result",), **settings
+            Extremes(), {"a.0": bits(a), "b.0": bits(b), "first": first}, ("result.0",), **settings
         )
     ]
     expected, so_far = [], a[:1]
@@ -242,7 +242,7 @@ def test_integers_are_added_shifted_and_joined(case):
     rng = np.random.default_rng(9)
     a, b = (np.array(drawn_integers(rng, width, COUNT // 8)) for width in (max(bits, 32), bits))
     rng.shuffle(b)
-    found = streamed(IntegerUnit(), {"a": a, "b": b}, ("result",), kind=kind, shift=shift)
+    found = streamed(IntegerUnit(), {"a.0": a, "b.0": b}, ("result.0",), kind=kind, shift=shift)
     same([value for (value,) in found], FUNCTIONS[op](a, b, b, shift, 0), a, b)
 
 
@@ -253,8 +253,9 @@ def test_magnitudes_add_up_row_by_row(fraction_bits):
     c = np.array(drawn_integers(rng, 32, COUNT // 8))
     first = rng.random(len(a)) < 0.1
     first[0] = True
-    inputs = {"a": a, "b": b, "c": c, "first": first}
-    found = streamed(IntegerUnit(), inputs, ("result",), kind=Integers.SUM_MAGNITUDES, shift=fraction_bits)
+    inputs = {"a.0": a, "b.0": b, "c.0": c, "first": first}
+    settings = {"kind": Integers.SUM_MAGNITUDES, "chain": 1}
+    found = streamed(IntegerUnit(), inputs, ("result.0",), **settings, shift=fraction_bits)
     expected, total = [], 0
     for i in range(len(a)):
         total = int(FUNCTIONS[Op.SUM_MAGNITUDES](a[i], b[i], c[i] if first[i] else total, 0, fraction_bits))

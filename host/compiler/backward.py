@@ -155,7 +155,7 @@ class Backward(Work):
         """Add to a gradient in memory: `update.accumulate`; the first micro-batch adds to 0."""
         held = self.moves.load(piece)
         count = values.count
-        step = _divisor(count)
+        step = _divisor(count, self.layout.config.float_lanes)
         rows = Rows(held, 1, step)
         self.v.rows(Op.ADD, rows, rows, Rows(values, 1, step), n=step, reps=count // step)
         self.moves.store(held, piece)
@@ -263,9 +263,8 @@ class Backward(Work):
                     to = Rows(chunk.at(tap * width + of_group * group, some), 1, row)
                     held_sums = Rows(Vector(Space.SUMS, 2 * word + half, some), 1, 2)
                     v.rows(Op.FROM_INTEGER, to, held_sums, Rows(integer(1)), n=some, reps=part)
-            step = _divisor(part * row)
+            step = _divisor(part * row, layout.config.float_lanes)
             rows_of = Rows(chunk, 1, step)
-            v.rows(Op.MULTIPLY, rows_of, rows_of, Rows(scale), n=step, reps=part * row // step)
             held = v.new(part * row)
             at = (begin + start) * taps * channels + first
             memory = piece.words(at, piece.size // 4 - at)
@@ -274,7 +273,7 @@ class Backward(Work):
                 shape = {"words": width, "runs": part * taps, "stride": channels}
             self.moves.load_runs(memory, held, **shape)
             total = Rows(held, 1, step)
-            v.rows(Op.ADD, total, total, rows_of, n=step, reps=part * row // step)
+            v.rows(Op.MULTIPLY_ADD, total, rows_of, Rows(scale), total, n=step, reps=part * row // step)
             self.moves.store_runs(held, memory, **shape)
 
     def _dx_shift(self, plan: ConvPlan, count: int, first: int) -> tuple[Vector, Vector]:
@@ -351,6 +350,7 @@ class Backward(Work):
         return self._gradient(out, found, first, count, y)
 
 
-def _divisor(count: int) -> int:
-    """Largest number of elements of an instruction that goes into ``count`` without a rest."""
-    return max(step for step in range(1, min(count, 2047) + 1) if count % step == 0)
+def _divisor(count: int, lanes: int) -> int:
+    """Largest number of elements of an instruction that goes into ``count`` without a rest, lanes counted."""
+    steps = [step for step in range(1, min(count, 2047) + 1) if count % step == 0]
+    return max(steps, key=lambda step: step if step % lanes else step * lanes)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from cpt.host.compiler.builder import Builder, Region
-from cpt.host.compiler.memory import whole_pairs
+from cpt.host.compiler.memory import PAIR
 from cpt.hw.contract import ArrayConfig, ContractError
 from cpt.hw.contract.step import Code
 
@@ -18,6 +18,12 @@ LARGE = 1024
 
 SMALL_SHARE = 4
 """Small vectors go round in the first of so many parts of the room, as long as they have room there."""
+
+
+def _whole(words: int, lanes: int) -> int:
+    """``words`` rounded up to what the float engine takes at once: whole pairs, as moves want them."""
+    assert lanes % PAIR == 0
+    return -(-words // lanes) * lanes
 
 
 @dataclass
@@ -98,8 +104,8 @@ class Recorder:
     _counts: list[int] = field(default_factory=list)
 
     def name(self, count: int) -> int:
-        """Address of a new vector of ``count`` words, and one more where they are odd: it moves as pairs."""
-        count = whole_pairs(count)
+        """Address of a new vector of ``count`` words, rounded up to the lanes of the float engine."""
+        count = _whole(count, self.config.float_lanes)
         start = self._starts[-1] + self._counts[-1] if self._starts else VIRTUAL
         self._starts.append(start)
         self._counts.append(count)
@@ -117,7 +123,8 @@ class Recorder:
     def program(self) -> bytes:
         """All words; raises `ContractError` where vectors do not fit."""
         last = {number: place for place, item in enumerate(self._held) for number in item.touched}
-        room, places = _Room(self.first, self.stop), dict[int, int]()
+        first = _whole(self.first, self.config.float_lanes)
+        room, places = _Room(first, self.stop), dict[int, int]()
         builder = Builder(self.config)
         for place, item in enumerate(self._held):
             for number in sorted(item.touched - places.keys()):

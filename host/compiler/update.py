@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from cpt.host.compiler.moves import Moves
 from cpt.host.compiler.plan import ConvPlan, Layout
 from cpt.host.compiler.vectors import ZERO, Rows, Vector, Vectors, number, of_slot
@@ -10,8 +12,10 @@ from cpt.hw.contract.config import TAPS
 from cpt.hw.contract.floats import Op, SlotConstant
 from cpt.model.golden.fabric.codes import WEIGHT_FLOOR
 
-MOST = 2046
-"""Elements of an instruction, and repetitions: even, as pieces of memory are."""
+MOST = 2040
+"""Elements of an instruction, and repetitions: whole steps of the float engine."""
+TOGETHER = 512
+"""Elements from which on repetitions that go on from each other need not wait."""
 FLOAT_BITS = 26
 """Width that codes are cut at: none is wider."""
 
@@ -23,6 +27,7 @@ def update(layout: Layout, moves: Moves, v: Vectors, momentum: float, decay: flo
     """
     rate = moves.load(layout.numbers.words(0, 1))
     size = CHUNK // 3 // MOST * MOST
+    zeros = v.copy(ZERO, count=min(size, layout.parameter_words))
     for start in range(0, layout.parameter_words, size):
         count = min(size, layout.parameter_words - start)
         whole = count - count % MOST
@@ -38,8 +43,7 @@ def update(layout: Layout, moves: Moves, v: Vectors, momentum: float, decay: flo
             v.rows(Op.MULTIPLY_ADD, velocity, velocity, Rows(number(momentum)), gradient, n=n, reps=reps)
             v.rows(Op.MULTIPLY, gradient, velocity, Rows(rate), n=n, reps=reps)
             v.rows(Op.SUBTRACT, weight, weight, gradient, n=n, reps=reps)
-            v.rows(Op.COPY, gradient, Rows(ZERO), n=n, reps=reps)
-        for array, place in zip(arrays, places, strict=True):
+        for array, place in zip(arrays, (*places[:2], zeros.at(0, count)), strict=True):
             moves.store(place, array.words(start, count))
 
 
@@ -81,18 +85,23 @@ class _Rows:
         v, slot, first = self.v, self.plan.slot, tile * self.layout.group
         rows = min(self.layout.group, self.count - first)
         steps = range(0, self.ksteps, self.together)
-        low, high = v.copy(ZERO, count=rows), v.copy(ZERO, count=rows)
+        again = self._again(rows)
+        lows, highs = (v.copy(ZERO, count=rows * again) for _ in range(2))
         for kstep in steps:
             held, length = self._load(first, rows, kstep)
-            words, n, reps = self._words(held, rows, length)
-            v.rows(Op.MINIMUM, self._each(low), self._each(low), words, n=n, reps=reps)
-            v.rows(Op.MAXIMUM, self._each(high), self._each(high), words, n=n, reps=reps)
+            words, n, reps = self._words(held, rows, length, again)
+            for op, extremes in ((Op.MINIMUM, lows), (Op.MAXIMUM, highs)):
+                v.rows(op, self._each(extremes), self._each(extremes), words, n=n, reps=reps)
+        low, high = self._folded(Op.MINIMUM, lows, rows), self._folded(Op.MAXIMUM, highs, rows)
         width = v.multiply(v.subtract(high, low), of_slot(slot, SlotConstant.TOP_SHARE))
         step = v.maximum(width, number(float(WEIGHT_FLOOR)))
         inverse = v.reciprocal(step)
         bits = of_slot(slot, SlotConstant.FRACTION_BITS)
         zero = v.to_fixed(v.multiply(low, inverse), bits, FLOAT_BITS)
-        sums = v.copy(ZERO, count=rows)
+        sums, zeros = v.copy(ZERO, count=rows * again), zero
+        if again > 1:
+            zeros = v.new(rows * again)
+            v.rows(Op.COPY, Rows(zeros, 1, rows), Rows(zero, 1, 0), n=rows, reps=again)
         for kstep in steps:
             if len(steps) > 1:
                 held, length = self._load(first, rows, kstep)
@@ -102,15 +111,16 @@ class _Rows:
             v.rows(Op.MINIMUM, words, words, Rows(of_slot(slot, SlotConstant.TOP)), n=n, reps=reps)
             v.rows(Op.TO_FIXED, words, words, Rows(v.copy(ZERO)), n=n, reps=reps, constant=FLOAT_BITS)
             each = self._each(sums)
-            v.rows(Op.SUM_MAGNITUDES, each, words, self._each(zero), each, n=n, reps=reps, constant=slot)
+            words, n, reps = self._words(held, rows, length, again)
+            v.rows(Op.SUM_MAGNITUDES, each, words, self._each(zeros), each, n=n, reps=reps, constant=slot)
             self._pack(held, tile, rows, kstep, length // self.taps)
+        sums = self._folded(Op.INT_ADD, sums, rows)
         for number_, vector in enumerate((zero, step, sums)):
             self.moves.store(vector, self.record.words(number_ * self.count + first, rows))
 
     def _load(self, first: int, rows: int, kstep: int) -> tuple[Vector, int]:
         """Floats of some K steps of rows, and how many a row has of them."""
-        start = kstep * self.step_channels
-        channels = min(self.together * self.step_channels, self.channels - start)
+        start, channels = kstep * self.step_channels, self._channels(kstep)
         held = self.v.new(rows * self.taps * channels)
         if self.forward:
             at = first * self.taps * self.channels + start
@@ -124,10 +134,29 @@ class _Rows:
         self.moves.load_runs(self.plan.weight.words(at, 1), held, **shape)
         return held, self.taps * channels
 
-    def _words(self, held: Vector, rows: int, length: int) -> tuple[Rows, int, int]:
+    def _channels(self, kstep: int) -> int:
+        """Channels of the K steps that are in local memory from ``kstep`` on."""
+        return min(self.together * self.step_channels, self.channels - kstep * self.step_channels)
+
+    def _again(self, rows: int) -> int:
+        """How often all rows' numbers stand side by side while they grow, so that none waits for itself."""
+        if self.forward:
+            return 1
+        lengths = [self.taps * self._channels(kstep) for kstep in range(0, self.ksteps, self.together)]
+        most = max(TOGETHER // rows, 1)
+        return math.gcd(1 << most.bit_length() - 1, *lengths)
+
+    def _words(self, held: Vector, rows: int, length: int, again: int = 1) -> tuple[Rows, int, int]:
         """All words of ``held``, elements of an instruction, repetitions."""
-        n, reps = (length, rows) if self.forward else (rows, length)
+        n, reps = (length, rows) if self.forward else (rows * again, length // again)
         return Rows(held, 1, n), n, reps
+
+    def _folded(self, op: Op, numbers: Vector, rows: int) -> Vector:
+        """A number of every row from those that stand side by side."""
+        while numbers.count > rows:
+            half = numbers.count // 2
+            numbers = self.v.emit(op, numbers.at(0, half), numbers.at(half, half), to=numbers.at(0, half))
+        return numbers
 
     def _each(self, vector: Vector) -> Rows:
         """A number of every row."""

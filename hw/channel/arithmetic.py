@@ -1,9 +1,10 @@
 """All operations of FLOAT behind one port."""
 
-from amaranth import Module, Mux, Signal, signed
+from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from cpt.hw.channel import extremes, integers
 from cpt.hw.channel.adder import Adder
 from cpt.hw.channel.exponents import Exponents, ExponentUnit
 from cpt.hw.channel.extremes import Extremes
@@ -14,7 +15,7 @@ from cpt.hw.channel.number import FLOAT_BITS, INTEGER, chosen, late, twins
 from cpt.hw.channel.root import Roots
 from cpt.hw.channel.rounder import Rounder
 from cpt.hw.contract.floats import Op
-from cpt.hw.matrix.copies import copies
+from cpt.hw.matrix.copies import KEEP, copies
 
 ROOT_UNITS = 4
 """Reciprocals and roots at work at once."""
@@ -39,7 +40,7 @@ INTERVALS = {Op.CROSS: CROSS_STEPS, **dict.fromkeys(_ROOTS, _ROOT_INTERVAL)}
 """Cycles from an element to the next, of operations that take more than one."""
 
 
-def latency_cycles(op: Op) -> int:
+def latency_cycles(op: Op, lanes: int) -> int:
     """From an element to its result."""
     if op in _SUMS:
         return Adder.latency_cycles + (Multiplier.latency_cycles if op is Op.MULTIPLY_ADD else 0) + 1
@@ -52,27 +53,50 @@ def latency_cycles(op: Op) -> int:
         return Fixed.latency_cycles + 1
     if op in _ROOTS:
         return Roots.latency_cycles + 1
-    of_unit = ExponentUnit if op in _EXPONENTS else Extremes if op in _EXTREMES else IntegerUnit
-    return of_unit.latency_cycles + 1
+    if op in _EXPONENTS:
+        return ExponentUnit.latency_cycles + 1
+    return (extremes if op in _EXTREMES else integers).latency_cycles(lanes) + 1
 
 
-class Arithmetic(wiring.Component):
-    """The units of the float engine.
+class Flags:
+    """What follows from an instruction's operation, in registers of their own."""
 
-    Members: ``op``, ``constant``, ``fraction_bits``: of an instruction; they stay from 3 cycles before its
-    first element on; ``valid``, ``first`` (see `Extremes`, `IntegerUnit`), ``a``, ``b``, ``c``: an element,
-    floats in the lower 32 bits; ``done``, ``result``, ``overflow``: of a float that is infinite.
-    `latency_cycles` of the operation; elements at least its `INTERVALS` apart.
+    def __init__(self, m: Module, op: Signal):
+        self._m, self._op = m, op
+
+    def among(self, *ops: Op) -> Signal:
+        """Whether the instruction is one of ``ops``."""
+        name = "is_" + "_".join(op.name.lower() for op in ops)[:40]
+        found = Signal(name=name, reset_less=True, attrs=KEEP)
+        self._m.d.sync += found.eq(Cat(self._op == op for op in ops).any())
+        return found
+
+    def chosen(self, kinds, shape) -> Signal:
+        """What ``kinds`` has for the operation."""
+        found = Signal(shape, reset_less=True, attrs=KEEP)
+        with self._m.Switch(self._op):
+            for op, kind in kinds.items():
+                with self._m.Case(op):
+                    self._m.d.sync += found.eq(kind)
+            with self._m.Default():
+                self._m.d.sync += found.eq(0)
+        return found
+
+
+class Lane(wiring.Component):
+    """The units that work on one element alone.
+
+    Parameters: ``whole``: with those that take several cycles an element: CROSS, reciprocals, roots.
+    Members: as of `Arithmetic`, of one element; ``result`` is 0 of operations that are not the lane's.
     """
 
-    def __init__(self):
+    def __init__(self, *, whole: bool):
+        self.whole = whole
         super().__init__(
             {
                 "op": In(OP_BITS),
                 "constant": In(signed(32)),
-                "fraction_bits": In(_FRACTION_BITS),
                 "valid": In(1),
-                "first": In(1),
                 "a": In(INTEGER),
                 "b": In(INTEGER),
                 "c": In(INTEGER),
@@ -84,116 +108,157 @@ class Arithmetic(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        self._m = m
-        adder, multiplier, rounder, roots = Adder(), Multiplier(), Rounder(), Roots(ROOT_UNITS)
-        fixed, exponents, extremes, integers = Fixed(), ExponentUnit(), Extremes(), IntegerUnit()
-        units = {
-            "adder": adder,
-            "multiplier": multiplier,
-            "rounder": rounder,
-            "roots": roots,
-            "fixed": fixed,
-            "exponents": exponents,
-            "extremes": extremes,
-            "integers": integers,
-        }
-        for name, unit in units.items():
-            m.submodules[name] = unit
+        flags = Flags(m, self.op)
+        m.submodules.adder = adder = Adder()
+        m.submodules.multiplier = multiplier = Multiplier()
+        m.submodules.rounder = rounder = Rounder()
+        m.submodules.fixed = fixed = Fixed()
+        m.submodules.exponents = exponents = ExponentUnit()
         a, b, c = self.a[:FLOAT_BITS], self.b[:FLOAT_BITS], self.c[:FLOAT_BITS]
-
-        chained, takes_shift = self._is(Op.MULTIPLY_ADD), self._is(Op.DRAIN_SHIFT)
+        chained, takes_shift = flags.among(Op.MULTIPLY_ADD), flags.among(Op.DRAIN_SHIFT)
         chains = copies(m, chained, 2, "chains")
+        longs = _LONG if self.whole else tuple(op for op in _LONG if op is not Op.CROSS)
+        kinds = {op: Products.CROSS if op is Op.CROSS else Products.INTEGER for op in longs}
         m.d.comb += [
-            multiplier.valid.eq(self.valid & self._is(Op.MULTIPLY, Op.MULTIPLY_ADD, *_LONG)),
+            multiplier.valid.eq(self.valid & flags.among(Op.MULTIPLY, Op.MULTIPLY_ADD, *longs)),
+            multiplier.kind.eq(flags.chosen(kinds, Products)),
             multiplier.a.eq(self.a),
             multiplier.b.eq(self.b),
-            multiplier.c.eq(self.c),
-            multiplier.constant.eq(self.constant),
-            adder.valid.eq(Mux(chained, multiplier.done, self.valid & self._is(Op.ADD, Op.SUBTRACT))),
+            multiplier.c.eq(self.c if self.whole else 0),
+            multiplier.constant.eq(self.constant if self.whole else 0),
+            adder.valid.eq(Mux(chained, multiplier.done, self.valid & flags.among(Op.ADD, Op.SUBTRACT))),
             adder.a.eq(Mux(chains[0], multiplier.result.as_value(), a)),
             adder.b.eq(Mux(chains[1], late(m, c, Multiplier.latency_cycles, "addend"), b)),
-            adder.subtract.eq(self._is(Op.SUBTRACT)),
+            adder.subtract.eq(flags.among(Op.SUBTRACT)),
             rounder.valid.eq(multiplier.exact_done),
             rounder.value.eq(multiplier.exact),
-            roots.valid.eq(self.valid & self._is(*_ROOTS)),
-            roots.x.eq(a),
-            roots.root.eq(self._is(Op.RECIPROCAL_ROOT)),
-            fixed.valid.eq(self.valid & self._is(Op.TO_FIXED)),
+            fixed.valid.eq(self.valid & flags.among(Op.TO_FIXED)),
             fixed.a.eq(a),
             fixed.b.eq(self.b),
             fixed.width.eq(self.constant),
             fixed.centred.eq(self.constant[CENTRED_BIT]),
-            exponents.valid.eq(self.valid & self._is(*_EXPONENTS)),
-            exponents.kind.eq(self._chosen(_EXPONENTS, Exponents)),
+            exponents.valid.eq(self.valid & flags.among(*_EXPONENTS)),
+            exponents.kind.eq(flags.chosen(_EXPONENTS, Exponents)),
             exponents.a.eq(a),
             exponents.b.eq(self.b),
-            extremes.valid.eq(self.valid & self._is(*_EXTREMES)),
-            extremes.floats.eq(self._is(Op.MAXIMUM, Op.MINIMUM, Op.LARGEST)),
-            extremes.least.eq(self._is(Op.MINIMUM, Op.INT_MINIMUM)),
-            extremes.magnitude.eq(self._is(Op.LARGEST)),
-            extremes.first.eq(self.first),
-            extremes.a.eq(self.a),
-            extremes.b.eq(self.b),
-            integers.valid.eq(self.valid & self._is(*_INTEGERS)),
-            integers.kind.eq(self._chosen(_INTEGERS, Integers)),
-            integers.shift.eq(
-                Mux(self._is(Op.SUM_MAGNITUDES), self.fraction_bits, self.constant[:SHIFT_BITS])
-            ),
-            integers.first.eq(self.first),
-            integers.a.eq(self.a),
-            integers.b.eq(self.b),
-            integers.c.eq(self.c),
         ]
-        kinds = {
-            Op.CROSS: Products.CROSS,
-            **dict.fromkeys((Op.FROM_INTEGER, Op.DRAIN_SHIFT), Products.INTEGER),
-        }
-        m.d.comb += multiplier.kind.eq(self._chosen(kinds, Products))
 
         # Whose result it is.
         shift = Mux(takes_shift, rounder.shift, rounder.result.as_value())
-        alone = multiplier.done & ~chained
         found = [
-            (adder.done, adder.result.as_value(), adder.overflow),
-            (alone, multiplier.result.as_value(), multiplier.overflow),
-            (rounder.done, shift, 0),
-            (roots.done, roots.result.as_value(), roots.overflow),
-            (fixed.done, fixed.result, 0),
-            (exponents.done, exponents.result, exponents.overflow),
-            (extremes.done, extremes.result, 0),
-            (integers.done, integers.result, 0),
+            (_SUMS, adder.done, adder.result.as_value(), adder.overflow),
+            ((Op.MULTIPLY,), multiplier.done & ~chained, multiplier.result.as_value(), multiplier.overflow),
+            (longs, rounder.done, shift, 0),
+            ((Op.TO_FIXED,), fixed.done, fixed.result, 0),
+            (tuple(_EXPONENTS), exponents.done, exponents.result, exponents.overflow),
         ]
-        of_units = (
-            (Op.ADD, Op.SUBTRACT, Op.MULTIPLY_ADD),
-            (Op.MULTIPLY,),
-            *(_LONG, _ROOTS, (Op.TO_FIXED,), tuple(_EXPONENTS), _EXTREMES, tuple(_INTEGERS)),
-        )
+        if self.whole:
+            m.submodules.roots = roots = Roots(ROOT_UNITS)
+            m.d.comb += [
+                roots.valid.eq(self.valid & flags.among(*_ROOTS)),
+                roots.x.eq(a),
+                roots.root.eq(flags.among(Op.RECIPROCAL_ROOT)),
+            ]
+            found.append((_ROOTS, roots.done, roots.result.as_value(), roots.overflow))
         done = value = overflow = 0
-        for number, (ops, (valid, result, over)) in enumerate(zip(of_units, found, strict=True)):
+        for number, (ops, valid, result, over) in enumerate(found):
             done, overflow = done | valid, overflow | (valid & over)
-            flags = twins(m, self._is(*ops), INTEGER.width, f"from_unit_{number}")
-            value = value | chosen(m, flags, result, 0, INTEGER)
+            mine = twins(m, flags.among(*ops), INTEGER.width, f"from_unit_{number}")
+            value = value | chosen(m, mine, result, 0, INTEGER)
         # A product on its way to the adder tells of infinity itself.
         inner = multiplier.done & chained & multiplier.overflow
         m.d.sync += [self.done.eq(done), self.result.eq(value), self.overflow.eq(overflow | inner)]
         return m
 
-    def _is(self, *ops: Op) -> Signal:
-        """Whether the instruction is one of ``ops``, from a register."""
-        found = Signal(name="is_" + "_".join(op.name.lower() for op in ops)[:40], reset_less=True)
-        wanted = 0
-        for op in ops:
-            wanted = wanted | (self.op == op)
-        self._m.d.sync += found.eq(wanted)
-        return found
 
-    def _chosen(self, kinds, shape) -> Signal:
-        """What ``kinds`` has for the instruction's operation, from a register."""
-        found = Signal(shape, reset_less=True)
-        with self._m.Switch(self.op):
-            for op, kind in kinds.items():
-                with self._m.Case(op):
-                    self._m.d.sync += found.eq(kind)
-            with self._m.Default():
-                self._m.d.sync += found.eq(0)
-        return found
+class Arithmetic(wiring.Component):
+    """The units of the float engine.
+
+    Parameters: ``lanes``, elements at once.
+    Members: ``op``, ``constant``, ``fraction_bits``, ``chain``: of an instruction; they stay from 3 cycles
+    before its first element on; ``valid``, ``first`` (see `Extremes`, `IntegerUnit`), ``mask``: lanes that
+    count, from lane 0 on, which alone takes operations of several cycles; ``a``, ``b``, ``c``: elements,
+    floats in the lower 32 bits; ``done``, ``result``, ``overflow``: of a float that is infinite.
+    `latency_cycles` of the operation; elements at least its `INTERVALS` apart.
+    """
+
+    def __init__(self, lanes: int):
+        self.lanes = lanes
+        super().__init__(
+            {
+                "op": In(OP_BITS),
+                "constant": In(signed(32)),
+                "fraction_bits": In(_FRACTION_BITS),
+                "chain": In(1),
+                "valid": In(1),
+                "first": In(1),
+                "mask": In(lanes),
+                "a": In(INTEGER).array(lanes),
+                "b": In(INTEGER).array(lanes),
+                "c": In(INTEGER).array(lanes),
+                "done": Out(1),
+                "result": Out(INTEGER).array(lanes),
+                "overflow": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        flags = Flags(m, self.op)
+        lanes = [Lane(whole=n == 0) for n in range(self.lanes)]
+        for n, lane in enumerate(lanes):
+            m.submodules[f"lane_{n}"] = lane
+            m.d.comb += [
+                lane.op.eq(self.op),
+                lane.constant.eq(self.constant),
+                lane.valid.eq(self.valid & self.mask[n]),
+                lane.a.eq(self.a[n]),
+                lane.b.eq(self.b[n]),
+                lane.c.eq(self.c[n]),
+            ]
+        m.submodules.extremes = extreme = Extremes(self.lanes)
+        m.submodules.integers = integer = IntegerUnit(self.lanes)
+        m.d.comb += [
+            extreme.floats.eq(flags.among(Op.MAXIMUM, Op.MINIMUM, Op.LARGEST)),
+            extreme.least.eq(flags.among(Op.MINIMUM, Op.INT_MINIMUM)),
+            extreme.magnitude.eq(flags.among(Op.LARGEST)),
+            integer.kind.eq(flags.chosen(_INTEGERS, Integers)),
+            integer.shift.eq(
+                Mux(flags.among(Op.SUM_MAGNITUDES), self.fraction_bits, self.constant[:SHIFT_BITS])
+            ),
+        ]
+        for unit, ops in ((extreme, _EXTREMES), (integer, tuple(_INTEGERS))):
+            m.d.comb += [
+                unit.valid.eq(self.valid & flags.among(*ops)),
+                unit.chain.eq(self.chain),
+                unit.first.eq(self.first),
+                unit.mask.eq(self.mask),
+            ]
+        for n in range(self.lanes):
+            m.d.comb += [
+                extreme.a[n].eq(self.a[n]),
+                extreme.b[n].eq(self.b[n]),
+                integer.a[n].eq(self.a[n]),
+                integer.b[n].eq(self.b[n]),
+                integer.c[n].eq(self.c[n]),
+            ]
+
+        # Whose result it is.
+        done = Signal()
+        m.d.sync += done.eq(extreme.done | integer.done)
+        m.d.comb += [
+            self.done.eq(done | lanes[0].done),
+            self.overflow.eq(Cat(lane.overflow for lane in lanes).any()),
+        ]
+        for n, lane in enumerate(lanes):
+            value = 0
+            for name, unit, ops in (
+                ("extremes", extreme, _EXTREMES),
+                ("integers", integer, tuple(_INTEGERS)),
+            ):
+                mine = twins(m, flags.among(*ops), INTEGER.width, f"{name}_{n}")
+                value = value | chosen(m, mine, unit.result[n], 0, INTEGER)
+            together = Signal(INTEGER, name=f"together_{n}", reset_less=True)
+            m.d.sync += together.eq(value)
+            m.d.comb += self.result[n].eq(lane.result | together)
+        return m

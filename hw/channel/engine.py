@@ -4,9 +4,9 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from cpt.hw.channel.arithmetic import INTERVALS, Arithmetic
+from cpt.hw.channel.arithmetic import INTERVALS, Arithmetic, latency_cycles
 from cpt.hw.channel.operands import INTERVAL_BITS, Operands
-from cpt.hw.channel.plan import SOURCES, Planner
+from cpt.hw.channel.plan import BEHIND_BITS, SOURCES, Planner
 from cpt.hw.channel.ports import WORD_BITS, local_read, local_write
 from cpt.hw.channel.slot_numbers import SLOT_NUMBERS, SlotNumbers
 from cpt.hw.channel.walk import LOOP, OPERAND
@@ -30,6 +30,11 @@ _LOOKUPS = (*SOURCES, "constant")
 """What a slot is looked up for, a cycle each."""
 
 
+def behind_cycles(op: Op, lanes: int) -> int:
+    """From an element's last read to the cycle before what came of it can be read."""
+    return Operands.latency_cycles + latency_cycles(op, lanes) + Writer.latency_cycles
+
+
 class FloatEngine(wiring.Component):
     """Executes FLOAT, one instruction after the other, as if its elements came one by one.
 
@@ -51,8 +56,8 @@ class FloatEngine(wiring.Component):
                 "done": Out(1),
                 "overflow": Out(1),
                 "idle": Out(1),
-                "local_read": Out(local_read()),
-                "local_write": Out(local_write()),
+                "local_read": Out(local_read(2 * config.float_lanes)),
+                "local_write": Out(local_write(2 * config.float_lanes)),
                 "statistics": Out(channel_memory(len(Statistic))),
                 "coefficients": Out(channel_memory(len(Coefficient))),
                 "sums": Out(scratch_read(config, scratch_words)),
@@ -63,11 +68,11 @@ class FloatEngine(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.gate = gate = Gate(once=True)
-        m.submodules.planner = planner = Planner()
+        m.submodules.planner = planner = Planner(self.config.float_lanes)
         m.submodules.numbers = numbers = SlotNumbers()
         m.submodules.operands = operands = Operands(self.config, self.scratch_words)
-        m.submodules.arithmetic = arithmetic = Arithmetic()
-        m.submodules.writer = writer = Writer()
+        m.submodules.arithmetic = arithmetic = Arithmetic(self.config.float_lanes)
+        m.submodules.writer = writer = Writer(self.config.float_lanes)
         wiring.connect(m, wiring.flipped(self.local_read), operands.local)
         wiring.connect(m, wiring.flipped(self.local_write), writer.local)
         wiring.connect(m, wiring.flipped(self.sums), operands.sums)
@@ -123,6 +128,15 @@ class FloatEngine(wiring.Component):
         ]
         self._numbers(m, word, places, take, starts, planned, numbers, operands)
 
+        behind = Signal(BEHIND_BITS, reset_less=True)
+        with m.Switch(word.op):
+            for op in Op:
+                with m.Case(op):
+                    m.d.sync += behind.eq(behind_cycles(op, self.config.float_lanes))
+        m.d.comb += planner.behind.eq(behind)
+        steps = Signal(LOOP)
+        m.d.comb += [steps.n.eq(planner.plan.steps), steps.reps.eq(word.reps)]
+        full, tail = self._lanes(m, word, planner.plan)
         interval = Signal(INTERVAL_BITS, reset_less=True)
         with m.Switch(word.op):
             for op, cycles in INTERVALS.items():
@@ -132,23 +146,32 @@ class FloatEngine(wiring.Component):
                 m.d.sync += interval.eq(1)
         goes = begins & ~planner.plan.empty
         m.d.comb += [
-            operands.loop.eq(loop),
+            operands.loop.eq(steps),
+            operands.full.eq(full),
+            operands.tail.eq(tail),
             operands.plan.eq(planner.plan),
             operands.interval.eq(interval),
             operands.start.eq(goes),
-            operands.written.eq(writer.written),
             *(getattr(operands, name).eq(places[name]) for name in SOURCES),
-            writer.loop.eq(loop),
+            writer.loop.eq(steps),
+            writer.full.eq(full),
+            writer.tail.eq(tail),
             writer.to.eq(places["to"]),
             writer.plan.eq(planner.plan),
             writer.start.eq(goes),
             writer.valid.eq(arithmetic.done),
-            writer.result.eq(arithmetic.result),
+            *(port.eq(result) for port, result in zip(writer.result, arithmetic.result, strict=True)),
+            arithmetic.chain.eq(planner.plan.chain),
+            arithmetic.mask.eq(operands.mask),
             arithmetic.op.eq(word.op),
             arithmetic.constant.eq(word.constant),
             arithmetic.valid.eq(operands.valid),
             arithmetic.first.eq(operands.first),
-            *(getattr(arithmetic, name).eq(operands.element[n]) for n, name in enumerate(SOURCES)),
+            *(
+                getattr(arithmetic, name)[lane].eq(operands.element[n][lane])
+                for n, name in enumerate(SOURCES)
+                for lane in range(self.config.float_lanes)
+            ),
             self.overflow.eq(arithmetic.overflow),
             operands.busy.eq(writer.write),
         ]
@@ -166,6 +189,17 @@ class FloatEngine(wiring.Component):
             ]
         self._fraction(m, numbers, arithmetic)
         return m
+
+    def _lanes(self, m: Module, word, plan) -> tuple[Signal, Signal]:
+        """Lanes that count in a step, and in the last one of a repetition."""
+        lanes = self.config.float_lanes
+        full, tail = (Signal(lanes, name=name, reset_less=True) for name in ("full", "tail"))
+        rest = word.n[: (lanes - 1).bit_length()]
+        m.d.sync += [
+            full.eq(Mux(plan.wide, (1 << lanes) - 1, 1)),
+            tail.eq(Mux(plan.wide, Mux(rest == 0, (1 << lanes) - 1, Cat(n < rest for n in range(lanes))), 1)),
+        ]
+        return full, tail
 
     def _numbers(self, m: Module, word, places, take, starts, planned, numbers, operands) -> None:
         """Numbers of the instruction and of slots go where operands come from, one a cycle."""

@@ -6,8 +6,8 @@ from amaranth.lib.wiring import In, Out
 
 from cpt.hw.channel.number import INTEGER, late, twins
 from cpt.hw.channel.number import chosen as chosen_of
-from cpt.hw.channel.plan import PLAN, SOURCES
-from cpt.hw.channel.ports import PAIR, WORD_BITS, local_read
+from cpt.hw.channel.plan import BEHIND_BITS, PLAN, SOURCES
+from cpt.hw.channel.ports import WORD_BITS, local_read
 from cpt.hw.channel.walk import LOOP, OPERAND, Countdown, Walk
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.floats import Coefficient, Space, Statistic
@@ -20,31 +20,34 @@ SUM_BANKS = INTEGER.width // NUMBER_BITS
 """Banks of scratch that a 48-bit sum lies in."""
 INTERVAL_BITS = 5
 _LANE_BITS = 8
-"""Bits of a sum that share a copy of the lane: four loads each."""
+"""Bits of a sum that share a copy of their group's number."""
 
 
 class Operands(wiring.Component):
     """Makes elements of a, b, c: reads what their memories hold, in order, a read a cycle.
 
-    Of local memory a pair of words is read at once: two elements, where all operands that move lie there at
-    even addresses. A pair, or an element, takes as many cycles as it needs reads, and at least its elements
-    (times ``interval`` - 1 more). Operand a alone may be sums: a repetition's are read in three cycles.
-    Numbers stand in an operand's pair from `set` on.
+    A step is an element or, where the plan is ``wide``, those of all lanes. Of local memory a row of words is
+    read at once, twice as many as lanes: two wide steps, where all operands that move begin a row there. A
+    step, or two, takes as many cycles as it needs reads, and at least one each (times ``interval``). Operand
+    a alone may be sums: a repetition's are read in three cycles. Numbers stand in an operand's row from `set`
+    on.
 
     Parameters: ``config``; ``scratch_words``.
-    Members: ``loop``, ``a``, ``b``, ``c``, ``plan``, ``interval``: of an instruction, they stay; ``set``: the
-    pair of an operand takes ``number``; ``start``: reads begin; ``written``: what elements have left so far
-    is in memory; ``busy``: the port of (statistics, coefficients) is being written to;
-    ``valid``, ``first`` (of what a unit keeps), ``element``: out. Ports: ``local``, ``statistics_addr``,
-    ``statistics``, ``coefficients_addr``, ``coefficients``, ``sums``.
-    `latency_cycles` from a read that is accepted, the last of its element, to the element.
+    Members: ``loop`` (of steps), ``a``, ``b``, ``c``, ``plan``, ``interval``, ``full`` and ``tail``: lanes
+    that count, of a repetition's last step ``tail``: of an instruction, they stay; ``set``: the row of an
+    operand takes ``number``; ``start``: reads begin; ``busy``: the port of (statistics, coefficients) is
+    being written to; ``valid``, ``first`` (of what a unit keeps), ``mask`` (of lanes), ``element`` (of
+    operands, and of their lanes): out. Ports: ``local``, ``statistics_addr``, ``statistics``,
+    ``coefficients_addr``, ``coefficients``, ``sums``.
+    `latency_cycles` from a read that is accepted, the last of its step, to the elements.
     """
 
     read_cycles = max(MACHINE.local_cycles, MACHINE.scratch_cycles, MACHINE.channel_memory_cycles)
-    latency_cycles = read_cycles + 2
+    latency_cycles = read_cycles + 3
 
     def __init__(self, config: ArrayConfig, scratch_words: int):
         self.config, self.scratch_words = config, scratch_words
+        self.lanes = config.float_lanes
         statistics, coefficients = (channel_memory(len(fields)) for fields in (Statistic, Coefficient))
         super().__init__(
             {
@@ -52,15 +55,17 @@ class Operands(wiring.Component):
                 **{name: In(OPERAND) for name in SOURCES},
                 "plan": In(PLAN),
                 "interval": In(INTERVAL_BITS),
+                "full": In(self.lanes),
+                "tail": In(self.lanes),
                 "set": In(len(SOURCES)),
                 "number": In(WORD_BITS),
                 "start": In(1),
-                "written": In(1),
                 "busy": In(2),
                 "valid": Out(1),
                 "first": Out(1),
-                "element": Out(INTEGER).array(len(SOURCES)),
-                "local": Out(local_read()),
+                "mask": Out(self.lanes),
+                "element": Out(INTEGER).array(len(SOURCES), self.lanes),
+                "local": Out(local_read(2 * self.lanes)),
                 "statistics_addr": Out(statistics.members["addr"].shape),
                 "statistics": In(INTEGER),
                 "coefficients_addr": Out(coefficients.members["addr"].shape),
@@ -72,11 +77,11 @@ class Operands(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         operands = [getattr(self, name) for name in SOURCES]
-        walks = [Walk() for _ in SOURCES]
+        walks = [Walk(self.lanes) for _ in SOURCES]
         m.submodules.count = count = Countdown()
         for name, walk, operand in zip(SOURCES, walks, operands, strict=True):
             m.submodules[f"walk_{name}"] = walk
-            m.d.comb += walk.operand.eq(operand)
+            m.d.comb += [walk.operand.eq(operand), walk.wide.eq(self.plan.wide)]
             if name == "a":  # elements of sums are lanes of the word that it names
                 with m.If(operand.space == Space.SUMS):
                     m.d.comb += walk.operand.moves.eq(0)
@@ -105,18 +110,20 @@ class Operands(wiring.Component):
                 by_rows[n].eq(memory[n] & (changes | plan.serial)),
             ]
 
-        # The reads that this element, or pair of elements, still needs.
+        # The reads that this step, or two, still need.
+        row_bits = (2 * self.lanes - 1).bit_length()
         todo = Signal(len(SOURCES))
         bank = Signal(range(SUM_BANKS))
-        active, waits = Signal(), Signal()
+        active, waits, left = Signal(), Signal(), Signal(BEHIND_BITS + 1, reset_less=True)
         young, rest = Signal(), Signal(INTERVAL_BITS)
-        """The element before still takes its cycles: this one, and ``rest`` more."""
+        """The step before still takes its cycles: this one, and ``rest`` more."""
         slow, gap = Signal(reset_less=True), Signal(INTERVAL_BITS, reset_less=True)
         m.d.sync += [slow.eq(self.interval != 1), gap.eq(self.interval - 2)]
-        even = [~walks_memory[n] | (local[n] & ~walks[n].addr[0]) for n in range(len(SOURCES))]
-        pairs, two = Signal(reset_less=True), Signal()
-        m.d.sync += pairs.eq(~plan.serial & ~of_sums & (self.interval == 1))
-        m.d.comb += two.eq(Cat(even).all() & pairs & ~count.one_left)
+        upper = [walk.addr[row_bits - 1] for walk in walks]
+        begins = [~walks_memory[n] | ~upper[n] for n in range(len(SOURCES))]
+        doubles, two = Signal(reset_less=True), Signal()
+        m.d.sync += doubles.eq(plan.wide & ~of_sums)
+        m.d.comb += two.eq(Cat(begins).all() & doubles & ~count.one_left)
         chosen = [todo[n] & ~todo[:n].any() for n in range(len(SOURCES))]
         wants = {
             space: Cat(chosen[n] & flags[n] for n in range(len(SOURCES))).any() & active
@@ -139,7 +146,7 @@ class Operands(wiring.Component):
                 m.d.comb += addr.eq(walk.addr)
         bank_words = self.scratch_words // SCRATCH_BANKS
         m.d.comb += [
-            self.local.addr.eq(addr[1:]),
+            self.local.addr.eq(addr[row_bits:]),
             self.statistics_addr.eq(addr),
             self.coefficients_addr.eq(addr),
             self.sums.addr.eq(bank * bank_words + walks[0].addr[1:]),
@@ -168,18 +175,20 @@ class Operands(wiring.Component):
                 m.d.sync += bank.eq(bank + 1)
             with m.Else():
                 m.d.sync += [todo.eq(todo & ~Cat(chosen)), bank.eq(0)]
+        with m.If(waits):
+            m.d.sync += left.eq(left - 1)
+            with m.If(left == 0):
+                m.d.sync += [active.eq(1), waits.eq(0)]
         with m.If(complete):
             m.d.sync += [young.eq(two | slow), rest.eq(Mux(two, 0, gap))]
             for n in range(len(SOURCES)):
-                crosses = walks_memory[n] & (~local[n] | walks[n].addr[0] | two)
-                again = Mux(count.row_end, by_rows[n], crosses)
+                ends_row = Mux(plan.wide, upper[n] | two, walks[n].addr[:row_bits].all())
+                again = Mux(count.row_end, by_rows[n], walks_memory[n] & (~local[n] | ends_row))
                 m.d.sync += todo[n].eq(Mux(plan.serial, memory[n], again))
             with m.If(count.last):
                 m.d.sync += active.eq(0)
-            with m.Elif(plan.serial | (plan.serial_rows & count.row_end)):
-                m.d.sync += [active.eq(0), waits.eq(1)]
-        with m.If(waits & self.written):
-            m.d.sync += [active.eq(1), waits.eq(0)]
+            with m.Elif(plan.pauses & (plan.serial | (plan.serial_rows & count.row_end))):
+                m.d.sync += [active.eq(0), waits.eq(1), left.eq(plan.pause - 1 + two), young.eq(slow)]
         with m.If(self.start):
             m.d.sync += [active.eq(1), waits.eq(0), young.eq(slow), rest.eq(gap), bank.eq(0)]
             m.d.sync += todo.eq(Cat(memory))
@@ -188,22 +197,22 @@ class Operands(wiring.Component):
         return m
 
     def _capture(self, m: Module, walks, is_in, accepted, chosen, bank, complete, two, count) -> None:
-        """What comes back into the operands' pairs; elements from them, a cycle behind their last read."""
-        group = self.config.group_channels
-        cycles = self.read_cycles
-        of_sums, local = is_in[Space.SUMS][0], is_in[Space.LOCAL]
+        """What comes back into the operands' rows; elements from them, two cycles behind their last read."""
+        lanes, cycles = self.lanes, self.read_cycles
+        row_bits = (2 * lanes - 1).bit_length()
+        lane_bits = row_bits - 1
+        of_sums, local, wide = is_in[Space.SUMS][0], is_in[Space.LOCAL], self.plan.wide
         taken = [
             late(m, accepted & chosen[n], cycles - 1, f"taken_{name}", reset_less=False)
             for n, name in enumerate(SOURCES)
         ]
-        half, of_bank = late(m, walks[0].addr[0], cycles - 1, "half"), late(m, bank, cycles - 1, "bank")
 
-        # An element's fire follows its last read by a cycle.
+        # A step's fire follows its last read by a cycle.
         fires_before = late(m, complete, cycles, "fires_before", reset_less=False)
         fires = late(m, fires_before, 1, "fires", reset_less=False)
         both = late(m, two, cycles + 1, "both")
-        places = [late(m, walks[n].addr[0] & local[n], cycles, f"place_{n}") for n in range(len(SOURCES))]
-        lane_place, starts = Signal(range(group)), Signal()
+        ends = late(m, count.row_end, cycles + 1, "ends_row")
+        lane_place, starts = Signal(range(self.config.group_channels)), Signal()
         with m.If(complete):
             m.d.sync += [
                 lane_place.eq(Mux(count.row_end, 0, lane_place + self.a.moves)),
@@ -211,25 +220,106 @@ class Operands(wiring.Component):
             ]
         with m.If(self.start):
             m.d.sync += [lane_place.eq(0), starts.eq(1)]
-        lane = late(m, lane_place, cycles, "lane")
         is_number = [~Cat(flags[n] for flags in is_in.values()).any() for n in range(len(SOURCES))]
         first = late(m, starts | ~self.plan.chain, cycles + 1, "first_of_row")
-
+        near_valid, near_first = Signal(), Signal(reset_less=True)
+        near_mask, second = Signal(lanes, reset_less=True), Signal()
+        m.d.sync += [
+            second.eq(fires & both),
+            near_valid.eq(fires | second),
+            near_first.eq(Mux(fires, first, ~self.plan.chain)),
+            near_mask.eq(
+                Mux(Mux(fires, ends & ~both, late(m, ends, 1, "second_ends")), self.tail, self.full)
+            ),
+            self.valid.eq(near_valid),
+            self.first.eq(near_first),
+            self.mask.eq(near_mask),
+        ]
         found = {
-            Space.LOCAL: Cat(self.local.data[word] for word in range(PAIR)),
+            Space.LOCAL: Cat(self.local.data[word] for word in range(2 * lanes)),
             Space.STATISTICS: self._late_by(m, self.statistics, MACHINE.channel_memory_cycles, "statistics"),
             Space.COEFFICIENTS: self._late_by(
                 m, self.coefficients, MACHINE.channel_memory_cycles, "coefficients"
             ),
         }
-        second = Signal()
-        m.d.sync += [second.eq(fires & both), self.valid.eq(fires | second)]
-        m.d.sync += self.first.eq(Mux(fires, first, ~self.plan.chain))
+        group = Signal(range(max(self.config.group_channels // lanes, 2)))
+        place = Signal(lane_bits)
+        m.d.comb += [
+            group.eq(Mux(wide, lane_place, lane_place >> lane_bits)),
+            place.eq(lane_place),
+        ]
+        summed = self._sums(m, taken[0], walks[0], bank, late(m, group, cycles, "group"), fires_before)
+
+        number = late(m, self.number, 1, "number")
+        for n, name in enumerate(SOURCES):
+            row = Signal(2 * lanes * WORD_BITS, name=f"{name}_row", reset_less=True)
+            near = Signal(lanes * WORD_BITS, name=f"{name}_near", reset_less=True)
+            odd = Signal(lanes * WORD_BITS, name=f"{name}_odd", reset_less=True)
+            value = Mux(is_number[n], number.replicate(2 * lanes), 0)
+            for space, held in found.items():
+                flags = twins(m, is_in[space][n], len(row), f"{name}_from_{space.name.lower()}")
+                value = value | chosen_of(m, flags, held, 0, len(row))
+            for part, enable in enumerate(twins(m, taken[n] | self.set[n], len(row), f"takes_{name}")):
+                with m.If(enable):
+                    m.d.sync += row.word_select(part, MOST_LOADS).eq(value.word_select(part, MOST_LOADS))
+            # Half of the row; where two steps come of it the other half follows, else it stays.
+            low, high = row[: len(near)], row[len(near) :]
+            halves = late(m, walks[n].addr[lane_bits] & local[n], cycles, f"half_{n}")
+            now = chosen_of(m, twins(m, halves, len(near), f"{name}_upper"), high, low, len(near))
+            moves = self.plan.wide & walks[n].operand.moves & local[n]
+            follows = chosen_of(m, twins(m, moves, len(near), f"{name}_moving"), high, now, len(near))
+            for part, (fire, other) in enumerate(
+                zip(
+                    *(twins(m, fires_before, len(near), f"{name}_{kind}") for kind in ("now", "next")),
+                    strict=True,
+                )
+            ):
+                bits = slice(part * MOST_LOADS, (part + 1) * MOST_LOADS)
+                m.d.sync += near[bits].eq(Mux(fire, now[bits], odd[bits]))
+                with m.If(other):
+                    m.d.sync += odd[bits].eq(follows[bits])
+            # Of the half a word for each lane: its own, or the one that all take; of longer integers all.
+            at = Signal(lane_bits, name=f"{name}_at")
+            m.d.comb += at.eq(Mux(local[n], walks[n].addr[:lane_bits], place))
+            at_held, at_now = Signal(lane_bits, name=f"{name}_at_held"), Signal(lane_bits)
+            m.d.comb += at_now.eq(Mux(fires, late(m, at, cycles + 1, f"{name}_at_late"), at_held))
+            m.d.sync += at_held.eq(at_now)
+            own = Signal(name=f"{name}_own", reset_less=True)
+            sums = of_sums if n == 0 else 0
+            m.d.sync += own.eq(wide & ((local[n] & walks[n].operand.moves) | sums))
+            is_long = is_in[Space.STATISTICS][n] | is_in[Space.COEFFICIENTS][n]
+            for lane in range(lanes):
+                label = f"{name}_{lane}"
+                places = twins(m, Mux(own, lane, at_now), INTEGER.width, f"{label}_place")
+                element = self._word(m, near, WORD_BITS, places)
+                if lane == 0:
+                    longs = twins(m, is_long, INTEGER.width, f"{label}_long")
+                    element = chosen_of(m, longs, near[: INTEGER.width].as_signed(), element, INTEGER)
+                if n == 0:
+                    from_sums = twins(m, of_sums, INTEGER.width, f"{label}_from_sums")
+                    total = self._word(m, summed, INTEGER.width, places)
+                    element = chosen_of(m, from_sums, total, element, INTEGER)
+                m.d.sync += self.element[n][lane].eq(element)
+
+    def _word(self, m: Module, near, width: int, places: list) -> Signal:
+        """The word of ``near`` that ``places`` (`twins`) say, with its sign."""
+        words = [Signal(INTEGER) for _ in range(self.lanes)]
+        found = Signal(INTEGER)
+        m.d.comb += [word.eq(near[at * width :][:width].as_signed()) for at, word in enumerate(words)]
+        for part, place in enumerate(places):
+            bits = slice(part * MOST_LOADS, (part + 1) * MOST_LOADS)
+            m.d.comb += found[bits].eq(Array(word[bits] for word in words)[place])
+        return found
+
+    def _sums(self, m: Module, taken, walk, bank, group_of, fires_before) -> Signal:
+        """The sums of a step's group of lanes, from three words of scratch."""
+        cycles, group, lanes = self.read_cycles, self.config.group_channels, self.lanes
+        half, of_bank = late(m, walk.addr[0], cycles - 1, "half"), late(m, bank, cycles - 1, "bank")
         sums = [Signal(group * NUMBER_BITS, name=f"sums_{n}", reset_less=True) for n in range(SUM_BANKS)]
         assert MACHINE.scratch_cycles == MACHINE.local_cycles == cycles
         row = self.sums.data.as_value()
         for number, held in enumerate(sums):
-            takes = taken[0] & (of_bank == number)
+            takes = taken & (of_bank == number)
             enables, halves = (
                 twins(m, value, len(held), f"{name}_{number}")
                 for name, value in (("takes", takes), ("halves", half))
@@ -240,50 +330,22 @@ class Operands(wiring.Component):
                     m.d.sync += held[part].eq(
                         Mux(upper, row[group * NUMBER_BITS :][part], row[: group * NUMBER_BITS][part])
                     )
-        summed = Signal(INTEGER)
-        for n, place in enumerate(copies(m, lane, INTEGER.width // _LANE_BITS, "lanes")):
-            number, low = divmod(n * _LANE_BITS, NUMBER_BITS)
-            words_of = [sums[number][start * NUMBER_BITS + low :][:_LANE_BITS] for start in range(group)]
-            m.d.comb += summed[n * _LANE_BITS : (n + 1) * _LANE_BITS].eq(Array(words_of)[place])
-
-        number = late(m, self.number, 1, "number")
-        for n, name in enumerate(SOURCES):
-            pair = Signal(PAIR * WORD_BITS, name=f"{name}_pair", reset_less=True)
-            odd = Signal(INTEGER, name=f"{name}_odd", reset_less=True)
-            value = Mux(is_number[n], number.replicate(PAIR), 0)
-            for space, held in found.items():
-                flags = twins(m, is_in[space][n], len(pair), f"{name}_from_{space.name.lower()}")
-                value = value | chosen_of(m, flags, held[: PAIR * WORD_BITS], 0, len(pair))
-            for part, enable in enumerate(twins(m, taken[n] | self.set[n], len(pair), f"takes_{name}")):
-                with m.If(enable):
-                    m.d.sync += pair.word_select(part, MOST_LOADS).eq(value.word_select(part, MOST_LOADS))
-            # Of pairs the first or the second word; of longer integers all; of sums what is added there.
-            low, high = pair[:WORD_BITS].as_signed(), pair[WORD_BITS:].as_signed()
-            odd_words = twins(m, places[n], INTEGER.width, f"{name}_odd_word")
-            is_long = twins(
-                m, is_in[Space.STATISTICS][n] | is_in[Space.COEFFICIENTS][n], INTEGER.width, f"{name}_long"
-            )
-            word = chosen_of(m, odd_words, high, low, INTEGER)
-            now = chosen_of(m, is_long, pair[: INTEGER.width].as_signed(), word, INTEGER)
-            if name == "a":
-                now = chosen_of(m, twins(m, of_sums, INTEGER.width, "from_sums"), summed, now, INTEGER)
-            # The second of a pair follows; where elements come slowly, they stay.
-            moves = walks[n].operand.moves & local[n] & (self.interval == 1)
-            moving = twins(m, moves, INTEGER.width, f"{name}_moving")
-            follows = chosen_of(m, moving, high, now, INTEGER)
-            for part, (fire, other) in enumerate(
-                zip(
-                    *(twins(m, fires_before, INTEGER.width, f"{name}_{kind}") for kind in ("now", "next")),
-                    strict=True,
-                )
-            ):
-                bits = slice(part * MOST_LOADS, min((part + 1) * MOST_LOADS, INTEGER.width))
-                m.d.sync += self.element[n][bits].eq(Mux(fire, now[bits], odd[bits]))
-                with m.If(other):
-                    m.d.sync += odd[bits].eq(follows[bits])
+        summed = Signal(lanes * INTEGER.width, name="summed", reset_less=True)
+        count = len(summed) // _LANE_BITS
+        enables = twins(m, fires_before, len(summed), "takes_sums")
+        for n, place in enumerate(copies(m, group_of, count, "groups")):
+            lane, low = divmod(n * _LANE_BITS, INTEGER.width)
+            number, low = divmod(low, NUMBER_BITS)
+            words_of = [
+                sums[number][(start + lane) * NUMBER_BITS + low :][:_LANE_BITS]
+                for start in range(0, group - group % lanes, lanes)
+            ]
+            with m.If(enables[n * _LANE_BITS // MOST_LOADS]):
+                m.d.sync += summed[n * _LANE_BITS : (n + 1) * _LANE_BITS].eq(Array(words_of)[place])
+        return summed
 
     def _late_by(self, m: Module, value, cycles: int, name: str):
         """``value`` that comes after ``cycles`` when that of local memory does; its sign kept in 64 bits."""
-        wide = Signal(signed(PAIR * WORD_BITS), name=f"{name}_wide")
+        wide = Signal(signed(2 * WORD_BITS), name=f"{name}_wide")
         m.d.comb += wide.eq(late(m, value, self.read_cycles - cycles, name))
         return wide.as_unsigned()

@@ -1,12 +1,12 @@
 """How an instruction's loop may run: which elements wait for which."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from cpt.hw.channel.arithmetic import OP_BITS
+from cpt.hw.channel.arithmetic import INTERVALS, OP_BITS
 from cpt.hw.channel.walk import ADDRESS_BITS, COUNT_BITS, LOOP, OPERAND
-from cpt.hw.contract.floats import Op
+from cpt.hw.contract.floats import Op, Space
 
 CHAINS = {
     **dict.fromkeys((Op.MAXIMUM, Op.MINIMUM, Op.LARGEST, Op.INT_MAXIMUM, Op.INT_MINIMUM), "a"),
@@ -15,10 +15,25 @@ CHAINS = {
 """Operations whose unit can keep a row's result so far, and the operand that it stands for."""
 SOURCES = "abc"
 _END_BITS = ADDRESS_BITS + COUNT_BITS + 1
-PLAN = data.StructLayout({"chain": 1, "chain_all": 1, "serial": 1, "serial_rows": 1, "empty": 1})
+BEHIND_BITS = 7
+"""Of a number of cycles from an element's reads to its result in memory."""
+PLAN = data.StructLayout(
+    {
+        "chain": 1,
+        "chain_all": 1,
+        "serial": 1,
+        "serial_rows": 1,
+        "empty": 1,
+        "wide": 1,
+        "steps": COUNT_BITS,
+        "pauses": 1,
+        "pause": BEHIND_BITS,
+    }
+)
 """``chain``: the unit keeps the result of a repetition, ``chain_all``: of all of them; ``serial``: each
 element waits for the one before it, ``serial_rows``: each repetition for the one before it; ``empty``: there
-is no element.
+is no element; ``wide``: the elements of all lanes are a step; ``steps`` of a repetition; ``pauses``: where
+something waits there is a ``pause`` of some cycles.
 """
 
 
@@ -28,17 +43,23 @@ class Planner(wiring.Component):
     A source in the destination's space that walks as it does reads what this element overwrites; it meets
     other elements where the destination rests or repetitions overlap. One that walks otherwise may read
     anything between its first and last address.
-    Members: ``op``, ``loop``, ``to``, ``a``, ``b``, ``c``: of an instruction, they stay; ``start``; ``done``:
-    ``plan`` stands; low from the cycle after ``start`` on for `latency_cycles`, and as many cycles more as
+    Elements of all lanes are taken at once where all that moves does so through local memory, from multiples
+    of the lanes on.
+    Parameters: ``lanes``.
+    Members: ``op``, ``loop``, ``to``, ``a``, ``b``, ``c``: of an instruction, they stay; ``behind``: the
+    cycles in which an element cannot yet be read that the one before it made; ``start``; ``done``: ``plan``
+    stands; low from the cycle after ``start`` on for `latency_cycles`, and as many cycles more as
     ``reps - 1`` has bits.
     """
 
-    latency_cycles = 4
+    latency_cycles = 6
 
-    def __init__(self):
+    def __init__(self, lanes: int):
+        self.lanes = lanes
         super().__init__(
             {
                 "op": In(OP_BITS),
+                "behind": In(BEHIND_BITS),
                 "loop": In(LOOP),
                 **{name: In(OPERAND) for name in ("to", *SOURCES)},
                 "start": In(1),
@@ -74,7 +95,7 @@ class Planner(wiring.Component):
                     m.d.sync += ends[name].eq(ends[name] + steps[name])
 
         # Then, in a cycle each: who shares a space, who meets whom, what follows.
-        counted = Signal(3)
+        counted = Signal(self.latency_cycles - 1)
         m.d.sync += counted.eq(Mux(self.start | began | adds, 0, (counted << 1) | 1))
         m.d.comb += self.done.eq(counted[-1])
         to, loop = self.to, self.loop
@@ -126,4 +147,55 @@ class Planner(wiring.Component):
             plan.serial_rows.eq(reads_own & meets & ~rests & ~conflict),
             plan.empty.eq(empty),
         ]
+        self._steps(m, operands, chain)
         return m
+
+    def _steps(self, m: Module, operands, chain) -> None:
+        """How many elements a step has, and how long a repetition waits for the one before it."""
+        lanes, loop, to, plan = self.lanes, self.loop, self.to, self.plan
+        low = slice(0, (lanes - 1).bit_length())
+        aligned, suits = {}, {}
+        for name, item in operands.items():
+            aligned[name] = Signal(name=f"aligned_{name}", reset_less=True)
+            suits[name] = Signal(name=f"suits_{name}", reset_less=True)
+            starts = ~item.address[low].any() & ((loop.reps == 1) | ~item.stride[low].any())
+            m.d.sync += aligned[name].eq(starts)
+            if name != "to":
+                of_channels = (item.space == Space.STATISTICS) | (item.space == Space.COEFFICIENTS)
+                others = Mux(item.space == Space.SUMS, item.moves, ~of_channels)
+                m.d.sync += suits[name].eq(
+                    Mux(item.space == Space.LOCAL, ~item.moves | aligned[name], others)
+                )
+        long, sources = Signal(reset_less=True), Signal(reset_less=True)
+        in_local = Signal(reset_less=True)
+        m.d.sync += [
+            long.eq(Cat(self.op == op for op in INTERVALS).any()),
+            sources.eq(Cat(suits[name] for name in SOURCES).all()),
+            in_local.eq(to.space == Space.LOCAL),
+            plan.wide.eq(
+                sources & in_local & ~long & ~plan.serial & Mux(to.moves, aligned["to"], plan.chain)
+            ),
+        ]
+        # A repetition reads what the one before it wrote, step by step: from its first step on at that pace.
+        numbers = []
+        for name, count, ahead in (
+            ("wide", (loop.n + (lanes - 1)) >> low.stop, 1),
+            ("single", loop.n, 2 * lanes - 1),
+        ):
+            steps = Signal(COUNT_BITS, name=f"steps_{name}", reset_less=True)
+            short = Signal(signed(COUNT_BITS + 2), name=f"short_{name}", reset_less=True)
+            pause = Signal(BEHIND_BITS, name=f"pause_{name}", reset_less=True)
+            whole = (to.stride != 0) | (short >= self.behind)
+            m.d.sync += [
+                steps.eq(count),
+                short.eq(self.behind + (2 + ahead) - steps),
+                pause.eq(Mux(whole, self.behind, Mux(short < 0, 0, short))),
+            ]
+            numbers.append((steps, pause))
+        (wide_steps, wide_pause), (steps, pause) = numbers
+        waits = Mux(plan.wide, wide_pause, Mux(plan.serial, self.behind, pause))
+        m.d.sync += [
+            plan.steps.eq(Mux(plan.wide, wide_steps, steps)),
+            plan.pause.eq(waits),
+            plan.pauses.eq(waits != 0),
+        ]

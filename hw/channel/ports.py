@@ -1,4 +1,4 @@
-"""Ports of local memory; `Out` is who asks. Its words are reached in pairs, a bus beat each."""
+"""Ports of local memory; `Out` is who asks. A port reaches its words side by side, at least a bus beat's."""
 
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -8,23 +8,26 @@ from cpt.hw.contract.floats import LOCAL_WORDS
 WORD_BITS = 32
 """Bits of a word of local memory."""
 PAIR = 2
-"""Words that a port reaches at once."""
+"""Words that a port reaches at once: of the float engine twice as many as its lanes."""
 
 
-def local_read() -> wiring.Signature:
-    """Reads pair ``addr``; ``data`` comes `Machine.local_cycles` after ``valid & ready``."""
+def local_read(words: int = PAIR) -> wiring.Signature:
+    """Reads the words from ``addr * words`` on.
+
+    ``data`` comes `Machine.local_cycles` after ``valid & ready``.
+    """
     return wiring.Signature(
         {
             "valid": Out(1),
             "ready": In(1),
-            "addr": Out(range(LOCAL_WORDS // PAIR)),
-            "data": In(WORD_BITS).array(PAIR),
+            "addr": Out(range(LOCAL_WORDS // words)),
+            "data": In(WORD_BITS).array(words),
         }
     )
 
 
-def local_write() -> wiring.Signature:
-    """Writes the words of pair ``addr`` whose bit of ``en`` is set, with ``valid & ready``.
+def local_write(words: int = PAIR) -> wiring.Signature:
+    """Writes the words from ``addr * words`` on whose bit of ``en`` is set, with ``valid & ready``.
 
     A read that is accepted in a later cycle reads them.
     """
@@ -32,8 +35,8 @@ def local_write() -> wiring.Signature:
         {
             "valid": Out(1),
             "ready": In(1),
-            "addr": Out(range(LOCAL_WORDS // PAIR)),
-            "en": Out(PAIR),
-            "data": Out(WORD_BITS).array(PAIR),
+            "addr": Out(range(LOCAL_WORDS // words)),
+            "en": Out(words),
+            "data": Out(WORD_BITS).array(words),
         }
     )

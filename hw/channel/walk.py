@@ -1,6 +1,6 @@
 """Addresses of an operand's elements, repetition by repetition."""
 
-from amaranth import Cat, Module, Mux, Signal, unsigned
+from amaranth import Module, Mux, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -25,14 +25,18 @@ LOOP = data.StructLayout({"n": COUNT_BITS, "reps": COUNT_BITS})
 class Walk(wiring.Component):
     """Where an operand's element lies.
 
-    Members: ``start``: at the first of ``operand``, which stays; ``advance``: to the next element, with
-    ``two`` to the one after it, with ``row_end`` to the first of the next repetition; ``addr``.
+    Parameters: ``lanes``, elements of a step where they are taken together.
+    Members: ``start``: at the first of ``operand``, which stays; ``wide``: steps of ``lanes`` elements, it
+    stays too; ``advance``: to the next step, with ``two`` to the one after it, with ``row_end`` to the first
+    of the next repetition; ``addr``.
     """
 
-    def __init__(self):
+    def __init__(self, lanes: int):
+        self.lanes = lanes
         super().__init__(
             {
                 "operand": In(OPERAND),
+                "wide": In(1),
                 "start": In(1),
                 "advance": In(1),
                 "two": In(1),
@@ -45,7 +49,10 @@ class Walk(wiring.Component):
         m = Module()
         row, operand = Signal(ADDRESS_BITS, reset_less=True), self.operand
         next_row, next_addr = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
-        step = Cat(operand.moves & ~self.two, operand.moves & self.two)
+        moves = operand.moves
+        wide = Mux(self.two, 2 * self.lanes, self.lanes)
+        step = Signal(range(2 * self.lanes + 1))
+        m.d.comb += step.eq(Mux(moves, Mux(self.wide, wide, 1), 0))
         m.d.comb += [
             next_row.eq(row + operand.stride),
             next_addr.eq(Mux(self.row_end, next_row, self.addr + step)),
@@ -60,7 +67,7 @@ class Walk(wiring.Component):
 
 
 class Countdown(wiring.Component):
-    """Counts elements of repetitions.
+    """Counts steps of repetitions.
 
     Members: ``start``: all of ``loop`` are left, at least one; ``advance``, ``two`` as of `Walk`;
     ``one_left``: of this repetition; ``row_end``: ``advance`` leaves none of this repetition; ``last``: none

@@ -1,42 +1,45 @@
 """Puts the results of a FLOAT where its destination says."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from cpt.hw.channel.number import INTEGER
 from cpt.hw.channel.plan import PLAN
-from cpt.hw.channel.ports import PAIR, WORD_BITS, local_write
+from cpt.hw.channel.ports import WORD_BITS, local_write
 from cpt.hw.channel.walk import LOOP, OPERAND, Countdown, Walk
 from cpt.hw.contract.floats import Coefficient, Space, Statistic
 from cpt.hw.vector.ports import channel_memory
 
 
 class Writer(wiring.Component):
-    """Walks the destination as results come. Results for one pair of local memory become one write.
+    """Walks the destination as results come. Two that touch and follow each other become one write.
 
-    Members: ``loop``, ``to``, ``plan``: of an instruction, they stay; ``start``; ``valid``, ``result``;
-    ``written``: all that came so far, where others wait for it, can be read from now on; ``finished``: that
-    was the last. Ports: ``local``, which must be ready always; ``write`` to (statistics, coefficients) at
-    ``addr`` with ``data``.
-    `latency_cycles` from a result that others wait for to ``written``.
+    Parameters: ``lanes``, results of a step that is wide.
+    Members: ``loop``, ``to``, ``plan``, ``full`` and ``tail``: lanes that count, of a repetition's last step
+    ``tail``: of an instruction, they stay; ``start``; ``valid``, ``result``; ``finished``: the last is on
+    its port, reads from the next cycle on find it. Ports: ``local``, which must be ready always; ``write`` to
+    (statistics, coefficients) at ``addr`` with ``data``.
+    `latency_cycles` from a result to its write, one more where it waits for a second one.
     """
 
-    latency_cycles = 4
+    latency_cycles = 3
 
-    def __init__(self):
+    def __init__(self, lanes: int):
+        self.lanes = lanes
         fields = max(len(Statistic), len(Coefficient))
         super().__init__(
             {
                 "loop": In(LOOP),
                 "to": In(OPERAND),
                 "plan": In(PLAN),
+                "full": In(lanes),
+                "tail": In(lanes),
                 "start": In(1),
                 "valid": In(1),
-                "result": In(INTEGER),
-                "written": Out(1),
+                "result": In(INTEGER).array(lanes),
                 "finished": Out(1),
-                "local": Out(local_write()),
+                "local": Out(local_write(2 * lanes)),
                 "write": Out(2),
                 "addr": Out(channel_memory(fields).members["addr"].shape),
                 "data": Out(INTEGER),
@@ -45,10 +48,14 @@ class Writer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.walk = walk = Walk()
+        m.submodules.walk = walk = Walk(self.lanes)
         m.submodules.count = count = Countdown()
+        spreads = Signal(reset_less=True)
+        """Results of all lanes are elements that touch."""
+        m.d.sync += spreads.eq(self.plan.wide & self.to.moves)
         m.d.comb += [
             walk.operand.eq(self.to),
+            walk.wide.eq(spreads),
             count.loop.eq(self.loop),
             walk.start.eq(self.start),
             count.start.eq(self.start),
@@ -65,37 +72,48 @@ class Writer(wiring.Component):
             in_statistics.eq(self.to.space == Space.STATISTICS),
             in_coefficients.eq(self.to.space == Space.COEFFICIENTS),
         ]
-        valid, ends, last = Signal(), Signal(), Signal()
-        addr, value = Signal.like(walk.addr, reset_less=True), Signal(INTEGER, reset_less=True)
+        valid, last = Signal(), Signal()
+        addr, mask = Signal.like(walk.addr, reset_less=True), Signal(self.lanes, reset_less=True)
+        values = [Signal(INTEGER, name=f"value_{lane}", reset_less=True) for lane in range(self.lanes)]
         m.d.sync += [
             valid.eq(self.valid),
-            ends.eq(self.valid & (count.last | self.plan.serial | (self.plan.serial_rows & count.row_end))),
             last.eq(self.valid & count.last),
             addr.eq(walk.addr),
-            value.eq(self.result),
+            mask.eq(Mux(count.row_end, self.tail, self.full)),
+            *(value.eq(result) for value, result in zip(values, self.result, strict=True)),
         ]
 
-        # Pairs: held until another one comes, or somebody waits.
-        held, held_en = Signal.like(self.local.addr, reset_less=True), Signal(PAIR)
-        words = [Signal(WORD_BITS, name=f"held_{n}", reset_less=True) for n in range(PAIR)]
-        takes, leaves, ended, was_last = Signal(), Signal(), Signal(), Signal()
-        mine = Signal(PAIR)
+        # Held for a cycle, in which the one that touches it may come.
+        row_bits = (2 * self.lanes - 1).bit_length()
+        held = Signal(len(addr) - 1, reset_less=True)
+        held_en = Signal(2 * self.lanes)
+        words = [Signal(WORD_BITS, name=f"held_{n}", reset_less=True) for n in range(2 * self.lanes)]
+        takes, leaves = Signal(), Signal()
+        mine, pair = Signal(2 * self.lanes), Signal.like(held)
+        alone = Cat(addr[:row_bits] == n for n in range(2 * self.lanes))
+        upper = addr[row_bits - 1]
         m.d.comb += [
             takes.eq(valid & in_local),
-            mine.eq(Mux(addr[0], 2, 1)),
-            leaves.eq(held_en.any() & ((takes & (addr[1:] != held)) | ended)),
+            mine.eq(
+                Mux(
+                    spreads,
+                    Cat(mask & ~upper.replicate(self.lanes), mask & upper.replicate(self.lanes)),
+                    alone,
+                )
+            ),
+            pair.eq(Mux(spreads, addr[row_bits:] << (row_bits - 1), addr[1:])),
+            leaves.eq(held_en.any() & (~takes | (pair != held))),
         ]
-        m.d.sync += [ended.eq(ends), was_last.eq(last)]
         with m.If(takes):
-            m.d.sync += [held.eq(addr[1:]), held_en.eq(mine | Mux(leaves, 0, held_en))]
+            m.d.sync += [held.eq(pair), held_en.eq(mine | Mux(leaves, 0, held_en))]
             for n, word in enumerate(words):
                 with m.If(mine[n]):
-                    m.d.sync += word.eq(value)
+                    m.d.sync += word.eq(Mux(spreads, values[n % self.lanes], values[0]))
         with m.Elif(leaves):
             m.d.sync += held_en.eq(0)
         m.d.sync += [
             self.local.valid.eq(leaves),
-            self.local.addr.eq(held),
+            self.local.addr.eq(held[row_bits - 1 :]),
             self.local.en.eq(held_en),
             *(port.eq(word) for port, word in zip(self.local.data, words, strict=True)),
         ]
@@ -103,15 +121,8 @@ class Writer(wiring.Component):
             self.write[0].eq(valid & in_statistics),
             self.write[1].eq(valid & in_coefficients),
             self.addr.eq(addr),
-            self.data.eq(value),
+            self.data.eq(values[0]),
         ]
-
-        # After the write has been on its port for a cycle.
-        on_port, last_on_port = Signal(), Signal()
-        m.d.sync += [
-            on_port.eq(ended),
-            last_on_port.eq(was_last),
-            self.written.eq(on_port),
-            self.finished.eq(last_on_port),
-        ]
+        was_last = Signal()
+        m.d.sync += [was_last.eq(last), self.finished.eq(was_last)]
         return m

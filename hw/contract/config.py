@@ -38,6 +38,9 @@ def require(condition: bool, message: str) -> None:
         raise ContractError(message)
 
 
+FLOAT_LANES = (2, 4)
+
+
 @dataclass(frozen=True)
 class ArrayConfig:
     """Shape of the bit-serial array and its buffers.
@@ -64,6 +67,8 @@ class ArrayConfig:
     scratch_words: int = 0
     """Words of scratch, all banks together, of a machine that does whole training steps (docs/fabric.md); 0
     is the machine that multiplies matrices (docs/machine.md)."""
+    float_lanes: int = 2
+    """Elements that the float engine of the step machine takes at once."""
 
     def __post_init__(self) -> None:
         for register, widths in SHAPE_FIELDS.items():
@@ -90,6 +95,10 @@ class ArrayConfig:
         require(
             self.scratch_words & (self.scratch_words - 1) == 0,
             f"scratch_words is {self.scratch_words}; allowed: 0 and powers of two",
+        )
+        lanes = self.float_lanes
+        require(
+            lanes in FLOAT_LANES, f"float_lanes is {lanes!r}; allowed: {', '.join(map(str, FLOAT_LANES))}"
         )
         require(self.clock_mhz > 0, f"clock_mhz is {self.clock_mhz}; allowed: above 0")
 
@@ -128,7 +137,15 @@ class ArrayConfig:
 PRESETS: dict[str, ArrayConfig] = {
     config.name: config
     for config in (
-        ArrayConfig("zc706", rows=16, word_bits=144, cols=32, a_depth_words=1024, b_depth_words=1024),
+        ArrayConfig(
+            "zc706",
+            rows=16,
+            word_bits=144,
+            cols=32,
+            a_depth_words=1024,
+            b_depth_words=1024,
+            float_lanes=4,
+        ),
         ArrayConfig(
             "z7020",
             rows=8,

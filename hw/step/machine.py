@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out, connect
 from cpt.hw.bus.axi import AXI_LITE, AXI_READ, AXI_WRITE, connect_read, connect_write
 from cpt.hw.channel.engine import FloatEngine
 from cpt.hw.channel.local import LocalMemory
+from cpt.hw.channel.ports import PAIR
 from cpt.hw.contract import ArrayConfig, Error
 from cpt.hw.contract.config import require
 from cpt.hw.contract.step import Engine
@@ -68,6 +69,7 @@ class StepMachine(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config, words = self.config, self.config.scratch_words
+        row = 2 * config.float_lanes
         m.domains += self.domain
         # The engines have the same clock and, for their reset, one register's net.
         m.domains.engines = engines = ClockDomain(reset_less=True)
@@ -93,7 +95,7 @@ class StepMachine(wiring.Component):
             "move": Move(config, words),
             "float": FloatEngine(config, words),
             "scratch": Scratch(config, words, reads=sum(READS.values()), writes=2),
-            "local": LocalMemory(reads=3, writes=3),
+            "local": LocalMemory(reads=(row, PAIR, PAIR), writes=(row, PAIR, PAIR)),
             "memory": MemoryPorts(),
             "counters": Counters(),
             "watchdog": Watchdog(),

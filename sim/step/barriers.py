@@ -10,13 +10,14 @@ from cpt.hw.contract.floats import LOCAL_WORDS, Space
 from cpt.hw.contract.step import WORD_BYTES, decode
 from cpt.sim.step.float_cycles import float_cycles
 
+CONFIG = preset("zc706")
 CHANNELS = (16, 32, 64)
 PIXELS = 16 * 32 * 32
 
 
 def program(channels: int, *, forward: bool) -> bytes:
     """FLOAT instructions from a drain's statistics to the coefficients of the apply behind it."""
-    recorder = Recorder(preset("zc706"), 1024, LOCAL_WORDS)
+    recorder = Recorder(CONFIG, 1024, LOCAL_WORDS)
     v = Vectors(recorder)
     held = [Vector(Space.LOCAL, channels * number, channels) for number in range(5)]
     statistics = channel.forward_statistics(0, channels, PIXELS)
@@ -38,7 +39,7 @@ def main() -> None:
         for channels in CHANNELS:
             words = program(channels, forward=forward)
             found = [decode(words[at : at + WORD_BYTES]) for at in range(0, len(words), WORD_BYTES)]
-            cycles = sum(float_cycles(word) for word in found)
+            cycles = sum(float_cycles(word, CONFIG.float_lanes) for word in found)
             name = "FORWARD to INNER" if forward else "errors to ERROR"
             print(f"{name}, {channels} channels: {len(found)} instructions, {cycles:,} cycles")
 

@@ -125,4 +125,4 @@ class Costs:
         return Cost(cycles, written=size) if out else Cost(cycles, read=size)
 
     def _float(self, word: Word) -> Cost:
-        return Cost(float_cycles(word))
+        return Cost(float_cycles(word, self.config.float_lanes))

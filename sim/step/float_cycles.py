@@ -2,88 +2,128 @@
 
 from __future__ import annotations
 
-from cpt.hw.channel.arithmetic import INTERVALS, latency_cycles
-from cpt.hw.channel.operands import SUM_BANKS, Operands
-from cpt.hw.channel.plan import CHAINS
-from cpt.hw.channel.writer import Writer
+from cpt.hw.channel.arithmetic import INTERVALS
+from cpt.hw.channel.engine import behind_cycles
+from cpt.hw.channel.operands import SUM_BANKS
+from cpt.hw.channel.plan import CHAINS, Planner
 from cpt.hw.contract.floats import Op, Space
 from cpt.hw.contract.step import Word
 from cpt.sim.step.floats import FIXED_SPACES, Operand, operand
 
 SETUP_CYCLES = 9
 """From the instruction taken to its first read's cycle less 1: slots looked up, numbers put in place."""
-PLAN_CYCLES = 4
+PLAN_CYCLES = Planner.latency_cycles
 """The same where finding the operands' ends takes longer: a cycle more for each bit of ``reps - 1``."""
 
 
-def float_cycles(word: Word) -> int:
-    """From the cycle after the instruction is taken to its mark; its own waits not counted."""
+def float_cycles(word: Word, lanes: int) -> int:
+    """From the cycle after the instruction is taken to its mark, its own waits not counted.
+
+    ``lanes``: elements that the engine takes at once.
+    """
     begin = max(SETUP_CYCLES, PLAN_CYCLES + max(word.reps - 1, 0).bit_length())
     if not word.n * word.reps:
         return begin + 1
     op, sources = Op(word.op), [operand(word, name) for name in "abc"]
     serial, serial_rows = _waits(word, op)
     interval = INTERVALS.get(op, 1)
-    behind = Operands.latency_cycles + latency_cycles(op) + Writer.latency_cycles
+    behind = behind_cycles(op, lanes)
     memory = [
         source.space not in FIXED_SPACES and (source.space is not Space.SUMS or not number)
         for number, source in enumerate(sources)
     ]
     moves = [bool(source.moves) and source.space is not Space.SUMS for source in sources]
-    pairs = not serial and interval == 1 and sources[0].space is not Space.SUMS
+    wide = _wide(word, op, lanes, serial)
+    size, row_words = lanes if wide else 1, 2 * lanes
+    steps = -(-word.n // size)
+    doubles = wide and sources[0].space is not Space.SUMS
+    pause = behind if serial else _pause(word, behind, steps, 1 if wide else row_words - 1)
     cycle, two, complete = begin + 1, False, 0
     for row in range(word.reps):
-        column = 0
-        while column < word.n:
-            reads = 0
+        step = 0
+        while step < steps:
+            reads, begins = 0, True
             for source, held, walks in zip(sources, memory, moves, strict=True):
                 if not held:
                     continue
-                at = source.address + row * source.stride + column * walks
-                if (row, column) == (0, 0) or serial:
+                at = source.address + row * source.stride + step * size * walks
+                local = source.space is Space.LOCAL
+                if (row, step) == (0, 0) or serial:
                     read = True
-                elif column == 0:
+                elif step == 0:
                     read = walks or source.stride != 0 or serial_rows
                 else:
-                    read = walks and (source.space is not Space.LOCAL or at % 2 == 0)
+                    read = walks and (not local or at % row_words == 0)
                 reads += read * (SUM_BANKS if source.space is Space.SUMS else 1)
+                begins = begins and (not walks or at % row_words < lanes)
             least = 1 if two else interval - 1
-            two = pairs and column < word.n - 1 and _even(sources, memory, moves, row, column)
+            two = doubles and begins and step < steps - 1
             complete = cycle + max(reads - 1, least, 0)
             cycle = complete + 1
-            column += 1 + two
-            if serial or (serial_rows and column == word.n):
-                cycle = complete + two + behind + 1
-                two = two and not serial
-    return complete + two + behind + 1
+            step += 1 + two
+            if pause and (serial or (serial_rows and step == steps)):
+                cycle += two + pause
+                last_two, two = two, False
+            else:
+                last_two = two
+    return complete + last_two + behind + 1
 
 
-def _even(sources: list[Operand], memory: list[bool], moves: list[bool], row: int, column: int) -> bool:
-    """Whether all that moves lies in local memory at even addresses."""
-    for source, held, walks in zip(sources, memory, moves, strict=True):
-        at = source.address + row * source.stride + column
-        if held and walks and (source.space is not Space.LOCAL or at % 2):
+def _wide(word: Word, op: Op, lanes: int, serial: bool) -> bool:
+    """Whether a step takes the elements of all lanes."""
+    if op in INTERVALS or serial:
+        return False
+
+    def aligned(item: Operand) -> bool:
+        return not item.address % lanes and (word.reps == 1 or not item.stride % lanes)
+
+    for source in (operand(word, name) for name in "abc"):
+        if source.space in (Space.STATISTICS, Space.COEFFICIENTS):
             return False
-    return True
+        if source.space is Space.SUMS and not source.moves:
+            return False
+        if source.space is Space.LOCAL and source.moves and not aligned(source):
+            return False
+    to = operand(word, "to")
+    return to.space is Space.LOCAL and (aligned(to) if to.moves else _chains(word, op))
+
+
+def _pause(word: Word, behind: int, steps: int, ahead: int) -> int:
+    """Cycles in which a repetition that reads what the one before it wrote cannot begin."""
+    if word.to_stride:
+        return behind
+    return min(max(behind + 2 + ahead - steps, 0), behind)
+
+
+def _chains(word: Word, op: Op) -> bool:
+    """Whether the unit keeps the result of a repetition, which nothing else may read."""
+    to, sources = operand(word, "to"), {name: operand(word, name) for name in "abc"}
+    own = [name for name, source in sources.items() if source == to]
+    return word.n > 1 and not to.moves and own == [CHAINS.get(op)] and not _conflict(word)
 
 
 def _waits(word: Word, op: Op) -> tuple[bool, bool]:
     """Whether each element, and whether each repetition, waits for the one before it."""
-    to, sources = operand(word, "to"), {name: operand(word, name) for name in "abc"}
+    to = operand(word, "to")
     rests = word.n > 1 and not to.moves
     meets = word.reps > 1 and (not to.stride or (bool(to.moves) and to.stride < word.n))
-    own = [name for name, source in sources.items() if source == to]
+    own = any(operand(word, name) == to for name in "abc")
+    conflict = _conflict(word)
+    serial = conflict or (own and rests and not _chains(word, op))
+    return serial, own and meets and not rests and not conflict
+
+
+def _conflict(word: Word) -> bool:
+    """Whether an operand that walks otherwise than the destination may read what it wrote."""
+    to = operand(word, "to")
 
     def last(item: Operand) -> int:
         return item.address + item.stride * (word.reps - 1) + item.moves * (word.n - 1)
 
-    conflict = any(
+    return any(
         source.space is to.space
         and source != to
         and last(source) >= to.address
         and last(to) >= source.address
-        for source in sources.values()
+        for source in (operand(word, name) for name in "abc")
     )
-    chain = rests and not conflict and own == [CHAINS.get(op)]
-    serial = conflict or (bool(own) and rests and not chain)
-    return serial, bool(own) and meets and not rests and not conflict
