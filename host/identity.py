@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Protocol
 
 from cpt.host.errors import ContractMismatch, DeviceError
@@ -41,6 +40,7 @@ def identify(registers: Registers, clock_mhz: float) -> ArrayConfig:
         shape |= register(name).unpack(registers.read(name))
     array = [key for key in shape if key != "scratch_words"]
     alike = (item for item in PRESETS.values() if all(getattr(item, key) == shape[key] for key in array))
-    if preset := next(alike, None):
-        return replace(preset, **shape, clock_mhz=clock_mhz)
-    return ArrayConfig("custom", **shape, clock_mhz=clock_mhz)
+    preset = next(alike, None)
+    lanes = preset.float_lanes if preset else ArrayConfig.float_lanes
+    name = preset.name if preset else "custom"
+    return ArrayConfig(name, **shape, clock_mhz=clock_mhz, float_lanes=lanes)

@@ -9,44 +9,42 @@ from cpt.hw.channel.local import LocalMemory
 from cpt.hw.channel.ports import PAIR
 
 
+@pytest.mark.parametrize("words", [(PAIR, PAIR, PAIR), (8, PAIR, 4)])
 @pytest.mark.parametrize("stall", [0.0, 0.6])
-def test_every_port_reads_what_all_ports_have_written(stall):
+def test_every_port_reads_what_all_ports_have_written(stall, words):
     rng = random.Random(int(stall * 10))
-    block = LocalMemory(reads=[PAIR] * 3, writes=[PAIR] * 3)
-    held = {address: [0] * PAIR for address in range(8)}
-    checked = []
+    block = LocalMemory(reads=words, writes=words)
+    reads, writes = ([getattr(block, f"{name}_{n}") for n in range(len(words))] for name in ("read", "write"))
+    held, checked = [0] * 32, []
 
     async def bench(ctx):
         due = {}
         for cycle in range(250):
-            reading = [rng.random() >= stall for _ in range(3)]
-            writing = [rng.random() >= stall for _ in range(3)]
-            addresses = [rng.randrange(8) for _ in range(6)]
-            words = [[rng.randrange(1 << 32) for _ in range(PAIR)] for _ in range(3)]
-            enables = [rng.randrange(4) for _ in range(3)]
-            for n in range(3):
-                read, write = getattr(block, f"read_{n}"), getattr(block, f"write_{n}")
+            reading, writing = ([rng.random() >= stall for _ in words] for _ in range(2))
+            at, to = ([rng.randrange(len(held) // count) for count in words] for _ in range(2))
+            numbers = [[rng.randrange(1 << 32) for _ in range(count)] for count in words]
+            enables = [rng.randrange(1 << count) for count in words]
+            for n, (read, write) in enumerate(zip(reads, writes, strict=True)):
                 ctx.set(read.valid, reading[n])
-                ctx.set(read.addr, addresses[n])
+                ctx.set(read.addr, at[n])
                 ctx.set(write.valid, writing[n])
-                ctx.set(write.addr, addresses[3 + n])
+                ctx.set(write.addr, to[n])
                 ctx.set(write.en, enables[n])
-                for word in range(PAIR):
-                    ctx.set(write.data[word], words[n][word])
-            for n in range(3):
-                read, write = getattr(block, f"read_{n}"), getattr(block, f"write_{n}")
+                for word, number in enumerate(numbers[n]):
+                    ctx.set(write.data[word], number)
+            for n, (read, write) in enumerate(zip(reads, writes, strict=True)):
                 assert ctx.get(read.ready) == (not any(reading[:n]))
                 assert ctx.get(write.ready) == (not any(writing[:n]))
                 if reading[n] and ctx.get(read.ready):
-                    due[cycle + block.latency_cycles] = (n, list(held[addresses[n]]))
-            for n in range(3):
+                    due[cycle + block.latency_cycles] = (n, held[at[n] * words[n] :][: words[n]])
+            for n, count in enumerate(words):
                 if writing[n] and not any(writing[:n]):
-                    for word in range(PAIR):
+                    for word in range(count):
                         if enables[n] >> word & 1:
-                            held[addresses[3 + n]][word] = words[n][word]
+                            held[to[n] * count + word] = numbers[n][word]
             if cycle in due:
                 n, expected = due.pop(cycle)
-                assert [ctx.get(getattr(block, f"read_{n}").data[word]) for word in range(PAIR)] == expected
+                assert [ctx.get(word) for word in reads[n].data] == expected
                 checked.append(n)
             await ctx.tick()
 
