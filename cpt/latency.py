@@ -5,31 +5,46 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter as Multiset
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, cast
+
+import numpy as np
 
 from cpt.command_line import LONGEST, check_range
 from cpt.host.config import TrainConfig
 from cpt.host.engine import GemmEngine
 from cpt.host.metrics import Tally
 from cpt.host.network import ResNet, resnet_depth
+from cpt.host.step_trainer import MICRO_BATCH, settled
 from cpt.hw.contract import PRESETS, ArrayConfig, ContractError, preset
+from cpt.hw.contract.config import MATRIX, STEP
 from cpt.model.architecture import cifar_resnet
-from cpt.model.bitops import PAPER_BATCH, PAPER_ITERATIONS, run_gbitops
+from cpt.model.bitops import PAPER_BATCH, PAPER_ITERATIONS, counted_macs, run_gbitops
+from cpt.model.golden.fabric.network import Network
 from cpt.model.run_config import LARGEST
 from cpt.model.schedule import Plan
 from cpt.model.units import change, duration, gbitops, percent, precision
 from cpt.progress import note
-from cpt.sim.fast.forecast import Forecast, ProductForecast, ShapeRecorder, total
-from cpt.sim.memory import MEMORY_MODELS, memory_model
+from cpt.sim.fast.forecast import Forecast, ShapeRecorder, total
+from cpt.sim.memory import MEMORY_MODELS, MemoryModel, memory_model
+from cpt.sim.step.forecast import Forecast as StepForecast
 from cpt.table import align, paragraph
 
 CIFAR_SIZE, CIFAR_CHANNELS, CIFAR_CLASSES, CIFAR_WIDTH = 32, 3, 10, 16
 PAPER_CYCLES = 32
-SCOPE = (
-    "simulated, accelerator cycles only: im2col, packing, batch norm and everything else on the host "
-    "is not in it"
-)
+WAIT = {
+    MATRIX: "seconds each for resnet20, about half a minute for resnet74",
+    STEP: "up to a minute each for resnet20, several for resnet74",
+}
+SCOPE = {
+    MATRIX: "simulated, accelerator cycles only: im2col, packing, batch norm and everything else on the host "
+    "is not in it",
+    STEP: "simulated, whole steps by stated costs (docs/fabric.md): all but the host's look at logits, which "
+    "the order of micro-batches hides",
+}
+"""What is in the hours, by the machine."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,8 +75,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             f"--{name}", type=int, default=value, metavar="N", help=f"{text} (default: {value})"
         )
-    parser.add_argument("--layers", action="store_true", help="a row per product of a step, static")
+    parser.add_argument(
+        "--machine",
+        default=MATRIX,
+        metavar="NAME",
+        help=f"{MATRIX}: products alone; {STEP}: whole training steps (default: {MATRIX})",
+    )
+    parser.add_argument(
+        "--micro-batch",
+        type=int,
+        metavar="N",
+        help=f"images of a micro-batch, machine {STEP} (default: {MICRO_BATCH})",
+    )
+    parser.add_argument(
+        "--layers",
+        action="store_true",
+        help=f"a row per product of a static step; machine {STEP}: per list of instructions",
+    )
     parser.add_argument("--json", action="store_true", help="the result as one line")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a step: a product, or a list of instructions; ``tally`` is of all ``count`` of it."""
+
+    name: str
+    bits: tuple[int, int]
+    count: int
+    tally: Tally
 
 
 @dataclass(frozen=True)
@@ -91,31 +132,30 @@ class Run:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the hours."""
+    config = preset(arguments.preset, arguments.machine)
+    if arguments.machine != STEP and arguments.micro_batch is not None:
+        raise ContractError(f"--micro-batch is given for machine {arguments.machine!r}; allowed: {STEP}")
     plan_config = _train_config(arguments)
-    config = preset(arguments.preset)
     model = memory_model(arguments.memory, config.clock_mhz)
     description = cifar_resnet(
         resnet_depth(arguments.model), CIFAR_CLASSES, CIFAR_SIZE, CIFAR_CHANNELS, CIFAR_WIDTH
     )
-    recorder = ShapeRecorder()
-    shape = (arguments.batch, CIFAR_SIZE, CIFAR_SIZE, CIFAR_CHANNELS)
-    ResNet(description).plan(shape, cast(GemmEngine, recorder))
-    forecast = Forecast(config, model, recorder.shapes, plan_config.fw[1], plan_config.bw)
-    steps: dict[tuple[int, int], list[ProductForecast]] = {}
     precisions = plan_config.fw[1] - plan_config.fw[0] + 1
     note(
         arguments,
         paragraph(
             f"simulating a step at up to {precisions} precision{'s' * (precisions > 1)}: "
-            "seconds each for resnet20, about half a minute for resnet74"
+            f"{WAIT[arguments.machine]}"
         ),
     )
+    make = _WholeSteps if arguments.machine == STEP else _Products
+    forecast = make(config, model, description, plan_config)
     runs = []
     for name, stated in _runs(plan_config):
         plan = stated.plan(stated.steps)
         gbitops = run_gbitops(description.layers, plan, stated.steps, arguments.batch * arguments.iterations)
-        runs.append(Run(name, stated.fw, stated.bw, gbitops, _whole(plan, stated.steps, forecast, steps)))
-    static = steps[plan_config.fw[1], plan_config.bw]
+        runs.append(Run(name, stated.fw, stated.bw, gbitops, _whole(plan, stated.steps, forecast.tally)))
+    static = forecast.rows((plan_config.fw[1], plan_config.bw))
     result = _result(arguments, config, runs, static)
     print(json.dumps(result) if arguments.json else _render(arguments, config, runs, static))
     return 0
@@ -134,6 +174,7 @@ def _train_config(arguments: argparse.Namespace) -> TrainConfig:
         cycles=arguments.cycles,
         batch_size=arguments.batch,
         steps=arguments.iterations,
+        micro_batch=arguments.micro_batch or 0,
     )
 
 
@@ -143,25 +184,67 @@ def _runs(config: TrainConfig) -> list[tuple[str, TrainConfig]]:
     return [static] if config.fw[0] == config.fw[1] else [("cpt", config), static]
 
 
-def _whole(
-    plan: Plan,
-    iterations: int,
-    forecast: Forecast,
-    steps: dict[tuple[int, int], list[ProductForecast]],
-) -> Tally:
-    """Sum over a run; ``steps`` keeps what each precision's step costs."""
-    sums = Multiset(plan.bits(step) for step in range(iterations))
+class _Products:
+    """Steps of the machine that multiplies."""
+
+    def __init__(self, config: ArrayConfig, model: MemoryModel, description: Any, plan: TrainConfig) -> None:
+        recorder = ShapeRecorder()
+        shape = (plan.batch_size, CIFAR_SIZE, CIFAR_SIZE, CIFAR_CHANNELS)
+        ResNet(description).plan(shape, cast(GemmEngine, recorder))
+        self._forecast = Forecast(config, model, recorder.shapes, plan.fw[1], plan.bw)
+        self._step = cache(lambda bits: self._forecast.step(*bits))
+
+    def tally(self, bits: tuple[int, int]) -> Tally:
+        """What a step takes."""
+        return total(self._step(bits))
+
+    def rows(self, bits: tuple[int, int]) -> list[Part]:
+        """Its products."""
+        return [
+            Part(item.shape.name, (item.bits_a, item.bits_b), item.count, item.tally)
+            for item in self._step(bits)
+        ]
+
+
+class _WholeSteps:
+    """Steps of the machine that does them whole."""
+
+    def __init__(self, config: ArrayConfig, model: MemoryModel, description: Any, plan: TrainConfig) -> None:
+        factor, offset = np.ones(CIFAR_CHANNELS, np.float32), np.zeros(CIFAR_CHANNELS, np.float32)
+        network = Network.residual(description, factor, offset)
+        settled_plan = settled(plan)
+        self._macs = counted_macs(description.layers) * plan.batch_size
+        self._forecast = StepForecast(config, model, network, settled_plan)
+
+    def tally(self, bits: tuple[int, int]) -> Tally:
+        """What a step takes."""
+        fw, bw = bits
+        found = Tally()
+        found.add_counters(self._forecast.trained(bits), self._macs * (fw * fw + 2 * fw * bw))
+        return found
+
+    def rows(self, bits: tuple[int, int]) -> list[Part]:
+        """Its lists of instructions."""
+        parts = []
+        for name, count, counters in self._forecast.lists(bits):
+            tally = Tally()
+            tally.add_counters(counters.times(count), 0)
+            parts.append(Part(name, bits, count, tally))
+        return parts
+
+
+def _whole(plan: Plan, iterations: int, step: Callable[[tuple[int, int]], Tally]) -> Tally:
+    """Sum over a run of what each precision's ``step`` costs."""
+    sums = Multiset(plan.bits(number) for number in range(iterations))
     whole = dict.fromkeys(Tally().as_dict(), 0)
     for bits, count in sums.items():
-        if bits not in steps:
-            steps[bits] = forecast.step(*bits)
-        for name, value in total(steps[bits]).as_dict().items():
+        for name, value in step(bits).as_dict().items():
             whole[name] += count * value
     return Tally(**whole)
 
 
 def _result(
-    arguments: argparse.Namespace, config: ArrayConfig, runs: list[Run], static: list[ProductForecast]
+    arguments: argparse.Namespace, config: ArrayConfig, runs: list[Run], static: list[Part]
 ) -> dict[str, Any]:
     result: dict[str, Any] = {
         "model": arguments.model,
@@ -170,15 +253,14 @@ def _result(
         "array": config.as_dict(),
         "clock_mhz": config.clock_mhz,
         "memory_model": arguments.memory,
-        "scope": SCOPE,
+        "scope": SCOPE[arguments.machine],
         "runs": [item.as_dict(config) for item in runs],
     }
     if len(runs) > 1:
         result["saving"] = _saving(runs, config)
     if arguments.layers:
         result["products"] = [
-            {"product": item.shape.name, "bits": [item.bits_a, item.bits_b], **item.tally.as_dict()}
-            for item in static
+            {"product": item.name, "bits": list(item.bits), **item.tally.as_dict()} for item in static
         ]
     return result
 
@@ -192,9 +274,7 @@ def _saving(runs: list[Run], config: ArrayConfig) -> dict[str, float]:
     }
 
 
-def _render(
-    arguments: argparse.Namespace, config: ArrayConfig, runs: list[Run], static: list[ProductForecast]
-) -> str:
+def _render(arguments: argparse.Namespace, config: ArrayConfig, runs: list[Run], static: list[Part]) -> str:
     """Tables for reading."""
     rows = [("run", "precision", "GBitOPs", "simulated", "array utilisation", "array busy", "TB moved")]
     for item in runs:
@@ -217,22 +297,22 @@ def _render(
         )
     machine = (
         f"{config.name} array at {config.clock_mhz:g} MHz, memory {arguments.memory}; "
-        f"{arguments.iterations:,} iterations of {arguments.batch} images; {SCOPE}"
+        f"{arguments.iterations:,} iterations of {arguments.batch} images; {SCOPE[arguments.machine]}"
     )
     text = f"{arguments.model} on CIFAR\n{paragraph(machine)}\n\n{align(rows)}"
     return text + ("\n" + _layer_table(static) if arguments.layers else "")
 
 
-def _layer_table(static: list[ProductForecast]) -> str:
+def _layer_table(static: list[Part]) -> str:
     """Where the cycles of a static step go."""
-    whole = total(static).total_cycles
+    whole = sum(item.tally.total_cycles for item in static)
     rows = [("product", "bits", "in a step", "cycles each", "of the step", "array busy")]
     for item in sorted(static, key=lambda item: -item.tally.total_cycles):
         tally = item.tally
         rows.append(
             (
-                item.shape.name,
-                f"{item.bits_a}x{item.bits_b}",
+                item.name,
+                "x".join(map(str, item.bits)),
                 str(item.count),
                 f"{tally.total_cycles // item.count:,}",
                 percent(tally.total_cycles / whole),

@@ -44,18 +44,18 @@ class Forecast:
 
     def trained(self, bits: tuple[int, int]) -> Counters:
         """Of a step."""
-        each = [("forward", self._micro_batches), ("backward", self._micro_batches)]
-        return self._sum(bits, [("prepare", 1), *each, ("update", 1)])
+        return _sum(self.lists(bits))
+
+    def lists(self, bits: tuple[int, int]) -> list[tuple[str, int, Counters]]:
+        """Lists of a step: name, how often it runs, what it takes once."""
+        many = self._micro_batches
+        times = {"prepare": 1, "forward": many, "backward": many, "update": 1}
+        return [(name, count, self._of_list(name, bits)) for name, count in times.items()]
 
     def evaluated(self, bits: int, images: int) -> Counters:
         """Of an evaluation of so many images."""
-        return self._sum((bits, bits), [("prepare", 1), ("evaluate", -(-images // self._images))])
-
-    def _sum(self, bits: tuple[int, int], lists: Iterable[tuple[str, int]]) -> Counters:
-        total = Counters()
-        for name, times in lists:
-            total += self._of_list(name, bits).times(times)
-        return total
+        times = {"prepare": 1, "evaluate": -(-images // self._images)}
+        return _sum((name, count, self._of_list(name, (bits, bits))) for name, count in times.items())
 
     def _run(self, name: str, bits: tuple[int, int]) -> Counters:
         for slot, (width, signed) in precision_slots(self._network, *bits).items():
@@ -67,6 +67,10 @@ class Forecast:
             bytes_read=found.read,
             bytes_written=found.written,
         )
+
+
+def _sum(lists: Iterable[tuple[str, int, Counters]]) -> Counters:
+    return sum((counters.times(count) for _, count, counters in lists), Counters())
 
 
 def timeline(array: ArrayConfig, memory: MemoryModel, slots: dict[int, Slot]) -> Timeline:
