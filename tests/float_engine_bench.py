@@ -72,6 +72,48 @@ class FloatBench:
             simulator.add_testbench(memories, background=True)
             simulator.run()
 
+    def run_together(self, words: list[bytes], deadline: int = 30_000) -> list[int]:
+        """Execute ``words``, each offered as soon as it is taken; the cycles of their marks.
+
+        Cycle 0 is the one in which the first is taken; none may be left after ``deadline`` cycles.
+        """
+        engine = FloatEngine(self.state.config, len(self.state.scratch))
+        marks: list[int] = []
+
+        async def offer(ctx: Any) -> None:
+            for word in words:
+                ctx.set(engine.commands.payload.word, int.from_bytes(word, "little"))
+                ctx.set(engine.commands.valid, 1)
+                await ctx.tick().until(engine.commands.ready)
+            ctx.set(engine.commands.valid, 0)
+
+        async def watch(ctx: Any) -> None:
+            cycle = 0
+            while len(marks) < len(words):
+                assert cycle < deadline, f"{len(words) - len(marks)} instructions are not done"
+                told = (engine.done, engine.idle, engine.overflow)
+                _, _, done, idle, over = await ctx.tick().sample(*told)
+                assert not (idle and cycle), "idle before the last is done"
+                self.overflows += over
+                cycle += 1
+                if done:
+                    marks.append(cycle)
+            await ctx.tick()
+            assert ctx.get(engine.idle)
+
+        async def memories(ctx: Any) -> None:
+            await self._serve(ctx, engine)
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UnusedElaboratable)
+            simulator = Simulator(engine)
+            simulator.add_clock(PERIOD_S)
+            simulator.add_testbench(offer)
+            simulator.add_testbench(watch)
+            simulator.add_testbench(memories, background=True)
+            simulator.run()
+        return marks
+
     async def _serve(self, ctx: Any, engine: FloatEngine) -> None:
         """Every cycle: what the ports ask for, after the latencies that the contract says."""
         local, write, sums, slots = engine.local_read, engine.local_write, engine.sums, engine.slots

@@ -15,7 +15,7 @@ from cpt.hw.contract.floats import Op, Space
 from cpt.hw.contract.step import Code, Engine, decode, encode
 from cpt.model.architecture import cifar_resnet
 from cpt.model.golden.fabric.network import Network
-from cpt.sim.step.float_cycles import float_cycles
+from cpt.sim.step.float_cycles import Queue, float_cycles
 from cpt.sim.step.floats import Floats
 from cpt.sim.step.machine import StepMachine
 from cpt.sim.step.state import State
@@ -62,10 +62,13 @@ def same_as_the_model(words, seed=0, stall=0.0, state=None):
     for item in words:
         model.run(decode(item))
     bench = FloatBench(state, seed, stall)
-    bench.run(words)
-    if not stall:
-        lanes = state.config.float_lanes
-        assert bench.cycles == [float_cycles(decode(item), lanes) for item in words]
+    marks = bench.run_together(words)
+    queue, expected_marks = Queue(state.config.float_lanes), []
+    for item in words:
+        _, mark = queue.run(decode(item), queue.ready)
+        expected_marks.append(mark)
+    assert stall or marks == expected_marks
+    bench.cycles = np.diff([0, *marks]).tolist()
     for memory in ("local", "statistics", "coefficients"):
         found, wanted = getattr(state, memory), getattr(expected, memory)
         wrong = np.flatnonzero(found != wanted)
@@ -192,6 +195,20 @@ def test_sums_of_products_become_floats(start, width):
         )
     ]
     same_as_the_model(words, 6, 0.3)
+
+
+def test_an_instruction_is_prepared_while_the_one_before_it_is_at_work():
+    words = [word(Op.ADD, (L, FREE, 1), (L, FREE, 1), (L, 300, 1), n=8) for _ in range(4)]
+    words += [
+        word(Op.COPY, (S, 40, 1), (L, FREE, 1), n=8),
+        word(Op.INT_ADD, (C, 50, 1), (S, 41, 1), (S, 39, 1), n=6),
+        word(Op.COPY, (L, FREE + 3, 1), (L, FREE, 1), n=0),
+        word(Op.COPY, (L, FREE + 3, 1), (C, 51, 1), n=5),
+        word(Op.INT_MAXIMUM, (L, FREE, 0), (L, FREE, 0), (L, FREE + 2, 1), n=6),
+    ]
+    bench = same_as_the_model(words, 9)
+    alone = [float_cycles(decode(item), LANES) for item in words]
+    assert all(found <= cycles - 10 for found, cycles in zip(bench.cycles[1:4], alone[1:4], strict=True))
 
 
 def test_an_instruction_without_elements_does_nothing_and_counts():

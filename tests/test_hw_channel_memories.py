@@ -70,16 +70,20 @@ def test_instructions_read_what_the_one_before_them_wrote():
     for item in words:
         model.run(decode(item))
 
+    async def busy_until(ctx, wanted):
+        """The other port reads now and then until ``wanted``."""
+        seen = 0
+        while not seen:
+            ctx.set(block.other.valid, int(rng.random() < 0.4))
+            _, _, seen = await ctx.tick().sample(wanted)
+
     async def bench(ctx):
         for item in words:
             ctx.set(block.engine.commands.payload.word, int.from_bytes(item, "little"))
             ctx.set(block.engine.commands.valid, 1)
-            await ctx.tick().until(block.engine.commands.ready)
-            ctx.set(block.engine.commands.valid, 0)
-            while not ctx.get(block.engine.done):
-                ctx.set(block.other.valid, int(rng.random() < 0.4))
-                await ctx.tick()
-            await ctx.tick()
+            await busy_until(ctx, block.engine.commands.ready)
+        ctx.set(block.engine.commands.valid, 0)
+        await busy_until(ctx, block.engine.idle)
         for pair in range(WORDS // PAIR):
             ctx.set(block.other.valid, 1)
             ctx.set(block.other.addr, pair)

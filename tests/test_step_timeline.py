@@ -15,7 +15,7 @@ from cpt.hw.contract.passes import Apply, Drain
 from cpt.hw.contract.step import WORD_BYTES, Code, Engine, decode, encode
 from cpt.sim.step.__main__ import main
 from cpt.sim.step.costs import DISPATCH_CYCLES, Costs
-from cpt.sim.step.float_cycles import float_cycles
+from cpt.sim.step.float_cycles import float_cycles, work_cycles
 from cpt.sim.step.state import Slot
 from cpt.sim.step.timeline import LANES, MEMORY, Timeline, Timing
 
@@ -56,7 +56,7 @@ def product(images: int = 2, ksteps: int = 4, a_tiles: int = 2) -> list[bytes]:
 def test_instructions_of_one_engine_follow_each_other() -> None:
     words = [copy(100), copy(3, 5), copy(30)]
     found = timed(*words)
-    assert found.cycles == sum(float_cycles(decode(word), CONFIG.float_lanes) for word in words)
+    assert found.cycles == sum(work_cycles(decode(word), CONFIG.float_lanes) for word in words)
     assert found.busy["FLOAT"] == found.cycles
 
 

@@ -5,29 +5,22 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from cpt.hw.channel.arithmetic import INTERVALS, Arithmetic, latency_cycles
+from cpt.hw.channel.number import late
 from cpt.hw.channel.operands import INTERVAL_BITS, Operands
-from cpt.hw.channel.plan import BEHIND_BITS, SOURCES, Planner
-from cpt.hw.channel.ports import WORD_BITS, local_read, local_write
-from cpt.hw.channel.slot_numbers import SLOT_NUMBERS, SlotNumbers
-from cpt.hw.channel.walk import LOOP, OPERAND
+from cpt.hw.channel.plan import BEHIND_BITS, SOURCES
+from cpt.hw.channel.ports import local_read, local_write
+from cpt.hw.channel.preparation import PREPARED, Preparation, place
+from cpt.hw.channel.walk import LOOP
 from cpt.hw.channel.writer import Writer
 from cpt.hw.contract import ArrayConfig
-from cpt.hw.contract.floats import Coefficient, Op, Space, Statistic
-from cpt.hw.contract.step import Code
-from cpt.hw.program.gate import Gate
-from cpt.hw.program.layouts import COMMAND, MARKS, WAITS, fields, slot_read, waits
+from cpt.hw.contract.floats import Coefficient, Op, Statistic
+from cpt.hw.program.layouts import COMMAND, MARKS, slot_read
 from cpt.hw.vector.ports import channel_memory, scratch_read
 
-FLOATS = {
-    **dict.fromkeys(
-        (Op.ADD, Op.SUBTRACT, Op.MULTIPLY, Op.MULTIPLY_ADD, Op.MAXIMUM, Op.MINIMUM, Op.LARGEST), "abc"
-    ),
-    **dict.fromkeys((Op.RECIPROCAL, Op.RECIPROCAL_ROOT), "abc"),
-    **dict.fromkeys((Op.SCALE, Op.EXPONENT, Op.POWER, Op.TO_FIXED), "a"),
-}
-"""Operands that are float32, by operation."""
-_LOOKUPS = (*SOURCES, "constant")
-"""What a slot is looked up for, a cycle each."""
+START_CYCLES = 3
+"""From the begin of an instruction to the start of its reads: registers of what it is, and what follows."""
+EMPTY_CYCLES = 4
+"""From the begin of an instruction without elements to its mark, behind the one before it."""
 
 
 def behind_cycles(op: Op, lanes: int) -> int:
@@ -36,10 +29,11 @@ def behind_cycles(op: Op, lanes: int) -> int:
 
 
 class FloatEngine(wiring.Component):
-    """Executes FLOAT, one instruction after the other, as if its elements came one by one.
+    """Executes FLOAT, as if the elements of all instructions came one by one.
 
+    An instruction is prepared while the one before it is at work, and begins so that it reads what that left.
     Parameters: ``config``; ``scratch_words``: of all banks of scratch.
-    Members: ``commands``: stream of `COMMAND`; ``marks``: of all engines; ``done``: the instruction is
+    Members: ``commands``: stream of `COMMAND`; ``marks``: of all engines; ``done``: an instruction is
     finished, what it wrote can be read; ``overflow``: a float became infinite; ``idle``: nothing is under
     way.
     Ports: ``local_read``; ``local_write``, which must be ready always, so the first of local memory;
@@ -67,76 +61,52 @@ class FloatEngine(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.gate = gate = Gate(once=True)
-        m.submodules.planner = planner = Planner(self.config.float_lanes)
-        m.submodules.numbers = numbers = SlotNumbers()
+        lanes = self.config.float_lanes
+        m.submodules.preparation = preparation = Preparation(lanes)
         m.submodules.operands = operands = Operands(self.config, self.scratch_words)
-        m.submodules.arithmetic = arithmetic = Arithmetic(self.config.float_lanes)
-        m.submodules.writer = writer = Writer(self.config.float_lanes)
+        m.submodules.arithmetic = arithmetic = Arithmetic(lanes)
+        m.submodules.writer = writer = Writer(lanes)
+        wiring.connect(m, wiring.flipped(self.commands), preparation.commands)
         wiring.connect(m, wiring.flipped(self.local_read), operands.local)
         wiring.connect(m, wiring.flipped(self.local_write), writer.local)
         wiring.connect(m, wiring.flipped(self.sums), operands.sums)
-        wiring.connect(m, wiring.flipped(self.slots), numbers.slots)
+        wiring.connect(m, wiring.flipped(self.slots), preparation.slots)
+        m.d.comb += [
+            preparation.marks.eq(self.marks),
+            preparation.behind.eq(self._of_op(m, preparation.op, "behind")),
+        ]
 
         # The instruction at work.
-        word = Signal(fields(Code.FLOAT), reset_less=True)
-        held_waits = Signal(WAITS, reset_less=True)
-        loop = Signal(LOOP)
-        m.d.comb += [loop.n.eq(word.n), loop.reps.eq(word.reps)]
-        places = {}
-        for name in ("to", *SOURCES):
-            places[name] = Signal(OPERAND, name=f"place_{name}")
-            m.d.comb += [
-                places[name].space.eq(word[f"{name}_space"]),
-                places[name].moves.eq(word[f"{name}_moves"]),
-                places[name].address.eq(word[name]),
-                places[name].stride.eq(word[f"{name}_stride"]),
-            ]
-        starts, begins, ends = Signal(), Signal(), Signal()
-        working, running, planned = Signal(), Signal(), Signal()
-        take = Signal()
+        next_one, work = preparation.prepared, Signal(PREPARED, reset_less=True)
+        begins, clear, left = Signal(), Signal(init=1), Signal(BEHIND_BITS, reset_less=True)
+        empties, starts = Signal(), Signal()
         m.d.comb += [
-            self.commands.ready.eq(~working),
-            take.eq(self.commands.valid & ~working),
-            self.idle.eq(~working),
-            begins.eq(working & ~running & planned & planner.done & gate.open),
+            begins.eq(next_one.valid & clear),
+            next_one.ready.eq(clear),
+            empties.eq(begins & next_one.payload.plan.empty),
+            starts.eq(
+                late(m, begins & ~next_one.payload.plan.empty, START_CYCLES, "starts", reset_less=False)
+            ),
+            self.done.eq(writer.finished | late(m, empties, EMPTY_CYCLES, "empty", reset_less=False)),
         ]
-        with m.If(take):
-            m.d.sync += [
-                working.eq(1),
-                word.eq(self.commands.payload.word),
-                *(
-                    held.eq(found)
-                    for held, found in zip(held_waits, waits(self.commands.payload.word), strict=True)
-                ),
-            ]
-        m.d.sync += starts.eq(take)
         with m.If(begins):
-            m.d.sync += running.eq(1)
-        m.d.comb += [ends.eq((begins & planner.plan.empty) | writer.finished), self.done.eq(ends)]
-        with m.If(ends):
-            m.d.sync += [working.eq(0), running.eq(0)]
+            m.d.sync += work.eq(next_one.payload)
+        # What it writes can be read when the next one reads: so many cycles behind its last reads.
+        behind = self._of_op(m, work.word.op, "work_behind")
+        with m.If(begins & ~empties):
+            m.d.sync += clear.eq(0)
+        with m.If(operands.ended):
+            m.d.sync += left.eq(behind - (START_CYCLES + 2))
+        with m.Elif(left != 0):
+            m.d.sync += [left.eq(left - 1), clear.eq(left == 1)]
+        under_way = Signal(range(4))
+        m.d.sync += under_way.eq(under_way + begins - self.done)
+        m.d.comb += self.idle.eq(preparation.idle & (under_way == 0))
 
-        m.d.comb += [
-            gate.marks.eq(self.marks),
-            gate.load.eq(starts),
-            gate.waits.eq(held_waits),
-            planner.op.eq(word.op),
-            planner.loop.eq(loop),
-            planner.start.eq(starts),
-            *(getattr(planner, name).eq(place) for name, place in places.items()),
-        ]
-        self._numbers(m, word, places, take, starts, planned, numbers, operands)
-
-        behind = Signal(BEHIND_BITS, reset_less=True)
-        with m.Switch(word.op):
-            for op in Op:
-                with m.Case(op):
-                    m.d.sync += behind.eq(behind_cycles(op, self.config.float_lanes))
-        m.d.comb += planner.behind.eq(behind)
+        word, plan = work.word, work.plan
         steps = Signal(LOOP)
-        m.d.comb += [steps.n.eq(planner.plan.steps), steps.reps.eq(word.reps)]
-        full, tail = self._lanes(m, word, planner.plan)
+        m.d.comb += [steps.n.eq(plan.steps), steps.reps.eq(word.reps)]
+        full, tail = self._lanes(m, word, plan)
         interval = Signal(INTERVAL_BITS, reset_less=True)
         with m.Switch(word.op):
             for op, cycles in INTERVALS.items():
@@ -144,33 +114,34 @@ class FloatEngine(wiring.Component):
                     m.d.sync += interval.eq(cycles)
             with m.Default():
                 m.d.sync += interval.eq(1)
-        goes = begins & ~planner.plan.empty
         m.d.comb += [
             operands.loop.eq(steps),
             operands.full.eq(full),
             operands.tail.eq(tail),
-            operands.plan.eq(planner.plan),
+            operands.plan.eq(plan),
             operands.interval.eq(interval),
-            operands.start.eq(goes),
-            *(getattr(operands, name).eq(places[name]) for name in SOURCES),
+            operands.start.eq(starts),
+            *(port.eq(number) for port, number in zip(operands.numbers, work.numbers, strict=True)),
+            *(getattr(operands, name).eq(place(word, name)) for name in SOURCES),
             writer.loop.eq(steps),
             writer.full.eq(full),
             writer.tail.eq(tail),
-            writer.to.eq(places["to"]),
-            writer.plan.eq(planner.plan),
-            writer.start.eq(goes),
+            writer.to.eq(place(word, "to")),
+            writer.plan.eq(plan),
+            writer.start.eq(starts),
             writer.valid.eq(arithmetic.done),
             *(port.eq(result) for port, result in zip(writer.result, arithmetic.result, strict=True)),
-            arithmetic.chain.eq(planner.plan.chain),
+            arithmetic.chain.eq(plan.chain),
             arithmetic.mask.eq(operands.mask),
             arithmetic.op.eq(word.op),
             arithmetic.constant.eq(word.constant),
+            arithmetic.fraction_bits.eq(work.fraction_bits),
             arithmetic.valid.eq(operands.valid),
             arithmetic.first.eq(operands.first),
             *(
                 getattr(arithmetic, name)[lane].eq(operands.element[n][lane])
                 for n, name in enumerate(SOURCES)
-                for lane in range(self.config.float_lanes)
+                for lane in range(lanes)
             ),
             self.overflow.eq(arithmetic.overflow),
             operands.busy.eq(writer.write),
@@ -187,8 +158,16 @@ class FloatEngine(wiring.Component):
                 port.write_data.eq(writer.data),
                 found.eq(port.read_data),
             ]
-        self._fraction(m, numbers, arithmetic)
         return m
+
+    def _of_op(self, m: Module, op, name: str) -> Signal:
+        """`behind_cycles` of ``op``, a cycle later."""
+        found = Signal(BEHIND_BITS, name=name, reset_less=True)
+        with m.Switch(op):
+            for each in Op:
+                with m.Case(each):
+                    m.d.sync += found.eq(behind_cycles(each, self.config.float_lanes))
+        return found
 
     def _lanes(self, m: Module, word, plan) -> tuple[Signal, Signal]:
         """Lanes that count in a step, and in the last one of a repetition."""
@@ -200,47 +179,3 @@ class FloatEngine(wiring.Component):
             tail.eq(Mux(plan.wide, Mux(rest == 0, (1 << lanes) - 1, Cat(n < rest for n in range(lanes))), 1)),
         ]
         return full, tail
-
-    def _numbers(self, m: Module, word, places, take, starts, planned, numbers, operands) -> None:
-        """Numbers of the instruction and of slots go where operands come from, one a cycle."""
-        steps = len(_LOOKUPS) + numbers.latency_cycles
-        step = Signal(steps + 1)
-        m.d.sync += step.eq(Mux(starts, 1, step << 1))
-        with m.If(take):
-            m.d.sync += planned.eq(0)
-        with m.Elif(step[-1]):
-            m.d.sync += planned.eq(1)
-        of_op = Signal(2, reset_less=True)
-        """Whether operand a is a float; whether the others are."""
-        m.d.sync += of_op.eq(
-            Cat(
-                Cat(word.op == op for op in FLOATS).any(),
-                Cat(word.op == op for op, names in FLOATS.items() if "b" in names).any(),
-            )
-        )
-        addr, as_float = Signal.like(numbers.addr, reset_less=True), Signal(reset_less=True)
-        m.d.comb += [numbers.addr.eq(addr), numbers.as_float.eq(as_float)]
-        for n, name in enumerate(_LOOKUPS):
-            with m.If(step[n]):
-                if name in SOURCES:
-                    m.d.sync += [addr.eq(places[name].address), as_float.eq(of_op[min(n, 1)])]
-                else:
-                    m.d.sync += addr.eq(word.constant[:8] * SLOT_NUMBERS)
-        number = Signal(WORD_BITS, reset_less=True)
-        sets = Signal(len(SOURCES))
-        m.d.comb += [operands.set.eq(sets), operands.number.eq(number)]
-        m.d.sync += sets.eq(0)
-        for n, name in enumerate(SOURCES):
-            with m.If(step[n + numbers.latency_cycles + 1]):
-                m.d.sync += [
-                    sets[n].eq(1),
-                    number.eq(Mux(places[name].space == Space.SLOT, numbers.number, word.constant)),
-                ]
-        self._fraction_step = step[len(SOURCES) + numbers.latency_cycles + 1]
-
-    def _fraction(self, m: Module, numbers, arithmetic) -> None:
-        """The fraction bits of the slot that the constant names."""
-        fraction = Signal.like(numbers.fraction_bits, reset_less=True)
-        with m.If(self._fraction_step):
-            m.d.sync += fraction.eq(numbers.fraction_bits)
-        m.d.comb += arithmetic.fraction_bits.eq(fraction)

@@ -29,13 +29,12 @@ class Operands(wiring.Component):
     A step is an element or, where the plan is ``wide``, those of all lanes. Of local memory a row of words is
     read at once, twice as many as lanes: two wide steps, where all operands that move begin a row there. A
     step, or two, takes as many cycles as it needs reads, and at least one each (times ``interval``). Operand
-    a alone may be sums: a repetition's are read in three cycles. Numbers stand in an operand's row from `set`
-    on.
+    a alone may be sums: a repetition's are read in three cycles. Numbers stand in their operand's row.
 
     Parameters: ``config``; ``scratch_words``.
     Members: ``loop`` (of steps), ``a``, ``b``, ``c``, ``plan``, ``interval``, ``full`` and ``tail``: lanes
-    that count, of a repetition's last step ``tail``: of an instruction, they stay; ``set``: the row of an
-    operand takes ``number``; ``start``: reads begin; ``busy``: the port of (statistics, coefficients) is
+    that count, of a repetition's last step ``tail``, ``numbers``: of an instruction, they stay; ``start``:
+    reads begin; ``ended``: the last one was accepted; ``busy``: the port of (statistics, coefficients) is
     being written to; ``valid``, ``first`` (of what a unit keeps), ``mask`` (of lanes), ``element`` (of
     operands, and of their lanes): out. Ports: ``local``, ``statistics_addr``, ``statistics``,
     ``coefficients_addr``, ``coefficients``, ``sums``.
@@ -57,9 +56,9 @@ class Operands(wiring.Component):
                 "interval": In(INTERVAL_BITS),
                 "full": In(self.lanes),
                 "tail": In(self.lanes),
-                "set": In(len(SOURCES)),
-                "number": In(WORD_BITS),
+                "numbers": In(WORD_BITS).array(len(SOURCES)),
                 "start": In(1),
+                "ended": Out(1),
                 "busy": In(2),
                 "valid": Out(1),
                 "first": Out(1),
@@ -175,6 +174,8 @@ class Operands(wiring.Component):
                 m.d.sync += bank.eq(bank + 1)
             with m.Else():
                 m.d.sync += [todo.eq(todo & ~Cat(chosen)), bank.eq(0)]
+        last_of_two = Signal()
+        m.d.sync += [self.ended.eq(last_of_two), last_of_two.eq(0)]
         with m.If(waits):
             m.d.sync += left.eq(left - 1)
             with m.If(left == 0):
@@ -186,7 +187,7 @@ class Operands(wiring.Component):
                 again = Mux(count.row_end, by_rows[n], walks_memory[n] & (~local[n] | ends_row))
                 m.d.sync += todo[n].eq(Mux(plan.serial, memory[n], again))
             with m.If(count.last):
-                m.d.sync += active.eq(0)
+                m.d.sync += [active.eq(0), self.ended.eq(~two), last_of_two.eq(two)]
             with m.Elif(plan.pauses & (plan.serial | (plan.serial_rows & count.row_end))):
                 m.d.sync += [active.eq(0), waits.eq(1), left.eq(plan.pause - 1 + two), young.eq(slow)]
         with m.If(self.start):
@@ -250,16 +251,15 @@ class Operands(wiring.Component):
         ]
         summed = self._sums(m, taken[0], walks[0], bank, late(m, group, cycles, "group"), fires_before)
 
-        number = late(m, self.number, 1, "number")
         for n, name in enumerate(SOURCES):
             row = Signal(2 * lanes * WORD_BITS, name=f"{name}_row", reset_less=True)
             near = Signal(lanes * WORD_BITS, name=f"{name}_near", reset_less=True)
             odd = Signal(lanes * WORD_BITS, name=f"{name}_odd", reset_less=True)
-            value = Mux(is_number[n], number.replicate(2 * lanes), 0)
+            value = Mux(is_number[n], self.numbers[n].replicate(2 * lanes), 0)
             for space, held in found.items():
                 flags = twins(m, is_in[space][n], len(row), f"{name}_from_{space.name.lower()}")
                 value = value | chosen_of(m, flags, held, 0, len(row))
-            for part, enable in enumerate(twins(m, taken[n] | self.set[n], len(row), f"takes_{name}")):
+            for part, enable in enumerate(twins(m, taken[n] | self.start, len(row), f"takes_{name}")):
                 with m.If(enable):
                     m.d.sync += row.word_select(part, MOST_LOADS).eq(value.word_select(part, MOST_LOADS))
             # Half of the row; where two steps come of it the other half follows, else it stays.

@@ -8,7 +8,7 @@ from cpt.host.compiler.vectors import Vector, Vectors
 from cpt.hw.contract import preset
 from cpt.hw.contract.floats import LOCAL_WORDS, Space
 from cpt.hw.contract.step import WORD_BYTES, decode
-from cpt.sim.step.float_cycles import float_cycles
+from cpt.sim.step.float_cycles import Queue
 
 CONFIG = preset("zc706")
 CHANNELS = (16, 32, 64)
@@ -39,7 +39,8 @@ def main() -> None:
         for channels in CHANNELS:
             words = program(channels, forward=forward)
             found = [decode(words[at : at + WORD_BYTES]) for at in range(0, len(words), WORD_BYTES)]
-            cycles = sum(float_cycles(word, CONFIG.float_lanes) for word in found)
+            queue = Queue(CONFIG.float_lanes)
+            cycles = max(queue.run(word, queue.ready)[1] for word in found)
             name = "FORWARD to INNER" if forward else "errors to ERROR"
             print(f"{name}, {channels} channels: {len(found)} instructions, {cycles:,} cycles")
 

@@ -15,7 +15,7 @@ from cpt.hw.contract.order import tile_cycles, tile_interval_cycles
 from cpt.hw.contract.passes import Apply, Kernel, Move, Sampling
 from cpt.hw.contract.step import Code, Word
 from cpt.hw.contract.tiles import FILL_PIXELS, Picture
-from cpt.sim.step.float_cycles import float_cycles
+from cpt.sim.step.float_cycles import work_cycles
 from cpt.sim.step.state import Slot
 
 DISPATCH_CYCLES = 14
@@ -125,4 +125,4 @@ class Costs:
         return Cost(cycles, written=size) if out else Cost(cycles, read=size)
 
     def _float(self, word: Word) -> Cost:
-        return Cost(float_cycles(word, self.config.float_lanes))
+        return Cost(work_cycles(word, self.config.float_lanes))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cpt.hw.channel.arithmetic import INTERVALS
-from cpt.hw.channel.engine import behind_cycles
+from cpt.hw.channel.engine import EMPTY_CYCLES, START_CYCLES, behind_cycles
 from cpt.hw.channel.operands import SUM_BANKS
 from cpt.hw.channel.plan import CHAINS, Planner
 from cpt.hw.contract.floats import Op, Space
@@ -11,19 +11,52 @@ from cpt.hw.contract.step import Word
 from cpt.sim.step.floats import FIXED_SPACES, Operand, operand
 
 SETUP_CYCLES = 9
-"""From the instruction taken to its first read's cycle less 1: slots looked up, numbers put in place."""
+"""From the cycle after an instruction is taken to its begin: slots looked up, numbers put in place."""
 PLAN_CYCLES = Planner.latency_cycles
 """The same where finding the operands' ends takes longer: a cycle more for each bit of ``reps - 1``."""
 
 
+LEAD_CYCLES = START_CYCLES + 1
+"""The next instruction begins so long before the mark of the one before it, at the earliest."""
+
+
+def begin_cycles(word: Word) -> int:
+    """From the cycle after the instruction is taken to its begin, where its marks are there."""
+    return max(SETUP_CYCLES, PLAN_CYCLES + max(word.reps - 1, 0).bit_length())
+
+
+class Queue:
+    """When instructions are taken, begin and end, each prepared while the one before it is at work."""
+
+    def __init__(self, lanes: int) -> None:
+        self.lanes = lanes
+        self.ready = 0
+        """Cycle in which the next can be taken."""
+        self._clear = 0
+
+    def run(self, word: Word, taken: int, gate: int = 0) -> tuple[int, int]:
+        """Cycles of its begin and its mark; ``gate``: the cycle in which its marks are there."""
+        begin = max(taken + 1 + begin_cycles(word), gate, self._clear)
+        mark = begin + float_cycles(word, self.lanes) - begin_cycles(word)
+        self.ready = begin + 1
+        if word.n * word.reps:
+            self._clear = mark - LEAD_CYCLES
+        return begin, mark
+
+
+def work_cycles(word: Word, lanes: int) -> int:
+    """From the mark of the instruction before to its own where it was prepared in time."""
+    return float_cycles(word, lanes) - begin_cycles(word) - LEAD_CYCLES
+
+
 def float_cycles(word: Word, lanes: int) -> int:
-    """From the cycle after the instruction is taken to its mark, its own waits not counted.
+    """From the cycle after the instruction is taken to its mark, alone, its own waits not counted.
 
     ``lanes``: elements that the engine takes at once.
     """
-    begin = max(SETUP_CYCLES, PLAN_CYCLES + max(word.reps - 1, 0).bit_length())
+    begin = begin_cycles(word)
     if not word.n * word.reps:
-        return begin + 1
+        return begin + 1 + EMPTY_CYCLES
     op, sources = Op(word.op), [operand(word, name) for name in "abc"]
     serial, serial_rows = _waits(word, op)
     interval = INTERVALS.get(op, 1)
@@ -38,7 +71,7 @@ def float_cycles(word: Word, lanes: int) -> int:
     steps = -(-word.n // size)
     doubles = wide and sources[0].space is not Space.SUMS
     pause = behind if serial else _pause(word, behind, steps, 1 if wide else row_words - 1)
-    cycle, two, complete = begin + 1, False, 0
+    cycle, two, complete = begin + 1 + START_CYCLES, False, 0
     for row in range(word.reps):
         step = 0
         while step < steps:

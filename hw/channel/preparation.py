@@ -1,0 +1,151 @@
+"""A FLOAT before it begins: what waits in it, the numbers it holds, its marks."""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from cpt.hw.channel.plan import PLAN, SOURCES, Planner
+from cpt.hw.channel.ports import WORD_BITS
+from cpt.hw.channel.slot_numbers import SLOT_NUMBERS, SlotNumbers
+from cpt.hw.channel.walk import LOOP, OPERAND
+from cpt.hw.contract.floats import Op, Space
+from cpt.hw.contract.step import Code
+from cpt.hw.program.gate import Gate
+from cpt.hw.program.layouts import COMMAND, MARKS, WAITS, fields, slot_read, waits
+
+FLOATS = {
+    **dict.fromkeys(
+        (Op.ADD, Op.SUBTRACT, Op.MULTIPLY, Op.MULTIPLY_ADD, Op.MAXIMUM, Op.MINIMUM, Op.LARGEST), "abc"
+    ),
+    **dict.fromkeys((Op.RECIPROCAL, Op.RECIPROCAL_ROOT), "abc"),
+    **dict.fromkeys((Op.SCALE, Op.EXPONENT, Op.POWER, Op.TO_FIXED), "a"),
+}
+"""Operands that are float32, by operation."""
+_LOOKUPS = (*SOURCES, "constant")
+"""What a slot is looked up for, a cycle each."""
+PREPARED = data.StructLayout(
+    {
+        "word": fields(Code.FLOAT),
+        "plan": PLAN,
+        "numbers": data.ArrayLayout(WORD_BITS, len(SOURCES)),
+        "fraction_bits": SlotNumbers().fraction_bits.shape(),
+    }
+)
+"""An instruction that can begin: ``numbers`` of the operands that are some, ``fraction_bits`` of the slot
+that its constant names.
+"""
+
+
+def place(word, name: str) -> data.View:
+    """Operand ``name`` of an instruction, an `OPERAND`."""
+    parts = (word[f"{name}_space"], word[f"{name}_moves"], word[name], word[f"{name}_stride"])
+    return data.View(OPERAND, Cat(*parts))
+
+
+class Preparation(wiring.Component):
+    """Prepares an instruction while the one before it is at work, and holds it until its marks are there.
+
+    Parameters: ``lanes``.
+    Members: ``commands``: stream of `COMMAND`; ``marks``: of all engines; ``behind``: of the operation
+    ``op``, a cycle later (see `Planner`); ``slots`` (`slot_read`); ``prepared``: stream of `PREPARED`;
+    ``idle``: there is none.
+    """
+
+    def __init__(self, lanes: int):
+        self.lanes = lanes
+        planner = Planner(lanes)
+        super().__init__(
+            {
+                "commands": In(stream.Signature(COMMAND)),
+                "marks": In(MARKS),
+                "op": Out(planner.op.shape()),
+                "behind": In(planner.behind.shape()),
+                "slots": Out(slot_read()),
+                "prepared": Out(stream.Signature(PREPARED)),
+                "idle": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.gate = gate = Gate(once=True)
+        m.submodules.planner = planner = Planner(self.lanes)
+        m.submodules.numbers = numbers = SlotNumbers()
+        wiring.connect(m, wiring.flipped(self.slots), numbers.slots)
+        word = Signal(fields(Code.FLOAT), reset_less=True)
+        held_waits = Signal(WAITS, reset_less=True)
+        loop = Signal(LOOP)
+        full, planned, take, starts = Signal(), Signal(), Signal(), Signal()
+        prepared = self.prepared
+        m.d.comb += [
+            loop.n.eq(word.n),
+            loop.reps.eq(word.reps),
+            self.commands.ready.eq(~full),
+            take.eq(self.commands.valid & ~full),
+            self.idle.eq(~full),
+            prepared.valid.eq(full & planned & planner.done & gate.open),
+            prepared.payload.word.eq(word),
+            prepared.payload.plan.eq(planner.plan),
+        ]
+        with m.If(take):
+            m.d.sync += [
+                full.eq(1),
+                word.eq(self.commands.payload.word),
+                *(
+                    held.eq(found)
+                    for held, found in zip(held_waits, waits(self.commands.payload.word), strict=True)
+                ),
+            ]
+        with m.Elif(prepared.valid & prepared.ready):
+            m.d.sync += full.eq(0)
+        m.d.sync += starts.eq(take)
+        m.d.comb += [
+            gate.marks.eq(self.marks),
+            gate.load.eq(starts),
+            gate.waits.eq(held_waits),
+            self.op.eq(word.op),
+            planner.op.eq(word.op),
+            planner.behind.eq(self.behind),
+            planner.loop.eq(loop),
+            planner.start.eq(starts),
+            *(getattr(planner, name).eq(place(word, name)) for name in ("to", *SOURCES)),
+        ]
+        self._numbers(m, word, take, starts, planned, numbers)
+        return m
+
+    def _numbers(self, m: Module, word, take, starts, planned, numbers) -> None:
+        """Numbers of the instruction and of slots, one a cycle."""
+        found = Signal(PREPARED["numbers"].shape, reset_less=True)
+        fraction = Signal.like(numbers.fraction_bits, reset_less=True)
+        m.d.comb += [
+            self.prepared.payload.numbers.eq(found),
+            self.prepared.payload.fraction_bits.eq(fraction),
+        ]
+        step = Signal(len(_LOOKUPS) + numbers.latency_cycles + 1)
+        m.d.sync += step.eq(Mux(starts, 1, step << 1))
+        with m.If(take):
+            m.d.sync += planned.eq(0)
+        with m.Elif(step[-1]):
+            m.d.sync += planned.eq(1)
+        of_op = Signal(2, reset_less=True)
+        """Whether operand a is a float; whether the others are."""
+        m.d.sync += of_op.eq(
+            Cat(
+                Cat(word.op == op for op in FLOATS).any(),
+                Cat(word.op == op for op, names in FLOATS.items() if "b" in names).any(),
+            )
+        )
+        addr, as_float = Signal.like(numbers.addr, reset_less=True), Signal(reset_less=True)
+        m.d.comb += [numbers.addr.eq(addr), numbers.as_float.eq(as_float)]
+        for n, name in enumerate(_LOOKUPS):
+            with m.If(step[n]):
+                if name in SOURCES:
+                    m.d.sync += [addr.eq(word[name]), as_float.eq(of_op[min(n, 1)])]
+                else:
+                    m.d.sync += addr.eq(word.constant[:8] * SLOT_NUMBERS)
+            with m.If(step[n + numbers.latency_cycles + 1]):
+                if name in SOURCES:
+                    of_slot = word[f"{name}_space"] == Space.SLOT
+                    m.d.sync += found[n].eq(Mux(of_slot, numbers.number, word.constant))
+                else:
+                    m.d.sync += fraction.eq(numbers.fraction_bits)
