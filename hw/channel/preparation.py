@@ -4,9 +4,10 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from cpt.hw.channel.plan import PLAN, SOURCES, Planner
+from cpt.hw.channel.arithmetic import OP_BITS
+from cpt.hw.channel.plan import BEHIND_BITS, PLAN, SOURCES, Planner
 from cpt.hw.channel.ports import WORD_BITS
-from cpt.hw.channel.slot_numbers import SLOT_NUMBERS, SlotNumbers
+from cpt.hw.channel.slot_numbers import SLOT_NUMBERS, WEIGHT_FRACTION, SlotNumbers
 from cpt.hw.channel.walk import LOOP, OPERAND
 from cpt.hw.contract.floats import Op, Space
 from cpt.hw.contract.step import Code
@@ -28,7 +29,7 @@ PREPARED = data.StructLayout(
         "word": fields(Code.FLOAT),
         "plan": PLAN,
         "numbers": data.ArrayLayout(WORD_BITS, len(SOURCES)),
-        "fraction_bits": SlotNumbers().fraction_bits.shape(),
+        "fraction_bits": range(WEIGHT_FRACTION),
     }
 )
 """An instruction that can begin: ``numbers`` of the operands that are some, ``fraction_bits`` of the slot
@@ -53,13 +54,12 @@ class Preparation(wiring.Component):
 
     def __init__(self, lanes: int):
         self.lanes = lanes
-        planner = Planner(lanes)
         super().__init__(
             {
                 "commands": In(stream.Signature(COMMAND)),
                 "marks": In(MARKS),
-                "op": Out(planner.op.shape()),
-                "behind": In(planner.behind.shape()),
+                "op": Out(OP_BITS),
+                "behind": In(BEHIND_BITS),
                 "slots": Out(slot_read()),
                 "prepared": Out(stream.Signature(PREPARED)),
                 "idle": Out(1),
