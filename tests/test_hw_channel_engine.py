@@ -222,12 +222,12 @@ def test_an_instruction_without_elements_does_nothing_and_counts():
 
 def test_an_instruction_waits_for_its_marks():
     state = drawn_state(0)
-    late = word(Op.COPY, (L, 0, 1), (L, 9, 1), n=3, wait0_engine=int(Engine.MOVE), wait0_first=5)
+    late = word(Op.COPY, (L, 0, 1), (L, 9, 1), n=3, wait0_engine=int(Engine.STORE), wait0_first=5)
     marks = [0] * (max(Engine) + 1)
-    marks[Engine.MOVE] = 4
+    marks[Engine.STORE] = 4
     with pytest.raises(AssertionError, match="is not done"):
         FloatBench(state).run([late], marks, deadline=60)
-    marks[Engine.MOVE] = 5
+    marks[Engine.STORE] = 5
     FloatBench(state).run([late], marks, deadline=60)
 
 

@@ -136,9 +136,9 @@ def test_a_block_waits_for_the_marks_that_it_names() -> None:
     config = preset("tiny")
     rig = Rig(config, 11, 0.0)
     rig.slot(1, 2)
-    waits = {"wait1_engine": int(Engine.MOVE), "wait1_first": 7}
+    waits = {"wait1_engine": int(Engine.STORE), "wait1_first": 7}
     rig.words = [of_weights(config, 1, 2), of_weights(config, 1, 2, **waits)]
-    rig.run(mark=(Engine.MOVE, 7, 400))
+    rig.run(mark=(Engine.STORE, 7, 400))
     assert rig.loaded[0] < 150
     assert 400 < rig.loaded[1] < 480
 

@@ -157,7 +157,7 @@ def test_words_of_both_operands_come_as_layouts_and_order_say(name: str, seed: i
 def test_an_exec_waits_for_its_marks() -> None:
     config = preset("tiny")
     engine = ExecEngine(config)
-    word = encode(Code.EXEC, ksteps=1, a_tiles=1, tiles=1, wait0_engine=int(Engine.MOVE), wait0_first=3)
+    word = encode(Code.EXEC, ksteps=1, a_tiles=1, tiles=1, wait0_engine=int(Engine.STORE), wait0_first=3)
 
     async def bench(ctx: Any) -> None:
         slot = {"bits": 1, "signed": 0}
@@ -170,7 +170,7 @@ def test_an_exec_waits_for_its_marks() -> None:
         for _ in range(60):
             await ctx.tick()
             assert not ctx.get(engine.valid)
-        ctx.set(engine.marks[Engine.MOVE], 3)
+        ctx.set(engine.marks[Engine.STORE], 3)
         await ctx.tick().until(engine.valid)
 
     simulate(engine, bench)

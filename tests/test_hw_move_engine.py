@@ -1,4 +1,4 @@
-"""cpt.hw.move.engine: memory, scratch and local memory end as the exact model's, whatever ports do."""
+"""cpt.hw.move.bring, store: memory, scratch and local memory end as the exact model's, whatever ports do."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ import random
 import pytest
 from hw_move import MEMORY, WORDS, Rig
 
-from cpt.hw.contract.passes import Move as Kind
+from cpt.hw.contract.passes import Bring, Store
 from cpt.hw.contract.step import Engine
+
+
+def is_local(kind: Bring | Store) -> bool:
+    return kind is Bring.LOCAL or kind is Store.LOCAL
 
 
 @pytest.mark.parametrize(
@@ -17,22 +21,22 @@ from cpt.hw.contract.step import Engine
 def test_words_go_out_and_come_back_elsewhere(name: str, stall: float) -> None:
     rig = Rig(name, 3, stall)
     unit = 2 * rig.state.columns
-    rig.add(Kind.SCRATCH_OUT, offset=0x108, words=21, runs=1, place=17)
-    rig.add(Kind.SCRATCH_IN, offset=0x108, words=21, runs=1, place=130)
-    rig.add(Kind.SCRATCH_OUT, offset=0x4000, words=3, runs=4, stride=5 * unit, place=100, place_stride=7)
-    rig.add(Kind.SCRATCH_IN, offset=0x5008, words=1, runs=6, stride=-unit, place=3, place_stride=2)
-    rig.add(Kind.SCRATCH_IN, offset=0x4000, words=2, runs=3, stride=5 * unit, place=40)
+    rig.add(Store.SCRATCH, offset=0x108, words=21, runs=1, place=17)
+    rig.add(Bring.SCRATCH, offset=0x108, words=21, runs=1, place=130)
+    rig.add(Store.SCRATCH, offset=0x4000, words=3, runs=4, stride=5 * unit, place=100, place_stride=7)
+    rig.add(Bring.SCRATCH, offset=0x5008, words=1, runs=6, stride=-unit, place=3, place_stride=2)
+    rig.add(Bring.SCRATCH, offset=0x4000, words=2, runs=3, stride=5 * unit, place=40)
     rig.run()
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.4])
 def test_local_words_go_out_and_come_back_elsewhere(stall: float) -> None:
     rig = Rig("tiny", 5, stall)
-    rig.add(Kind.LOCAL_OUT, offset=0x808, words=70, runs=1, place=4000)
-    rig.add(Kind.LOCAL_IN, offset=0x808, words=70, runs=1, place=16)
-    rig.add(Kind.LOCAL_IN, offset=0x1000, words=4, runs=9, stride=40, place=16300, place_stride=6)
-    rig.add(Kind.LOCAL_OUT, offset=0x3000, words=2, runs=5, stride=24, place=16300, place_stride=8)
-    rig.add(Kind.LOCAL_OUT, offset=0x3100, words=2, runs=1, place=0)
+    rig.add(Store.LOCAL, offset=0x808, words=70, runs=1, place=4000)
+    rig.add(Bring.LOCAL, offset=0x808, words=70, runs=1, place=16)
+    rig.add(Bring.LOCAL, offset=0x1000, words=4, runs=9, stride=40, place=16300, place_stride=6)
+    rig.add(Store.LOCAL, offset=0x3000, words=2, runs=5, stride=24, place=16300, place_stride=8)
+    rig.add(Store.LOCAL, offset=0x3100, words=2, runs=1, place=0)
     rig.run()
 
 
@@ -41,8 +45,8 @@ def test_bytes_become_numbers_that_are_never_negative(name: str, channels: int) 
     rig = Rig(name, 7, 0.2)
     columns = rig.state.columns
     stride = channels * columns
-    rig.add(Kind.BYTES_IN, offset=0x600, words=channels, runs=5, stride=stride, place=9, place_stride=4)
-    rig.add(Kind.SCRATCH_OUT, offset=0x1000, words=20, runs=1, place=9)
+    rig.add(Bring.BYTES, offset=0x600, words=channels, runs=5, stride=stride, place=9, place_stride=4)
+    rig.add(Store.SCRATCH, offset=0x1000, words=20, runs=1, place=9)
     rig.run()
 
 
@@ -51,9 +55,9 @@ def test_drawn_moves_end_as_the_exact_model_s(seed: int) -> None:
     rng = random.Random(seed)
     rig = Rig(("tiny", "middle")[seed % 2], seed, rng.choice((0.1, 0.5)))
     for _ in range(8):
-        kind = rng.choice([kind for kind in Kind if kind is not Kind.PACK])
+        kind = rng.choice([*Bring, Store.SCRATCH, Store.LOCAL])
         words, runs = rng.randint(1, 8), rng.randint(1, 6)
-        if kind in (Kind.LOCAL_IN, Kind.LOCAL_OUT):
+        if is_local(kind):
             words *= 2
             place, place_stride = 2 * rng.randrange(7000), rng.choice((0, words + 2 * rng.randrange(9)))
         else:
@@ -73,18 +77,38 @@ def test_drawn_moves_end_as_the_exact_model_s(seed: int) -> None:
 def test_an_instruction_waits_for_the_marks_that_it_names() -> None:
     rig = Rig("tiny", 11, 0.0)
     waits = {"wait1_engine": int(Engine.DRAIN), "wait1_first": 5}
-    rig.add(Kind.SCRATCH_OUT, offset=0, words=2, runs=1, place=0)
-    rig.add(Kind.SCRATCH_IN, offset=0, words=2, runs=1, place=8, **waits)
+    rig.add(Store.SCRATCH, offset=0, words=2, runs=1, place=0)
+    rig.add(Bring.SCRATCH, offset=0, words=2, runs=1, place=8, **waits)
     rig.run(mark=(Engine.DRAIN, 5, 300))
-    assert rig.cycles[0] < 100
-    assert 300 < rig.cycles[1] < 360
+    assert rig.cycles[Engine.STORE][0] < 100
+    assert 300 < rig.cycles[Engine.BRING][0] < 360
 
 
-@pytest.mark.parametrize("kind", [Kind.SCRATCH_OUT, Kind.SCRATCH_IN, Kind.LOCAL_OUT, Kind.LOCAL_IN])
-def test_a_beat_moves_a_cycle(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [Store.SCRATCH, Bring.SCRATCH, Store.LOCAL, Bring.LOCAL])
+def test_a_beat_moves_a_cycle(kind: Bring | Store) -> None:
     rig = Rig("middle", 12, 0.0)
     beats = 400
-    words = 2 * beats if kind in (Kind.LOCAL_OUT, Kind.LOCAL_IN) else beats // 4
+    words = 2 * beats if is_local(kind) else beats // 4
     rig.add(kind, offset=0, words=words, runs=1, place=0)
     rig.run()
-    assert rig.cycles[0] < beats + 60
+    (ended,) = (cycles[0] for cycles in rig.cycles.values() if cycles)
+    assert ended < beats + 60
+
+
+@pytest.mark.parametrize("kind", [Store.SCRATCH, Bring.SCRATCH, Store.LOCAL, Bring.LOCAL])
+def test_short_instructions_follow_each_other_while_the_bus_answers(kind: Bring | Store) -> None:
+    rig = Rig("middle", 13, 0.0)
+    for number in range(10):
+        words = 16 if is_local(kind) else 2
+        rig.add(kind, offset=256 * number, words=words, runs=1, place=words * number)
+    rig.run()
+    (cycles,) = (cycles for cycles in rig.cycles.values() if cycles)
+    assert cycles[9] - cycles[1] <= 8 * 14
+
+
+def test_ways_in_and_out_are_used_at_once() -> None:
+    rig = Rig("middle", 14, 0.0)
+    rig.add(Store.SCRATCH, offset=0, words=100, runs=1, place=0)
+    rig.add(Bring.SCRATCH, free=True, offset=0x8000, words=100, runs=1, place=128)
+    rig.run()
+    assert all(cycles[0] < 400 + 60 for cycles in rig.cycles.values())

@@ -7,7 +7,8 @@ import random
 import pytest
 from hw_move import Rig
 
-from cpt.hw.contract.passes import Move as Kind
+from cpt.hw.contract.passes import Store
+from cpt.hw.contract.step import Engine
 from cpt.sim.step.state import Slot
 
 
@@ -39,7 +40,7 @@ def test_planes_are_those_of_the_exact_model(
     rig.slot(7, Slot(bits))
     per_step = rig.state.group * (1 if taps > 1 else 9)
     rig.add(
-        Kind.PACK,
+        Store.PACK,
         offset=0x208,
         slot=7,
         words=channels,
@@ -54,11 +55,11 @@ def test_planes_are_those_of_the_exact_model(
 def test_a_k_step_without_channels_is_zero_and_moves_follow() -> None:
     rig = Rig("tiny", 2, 0.2)
     rig.slot(0, Slot(2))
-    rig.add(Kind.SCRATCH_OUT, offset=0x8000, words=5, runs=1, place=0)
+    rig.add(Store.SCRATCH, offset=0x8000, words=5, runs=1, place=0)
     strides = weights(4, 4, 9, turned=False)
-    rig.add(Kind.PACK, offset=0x1000, words=4, runs=4, ksteps=3, place=5, **strides)
-    rig.add(Kind.LOCAL_OUT, offset=0x4000, words=20, runs=1, place=40)
-    rig.add(Kind.PACK, offset=0x2000, words=4, runs=4, ksteps=1, place=8000, **strides)
+    rig.add(Store.PACK, offset=0x1000, words=4, runs=4, ksteps=3, place=5, **strides)
+    rig.add(Store.LOCAL, offset=0x4000, words=20, runs=1, place=40)
+    rig.add(Store.PACK, offset=0x2000, words=4, runs=4, ksteps=1, place=8000, **strides)
     rig.run()
 
 
@@ -68,7 +69,7 @@ def test_some_k_steps_of_a_plane_leave_the_others_alone(ksteps: int) -> None:
     rig.slot(2, Slot(3))
     strides = weights(4, 4 * ksteps, 9, turned=False)
     rig.add(
-        Kind.PACK,
+        Store.PACK,
         offset=0x1000 + 24,
         slot=2,
         words=4 * ksteps,
@@ -84,7 +85,7 @@ def test_some_k_steps_of_a_plane_leave_the_others_alone(ksteps: int) -> None:
 def test_a_code_is_read_a_cycle() -> None:
     rig = Rig("middle", 3, 0.0)
     rig.slot(0, Slot(3))
-    rig.add(Kind.PACK, offset=0, words=8, runs=8, ksteps=1, place=0, **weights(8, 8, 9, turned=False))
+    rig.add(Store.PACK, offset=0, words=8, runs=8, ksteps=1, place=0, **weights(8, 8, 9, turned=False))
     rig.run()
     codes, beats = 8 * 72, 3 * 9
-    assert rig.cycles[0] < codes + beats + 80
+    assert rig.cycles[Engine.STORE][0] < codes + beats + 80

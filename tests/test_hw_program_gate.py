@@ -13,12 +13,12 @@ from cpt.hw.program.layouts import WAIT_PLACES, fields
 
 
 def waited(marks: list[dict[Engine, int]], first: tuple[int, int], step: tuple[int, int]) -> list[bool]:
-    """Whether unit n opens with ``marks[n]`` for a wait on FETCH and one on MOVE."""
+    """Whether unit n opens with ``marks[n]`` for a wait on FETCH and one on STORE."""
     gate = Gate()
     found: list[bool] = []
 
     async def bench(ctx: Any) -> None:
-        engines = (Engine.FETCH, Engine.MOVE)
+        engines = (Engine.FETCH, Engine.STORE)
         named = [
             {"engine": int(engine), "step": step[index], "first": first[index]}
             for index, engine in enumerate(engines)
@@ -46,13 +46,13 @@ def waited(marks: list[dict[Engine, int]], first: tuple[int, int], step: tuple[i
 
 @pytest.mark.parametrize("base", [0, 1000, (1 << MARK_BITS) - 6])
 def test_unit_i_waits_for_first_and_i_steps(base: int) -> None:
-    def mark(fetch: int, move: int) -> dict[Engine, int]:
+    def mark(fetch: int, store: int) -> dict[Engine, int]:
         most = 1 << MARK_BITS
-        return {Engine.FETCH: (base + fetch) % most, Engine.MOVE: (base + move) % most}
+        return {Engine.FETCH: (base + fetch) % most, Engine.STORE: (base + store) % most}
 
     marks = [mark(3, 7), mark(3, 7), mark(4, 7), mark(5, 7), mark(5, 6)]
     first = ((base + 3) % (1 << MARK_BITS), (base + 7) % (1 << MARK_BITS))
-    # Needed of FETCH: 3, 4, 5, 6, 7; of MOVE 7 each time.
+    # Needed of FETCH: 3, 4, 5, 6, 7; of STORE 7 each time.
     assert waited(marks, first, (1, 0)) == [True, False, False, False, False]
     marks = [mark(2, 7), mark(4, 7), mark(5, 7), mark(6, 7), mark(7, 6)]
     assert waited(marks, first, (1, 0)) == [False, True, True, True, False]
@@ -62,7 +62,7 @@ def test_engine_0_is_waited_for_by_nobody() -> None:
     gate = Gate()
 
     async def bench(ctx: Any) -> None:
-        ctx.set(gate.waits, [{"engine": 0, "step": 31, "first": 99}] * 2)
+        ctx.set(gate.waits, [{"engine": 0, "step": 15, "first": 99}] * 2)
         ctx.set(gate.load, 1)
         await ctx.tick()
         ctx.set(gate.load, 0)
@@ -94,7 +94,7 @@ def test_a_mark_that_comes_late_opens() -> None:
 def test_waits_lie_at_one_place_in_every_engine_s_word(code: Code) -> None:
     named = {
         "wait0_engine": 3,
-        "wait0_step": 17,
+        "wait0_step": 13,
         "wait0_first": 0xABCDEF,
         "wait1_engine": 6,
         "wait1_first": 9,
@@ -103,4 +103,4 @@ def test_waits_lie_at_one_place_in_every_engine_s_word(code: Code) -> None:
     view = fields(code).from_bits(word)
     assert {name: getattr(view, name) for name in named} == named
     found = [layout.from_bits(word >> offset & (1 << layout.size) - 1) for offset, layout in WAIT_PLACES]
-    assert [(wait.engine, wait.step, wait.first) for wait in found] == [(3, 17, 0xABCDEF), (6, 0, 9)]
+    assert [(wait.engine, wait.step, wait.first) for wait in found] == [(3, 13, 0xABCDEF), (6, 0, 9)]

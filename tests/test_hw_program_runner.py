@@ -15,7 +15,7 @@ from test_step_network import drawn, golden_sha, network
 from cpt.host.fabric import FabricTrainer
 from cpt.hw.contract import preset
 from cpt.hw.contract.floats import Op
-from cpt.hw.contract.passes import Apply, Move, units
+from cpt.hw.contract.passes import Apply, Bring, Store, units
 from cpt.hw.contract.step import WORD_BYTES, Code, Engine, Word, decode, encode
 from cpt.hw.program.gate import Gate
 from cpt.hw.program.layouts import waits
@@ -185,7 +185,8 @@ def test_a_pass_through_the_runner_leaves_the_golden_weights() -> None:
     assert net.weights_sha256() == expected
     assert len(machine.commands) == machine.most < len(trainer.lists["forward"]) // WORD_BYTES
     codes = {word.code for word, *_ in machine.commands}
-    assert codes == {Code.LOAD_A, Code.FETCH, Code.EXEC, Code.DRAIN, Code.APPLY, Code.FLOAT, Code.MOVE}
+    moves = {Code.BRING, Code.STORE}
+    assert codes == {Code.LOAD_A, Code.FETCH, Code.EXEC, Code.DRAIN, Code.APPLY, Code.FLOAT, *moves}
     for word, _, slot_a, slot_b in machine.commands:
         for name, slot in (("slot", slot_a), ("slot_a", slot_a), ("slot_b", slot_b)):
             if name in word.values:
@@ -249,7 +250,7 @@ LOAD = encode(Code.LOAD_A, slot=3, tiles=1, ksteps=1)
     ("word", "fault"),
     [
         (bytes(WORD_BYTES), "illegal_code"),
-        (bytes([14]) + bytes(WORD_BYTES - 1), "illegal_code"),
+        (bytes([15]) + bytes(WORD_BYTES - 1), "illegal_code"),
         (encode(Code.RUN, offset=LIST, count=1), "illegal_code"),
         (encode(Code.SET, index=1, value=1), "illegal_code"),
         (encode(Code.END), "illegal_code"),
@@ -257,7 +258,9 @@ LOAD = encode(Code.LOAD_A, slot=3, tiles=1, ksteps=1)
         (changed(LOAD, 63), "reserved_bits"),
         (encode(Code.LOAD_A, slot=3, tiles=1), "bad_value"),
         (encode(Code.FLOAT, op=max(Op) + 1, n=1, reps=1), "bad_value"),
-        (encode(Code.MOVE, kind=max(Move) + 1, words=1, runs=1), "bad_value"),
+        (encode(Code.BRING, kind=max(Bring) + 1, words=1, runs=1), "bad_value"),
+        (encode(Code.STORE, kind=max(Store) + 1, words=1, runs=1), "bad_value"),
+        (encode(Code.FLOAT, n=1, reps=1, wait1_engine=max(Engine) + 1), "bad_value"),
         (LOAD, "bad_slot"),
         (encode(Code.EXEC, slot_a=0, slot_b=3, ksteps=1, a_tiles=1, tiles=1), "bad_slot"),
         (encode(Code.APPLY, kind=int(Apply.CODE), slot=3, tiles=1, groups=1, images=1), "bad_slot"),
@@ -275,7 +278,7 @@ def test_a_faulty_word_in_a_list_is_refused_behind_all_before_it(word: bytes, fa
 def test_a_slot_that_is_not_used_may_hold_anything() -> None:
     machine = small()
     machine.set_slot(3, 0, False)
-    run_list(machine, encode(Code.MOVE, kind=int(Move.LOCAL_IN), slot=3, words=2, runs=1))
+    run_list(machine, encode(Code.STORE, kind=int(Store.LOCAL), slot=3, words=2, runs=1))
     assert machine.refused == []
     assert machine.tag == 77
 

@@ -81,7 +81,7 @@ def test_applies_follow_drains_tile_by_tile() -> None:
     bench.drain(Drain.FORWARD, picture, 8, 2, out=A)
     follow = {"wait0_engine": int(Engine.DRAIN), "wait0_first": 2, "wait0_step": 2}
     bench.apply(Apply.INNER, picture, 8, 2, y=A, **follow)
-    bench.drain(Drain.FORWARD, picture, 8, 2, out=A, channel=8, wait0_engine=int(Engine.MOVE), wait0_first=2)
+    bench.drain(Drain.FORWARD, picture, 8, 2, out=A, channel=8, wait0_engine=int(Engine.BRING), wait0_first=2)
     last = {"wait0_engine": int(Engine.DRAIN), "wait0_first": 14, "wait0_step": 2}
     bench.apply(Apply.BLOCK, picture, 8, 2, y=A, second=B // BANK, out=C // BANK, channel=16, **last)
     bench.run(0.1, moved=[1, 2])

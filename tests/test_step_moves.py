@@ -7,12 +7,14 @@ import pytest
 
 from cpt.host.compiler.network import compiled
 from cpt.hw.contract import ContractError, preset
-from cpt.hw.contract.passes import Move
+from cpt.hw.contract.passes import Bring, Store
 from cpt.hw.contract.step import WORD_BYTES, Code, Word, decode
 from cpt.model.architecture import cifar_resnet
 from cpt.model.golden.fabric.network import Network
 from cpt.sim.step.moves import Moves
 from cpt.sim.step.state import State
+
+LOCAL = {(Code.BRING, Bring.LOCAL), (Code.STORE, Store.LOCAL)}
 
 
 def network(width: int, classes: int) -> Network:
@@ -26,7 +28,7 @@ def moves(width: int, classes: int) -> list[Word]:
     )
     lists = (programs.prepare, programs.forward, programs.backward, programs.update, programs.evaluate)
     words = [decode(one[at : at + WORD_BYTES]) for one in lists for at in range(0, len(one), WORD_BYTES)]
-    return [word for word in words if word.code is Code.MOVE]
+    return [word for word in words if word.code in (Code.BRING, Code.STORE)]
 
 
 @pytest.mark.parametrize(
@@ -36,19 +38,24 @@ def moves(width: int, classes: int) -> list[Word]:
 def test_a_move_of_local_memory_that_is_not_whole_beats_is_refused(change: dict[str, int]) -> None:
     state = State(preset("tiny"), 1 << 10, 64)
     fields = {"words": 4, "runs": 1, "place": 0, "place_stride": 0, "stride": 0, "offset": 0, "base": 0}
-    word = {"kind": int(Move.LOCAL_OUT), **fields}
-    Moves(state).move(Word(Code.MOVE, word))
-    with pytest.raises(ContractError, match=r"allowed: (pairs of words|whole beats)"):
-        Moves(state).move(Word(Code.MOVE, word | change))
+    for code, kind, move in (
+        (Code.STORE, Store.LOCAL, Moves(state).store),
+        (Code.BRING, Bring.LOCAL, Moves(state).bring),
+    ):
+        word = {"kind": int(kind), **fields}
+        move(Word(code, word))
+        with pytest.raises(ContractError, match=r"allowed: (pairs of words|whole beats)"):
+            move(Word(code, word | change))
 
 
 @pytest.mark.parametrize("classes", [3, 10])
 def test_a_network_with_odd_vectors_moves_whole_beats(classes: int) -> None:
     found = moves(4, classes)
-    local = [word for word in found if word.kind in (Move.LOCAL_IN, Move.LOCAL_OUT)]
+    local = [word for word in found if (word.code, word.kind) in LOCAL]
+    packs = [word for word in found if (word.code, word.kind) == (Code.STORE, Store.PACK)]
     assert len(local) > 100
     assert not any(word.words % 2 or word.place % 2 or word.place_stride % 2 for word in local)
-    assert not any(word.offset % 8 or word.stride % 8 for word in found if word.kind != Move.PACK)
+    assert not any(word.offset % 8 or word.stride % 8 for word in found if word not in packs)
 
 
 def test_odd_output_channels_are_refused() -> None:

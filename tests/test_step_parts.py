@@ -12,7 +12,7 @@ from cpt.host.compiler.parts import Scratch
 from cpt.host.compiler.vectors import Vectors, number
 from cpt.hw.contract import ContractError, preset
 from cpt.hw.contract.floats import LOCAL_WORDS
-from cpt.hw.contract.passes import Move, noise_place
+from cpt.hw.contract.passes import Bring, Store, noise_place
 from cpt.hw.contract.step import WORD_BYTES, Code, decode
 from cpt.hw.contract.tiles import Picture
 from cpt.model.architecture import cifar_resnet
@@ -59,8 +59,8 @@ def test_what_has_room_in_scratch_goes_to_memory_as_codes_alone():
     for name in ("forward", "backward", "evaluate"):
         words = trainer.lists[name]
         found = [decode(words[at : at + WORD_BYTES]) for at in range(0, len(words), WORD_BYTES)]
-        moves = {Move(word.kind) for word in found if word.code is Code.MOVE}
-        assert moves <= {Move.BYTES_IN, Move.LOCAL_IN, Move.LOCAL_OUT}, name
+        moved = {(word.code, word.kind) for word in found if word.code in (Code.BRING, Code.STORE)}
+        assert not moved & {(Code.BRING, Bring.SCRATCH), (Code.STORE, Store.SCRATCH)}, name
 
 
 def test_y_comes_again_from_the_array_where_that_takes_fewer_cycles_than_memory():
@@ -124,7 +124,7 @@ def test_more_than_128_channels_train_on_the_zc706s_shape():
         decode(trainer.lists["prepare"][at : at + WORD_BYTES])
         for at in range(0, len(trainer.lists["prepare"]), WORD_BYTES)
     ]
-    packed = [word for word in words if word.code is Code.MOVE and word.all_ksteps]
+    packed = [word for word in words if word.code is Code.STORE and word.all_ksteps]
     assert {word.all_ksteps for word in packed} == {9}
     assert {word.ksteps for word in packed} == {1, 4}
 

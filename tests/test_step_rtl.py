@@ -12,6 +12,7 @@ from cpt.host.errors import DeviceError
 from cpt.host.fabric import FabricTrainer
 from cpt.host.step_device import StepDevice
 from cpt.hw.contract import preset
+from cpt.hw.contract.passes import Bring, Store
 from cpt.hw.contract.step import Code, Engine, encode
 from cpt.sim.device import open_simulated
 from cpt.sim.rtl.library import EventKind
@@ -90,18 +91,18 @@ def test_a_difference_is_told() -> None:
             device.wait(1)
 
 
-MOVE_OUT = {"kind": 4, "words": 2, "runs": 1}
+LOCAL_OUT = {"kind": int(Store.LOCAL), "words": 2, "runs": 1}
 
 
 @pytest.mark.parametrize(
     ("word", "error"),
     [
         (bytes(32), "illegal_opcode"),
-        (encode(Code.MOVE, base=0, offset=1 << 14, **MOVE_OUT), "write_window"),
-        (encode(Code.MOVE, kind=3, words=2, runs=1, base=0, offset=1 << 14), "read_window"),
-        (encode(Code.MOVE, base=0, offset=4, **MOVE_OUT), "misaligned"),
+        (encode(Code.STORE, base=0, offset=1 << 14, **LOCAL_OUT), "write_window"),
+        (encode(Code.BRING, kind=int(Bring.LOCAL), words=2, runs=1, base=0, offset=1 << 14), "read_window"),
+        (encode(Code.STORE, base=0, offset=4, **LOCAL_OUT), "misaligned"),
         (encode(Code.EXEC, slot_a=200, slot_b=200, ksteps=1, a_tiles=1, tiles=1), "bad_slot"),
-        (encode(Code.MOVE, kind=4), "illegal_opcode"),
+        (encode(Code.STORE, kind=int(Store.LOCAL)), "illegal_opcode"),
         (encode(Code.END, tag=3), "illegal_opcode"),
     ],
     ids=["no code", "write window", "read window", "beats", "slot", "nothing to move", "END in a list"],
@@ -115,13 +116,13 @@ def test_what_must_not_run_stops_the_machine_which_a_reset_restarts(
     device.accelerator.soft_reset()
     device.write(device.base, np.full(64, 0xFF, np.uint8))
     after_it = {"wait0_engine": int(Engine.FLOAT), "wait0_first": 1, "wait1_engine": 0}
-    rung(device, good, encode(Code.MOVE, base=0, offset=8, place=2, **MOVE_OUT, **after_it))
+    rung(device, good, encode(Code.STORE, base=0, offset=8, place=2, **LOCAL_OUT, **after_it))
     found = device.read(device.base, 64)
     assert [found[:8].min(), found[8:16].max(), found[16:].min()] == [0xFF, 0, 0xFF]
 
 
 def test_a_wait_that_never_ends_is_seen_by_the_watchdog(device: StepDevice) -> None:
-    never = {"wait0_engine": int(Engine.MOVE), "wait0_first": 5}
+    never = {"wait0_engine": int(Engine.STORE), "wait0_first": 5}
     device.accelerator.ip.write("WATCHDOG", 2000)
     with pytest.raises(DeviceError, match="watchdog"):
         rung(device, encode(Code.FLOAT, op=21, n=4, reps=1, to=2, to_moves=1, a_space=4, **never))

@@ -123,7 +123,7 @@ def test_a_pass_that_follows_tile_by_tile_ends_earlier() -> None:
 
 def test_a_wait_for_what_never_comes_is_one_line() -> None:
     with pytest.raises(ContractError, match="program stands still"):
-        timed(copy(wait0_engine=int(Engine.MOVE), wait0_first=1))
+        timed(copy(wait0_engine=int(Engine.STORE), wait0_first=1))
 
 
 def test_all_lists_of_a_network_end_and_follow_their_bits() -> None:

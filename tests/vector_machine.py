@@ -60,7 +60,7 @@ class Top(Elaboratable):
             marks.finished[Engine.DRAIN].eq(self.lanes.drain_done),
             marks.finished[Engine.APPLY].eq(self.lanes.apply_done),
             *(self.lanes.marks[engine].eq(marks.marks[engine]) for engine in (Engine.DRAIN, Engine.APPLY)),
-            self.lanes.marks[Engine.MOVE].eq(self.moved),
+            self.lanes.marks[Engine.BRING].eq(self.moved),
         ]
         return m
 

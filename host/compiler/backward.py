@@ -24,7 +24,8 @@ from cpt.host.compiler.plan import (
 from cpt.host.compiler.vectors import LANE_BITS, ZERO, Rows, Vector, coefficient, integer, number, of_slot
 from cpt.host.compiler.work import CHUNK, Work
 from cpt.hw.contract.floats import CHANNELS, Coefficient, Op, SlotConstant, Space
-from cpt.hw.contract.passes import Apply, Drain, Move, gradient_tiles
+from cpt.hw.contract.passes import Apply, Drain, gradient_tiles
+from cpt.hw.contract.step import Code
 from cpt.model.golden.fabric.float_unit import fraction
 
 D, Y, G = range(3)
@@ -230,12 +231,12 @@ class Backward(Work):
             self.v.sums = sums.regions
             covered = [region for region in sums.regions if live and region.meets(live)]
             for region in covered:
-                self.moves.words(Move.SCRATCH_OUT, region, layout.covered)
+                self.moves.words(Code.STORE, region, layout.covered)
             self.products.gradient(plan, inputs, subset, sums)
             for tile in range(subset.outputs):
                 self._gradient_rows(plan, subset, tile, scale, sums)
             for region in covered:
-                self.moves.words(Move.SCRATCH_IN, region, layout.covered)
+                self.moves.words(Code.BRING, region, layout.covered)
 
     def _gradient_rows(self, plan: ConvPlan, subset: Subset, tile: int, scale: Vector, sums: Sums) -> None:
         """Sums of a tile of output channels, as many rows of it at a time as local memory holds."""

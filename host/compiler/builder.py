@@ -6,12 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from cpt.hw.contract import ArrayConfig
-from cpt.hw.contract.floats import Op
+from cpt.hw.contract.floats import LOCAL_WORDS, Op
 from cpt.hw.contract.passes import units
 from cpt.hw.contract.step import ENGINES, Code, Engine, decode, encode
 
 WAITS = 2
 """Marks that an instruction can wait for."""
+
+LOCAL_ROOM = LOCAL_WORDS - 2
+"""Local words for vectors; what only waits copies the word behind them to itself."""
 
 PIECES = {"local": 128, "coefficients": 32, "statistics": 32, "scratch": 1024}
 MEMORY_PIECE = 1 << 16
@@ -50,6 +53,7 @@ class _Access:
 
 
 Marks = dict[Engine, int]
+_ONLY_WAITS = {"op": int(Op.COPY), "n": 1, "reps": 1, "to": LOCAL_ROOM, "a": LOCAL_ROOM}
 
 
 @dataclass
@@ -87,7 +91,7 @@ class Builder:
             joined = {each: waits.pop(each) for each in (first, second)}
             if engine is not Engine.FLOAT:
                 joined = {each: mark for each, mark in joined.items() if each is not Engine.FLOAT}
-            self._emit(Code.FLOAT, joined, [], [], {"op": int(Op.COPY)})
+            self._emit(Code.FLOAT, joined, [], [], _ONLY_WAITS)
             if engine is not Engine.FLOAT:
                 waits[Engine.FLOAT] = self.marks[Engine.FLOAT]
         self._emit(code, waits, reads, writes, fields)

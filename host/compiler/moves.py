@@ -11,12 +11,14 @@ from cpt.host.compiler.memory import IMAGES, Piece, whole_pairs
 from cpt.host.compiler.parts import SCRATCH, Part, Scratch
 from cpt.host.compiler.plan import Layout
 from cpt.host.compiler.vectors import LOCAL, Vector, Vectors
-from cpt.hw.contract.passes import Move
+from cpt.hw.contract.passes import Bring, Store
 from cpt.hw.contract.step import Code
 from cpt.hw.contract.tiles import Picture
 
 RUN_WORDS = 1 << 15
-"""Most words of one run of MOVE."""
+"""Most words of one run."""
+LOCAL_KIND = {Code.BRING: Bring.LOCAL, Code.STORE: Store.LOCAL}
+SCRATCH_KIND = {Code.BRING: Bring.SCRATCH, Code.STORE: Store.SCRATCH}
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Tensor:
 
 
 class Moves:
-    """Emits MOVE.
+    """Emits BRING and STORE.
 
     A tensor that has room in its place is there from the instruction that makes it on, `fill` and `spill`
     move it. One that has not is always in memory: every pass brings part after part and takes its results
@@ -48,30 +50,30 @@ class Moves:
     def load(self, piece: Piece, to: Vector | None = None) -> Vector:
         """32-bit words from memory to local memory; where they are odd one more moves."""
         to = to or self.v.new(piece.size // 4)
-        self._local(Move.LOCAL_IN, piece, to)
+        self._local(Code.BRING, piece, to)
         return to
 
     def store(self, vector: Vector, piece: Piece) -> None:
         """32-bit words from local memory to memory; where they are odd one more moves."""
-        self._local(Move.LOCAL_OUT, piece, vector)
+        self._local(Code.STORE, piece, vector)
 
     def load_runs(self, piece: Piece, to: Vector, *, words: int, runs: int, stride: int) -> None:
         """``runs`` runs of ``words`` words, ``stride`` words apart, side by side to local memory."""
-        self._runs(Move.LOCAL_IN, piece, to, words, runs, stride)
+        self._runs(Code.BRING, piece, to, words, runs, stride)
 
     def store_runs(self, vector: Vector, piece: Piece, *, words: int, runs: int, stride: int) -> None:
         """The other way round."""
-        self._runs(Move.LOCAL_OUT, piece, vector, words, runs, stride)
+        self._runs(Code.STORE, piece, vector, words, runs, stride)
 
-    def _runs(self, kind: Move, piece: Piece, vector: Vector, words: int, runs: int, stride: int) -> None:
+    def _runs(self, code: Code, piece: Piece, vector: Vector, words: int, runs: int, stride: int) -> None:
         part = piece.words(0, stride * (runs - 1) + words)
         local = Region(LOCAL, vector.address, vector.address + words * runs)
-        into = kind is Move.LOCAL_IN
+        into = code is Code.BRING
         self.builder.add(
-            Code.MOVE,
+            code,
             [part.region if into else local],
             [local if into else part.region],
-            kind=int(kind),
+            kind=int(LOCAL_KIND[code]),
             base=piece.base,
             offset=piece.offset,
             words=words,
@@ -81,16 +83,16 @@ class Moves:
             place_stride=words,
         )
 
-    def _local(self, kind: Move, piece: Piece, vector: Vector) -> None:
+    def _local(self, code: Code, piece: Piece, vector: Vector) -> None:
         words = whole_pairs(piece.size // 4)
         local = Region(LOCAL, vector.address, vector.address + words)
         memory = Piece(piece.base, piece.offset, 4 * words).region
-        into = kind is Move.LOCAL_IN
+        into = code is Code.BRING
         self.builder.add(
-            Code.MOVE,
+            code,
             [memory if into else local],
             [local if into else memory],
-            kind=int(kind),
+            kind=int(LOCAL_KIND[code]),
             base=piece.base,
             offset=piece.offset,
             words=words,
@@ -98,15 +100,15 @@ class Moves:
             place=vector.address,
         )
 
-    def words(self, kind: Move, region: Region, piece: Piece) -> None:
+    def words(self, code: Code, region: Region, piece: Piece) -> None:
         """Words of scratch between their place and memory."""
-        into, count = kind is Move.SCRATCH_IN, region.stop - region.start
+        into, count = code is Code.BRING, region.stop - region.start
         memory = Piece(piece.base, piece.offset, 2 * self.layout.config.cols * count).region
         self.builder.add(
-            Code.MOVE,
+            code,
             [memory if into else region],
             [region if into else memory],
-            kind=int(kind),
+            kind=int(SCRATCH_KIND[code]),
             base=piece.base,
             offset=piece.offset,
             words=count,
@@ -129,14 +131,14 @@ class Moves:
         if tensor.make:
             tensor.make(part)
         else:
-            self.part(Move.SCRATCH_IN, tensor, picture, channels, part)
+            self.part(Code.BRING, tensor, picture, channels, part)
 
     def take(self, tensor: Tensor, picture: Picture, channels: int, part: Part) -> None:
         """Part of a tensor to memory, unless it is made again."""
         if not tensor.make:
-            self.part(Move.SCRATCH_OUT, tensor, picture, channels, part)
+            self.part(Code.STORE, tensor, picture, channels, part)
 
-    def part(self, kind: Move, tensor: Tensor, picture: Picture, channels: int, part: Part) -> None:
+    def part(self, code: Code, tensor: Tensor, picture: Picture, channels: int, part: Part) -> None:
         """Part of a tensor between scratch and memory; all channels of some images touch there."""
         layout = self.layout
         group, groups = layout.group, layout.groups(channels)
@@ -151,12 +153,12 @@ class Moves:
         length = (tiles - 1) * groups * group + part.groups * group
         memory = Piece(home.base, home.offset + first * width, length * width)
         used = self.used(tensor, picture, channels, part)
-        into = kind is Move.SCRATCH_IN
+        into = code is Code.BRING
         self.builder.add(
-            Code.MOVE,
+            code,
             [memory.region if into else used],
             [used if into else memory.region],
-            kind=int(kind),
+            kind=int(SCRATCH_KIND[code]),
             base=memory.base,
             offset=memory.offset,
             words=words,
@@ -191,10 +193,10 @@ class Moves:
         stride = channels * layout.config.cols
         used = self.of_bytes(picture, part)
         self.builder.add(
-            Code.MOVE,
+            Code.BRING,
             [layout.images_piece.region],
             [used],
-            kind=int(Move.BYTES_IN),
+            kind=int(Bring.BYTES),
             base=IMAGES,
             offset=(part.image * all_tiles + part.tile) * stride,
             words=channels,
@@ -241,10 +243,10 @@ class Moves:
         before = kstep * self.layout.config.group_bytes("a")
         part = Piece(planes.base, planes.offset + tile * size + before, size - before)
         self.builder.add(
-            Code.MOVE,
+            Code.STORE,
             [Region(LOCAL, codes.address, codes.address + codes.count)],
             [part.region],
-            kind=int(Move.PACK),
+            kind=int(Store.PACK),
             base=part.base,
             offset=part.offset,
             slot=slot,

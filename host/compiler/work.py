@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+from cpt.host.compiler.builder import LOCAL_ROOM
 from cpt.host.compiler.lanes import Lanes
 from cpt.host.compiler.lifetimes import Recorder
 from cpt.host.compiler.memory import PAIR, Piece
@@ -14,7 +15,7 @@ from cpt.host.compiler.plan import IMAGE_SLOT, Codes, ConvPlan, Layout
 from cpt.host.compiler.products import Products
 from cpt.host.compiler.vectors import ZERO, Vector, Vectors, coefficient, integer, of_slot
 from cpt.hw.contract import ContractError
-from cpt.hw.contract.floats import CHANNELS, LOCAL_WORDS, Coefficient, SlotConstant, Space
+from cpt.hw.contract.floats import CHANNELS, Coefficient, SlotConstant, Space
 from cpt.model.golden.fabric.apply import LEAST_NOISE_SHIFT
 
 CHUNK = 9216
@@ -26,7 +27,7 @@ class Work:
 
     def __init__(self, layout: Layout, rate: float, scratch: Scratch) -> None:
         self.layout, self.rate, self.scratch = layout, rate, scratch
-        self.recorder = Recorder(layout.config, layout.unit_words, LOCAL_WORDS)
+        self.recorder = Recorder(layout.config, layout.unit_words, LOCAL_ROOM)
         self.v = Vectors(self.recorder)
         self.moves = Moves(layout, self.recorder, self.v, scratch)
         self.products = Products(layout, self.recorder)

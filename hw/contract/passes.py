@@ -4,7 +4,7 @@ import enum
 
 from cpt.hw.contract.config import TAPS, ArrayConfig, require
 from cpt.hw.contract.floats import Op
-from cpt.hw.contract.step import Code, Word
+from cpt.hw.contract.step import ENGINES, Code, Engine, Word
 from cpt.hw.contract.tiles import Picture
 
 
@@ -46,22 +46,27 @@ class Apply(enum.IntEnum):
     UNPOOL = 7
 
 
-class Move(enum.IntEnum):
-    """Where numbers go."""
+class Bring(enum.IntEnum):
+    """Where numbers from memory go; bytes become numbers of scratch."""
 
-    SCRATCH_OUT = 0
-    SCRATCH_IN = 1
-    BYTES_IN = 2
-    LOCAL_IN = 3
-    LOCAL_OUT = 4
-    PACK = 5
+    SCRATCH = 0
+    BYTES = 1
+    LOCAL = 2
+
+
+class Store(enum.IntEnum):
+    """Where numbers that go to memory come from; PACK: codes of weights in local memory, as planes."""
+
+    SCRATCH = 0
+    LOCAL = 1
+    PACK = 2
 
 
 SLOT_KINDS: dict[Code, tuple[enum.IntEnum, ...] | None] = {
     **dict.fromkeys((Code.LOAD_A, Code.LOAD_E, Code.FETCH, Code.FETCH_X, Code.EXEC, Code.EXEC_DW)),
     Code.DRAIN: tuple(kind for kind in Drain if kind is not Drain.GRADIENT),
     Code.APPLY: (Apply.INNER, Apply.CODE, Apply.IMAGE, Apply.ERROR),
-    Code.MOVE: (Move.PACK,),
+    Code.STORE: (Store.PACK,),
 }
 """Instructions that use the slot they name, and their kinds that do; None: all."""
 
@@ -76,17 +81,20 @@ COUNTS: dict[Code, tuple[str, ...]] = {
     Code.EXEC_DW: ("a_tiles", "groups", "rows"),
     Code.DRAIN: ("tiles", "a_tiles", "images"),
     Code.APPLY: ("tiles", "groups", "images"),
-    Code.MOVE: ("words", "runs"),
+    Code.BRING: ("words", "runs"),
+    Code.STORE: ("words", "runs"),
     Code.FLOAT: ("n", "reps"),
 }
 """Fields of which an instruction has at least 1."""
-CHOICES: dict[tuple[Code, str], tuple[enum.IntEnum, ...]] = {
+CHOICES: dict[tuple[Code, str], tuple[int, ...]] = {
     (Code.FETCH, "sampling"): tuple(Sampling),
     (Code.FETCH_X, "sampling"): (Sampling.SAME, Sampling.STRIDE),
     (Code.EXEC_DW, "sampling"): (Sampling.SAME, Sampling.STRIDE),
     (Code.DRAIN, "kind"): tuple(Drain),
-    (Code.MOVE, "kind"): tuple(Move),
+    (Code.BRING, "kind"): tuple(Bring),
+    (Code.STORE, "kind"): tuple(Store),
     (Code.FLOAT, "op"): tuple(Op),
+    **{(code, f"wait{n}_engine"): (0, *Engine) for code in ENGINES for n in (0, 1)},
 }
 """What fields may hold that could hold more."""
 

@@ -1,4 +1,4 @@
-"""Instruction words of the machine that does whole training steps: seven engines, marks, loops.
+"""Instruction words of the machine that does whole training steps: eight engines, marks, loops.
 
 docs/fabric.md describes it. One 256-bit word per instruction, little-endian in memory, as in `isa`, whose
 machine this one will replace. Tensors are walked in tiles of pixels; precision comes from slots, addresses
@@ -32,8 +32,9 @@ class Engine(enum.IntEnum):
     EXEC = 3
     DRAIN = 4
     APPLY = 5
-    MOVE = 6
-    FLOAT = 7
+    BRING = 6
+    STORE = 7
+    FLOAT = 8
 
 
 class Code(enum.IntEnum):
@@ -47,11 +48,12 @@ class Code(enum.IntEnum):
     EXEC_DW = 6
     DRAIN = 7
     APPLY = 8
-    MOVE = 9
-    FLOAT = 10
-    SET = 11
-    RUN = 12
-    END = 13
+    BRING = 9
+    STORE = 10
+    FLOAT = 11
+    SET = 12
+    RUN = 13
+    END = 14
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,8 @@ _WAITS = [
     for index in (0, 1)
     for item in _at(
         6 + index,
-        (f"wait{index}_engine", 3, "Engine whose mark is waited for; 0: none."),
-        (f"wait{index}_step", 5, "What the mark must grow by for each further unit."),
+        (f"wait{index}_engine", 4, "Engine whose mark is waited for; 0: none."),
+        (f"wait{index}_step", 4, "What the mark must grow by for each further unit."),
         (f"wait{index}_first", MARK_BITS, "Mark that the first unit waits for."),
     )
 ]
@@ -295,11 +297,20 @@ FORMATS: dict[Code, tuple[WordField, ...]] = {
         )
         + _WAITS
     ),
-    Code.MOVE: tuple(
+    Code.BRING: tuple(
+        _at(0, _CODE, ("kind", 3, "`Bring`."), ("base", _BASE, "Base register."))
+        + _at(1, ("words", 16, "Words of a run."), ("runs", 16, "Runs."))
+        + _memory(2)
+        + _at(3, ("stride-", 32, "Bytes between runs."))
+        + _at(4, ("place", 24, "First word of scratch or local memory."))
+        + _at(5, ("place_stride", 16, "Words there between runs; 0: `words`."))
+        + _WAITS
+    ),
+    Code.STORE: tuple(
         _at(
             0,
             _CODE,
-            ("kind", 3, "`Move`."),
+            ("kind", 3, "`Store`."),
             ("base", _BASE, "Base register."),
             ("slot", _SLOT, "PACK: precision slot of the weights."),
             ("ksteps", 10, "PACK: K steps."),
@@ -314,7 +325,7 @@ FORMATS: dict[Code, tuple[WordField, ...]] = {
         )
         + _at(
             5,
-            ("place_stride", 16, "Local words between runs, or between taps of PACK."),
+            ("place_stride", 16, "Words there between runs, 0: `words`; PACK: between taps."),
             ("row_stride", 16, "PACK: local words between rows."),
         )
         + _WAITS
@@ -360,7 +371,8 @@ ENGINES: dict[Code, Engine] = {
     Code.EXEC_DW: Engine.EXEC,
     Code.DRAIN: Engine.DRAIN,
     Code.APPLY: Engine.APPLY,
-    Code.MOVE: Engine.MOVE,
+    Code.BRING: Engine.BRING,
+    Code.STORE: Engine.STORE,
     Code.FLOAT: Engine.FLOAT,
 }
 """Who takes an instruction; the others are the dispatch's own."""

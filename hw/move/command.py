@@ -1,4 +1,4 @@
-"""A MOVE as its parts take it: lengths in the units that are moved."""
+"""A BRING or STORE as its parts take it: lengths in the units that are moved."""
 
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
@@ -8,14 +8,14 @@ from amaranth.utils import bits_for
 from cpt.hw.channel.ports import PAIR
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import BEAT_BYTES
-from cpt.hw.contract.passes import Move
+from cpt.hw.contract.passes import Bring, Store
 from cpt.hw.contract.step import FORMATS, Code
 from cpt.hw.layouts import RUN_BEATS_WIDTH
 from cpt.hw.matrix.copies import KEEP
 from cpt.hw.program.layouts import COMMAND, fields
 from cpt.hw.vector.ports import NUMBER_BITS
 
-_WIDTHS = {item.name: item.width for item in FORMATS[Code.MOVE]}
+_WIDTHS = {item.name: item.width for item in FORMATS[Code.STORE]}
 PLACE_BITS, COUNT_BITS = _WIDTHS["place"], _WIDTHS["words"]
 
 
@@ -30,43 +30,45 @@ PLACES = data.StructLayout(
 """Where units lie on chip: the first of the first run and of the second, from run to run, how many."""
 STRETCH = data.StructLayout({"addr": 32, "stride": 32, "beats": RUN_BEATS_WIDTH, "runs": COUNT_BITS})
 """Where they lie in memory: byte of the first run, bytes from one to the next, beats of each, runs."""
-DECODED = data.StructLayout(
-    {"places": PLACES, "stretch": STRETCH, **dict.fromkeys(("local", "inward", "bytes", "pack"), 1)}
-)
-"""``local``: pairs of local memory are moved, else words of scratch; ``inward``: from memory; ``bytes``:
-lanes are bytes there; ``pack``: `Pack` is meant."""
+KINDS = {
+    Code.BRING: {"local": Bring.LOCAL, "bytes": Bring.BYTES},
+    Code.STORE: {"local": Store.LOCAL, "pack": Store.PACK},
+}
+"""What says which kind it is: ``local``: pairs of local memory are moved, else words of scratch; ``bytes``:
+lanes are bytes in memory; ``pack``: `Pack` is meant."""
+
+
+def decoded(code: Code) -> data.StructLayout:
+    """What `Decode` finds: places on chip, runs in memory, flags of `KINDS`."""
+    return data.StructLayout({"places": PLACES, "stretch": STRETCH, **dict.fromkeys(KINDS[code], 1)})
 
 
 class Decode(wiring.Component):
-    """Lengths and places of a MOVE that is held.
+    """Lengths and places of an instruction that is held.
 
-    Parameters: ``config``. Members: ``command``, ``decoded``: what it says, `latency_cycles` later.
+    Parameters: ``config``; ``code``: which.
+    Members: ``command``, ``decoded``: what it says, `latency_cycles` later.
     """
 
     latency_cycles = 3
     """Flags; lengths; the second run's place."""
 
-    def __init__(self, config: ArrayConfig):
-        self.config = config
-        super().__init__({"command": In(COMMAND), "decoded": Out(DECODED)})
+    def __init__(self, config: ArrayConfig, code: Code):
+        self.config, self.code = config, code
+        super().__init__({"command": In(COMMAND), "decoded": Out(decoded(code))})
 
     def elaborate(self, platform):
         m = Module()
-        word = data.View(fields(Code.MOVE), self.command.word)
+        word = data.View(fields(self.code), self.command.word)
         places, stretch = self.decoded.places, self.decoded.stretch
         beats = bits_for(beats_of_word(self.config)) - 1
         dense = [Signal(name=f"dense_{n}", attrs=KEEP) for n in range(2)]
         local = [Signal(name=f"local_{n}", attrs=KEEP) for n in range(4)]
-        is_local = (word.kind == Move.LOCAL_IN) | (word.kind == Move.LOCAL_OUT)
+        kinds = KINDS[self.code]
         m.d.sync += [
             *(flag.eq(~word.place_stride.any()) for flag in dense),
-            *(flag.eq(is_local) for flag in local),
-            self.decoded.local.eq(is_local),
-            self.decoded.bytes.eq(word.kind == Move.BYTES_IN),
-            self.decoded.pack.eq(word.kind == Move.PACK),
-            self.decoded.inward.eq(
-                (word.kind == Move.SCRATCH_IN) | (word.kind == Move.BYTES_IN) | (word.kind == Move.LOCAL_IN)
-            ),
+            *(flag.eq(word.kind == kinds["local"]) for flag in local),
+            *(self.decoded[name].eq(word.kind == kind) for name, kind in kinds.items()),
             stretch.addr.eq(self.command.address),
             stretch.stride.eq(word.stride),
             stretch.runs.eq(word.runs),
@@ -89,9 +91,10 @@ class Decode(wiring.Component):
         ]
         with m.If(local[3]):
             m.d.sync += stretch.beats.eq(word.words >> shift)
-        with m.Elif(self.decoded.bytes):
-            m.d.sync += stretch.beats.eq(word.words << beats >> 1)
         with m.Else():
             m.d.sync += stretch.beats.eq(word.words << beats)
+        if "bytes" in kinds:
+            with m.If(self.decoded.bytes):
+                m.d.sync += stretch.beats.eq(word.words << beats >> 1)
         m.d.sync += places.next.eq(places.place + places.stride)
         return m

@@ -28,7 +28,7 @@ class Outward(wiring.Component):
 
     Parameters: ``config``; ``words`` of scratch.
     Members: ``local``: pairs of local memory are read, else words of scratch; ``addr`` (in); ``scratch``,
-    ``pairs``: the ports; ``beats`` (out), one a cycle.
+    ``pairs``: the ports; ``beats`` (out), one a cycle; ``empty``: all addresses' beats have left.
     """
 
     def __init__(self, config: ArrayConfig, words: int):
@@ -40,6 +40,7 @@ class Outward(wiring.Component):
                 "scratch": Out(scratch_read(config, words)),
                 "pairs": Out(local_read()),
                 "beats": Out(stream.Signature(BEAT_BITS)),
+                "empty": Out(1),
             }
         )
 
@@ -66,6 +67,7 @@ class Outward(wiring.Component):
             places.o.ready.eq(words.issue | pairs.issue),
             splitter.word.eq(scratch.data),
             waiting.payload.eq(Cat(local.data)),
+            self.empty.eq(places.empty & words.none & pairs.none & room.none),
         ]
         # The splitter knows a cycle before that a word comes.
         coming_words = Signal(MACHINE.scratch_cycles - 1)

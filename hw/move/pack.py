@@ -1,4 +1,4 @@
-"""MOVE PACK: codes of weights in local memory to planes of operand A."""
+"""STORE PACK: codes of weights in local memory to planes of operand A."""
 
 from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring

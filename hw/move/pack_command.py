@@ -14,7 +14,7 @@ from cpt.hw.program.layouts import COMMAND, fields
 
 LOCAL_BITS = bits_for(LOCAL_WORDS - 1)
 """Of the address of a local word: sums of addresses go round."""
-_WIDTHS = {item.name: item.width for item in FORMATS[Code.MOVE]}
+_WIDTHS = {item.name: item.width for item in FORMATS[Code.STORE]}
 _MOST_CODES = 1 << _WIDTHS["ksteps"]
 """More K steps than there are."""
 
@@ -71,7 +71,7 @@ class PackDecode(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        word = data.View(fields(Code.MOVE), self.command.word)
+        word = data.View(fields(Code.STORE), self.command.word)
         out, group = self.decoded, exact_log2(self.config.group_channels)
         turned = Signal()
         part, lead, group_step = (

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from cpt.hw.contract.config import MAX_BITS
 from cpt.hw.contract.passes import CHOICES, COUNTS, SLOT_KINDS
-from cpt.hw.contract.step import ENGINES, FORMATS, WORD_BYTES, Code
+from cpt.hw.contract.step import ENGINES, FORMATS, WORD_BYTES, Code, WordField
 from cpt.hw.layouts import SLOT
 from cpt.hw.matrix.copies import copies
 from cpt.hw.program.layouts import WORD_BITS, fields
@@ -78,7 +78,7 @@ class WordCheck(wiring.Component):
             return held
 
         listed = register("from_list", self.listed)
-        uses_a = register("uses_a", self._uses(other, words[Code.MOVE].kind))
+        uses_a = register("uses_a", self._uses(other, words[Code.STORE].kind))
         uses_b = register("uses_b", one_of(other, (Code.EXEC, Code.EXEC_DW)))
         bad_a, bad_b = register("bad_a", self._bad(self.slot_a)), register("bad_b", self._bad(self.slot_b))
         bad_slot = register("bad_slot", (uses_a & bad_a) | (uses_b & bad_b))
@@ -126,11 +126,15 @@ class WordCheck(wiring.Component):
                 none[index].eq(field == 0),
                 bad[index].eq(none[index] & one_of(number, codes)),
             ]
-        unknown, wrong = (Signal(len(CHOICES), name=name, reset_less=True) for name in ("unknown", "wrong"))
-        for index, ((code, name), allowed) in enumerate(CHOICES.items()):
+        choices: dict[tuple[WordField, tuple[int, ...]], list[Code]] = {}
+        for (code, name), allowed in CHOICES.items():
+            (item,) = (item for item in FORMATS[code] if item.name == name)
+            choices.setdefault((item, allowed), []).append(code)
+        unknown, wrong = (Signal(len(choices), name=name, reset_less=True) for name in ("unknown", "wrong"))
+        for index, ((item, allowed), codes) in enumerate(choices.items()):
             m.d.sync += [
-                unknown[index].eq(~one_of(words[code][name], allowed)),
-                wrong[index].eq(unknown[index] & (number == code)),
+                unknown[index].eq(~one_of(words[codes[0]][item.name], allowed)),
+                wrong[index].eq(unknown[index] & one_of(number, codes)),
             ]
         return Cat(bad, wrong)
 
@@ -140,7 +144,7 @@ class WordCheck(wiring.Component):
         table = 0
         for code, kinds in SLOT_KINDS.items():
             if kinds is not None:
-                assert fields(code)["kind"] == fields(Code.MOVE)["kind"]
+                assert fields(code)["kind"] == fields(Code.STORE)["kind"]
             for each in range(1 << len(kind)) if kinds is None else kinds:
                 table |= 1 << (code << len(kind) | each)
         return Const(table, 1 << len(kind) + len(number)).bit_select(Cat(kind, number), 1)

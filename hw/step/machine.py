@@ -29,7 +29,8 @@ from cpt.hw.load.engine import LoadEngine
 from cpt.hw.matrix.array import Array
 from cpt.hw.matrix.copies import copies
 from cpt.hw.matrix.exec_engine import ExecEngine
-from cpt.hw.move.engine import Move
+from cpt.hw.move.bring import Bring
+from cpt.hw.move.store import Store
 from cpt.hw.program.marks import Marks
 from cpt.hw.program.runner import Runner
 from cpt.hw.step.memory import MemoryPorts
@@ -38,7 +39,7 @@ from cpt.hw.vector.packer import Packer
 from cpt.hw.vector.scratch import Scratch
 from cpt.hw.vector.walk import OPERANDS
 
-READS = {"lanes": len(OPERANDS), "float": 1, "move": 1}
+READS = {"lanes": len(OPERANDS), "float": 1, "store": 1}
 """Read ports of scratch, the lanes' first: nothing may stop a word on its way."""
 
 
@@ -92,7 +93,8 @@ class StepMachine(wiring.Component):
             "results": ResultBuffer(config),
             "lanes": Lanes(config, words),
             "packer": Packer(config),
-            "move": Move(config, words),
+            "bring": Bring(config, words),
+            "store": Store(config, words),
             "float": FloatEngine(config, words),
             "scratch": Scratch(config, words, reads=sum(READS.values()), writes=2),
             "local": LocalMemory(reads=(row, PAIR, PAIR), writes=(row, PAIR, PAIR)),
@@ -128,11 +130,11 @@ class StepMachine(wiring.Component):
         connect_read(m, self.m0, memory.ar_0, memory.r_0)
         connect_read(m, self.m1, memory.ar_1, memory.r_1)
         connect_write(m, self.m0_write, memory.aw, memory.w, memory.b)
-        connect(m, chip.move.read_runs, memory.read_runs)
+        connect(m, chip.bring.read_runs, memory.read_runs)
         for n, (runs, beats, answered) in enumerate(
             (
                 (chip.packer.runs, chip.packer.beats, chip.packer.answered),
-                (chip.move.write_runs, chip.move.write_beats, chip.move.answered),
+                (chip.store.write_runs, chip.store.write_beats, chip.store.answered),
             )
         ):
             connect(m, runs, getattr(memory, f"runs_{n}"))
@@ -140,8 +142,8 @@ class StepMachine(wiring.Component):
             m.d.comb += answered.eq(getattr(memory, f"answered_{n}"))
         read, write = Cat(state.read_base, state.read_limit), Cat(state.write_base, state.write_limit)
         m.d.comb += [
-            chip.move.beat_valid.eq(memory.beat_valid),
-            chip.move.beat.eq(memory.beat),
+            chip.bring.beat_valid.eq(memory.beat_valid),
+            chip.bring.beat.eq(memory.beat),
             *(block.window.eq(read) for block in (chip.ring, chip.runner, chip.load, chip.fetch)),
             memory.read_window.eq(read),
             memory.write_window.eq(write),
@@ -156,7 +158,8 @@ class StepMachine(wiring.Component):
         connect(m, runner.exec, chip.exec.commands)
         connect(m, runner.drain, lanes.drains)
         connect(m, runner.apply, lanes.applies)
-        connect(m, runner.move, chip.move.commands)
+        connect(m, runner.bring, chip.bring.commands)
+        connect(m, runner.store, chip.store.commands)
         connect(m, runner.float, chip.float.commands)
         finished = {
             Engine.LOAD: chip.load.done,
@@ -164,11 +167,12 @@ class StepMachine(wiring.Component):
             Engine.EXEC: chip.collector.done,
             Engine.DRAIN: lanes.drain_done,
             Engine.APPLY: lanes.apply_done,
-            Engine.MOVE: chip.move.done,
+            Engine.BRING: chip.bring.done,
+            Engine.STORE: chip.store.done,
             Engine.FLOAT: chip.float.done,
         }
         m.d.comb += [marks.finished[engine].eq(done) for engine, done in finished.items()]
-        gated = (chip.load, chip.fetch, chip.exec, lanes, chip.move, chip.float)
+        gated = (chip.load, chip.fetch, chip.exec, lanes, chip.bring, chip.store, chip.float)
         m.d.comb += [block.marks.eq(marks.marks) for block in gated]
         slot = Signal(SLOT, reset_less=True)
         m.d.engines += slot.eq(registers.slot_f)
@@ -201,22 +205,22 @@ class StepMachine(wiring.Component):
         wire_results(m, chip, executor, chip.lanes)
 
     def _wire_numbers(self, m, chip):
-        """Scratch, local memory, and what lanes, packer, MOVE and the float engine hand each other."""
-        scratch, local, lanes, move = chip.scratch, chip.local, chip.lanes, chip.move
-        floats = chip.float
+        """Scratch, local memory, and what lanes, packer, moves and the float engine hand each other."""
+        scratch, local, lanes, floats = chip.scratch, chip.local, chip.lanes, chip.float
         reads = [
             *(getattr(lanes, f"read_{n}") for n in range(READS["lanes"])),
             floats.sums,
-            move.scratch_read,
+            chip.store.scratch,
         ]
         for n, port in enumerate(reads):
             connect(m, port, getattr(scratch, f"read_{n}"))
-        for n, port in enumerate((lanes.write, move.scratch_write)):
+        for n, port in enumerate((lanes.write, chip.bring.scratch)):
             connect(m, port, getattr(scratch, f"write_{n}"))
         # The float engine's ports are always ready.
-        for n, block in enumerate((floats, lanes, move)):
-            connect(m, block.local_read, getattr(local, f"read_{n}"))
-            connect(m, block.local_write, getattr(local, f"write_{n}"))
+        for n, port in enumerate((floats.local_read, lanes.local_read, chip.store.local)):
+            connect(m, port, getattr(local, f"read_{n}"))
+        for n, port in enumerate((floats.local_write, lanes.local_write, chip.bring.local)):
+            connect(m, port, getattr(local, f"write_{n}"))
         connect(m, floats.statistics, lanes.statistics)
         connect(m, floats.coefficients, lanes.coefficients)
         connect(m, lanes.codes, chip.packer.words)
@@ -234,7 +238,8 @@ class StepMachine(wiring.Component):
             chip.lanes.drain_idle,
             chip.lanes.apply_idle,
             chip.packer.idle,
-            chip.move.idle,
+            chip.bring.idle,
+            chip.store.idle,
             chip.float.idle,
             memory.idle,
         ]
@@ -273,7 +278,7 @@ class StepMachine(wiring.Component):
 
     def _wire_face(self, m, chip):
         """Registers, counters, watchdog."""
-        lanes, floats, runner, move = chip.lanes, chip.float, chip.runner, chip.move
+        lanes, floats, runner = chip.lanes, chip.float, chip.runner
         wire_registers(m, self, chip, runner)
         # Of a list that is executed: its RUN.
         index = Signal(32, reset_less=True)
@@ -281,5 +286,5 @@ class StepMachine(wiring.Component):
         m.d.comb += chip.registers.values.error_index.eq(index)
         progress = [chip.collector.write_en, lanes.drain_en, lanes.read_0.valid, lanes.write.valid]
         progress += [floats.local_read.valid, floats.local_write.valid, floats.sums.valid]
-        progress += [move.local_read.valid, runner.done]
+        progress += [chip.store.local.valid, runner.done]
         wire_counters(m, self, chip, chip.exec, progress)

@@ -17,17 +17,17 @@ from cpt.hw.control.reach import WINDOW
 from cpt.hw.layouts import BEAT_BITS, RUN
 
 READERS = ("ring", "lists", "load", "fetch_0", "fetch_1")
-"""Who has a read master of its own; MOVE's is here."""
+"""Who has a read master of its own; BRING's is here."""
 
 
 class MemoryPorts(wiring.Component):
-    """Arbiters of the read ports, MOVE's read master, the write master that packer and MOVE share.
+    """Arbiters of the read ports, BRING's read master, the write master that packer and STORE share.
 
-    Port 0 reads the ring, lists, operand A and every second run of the fetch, port 1 the others and MOVE.
+    Port 0 reads the ring, lists, operand A and every second run of the fetch, port 1 the others and BRING.
 
     Members: ``ar_ring``, ``r_ring`` .. (`READERS`); ``ar_0``, ``r_0``, ``ar_1``, ``r_1``: the read ports;
-    ``read_runs``, ``beat_valid``, ``beat``: MOVE's; ``runs_0``, ``beats_0``, ``answered_0``: the packer's,
-    ``.._1``: MOVE's; ``aw``, ``w``, ``b``: the write port; ``read_window``, ``write_window``;
+    ``read_runs``, ``beat_valid``, ``beat``: BRING's; ``runs_0``, ``beats_0``, ``answered_0``: the packer's,
+    ``.._1``: STORE's; ``aw``, ``w``, ``b``: the write port; ``read_window``, ``write_window``;
     ``leaves_read``, ``leaves_write``, ``misaligned``: of the guards of what goes through here; ``stop``,
     ``idle``, ``quiet`` as in `WriteMaster`; ``read_error``, ``write_error``.
     """

@@ -59,7 +59,7 @@ class Row:
         return f"{self.name:>9} {self.times:>4} {self.fw} x {self.bw} {cycles:>10} {shares}"
 
 
-BUSY = ("EXEC", "FETCH", "LOAD", "lanes", "MOVE", "FLOAT", "memory")
+BUSY = ("EXEC", "FETCH", "LOAD", "lanes", "BRING", "STORE", "FLOAT", "memory")
 
 
 def rows(

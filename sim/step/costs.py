@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import BEAT_BYTES, TAPS
 from cpt.hw.contract.order import tile_cycles, tile_interval_cycles
-from cpt.hw.contract.passes import Apply, Kernel, Move, Sampling
+from cpt.hw.contract.passes import Apply, Bring, Kernel, Sampling, Store
 from cpt.hw.contract.step import Code, Word
 from cpt.hw.contract.tiles import FILL_PIXELS, Picture
 from cpt.sim.step.float_cycles import work_cycles
@@ -110,19 +110,23 @@ class Costs:
             written = word.groups * self._bits(word.slot) * self.plane_bytes
         return Cost(words, written=written, lanes=words)
 
-    def _move(self, word: Word) -> Cost:
-        kind, count = Move(word.kind), word.words * word.runs
-        if kind is Move.PACK:
+    def _bring(self, word: Word) -> Cost:
+        size = (
+            word.words
+            * word.runs
+            * {Bring.LOCAL: 4, Bring.BYTES: self.config.cols}.get(Bring(word.kind), self.word_bytes)
+        )
+        return Cost(-(-size // BEAT_BYTES), read=size)
+
+    def _store(self, word: Word) -> Cost:
+        if word.kind == Store.PACK:
             tiles = -(-word.runs // self.config.rows)
             step = self._bits(word.slot) * self.config.group_bytes("a")
             # K step by K step: codes of all rows into planes, planes out, the bus's answer.
             each = TAPS * self.group * self.config.rows + step // BEAT_BYTES + PACK_STEP_CYCLES
             return Cost(tiles * word.ksteps * each, written=tiles * word.ksteps * step)
-        unit = {Move.LOCAL_IN: 4, Move.LOCAL_OUT: 4, Move.BYTES_IN: self.config.cols}
-        size = count * unit.get(kind, self.word_bytes)
-        out = kind in (Move.SCRATCH_OUT, Move.LOCAL_OUT)
-        cycles = -(-size // BEAT_BYTES)
-        return Cost(cycles, written=size) if out else Cost(cycles, read=size)
+        size = word.words * word.runs * (4 if word.kind == Store.LOCAL else self.word_bytes)
+        return Cost(-(-size // BEAT_BYTES), written=size)
 
     def _float(self, word: Word) -> Cost:
         return Cost(work_cycles(word, self.config.float_lanes))

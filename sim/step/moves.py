@@ -1,57 +1,67 @@
-"""Move: between memory and scratch or local memory, and the packing of weights."""
+"""BRING and STORE: between memory and scratch or local memory, and the packing of weights."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 
 from cpt.hw.contract.config import BEAT_BYTES, MAX_BITS, TAPS, require
-from cpt.hw.contract.passes import Move
+from cpt.hw.contract.passes import Bring, Store
 from cpt.hw.contract.step import Word
 from cpt.sim.step.codes import weight_planes
 from cpt.sim.step.state import State
 
 
 class Moves:
-    """MOVE, each at once."""
+    """BRING and STORE, each at once."""
 
     def __init__(self, state: State) -> None:
         self.state = state
 
-    def move(self, word: Word) -> None:
-        """Run by run; PACK writes planes.
+    def bring(self, word: Word) -> None:
+        """Run by run from memory.
 
         Raises `ContractError` for words of local memory that are not whole beats of memory.
         """
-        kind = Move(word.kind)
-        if kind is Move.PACK:
+        kind = Bring(word.kind)
+        size = self.state.columns if kind is Bring.BYTES else None
+        for memory, words in self._runs(word, kind is Bring.LOCAL, size):
+            held = memory if kind is Bring.BYTES else memory.view(words.dtype)
+            words[:] = held.reshape(words.shape)
+
+    def store(self, word: Word) -> None:
+        """Run by run to memory; PACK writes planes. Raises as `bring`."""
+        kind = Store(word.kind)
+        if kind is Store.PACK:
             self._pack(word)
             return
-        local = kind in (Move.LOCAL_IN, Move.LOCAL_OUT)
+        for memory, words in self._runs(word, kind is Store.LOCAL):
+            memory[:] = words.view(np.uint8).ravel()
+
+    def _runs(
+        self, word: Word, local: bool, size: int | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Bytes of memory and words on chip of every run, as views; ``size``: bytes of a word in memory."""
         state = self.state
         held = state.local.reshape(-1, 1) if local else state.scratch
-        unit = held.itemsize * held.shape[1]
-        if kind is Move.BYTES_IN:
-            unit = state.columns
+        unit = size or held.itemsize * held.shape[1]
         first = state.address(word)
         stride = word.place_stride or word.words
         if local:
             odd = [word.words % 2, word.place % 2, stride % 2 * (word.runs > 1)]
-            require(not any(odd), "a MOVE of local memory has odd words or places; allowed: pairs of words")
+            require(
+                not any(odd),
+                f"{word.code.name} of local memory has odd words or places; allowed: pairs of words",
+            )
         steps = (first, word.stride * (word.runs > 1))
         require(
             not any(step % BEAT_BYTES for step in steps),
-            f"a MOVE has byte {first}, runs {word.stride} bytes apart; allowed: whole beats",
+            f"{word.code.name} has byte {first}, runs {word.stride} bytes apart; allowed: whole beats",
         )
         for run in range(word.runs):
             at, place = first + run * word.stride, word.place + run * stride
-            memory = state.memory[at : at + word.words * unit]
-            words = held[place : place + word.words]
-            if kind in (Move.SCRATCH_OUT, Move.LOCAL_OUT):
-                memory[:] = words.view(np.uint8).ravel()
-            elif kind is Move.BYTES_IN:
-                words[:] = memory.reshape(words.shape)
-            else:
-                words[:] = memory.view(words.dtype).reshape(words.shape)
+            yield state.memory[at : at + word.words * unit], held[place : place + word.words]
 
     def _pack(self, word: Word) -> None:
         """Codes in local memory as operand A.
