@@ -7,6 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from cpt.check import RtlCheck, verdict
+from cpt.host.config import TrainConfig
+from cpt.host.data import Images, held_out
 from cpt.host.driver import Accelerator
 from cpt.host.errors import DeviceError
 from cpt.host.fabric import FabricTrainer
@@ -18,6 +21,7 @@ from cpt.sim.device import open_simulated
 from cpt.sim.rtl.library import EventKind
 from cpt.sim.step.beside import Beside, StepsDiffer
 from cpt.sim.step.rtl import MEMORY_BYTES, SCRATCH_WORDS, Case, batches, network, run
+from cpt.trainers import Place
 
 TINY = preset("tiny")
 LIST = 1 << 12
@@ -126,3 +130,26 @@ def test_a_wait_that_never_ends_is_seen_by_the_watchdog(device: StepDevice) -> N
     device.accelerator.ip.write("WATCHDOG", 2000)
     with pytest.raises(DeviceError, match="watchdog"):
         rung(device, encode(Code.FLOAT, op=21, n=4, reps=1, to=2, to_moves=1, a_space=4, **never))
+
+
+def test_a_run_on_the_rtl_is_the_golden_functions_and_the_check_says_so() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(20) % 2
+    pixels = rng.integers(0, 128, (20, 8, 8, 1)) + 100 * labels[:, None, None, None]
+    data = held_out("two", Images(pixels.astype(np.float32), labels.astype(np.int64)))
+    config = TrainConfig(width=4, fw=(4, 4), steps=1, batch_size=4, micro_batch=2, lr=0.05)
+    found = {}
+    for device in ("fast", "rtl"):
+        with Place("step", device, "tiny", "ps-ddr").open(config, data) as (trainer, _):
+            (batch,) = trainer.epoch_batches()
+            with RtlCheck(config, data, "ps-ddr", "step") as check:
+                if device == "fast":
+                    check.before_step(trainer, batch)
+                report = trainer.train_step(batch)
+                check.after_step(trainer)
+                checked = check.results()
+            found[device] = (report, trainer.evaluate(), trainer.weights_sha256())
+            cycles = trainer.training.total_cycles, trainer.evaluation.total_cycles
+        assert all(cycles)
+        assert [step.passed for step in checked] == [True] * (device == "fast"), verdict(checked)
+    assert found["fast"] == found["rtl"]
