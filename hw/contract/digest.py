@@ -13,10 +13,10 @@ from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
-from cpt.hw.contract import config, isa, layout, machine, order, regs, tiles
+from cpt.hw.contract import config, floats, isa, layout, machine, order, passes, regs, step, tiles
 from cpt.hw.contract.config import ALL_TAPS, MAX_BITS, ArrayConfig, ContractError, require
 
-HASHED: tuple[ModuleType, ...] = (config, isa, layout, machine, order, regs, tiles)
+HASHED: tuple[ModuleType, ...] = (config, isa, layout, machine, order, regs, tiles, floats, step, passes)
 """Modules whose public names are hashed."""
 NOT_HASHED: dict[str, str] = {
     "ContractError": "what wrong values raise in software",
@@ -31,7 +31,10 @@ NOT_HASHED: dict[str, str] = {
     "Step": "its instances are what tile_steps gives",
     "RegisterField": "its instances are in REGISTERS",
     "register": "a look-up in REGISTERS",
+    "WordField": "its instances are in step.FORMATS",
+    "Word": "its instances are what step.decode gives",
     "ERROR_DOCS": "wording",
+    "OP_DOCS": "wording",
     "COUNTER_DOCS": "wording",
 }
 """Public names that are left out, and why."""
@@ -77,7 +80,39 @@ _PICTURES = [
         ("zc706", 9, 9),
     )
 ]
+_STEP_WORDS = [
+    step.encode(
+        code,
+        **{
+            item.name: (0x5A5A_5A5A >> index & item.maximum) * (-1) ** item.signed
+            for index, item in enumerate(fields_of)
+            if item.name != "code"
+        },
+    )
+    for code, fields_of in step.FORMATS.items()
+]
+_UNITS = [
+    step.decode(
+        step.encode(
+            code,
+            **{
+                item.name: {"kernel": kernel, "out_height": 9, "out_width": 7}.get(item.name, 3 + place)
+                for place, item in enumerate(fields_of)
+                if item.maximum > len(fields_of) + 3 or item.name == "kernel"
+            },
+        )
+    )
+    for code, fields_of in step.FORMATS.items()
+    for kernel in (passes.Kernel.ONE, passes.Kernel.THREE)
+    if code in passes.COUNTS
+]
 _SAMPLES: dict[str, list[Any]] = {
+    "step.encode": _STEP_WORDS,
+    "step.decode": [[word.code, word.values] for word in map(step.decode, _STEP_WORDS)],
+    "geometry": [passes.geometry(picture) for picture in (*_PICTURES, tiles.Picture(_SHAPES[2], 8, 8))],
+    "noise_place": [passes.noise_place(5, 9)],
+    "gradient_tiles": [passes.gradient_tiles(taps, groups) for taps in (1, 9) for groups in (1, 2, 5)],
+    "units": [passes.units(config.PRESETS["tiny"], word) for word in _UNITS],
     "ArrayConfig": [
         [
             shape,
@@ -86,8 +121,8 @@ _SAMPLES: dict[str, list[Any]] = {
         ]
         for shape in _SHAPES
     ],
-    "encode": _WORDS,
-    "decode": [isa.decode(word) for word in _WORDS],
+    "isa.encode": _WORDS,
+    "isa.decode": [isa.decode(word) for word in _WORDS],
     "k_log2": [layout.k_log2(k) for k in range(1, 70)],
     "result_bytes": [layout.result_bytes(*widths) for widths in _WIDTHS],
     "result_rows": [layout.result_rows(shape) for shape in _SHAPES],
@@ -125,7 +160,7 @@ _SAMPLES: dict[str, list[Any]] = {
     ],
     "slot_offset": [regs.slot_offset(index) for index in (0, 1, 100)],
 }
-"""What every function and layout gives, by name."""
+"""What every function and layout gives, by name, with its module where two have the same."""
 
 
 @lru_cache
@@ -137,7 +172,7 @@ def _names(record: type[Any]) -> list[str]:
 
 def _plain(value: object) -> object:
     """``value`` as JSON holds it, without its wording; records with what they derive."""
-    if type(value) in (int, bool, str, float):
+    if value is None or type(value) in (int, bool, str, float):
         return value
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
@@ -163,9 +198,10 @@ def _is_own(module: ModuleType, value: object) -> bool:
     return not callable(value) or getattr(value, "__module__", "") == module.__name__
 
 
-def _described(name: str, value: object) -> object:
-    if name in _SAMPLES:
-        return _plain(_SAMPLES[name])
+def _described(module: str, name: str, value: object) -> object:
+    for sampled in (f"{module}.{name}", name):
+        if sampled in _SAMPLES:
+            return _plain(_SAMPLES[sampled])
     needs_samples = callable(value) and not (isinstance(value, type) and issubclass(value, enum.Enum))
     require(not needs_samples, f"{name} is in the contract without samples; allowed: samples or a reason")
     return _plain(value)
@@ -174,7 +210,7 @@ def _described(name: str, value: object) -> object:
 def description() -> list[list[Any]]:
     """Name and value of everything hardware and software must agree on."""
     return [
-        [name, _described(name, value)]
+        [name, _described(module.__name__.rpartition(".")[2], name, value)]
         for module in HASHED
         for name, value in vars(module).items()
         if not name.startswith("_") and name not in NOT_HASHED and _is_own(module, value)

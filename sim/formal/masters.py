@@ -162,6 +162,7 @@ class WriteMasterProperties(MasterProperties):
         waiting = [Mux(sending, lengths[n + 1], lengths[n]) for n in range(BURSTS)]
         valid = self.peek("lengths.o__valid")
         queued(self, "lengths", valid, waiting, bursts - sending, lambda rest: Cat(rest, rest == 0))
+        self.inside("lengths: one is left", self.peek("lengths.single") == (bursts - sending == 1))
         self.inside("count of bursts", in_flight == bursts + complete)
         bits = (MACHINE.write_beats - 1).bit_length()
         above = self.peek("waiting.stored.above", MACHINE.write_beats)
