@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from amaranth import Module
 from amaranth.lib import wiring
-from hw_ports import ReadPort, ReadSide, WritePort, WriteSide
+from hw_ports import ReadPort, ReadSide, WordSide, WritePort, WriteSide
 from hw_streams import simulate, stream_put
 
 from cpt.hw.contract import preset
@@ -97,6 +97,7 @@ class Rig:
         """All instructions; then both states are compared. ``mark``: an engine's, from a cycle on."""
         state, rng, stall, bring, store = self.state, self.rng, self.stall, self.bring, self.store
         reads = ReadSide(bring.read_runs, bring.beat_valid, bring.beat, state.memory, rng, stall)
+        words = WordSide(bring.stream_runs, bring.stream_words, state.memory, rng, stall)
         writes = WriteSide(store.write_runs, store.write_beats, store.answered, 0, rng, stall)
         writes.memory = state.memory
 
@@ -136,7 +137,7 @@ class Rig:
             await ctx.tick().repeat(60)
             assert ctx.get(bring.idle)
             assert ctx.get(store.idle)
-            reads.over = writes.over = True
+            reads.over = words.over = writes.over = True
 
         simulate(
             _Both(bring, store),
@@ -144,9 +145,10 @@ class Rig:
             put(store, self.words[Engine.STORE]),
             watch,
             *reads.benches(),
+            *words.benches(),
             *writes.benches(),
             background=[port.bench for port in ports],
-            watch=[bring.read_runs, store.write_runs, store.write_beats],
+            watch=[bring.read_runs, bring.stream_runs, store.write_runs, store.write_beats],
         )
         for part in ("memory", "scratch", "local"):
             np.testing.assert_array_equal(getattr(state, part), getattr(self.expected, part), part)

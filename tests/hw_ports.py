@@ -164,3 +164,50 @@ class WritePort:
             )
             if valid and ready:
                 self.store(addr, *values)
+
+
+class WordSide:
+    """A reader of two ports with its memory: runs in, their words of 16 bytes after a while, in order."""
+
+    def __init__(self, runs: Any, words: Any, memory: np.ndarray, rng: random.Random, stall: float) -> None:
+        self.runs, self.words = runs, words
+        self.memory, self.rng, self.stall = memory, rng, stall
+        self.over = False
+        self._due: list[tuple[int, int]] = []
+        """Cycle and word."""
+        self._cycle = 0
+
+    def benches(self) -> list[Callable[[Any], Any]]:
+        """Testbenches; they end when ``over`` is set."""
+
+        async def take_runs(ctx: Any) -> None:
+            while not self.over:
+                room = len(self._due) < 128
+                ctx.set(self.runs.ready, int(room and self.rng.random() >= self.stall))
+                _, _, valid, ready, run = await ctx.tick().sample(
+                    self.runs.valid, self.runs.ready, self.runs.payload
+                )
+                self._cycle += 1
+                if valid and ready:
+                    assert run.addr % 8 == 0
+                    assert run.beats
+                    assert run.beats % 2 == 0
+                    found = self.memory[run.addr : run.addr + 8 * run.beats].tobytes()
+                    words = (found[at : at + 16] for at in range(0, len(found), 16))
+                    self._due += [(self._cycle + 20, int.from_bytes(word, "little")) for word in words]
+
+        async def give(ctx: Any) -> None:
+            while not self.over:
+                gives = bool(self._due) and self._due[0][0] <= self._cycle
+                gives = gives and self.rng.random() >= self.stall
+                ctx.set(self.words.valid, int(gives))
+                ctx.set(self.words.payload, self._due[0][1] if gives else self.rng.getrandbits(128))
+                ready = False
+                while not ready:
+                    _, _, ready = await ctx.tick().sample(self.words.ready)
+                    ready = ready or not gives
+                if gives:
+                    self._due.pop(0)
+            ctx.set(self.words.valid, 0)
+
+        return [take_runs, give]

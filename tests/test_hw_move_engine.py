@@ -84,6 +84,13 @@ def test_an_instruction_waits_for_the_marks_that_it_names() -> None:
     assert 300 < rig.cycles[Engine.BRING][0] < 360
 
 
+def test_numbers_of_16_bits_come_two_beats_a_cycle() -> None:
+    rig = Rig("zc706", 15, 0.0)
+    rig.add(Bring.SCRATCH, offset=0, words=100, runs=1, place=0)
+    rig.run()
+    assert rig.cycles[Engine.BRING][0] < 100 * 8 // 2 + 60
+
+
 @pytest.mark.parametrize("kind", [Store.SCRATCH, Bring.SCRATCH, Store.LOCAL, Bring.LOCAL])
 def test_a_beat_moves_a_cycle(kind: Bring | Store) -> None:
     rig = Rig("middle", 12, 0.0)

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from cpt.hw.bus.outstanding import Outstanding
 from cpt.hw.bus.wide_queue import PUSHES, WideQueue
 from cpt.hw.layouts import BEAT_BITS, RUN_BEATS_WIDTH
-from cpt.hw.move.stretches import PIECE_BEATS
+from cpt.hw.move.stretches import ASKED_BEATS
 
 BUFFER_BEATS = 512
 """Beats asked for and not yet handed on: one block RAM, four times what is in flight."""
@@ -29,7 +29,7 @@ BEATS_ASKED_FOR = {
 class BeatBuffer(wiring.Component):
     """Room for beats that are asked for; they leave as a stream.
 
-    Members: ``taken``: a run of ``beats`` is asked for now; ``room``: another of `PIECE_BEATS` may be, two
+    Members: ``taken``: a run of ``beats`` is asked for now; ``room``: another of `ASKED_BEATS` may be, two
     cycles after the last; ``beat_valid``, ``beat``: of the read master; ``o`` (out), a beat a cycle.
     """
 
@@ -83,10 +83,10 @@ class BeatBuffer(wiring.Component):
 
         # Places are free again when their beat has left the block RAM.
         free = Signal(range(BUFFER_BEATS + 1), init=BUFFER_BEATS)
-        asked = Signal(range(PIECE_BEATS + 1))
+        asked = Signal(range(ASKED_BEATS + 1))
         m.d.sync += [
             asked.eq(Mux(self.taken, self.beats, 0)),
             free.eq(free - asked + before),
-            self.room.eq(free[PIECE_BEATS.bit_length() - 1 :].any() & ~self.taken & (asked == 0)),
+            self.room.eq(free[ASKED_BEATS.bit_length() - 1 :].any() & ~self.taken & (asked == 0)),
         ]
         return m

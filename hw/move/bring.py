@@ -9,13 +9,14 @@ from cpt.hw.bus.wide_queue import PUSHES, WideQueue
 from cpt.hw.channel.ports import local_write
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.step import Code
+from cpt.hw.fetch.cutter import STREAM_BITS
 from cpt.hw.layouts import BEAT_BITS, RUN
 from cpt.hw.move.command import KINDS, PLACES, STRETCH, Decode
 from cpt.hw.move.followers import flags_of, follow
 from cpt.hw.move.front import Front
 from cpt.hw.move.inward import Inward
 from cpt.hw.move.places import PlaceWalker
-from cpt.hw.move.stretches import Stretches
+from cpt.hw.move.stretches import ASKED_BEATS, Stretches
 from cpt.hw.program.layouts import COMMAND, MARKS
 from cpt.hw.vector.ports import scratch_write
 
@@ -33,9 +34,11 @@ class Bring(wiring.Component):
 
     Parameters: ``config``; ``words`` of scratch.
     Members: ``commands`` (in); ``marks``: of all engines; ``done``: the next instruction is finished: what it
-    wrote can be read; ``idle``; ``read_runs``, ``beat_valid``, ``beat``: to and from a `ReadMaster`;
-    ``scratch``, ``local``: the ports.
-    A beat a cycle; nine cycles from an instruction to its first run where it need not wait.
+    wrote can be read; ``idle``; ``stream_runs``, ``stream_words``: of 16-bit numbers, to and from a `Reader`;
+    ``read_runs``, ``beat_valid``, ``beat``: of others, to and from a `ReadMaster`; ``scratch``, ``local``:
+    the ports.
+    Two beats a cycle of 16-bit numbers, one of others; nine cycles from an instruction to its first run where
+    it need not wait.
     """
 
     def __init__(self, config: ArrayConfig, words: int):
@@ -49,6 +52,8 @@ class Bring(wiring.Component):
                 "read_runs": Out(stream.Signature(RUN)),
                 "beat_valid": In(1),
                 "beat": In(BEAT_BITS),
+                "stream_runs": Out(stream.Signature(RUN)),
+                "stream_words": In(stream.Signature(STREAM_BITS)),
                 "scratch": Out(scratch_write(config, words)),
                 "local": Out(local_write()),
             }
@@ -58,7 +63,7 @@ class Bring(wiring.Component):
         m = Module()
         m.submodules.front = front = Front()
         m.submodules.decode = decode = Decode(self.config, Code.BRING)
-        m.submodules.stretches = stretches = Stretches()
+        m.submodules.stretches = stretches = Stretches(ASKED_BEATS)
         m.submodules.inward = inward = Inward(self.config, self.words)
         m.submodules.ahead = ahead = Outstanding(AHEAD)
         connect(m, flipped(self.commands), front.commands)
@@ -70,11 +75,15 @@ class Bring(wiring.Component):
         settled, start = Signal(), Signal()
         kind = {name: Signal(name=name) for name in KINDS[Code.BRING]}
         """Of all that is at work."""
+        streams = Signal()
+        """They are 16-bit numbers."""
         same = Signal()
         follow(m, asked, decoded.stretch, vacant)
         with m.If(ahead.none):
             m.d.sync += [flag.eq(decoded[name]) for name, flag in kind.items()]
+        runs, narrow, wide = stretches.runs, self.read_runs, self.stream_runs
         m.d.sync += [
+            streams.eq(~kind["local"] & ~kind["bytes"]),
             *(flag.eq(~start & stretches.idle) for flag in vacant),
             settled.eq(vacant[0] & ~ahead.full),
             same.eq(ahead.none | ~((kind["local"] ^ decoded.local) | (kind["bytes"] ^ decoded.bytes))),
@@ -87,11 +96,16 @@ class Bring(wiring.Component):
             front.release.eq(start),
             stretches.start.eq(start),
             stretches.stretch.eq(asked),
-            stretches.room.eq(inward.room),
+            stretches.room.eq(inward.room | streams),
+            narrow.payload.eq(runs.payload),
+            wide.payload.eq(runs.payload),
+            narrow.valid.eq(runs.valid & ~streams),
+            wide.valid.eq(runs.valid & streams),
+            runs.ready.eq(Mux(streams, wide.ready, narrow.ready)),
             ahead.issue.eq(start),
             ahead.finish.eq(inward.done),
-            inward.taken.eq(self.read_runs.valid & self.read_runs.ready),
-            inward.beats.eq(self.read_runs.payload.beats),
+            inward.taken.eq(narrow.valid & narrow.ready),
+            inward.beats.eq(runs.payload.beats),
             inward.beat_valid.eq(self.beat_valid),
             inward.beat.eq(self.beat),
             inward.local.eq(kind["local"]),
@@ -99,7 +113,7 @@ class Bring(wiring.Component):
             self.done.eq(inward.done),
             self.idle.eq(front.free & ahead.none),
         ]
-        connect(m, stretches.runs, flipped(self.read_runs))
+        connect(m, flipped(self.stream_words), inward.words)
         connect(m, inward.scratch, flipped(self.scratch))
         connect(m, inward.pairs, flipped(self.local))
         self._places(m, start, decoded.places, inward.addr)

@@ -10,19 +10,22 @@ from cpt.hw.matrix.copies import KEEP, copies
 from cpt.hw.move.command import COUNT_BITS, STRETCH
 
 PIECE_BEATS = 64
-"""Most beats of a run: four bursts."""
-_LOW = PIECE_BEATS.bit_length()
+"""Most beats of a run of STORE: four bursts."""
+ASKED_BEATS = 32
+"""Of one of BRING, so that its ports take turns."""
 
 
 class Stretches(wiring.Component):
-    """All runs of an instruction, in pieces of `PIECE_BEATS` at most.
+    """All runs of an instruction, in pieces of ``most`` beats.
 
+    Parameters: ``most``: a power of two.
     Members: ``start``: one begins, with ``stretch``, which stays until its end; ``runs`` (out); ``last``: of
     the run that is offered, that it is the instruction's last; ``room``: there is room for a piece, looked at
     before each; ``idle``: all runs are taken. At best a piece in four cycles.
     """
 
-    def __init__(self):
+    def __init__(self, most: int = PIECE_BEATS):
+        self.most = most
         super().__init__(
             {
                 "start": In(1),
@@ -36,6 +39,7 @@ class Stretches(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        most, low = self.most, self.most.bit_length()
         stretch = self.stretch
         active, known = Signal(), Signal()
         """Pieces are left; what the next one is has been worked out."""
@@ -49,7 +53,7 @@ class Stretches(wiring.Component):
         big, exact, run_last = Signal(), Signal(), Signal()
         """What is left has a piece at least, and is one; the run is the last."""
         begun, stepped = Signal(), Signal()
-        beats = Signal(_LOW, reset_less=True)
+        beats = Signal(low, reset_less=True)
         offer, ends = Signal(), Signal()
         m.d.comb += offer.eq(known & self.room & ~self.runs.valid)
         # A cycle to decide, one to step, two to look at what is left.
@@ -59,10 +63,10 @@ class Stretches(wiring.Component):
             self.idle.eq(~active & ~self.runs.valid),
         ]
         m.d.sync += [
-            big.eq(left[_LOW - 1 :].any()),
-            exact.eq(left == PIECE_BEATS),
+            big.eq(left[low - 1 :].any()),
+            exact.eq(left == most),
             *(flag.eq(big & ~exact) for flag in more),
-            beats.eq(Cat(left[: _LOW - 1] & ~big.replicate(_LOW - 1), big)),
+            beats.eq(Cat(left[: low - 1] & ~big.replicate(low - 1), big)),
             run_last.eq(runs == 1),
             begun.eq(active),
             stepped.eq(steps[6]),
@@ -83,13 +87,13 @@ class Stretches(wiring.Component):
                 before[part].eq(Mux(resting[6 + n], stretch.addr[part], after[part])),
             ]
         with m.If(resting[0] | steps[0]):
-            m.d.sync += addr.eq(Mux(more[0] & ~resting[0], addr + PIECE_BEATS * BEAT_BYTES, first))
+            m.d.sync += addr.eq(Mux(more[0] & ~resting[0], addr + most * BEAT_BYTES, first))
         with m.If(resting[1] | (steps[1] & ~more[2])):
             m.d.sync += after.eq(before + stretch.stride)
         with m.If(resting[2]):
             m.d.sync += left.eq(stretch.beats)
         with m.Elif(steps[2]):
-            m.d.sync += left.eq(Mux(more[1], left - PIECE_BEATS, stretch.beats))
+            m.d.sync += left.eq(Mux(more[1], left - most, stretch.beats))
         with m.If(resting[3]):
             m.d.sync += runs.eq(stretch.runs)
         with m.Elif(steps[3] & ~more[2]):

@@ -131,6 +131,8 @@ class StepMachine(wiring.Component):
         connect_read(m, self.m1, memory.ar_1, memory.r_1)
         connect_write(m, self.m0_write, memory.aw, memory.w, memory.b)
         connect(m, chip.bring.read_runs, memory.read_runs)
+        connect(m, chip.bring.stream_runs, memory.stream_runs)
+        connect(m, memory.stream_words, chip.bring.stream_words)
         for n, (runs, beats, answered) in enumerate(
             (
                 (chip.packer.runs, chip.packer.beats, chip.packer.answered),

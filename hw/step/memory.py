@@ -14,6 +14,8 @@ from cpt.hw.bus.write_master import WriteMaster
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.control.guard import Guard
 from cpt.hw.control.reach import WINDOW
+from cpt.hw.fetch.cutter import STREAM_BITS
+from cpt.hw.fetch.reader import Reader
 from cpt.hw.layouts import BEAT_BITS, RUN
 
 READERS = ("ring", "lists", "load", "fetch_0", "fetch_1")
@@ -23,10 +25,12 @@ READERS = ("ring", "lists", "load", "fetch_0", "fetch_1")
 class MemoryPorts(wiring.Component):
     """Arbiters of the read ports, BRING's read master, the write master that packer and STORE share.
 
-    Port 0 reads the ring, lists, operand A and every second run of the fetch, port 1 the others and BRING.
+    Port 0 reads the ring, lists, operand A and every second run of the fetch and of BRING's 16-bit numbers,
+    port 1 the others and whatever else BRING asks for.
 
     Members: ``ar_ring``, ``r_ring`` .. (`READERS`); ``ar_0``, ``r_0``, ``ar_1``, ``r_1``: the read ports;
-    ``read_runs``, ``beat_valid``, ``beat``: BRING's; ``runs_0``, ``beats_0``, ``answered_0``: the packer's,
+    ``read_runs``, ``beat_valid``, ``beat``: BRING's; ``stream_runs``, ``stream_words``: its 16-bit numbers;
+    ``runs_0``, ``beats_0``, ``answered_0``: the packer's,
     ``.._1``: STORE's; ``aw``, ``w``, ``b``: the write port; ``read_window``, ``write_window``;
     ``leaves_read``, ``leaves_write``, ``misaligned``: of the guards of what goes through here; ``stop``,
     ``idle``, ``quiet`` as in `WriteMaster`; ``read_error``, ``write_error``.
@@ -50,6 +54,8 @@ class MemoryPorts(wiring.Component):
                 "read_runs": In(stream.Signature(RUN)),
                 "beat_valid": Out(1),
                 "beat": Out(BEAT_BITS),
+                "stream_runs": In(stream.Signature(RUN)),
+                "stream_words": Out(stream.Signature(STREAM_BITS)),
                 **write,
                 **WRITE_STREAMS,
                 "read_window": In(WINDOW),
@@ -67,7 +73,9 @@ class MemoryPorts(wiring.Component):
         m.submodules.reader = reader = ReadMaster()
         m.submodules.writer = writer = WriteMaster()
         m.submodules.writes = writes = WriteArbiter(4 * bursts)
+        m.submodules.streamer = streamer = Reader()
         m.submodules.read_guard = read_guard = Guard()
+        m.submodules.stream_guard = stream_guard = Guard()
         guards = [Guard() for _ in range(WRITERS)]
 
         def shared(name, masters, first, second):
@@ -85,14 +93,20 @@ class MemoryPorts(wiring.Component):
 
         words = shared("words", 2, of("ring"), of("lists"))
         operands = shared("operands", 2, of("load"), of("fetch_0"))
-        port_0 = shared("port_0", 4, words, operands)
-        port_1 = shared("port_1", 2, of("fetch_1"), reader)
+        halves = [
+            SimpleNamespace(ar=getattr(streamer, f"ar_{n}"), r=getattr(streamer, f"r_{n}")) for n in range(2)
+        ]
+        port_0 = shared("port_0", 8, words, shared("operands_too", 4, operands, halves[0]))
+        port_1 = shared("port_1", 4, of("fetch_1"), shared("moved", 2, reader, halves[1]))
         for n, port in enumerate((port_0, port_1)):
             connect(m, port.ar, flipped(getattr(self, f"ar_{n}")))
             connect(m, flipped(getattr(self, f"r_{n}")), port.r)
 
         connect(m, flipped(self.read_runs), read_guard.asked)
         connect(m, read_guard.runs, reader.runs)
+        connect(m, flipped(self.stream_runs), stream_guard.asked)
+        connect(m, stream_guard.runs, streamer.runs)
+        connect(m, streamer.words, flipped(self.stream_words))
         for n, guard in enumerate(guards):
             m.submodules[f"write_guard_{n}"] = guard
             connect(m, flipped(getattr(self, f"runs_{n}")), guard.asked)
@@ -108,20 +122,22 @@ class MemoryPorts(wiring.Component):
             here, there = flipped(getattr(self, name)), getattr(writer, name)
             connect(m, here, there) if name == "b" else connect(m, there, here)
         idle = Signal(init=1)
-        m.d.sync += idle.eq(reader.idle & writer.idle & writes.idle)
+        m.d.sync += idle.eq(reader.idle & streamer.idle & writer.idle & writes.idle)
         m.d.comb += [
             read_guard.window.eq(self.read_window),
+            stream_guard.window.eq(self.read_window),
+            streamer.stop.eq(self.stop),
             reader.stop.eq(self.stop),
             writer.stop.eq(self.stop),
             writes.answered.eq(writer.answered),
             self.beat_valid.eq(reader.beat_valid),
             self.beat.eq(reader.beat),
-            self.read_error.eq(reader.error),
+            self.read_error.eq(reader.error | streamer.error),
             self.write_error.eq(writer.error),
-            self.leaves_read.eq(read_guard.leaves),
+            self.leaves_read.eq(read_guard.leaves | stream_guard.leaves),
             self.leaves_write.eq(Cat(guard.leaves for guard in guards).any()),
-            self.misaligned.eq(Cat(guard.misaligned for guard in (read_guard, *guards)).any()),
+            self.misaligned.eq(Cat(guard.misaligned for guard in (read_guard, stream_guard, *guards)).any()),
             self.idle.eq(idle),
-            self.quiet.eq(reader.quiet & writer.quiet),
+            self.quiet.eq(reader.quiet & streamer.quiet & writer.quiet),
         ]
         return m

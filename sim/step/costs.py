@@ -14,12 +14,15 @@ from cpt.hw.contract.config import BEAT_BYTES, TAPS
 from cpt.hw.contract.order import tile_cycles, tile_interval_cycles
 from cpt.hw.contract.passes import Apply, Bring, Kernel, Sampling, Store
 from cpt.hw.contract.step import Code, Word
-from cpt.hw.contract.tiles import FILL_PIXELS, Picture
+from cpt.hw.contract.tiles import FILL_PIXELS, STREAM_BYTES, Picture
 from cpt.sim.step.float_cycles import work_cycles
 from cpt.sim.step.state import Slot
 
 DISPATCH_CYCLES = 14
 """From one instruction of a list to the next."""
+
+MOVE_CYCLES = 11
+"""From one short BRING or STORE to the next of its kind."""
 
 PACK_STEP_CYCLES = 50
 """Of a K step of PACK, beside its codes and planes."""
@@ -37,6 +40,8 @@ class Cost:
     """Bytes to memory."""
     lanes: int = 0
     """Words through the lanes."""
+    stream: int = 0
+    """Units of the same one, but for 0, follow each other while memory answers."""
 
 
 class Costs:
@@ -116,7 +121,12 @@ class Costs:
             * word.runs
             * {Bring.LOCAL: 4, Bring.BYTES: self.config.cols}.get(Bring(word.kind), self.word_bytes)
         )
-        return Cost(-(-size // BEAT_BYTES), read=size)
+        # A word of scratch of two parts takes a cycle more.
+        parts = self.word_bytes // STREAM_BYTES
+        cycles = -(-size // BEAT_BYTES)
+        if word.kind == Bring.SCRATCH:
+            cycles = word.words * word.runs * (parts + (parts == 2))
+        return Cost(max(cycles, MOVE_CYCLES), read=size, stream=1 + word.kind)
 
     def _store(self, word: Word) -> Cost:
         if word.kind == Store.PACK:
@@ -126,7 +136,7 @@ class Costs:
             each = TAPS * self.group * self.config.rows + step // BEAT_BYTES + PACK_STEP_CYCLES
             return Cost(tiles * word.ksteps * each, written=tiles * word.ksteps * step)
         size = word.words * word.runs * (4 if word.kind == Store.LOCAL else self.word_bytes)
-        return Cost(-(-size // BEAT_BYTES), written=size)
+        return Cost(max(-(-size // BEAT_BYTES), MOVE_CYCLES), written=size, stream=1)
 
     def _float(self, word: Word) -> Cost:
         return Cost(work_cycles(word, self.config.float_lanes))

@@ -39,6 +39,9 @@ class _Engine:
     unit: int = 0
     """Of the instruction in front."""
     free: float = 0.0
+    """When it can take the next unit."""
+    stream: int = 0
+    """`Cost.stream` of the last unit."""
     times: list[float] = field(default_factory=list)
     """When each unit ended: what its mark tells."""
     ended: list[float] = field(default_factory=list)
@@ -83,7 +86,9 @@ class Timeline:
                 raise ContractError("program stands still; allowed: waits for what stands before")
             begin, why, engine = min(ready, key=lambda item: item[0])
             self._serve(engine, begin, why, found)
-        found.cycles = round(max(engine.free for engine in self._engines.values()))
+        found.cycles = round(
+            max((each.times[-1] for each in self._engines.values() if each.times), default=0)
+        )
         return found
 
     def _start(self, engine: _Engine) -> tuple[float, str] | None:
@@ -92,6 +97,8 @@ class Timeline:
         begin, why = engine.free, engine.engine.name
         if arrived > begin:
             begin, why = arrived, PROGRAM
+        if engine.times and not (engine.stream and self.costs.of(word).stream == engine.stream):
+            begin = max(begin, engine.times[-1])
         for name, times, index in self._needs(engine, word):
             if index >= len(times):
                 return None
@@ -142,15 +149,17 @@ class Timeline:
             turn = max(begin, self._server[MEMORY])
             self._server[MEMORY] = turn + size / self.memory_bytes
             end = max(end, self._server[MEMORY])
-            if engine.unit == 0:
-                end += self.latency
             found.busy[MEMORY] += round(size / self.memory_bytes)
             found.read += cost.read
             found.written += cost.written
+        free = end
+        if size and engine.unit == 0:
+            end += self.latency
+            free = free if cost.stream else end
         if end > begin + cost.cycles:
             found.waits[name][MEMORY if size else LANES] += round(end - begin - cost.cycles)
         found.busy[name] += cost.cycles
-        engine.free = end
+        engine.free, engine.stream = free, cost.stream
         engine.times.append(end)
         engine.unit += 1
         self._release(engine, word, end)
