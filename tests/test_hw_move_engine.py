@@ -7,8 +7,10 @@ import random
 import pytest
 from hw_move import MEMORY, WORDS, Rig
 
+from cpt.hw.contract import preset
 from cpt.hw.contract.passes import Bring, Store
 from cpt.hw.contract.step import Engine
+from cpt.sim.step.costs import Costs
 
 
 def is_local(kind: Bring | Store) -> bool:
@@ -82,6 +84,20 @@ def test_an_instruction_waits_for_the_marks_that_it_names() -> None:
     rig.run(mark=(Engine.DRAIN, 5, 300))
     assert rig.cycles[Engine.STORE][0] < 100
     assert 300 < rig.cycles[Engine.BRING][0] < 360
+
+
+@pytest.mark.parametrize("name", ["middle", "zc706"])
+@pytest.mark.parametrize("kind", [Store.SCRATCH, Bring.SCRATCH, Store.LOCAL, Bring.LOCAL])
+def test_moves_of_a_kind_follow_each_other_by_the_stated_costs(name: str, kind: Bring | Store) -> None:
+    rig = Rig(name, 1, 0.0)
+    units = (2, 2, 2, 2, 40, 40, 80, 2, 120, 120) if is_local(kind) else (1, 1, 1, 1, 4, 4, 20, 20, 1, 1)
+    for number, words in enumerate(units):
+        rig.add(kind, offset=512 * number, words=words, runs=1, place=2 * number)
+    rig.run()
+    ((engine, cycles),) = ((engine, cycles) for engine, cycles in rig.cycles.items() if cycles)
+    costs = Costs(preset(name), {})
+    stated = sum(costs.of(word).cycles for word in rig.words[engine][1:])
+    assert cycles[-1] - cycles[0] == pytest.approx(stated, rel=0.04)
 
 
 def test_numbers_of_16_bits_come_two_beats_a_cycle() -> None:

@@ -21,7 +21,7 @@ from cpt.sim.step.state import Slot
 DISPATCH_CYCLES = 14
 """From one instruction of a list to the next."""
 
-MOVE_CYCLES = 11
+MOVE_CYCLES = 8
 """From one short BRING or STORE to the next of its kind."""
 
 PACK_STEP_CYCLES = 50
@@ -116,17 +116,18 @@ class Costs:
         return Cost(words, written=written, lanes=words)
 
     def _bring(self, word: Word) -> Cost:
-        size = (
-            word.words
-            * word.runs
-            * {Bring.LOCAL: 4, Bring.BYTES: self.config.cols}.get(Bring(word.kind), self.word_bytes)
-        )
-        # A word of scratch of two parts takes a cycle more.
+        kind, count = Bring(word.kind), word.words * word.runs
+        if kind is Bring.LOCAL:
+            return Cost(self._moved(4 * count, 3), read=4 * count, stream=1 + kind)
+        # Parts of words come a cycle each, those of two parts take one more.
         parts = self.word_bytes // STREAM_BYTES
-        cycles = -(-size // BEAT_BYTES)
-        if word.kind == Bring.SCRATCH:
-            cycles = word.words * word.runs * (parts + (parts == 2))
-        return Cost(max(cycles, MOVE_CYCLES), read=size, stream=1 + word.kind)
+        size = count * (self.config.cols if kind is Bring.BYTES else self.word_bytes)
+        return Cost(max(count * (parts + (parts == 2)), MOVE_CYCLES), read=size, stream=1 + kind)
+
+    @staticmethod
+    def _moved(size: int, beside: int) -> int:
+        """Cycles of an instruction that moves a beat a cycle, and a few between it and the next."""
+        return max(-(-size // BEAT_BYTES) + beside, MOVE_CYCLES)
 
     def _store(self, word: Word) -> Cost:
         if word.kind == Store.PACK:
@@ -135,8 +136,9 @@ class Costs:
             # K step by K step: codes of all rows into planes, planes out, the bus's answer.
             each = TAPS * self.group * self.config.rows + step // BEAT_BYTES + PACK_STEP_CYCLES
             return Cost(tiles * word.ksteps * each, written=tiles * word.ksteps * step)
-        size = word.words * word.runs * (4 if word.kind == Store.LOCAL else self.word_bytes)
-        return Cost(max(-(-size // BEAT_BYTES), MOVE_CYCLES), written=size, stream=1)
+        local = word.kind == Store.LOCAL
+        size = word.words * word.runs * (4 if local else self.word_bytes)
+        return Cost(self._moved(size, 4 if local else 0), written=size, stream=1)
 
     def _float(self, word: Word) -> Cost:
         return Cost(work_cycles(word, self.config.float_lanes))
