@@ -10,6 +10,7 @@ import pytest
 from cpt.check import RtlCheck, verdict
 from cpt.host.config import TrainConfig
 from cpt.host.data import Images, held_out
+from cpt.host.compiler.choice import Way
 from cpt.host.driver import Accelerator
 from cpt.host.errors import DeviceError
 from cpt.host.fabric import FabricTrainer
@@ -54,7 +55,7 @@ def test_a_machine_tells_its_scratch(device: StepDevice) -> None:
 @pytest.mark.parametrize(
     "case",
     [
-        Case(4, 8, 2, 2, (5, 8), before=0, steps=2, stall=0.0, seed=1),
+        Case(4, 8, 2, 2, (5, 8), before=0, steps=2, stall=0.0, seed=1, way=Way.RECOMPUTE),
         Case(6, 4, 4, 1, (3, 6), before=10, steps=1, stall=0.3, seed=2),
     ],
     ids=["micro-batches", "stalls"],

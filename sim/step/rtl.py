@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cpt.host.compiler.choice import Way
 from cpt.host.fabric import FabricTrainer
 from cpt.hw.contract import ArrayConfig, preset
 from cpt.model.architecture import Conv
@@ -39,6 +40,7 @@ class Case:
     steps: int
     stall: float
     seed: int
+    way: Way | None = None
 
     @classmethod
     def drawn(cls, rng: random.Random, steps: int) -> Case:
@@ -54,6 +56,7 @@ class Case:
             steps=steps,
             stall=rng.choice((0.0, 0.0, 0.2)),
             seed=rng.getrandbits(16),
+            way=rng.choice(tuple(Way)),
         )
 
 
@@ -115,6 +118,7 @@ def run(case: Case, config: ArrayConfig) -> int:
             micro_batch=case.micro_batch,
             scratch_words=SCRATCH_WORDS,
             seed=case.seed,
+            way=case.way,
         )
         trainer.load_state(*golden.state())
         begun = device.backend.simulation.cycle
