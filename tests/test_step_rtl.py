@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from cpt.check import RtlCheck, verdict
+from cpt.host.compiler.choice import Way
 from cpt.host.config import TrainConfig
 from cpt.host.data import Images, held_out
-from cpt.host.compiler.choice import Way
 from cpt.host.driver import Accelerator
 from cpt.host.errors import DeviceError
 from cpt.host.fabric import FabricTrainer

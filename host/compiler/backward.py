@@ -7,9 +7,9 @@ from functools import partial
 
 from cpt.host.compiler import channel as floats
 from cpt.host.compiler.choice import REGIONS
-from cpt.host.compiler.memory import GRADIENT, PAIR, Piece
+from cpt.host.compiler.gradients import WeightGradients
+from cpt.host.compiler.memory import GRADIENT, Piece
 from cpt.host.compiler.moves import Tensor
-from cpt.host.compiler.parts import Sums
 from cpt.host.compiler.plan import (
     ERROR_SLOT,
     MASK_BITS,
@@ -19,13 +19,11 @@ from cpt.host.compiler.plan import (
     Codes,
     ConvPlan,
     Layout,
-    Subset,
 )
 from cpt.host.compiler.vectors import LANE_BITS, ZERO, Rows, Vector, coefficient, integer, number, of_slot
-from cpt.host.compiler.work import CHUNK, Work
+from cpt.host.compiler.work import Work
 from cpt.hw.contract.floats import CHANNELS, Coefficient, Op, SlotConstant, Space
-from cpt.hw.contract.passes import Apply, Drain, gradient_tiles
-from cpt.hw.contract.step import Code
+from cpt.hw.contract.passes import Apply, Drain
 from cpt.model.golden.fabric.float_unit import fraction
 
 D, Y, G = range(3)
@@ -54,6 +52,7 @@ class Backward(Work):
 
     def __init__(self, layout: Layout, rate: float) -> None:
         super().__init__(layout, rate, layout.backward)
+        self.gradients = WeightGradients(layout, self.v, self.moves, self.products, self.scratch)
 
     def emit(self) -> bytes:
         """The list."""
@@ -63,6 +62,7 @@ class Backward(Work):
         for place in range(len(layout.blocks) - 1, -1, -1):
             before = layout.blocks[place - 1] if place else None
             gradient = self._block_errors(layout.blocks[place], before, gradient)
+        self.gradients.finish()
         return self.recorder.program()
 
     def _classifier_gradient(self, last: BlockPlan) -> Gradient:
@@ -112,8 +112,8 @@ class Backward(Work):
             x = features.at(image * inputs, inputs)
             v.rows(Op.MULTIPLY_ADD, rows, Rows(of_image, 0, 1), Rows(x, 1, 0), rows, n=inputs, reps=classes)
             v.add(d_bias, of_image, to=d_bias)
-        self._accumulate(d_weight, layout.beside(layout.gradients, weight_piece))
-        self._accumulate(d_bias, layout.beside(layout.gradients, bias_piece))
+        self.gradients.accumulate(d_weight, layout.beside(layout.gradients, weight_piece))
+        self.gradients.accumulate(d_bias, layout.beside(layout.gradients, bias_piece))
         for k in range(classes):
             row, to = weight.at(k * inputs, inputs), Rows(each, 1, inputs)
             column = gradient.at(k, images * classes - k)
@@ -127,6 +127,7 @@ class Backward(Work):
 
     def _filled(self, plan: ConvPlan, inputs: Codes) -> Tensor:
         """y of a convolution, in scratch where it has room."""
+        self.gradients.leave(plan.output, plan.conv.out_channels)
         y = self._again(plan, inputs, Y)
         self.moves.fill(y, plan.output, plan.conv.out_channels)
         return y
@@ -152,33 +153,39 @@ class Backward(Work):
         self.moves.fill(mask, picture, count)
         return mask
 
-    def _accumulate(self, values: Vector, piece: Piece) -> None:
-        """Add to a gradient in memory: `update.accumulate`; the first micro-batch adds to 0."""
-        held = self.moves.load(piece)
-        count = values.count
-        step = _divisor(count, self.layout.config.float_lanes)
-        rows = Rows(held, 1, step)
-        self.v.rows(Op.ADD, rows, rows, Rows(values, 1, step), n=step, reps=count // step)
-        self.moves.store(held, piece)
-
     def _block_errors(self, block: BlockPlan, before: BlockPlan | None, behind: Gradient) -> Gradient:
-        """`step._Backward.block`: errors of a block's convolutions, the gradient behind the one before."""
-        here = behind
+        """`step._Backward.block`: errors of a block's convolutions, the gradient behind the one before.
+
+        Where sums have room beside all else, dW comes behind dX: the array makes it while batch norm's
+        coefficients of the next errors are worked out.
+        """
+        here, end = behind, block.main[-1]
         for index in range(len(block.main) - 1, 0, -1):
             plan, previous = block.main[index], block.main[index - 1]
             unit = self._error_codes(plan, here)
-            self._weight_gradient(plan, block.inner[index - 1], unit, block.main[-1])
+            product = partial(self._weight_gradient, plan, block.inner[index - 1], unit, end)
+            late = self.gradients.beside(plan, end)
+            if not late:
+                product()
             before_it = block.inner[index - 2] if index > 1 else block.inputs
             here = self._inner_errors(plan, previous, before_it, unit)
-        first_plan = block.main[0]
-        unit = self._error_codes(first_plan, here)
-        self._weight_gradient(first_plan, block.inputs, unit, block.main[-1])
+            if late:
+                product()
+        plan = block.main[0]
+        unit = self._error_codes(plan, here)
+        product = partial(self._weight_gradient, plan, block.inputs, unit, end)
+        late = before is not None and not block.shortcut and self.gradients.beside(plan, end)
+        if not late:
+            product()
         joins: Gradient | None = behind if block.block.identity else None
         if block.shortcut:
             joins = self._shortcut_errors(block, behind, before is not None)
         if before is None:
             return behind
-        return self._block_gradient(first_plan, before, joins)
+        behind = self._block_gradient(plan, before, joins)
+        if late:
+            product()
+        return behind
 
     def _load_record(self, plan: ConvPlan, names: tuple[str, ...]) -> dict[str, Vector]:
         count = plan.conv.out_channels
@@ -201,8 +208,8 @@ class Backward(Work):
             v, first, norm, forward, errors, gradient.unit, gamma, ERROR_SLOT
         )
         layout = self.layout
-        self._accumulate(d_gamma, layout.beside(layout.gradients, plan.gamma))
-        self._accumulate(d_beta, layout.beside(layout.gradients, plan.beta))
+        self.gradients.accumulate(d_gamma, layout.beside(layout.gradients, plan.gamma))
+        self.gradients.accumulate(d_beta, layout.beside(layout.gradients, plan.beta))
         v.copy(unit, to=Vector(Space.LOCAL, plan.errors.unit, 1))
         self.lanes.apply(
             Apply.ERROR,
@@ -217,65 +224,8 @@ class Backward(Work):
         return Vector(Space.LOCAL, plan.errors.unit, 1)
 
     def _weight_gradient(self, plan: ConvPlan, inputs: Codes, unit: Vector, end: ConvPlan) -> None:
-        """dW: the sums to float32, times both units, onto the gradient in memory.
-
-        ``end``: the convolution that the gradient which still lives is behind.
-        """
-        layout, picture, channels = self.layout, end.output, end.conv.out_channels
         scale = self.v.multiply(unit, self._unit(inputs))
-        g, live = Tensor(G), None
-        if self.moves.whole(g, picture, channels):
-            live = self.moves.used(g, picture, channels, self.moves.all_of(channels))
-        for subset in layout.subsets[plan.layer.index]:
-            sums = self.scratch.sums(layout.sum_words(plan, subset), live)
-            self.v.sums = sums.regions
-            covered = [region for region in sums.regions if live and region.meets(live)]
-            for region in covered:
-                self.moves.words(Code.STORE, region, layout.covered)
-            self.products.gradient(plan, inputs, subset, sums)
-            for tile in range(subset.outputs):
-                self._gradient_rows(plan, subset, tile, scale, sums)
-            for region in covered:
-                self.moves.words(Code.BRING, region, layout.covered)
-
-    def _gradient_rows(self, plan: ConvPlan, subset: Subset, tile: int, scale: Vector, sums: Sums) -> None:
-        """Sums of a tile of output channels, as many rows of it at a time as local memory holds."""
-        v, layout, conv = self.v, self.layout, plan.conv
-        taps, group, channels = conv.kernel**2, layout.group, conv.in_channels
-        tiles = gradient_tiles(taps, subset.inputs)
-        first = subset.input * group
-        width = min(subset.inputs * group, channels - first)
-        row = taps * width
-        begin = (subset.output + tile) * group
-        rows = min(group, conv.out_channels - begin)
-        most = max(1, min(rows, CHUNK // (2 * row)))
-        most -= most % PAIR * (row % PAIR)
-        piece = layout.beside(layout.gradients, plan.weight)
-        for start in range(0, rows, most):
-            part = min(most, rows - start)
-            chunk = v.new(part * row)
-            for column, places in enumerate(tiles):
-                for half, place in enumerate(places):
-                    if place is None:
-                        continue
-                    tap, of_group = place
-                    some = min(group, width - of_group * group)
-                    word = sums.word + (column * subset.outputs + tile) * group + start
-                    to = Rows(chunk.at(tap * width + of_group * group, some), 1, row)
-                    held_sums = Rows(Vector(Space.SUMS, 2 * word + half, some), 1, 2)
-                    v.rows(Op.FROM_INTEGER, to, held_sums, Rows(integer(1)), n=some, reps=part)
-            step = _divisor(part * row, layout.config.float_lanes)
-            rows_of = Rows(chunk, 1, step)
-            held = v.new(part * row)
-            at = (begin + start) * taps * channels + first
-            memory = piece.words(at, piece.size // 4 - at)
-            shape = {"words": part * row, "runs": 1, "stride": part * row}
-            if width < channels:
-                shape = {"words": width, "runs": part * taps, "stride": channels}
-            self.moves.load_runs(memory, held, **shape)
-            total = Rows(held, 1, step)
-            v.rows(Op.MULTIPLY_ADD, total, rows_of, Rows(scale), total, n=step, reps=part * row // step)
-            self.moves.store_runs(held, memory, **shape)
+        self.gradients.add(plan, inputs, scale, end)
 
     def _dx_shift(self, plan: ConvPlan, count: int, first: int) -> tuple[Vector, Vector]:
         """Coefficients of a drained dX: the weights' scale, and the shift."""
@@ -298,6 +248,7 @@ class Backward(Work):
         v.join(record["low"], record["high"], to=coefficient(Coefficient.ADDEND, first, count))
         v.copy(record["shift"], to=coefficient(Coefficient.TOTAL_SHIFT, first, count))
         self.lanes.drain(Drain.INNER_ERROR, plan.slot, product, plan.source, count, first, out, y=y)
+        self.gradients.finish()
         found = floats.forward_unit(v, scale, v.copy(shift), unit, plan.slot)
         return self._gradient(out, found, first, count, y)
 
@@ -316,7 +267,9 @@ class Backward(Work):
         first, out = self._region(inputs), Tensor(G)
         scale, shift = self._dx_shift(plan, inputs, first)
         product = partial(self.products.errors, plan)
+        self.gradients.leave(plan.source, inputs)
         self.lanes.drain(Drain.SHORTCUT_ERROR, plan.slot, product, plan.source, inputs, first, out)
+        self.gradients.finish()
         found = floats.forward_unit(v, scale, v.copy(shift), unit, plan.slot)
         return self._gradient(out, found, first, inputs, y)
 
@@ -348,10 +301,5 @@ class Backward(Work):
             stream=joins.tensor,
             mask=mask,
         )
+        self.gradients.finish()
         return self._gradient(out, found, first, count, y)
-
-
-def _divisor(count: int, lanes: int) -> int:
-    """Largest number of elements of an instruction that goes into ``count`` without a rest, lanes counted."""
-    steps = [step for step in range(1, min(count, 2047) + 1) if count % step == 0]
-    return max(steps, key=lambda step: step if step % lanes else step * lanes)

@@ -53,6 +53,8 @@ class Division:
     starts: tuple[int, ...]
     whole: tuple[bool, ...]
     room: int
+    beside: bool = False
+    """Whether sums of dW have room beside all of them."""
 
     @property
     def half(self) -> int:
@@ -94,7 +96,7 @@ class Scratch:
         bank, whole = self.bank, (True,) * self.places
         starts = (*range(0, (self.places - 1) * self.room, self.room), self.words - self.room)
         if image and size + self.sum_words <= bank:
-            return Division((0, bank, 3 * bank)[: self.places], whole, 0)
+            return Division((0, bank, 3 * bank)[: self.places], whole, 0, beside=True)
         if image and size <= self.room:
             return Division(starts, whole, 0)
         halves = Division((0, bank, 2 * bank), (False, False, True), bank)

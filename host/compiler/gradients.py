@@ -1,0 +1,135 @@
+"""Gradients of weights: products into 48-bit sums, sums onto the gradient in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from cpt.host.compiler.builder import Region
+from cpt.host.compiler.memory import PAIR, Piece
+from cpt.host.compiler.moves import Moves, Tensor
+from cpt.host.compiler.parts import Scratch, Sums
+from cpt.host.compiler.plan import Codes, ConvPlan, Layout, Subset
+from cpt.host.compiler.products import Products
+from cpt.host.compiler.vectors import Rows, Vector, Vectors, integer
+from cpt.host.compiler.work import CHUNK
+from cpt.hw.contract.floats import Op, Space
+from cpt.hw.contract.passes import gradient_tiles
+from cpt.hw.contract.step import Code
+from cpt.hw.contract.tiles import Picture
+
+STREAM = 2
+"""Place of scratch in which the gradient of the residual stream lives."""
+
+
+class WeightGradients:
+    """dW of one convolution after the other.
+
+    Sums that have room beside all tensors wait: `add` leaves the last ones to `finish`, so that the float
+    engine takes them when the next passes of the lanes have their coefficients and work on.
+    """
+
+    def __init__(
+        self, layout: Layout, v: Vectors, moves: Moves, products: Products, scratch: Scratch
+    ) -> None:
+        self.layout, self.v, self.moves = layout, v, moves
+        self.products, self.scratch = products, scratch
+        self._waiting: Callable[[], None] | None = None
+
+    def beside(self, plan: ConvPlan, end: ConvPlan) -> bool:
+        """Whether sums have room beside gradients of a convolution's input and behind its block's ``end``."""
+        shapes = ((plan.source, plan.conv.in_channels), (end.output, end.conv.out_channels))
+        return all(self.layout.division(self.scratch, *shape).beside for shape in shapes)
+
+    def leave(self, picture: Picture, channels: int) -> None:
+        """Room for tensors of a shape, which may lie where sums wait."""
+        if not self.layout.division(self.scratch, picture, channels).beside:
+            self.finish()
+
+    def finish(self) -> None:
+        """Add the sums that wait to the gradient in memory."""
+        if self._waiting:
+            self._waiting()
+        self._waiting = None
+
+    def add(self, plan: ConvPlan, inputs: Codes, scale: Vector, end: ConvPlan) -> None:
+        """dW: the sums to float32, times ``scale`` (both units), onto the gradient in memory.
+
+        ``end``: the convolution that the gradient which lives on is behind.
+        """
+        layout, picture, channels = self.layout, end.output, end.conv.out_channels
+        g, live = Tensor(STREAM), None
+        if self.moves.whole(g, picture, channels):
+            live = self.moves.used(g, picture, channels, self.moves.all_of(channels))
+        for subset in layout.subsets[plan.layer.index]:
+            self.finish()
+            sums = self.scratch.sums(layout.sum_words(plan, subset), live)
+            covered = [region for region in sums.regions if live and region.meets(live)]
+            for region in covered:
+                self.moves.words(Code.STORE, region, layout.covered)
+            self.products.gradient(plan, inputs, subset, sums)
+            self._waiting = partial(self._sums, plan, subset, scale, sums, covered)
+        if not self.beside(plan, end):
+            self.finish()
+
+    def _sums(self, plan: ConvPlan, subset: Subset, scale: Vector, sums: Sums, covered: list[Region]) -> None:
+        """Sums onto the gradient, and what they ``covered`` back."""
+        self.v.sums = sums.regions
+        for tile in range(subset.outputs):
+            self._rows(plan, subset, tile, scale, sums)
+        for region in covered:
+            self.moves.words(Code.BRING, region, self.layout.covered)
+
+    def _rows(self, plan: ConvPlan, subset: Subset, tile: int, scale: Vector, sums: Sums) -> None:
+        """Sums of a tile of output channels, as many rows of it at a time as local memory holds."""
+        v, layout, conv = self.v, self.layout, plan.conv
+        taps, group, channels = conv.kernel**2, layout.group, conv.in_channels
+        tiles = gradient_tiles(taps, subset.inputs)
+        first = subset.input * group
+        width = min(subset.inputs * group, channels - first)
+        row = taps * width
+        begin = (subset.output + tile) * group
+        rows = min(group, conv.out_channels - begin)
+        most = max(1, min(rows, CHUNK // (2 * row)))
+        most -= most % PAIR * (row % PAIR)
+        piece = layout.beside(layout.gradients, plan.weight)
+        for start in range(0, rows, most):
+            part = min(most, rows - start)
+            chunk = v.new(part * row)
+            for column, places in enumerate(tiles):
+                for half, place in enumerate(places):
+                    if place is None:
+                        continue
+                    tap, of_group = place
+                    some = min(group, width - of_group * group)
+                    word = sums.word + (column * subset.outputs + tile) * group + start
+                    to = Rows(chunk.at(tap * width + of_group * group, some), 1, row)
+                    held_sums = Rows(Vector(Space.SUMS, 2 * word + half, some), 1, 2)
+                    v.rows(Op.FROM_INTEGER, to, held_sums, Rows(integer(1)), n=some, reps=part)
+            step = _divisor(part * row, layout.config.float_lanes)
+            rows_of = Rows(chunk, 1, step)
+            held = v.new(part * row)
+            at = (begin + start) * taps * channels + first
+            memory = piece.words(at, piece.size // 4 - at)
+            shape = {"words": part * row, "runs": 1, "stride": part * row}
+            if width < channels:
+                shape = {"words": width, "runs": part * taps, "stride": channels}
+            self.moves.load_runs(memory, held, **shape)
+            total = Rows(held, 1, step)
+            v.rows(Op.MULTIPLY_ADD, total, rows_of, Rows(scale), total, n=step, reps=part * row // step)
+            self.moves.store_runs(held, memory, **shape)
+
+    def accumulate(self, values: Vector, piece: Piece) -> None:
+        """Add to a gradient in memory: `update.accumulate`; the first micro-batch adds to 0."""
+        held = self.moves.load(piece)
+        count = values.count
+        step = _divisor(count, self.layout.config.float_lanes)
+        rows = Rows(held, 1, step)
+        self.v.rows(Op.ADD, rows, rows, Rows(values, 1, step), n=step, reps=count // step)
+        self.moves.store(held, piece)
+
+
+def _divisor(count: int, lanes: int) -> int:
+    """Largest number of elements of an instruction that goes into ``count`` without a rest, lanes counted."""
+    steps = [step for step in range(1, min(count, 2047) + 1) if count % step == 0]
+    return max(steps, key=lambda step: step if step % lanes else step * lanes)
