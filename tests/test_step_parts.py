@@ -11,8 +11,8 @@ from cpt.host.compiler.network import compiled
 from cpt.host.compiler.parts import Scratch
 from cpt.host.compiler.vectors import Vectors, number
 from cpt.hw.contract import ContractError, preset
-from cpt.hw.contract.floats import LOCAL_WORDS
-from cpt.hw.contract.passes import Bring, Store, noise_place
+from cpt.hw.contract.floats import LOCAL_WORDS, Space
+from cpt.hw.contract.passes import Apply, Bring, Drain, Store, noise_place
 from cpt.hw.contract.step import WORD_BYTES, Code, decode
 from cpt.hw.contract.tiles import Picture
 from cpt.model.architecture import cifar_resnet
@@ -61,6 +61,25 @@ def test_what_has_room_in_scratch_goes_to_memory_as_codes_alone():
         found = [decode(words[at : at + WORD_BYTES]) for at in range(0, len(words), WORD_BYTES)]
         moved = {(word.code, word.kind) for word in found if word.code in (Code.BRING, Code.STORE)}
         assert not moved & {(Code.BRING, Bring.SCRATCH), (Code.STORE, Store.SCRATCH)}, name
+
+
+@pytest.mark.parametrize(("words", "waits"), [(4 * 2048, True), (FEW_WORDS, False)])
+def test_sums_of_dw_wait_for_the_next_errors_where_they_have_room(words, waits):
+    programs = compiled(
+        preset("tiny"), network(widening(16, 12)), images=5, micro_batches=1, scratch_words=words
+    )
+    listed = [
+        decode(programs.backward[at : at + WORD_BYTES]) for at in range(0, len(programs.backward), WORD_BYTES)
+    ]
+    last, behind = None, False
+    for word in listed:
+        if word.code is Code.DRAIN and word.kind == Drain.GRADIENT:
+            last = "sums"
+        elif word.code is Code.APPLY and word.kind == Apply.ERROR and last:
+            last = "errors"
+        elif word.code is Code.FLOAT and word.a_space == Space.SUMS and last:
+            behind, last = behind or last == "errors", None
+    assert behind is waits
 
 
 def test_y_comes_again_from_the_array_where_that_takes_fewer_cycles_than_memory():
