@@ -52,7 +52,7 @@ pnr: .venv/installed ## small presets placed and routed for an ECP5: build/pnr/ 
 	$(BIN)/python -m cpt.sim.synth.pnr $(ARGS)
 
 mutate: .venv/installed ## mutants of hw/ that the unit tests miss, a sample per room (an hour)
-	CPT_EVERY_CHANGE=1 $(BIN)/python -m pytest tests/test_contract_hash.py
+	CPT_EVERY_CHANGE=1 $(BIN)/python -m pytest --timeout 7200 tests/test_contract_hash.py
 	$(BIN)/python -m cpt.sim.mutate $(ARGS)
 
 results: .venv/installed ## every method on the bundled data: docs/results.md (hours)
