@@ -211,6 +211,47 @@ def test_an_instruction_is_prepared_while_the_one_before_it_is_at_work():
     assert all(found <= cycles - 10 for found, cycles in zip(bench.cycles[1:4], alone[1:4], strict=True))
 
 
+def close_word(rng, lanes):
+    """An instruction on a few words of integers, which the ones before and behind it use as well."""
+    op = [Op.COPY, Op.INT_ADD, Op.INT_SUBTRACT, Op.INT_MAXIMUM, Op.FROM_INTEGER][rng.integers(5)]
+    n, reps = int(rng.choice([1, 3, 2 * lanes, 12 * lanes])), int(rng.choice([1, 1, 1, 2]))
+
+    def drawn(space):
+        if space is not L:
+            return (space, int(rng.integers(0, 8)), 1, 0)
+        return (
+            L,
+            FREE + lanes * int(rng.integers(0, 4)) + int(rng.random() < 0.1),
+            int(rng.random() < 0.9),
+            0,
+        )
+
+    to, a, b = (drawn([L, L, L, L, L, S, C][rng.integers(7)]) for _ in range(3))
+    if op is Op.FROM_INTEGER:
+        to, b = drawn(L), (Space.CONSTANT, 0)
+    return word(op, to, a, b, n=n, reps=reps, constant=int(op is Op.FROM_INTEGER))
+
+
+@pytest.mark.parametrize("lanes", FLOAT_LANES)
+def test_instructions_find_what_the_ones_before_them_still_write(lanes):
+    rng, words = np.random.default_rng(lanes), []
+    while len(words) < 60:
+        item = close_word(rng, lanes)
+        if float_cycles(decode(item), lanes) < 150:
+            words.append(item)
+    same_as_the_model(words, 10, state=drawn_state(10, lanes))
+
+
+def test_an_instruction_begins_before_results_that_it_does_not_read():
+    far = [(L, FREE + 100 * place, 1) for place in range(4)]
+    first = word(Op.MULTIPLY_ADD, far[0], (L, 0, 1), (L, 400, 1), (L, 800, 1), n=24)
+    marks = [
+        same_as_the_model([first, word(Op.MULTIPLY, far[1], source, (L, 400, 1), n=24)], 11).cycles[1]
+        for source in ((L, 0, 1), far[0], (L, FREE + 2, 1))
+    ]
+    assert marks[0] == marks[1] < marks[2], "at the pace of what it reads, or behind all of it"
+
+
 def test_an_instruction_without_elements_does_nothing_and_counts():
     words = [
         word(Op.COPY, (L, 0, 1), (L, 9, 1), n=0),

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from cpt.hw.channel.arithmetic import INTERVALS, Arithmetic, latency_cycles
 from cpt.hw.channel.number import late
 from cpt.hw.channel.operands import INTERVAL_BITS, Operands
-from cpt.hw.channel.plan import BEHIND_BITS, SOURCES
+from cpt.hw.channel.plan import BEHIND_BITS, PACED_STEPS, SOURCES
 from cpt.hw.channel.ports import local_read, local_write
 from cpt.hw.channel.preparation import PREPARED, Preparation, place
 from cpt.hw.channel.walk import LOOP
@@ -19,6 +19,10 @@ from cpt.hw.vector.ports import channel_memory, scratch_read
 
 START_CYCLES = 3
 """From the begin of an instruction to the start of its reads: registers of what it is, and what follows."""
+SWITCH_CYCLES = 7
+"""From the begin to the registers of what its results are: units and writer are done with the last ones."""
+LEAST_APART = 6
+"""Cycles in which elements of the instruction before are still on their way to the units."""
 EMPTY_CYCLES = 4
 """From the begin of an instruction without elements to its mark, behind the one before it."""
 
@@ -28,10 +32,16 @@ def behind_cycles(op: Op, lanes: int) -> int:
     return Operands.latency_cycles + latency_cycles(op, lanes) + Writer.latency_cycles
 
 
+def apart_cycles(op: Op, lanes: int) -> int:
+    """From an instruction's last read to the start of the next one that reads nothing of it, at least."""
+    return max(latency_cycles(op, lanes), LEAST_APART) + START_CYCLES
+
+
 class FloatEngine(wiring.Component):
     """Executes FLOAT, as if the elements of all instructions came one by one.
 
-    An instruction is prepared while the one before it is at work, and begins so that it reads what that left.
+    An instruction is prepared while the one before it is at work. It begins when that one's elements are in
+    the units, and where it may read what that still writes, so that it reads it.
     Parameters: ``config``; ``scratch_words``: of all banks of scratch.
     Members: ``commands``: stream of `COMMAND`; ``marks``: of all engines; ``done``: an instruction is
     finished, what it wrote can be read; ``overflow``: a float became infinite; ``idle``: nothing is under
@@ -73,40 +83,66 @@ class FloatEngine(wiring.Component):
         wiring.connect(m, wiring.flipped(self.slots), preparation.slots)
         m.d.comb += [
             preparation.marks.eq(self.marks),
-            preparation.behind.eq(self._of_op(m, preparation.op, "behind")),
+            preparation.behind.eq(self._of_op(m, preparation.op, "behind", behind_cycles)),
         ]
 
-        # The instruction at work.
+        # The instruction whose elements are read, and the one whose results come.
         next_one, work = preparation.prepared, Signal(PREPARED, reset_less=True)
-        begins, clear, left = Signal(), Signal(init=1), Signal(BEHIND_BITS, reset_less=True)
-        empties, starts = Signal(), Signal()
+        made = Signal(PREPARED, reset_less=True)
+        begins, empties, goes = Signal(), Signal(), Signal()
+        clear, clear_apart = Signal(init=1), Signal(init=1)
+        plan = next_one.payload.plan
         m.d.comb += [
-            begins.eq(next_one.valid & clear),
-            next_one.ready.eq(clear),
-            empties.eq(begins & next_one.payload.plan.empty),
-            starts.eq(
-                late(m, begins & ~next_one.payload.plan.empty, START_CYCLES, "starts", reset_less=False)
-            ),
+            next_one.ready.eq(Mux(plan.follows | plan.empty, clear, clear_apart)),
+            begins.eq(next_one.valid & next_one.ready),
+            empties.eq(begins & plan.empty),
+            goes.eq(begins & ~plan.empty),
             self.done.eq(writer.finished | late(m, empties, EMPTY_CYCLES, "empty", reset_less=False)),
         ]
-        with m.If(begins):
+        starts = late(m, goes, START_CYCLES, "starts", reset_less=False)
+        switches = late(m, starts, SWITCH_CYCLES - START_CYCLES, "switches", reset_less=False)
+        with m.If(goes):
             m.d.sync += work.eq(next_one.payload)
-        # What it writes can be read when the next one reads: so many cycles behind its last reads.
-        behind = self._of_op(m, work.word.op, "work_behind")
-        with m.If(begins & ~empties):
-            m.d.sync += clear.eq(0)
-        with m.If(operands.ended):
-            m.d.sync += left.eq(behind - (START_CYCLES + 2))
-        with m.Elif(left != 0):
-            m.d.sync += [left.eq(left - 1), clear.eq(left == 1)]
+        with m.If(switches):
+            m.d.sync += made.eq(work)
+        # So many cycles behind its last reads the next one finds what it wrote, or its place taken by none.
+        left, left_apart = (
+            Signal(BEHIND_BITS, name=name, reset_less=True) for name in ("left", "left_apart")
+        )
+        for number, cleared, cycles in (
+            (left, clear, self._of_op(m, work.word.op, "behind_work", behind_cycles)),
+            (left_apart, clear_apart, self._of_op(m, work.word.op, "apart_work", apart_cycles)),
+        ):
+            with m.If(operands.ended):
+                m.d.sync += number.eq(cycles - (START_CYCLES + 2))
+            with m.Elif(number != 0):
+                m.d.sync += [number.eq(number - 1), cleared.eq(number == 1)]
+            with m.If(goes):
+                m.d.sync += [number.eq(0), cleared.eq(0)]
         under_way = Signal(range(4))
         m.d.sync += under_way.eq(under_way + begins - self.done)
-        m.d.comb += self.idle.eq(preparation.idle & (under_way == 0))
+        before = preparation.before
+        m.d.comb += [
+            self.idle.eq(preparation.idle & (under_way == 0)),
+            before.to.eq(place(work.word, "to")),
+            before.end.eq(work.plan.end),
+            before.n.eq(work.word.n),
+        ]
+        long = work.word.n > (PACED_STEPS - 1) * lanes
+        paced = Signal(reset_less=True)
+        m.d.sync += paced.eq(work.plan.wide & work.word.to_moves & (work.word.reps == 1) & long)
+        m.d.comb += before.paced.eq(paced)
 
-        word, plan = work.word, work.plan
-        steps = Signal(LOOP)
-        m.d.comb += [steps.n.eq(plan.steps), steps.reps.eq(word.reps)]
-        full, tail = self._lanes(m, word, plan)
+        word = work.word
+        steps, made_steps = Signal(LOOP), Signal(LOOP)
+        m.d.comb += [
+            steps.n.eq(work.plan.steps),
+            steps.reps.eq(word.reps),
+            made_steps.n.eq(made.plan.steps),
+            made_steps.reps.eq(made.word.reps),
+        ]
+        full, tail = self._lanes(m, word, work.plan)
+        made_full, made_tail = self._lanes(m, made.word, made.plan)
         interval = Signal(INTERVAL_BITS, reset_less=True)
         with m.Switch(word.op):
             for op, cycles in INTERVALS.items():
@@ -118,24 +154,24 @@ class FloatEngine(wiring.Component):
             operands.loop.eq(steps),
             operands.full.eq(full),
             operands.tail.eq(tail),
-            operands.plan.eq(plan),
+            operands.plan.eq(work.plan),
             operands.interval.eq(interval),
             operands.start.eq(starts),
             *(port.eq(number) for port, number in zip(operands.numbers, work.numbers, strict=True)),
             *(getattr(operands, name).eq(place(word, name)) for name in SOURCES),
-            writer.loop.eq(steps),
-            writer.full.eq(full),
-            writer.tail.eq(tail),
-            writer.to.eq(place(word, "to")),
-            writer.plan.eq(plan),
-            writer.start.eq(starts),
+            writer.loop.eq(made_steps),
+            writer.full.eq(made_full),
+            writer.tail.eq(made_tail),
+            writer.to.eq(place(made.word, "to")),
+            writer.plan.eq(made.plan),
+            writer.start.eq(late(m, switches, 1, "writer_starts", reset_less=False)),
             writer.valid.eq(arithmetic.done),
             *(port.eq(result) for port, result in zip(writer.result, arithmetic.result, strict=True)),
-            arithmetic.chain.eq(plan.chain),
+            arithmetic.chain.eq(made.plan.chain),
             arithmetic.mask.eq(operands.mask),
-            arithmetic.op.eq(word.op),
-            arithmetic.constant.eq(word.constant),
-            arithmetic.fraction_bits.eq(work.fraction_bits),
+            arithmetic.op.eq(made.word.op),
+            arithmetic.constant.eq(made.word.constant),
+            arithmetic.fraction_bits.eq(made.fraction_bits),
             arithmetic.valid.eq(operands.valid),
             arithmetic.first.eq(operands.first),
             *(
@@ -160,13 +196,13 @@ class FloatEngine(wiring.Component):
             ]
         return m
 
-    def _of_op(self, m: Module, op, name: str) -> Signal:
-        """`behind_cycles` of ``op``, a cycle later."""
+    def _of_op(self, m: Module, op, name: str, cycles) -> Signal:
+        """``cycles`` of ``op``, a cycle later."""
         found = Signal(BEHIND_BITS, name=name, reset_less=True)
         with m.Switch(op):
             for each in Op:
                 with m.Case(each):
-                    m.d.sync += found.eq(behind_cycles(each, self.config.float_lanes))
+                    m.d.sync += found.eq(cycles(each, self.config.float_lanes))
         return found
 
     def _lanes(self, m: Module, word, plan) -> tuple[Signal, Signal]:

@@ -28,13 +28,20 @@ PLAN = data.StructLayout(
         "steps": COUNT_BITS,
         "pauses": 1,
         "pause": BEHIND_BITS,
+        "follows": 1,
+        "end": _END_BITS,
     }
 )
 """``chain``: the unit keeps the result of a repetition, ``chain_all``: of all of them; ``serial``: each
 element waits for the one before it, ``serial_rows``: each repetition for the one before it; ``empty``: there
 is no element; ``wide``: the elements of all lanes are a step; ``steps`` of a repetition; ``pauses``: where
-something waits there is a ``pause`` of some cycles.
+something waits there is a ``pause`` of some cycles; ``follows``: an operand may read what the instruction
+before is still about to write; ``end``: last address of the destination.
 """
+PACED_STEPS = 10
+"""Steps from which on an instruction that walks as the one before it wrote does not catch up with it."""
+BEFORE = data.StructLayout({"to": OPERAND, "end": _END_BITS, "n": COUNT_BITS, "paced": 1})
+"""What of an instruction the next must know; ``paced``: a single repetition of `PACED_STEPS` wide steps."""
 
 
 class Planner(wiring.Component):
@@ -47,9 +54,9 @@ class Planner(wiring.Component):
     of the lanes on.
     Parameters: ``lanes``.
     Members: ``op``, ``loop``, ``to``, ``a``, ``b``, ``c``: of an instruction, they stay; ``behind``: the
-    cycles in which an element cannot yet be read that the one before it made; ``start``; ``done``: ``plan``
-    stands; low from the cycle after ``start`` on for `latency_cycles`, and as many cycles more as
-    ``reps - 1`` has bits.
+    cycles in which an element cannot yet be read that the one before it made; ``before``: of the instruction
+    before, it stays too; ``start``; ``done``: ``plan`` stands; low from the cycle after ``start`` on for
+    `latency_cycles`, and as many cycles more as ``reps - 1`` has bits.
     """
 
     latency_cycles = 6
@@ -60,6 +67,7 @@ class Planner(wiring.Component):
             {
                 "op": In(OP_BITS),
                 "behind": In(BEHIND_BITS),
+                "before": In(BEFORE),
                 "loop": In(LOOP),
                 **{name: In(OPERAND) for name in ("to", *SOURCES)},
                 "start": In(1),
@@ -148,7 +156,30 @@ class Planner(wiring.Component):
             plan.empty.eq(empty),
         ]
         self._steps(m, operands, chain)
+        self._before(m, operands, ends)
         return m
+
+    def _before(self, m: Module, operands, ends) -> None:
+        """Whether the instruction before writes what this one reads, other than at its own pace."""
+        before, to, plan = self.before, self.before.to, self.plan
+        paced, touches = Signal(reset_less=True), []
+        m.d.sync += paced.eq(before.paced & (self.loop.reps == 1) & (self.loop.n == before.n))
+        for name in SOURCES:
+            item = operands[name]
+            near, apart, alike = (
+                Signal(name=f"{kind}_before_{name}", reset_less=True) for kind in ("near", "apart", "alike")
+            )
+            touch = Signal(name=f"touch_{name}", reset_less=True)
+            m.d.sync += [
+                near.eq(item.space == to.space),
+                apart.eq(
+                    (item.space == Space.LOCAL) & ((ends[name] < to.address) | (before.end < item.address))
+                ),
+                alike.eq(item.as_value() == to.as_value()),
+                touch.eq(near & ~apart),
+            ]
+            touches.append(touch & ~(alike & paced & plan.wide))
+        m.d.sync += [plan.follows.eq(Cat(touches).any()), plan.end.eq(ends["to"])]
 
     def _steps(self, m: Module, operands, chain) -> None:
         """How many elements a step has, and how long a repetition waits for the one before it."""

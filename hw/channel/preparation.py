@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from cpt.hw.channel.arithmetic import OP_BITS
-from cpt.hw.channel.plan import BEHIND_BITS, PLAN, SOURCES, Planner
+from cpt.hw.channel.plan import BEFORE, BEHIND_BITS, PLAN, SOURCES, Planner
 from cpt.hw.channel.ports import WORD_BITS
 from cpt.hw.channel.slot_numbers import SLOT_NUMBERS, WEIGHT_FRACTION, SlotNumbers
 from cpt.hw.channel.walk import LOOP, OPERAND
@@ -48,8 +48,8 @@ class Preparation(wiring.Component):
 
     Parameters: ``lanes``.
     Members: ``commands``: stream of `COMMAND`; ``marks``: of all engines; ``behind``: of the operation
-    ``op``, a cycle later (see `Planner`); ``slots`` (`slot_read`); ``prepared``: stream of `PREPARED`;
-    ``idle``: there is none.
+    ``op``, a cycle later, and ``before``: see `Planner`; ``slots`` (`slot_read`); ``prepared``: stream of
+    `PREPARED`; ``idle``: there is none.
     """
 
     def __init__(self, lanes: int):
@@ -60,6 +60,7 @@ class Preparation(wiring.Component):
                 "marks": In(MARKS),
                 "op": Out(OP_BITS),
                 "behind": In(BEHIND_BITS),
+                "before": In(BEFORE),
                 "slots": Out(slot_read()),
                 "prepared": Out(stream.Signature(PREPARED)),
                 "idle": Out(1),
@@ -106,6 +107,7 @@ class Preparation(wiring.Component):
             self.op.eq(word.op),
             planner.op.eq(word.op),
             planner.behind.eq(self.behind),
+            planner.before.eq(self.before),
             planner.loop.eq(loop),
             planner.start.eq(starts),
             *(getattr(planner, name).eq(place(word, name)) for name in ("to", *SOURCES)),

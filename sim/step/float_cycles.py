@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from cpt.hw.channel.arithmetic import INTERVALS
-from cpt.hw.channel.engine import EMPTY_CYCLES, START_CYCLES, behind_cycles
+from cpt.hw.channel.engine import EMPTY_CYCLES, START_CYCLES, apart_cycles, behind_cycles
 from cpt.hw.channel.operands import SUM_BANKS
-from cpt.hw.channel.plan import CHAINS, Planner
+from cpt.hw.channel.plan import CHAINS, PACED_STEPS, Planner
 from cpt.hw.contract.floats import Op, Space
 from cpt.hw.contract.step import Word
 from cpt.sim.step.floats import FIXED_SPACES, Operand, operand
@@ -32,16 +32,46 @@ class Queue:
         self.lanes = lanes
         self.ready = 0
         """Cycle in which the next can be taken."""
-        self._clear = 0
+        self._clear = self._clear_apart = 0
+        self._before: Word | None = None
 
     def run(self, word: Word, taken: int, gate: int = 0) -> tuple[int, int]:
         """Cycles of its begin and its mark; ``gate``: the cycle in which its marks are there."""
-        begin = max(taken + 1 + begin_cycles(word), gate, self._clear)
+        empty = not word.n * word.reps
+        clear = self._clear if empty or self._follows(word) else self._clear_apart
+        begin = max(taken + 1 + begin_cycles(word), gate, clear)
         mark = begin + float_cycles(word, self.lanes) - begin_cycles(word)
         self.ready = begin + 1
-        if word.n * word.reps:
+        if not empty:
+            last = mark - 1 - behind_cycles(Op(word.op), self.lanes)
             self._clear = mark - LEAD_CYCLES
+            self._clear_apart = last + apart_cycles(Op(word.op), self.lanes) - START_CYCLES
+            self._before = word
         return begin, mark
+
+    def _is_wide(self, word: Word) -> bool:
+        op = Op(word.op)
+        return _wide(word, op, self.lanes, _waits(word, op)[0])
+
+    def _follows(self, word: Word) -> bool:
+        """Whether it may read what the one before is still about to write, other than at its own pace."""
+        before = self._before
+        if before is None:
+            return False
+        to = operand(before, "to")
+        paced = (
+            before.reps == word.reps == 1
+            and before.n == word.n > (PACED_STEPS - 1) * self.lanes
+            and bool(to.moves)
+            and all(self._is_wide(each) for each in (before, word))
+        )
+        for source in (operand(word, name) for name in "abc"):
+            apart = source.space is Space.LOCAL and (
+                _last(source, word) < to.address or _last(to, before) < source.address
+            )
+            if source.space is to.space and not apart and not (paced and source == to):
+                return True
+        return False
 
 
 def work_cycles(word: Word, lanes: int) -> int:
@@ -149,14 +179,15 @@ def _waits(word: Word, op: Op) -> tuple[bool, bool]:
 def _conflict(word: Word) -> bool:
     """Whether an operand that walks otherwise than the destination may read what it wrote."""
     to = operand(word, "to")
-
-    def last(item: Operand) -> int:
-        return item.address + item.stride * (word.reps - 1) + item.moves * (word.n - 1)
-
     return any(
         source.space is to.space
         and source != to
-        and last(source) >= to.address
-        and last(to) >= source.address
+        and _last(source, word) >= to.address
+        and _last(to, word) >= source.address
         for source in (operand(word, name) for name in "abc")
     )
+
+
+def _last(item: Operand, word: Word) -> int:
+    """The last address of an operand of ``word``."""
+    return item.address + item.stride * (word.reps - 1) + item.moves * (word.n - 1)
