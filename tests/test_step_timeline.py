@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from test_step_network import fabric, network
 
+from cpt.host.compiler.network import compiled
 from cpt.hw.contract import ContractError, preset
 from cpt.hw.contract.floats import Op
 from cpt.hw.contract.order import tile_cycles
@@ -74,6 +75,17 @@ def test_the_classifier_s_chains_do_not_wait_for_each_term() -> None:
     for word in chains:
         alone = replace(word, values={**word.values, "n": 1, "reps": 1})
         assert float_cycles(word, lanes) <= float_cycles(alone, lanes) + 2 * word.n * word.reps
+
+
+def test_vectors_of_the_update_begin_where_the_lanes_do() -> None:
+    config = preset("zc706")
+    found = compiled(config, network(), images=2, micro_batches=2, scratch_words=16384).update
+    words = [decode(found[at : at + WORD_BYTES]) for at in range(0, len(found), WORD_BYTES)]
+    vectors = [word for word in words if word.code is Code.FLOAT and word.n > 100]
+    assert vectors
+    assert config.float_lanes == 4
+    for word in vectors:
+        assert float_cycles(word, 4) < word.n * word.reps // 2, word
 
 
 def test_short_instructions_take_the_dispatch_s_pace() -> None:

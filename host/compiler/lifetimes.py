@@ -123,8 +123,9 @@ class Recorder:
     def program(self) -> bytes:
         """All words; raises `ContractError` where vectors do not fit."""
         last = {number: place for place, item in enumerate(self._held) for number in item.touched}
-        first = _whole(self.first, self.config.float_lanes)
-        room, places = _Room(first, self.stop), dict[int, int]()
+        lanes = self.config.float_lanes
+        room = _Room(_whole(self.first, lanes), self.stop // lanes * lanes)
+        places: dict[int, int] = {}
         builder = Builder(self.config)
         for place, item in enumerate(self._held):
             for number in sorted(item.touched - places.keys()):
