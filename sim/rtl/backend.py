@@ -85,6 +85,10 @@ class RtlBackend:
         """Start or stop recording register writes and AXI bursts."""
         self.simulation.trace(on)
 
+    def observe(self, on: bool) -> None:
+        """Start or stop recording instructions and marks of a step machine's engines."""
+        self.simulation.observe(on)
+
     def take_events(self) -> list[BusEvent]:
         """Bus events since the last call."""
         return self.simulation.take_events()

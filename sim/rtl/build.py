@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.step import MARK_BITS, Engine
 from cpt.sim.tool import run_tool
 from cpt.sim.verilator import (
     cached_build,
@@ -41,18 +43,49 @@ VERILATOR_FLAGS = [
 CXX_FLAGS = ["-std=c++17", "-fPIC", "-fno-plt", "-fno-gnu-unique", "-w"]
 
 
+@dataclass(frozen=True)
+class CompileOptions:
+    """What differs between designs."""
+
+    level: str = "-O3"
+    """Optimisation of g++."""
+    readable: str = ""
+    """Verilator's configuration: signals that the harness reads."""
+    defines: tuple[str, ...] = ()
+
+
+def _step_options() -> CompileOptions:
+    """Of the machine that does whole steps: queues and marks of its engines are read."""
+    names = {engine: engine.name.lower() for engine in Engine}
+    signals: dict[str, tuple[str, ...]] = {"": ("marks",), ".runner": ("runs",)}
+    signals |= {f".runner.queue_{name}": ("push", "pop") for name in names.values()}
+    lines = [
+        f'public_flat_rd -module "{TOP}{module}" -var "{name}"'
+        for module, members in signals.items()
+        for name in members
+    ]
+    engines = " ".join(f"X({engine:d}, {name});" for engine, name in names.items())
+    defines = (f"-DCPT_ENGINES(X)={engines}", f"-DCPT_MARK_BITS={MARK_BITS}")
+    # Several times as much text as the other, and runs that take seconds.
+    return CompileOptions("-O1", "\n".join(["`verilator_config", *lines, ""]), defines)
+
+
+STEP_OPTIONS = _step_options()
+
+
 def build_library(config: ArrayConfig) -> Path:
     """Path of the shared library that simulates ``config``, built if its Verilog has changed.
 
     Raises `cpt.sim.tool.BuildError` with the tool's output if a step fails.
     """
-    name, level = config.name, "-O3"
+    name, options = config.name, CompileOptions()
     if config.scratch_words:
-        # Several times as much text, and runs that take seconds.
-        name, level = f"{name}-step-{config.scratch_words}", "-O1"
+        name, options = f"{name}-step-{config.scratch_words}", STEP_OPTIONS
     verilog = exported(f"verilog/{name}", config, _export)
-    key = sources_key([*verilog, *HERE.glob("*.?pp"), Path(__file__)], [*CXX_FLAGS, level])
-    return cached_build(f"rtl/{name}", key, lambda folder: compile_verilog(verilog, folder, level)) / LIBRARY
+    key = sources_key([*verilog, *HERE.glob("*.?pp"), Path(__file__)], [*CXX_FLAGS, options])
+    return (
+        cached_build(f"rtl/{name}", key, lambda folder: compile_verilog(verilog, folder, options)) / LIBRARY
+    )
 
 
 def _export(config: ArrayConfig, folder: Path) -> None:
@@ -68,11 +101,15 @@ def _level(source: Path, most: str) -> list[str]:
     return ["-O1"] if source.stem.startswith("verilated") else [most]
 
 
-def compile_verilog(verilog: list[Path], folder: Path, level: str = "-O3") -> None:
-    """Turn the files that hold module ``cpt_accelerator`` into ``folder/libcpt.so``; ``level``: of g++."""
-    generated = folder / "generated"
+def compile_verilog(verilog: list[Path], folder: Path, options: CompileOptions | None = None) -> None:
+    """Turn the files that hold module ``cpt_accelerator`` into ``folder/libcpt.so``."""
+    options = options or CompileOptions()
+    generated, inputs = folder / "generated", [str(path) for path in verilog]
+    if options.readable:
+        (folder / "readable.vlt").write_text(options.readable)
+        inputs.append(str(folder / "readable.vlt"))
     run_tool(
-        ["verilator", *VERILATOR_FLAGS, "--top-module", TOP, "--Mdir", str(generated), *map(str, verilog)],
+        ["verilator", *VERILATOR_FLAGS, "--top-module", TOP, "--Mdir", str(generated), *inputs],
         folder,
         VERILATE_DEADLINE_S,
         verilator_environment(),
@@ -84,13 +121,20 @@ def compile_verilog(verilog: list[Path], folder: Path, level: str = "-O3") -> No
         include / "verilated_threads.cpp",
         HERE / "harness.cpp",
     ]
-    flags = [*CXX_FLAGS, f"-I{generated}", f"-I{HERE}", f"-I{include}", f"-I{include / 'vltstd'}"]
+    flags = [
+        *CXX_FLAGS,
+        *options.defines,
+        f"-I{generated}",
+        f"-I{HERE}",
+        f"-I{include}",
+        f"-I{include / 'vltstd'}",
+    ]
     objects = [generated / f"{index}-{source.stem}.o" for index, source in enumerate(sources)]
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         jobs = [
             pool.submit(
                 run_tool,
-                ["g++", *flags, *_level(source, level), "-c", str(source), "-o", str(target)],
+                ["g++", *flags, *_level(source, options.level), "-c", str(source), "-o", str(target)],
                 folder,
                 COMPILE_DEADLINE_S,
             )

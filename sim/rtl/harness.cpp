@@ -7,10 +7,21 @@
 #include "axi_lite.hpp"
 #include "memory.hpp"
 #include "verilated.h"
+#ifdef CPT_ENGINES
+#include "Vcpt___024root.h"
+#endif
 
 namespace cpt {
 
-enum EventKind : uint32_t { kRegisterWrite = 0, kReadBurst = 1, kWriteBurst = 2 };
+enum EventKind : uint32_t {
+    kRegisterWrite = 0,
+    kReadBurst = 1,
+    kWriteBurst = 2,
+    kArrived = 3,
+    kTaken = 4,
+    kMark = 5,
+    kCalled = 6
+};
 
 struct Event {
     uint64_t cycle;
@@ -62,6 +73,9 @@ class Simulation {
             wvalid != top_->m0_axi_wvalid)
             fail("m0/m1: a valid depends on an input of the same cycle at cycle %llu", (unsigned long long)cycle_);
         sample(arvalid0, arready0, arvalid1, arready1, awvalid, awready, wvalid, wready);
+#ifdef CPT_ENGINES
+        if (observing) observe_engines();
+#endif
         top_->clk = 1;
         top_->eval();
         cycle_++;
@@ -99,7 +113,7 @@ class Simulation {
 
     Faults& faults() { return dram_.faults; }
 
-    bool tracing = false;
+    bool tracing = false, observing = false;
     std::vector<Event> events;
 
   private:
@@ -152,6 +166,38 @@ class Simulation {
         top_->s_axil_awaddr = top_->s_axil_araddr = host_.address;
         top_->s_axil_wdata = host_.data;
     }
+
+#ifdef CPT_ENGINES
+    // What engines do: instructions into their queues and out of them, marks; by the number of the engine.
+    void observe_engines() {
+        const auto& at = *top_->rootp;
+        if (at.cpt_accelerator__DOT__runner__DOT__runs) events.push_back(Event{cycle_, kCalled, 0, 0, 0});
+#define CPT_ENGINE(number, name)                                                           \
+    observe_engine(number, at.cpt_accelerator__DOT__runner__DOT__queue_##name##__DOT__push, \
+                   at.cpt_accelerator__DOT__runner__DOT__queue_##name##__DOT__pop, mark(number))
+        CPT_ENGINES(CPT_ENGINE)
+#undef CPT_ENGINE
+    }
+
+    void observe_engine(unsigned engine, bool arrives, bool taken, uint32_t mark) {
+        if (arrives) events.push_back(Event{cycle_, kArrived, engine, 0, 0});
+        if (taken) events.push_back(Event{cycle_, kTaken, engine, 0, 0});
+        if (mark != marks_[engine]) events.push_back(Event{cycle_, kMark, engine, 0, mark});
+        marks_[engine] = mark;
+    }
+
+    uint32_t mark(unsigned engine) const {
+        const auto& marks = top_->rootp->cpt_accelerator__DOT__marks;
+        uint32_t found = 0;
+        for (unsigned bit = 0; bit < CPT_MARK_BITS; bit++) {
+            const unsigned place = engine * CPT_MARK_BITS + bit;
+            found |= (marks.at(place / 32) >> place % 32 & 1u) << bit;
+        }
+        return found;
+    }
+
+    uint32_t marks_[16] = {};
+#endif
 
     void sample(bool arvalid0, bool arready0, bool arvalid1, bool arready1, bool awvalid, bool awready, bool wvalid,
                 bool wready) {
@@ -264,6 +310,8 @@ void cpt_add_fault(void* handle, uint32_t channels, uint64_t start, uint64_t end
 }
 
 void cpt_trace(void* handle, int on) { static_cast<cpt::Handle*>(handle)->simulation->tracing = on; }
+
+void cpt_observe(void* handle, int on) { static_cast<cpt::Handle*>(handle)->simulation->observing = on; }
 
 // Copies the events out and forgets them if `room` suffices; returns how many there were.
 uint64_t cpt_take_events(void* handle, cpt::Event* out, uint64_t room) {

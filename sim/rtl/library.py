@@ -25,6 +25,14 @@ class EventKind(enum.IntEnum):
     REGISTER_WRITE = 0
     READ_BURST = 1
     WRITE_BURST = 2
+    ARRIVED = 3
+    """An instruction is pushed into an engine's queue."""
+    TAKEN = 4
+    """An engine takes one out of it."""
+    MARK = 5
+    """An engine's mark shows a unit more."""
+    CALLED = 6
+    """A list begins, and marks are cleared."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +42,11 @@ class BusEvent:
     cycle: int
     kind: EventKind
     port: int
-    """0 for m0 and the registers, 1 for m1."""
+    """0 for m0 and the registers, 1 for m1; number of the engine."""
     address: int
     """Bus address of a burst, byte offset of a register."""
     value: int
-    """Beats of a burst, value written to a register."""
+    """Beats of a burst, value written to a register, the mark."""
 
 
 class _Event(ctypes.Structure):
@@ -82,6 +90,7 @@ _SIGNATURES = {
         [_HANDLE, ctypes.c_uint32, *[ctypes.c_uint64] * 6, ctypes.c_uint32, ctypes.c_uint64],
     ),
     "cpt_trace": (None, [_HANDLE, ctypes.c_int]),
+    "cpt_observe": (None, [_HANDLE, ctypes.c_int]),
     "cpt_take_events": (ctypes.c_uint64, [_HANDLE, ctypes.POINTER(_Event), ctypes.c_uint64]),
 }
 
@@ -185,6 +194,10 @@ class Simulation:
     def trace(self, on: bool) -> None:
         """Start or stop recording bus events."""
         self._calls.cpt_trace(self._handle, int(on))
+
+    def observe(self, on: bool) -> None:
+        """Start or stop recording what the engines of a step machine do; of others nothing is recorded."""
+        self._calls.cpt_observe(self._handle, int(on))
 
     def take_events(self) -> list[BusEvent]:
         """The events recorded since the last call, oldest first."""

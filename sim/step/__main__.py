@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.bytes <= 0:
         parser.error(f"bytes is {options.bytes:g}; allowed: more than 0")
     try:
-        config = preset(options.preset)
+        config = replace(preset(options.preset), scratch_words=options.scratch_words)
         network = Network.residual(
             cifar_resnet(options.depth, CLASSES, options.size, CHANNELS, options.width),
             np.full(CHANNELS, 1 / 64, np.float32),

@@ -1,90 +1,122 @@
-"""Cycles of a step's lists on the RTL beside the estimate: ``python -m cpt.sim.step.compare``."""
+"""Cycles of a step's lists on the RTL beside the model's: ``python -m cpt.sim.step.compare``."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from cpt.host.compiler.network import compiled
-from cpt.host.fabric import FabricTrainer
-from cpt.hw.contract import preset
-from cpt.hw.contract.step import WORD_BYTES, Code, decode
-from cpt.sim.memory import memory_model
-from cpt.sim.step.__main__ import rows
-from cpt.sim.step.beside import Beside
-from cpt.sim.step.costs import Costs
+from cpt.host.fabric import FabricTrainer, precision_slots
+from cpt.hw.contract import ArrayConfig, preset
+from cpt.hw.contract.floats import Op
+from cpt.hw.contract.passes import Apply, Bring, Drain, Store
+from cpt.hw.contract.step import Code, Word
+from cpt.sim.memory import MEMORY_MODELS, memory_model
+from cpt.sim.step.forecast import timeline
+from cpt.sim.step.observed import Observed, SeenList
 from cpt.sim.step.rtl import MEMORY_BYTES, RATE, SCRATCH_WORDS, Case, batches, network
 from cpt.sim.step.state import Slot
-from cpt.sim.step.timeline import Timeline
+from cpt.sim.step.timeline import Timing
 
-PRESET, MEMORY = "tiny", "ps-ddr"
+KINDS = {Code.DRAIN: Drain, Code.APPLY: Apply, Code.BRING: Bring, Code.STORE: Store}
+LISTS = ("prepare", "forward", "backward", "update")
 
 
-class Timed(Beside):
-    """The same, a list at a time: ``cycles`` by the offset of the list that RUN named."""
+@dataclass(frozen=True)
+class Compared:
+    """A list on the RTL and in the model."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.cycles: dict[int, int] = {}
+    seen: SeenList
+    timing: Timing
 
-    def ring(self, words: bytes) -> None:
-        """Queue words and wait for their end."""
-        begun = self.backend.simulation.cycle
-        super().ring(words)
-        found = [decode(words[at : at + WORD_BYTES]) for at in range(0, len(words), WORD_BYTES)]
-        self.wait(found[-1].tag)
-        for word in found:
-            if word.code is Code.RUN:
-                self.cycles[word.offset] = self.backend.simulation.cycle - begun
+    @property
+    def difference(self) -> float:
+        """Of the model's cycles, in percent of the RTL's."""
+        return 100 * (self.timing.cycles - self.seen.cycles) / self.seen.cycles
+
+    def rows(self) -> Iterator[str]:
+        """A line for each instruction: when it was pushed, taken, and done with its first and last unit."""
+        pairs = zip(self.seen.instructions, self.timing.moments, strict=True)
+        for number, (seen, moment) in enumerate(pairs):
+            rtl = (seen.pushed, seen.taken, seen.marks[0], seen.marks[-1])
+            model = (moment.pushed, moment.taken, moment.first, moment.ended)
+            took = moment.ended - moment.taken - (seen.marks[-1] - seen.taken)
+            columns = " ".join(f"{cycle:>8}" for cycle in (*rtl, *model))
+            yield f"{number:>5} {called(seen.word):<18} {columns} {took:>+6}  {moment.why}"
+
+
+def called(word: Word) -> str:
+    """An instruction's name and kind."""
+    if word.code is Code.FLOAT:
+        return f"FLOAT {Op(word.op).name}"
+    kinds = KINDS.get(word.code)
+    return f"{word.code.name} {kinds(word.kind).name}" if kinds else word.code.name
+
+
+def compared(config: ArrayConfig, memory: str, case: Case) -> list[Compared]:
+    """The lists of a step of ``case`` in the order in which they ran."""
+    array = replace(config, scratch_words=SCRATCH_WORDS)
+    model = memory_model(memory, config.clock_mhz)
+    net = network(case.width, case.wide, case.seed)
+    slots = {slot: Slot(width, signed) for slot, (width, signed) in precision_slots(net, *case.bits).items()}
+    with Observed(config, memory_bytes=MEMORY_BYTES, scratch_words=SCRATCH_WORDS, memory=memory) as device:
+        trainer = FabricTrainer(
+            device,
+            config,
+            net,
+            batch_size=case.micro_batch * case.micro_batches,
+            micro_batch=case.micro_batch,
+            scratch_words=SCRATCH_WORDS,
+        )
+        device.seen(trainer.lists)
+        trainer.train_step(*batches(case)[0], case.bits, RATE)
+        times = timeline(array, model, slots)
+        return [Compared(seen, times.run(trainer.lists[seen.name])) for seen in device.seen(trainer.lists)]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print a line for each list."""
+    """Print a line for each list, or for each instruction of one; status 2 for a wrong argument."""
     parser = argparse.ArgumentParser(prog="python -m cpt.sim.step.compare", description=__doc__)
+    parser.add_argument("--preset", default="tiny", help="array configuration (tiny)")
+    parser.add_argument("--memory", default="ps-ddr", choices=MEMORY_MODELS, help="memory model (ps-ddr)")
     parser.add_argument("--width", type=int, default=4, help="channels of the first layer (4)")
     parser.add_argument("--wide", type=int, default=8, help="channels of the others (8)")
-    parser.add_argument("--images", type=int, default=4, help="images of a micro-batch (4)")
+    parser.add_argument("--images", type=int, nargs="+", default=[4], help="images of a micro-batch (4)")
     parser.add_argument("--fw", type=int, nargs="+", default=[3, 8], metavar="BITS", help="default: 3 8")
     parser.add_argument("--bw", type=int, default=8, metavar="BITS", help="default: 8")
-    options = parser.parse_args(arguments)
-    config = preset(PRESET)
-    model = memory_model(MEMORY, config.clock_mhz)
-    net = network(options.width, options.wide, seed=1)
-    programs = compiled(config, net, images=options.images, micro_batches=1, scratch_words=SCRATCH_WORDS)
-    slots: dict[int, Slot] = {}
-    beats = model.slots_num / model.slots_den
-    timeline = Timeline(Costs(config, slots), memory_bytes=8 * beats, latency=model.read_latency_cycles)
-    print(
-        f"simulated cycles of a list: {PRESET}, {MEMORY} at {config.clock_mhz:g} MHz, {options.images} images"
+    parser.add_argument(
+        "--instructions",
+        choices=LISTS,
+        metavar="LIST",
+        help=f"each instruction of a list: {', '.join(LISTS)}",
     )
-    print("     list   x bits        RTL   estimate")
-    for fw in options.fw:
-        case = Case(options.width, options.wide, options.images, 1, (fw, options.bw), 0, 1, 0.0, seed=1)
-        device = Timed(config, memory_bytes=MEMORY_BYTES, scratch_words=SCRATCH_WORDS, memory=MEMORY)
-        with device:
-            trainer = FabricTrainer(
-                device,
-                config,
-                network(options.width, options.wide, seed=1),
-                batch_size=options.images,
-                micro_batch=options.images,
-                scratch_words=SCRATCH_WORDS,
-            )
-            trainer.train_step(*batches(case)[0], case.bits, RATE)
-            starts = dict(zip(trainer.lists, _starts(trainer), strict=True))
-            for row in rows(timeline, programs, 1, slots, case.bits):
-                cycles, estimate = device.cycles[starts[row.name]], row.timing.cycles
-                share = 100 * (estimate - cycles) / cycles
-                print(f"{row.name:>9} {row.fw:>2} x {row.bw} {cycles:>10} {estimate:>10} {share:+6.1f} %")
+    options = parser.parse_args(arguments)
+    try:
+        config = preset(options.preset)
+    except ValueError as error:
+        parser.error(str(error))
+    print(f"simulated cycles of a list: {config.name}, {options.memory} at {config.clock_mhz:g} MHz")
+    if options.instructions:
+        names = ("pushed", "taken", "first", "last")
+        print(f"{'':>24} {'RTL':^35} {'model':^35}   took")
+        print(f"{'':>24} {' '.join(f'{name:>8}' for name in names * 2)}  +model  waited for")
+    else:
+        print("     list images   x bits        RTL      model")
+    for images in options.images:
+        for fw in options.fw:
+            case = Case(options.width, options.wide, images, 1, (fw, options.bw), 0, 1, 0.0, seed=1)
+            for found in compared(config, options.memory, case):
+                name, cycles = found.seen.name, found.seen.cycles
+                if options.instructions == name:
+                    print(f"{name}, {images} images, {fw} x {options.bw} bits")
+                    print("\n".join(found.rows()))
+                elif not options.instructions:
+                    print(
+                        f"{name:>9} {images:>6} {fw:>3} x {options.bw} {cycles:>10} "
+                        f"{found.timing.cycles:>10} {found.difference:+6.1f} %"
+                    )
     return 0
-
-
-def _starts(trainer: FabricTrainer) -> list[int]:
-    """Offsets of the lists."""
-    sizes = [len(words) for words in trainer.lists.values()]
-    return [sum(sizes[:n]) for n in range(len(sizes))]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What whole steps take by the stated costs, without doing them."""
+"""What whole steps take by the engines' rules, without doing them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from cpt.host.config import TrainConfig
 from cpt.host.counters import Counters
 from cpt.host.fabric import precision_slots
 from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.config import BEAT_BYTES
 from cpt.model.golden.fabric.network import Network
 from cpt.sim.memory import MemoryModel
 from cpt.sim.step.costs import Costs
@@ -76,4 +77,9 @@ def _sum(lists: Iterable[tuple[str, int, Counters]]) -> Counters:
 def timeline(array: ArrayConfig, memory: MemoryModel, slots: dict[int, Slot]) -> Timeline:
     """For lists on a machine whose ``slots`` may change between them."""
     beats = memory.slots_num / memory.slots_den
-    return Timeline(Costs(array, slots), memory_bytes=8 * beats, latency=memory.read_latency_cycles)
+    return Timeline(
+        Costs(array, slots),
+        memory_bytes=BEAT_BYTES * beats,
+        latency=memory.read_latency_cycles,
+        write_latency=memory.write_latency_cycles,
+    )

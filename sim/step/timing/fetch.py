@@ -1,0 +1,329 @@
+"""FETCH in time: runs read ahead through two ports, walks that fill slots of the window memories."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.config import BEAT_BYTES, TAPS
+from cpt.hw.contract.passes import Kernel, Sampling
+from cpt.hw.contract.step import Code, Engine, Word
+from cpt.hw.contract.tiles import COPIES, FILL_PIXELS, PIECES, STREAM_BYTES, Picture
+from cpt.hw.control.guard import Guard
+from cpt.hw.fetch import pixel_fill, rows, spread_rows
+from cpt.hw.fetch.decode import SETTLING
+from cpt.hw.fetch.reader import Reader
+from cpt.hw.program.product import Product
+from cpt.sim.step.costs import Costs
+from cpt.sim.step.timing.ports import Master
+from cpt.sim.step.timing.rows import Rows
+from cpt.sim.step.timing.run import MEMORY, Moment, Process, Run, known, later
+
+PRODUCT_CYCLES = Product.latency_cycles + 2
+"""Of a product, beside the bits of its count: chosen, begun."""
+DECODE_CYCLES = SETTLING + 6
+"""From an instruction that is taken to what it says, beside its products."""
+AGAIN_CYCLES = 8
+"""From a pair of groups that was given on to the next, beside the bits of its product."""
+GIVEN_CYCLES = 2
+"""From what it says, and its marks, to the walks."""
+FIRST_RUN_CYCLES = 2
+"""From a walk's begin to its first run."""
+BEGIN_CYCLES = {Code.FETCH: 12, Code.FETCH_X: 9}
+"""From a command that is given to a walk to the first row that it may say, beside slots and settling."""
+SLOT_CYCLES, SPREAD_SLOT_CYCLES = 4, 3
+"""Of a slot that a walk asks for where it begins."""
+EMPTY_CYCLES = 6
+"""From the last slot given back to a walk that may begin."""
+FREED_CYCLES = 6
+"""From a slot given back to the row that waits for it."""
+ROWS_AHEAD = {Code.FETCH: 9, Code.FETCH_X: 8}
+"""Rows that a walk may be ahead of what takes them: its queue, and behind it a register or two."""
+STAGES = 7
+"""From a row that leaves its walk to its first step."""
+DATA_CYCLES = 10
+"""From the second beat of a word at its master to the end of the step that takes it."""
+FILLED_CYCLES = {Code.FETCH: 7, Code.FETCH_X: 9}
+"""From a slot's last step to the mark that shows it."""
+
+
+@dataclass
+class Fill:
+    """What a command fills: runs as they are read, and what the walk does with each."""
+
+    word: Word
+    moment: Moment
+    begin: int
+    """When it is given to the walk."""
+    last: bool
+    """The mark shows it."""
+    groups: int
+    first: list[int] = field(default_factory=list)
+    """When the first word of each run is there."""
+    whole: list[int] = field(default_factory=list)
+    """When the last one is."""
+
+
+def fetch(run: Run, costs: Costs, masters: tuple[Master, Master], fills: list[Fill]) -> Process:
+    """Instructions out of the queue, and their runs: read ahead as far as there is room."""
+    engine, ready, asked, turn, walked = Engine.FETCH, 0, 0, 1, 0
+    for number, moment in enumerate(run.of(engine)):
+        word = moment.word
+        taken = yield from run.take(moment, number, ready)
+        gate, why = yield from run.gate(word, 0, taken + 1)
+        free = (
+            taken + DECODE_CYCLES + sum(PRODUCT_CYCLES + count.bit_length() for count in counts(costs, word))
+        )
+        begin, why = later((free, engine.name), (gate, why))
+        run.begin(moment, begin, why, free)
+        groups = pairs(word)
+        for index, some in enumerate(groups):
+            given = max(begin + GIVEN_CYCLES, walked)
+            fill = Fill(word, moment, given, index == len(groups) - 1, some)
+            if fills_before := len(fills):
+                # The walk takes a command when it has ended the one before, and all its slots are given back.
+                given = max(given, (yield from known(run.idle, fills_before - 1)))
+            fill.begin = given
+            fills.append(fill)
+            asked = max(asked, max(begin + GIVEN_CYCLES, walked) + FIRST_RUN_CYCLES)
+            for size, address in runs(costs, word, some):
+                yield asked
+                at = asked + Guard.latency_cycles + 2
+                moved = masters[turn].read(at, address, size * STREAM_BYTES // BEAT_BYTES)
+                fill.first.append(moved[0][0] - moved[0][1] + 2)
+                fill.whole.append(moved[-1][0])
+                run.busy[MEMORY] += size * STREAM_BYTES // BEAT_BYTES
+                asked += Reader.run_cycles
+                turn ^= 1
+            walked = asked
+            begin = max(given, walked) + AGAIN_CYCLES + PRODUCT_CYCLES
+        ready = max(given, begin if len(groups) > 1 else 0) + 2
+
+
+def fill(run: Run, costs: Costs, fills: list[Fill], total: int) -> Process:
+    """Walks: rows of every run into slots that are free; marks of slots that are complete."""
+    idle = 0
+    for number in range(total):
+        work = yield from known(fills, number)
+        word, first_slot = work.word, len(run.filled)
+        pixels = word.code is Code.FETCH_X
+        capacity = 1 if pixels else costs.slots_of(word)
+        queue = Rows(STAGES, ROWS_AHEAD[word.code])
+        queue.begin(max(work.begin, idle) + BEGIN_CYCLES[word.code])
+        begun, need = queue.left, 0
+        step_bytes = FILL_PIXELS * run.config.group_channels // 8
+        for row in along(costs, word, work) if pixels else windows(costs, word):
+            while need < row.slots:
+                need += 1
+                if need > capacity:
+                    released = yield from known(run.released_b, first_slot + need - 1 - capacity)
+                    if released + FREED_CYCLES > queue.left:
+                        run.waits[Engine.FETCH][Engine.EXEC.name] += released + FREED_CYCLES - queue.left
+                        queue.begin(released + FREED_CYCLES)
+            data = 0
+            if row.steps:
+                first = yield from known(work.first, row.run)
+                data = min(first + 2 * ((row.steps * step_bytes - 1) // STREAM_BYTES), work.whole[row.run])
+            took = queue.row(row.gap, data + DATA_CYCLES, row.cost)
+            for count in range(row.done):
+                run.filled.append(took + FILLED_CYCLES[word.code] + count)
+                if not pixels:
+                    run.mark(work.moment, run.filled[-1])
+        if pixels and work.last:
+            run.mark(work.moment, run.filled[-1])
+        run.busy[Engine.FETCH.name] += queue.took - begun
+        released = yield from known(run.released_b, len(run.filled) - 1)
+        idle = released + EMPTY_CYCLES
+        run.idle.append(idle)
+
+
+class Row(NamedTuple):
+    """A row as a walk gives it."""
+
+    run: int
+    gap: int
+    """Cycles behind the row before, at best."""
+    cost: int
+    """Cycles that it takes."""
+    steps: int
+    """Of its run that are taken with it; 0: zeros."""
+    slots: int
+    """That must be taken, of the command's."""
+    done: int = 0
+    """Slots that are complete with it."""
+
+
+def windows(costs: Costs, word: Word) -> Iterator[Row]:
+    """Rows of a FETCH, in their order."""
+    config, bits = costs.config, costs.slots[word.slot].bits
+    source = Picture(config, word.height, word.width)
+    output = Picture(config, word.out_height, word.out_width)
+    three, spread = word.kernel == Kernel.THREE, word.sampling == Sampling.SPREAD
+    stride = 2 if word.sampling == Sampling.STRIDE else 1
+    lines, blocks, strips = source.tile_rows, source.pitch // FILL_PIXELS, source.strips
+    down, tiles = source.tiles // strips, output.tiles
+    reach, span = spread_reach(source, output), output.tile_rows * stride
+    ahead = (2 if output.strips == 1 else output.strips + 2) if three else 1
+    zero_below = three and word.height % lines == 0 and stride * (word.out_height - 1) + 1 == word.height
+    ends = completions(word, output, stride, three, spread)
+    lacking = word.groups - word.groups % TAPS
+    turns = spread_rows.TURNS if spread else rows.TURNS
+    run = 0
+    for image in range(word.images):
+        outputs = 0
+        for tile in range(source.tiles):
+            down_at, strip = divmod(tile, strips)
+            before = outputs
+            if spread:
+                outputs = min(reach * (tile + 1), tiles)
+                opens = spread_rows.SETTLING + SPREAD_SLOT_CYCLES * (outputs - before)
+            else:
+                outputs = min((down_at * lines // span) * output.strips + strip + ahead, tiles)
+                opens = rows.SETTLING + (SLOT_CYCLES * ahead - 1 if tile == 0 else 0)
+            slots = image * tiles + outputs
+            strip_done = (
+                1 if strips == 1 or stride == 2 or not three else int(strip > 0) + int(strip == strips - 1)
+            )
+            if stride == 2 and strip < strips - 1:
+                strip_done = 0
+            for group in range(word.groups):
+                fresh = down_at * lines % span == 0
+                zeros = int(down_at == 0 if three else fresh and word.groups % TAPS and group == lacking)
+                if spread:
+                    zeros = outputs - before if three or group % TAPS == 0 else 0
+                count = zeros + lines + int(zero_below and down_at == down - 1)
+                for plane in range(bits):
+                    last = group == word.groups - 1 and plane == bits - 1
+                    for index in range(count):
+                        gap = (
+                            1
+                            + (turns if index == 0 else 0)
+                            + (opens if (group, plane, index) == (0, 0, 0) else 0)
+                        )
+                        line = index - zeros
+                        y = down_at * lines + line
+                        done = strip_done * (last and line >= 0) * ends.get(y, 0)
+                        if 0 <= line < lines:
+                            steps = (plane * lines + line + 1) * blocks
+                            yield Row(run, gap, blocks, steps, slots, done)
+                        else:
+                            yield Row(run, gap, 1, 0, slots, done)
+                run += 1
+
+
+def completions(word: Word, output: Picture, stride: int, three: bool, spread: bool) -> dict[int, int]:
+    """Tiles of outputs, of one strip, by the row of the source that completes them."""
+    found: Counter[int] = Counter()
+    for first in range(0, word.out_height, output.tile_rows):
+        last = min(first + output.tile_rows, word.out_height) - 1
+        if spread:
+            found[min((last + int(three)) // 2, word.height - 1)] += 1
+        else:
+            found[stride * last + int(three)] += 1
+    return found
+
+
+def spread_reach(source: Picture, output: Picture) -> int:
+    """Tiles of outputs that even rows of a tile of the source stand in."""
+    return 4 if output.pitch != source.pitch else 2
+
+
+def along(costs: Costs, word: Word, work: Fill) -> Iterator[Row]:
+    """Rows of a pair of groups of a FETCH_X, each written three times."""
+    config, bits = costs.config, costs.slots[word.slot].bits
+    source = Picture(config, word.height, word.width)
+    set_images, images, tiles = chunk(config, word)
+    stride = 2 if word.sampling == Sampling.STRIDE else 1
+    lines, blocks = source.tile_rows, source.pitch // FILL_PIXELS
+    writes = COPIES * max((1 << word.out_pitch_log2) // config.group_channels, 1)
+    slot_rows, above = stride * (word.rows - 1) + COPIES, int(word.row == 0)
+    reached = min(tiles * lines + above, slot_rows)
+    cleared = slot_rows if images < set_images else above + slot_rows - reached
+    for index in range(cleared * COPIES * bits):
+        yield Row(0, 1 if index else 1 + pixel_fill.SETTLING, 1, 0, 1)
+    count = images * tiles * work.groups
+    for run in range(count):
+        inside = slot_rows - above - (run // work.groups % tiles) * lines
+        for plane in range(bits):
+            for line in range(lines):
+                gap = 1 if line else 1 + pixel_fill.TURNS
+                cost = max(blocks, writes) if line < inside else blocks
+                steps = (plane * lines + line + 1) * blocks
+                done = int((run, plane, line) == (count - 1, bits - 1, lines - 1))
+                yield Row(run, gap, cost, steps, 1, done)
+
+
+def chunk(config: ArrayConfig, word: Word) -> tuple[int, int, int]:
+    """Of a FETCH_X: images of a set, images that there are, tiles of the source that are read of each."""
+    out_pitch = 1 << word.out_pitch_log2
+    source = Picture(config, word.height, word.width)
+    set_images = PIECES * config.group_channels // out_pitch
+    images = min(word.images - word.image_group * set_images, set_images)
+    stride = 2 if word.sampling == Sampling.STRIDE else 1
+    above = int(word.row == 0)
+    first = 0 if above else stride * word.row - 1
+    slot_rows = stride * (word.rows - 1) + COPIES
+    down = source.tiles // source.strips
+    there, wanted = down - first, slot_rows - above
+    if source.tile_rows > 1:
+        return set_images, images, there
+    return set_images, images, min(there, wanted)
+
+
+def pairs(word: Word) -> list[int]:
+    """Groups that are filled at a time."""
+    if word.code is Code.FETCH:
+        return [word.groups]
+    return [min(2, word.groups - first) for first in range(0, word.groups, 2)]
+
+
+def runs(costs: Costs, word: Word, groups: int) -> Iterator[tuple[int, int]]:
+    """Words and address of each run."""
+    config, bits = costs.config, costs.slots[word.slot].bits
+    plane_bytes = config.cols * config.group_channels // 8
+    size = -(-bits * plane_bytes // STREAM_BYTES)
+    stride = -(-word.planes * plane_bytes // STREAM_BYTES) * STREAM_BYTES
+    source = Picture(config, word.height, word.width)
+    images, tiles = word.images, source.tiles
+    held = groups
+    if word.code is Code.FETCH_X:
+        _, images, tiles = chunk(config, word)
+        held = word.all_groups or word.groups
+    for image in range(images):
+        for tile in range(tiles):
+            for group in range(groups):
+                yield size, word.offset + ((image * source.tiles + tile) * held + group) * stride
+
+
+def counts(costs: Costs, word: Word) -> list[int]:
+    """Counts of the products of `cpt.hw.fetch.decode.Decode`."""
+    config, bits = costs.config, costs.slots[word.slot].bits
+    source = Picture(config, word.height, word.width)
+    if word.code is Code.FETCH:
+        output = Picture(config, word.out_height, word.out_width)
+        three, spread = word.kernel == Kernel.THREE, word.sampling == Sampling.SPREAD
+        if spread:
+            fewest = spread_reach(source, output) + int(three)
+        elif three:
+            at_stride_1 = 3 if output.strips == 1 else 2 * output.strips + 3
+            fewest = 2 if word.sampling == Sampling.STRIDE else at_stride_1
+        else:
+            fewest = 1
+        return [word.groups, source.strips, source.tiles, bits, output.strips, fewest]
+    set_images, _, _ = chunk(config, word)
+    stride = 2 if word.sampling == Sampling.STRIDE else 1
+    first_row = 0 if word.row == 0 else stride * word.row - 1
+    row_words = COPIES * bits
+    return [
+        word.all_groups or word.groups,
+        source.strips,
+        source.tiles,
+        row_words,
+        row_words,
+        1,
+        first_row,
+        word.image_group * set_images,
+    ]

@@ -1,0 +1,227 @@
+"""DRAIN and APPLY in time: two walks through one pipeline of lanes, the drain first."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from cpt.hw.contract.machine import MACHINE
+from cpt.hw.contract.passes import IMAGE_BITS, Apply, Drain
+from cpt.hw.contract.step import FORMATS, SCRATCH_BANKS, Code, Engine, Word
+from cpt.hw.contract.tiles import STREAM_BYTES
+from cpt.hw.control.guard import Guard
+from cpt.hw.program.gate import Gate
+from cpt.hw.vector.hash import Hash
+from cpt.hw.vector.kinds import APPLIES, DRAINS, Kind
+from cpt.hw.vector.lanes import Lanes
+from cpt.hw.vector.noise_steps import PIXELS
+from cpt.hw.vector.packer import Packer
+from cpt.hw.vector.row import PARTS, Row
+from cpt.hw.vector.walk import IN_WORDS_LOG2, OPERANDS, Places
+from cpt.sim.step.costs import Costs
+from cpt.sim.step.timing.ports import Writer
+from cpt.sim.step.timing.run import LANES, MEMORY, Process, Run, known, later
+
+BEGIN_CYCLES = 1
+"""From the walk that may begin to the unit's first slot."""
+SLOT_CYCLES = 1
+"""From a slot of a walk to the lanes' first register."""
+DONE_CYCLES = 2
+"""From a unit's last slot at the end of the lanes to the mark that shows it."""
+TILE_CYCLES = 1
+"""From a result tile in the mark to the walk that sees it."""
+FREE_CYCLES = 2
+"""From the lanes' last read of a result tile to EXEC that may end another."""
+
+
+@dataclass
+class Pipeline:
+    """The lanes: which cycles the drain has taken."""
+
+    taken: deque[tuple[int, int]] = field(default_factory=deque)
+    """Stretches of slots of the drain, first and behind the last."""
+
+    def drained(self, first: int, slots: int) -> None:
+        """The drain takes so many cycles from one on."""
+        self.taken.append((first, first + slots))
+
+    def free(self, first: int, slots: int) -> int:
+        """Cycle behind so many slots of the apply from ``first`` on, between those of the drain."""
+        while self.taken and self.taken[0][1] <= first:
+            self.taken.popleft()
+        end = first
+        for begin, behind in self.taken:
+            gap = max(begin - end, 0)
+            if slots <= gap:
+                return end + slots
+            slots -= gap
+            end = max(end, behind)
+        return end + slots
+
+
+class Timed:
+    """What both walks know."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.lanes = Lanes(run.config, run.config.scratch_words)
+        self.group = run.config.group_channels
+        self.pipeline = Pipeline()
+        self.end = SLOT_CYCLES + self.lanes.end_cycles + DONE_CYCLES
+        """From a slot of a walk to the unit in the mark, where nothing goes to memory."""
+        self.empty = SLOT_CYCLES + self.lanes.end_cycles + 1
+        """From a walk's last slot to the cycle in which it may take an instruction."""
+
+
+def drain(run: Run, timed: Timed) -> Process:
+    """A result tile a unit: a slot for column sums, then its rows."""
+    engine, ready, tile = Engine.DRAIN, 0, 0
+    reads = SLOT_CYCLES + timed.lanes.row_cycles + Row.product_cycles - MACHINE.result_buffer_cycles
+    for number, moment in enumerate(run.of(engine)):
+        word = moment.word
+        taken = yield from run.take(moment, number, ready)
+        load = taken + Places.prepare_cycles
+        free, ask = load + Gate.latency_cycles, load
+        kind = DRAINS[Drain(word.kind)]
+        places = {"y": word.y, "other": word.stream << IN_WORDS_LOG2, "mask": word.mask << IN_WORDS_LOG2}
+        slots = 1 + timed.group * (PARTS if kind.parts or collide(run, kind, places) else 1)
+        for unit in range(word.images * word.tiles * word.a_tiles):
+            gate, why = yield from run.gate(word, unit, ask)
+            there = yield from known(run.marks[Engine.EXEC], tile)
+            begin, why = later((free, engine.name), (gate, why), (there + TILE_CYCLES, Engine.EXEC.name))
+            yield begin
+            run.begin(moment, begin, why, free)
+            first = begin + BEGIN_CYCLES
+            timed.pipeline.drained(first, slots)
+            run.busy[engine.name] += slots
+            run.busy[LANES] += slots
+            last = first + slots - 1
+            run.freed.append(last + reads + FREE_CYCLES)
+            run.mark(moment, last + timed.end)
+            free, ask = last, begin
+            tile += 1
+        ready = last + timed.empty
+
+
+def apply(run: Run, costs: Costs, timed: Timed, writer: Writer) -> Process:
+    """A tile of pixels a unit, all its channels; codes are written group by group."""
+    engine, ready, settled, codes_before = Engine.APPLY, 0, 0, False
+    group, config = timed.group, run.config
+    packed = Packed(run, writer)
+    for number, moment in enumerate(run.of(engine)):
+        word, kind = moment.word, Apply(moment.word.kind)
+        taken = yield from run.take(moment, number, ready)
+        codes = kind in CODES
+        load = taken + Places.prepare_cycles
+        if not (codes and codes_before):
+            load = max(load, settled)
+        codes_before = codes
+        ask = load
+        free = load + max(Gate.latency_cycles, 2)
+        if kind is Apply.ERROR:
+            free = max(free, load + noise_cycles(run, word))
+        pooled = kind is Apply.UNPOOL
+        second = word.second << IN_WORDS_LOG2
+        places = {"y": word.y, "other": second, "mask": second}
+        each = group * (PARTS if collide(run, APPLIES[kind], places) else 1)
+        bits = costs.slots[word.slot].bits if codes else 0
+        stride = -(-word.planes * config.cols * group // 8 // STREAM_BYTES) * STREAM_BYTES if codes else 0
+        last = free
+        for unit in range(word.images * word.tiles):
+            gate, why = yield from run.gate(word, unit, ask)
+            begin, why = later((free, engine.name), (gate, why))
+            if pooled and unit % word.tiles == 0:
+                begin = max(begin, last + timed.empty if unit else begin) + pool_cycles(word, FILL_CYCLES)
+            run.begin(moment, begin, why, free)
+            last = begin
+            for part in range(word.groups):
+                yield last + BEGIN_CYCLES
+                first = last + BEGIN_CYCLES
+                last = timed.pipeline.free(first, each) - 1
+                run.busy[LANES] += each
+                if codes:
+                    out = last + SLOT_CYCLES + timed.lanes.result_cycles
+                    address = word.offset + (unit * (-(-word.channels // group)) + part) * stride
+                    answer = packed.group(out, address, bits)
+            run.busy[engine.name] += each * word.groups
+            free, ask = last, begin
+            done = answer if codes else last + timed.end
+            if kind is Apply.POOL and (unit + 1) % word.tiles == 0:
+                done = last + timed.empty + pool_cycles(word, FLUSH_CYCLES)
+                free = done
+            settled = max(settled, done + 1)
+            run.mark(moment, done)
+        ready = max(last + timed.empty, free if kind is Apply.POOL else 0)
+
+
+CODES = (Apply.INNER, Apply.CODE, Apply.IMAGE, Apply.ERROR)
+"""Kinds that write codes to memory."""
+FILL_CYCLES, FLUSH_CYCLES = 6, 5
+"""Of a number from local memory, or to it."""
+PACKED_CYCLES = 5
+
+
+class Packed:
+    """The packer: groups of codes, planes of one while the next one comes."""
+
+    def __init__(self, run: Run, writer: Writer) -> None:
+        self.run, self.writer = run, writer
+        self.packer = Packer(run.config)
+        self.free = 0
+        """When the planes of the next group may be read."""
+
+    def beats(self, bits: int) -> int:
+        """Of a group of so many planes."""
+        return -(-bits // self.packer.planes) * self.packer.parts
+
+    def group(self, out: int, address: int, bits: int) -> int:
+        """A group whose last word leaves the lanes in cycle ``out``: when the mark may show it."""
+        begin = max(out + PACKED_CYCLES, self.free)
+        reads = -(-bits // self.packer.planes) * self.packer.planes * self.packer.steps
+        self.free = begin + reads + PACK_TURN_CYCLES
+        beats = self.beats(bits)
+        self.run.busy[MEMORY] += beats
+        pace = max(reads // beats, 1)
+        asked = begin + Guard.latency_cycles
+        return self.writer.write(asked, address, beats, asked + BEAT_CYCLES, pace) + ANSWER_CYCLES
+
+
+PACK_TURN_CYCLES = 2
+"""From the last plane of a group to the first of the next, less one."""
+BEAT_CYCLES = 1
+"""From a group's run at the arbiter to its first beat there, where no other run is under way."""
+ANSWER_CYCLES = 3
+"""From an answer at the packer to the mark that shows the tile."""
+
+
+def noise_cycles(run: Run, word: Word) -> int:
+    """From an ERROR's begin to its noise: steps made by division and by sums, a bit a cycle."""
+    config, pitch = run.config, 1 << word.pitch_log2
+    height = (word.tiles // word.strips - 1) * (config.cols // pitch) + word.rows_last + 1
+    fours = (word.strips - 1) * pitch // PIXELS + -(-word.width // PIXELS)
+    image, group = word.out % (1 << IMAGE_BITS), word.out >> IMAGE_BITS
+    counts = (fours, height, word.channels, group, image)
+    made = NOISE_DIVIDE_CYCLES + sum(NOISE_PRODUCT_CYCLES + count.bit_length() for count in counts)
+    return max(made + config.cols // PIXELS, 2 * (Hash.latency_cycles + 1)) + NOISE_READY_CYCLES
+
+
+NOISE_DIVIDE_CYCLES = next(item.width for item in FORMATS[Code.APPLY] if item.name == "tiles") + 2
+"""From an ERROR's begin to the first product of its noise."""
+NOISE_PRODUCT_CYCLES = 2
+"""Of such a product, beside the bits of its count."""
+NOISE_READY_CYCLES = 2
+"""From all that noise needs to the walk that sees it."""
+
+
+def pool_cycles(word: Word, each: int) -> int:
+    """Numbers of an image's channels to local memory or from there."""
+    return 3 + each * word.channels
+
+
+def collide(run: Run, kind: Kind, places: dict[str, int]) -> bool:
+    """Whether operands lie in one bank of scratch, so that a word's are read one after the other."""
+    reads = [name for name in OPERANDS if getattr(kind, f"reads_{name}")]
+    if kind.swapped and places["y"] == places["other"]:
+        reads.remove("other")
+    banks = [places[name] // (run.config.scratch_words // SCRATCH_BANKS) for name in reads]
+    return len(set(banks)) < len(banks)

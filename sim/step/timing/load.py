@@ -1,0 +1,138 @@
+"""LOAD in time: weights, and errors of a dW product, into halves of operand A's buffer."""
+
+from __future__ import annotations
+
+from cpt.hw.contract.config import BEAT_BYTES
+from cpt.hw.contract.machine import MACHINE
+from cpt.hw.contract.step import Code, Engine, Word
+from cpt.hw.contract.tiles import FILL_PIXELS, PIECES, STREAM_BYTES, Picture
+from cpt.hw.control.guard import Guard
+from cpt.hw.fetch.pixel_fill import TURNS
+from cpt.hw.program.product import Product
+from cpt.sim.step.costs import Costs
+from cpt.sim.step.timing.ports import Master
+from cpt.sim.step.timing.rows import Rows
+from cpt.sim.step.timing.run import MEMORY, Process, Run, known, later
+
+PRODUCT_CYCLES = Product.latency_cycles + 2
+"""Of a product, beside the bits of its count: chosen, begun."""
+START_CYCLES = 5
+"""From a LOAD that is taken to its start, beside its products."""
+RUN_CYCLES = Guard.latency_cycles + 1
+"""From one run to the next at the guard."""
+FIRST_RUN_CYCLES = {Code.LOAD_A: 5, Code.LOAD_E: 6}
+"""From a start to the first run at the guard."""
+WRITTEN_CYCLES = {Code.LOAD_A: MACHINE.gearbox_cycles + 2, Code.LOAD_E: 12}
+"""From the last beat at the master to the block in the mark."""
+
+
+TRANSPOSER_CYCLES = 10
+"""From a LOAD_E that begins to the first row of its walk."""
+STAGES = 6
+"""From a row that leaves its walk to its first step."""
+DATA_CYCLES = 8
+"""From the second beat of a word at its master to the end of the step that takes it."""
+
+
+ROWS_AHEAD = 9
+"""Rows that the walk may be ahead of the transposer."""
+
+
+def load(run: Run, costs: Costs, master: Master) -> Process:
+    """A block an instruction: worked out while the one before comes, begun when a half is free."""
+    engine, ready, walked, before = Engine.LOAD, 0, 0, None
+    rows = Rows(STAGES, ROWS_AHEAD, 2)
+    for number, moment in enumerate(run.of(engine)):
+        word = moment.word
+        taken = yield from run.take(moment, number, ready)
+        gate, why = yield from run.gate(word, 0, taken + 1)
+        free = (
+            taken + START_CYCLES + sum(PRODUCT_CYCLES + count.bit_length() for count in counts(costs, word))
+        )
+        begin, why = later((free, engine.name), (gate + 1, why))
+        if number >= MACHINE.halves:
+            half = yield from known(run.released_a, number - MACHINE.halves)
+            begin, why = later((begin, why), (half + 3, Engine.EXEC.name))
+        if before not in (None, word.code):
+            begin = max(begin, run.loaded[-1] + 2)
+        before = word.code
+        yield begin
+        run.begin(moment, begin, why, free)
+        accepted = max(begin + 1, walked)
+        ready = accepted + 2
+        if word.code is Code.LOAD_A:
+            walked, loaded = weights(run, costs, master, accepted, word)
+        else:
+            walked, loaded = errors(run, costs, master, rows, accepted, word)
+        run.busy[engine.name] += loaded - max(begin, run.loaded[-1] if run.loaded else 0)
+        run.loaded.append(loaded)
+        run.mark(moment, loaded + 1)
+
+
+def weights(run: Run, costs: Costs, master: Master, begin: int, word: Word) -> tuple[int, int]:
+    """When the last run of a LOAD_A is asked for, and its last word written."""
+    bits = costs.slots[word.slot].bits
+    beats = word.ksteps * run.config.group_bytes("a") // BEAT_BYTES
+    asked, last = begin + FIRST_RUN_CYCLES[word.code] - 2, 0
+    for tile in range(word.tiles):
+        for plane in range(bits):
+            at = asked + Guard.latency_cycles
+            moved = master.read(at, word.offset + tile * word.tile_stride + plane * word.plane_stride, beats)
+            last = moved[-1][0]
+            asked = max(asked + RUN_CYCLES, master.free - Guard.latency_cycles)
+            run.busy[MEMORY] += beats
+    return asked, last + WRITTEN_CYCLES[word.code]
+
+
+def errors(run: Run, costs: Costs, master: Master, rows: Rows, begin: int, word: Word) -> tuple[int, int]:
+    """The same of a LOAD_E: rows of every plane, group, tile and image as the transposer takes them."""
+    config = run.config
+    group, bits = config.group_channels, costs.slots[word.slot].bits
+    picture = Picture(config, word.height, word.width)
+    set_images = PIECES * group // picture.pitch
+    images = min(word.images - word.image_group * set_images, set_images)
+    lines, blocks = picture.tile_rows, picture.pitch // FILL_PIXELS
+    tiles = -(-word.rows // lines)
+    words = -(-bits * config.cols * group // 8 // STREAM_BYTES)
+    beats = words * STREAM_BYTES // BEAT_BYTES
+    pieces = max(picture.pitch // group, 1)
+    asked = begin + FIRST_RUN_CYCLES[word.code] - 2
+    rows.begin(max(begin, rows.took) + TRANSPOSER_CYCLES)
+    inside = word.rows
+    step_bytes = FILL_PIXELS * group // 8
+    address = word.offset
+    for number in range(images * tiles * word.groups):
+        left = inside - number // word.groups % tiles * lines
+        at = asked + Guard.latency_cycles
+        moved = master.read(at, address, beats)
+        address += 256
+        asked = max(asked + RUN_CYCLES, master.free - Guard.latency_cycles)
+        run.busy[MEMORY] += beats
+        first, whole = moved[0][0] - moved[0][1] + 2, moved[-1][0]
+        for plane in range(bits):
+            for line in range(lines):
+                steps = (plane * lines + line + 1) * blocks
+                data = min(first + 2 * ((steps * step_bytes - 1) // STREAM_BYTES), whole)
+                cost = max(blocks, pieces) if line < left else blocks
+                rows.row(1 if line else 1 + TURNS, data + DATA_CYCLES, cost)
+    return asked, rows.took + WRITTEN_CYCLES[word.code]
+
+
+def counts(costs: Costs, word: Word) -> list[int]:
+    """Counts of the products of `cpt.hw.load.command.LoadCommand`."""
+    bits = costs.slots[word.slot].bits
+    if word.code is Code.LOAD_A:
+        return [bits, word.tiles]
+    picture = Picture(costs.config, word.height, word.width)
+    first_image = word.image_group * (PIECES * costs.config.group_channels // picture.pitch)
+    down = picture.tiles // picture.strips
+    return [
+        word.all_groups or word.groups,
+        word.strips,
+        down,
+        first_image,
+        word.row // picture.tile_rows,
+        word.strip,
+        bits,
+        word.groups,
+    ]

@@ -1,0 +1,131 @@
+"""The memory ports: bursts of runs, beats in order, by the rules of `cpt.sim.memory`."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from cpt.hw.contract.config import BEAT_BYTES
+from cpt.hw.contract.machine import BURST_BYTES, MACHINE
+
+
+@dataclass
+class Memory:
+    """What serves all ports: latencies in cycles, beats a cycle over all of them."""
+
+    read_cycles: int
+    write_cycles: int
+    beats_per_cycle: float
+    ports: list[Port] = field(default_factory=list)
+    done: float = 0.0
+    """When all beats that are asked for have moved, as many in a cycle as memory gives."""
+
+    def port(self) -> Port:
+        """One more."""
+        self.ports.append(Port(self))
+        return self.ports[-1]
+
+
+@dataclass
+class Port:
+    """A data channel: beats of all its masters in the order of their addresses."""
+
+    memory: Memory
+    free: int = 0
+    """When the next beat may move."""
+
+    def move(self, cycle: int, beats: int, last: int = 0) -> None:
+        """Beats that may move from ``cycle`` on, one a cycle, the last one from ``last`` on.
+
+        Beside others the port gets its share of what memory gives.
+        """
+        first, memory = max(cycle, self.free), self.memory
+        sharing = 1 + sum(port.free > first for port in memory.ports if port is not self)
+        memory.done = max(memory.done, first) + beats / memory.beats_per_cycle
+        shared = memory.done
+        if memory.beats_per_cycle > 1:
+            shared = min(shared, first + sharing * beats / memory.beats_per_cycle)
+        self.free = max(first + beats, int(shared), last + 1)
+
+
+@dataclass
+class Master:
+    """Reads runs through a port, as many bursts in flight as it may have.
+
+    ``levels``: arbiters on the way to the port; a cycle there and back is MACHINE's.
+    """
+
+    port: Port
+    levels: int
+    free: int = 0
+    """When the next burst may be cut."""
+    ends: deque[int] = field(default_factory=lambda: deque(maxlen=MACHINE.outstanding_bursts))
+
+    def read(self, cycle: int, address: int, beats: int) -> list[tuple[int, int]]:
+        """The beats of a run that the master takes in ``cycle``: of each burst the last one's cycle at the
+        master, and how many it has."""
+        found = []
+        issue = max(cycle + MACHINE.generator_cycles - 1, self.free)
+        there = self.levels * MACHINE.arbiter_cycles + 1
+        back = self.levels * MACHINE.arbiter_data_cycles
+        for size in bursts(address, beats):
+            if len(self.ends) == MACHINE.outstanding_bursts:
+                issue = max(issue, self.ends[0] + 1)
+            self.port.move(issue + there + self.port.memory.read_cycles, size)
+            last = self.port.free - 1 + back
+            self.ends.append(last)
+            found.append((last, size))
+            issue += 1
+        self.free = issue + 1
+        return found
+
+
+@dataclass
+class Writer:
+    """The write master behind its arbiter: a run's address and beats, one run after the other."""
+
+    port: Port
+    free: int = 0
+    """When the next run may be taken."""
+    ends: deque[int] = field(default_factory=lambda: deque(maxlen=MACHINE.outstanding_bursts))
+    answers: int = 0
+    """When the last answer came."""
+
+    def write(self, cycle: int, address: int, beats: int, ready: int, pace: int = 1) -> int:
+        """A run that the arbiter is offered in ``cycle``, whose beats are there from ``ready`` on, one in
+        ``pace`` cycles: when its answer comes."""
+        taken = max(cycle, self.free)
+        there = max(ready, taken + 1)
+        first, sent = taken + WRITE_BEGIN_CYCLES, 0
+        for size in bursts(address, beats):
+            if len(self.ends) == MACHINE.outstanding_bursts:
+                first = max(first, self.ends[0] + 1 + MACHINE.write_data_cycles)
+            sent += size
+            self.port.move(max(first, there + 1), size, there + pace * (sent - 1) + 1)
+            first = self.port.free
+            self.answers = max(self.answers + 1, self.port.free - 1 + self.port.memory.write_cycles)
+            self.ends.append(self.answers)
+        # Beats wait behind the arbiter, a few, so the next run need not wait for the port.
+        passed = there + pace * (beats - 1)
+        if beats > MACHINE.write_beats:
+            passed = max(passed, self.port.free - MACHINE.write_beats)
+        self.free = passed + WRITE_TURN_CYCLES
+        return self.answers + WRITE_ANSWER_CYCLES
+
+
+WRITE_BEGIN_CYCLES = 1 + MACHINE.generator_cycles - 1 + MACHINE.write_data_cycles
+"""From a run that the arbiter takes to its first beat at the port."""
+WRITE_TURN_CYCLES = 2
+"""From the last beat of a run behind the arbiter to the next run that it takes."""
+WRITE_ANSWER_CYCLES = 1
+"""From an answer at the port to the writer that knows of it."""
+
+
+def bursts(address: int, beats: int) -> Iterator[int]:
+    """Beats of the bursts of a run."""
+    while beats > 0:
+        size = min(beats, (BURST_BYTES - address % BURST_BYTES) // BEAT_BYTES)
+        yield size
+        address += size * BEAT_BYTES
+        beats -= size

@@ -1,0 +1,155 @@
+"""What the engines of a list that is timed know of each other, and the pace in which they go on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from cpt.hw.contract import ArrayConfig, ContractError
+from cpt.hw.contract.machine import MACHINE
+from cpt.hw.contract.step import ENGINES, Engine, Word
+from cpt.hw.program.gate import Gate
+
+MARK_CYCLES = Gate.latency_cycles - 1
+"""From a mark that shows a unit to the gate that opens for it: what is needed is known by then."""
+WAITS = (0, 1)
+PROGRAM, LANES, MEMORY = "program", "lanes", "memory"
+"""The program, for whose next instruction an engine waits; what is busy beside the engines."""
+
+Item = TypeVar("Item")
+Wish = int | tuple[Sequence[Any], int]
+"""What a process goes on with: a cycle in which it has its turn, or an entry of a list."""
+Process = Generator[Wish, None, None]
+
+
+@dataclass
+class Moment:
+    """When an instruction did what; cycles since the list began."""
+
+    word: Word
+    engine: Engine
+    pushed: int = 0
+    """Into its engine's queue."""
+    taken: int = 0
+    """Out of it."""
+    begun: int = 0
+    """Its first unit: what it waits for is there."""
+    first: int = 0
+    """The mark shows its first unit."""
+    ended: int = 0
+    """The mark shows its last unit."""
+    why: str = ""
+    """What its first unit waited for last."""
+
+
+@dataclass
+class Run:
+    """A list on its way through the engines: all of it in cycles."""
+
+    config: ArrayConfig
+    moments: list[Moment] = field(default_factory=list)
+    busy: Counter[str] = field(default_factory=Counter)
+    waits: dict[Engine, Counter[str]] = field(default_factory=lambda: {each: Counter() for each in Engine})
+    marks: dict[Engine, list[int]] = field(default_factory=lambda: {each: [] for each in Engine})
+    """When an engine's mark shows so many units and one."""
+    taken: dict[Engine, list[int]] = field(default_factory=lambda: {each: [] for each in Engine})
+    """When an engine has taken its instructions."""
+    pushed: dict[Engine, list[int]] = field(default_factory=lambda: {each: [] for each in Engine})
+    released_a: list[int] = field(default_factory=list)
+    """When EXEC has finished with each block of operand A."""
+    idle: list[int] = field(default_factory=list)
+    """When the window memories may take each command that follows another."""
+    released_b: list[int] = field(default_factory=list)
+    """When EXEC has finished with each slot of the window memories."""
+    filled: list[int] = field(default_factory=list)
+    """When each slot of the window memories is complete."""
+    loaded: list[int] = field(default_factory=list)
+    """When each block of operand A is."""
+    freed: list[int] = field(default_factory=list)
+    """When DRAIN has read each result tile."""
+
+    def of(self, engine: Engine) -> list[Moment]:
+        """The instructions of an engine, in order."""
+        return [moment for moment in self.moments if moment.engine is engine]
+
+    def take(self, moment: Moment, number: int, ready: int) -> Generator[Wish, None, int]:
+        """The engine's next instruction, number ``number`` of it, out of the queue from ``ready`` on."""
+        pushed = self.pushed[moment.engine]
+        yield from known(pushed, number)
+        moment.pushed = pushed[number]
+        moment.taken = max(moment.pushed + MACHINE.queue_cycles, ready)
+        if moment.taken > ready:
+            self.waits[moment.engine][PROGRAM] += moment.taken - ready
+        self.taken[moment.engine].append(moment.taken)
+        return moment.taken
+
+    def gate(self, word: Word, unit: int, load: int) -> Generator[Wish, None, tuple[int, str]]:
+        """When the gate opens for a unit that is asked for in cycle ``load``, and who opened it last."""
+        begin, why = load + Gate.latency_cycles, ENGINES[word.code].name
+        for index in WAITS:
+            waited = word.values[f"wait{index}_engine"]
+            if not waited:
+                continue
+            mark = word.values[f"wait{index}_first"] + unit * word.values[f"wait{index}_step"]
+            if mark > 0:
+                shown = (yield from known(self.marks[Engine(waited)], mark - 1)) + MARK_CYCLES
+                if shown > begin:
+                    begin, why = shown, Engine(waited).name
+        return begin, why
+
+    def begin(self, moment: Moment, cycle: int, why: str, free: int) -> None:
+        """A unit begins; ``free``: it could have without what it waited for."""
+        if not moment.begun:
+            moment.begun, moment.why = cycle, why
+        if cycle > free:
+            self.waits[moment.engine][why] += cycle - free
+
+    def mark(self, moment: Moment, cycle: int) -> None:
+        """A unit is in the mark."""
+        self.marks[moment.engine].append(cycle)
+        moment.first = moment.first or cycle
+        moment.ended = cycle
+
+
+def known(items: Sequence[Item], index: int) -> Generator[Wish, None, Item]:
+    """An entry of a list, once it is there."""
+    if index >= len(items):
+        yield items, index
+    return items[index]
+
+
+def later(*choices: tuple[int, str]) -> tuple[int, str]:
+    """The last of cycles, with what it stands for; the first of equal ones."""
+    return max(choices, key=lambda choice: choice[0])
+
+
+def go(processes: Sequence[Process]) -> None:
+    """Let processes go on to their ends; raises `ContractError` if none can.
+
+    Whoever asks for a cycle has its turn when nobody can ask for an earlier one any more.
+    """
+    wishes: dict[Process, Wish] = {}
+    for process in processes:
+        _resume(process, wishes)
+    while wishes:
+        moved = True
+        while moved:
+            moved = False
+            for process, wish in list(wishes.items()):
+                if isinstance(wish, tuple) and len(wish[0]) > wish[1]:
+                    _resume(process, wishes)
+                    moved = True
+        turns = [(wish, process) for process, wish in wishes.items() if isinstance(wish, int)]
+        if turns:
+            _resume(min(turns, key=lambda turn: turn[0])[1], wishes)
+        elif wishes:
+            raise ContractError("program stands still; allowed: waits for what stands before")
+
+
+def _resume(process: Process, wishes: dict[Process, Wish]) -> None:
+    try:
+        wishes[process] = next(process)
+    except StopIteration:
+        wishes.pop(process, None)
