@@ -9,6 +9,7 @@ from cpt.hw.channel.plan import PLAN
 from cpt.hw.channel.ports import WORD_BITS, local_write
 from cpt.hw.channel.walk import LOOP, OPERAND, Countdown, Walk
 from cpt.hw.contract.floats import Coefficient, Space, Statistic
+from cpt.hw.matrix.copies import copies
 from cpt.hw.vector.ports import channel_memory
 
 
@@ -52,7 +53,9 @@ class Writer(wiring.Component):
         m.submodules.count = count = Countdown()
         spreads = Signal(reset_less=True)
         """Results of all lanes are elements that touch."""
-        m.d.sync += spreads.eq(self.plan.wide & self.to.moves)
+        wide = self.plan.wide & self.to.moves
+        m.d.sync += spreads.eq(wide)
+        of_lanes = copies(m, wide, 2 * self.lanes, "of_lanes")
         m.d.comb += [
             walk.operand.eq(self.to),
             walk.wide.eq(spreads),
@@ -108,7 +111,7 @@ class Writer(wiring.Component):
             m.d.sync += [held.eq(pair), held_en.eq(mine | Mux(leaves, 0, held_en))]
             for n, word in enumerate(words):
                 with m.If(mine[n]):
-                    m.d.sync += word.eq(Mux(spreads, values[n % self.lanes], values[0]))
+                    m.d.sync += word.eq(Mux(of_lanes[n], values[n % self.lanes], values[0]))
         with m.Elif(leaves):
             m.d.sync += held_en.eq(0)
         m.d.sync += [
