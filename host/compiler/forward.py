@@ -118,7 +118,8 @@ class Forward(Work):
             v.copy(
                 ZERO, to=coefficient(Coefficient.SECOND, first, self._held(count)), count=self._held(count)
             )
-            joins = y
+            # Whatever lies there counts 0 times, and in another bank than y, which would be read twice.
+            joins = target if self.moves.whole(target, end.output, count) else y
         self.lanes.apply(Apply.BLOCK, end.output, count, first, y, second=joins, out=target, counts=True)
         of_stream = v.copy(statistic(Statistic.HIGHEST, first, count))
         if expected is None:
