@@ -41,7 +41,11 @@ class Simulation {
         reset();
     }
 
-    ~Simulation() { top_->final(); }
+    ~Simulation() {
+        // What the design takes with it is looked up by thread, and this one may last have had another design.
+        Verilated::threadContextp(&context_);
+        top_->final();
+    }
 
     void reset() {
         m0_.reset();
