@@ -96,6 +96,16 @@ def test_counters_are_those_of_one_program(simulated):
         assert (once + once).bytes_read == 2 * once.bytes_read
 
 
+def test_counters_that_were_taken_start_again(simulated):
+    with opened(simulated()) as accelerator:
+        work = multiplication(accelerator)
+        work.product()
+        first = accelerator.take_counters()
+        assert first.total > first.exec_busy > 0
+        assert accelerator.take_counters() == Counters() == first.times(0)
+        assert first.times(3) == first + first + first
+
+
 @pytest.mark.parametrize(
     ("slots", "message"),
     [
