@@ -76,46 +76,59 @@ class WriteSide:
         return [take_runs, take_beats, answer]
 
 
-class ReadSide:
-    """A read master with its memory: runs in, their beats after a while, with gaps, whether wanted or not."""
+class MemorySide:
+    """A memory that takes runs and gives, after a while, with gaps, what lies there: a subclass says how."""
 
-    def __init__(
-        self, runs: Any, beat_valid: Any, beat: Any, memory: np.ndarray, rng: random.Random, stall: float
-    ) -> None:
-        self.runs, self.beat_valid, self.beat = runs, beat_valid, beat
-        self.memory, self.rng, self.stall = memory, rng, stall
+    def __init__(self, runs: Any, memory: np.ndarray, rng: random.Random, stall: float) -> None:
+        self.runs, self.memory, self.rng, self.stall = runs, memory, rng, stall
         self.over = False
         self._due: list[tuple[int, int]] = []
-        """Cycle and beat."""
+        """Cycle, and what is given from then on."""
         self._cycle = 0
 
     def benches(self) -> list[Callable[[Any], Any]]:
         """Testbenches; they end when ``over`` is set."""
+        return [self._take_runs, self._give]
 
-        async def take_runs(ctx: Any) -> None:
-            while not self.over:
-                room = len(self._due) < 128
-                ctx.set(self.runs.ready, int(room and self.rng.random() >= self.stall))
-                _, _, valid, ready, run = await ctx.tick().sample(
-                    self.runs.valid, self.runs.ready, self.runs.payload
-                )
-                self._cycle += 1
-                if valid and ready:
-                    assert run.addr % 8 == 0
-                    assert run.beats
-                    found = self.memory[run.addr : run.addr + 8 * run.beats].view("<u8")
-                    self._due += [(self._cycle + 20, int(beat)) for beat in found]
+    async def _take_runs(self, ctx: Any) -> None:
+        while not self.over:
+            room = len(self._due) < 128
+            ctx.set(self.runs.ready, int(room and self.rng.random() >= self.stall))
+            _, _, valid, ready, run = await ctx.tick().sample(
+                self.runs.valid, self.runs.ready, self.runs.payload
+            )
+            self._cycle += 1
+            if valid and ready:
+                assert run.addr % 8 == 0
+                assert run.beats
+                found = self.memory[run.addr : run.addr + 8 * run.beats]
+                self._due += [(self._cycle + 20, item) for item in self._items(found)]
 
-        async def give(ctx: Any) -> None:
-            while not self.over:
-                gives = bool(self._due) and self._due[0][0] <= self._cycle
-                gives = gives and self.rng.random() >= self.stall
-                ctx.set(self.beat_valid, int(gives))
-                ctx.set(self.beat, self._due.pop(0)[1] if gives else self.rng.getrandbits(64))
-                await ctx.tick()
-            ctx.set(self.beat_valid, 0)
+    def _gives(self) -> bool:
+        """Whether the next item is given now."""
+        due = bool(self._due) and self._due[0][0] <= self._cycle
+        return due and self.rng.random() >= self.stall
 
-        return [take_runs, give]
+
+class ReadSide(MemorySide):
+    """A read master with its memory: runs in, their beats, whether wanted or not."""
+
+    def __init__(
+        self, runs: Any, beat_valid: Any, beat: Any, memory: np.ndarray, rng: random.Random, stall: float
+    ) -> None:
+        super().__init__(runs, memory, rng, stall)
+        self.beat_valid, self.beat = beat_valid, beat
+
+    def _items(self, found: np.ndarray) -> list[int]:
+        return [int(beat) for beat in found.view("<u8")]
+
+    async def _give(self, ctx: Any) -> None:
+        while not self.over:
+            gives = self._gives()
+            ctx.set(self.beat_valid, int(gives))
+            ctx.set(self.beat, self._due.pop(0)[1] if gives else self.rng.getrandbits(64))
+            await ctx.tick()
+        ctx.set(self.beat_valid, 0)
 
 
 class ReadPort:
@@ -166,48 +179,27 @@ class WritePort:
                 self.store(addr, *values)
 
 
-class WordSide:
-    """A reader of two ports with its memory: runs in, their words of 16 bytes after a while, in order."""
+class WordSide(MemorySide):
+    """A reader of two ports with its memory: runs in, their words of 16 bytes, in order."""
 
     def __init__(self, runs: Any, words: Any, memory: np.ndarray, rng: random.Random, stall: float) -> None:
-        self.runs, self.words = runs, words
-        self.memory, self.rng, self.stall = memory, rng, stall
-        self.over = False
-        self._due: list[tuple[int, int]] = []
-        """Cycle and word."""
-        self._cycle = 0
+        super().__init__(runs, memory, rng, stall)
+        self.words = words
 
-    def benches(self) -> list[Callable[[Any], Any]]:
-        """Testbenches; they end when ``over`` is set."""
+    def _items(self, found: np.ndarray) -> list[int]:
+        assert len(found) % 16 == 0
+        data = found.tobytes()
+        return [int.from_bytes(data[at : at + 16], "little") for at in range(0, len(data), 16)]
 
-        async def take_runs(ctx: Any) -> None:
-            while not self.over:
-                room = len(self._due) < 128
-                ctx.set(self.runs.ready, int(room and self.rng.random() >= self.stall))
-                _, _, valid, ready, run = await ctx.tick().sample(
-                    self.runs.valid, self.runs.ready, self.runs.payload
-                )
-                self._cycle += 1
-                if valid and ready:
-                    assert run.addr % 8 == 0
-                    assert run.beats
-                    assert run.beats % 2 == 0
-                    found = self.memory[run.addr : run.addr + 8 * run.beats].tobytes()
-                    words = (found[at : at + 16] for at in range(0, len(found), 16))
-                    self._due += [(self._cycle + 20, int.from_bytes(word, "little")) for word in words]
-
-        async def give(ctx: Any) -> None:
-            while not self.over:
-                gives = bool(self._due) and self._due[0][0] <= self._cycle
-                gives = gives and self.rng.random() >= self.stall
-                ctx.set(self.words.valid, int(gives))
-                ctx.set(self.words.payload, self._due[0][1] if gives else self.rng.getrandbits(128))
-                ready = False
-                while not ready:
-                    _, _, ready = await ctx.tick().sample(self.words.ready)
-                    ready = ready or not gives
-                if gives:
-                    self._due.pop(0)
-            ctx.set(self.words.valid, 0)
-
-        return [take_runs, give]
+    async def _give(self, ctx: Any) -> None:
+        while not self.over:
+            gives = self._gives()
+            ctx.set(self.words.valid, int(gives))
+            ctx.set(self.words.payload, self._due[0][1] if gives else self.rng.getrandbits(128))
+            ready = False
+            while not ready:
+                _, _, ready = await ctx.tick().sample(self.words.ready)
+                ready = ready or not gives
+            if gives:
+                self._due.pop(0)
+        ctx.set(self.words.valid, 0)

@@ -84,7 +84,7 @@ def test_sums_of_dw_wait_for_the_next_errors_where_they_have_room(words, waits):
 
 def test_y_comes_again_from_the_array_where_that_takes_fewer_cycles_than_memory():
     narrow = Product(preset("zc706"), tiles=512, groups=1, ksteps=1)
-    assert narrow.spill_cycles == 2 * 512 * 16 * 64 // 8
+    assert narrow.spill_cycles == 3 * 512 * 16 * 64 // 16
     assert narrow.recompute_cycles == 512 * 64
     assert of_product(narrow, in_parts=True) is Way.RECOMPUTE
     wide = Product(preset("zc706"), tiles=32, groups=32, ksteps=32)

@@ -8,18 +8,10 @@ from functools import partial
 from cpt.host.compiler import channel as floats
 from cpt.host.compiler.choice import REGIONS
 from cpt.host.compiler.gradients import WeightGradients
+from cpt.host.compiler.layout import Layout
 from cpt.host.compiler.memory import GRADIENT, Piece
 from cpt.host.compiler.moves import Tensor
-from cpt.host.compiler.plan import (
-    ERROR_SLOT,
-    MASK_BITS,
-    MASK_SLOT,
-    RECORD,
-    BlockPlan,
-    Codes,
-    ConvPlan,
-    Layout,
-)
+from cpt.host.compiler.plan import ERROR_SLOT, MASK_BITS, MASK_SLOT, RECORD, BlockPlan, Codes, ConvPlan
 from cpt.host.compiler.vectors import LANE_BITS, ZERO, Rows, Vector, coefficient, integer, number, of_slot
 from cpt.host.compiler.work import Work
 from cpt.hw.contract.floats import CHANNELS, Coefficient, Op, SlotConstant, Space

@@ -17,7 +17,9 @@ from cpt.hw.contract.floats import CHANNELS
 from cpt.hw.contract.order import tile_cycles, tile_interval_cycles
 
 WIDEST = MAX_BITS // 2
-"""Bits that a product is priced at, so that a program does not depend on precision: codes are no wider."""
+"""Widest codes of a product: buffers are planned for them and products priced, whatever precision comes."""
+READ_PORTS = 2
+"""Ports that 16-bit numbers come back through, a beat a cycle each; they go through one."""
 REGIONS = 5
 """Places of coefficients: of the four instructions that make and use parts of tensors, and what is left where
 places come round."""
@@ -45,7 +47,8 @@ class Product:
     def spill_cycles(self) -> int:
         """Cycles of the bus that results take to memory and back."""
         words = self.tiles * self.groups * self.config.group_channels
-        return 2 * words * 2 * self.config.cols // BEAT_BYTES
+        beats = 2 * self.config.cols * words // BEAT_BYTES
+        return beats + beats // READ_PORTS
 
     @property
     def recompute_cycles(self) -> int:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from cpt.host.compiler import channel as floats
+from cpt.host.compiler.layout import Layout
 from cpt.host.compiler.memory import LOGITS, Piece
 from cpt.host.compiler.moves import Tensor
-from cpt.host.compiler.plan import IMAGE_SLOT, RECORD, BlockPlan, Codes, ConvPlan, Layout
+from cpt.host.compiler.plan import IMAGE_SLOT, RECORD, BlockPlan, Codes, ConvPlan
 from cpt.host.compiler.vectors import ZERO, Rows, Vector, coefficient, integer, number, statistic
 from cpt.host.compiler.work import Work
 from cpt.hw.contract.floats import Coefficient, Op, Statistic

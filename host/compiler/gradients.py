@@ -6,10 +6,11 @@ from collections.abc import Callable
 from functools import partial
 
 from cpt.host.compiler.builder import Region
+from cpt.host.compiler.layout import Layout
 from cpt.host.compiler.memory import PAIR, Piece
 from cpt.host.compiler.moves import Moves, Tensor
 from cpt.host.compiler.parts import Scratch, Sums
-from cpt.host.compiler.plan import Codes, ConvPlan, Layout, Subset
+from cpt.host.compiler.plan import Codes, ConvPlan, Subset
 from cpt.host.compiler.products import Products
 from cpt.host.compiler.vectors import Rows, Vector, Vectors, integer
 from cpt.host.compiler.work import CHUNK

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from cpt.host.compiler.builder import Region
+from cpt.host.compiler.layout import Layout
 from cpt.host.compiler.lifetimes import Recorder
 from cpt.host.compiler.memory import IN_WORDS
 from cpt.host.compiler.moves import Moves, Tensor
 from cpt.host.compiler.parts import Part
-from cpt.host.compiler.plan import Layout, Planes
+from cpt.host.compiler.plan import Planes
 from cpt.host.compiler.vectors import LOCAL, Vector
 from cpt.hw.contract import ContractError
 from cpt.hw.contract.floats import CHANNELS, Coefficient, Statistic

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cpt.host.compiler.builder import Region
+from cpt.host.compiler.layout import Layout
 from cpt.host.compiler.lifetimes import Recorder
 from cpt.host.compiler.memory import IMAGES, Piece, whole_pairs
 from cpt.host.compiler.parts import SCRATCH, Part, Scratch
-from cpt.host.compiler.plan import Layout
 from cpt.host.compiler.vectors import LOCAL, Vector, Vectors
 from cpt.hw.contract.passes import Bring, Store
 from cpt.hw.contract.step import Code

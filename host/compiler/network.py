@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from cpt.host.compiler.backward import Backward
 from cpt.host.compiler.choice import Way
 from cpt.host.compiler.forward import Forward
-from cpt.host.compiler.plan import Layout
+from cpt.host.compiler.layout import Layout
 from cpt.host.compiler.update import prepare, update
 from cpt.host.compiler.work import Work
 from cpt.hw.contract import ArrayConfig

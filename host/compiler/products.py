@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from cpt.host.compiler.layout import Layout
 from cpt.host.compiler.lifetimes import Recorder
 from cpt.host.compiler.memory import Piece
 from cpt.host.compiler.parts import Part, Sums
-from cpt.host.compiler.plan import ERROR_SLOT, Codes, ConvPlan, Layout, Planes, Subset
+from cpt.host.compiler.plan import ERROR_SLOT, Codes, ConvPlan, Planes, Subset
 from cpt.hw.contract.config import MAX_BITS
 from cpt.hw.contract.passes import Drain, Kernel, Sampling, gradient_tiles
 from cpt.hw.contract.step import Code

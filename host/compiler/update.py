@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
+from cpt.host.compiler.layout import Layout
 from cpt.host.compiler.moves import Moves
-from cpt.host.compiler.plan import ConvPlan, Layout
+from cpt.host.compiler.plan import ConvPlan
 from cpt.host.compiler.vectors import ZERO, Rows, Vector, Vectors, number, of_slot
 from cpt.host.compiler.work import CHUNK
 from cpt.hw.contract.config import TAPS

@@ -7,11 +7,12 @@ from functools import partial
 
 from cpt.host.compiler.builder import LOCAL_ROOM
 from cpt.host.compiler.lanes import Lanes
+from cpt.host.compiler.layout import Layout
 from cpt.host.compiler.lifetimes import Recorder
 from cpt.host.compiler.memory import PAIR, Piece
 from cpt.host.compiler.moves import Moves, Tensor
 from cpt.host.compiler.parts import Scratch
-from cpt.host.compiler.plan import IMAGE_SLOT, Codes, ConvPlan, Layout
+from cpt.host.compiler.plan import IMAGE_SLOT, Codes, ConvPlan
 from cpt.host.compiler.products import Products
 from cpt.host.compiler.vectors import ZERO, Vector, Vectors, coefficient, integer, of_slot
 from cpt.hw.contract import ContractError

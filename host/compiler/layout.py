@@ -1,0 +1,367 @@
+"""A network laid out for the machine: its convolutions with all their places in memory."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from cpt.host.compiler.choice import WIDEST, Product, Way, of_product
+from cpt.host.compiler.memory import BATCH, IN_WORDS, STATIC, Memory, Piece, whole_pairs
+from cpt.host.compiler.parts import Division, Part, Scratch
+from cpt.host.compiler.plan import (
+    ERROR_SLOT,
+    IMAGE_SLOT,
+    MASK_BITS,
+    MASK_SLOT,
+    RECORD,
+    BlockPlan,
+    Codes,
+    ConvPlan,
+    Planes,
+    Subset,
+)
+from cpt.hw.contract import ArrayConfig, ContractError
+from cpt.hw.contract.config import MAX_BITS, TAPS
+from cpt.hw.contract.floats import CHANNELS
+from cpt.hw.contract.passes import gradient_tiles
+from cpt.hw.contract.step import SCRATCH_BANKS
+from cpt.hw.contract.tiles import COPIES, CodesLayout, Picture
+from cpt.model.golden.fabric.network import Block, Layer, Network
+
+MOST_GROUPS = 63
+"""Groups of channels that instructions count."""
+SUMS_SHARE = 4
+"""The sums of dW take at most one of so many parts of a bank, if they can."""
+
+
+class Layout:
+    """Places of everything that a network needs, for micro-batches of ``images``.
+
+    Parameters, gradients and velocities are three arrays of the same order, so that the update walks them
+    from end to end. Raises `ContractError` for a network that the machine does not take.
+    """
+
+    def __init__(
+        self,
+        config: ArrayConfig,
+        network: Network,
+        images: int,
+        scratch_words: int,
+        way: Way | None = None,
+    ) -> None:
+        self.config, self.network, self.images = config, network, images
+        self.group = config.group_channels
+        self.memory = Memory()
+        self.unit_words = 0
+        """Local words for the units of codes."""
+        names = network.parameters
+        sizes = {name: whole_pairs(value.size) for name, value in names.items()}
+        self.parameter_words = sum(sizes.values())
+        take = self.memory.take
+        self.parameters, self.gradients, self.velocities = (
+            take(STATIC, 4 * self.parameter_words) for _ in range(3)
+        )
+        ends = list(itertools.accumulate(sizes.values(), initial=0))
+        self.offsets = dict(zip(sizes, ends, strict=False))
+        self.buffers = {name: take(STATIC, 4 * value.size) for name, value in network.buffers.items()}
+        self.numbers = take(STATIC, 4 * 4)
+        """Learning rate; a word for each that the host sets."""
+        self.image_channels = network.blocks[0].main[0].shape.in_channels
+        self.normalisation = take(STATIC, 8 * self.image_channels)
+        stem = network.blocks[0].main[0].shape
+        source = Picture(config, stem.height, stem.width)
+        self.image_codes = self._codes(source, stem.in_channels, IMAGE_SLOT)
+        self.images_piece = Piece(2, 0, images * source.tiles * stem.in_channels * config.cols)
+        self.blocks: list[BlockPlan] = []
+        codes = self.image_codes
+        for number, block in enumerate(network.blocks):
+            codes = self._block(block, codes, number + 1 == len(network.blocks))
+        self.unit_words = whole_pairs(self.unit_words)
+        self.kept = take(BATCH, 4 * self.unit_words)
+        """Units that the forward pass leaves for the backward pass."""
+        self.features = take(BATCH, 4 * images * self.blocks[-1].main[-1].conv.out_channels)
+        """Inputs of the classifier, likewise."""
+        self._most = self._most_groups()
+        self._scratch(scratch_words)
+        self.homes = {plan.layer.index: self._home(plan, way) for plan in self.plans}
+        """Where y of a convolution waits in memory; None: it is made again."""
+        self.errors_again = {
+            plan.layer.index: self._way(
+                (plan.source, plan.conv.in_channels), plan.conv.kernel, plan.conv.out_channels, way
+            )
+            is Way.RECOMPUTE
+            for plan in self.plans
+            if plan.layer.index
+        }
+        """Whether the gradient behind the ReLU before a convolution is made twice where it comes in parts."""
+        self.widest = max(self.groups(block.main[-1].conv.out_channels) for block in self.blocks)
+        """Groups of channels of a block's end."""
+        self.identity = take(STATIC, self.identity_planes().size)
+        self.static_bytes = self.memory.sizes[STATIC]
+
+    def _most_groups(self) -> dict[tuple[int, int, int], int]:
+        """Groups of results whose weights half of the A buffer holds, by the results' shape."""
+        most: dict[tuple[int, int, int], int] = {}
+        half = self.config.half_words("a")
+        for plan in self.plans:
+            conv = plan.conv
+            products = [(plan.output, conv.out_channels, conv.in_channels)]
+            if plan.layer.index:
+                products.append((plan.source, conv.in_channels, conv.out_channels))
+            for picture, channels, inputs in products:
+                ksteps = self.ksteps(conv.kernel, self.groups(inputs))
+                if ksteps * WIDEST > half:
+                    raise ContractError(
+                        f"{conv.name} takes {ksteps} K steps of {WIDEST} planes; "
+                        f"allowed: {half // WIDEST}, half of the A buffer"
+                    )
+                key = (picture.height, picture.width, self.groups(channels))
+                most[key] = min(most.get(key, MOST_GROUPS), half // (ksteps * WIDEST))
+        return most
+
+    def _scratch(self, words: int) -> None:
+        """Banks, and memory behind each for tensors that have no room in them."""
+        whole = SCRATCH_BANKS * IN_WORDS
+        if words % whole:
+            raise ContractError(f"scratch has {words} words; allowed: multiples of {whole}")
+        self.subsets = {
+            plan.layer.index: self._subsets(plan, words // SCRATCH_BANKS // SUMS_SHARE) for plan in self.plans
+        }
+        sums = max(
+            self.sum_words(plan, part) for plan in self.plans for part in self.subsets[plan.layer.index]
+        )
+        self.forward = Scratch(self.config, words, 2)
+        self.backward = Scratch(self.config, words, 3, sums)
+        """Scratch as each pass divides it."""
+        if sums > self.backward.bank:
+            raise ContractError(
+                f"sums of dW take {sums} words of a bank of scratch; allowed: {self.backward.bank}"
+            )
+        shapes = {
+            (picture, channels)
+            for plan in self.plans
+            for picture, channels in (
+                (plan.output, plan.conv.out_channels),
+                (plan.source, plan.conv.in_channels),
+            )[: 2 if plan.layer.index else 1]
+        }
+        width = 2 * self.config.cols
+        both = (self.forward, self.backward)
+        spilled = [
+            self.words(*shape) * width
+            for shape in shapes
+            if any(self.spilled(scratch, *shape) for scratch in both)
+        ]
+        size = max(spilled, default=0)
+        self.covered = self.memory.take(STATIC, sums * width)
+        """Where words wait that sums of dW take the place of."""
+        self.behind = [self.memory.take(BATCH, size) for _ in range(self.backward.places)]
+
+    def _subsets(self, plan: ConvPlan, most_words: int) -> list[Subset]:
+        """Groups of a dW product at a time: as many as the buffers and ``most_words`` of sums hold."""
+        conv, config = plan.conv, self.config
+        groups, outputs = self.groups(conv.in_channels), self.groups(conv.out_channels)
+        fewest = self.fewest_rows(plan)
+        inputs, held = groups, outputs
+        while inputs > 2 and self.input_words(plan, fewest, inputs) > config.b_depth_words:
+            inputs -= 2 if inputs % 2 == 0 else 1
+        while held > 1 and fewest * WIDEST * held > config.half_words("a"):
+            held -= 1
+
+        def tiles() -> int:
+            return len(gradient_tiles(conv.kernel**2, inputs)) * held * self.group
+
+        while held > 1 and tiles() > most_words:
+            held -= 1
+        while inputs > 2 and tiles() > most_words:
+            inputs -= 2 if inputs % 2 == 0 else 1
+        needed = {
+            "a": (fewest * WIDEST * held, config.half_words("a")),
+            "b": (self.input_words(plan, fewest, inputs), config.b_depth_words),
+        }
+        for buffer, (words, room) in needed.items():
+            if words > room:
+                raise ContractError(
+                    f"dW of {conv.name} takes {words} words of the {buffer.upper()} buffer at {WIDEST} "
+                    f"bits; allowed: {room}"
+                )
+        return [
+            Subset(output, min(held, outputs - output), first, min(inputs, groups - first))
+            for output in range(0, outputs, held)
+            for first in range(0, groups, inputs)
+        ]
+
+    def sum_words(self, plan: ConvPlan, subset: Subset) -> int:
+        """Words of each bank that the sums of a dW product take."""
+        return len(gradient_tiles(plan.conv.kernel**2, subset.inputs)) * subset.outputs * self.group
+
+    def fewest_rows(self, plan: ConvPlan) -> int:
+        """Rows of the output that a chunk of dW has at least: whole tiles.
+
+        All of them where a tile of the input has several.
+        """
+        if plan.source.tile_rows > 1:
+            return plan.conv.out_height
+        return min(plan.output.tile_rows, plan.conv.out_height)
+
+    def input_words(self, plan: ConvPlan, rows: int, groups: int) -> int:
+        """Words of the B buffer that a chunk of dW takes."""
+        source_rows = plan.conv.stride * (rows - 1) + COPIES
+        return source_rows * WIDEST * COPIES * -(-groups // 2)
+
+    def chunk_rows(self, plan: ConvPlan, subset: Subset) -> int:
+        """Rows of a chunk: what half of the buffers holds, so that the next one can come; at least one."""
+        fewest = rows = self.fewest_rows(plan)
+        a, b = (self.config.half_words(operand) for operand in "ab")
+        while rows < plan.conv.out_height:
+            more = rows + fewest
+            if WIDEST * subset.outputs * more > a or self.input_words(plan, more, subset.inputs) > b:
+                break
+            rows = more
+        return min(rows, plan.conv.out_height)
+
+    @property
+    def plans(self) -> list[ConvPlan]:
+        """All convolutions."""
+        return [plan for block in self.blocks for plan in block.plans]
+
+    def most_groups(self, picture: Picture, channels: int) -> int:
+        """Groups of a product's results at a time: those whose weights the A buffer holds."""
+        return self._most.get((picture.height, picture.width, self.groups(channels)), MOST_GROUPS)
+
+    def spilled(self, scratch: Scratch, picture: Picture, channels: int) -> bool:
+        """Whether some tensors of a shape go through scratch in parts."""
+        return not all(self.division(scratch, picture, channels).whole)
+
+    def division(self, scratch: Scratch, picture: Picture, channels: int) -> Division:
+        """Where tensors of a shape lie in scratch."""
+        groups = self.groups(channels)
+        by_groups = self.most_groups(picture, channels) < groups
+        image = 0 if by_groups else picture.tiles * groups * self.group
+        return scratch.division(self.words(picture, channels), image)
+
+    def parts(
+        self, scratch: Scratch, picture: Picture, channels: int, most_groups: int = MOST_GROUPS
+    ) -> list[Part]:
+        """A tensor's parts on their way through scratch, in order."""
+        groups, division = self.groups(channels), self.division(scratch, picture, channels)
+        if all(division.whole):
+            return [Part(0, self.images, 0, groups, 0)]
+        return list(scratch.parts(division, picture, self.images, groups, most_groups))
+
+    def parameter(self, name: str) -> Piece:
+        """Words of a parameter."""
+        return self.parameters.words(self.offsets[name], self.network.parameters[name].size)
+
+    def beside(self, array: Piece, piece: Piece) -> Piece:
+        """The words of ``array`` (gradients, velocities) that belong to a parameter's ``piece``."""
+        return Piece(STATIC, array.offset + piece.offset - self.parameters.offset, piece.size)
+
+    def groups(self, channels: int) -> int:
+        """Groups of channels."""
+        return -(-channels // self.group)
+
+    def words(self, picture: Picture, channels: int) -> int:
+        """Words of scratch that a tensor of a micro-batch takes."""
+        return self.images * picture.tiles * self.groups(channels) * self.group
+
+    def _codes(self, picture: Picture, channels: int, slot: int, base: int = BATCH) -> Codes:
+        layout = CodesLayout(picture, self.groups(channels) * self.group)
+        self.unit_words += 1
+        place = self.memory.take(base, self.images * layout.image_stride)
+        return Codes(layout, place, slot, self.unit_words - 1)
+
+    def _home(self, plan: ConvPlan, forced: Way | None) -> Piece | None:
+        """Memory for y where it does not come again from the array."""
+        conv, picture = plan.conv, plan.output
+        way = self._way((picture, conv.out_channels), conv.kernel, conv.in_channels, forced)
+        if way is Way.RECOMPUTE:
+            return None
+        return self.memory.take(BATCH, self.words(picture, conv.out_channels) * self.config.cols * 2)
+
+    def _way(self, shape: tuple[Picture, int], kernel: int, inputs: int, forced: Way | None) -> Way:
+        """How results of ``shape`` of a product are at hand again."""
+        (picture, channels), ksteps = shape, self.ksteps(kernel, self.groups(inputs))
+        product = Product(self.config, self.images * picture.tiles, self.groups(channels), ksteps)
+        in_parts = any(self.spilled(scratch, *shape) for scratch in (self.forward, self.backward))
+        if self.most_groups(*shape) < product.groups:  # its weights come in parts too
+            return Way.SPILL
+        return of_product(product, in_parts=in_parts, forced=forced)
+
+    def identity_planes(self) -> np.ndarray:
+        """Operand A of a product that leaves codes as they are: uint8, for the widest mask.
+
+        A 1 x 1 kernel in tiles of rows, of one plane each.
+        """
+        group, groups = self.group, self.widest
+        ksteps = self.ksteps(1, groups)
+        planes = np.zeros((groups, ksteps, group, TAPS, group), np.uint8)
+        for tile in range(groups):
+            kstep, tap = divmod(tile, TAPS)
+            planes[tile, kstep, :, tap] = np.eye(group, dtype=np.uint8)
+        packed = np.packbits(planes.reshape(groups * ksteps, -1), axis=-1, bitorder="little")
+        missing = self.config.group_bytes("a") - packed.shape[-1]
+        return np.pad(packed, ((0, 0), (0, missing))).ravel()
+
+    def _block(self, block: Block, inputs: Codes, last: bool) -> Codes:
+        main = tuple(self._conv(layer) for layer in block.main)
+        shortcut = self._conv(block.shortcut) if block.shortcut else None
+        inner = tuple(
+            self._codes(plan.output, plan.conv.out_channels, after.slot)
+            for plan, after in itertools.pairwise(main)
+        )
+        end = main[-1]
+        behind = end.layer.index + (2 if block.shortcut else 1)
+        output = None if last else self._codes(end.output, end.conv.out_channels, behind)
+        bits = CodesLayout(end.output, self.groups(end.conv.out_channels) * self.group, MASK_BITS)
+        mask = Planes(bits, self.memory.take(BATCH, self.images * bits.image_stride), MASK_SLOT)
+        self.blocks.append(BlockPlan(block, main, shortcut, inputs, inner, output, mask))
+        return output or inputs
+
+    def _conv(self, layer: Layer) -> ConvPlan:
+        conv, config, take = layer.shape, self.config, self.memory.take
+        if conv.kernel not in (1, 3) or conv.stride not in (1, 2):
+            raise ContractError(
+                f"{conv.name} has kernel {conv.kernel}, stride {conv.stride}; allowed: 1 or 3, 1 or 2"
+            )
+        if conv.out_channels % 2:
+            raise ContractError(f"{conv.name} has {conv.out_channels} output channels; allowed: even numbers")
+        most = min(CHANNELS, MOST_GROUPS * self.group)
+        for channels in (conv.in_channels, conv.out_channels):
+            if channels > most:
+                raise ContractError(f"{conv.name} has {channels} channels; allowed: {most}")
+        if layer.index >= MASK_SLOT:
+            raise ContractError(f"{conv.name} is convolution {layer.index}; allowed: {MASK_SLOT - 1}")
+        source = Picture(config, conv.height, conv.width)
+        output = Picture(config, conv.out_height, conv.out_width)
+        inputs, outputs = self.groups(conv.in_channels), self.groups(conv.out_channels)
+        names = {name: f"{layer.norm}.{name}" for name in ("gamma", "beta", "mean", "var", "range")}
+        spare = take(STATIC, 8)
+        return ConvPlan(
+            layer,
+            layer.index,
+            source,
+            output,
+            self.parameter(f"{layer.convolution}.weight"),
+            self.parameter(names["gamma"]),
+            self.parameter(names["beta"]),
+            self.buffers[names["mean"]],
+            self.buffers[names["var"]],
+            self.buffers.get(names["range"], spare),
+            take(STATIC, outputs * self.tile_bytes(self.ksteps(conv.kernel, inputs))),
+            take(STATIC, inputs * self.tile_bytes(self.ksteps(conv.kernel, outputs))),
+            take(STATIC, 12 * conv.out_channels),
+            take(STATIC, 12 * conv.in_channels),
+            take(BATCH, 4 * len(RECORD) * conv.out_channels),
+            self._codes(output, conv.out_channels, ERROR_SLOT),
+        )
+
+    @staticmethod
+    def ksteps(kernel: int, groups: int) -> int:
+        """K steps of a plane."""
+        return groups if kernel == 3 else -(-groups // TAPS)
+
+    def tile_bytes(self, ksteps: int) -> int:
+        """Bytes of a tile of weights, all planes kept."""
+        return MAX_BITS * ksteps * self.config.group_bytes("a")
