@@ -24,6 +24,8 @@ from cpt.sim.step.beside import Beside, StepsDiffer
 from cpt.sim.step.rtl import MEMORY_BYTES, SCRATCH_WORDS, Case, batches, network, run
 from cpt.trainers import Place
 
+pytestmark = pytest.mark.timeout(1800)
+"""Seconds: the first test builds the RTL, some minutes of two processors."""
 TINY = preset("tiny")
 LIST = 1 << 12
 """Where a test's list of instructions lies in the device's memory."""

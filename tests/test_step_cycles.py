@@ -1,0 +1,45 @@
+"""`cpt.sim.step.compare`: the model's cycles of a step are the RTL's within 2 %."""
+
+from __future__ import annotations
+
+import pytest
+
+from cpt.check import TOLERANCE
+from cpt.hw.contract import preset
+from cpt.sim.step.compare import Compared, compared, main
+from cpt.sim.step.rtl import Case
+
+pytestmark = pytest.mark.timeout(1800)
+"""Seconds: the first test may have to wait for the RTL that another file builds."""
+LARGEST = 0.05
+"""Of ``update`` alone: FLOAT and BRING write local memory at once there, which the model lets them."""
+
+
+@pytest.fixture(scope="module")
+def step() -> list[Compared]:
+    case = Case(4, 8, 2, 1, (3, 8), before=0, steps=1, stall=0.0, seed=4)
+    return compared(preset("tiny"), "ps-ddr", case)
+
+
+def test_a_step_takes_the_rtls_cycles(step: list[Compared]) -> None:
+    assert [found.seen.name for found in step] == ["prepare", "forward", "backward", "update"]
+    for found in step:
+        allowed = LARGEST if found.seen.name == "update" else TOLERANCE
+        assert abs(found.difference) <= 100 * allowed, found.seen.name
+    seen = sum(found.seen.cycles for found in step)
+    assert sum(found.timing.cycles for found in step) == pytest.approx(seen, rel=TOLERANCE)
+
+
+def test_the_rows_say_what_an_instruction_waited_for(step: list[Compared]) -> None:
+    rows = list(step[1].rows())
+    assert len(rows) == len(step[1].seen.instructions)
+    drains = [row for row in rows if "DRAIN FORWARD" in row]
+    assert drains
+    assert all(row.split()[-1] in ("EXEC", "FLOAT") for row in drains)
+
+
+def test_an_unknown_preset_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--preset", "huge"])
+    assert stopped.value.code == 2
+    assert "preset is 'huge'" in capsys.readouterr().err
