@@ -281,7 +281,10 @@ WRONG = [
     (["--cmd", "test"], "cmd is 'test'; allowed: train"),
     (["--arch", "vgg"], "arch is 'vgg'; allowed: cifar10_resnet_N"),
     (["--micro-batch", "12"], "micro-batch is 12; allowed: a divisor of the batch of 16"),
-    (["--micro-batch", "8", "--device", "fast"], "--micro-batch is given for device 'fast'; allowed: cpu"),
+    (
+        ["--micro-batch", "8", "--device", "fast"],
+        "--micro-batch is given for machine 'matrix'; allowed: machine 'step', devices cpu, cuda",
+    ),
     (["--batch-size", "5000"], "batch-size is 5000; allowed: 1..1438"),
     (["--steps", "0", "--swa_start", "4"], "swa_start is 4.0 steps; allowed: together with --iters"),
     (["--ldp-alpha", "-1"], "ldp-alpha is -1.0; allowed: a number of at least 0"),

@@ -27,6 +27,11 @@ MEMORY = 1 << 18
 BITS = 2
 
 
+def bits(word: Word) -> int:
+    """Of a tensor's codes: as many as drawn here, or as it has room for (masks)."""
+    return min(BITS, word.planes)
+
+
 @dataclass
 class Fetched:
     """An instruction, where its tensor lies, and what each of its slots must hold."""
@@ -40,7 +45,7 @@ class Fetched:
     @property
     def command(self) -> dict[str, Any]:
         """For the engine."""
-        slot = {"bits": BITS, "signed": 0}
+        slot = {"bits": bits(self.word), "signed": 0}
         number = int.from_bytes(encode(self.word.code, **self.word.values), "little")
         return {"word": number, "address": self.address, "slot_a": slot, "slot_b": slot}
 
@@ -57,22 +62,28 @@ def fetched(config: ArrayConfig, memory: NDArray[np.uint8], word: Word, address:
     group, source = config.group_channels, Picture(config, word.height, word.width)
     layout = CodesLayout(source, word.groups * group, word.planes)
     all_groups = word.values.get("all_groups", 0)
-    codes = read_codes(memory, address, layout, word.images, BITS, False, all_groups).transpose(0, 3, 1, 2)
+    codes = read_codes(memory, address, layout, word.images, bits(word), False, all_groups).transpose(
+        0, 3, 1, 2
+    )
     stride = 2 if word.sampling == Sampling.STRIDE else 1
     if word.code is Code.FETCH:
         spread = (word.out_height, word.out_width) if word.sampling == Sampling.SPREAD else ()
         kernel = 3 if word.kernel == Kernel.THREE else 1
         windows = WindowLayout(source, layout.channels, kernel, stride, spread)
-        found = packed(window_words(windows, codes, BITS)).reshape(-1, windows.slot_words(BITS), config.cols)
+        found = packed(window_words(windows, codes, bits(word))).reshape(
+            -1, windows.slot_words(bits(word)), config.cols
+        )
         inside = np.tile(columns_inside(windows.output), (word.images, 1)).astype(object)
         return Fetched(word, address, list(found), np.array(inside * ((1 << config.word_bits) - 1), object))
     pixels = PixelLayout(source, stride, -(-source.height // stride))
-    first = stride * word.row * pixels.row_words(BITS)
-    last = first + (stride * (word.rows - 1) + COPIES) * pixels.row_words(BITS)
+    first = stride * word.row * pixels.row_words(bits(word))
+    last = first + (stride * (word.rows - 1) + COPIES) * pixels.row_words(bits(word))
     some = []
     for pair in range(0, word.groups, 2):
         halves = [
-            packed(pixel_words(pixels, codes[:, group * n : group * (n + 1)], BITS))[word.image_group, 0]
+            packed(pixel_words(pixels, codes[:, group * n : group * (n + 1)], bits(word)))[
+                word.image_group, 0
+            ]
             for n in (pair, min(pair + 1, word.groups - 1))
         ]
         some.append(np.concatenate(halves, axis=1)[first:last])
@@ -125,8 +136,10 @@ class Bench:
         address = self.free + 16 * self.draw.randrange(4)
         self.free = address + word.images * picture.tiles * (all_groups or word.groups) * layout.group_stride
         assert self.free <= MEMORY
-        codes = self.numbers.integers(0, 1 << BITS, (word.images, word.height, word.width, layout.channels))
-        write_codes(self.memory, address, layout, codes, BITS, all_groups)
+        codes = self.numbers.integers(
+            0, 1 << bits(word), (word.images, word.height, word.width, layout.channels)
+        )
+        write_codes(self.memory, address, layout, codes, bits(word), all_groups)
         return fetched(self.config, self.memory, word, address)
 
     def run(self, items: list[Fetched], *benches: Any, limit: int = MEMORY) -> None:
