@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cpt.model.golden import ConvGeometry
-from cpt.model.golden.fabric import codes, product
+from cpt.model.golden.fabric import codes, drain, product
 from cpt.model.golden.fabric.checks import LARGEST, FabricOverflow
 
 RNG = np.random.default_rng(11)
@@ -30,6 +30,34 @@ def test_a_zero_fits_18_bits_whatever_the_row_and_codes_give_the_weights_back(bi
     step = np.maximum(found.scale.astype(np.float64), 0)[:, None]
     room = 0.5 + 2.0 ** (bits - 18) + 2.0**-17 * top  # nearest code, rounding of the zero, of float32
     assert (np.abs(real - rows) <= step * room).all()
+
+
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_a_whole_zero_is_a_code_and_codes_give_the_weights_back(bits):
+    rows = awkward_rows()
+    found = codes.weight_codes(rows, bits, whole=True)
+    places = -found.zero >> 17 - bits
+    assert (places << 17 - bits == -found.zero).all()
+    assert found.codes.max() <= 2**bits - 1
+    assert 0 <= places.min() <= places.max() <= 2**bits - 1
+    real = found.scale[:, None].astype(np.float64) * (found.codes.astype(int) - places[:, None])
+    room = found.scale[:, None] * (1 + 2.0**-16 * 2**bits)  # half a step of the code, half of the zero
+    assert (np.abs(real - rows) <= room).all()
+
+
+@pytest.mark.parametrize("bits", [3, 8])
+def test_words_of_a_whole_group_make_the_results_of_each_channel_alone(bits):
+    group = 4
+    weights = codes.weight_codes(RNG.normal(size=(group, 9)).astype(np.float32), bits, whole=True)
+    columns = RNG.integers(-100, 100, (20, 9 * group))
+    places = -weights.zero >> 17 - bits
+    full = np.repeat(places[:, None, None], 9, 1).repeat(group, 2)
+    for c in range(group):
+        full[c, :, c] = weights.codes[c]
+    values, sums = columns @ full.reshape(group, -1).T, columns.sum(1)
+    array = drain.corrected_product(product.Product(values, sums), weights)
+    alone = drain.corrected_product(product.depthwise_product(columns, weights), weights)
+    assert (array == alone).all()
 
 
 def test_the_zero_of_a_row_of_one_sign_is_code_0_or_the_highest():

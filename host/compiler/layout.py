@@ -305,6 +305,8 @@ class Layout:
         return np.pad(packed, ((0, 0), (0, missing))).ravel()
 
     def _block(self, block: Block, inputs: Codes, last: bool) -> Codes:
+        if block.linear or any(layer.depthwise for layer in block.layers):
+            raise ContractError(f"{block.name} is depth-wise or linear; allowed: residual blocks")
         main = tuple(self._conv(layer) for layer in block.main)
         shortcut = self._conv(block.shortcut) if block.shortcut else None
         inner = tuple(

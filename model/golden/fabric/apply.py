@@ -24,6 +24,8 @@ from cpt.model.golden.fabric.drain import MOST_SHIFT
 
 MOST_ADDEND = 2**46
 """Magnitude at which the channel unit cuts addends: beyond it no product changes a result's sign."""
+MIDDLE = 1 << 14
+"""What stands for 0 in the residual stream behind a linear end, which has values of both signs."""
 NOISE_BITS = 8
 LEAST_NOISE_SHIFT = NOISE_BITS + 1
 """Of `error_apply`: noise still has a bit below its byte's last, which centres it."""
@@ -94,6 +96,14 @@ def code_apply(x: np.ndarray, multiplier: int, shift: int, bits: int) -> np.ndar
     """
     one, zero = np.asarray([multiplier], np.int64), np.zeros(1, np.int64)
     return inner_apply(x, Affine(one, zero, np.asarray([shift], np.int64)), bits)
+
+
+def linear_apply(x: np.ndarray, coefficients: Affine, bits: int) -> np.ndarray:
+    """The second look at a linear end: signed codes of the stream, ``q = clip(rs(M*x' + C, s), -E, E)``.
+
+    With ``C = -M*MIDDLE``; to the lanes the same as `image_apply`.
+    """
+    return image_apply(x, coefficients, bits)
 
 
 def error_apply(

@@ -15,7 +15,7 @@ from decimal import Decimal, localcontext
 import numpy as np
 
 from cpt.model.golden.fabric import float_unit as fl
-from cpt.model.golden.fabric.apply import LEAST_NOISE_SHIFT, MOST_ADDEND, NOISE_BITS, Affine
+from cpt.model.golden.fabric.apply import LEAST_NOISE_SHIFT, MIDDLE, MOST_ADDEND, NOISE_BITS, Affine
 from cpt.model.golden.fabric.checks import LANE_BITS
 from cpt.model.golden.fabric.codes import WeightCodes, largest_activation, largest_error
 from cpt.model.golden.fabric.drain import (
@@ -58,12 +58,13 @@ class Norm:
 
 @dataclass(frozen=True)
 class Side:
-    """What joins a block's end: ``factor*(x - mean) + beta``, at most ``highest``."""
+    """What joins a block's end: ``factor*(x - mean) + beta``, ``lowest`` to ``highest``."""
 
     factor: np.ndarray
     mean: np.ndarray
     beta: np.ndarray
     highest: np.ndarray
+    lowest: np.ndarray
 
 
 # ------------------------------------------------------------------------------------------------ forward
@@ -118,6 +119,11 @@ def highest_output(norm: Norm, statistics: ForwardStatistics) -> np.ndarray:
     return fl.add(np.maximum(*_ends(norm.factor, norm.mean, statistics)), norm.beta)
 
 
+def lowest_output(norm: Norm, statistics: ForwardStatistics) -> np.ndarray:
+    """Smallest value of batch norm's output, likewise."""
+    return fl.add(np.minimum(*_ends(norm.factor, norm.mean, statistics)), norm.beta)
+
+
 def inner_unit(norm: Norm, highest: np.ndarray, bits: int) -> np.ndarray:
     """Unit of the codes behind a ReLU: ``max(highest * fl(1/B), 2^-16 * max|factor|, 2^-30)``, a scalar.
 
@@ -141,21 +147,32 @@ def inner_coefficients(norm: Norm, unit: np.ndarray) -> Affine:
     return Affine(multiplier, _addend(_less_mean(offset, multiplier, norm.mean)), shift)
 
 
-def stream_side(unit: int, highest: np.ndarray) -> Side:
-    """The residual stream at a block's end: ``unit`` is its exponent of two, ``highest`` its int64 maxima."""
+def stream_side(unit: int, highest: np.ndarray, lowest: np.ndarray, middle: int) -> Side:
+    """The residual stream at a block's end: ``unit`` is its exponent of two, ``middle`` what stands for 0.
+
+    ``highest``, ``lowest``: extremes of its integers less ``middle``, int64.
+    """
     factor = fl.scale(np.ones(highest.shape, np.float32), unit)
-    zero = np.zeros_like(factor)
-    return Side(factor, zero, zero, fl.scale(fl.from_integer(highest), unit))
+    ends = [fl.scale(fl.from_integer(end), unit) for end in (highest, lowest)]
+    return Side(factor, np.full_like(factor, middle), np.zeros_like(factor), ends[0], ends[1])
 
 
 def shortcut_side(norm: Norm, statistics: ForwardStatistics) -> Side:
     """A shortcut's y at a block's end."""
-    return Side(norm.factor, norm.mean, norm.beta, highest_output(norm, statistics))
+    highest, lowest = highest_output(norm, statistics), lowest_output(norm, statistics)
+    return Side(norm.factor, norm.mean, norm.beta, highest, lowest)
 
 
 def block_bound(highest: np.ndarray, side: Side | None) -> np.ndarray:
     """What a block's output cannot exceed, a scalar: the largest channel of ``highest + side.highest``."""
     return np.max(highest if side is None else fl.add(highest, side.highest))
+
+
+def linear_bound(highest: np.ndarray, lowest: np.ndarray, side: Side | None) -> np.ndarray:
+    """Twice what the magnitude behind a linear end cannot exceed, a scalar: half its stream is below 0."""
+    if side is not None:
+        highest, lowest = fl.add(highest, side.highest), fl.add(lowest, side.lowest)
+    return fl.scale(np.max(np.maximum(highest, fl.subtract(np.zeros_like(lowest), lowest))), 1)
 
 
 def block_unit(bound: np.ndarray, norm: Norm, side: Side | None) -> int:
@@ -169,22 +186,24 @@ def block_unit(bound: np.ndarray, norm: Norm, side: Side | None) -> int:
     return int(np.maximum(power_of_two(bound), np.maximum(fl.exponent(factors) - FINEST, LEAST_STREAM)))
 
 
-def block_coefficients(norm: Norm, side: Side | None, unit: int) -> Affine:
+def block_coefficients(norm: Norm, side: Side | None, unit: int, middle: int = 0) -> Affine:
     """Of `apply.block_apply`: factors over ``2^unit``, which is exact, with one shift for both operands.
 
-    Addend ``((beta + side.beta) * 2^(s-unit) - M*m) - M2*side.mean``, with the rounded multipliers.
+    Addend ``((beta + side.beta) * 2^(s-unit) - M*m) - M2*side.mean``, with the rounded multipliers, and
+    ``+ middle * 2^s`` behind a linear end.
     """
     factor = fl.scale(norm.factor, -unit)
     if side is None:
         shift = channel_shift(factor)
         multiplier = fl.to_multiplier(factor, shift)
         offset = _less_mean(fl.scale(norm.beta, shift - unit), multiplier, norm.mean)
-        return Affine(multiplier, _addend(offset), shift)
+        return Affine(multiplier, _addend(_raised(offset, middle, shift)), shift)
     second_factor = fl.scale(side.factor, -unit)
     shift = channel_shift(factor, second_factor)
     multiplier, second = fl.to_multiplier(factor, shift), fl.to_multiplier(second_factor, shift)
     offset = _less_mean(fl.scale(fl.add(norm.beta, side.beta), shift - unit), multiplier, norm.mean)
-    return Affine(multiplier, _addend(_less_mean(offset, second, side.mean)), shift, second)
+    offset = _raised(_less_mean(offset, second, side.mean), middle, shift)
+    return Affine(multiplier, _addend(offset), shift, second)
 
 
 def stream_unit(highest: np.ndarray, bits: int) -> np.ndarray:
@@ -201,6 +220,18 @@ def code_coefficients(code_unit: np.ndarray, unit: int) -> tuple[int, int]:
     factor = fl.scale(fl.reciprocal(code_unit), unit)
     shift = int(channel_shift(factor))
     return int(fl.to_multiplier(factor, shift)), shift
+
+
+def linear_unit(largest: np.ndarray, bits: int) -> np.ndarray:
+    """`stream_unit` behind a linear end, whose codes are signed: of the ``largest`` magnitude, over E."""
+    return np.maximum(fl.multiply(largest, fl.fraction(largest_error(bits))), ACTIVATION_FLOOR)
+
+
+def linear_coefficients(code_unit: np.ndarray, unit: int, channels: int) -> Affine:
+    """Of `apply.linear_apply`: those of `code_coefficients`, and the addend ``-M*MIDDLE``."""
+    multiplier, shift = code_coefficients(code_unit, unit)
+    each = np.full(channels, multiplier, np.int64)
+    return Affine(each, -each * MIDDLE, np.full(channels, shift, np.int64))
 
 
 def image_unit(
@@ -378,6 +409,11 @@ def _ends(
 def _less_mean(offset: np.ndarray, multiplier: np.ndarray, mean: np.ndarray) -> np.ndarray:
     """``fl(offset - fl(multiplier*mean))``: 18 bits are exact in float32."""
     return fl.subtract(offset, fl.multiply(multiplier.astype(np.float32), mean))
+
+
+def _raised(offset: np.ndarray, middle: int, shift: np.ndarray) -> np.ndarray:
+    """``fl(offset + middle * 2^shift)``, where there is a middle."""
+    return fl.add(offset, fl.scale(np.full_like(offset, middle), shift)) if middle else offset
 
 
 def _addend(offset: np.ndarray) -> np.ndarray:

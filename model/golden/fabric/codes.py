@@ -87,12 +87,15 @@ def error_rows(weight: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(by_input.reshape(inputs, -1))
 
 
-def weight_codes(rows: np.ndarray, bits: int) -> WeightCodes:
+def weight_codes(rows: np.ndarray, bits: int, whole: bool = False) -> WeightCodes:
     """Codes of weights ``rows`` (rows, K), float32, each row over its own range extended to hold 0.
 
     Per row, float32: ``lo = min(row, 0)``, ``hi = max(row, 0)``, ``s = max((hi - lo) * fl(1/B), 2^-30)``,
     ``r = 1/s``; codes ``rint(min(max((w - lo) * r, 0), B))``; zero ``rint((lo * r) * 2^(17-bits))``, which is
     -(2^17 - 2^(17-bits)) .. 0, because the range holds 0. B = 2^bits - 1. Rounds halves to even.
+
+    ``whole``: the zero is a code: ``lo = -(z*s)``, ``z = rint(-lo*r)`` (depth-wise layers: weights between
+    the channels of a group are code z, and so exactly 0).
     """
     top = largest_activation(bits)
     zero = np.float32(0)
@@ -100,8 +103,11 @@ def weight_codes(rows: np.ndarray, bits: int) -> WeightCodes:
     high = np.maximum(rows.max(1), zero) + zero
     step = np.maximum(fl.multiply(fl.subtract(high, low), fl.fraction(top)), WEIGHT_FLOOR)
     inverse = fl.reciprocal(step)
+    if whole:
+        code = fl.to_fixed(fl.multiply(low, inverse), 0, MULTIPLIER_BITS)
+        low = fl.multiply(fl.from_integer(code), step)
     steps = fl.multiply(fl.subtract(rows, low[:, None]), inverse[:, None])
-    codes = np.rint(np.minimum(steps, np.float32(top))).astype(code_type(bits, signed=False))
+    codes = np.rint(np.clip(steps, zero, np.float32(top))).astype(code_type(bits, signed=False))
     fraction_bits = FRACTION_BITS - bits
     offset = fl.to_fixed(fl.multiply(low, inverse), fraction_bits, MULTIPLIER_BITS)
     within("zero of weights", offset, -(top << fraction_bits), 0)

@@ -83,7 +83,8 @@ def corrected_product(product: Product, weights: WeightCodes) -> np.ndarray:
     fits("zero of weights", weights.zero, MULTIPLIER_BITS)
     fits("column sum", product.sums, OPERAND_BITS)
     shifted = product.values << weights.fraction_bits
-    return fits("R", shifted + weights.zero * product.sums[:, None], PRODUCT_BITS)
+    sums = product.sums if product.sums.ndim > 1 else product.sums[:, None]
+    return fits("R", shifted + weights.zero * sums, PRODUCT_BITS)
 
 
 def forward_drain(

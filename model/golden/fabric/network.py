@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cpt.model.architecture import Conv, ResNet
+from cpt.model.architecture.layers import Layer as Described
+from cpt.model.architecture.layers import Linear
 from cpt.model.golden.conv import ConvGeometry
 from cpt.model.golden.fabric import float_unit as fl
 from cpt.model.golden.fabric.channel import running
@@ -28,6 +30,11 @@ class Layer:
     norm: str
     shape: Conv
 
+    @property
+    def depthwise(self) -> bool:
+        """Whether each output channel sees its own input channel alone."""
+        return self.shape.groups > 1
+
     def geometry(self, batch: int) -> ConvGeometry:
         """For ``batch`` images."""
         c = self.shape
@@ -38,13 +45,15 @@ class Layer:
 
 @dataclass(frozen=True)
 class Block:
-    """Convolutions one after the other, a ReLU behind each; what joins before the last ReLU."""
+    """Convolutions one after the other, a ReLU behind each; what joins before the last ReLU, if there is one."""
 
     name: str
     main: tuple[Layer, ...]
     shortcut: Layer | None = None
     """Convolution of the block's input that joins; None and ``identity``: the input itself."""
     identity: bool = False
+    linear: bool = False
+    """No ReLU behind the last convolution: what leaves has values of both signs."""
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -71,9 +80,12 @@ class Network:
         initial = InitialWeights(seed)
         for layer in self.layers:
             c = layer.shape
-            if c.groups != 1:
-                raise ValueError(f"groups of {c.name} are {c.groups}; allowed: 1")
-            shape = (c.out_channels, c.kernel, c.kernel, c.in_channels)
+            if c.groups != 1 and not c.groups == c.in_channels == c.out_channels:
+                raise ValueError(
+                    f"groups of {c.name} are {c.groups}; allowed: 1, or all {c.in_channels} input channels "
+                    f"with as many outputs"
+                )
+            shape = (c.out_channels, c.kernel, c.kernel, c.in_channels // c.groups)
             deviation = math.sqrt(2 / (c.kernel * c.kernel * c.out_channels))
             self.parameters[f"{layer.convolution}.weight"] = initial.normal(shape, deviation)
             self.parameters[f"{layer.norm}.gamma"] = np.ones(c.out_channels, np.float32)
@@ -83,6 +95,8 @@ class Network:
         for block in blocks:
             for layer in block.main:
                 self.buffers[f"{layer.norm}.range"] = np.zeros(2, np.float32)
+        if blocks[-1].linear:
+            raise ValueError(f"{blocks[-1].name} ends without ReLU; allowed: any block but the last")
         inputs = blocks[-1].main[-1].shape.out_channels
         bound = 1 / math.sqrt(inputs)
         self.parameters["classifier.weight"] = initial.uniform((classes, inputs), bound)
@@ -108,6 +122,32 @@ class Network:
                 index += 1
             blocks.append(Block(block.name, main, shortcut, identity=shortcut is None))
         return cls(tuple(blocks), network.classifier.out_features, factor, offset, seed)
+
+    @classmethod
+    def mobilenet(
+        cls, layers: tuple[Described, ...], factor: np.ndarray, offset: np.ndarray, seed: int = 0
+    ) -> Network:
+        """The network of inverted residuals that `architecture.mobilenet_v2` lists: linear block ends."""
+        named: dict[str, dict[str, Conv]] = {}
+        for item in layers:
+            if isinstance(item, Conv):
+                block, _, part = item.name.removesuffix(".conv").rpartition(".")
+                named.setdefault(block or part, {})[part] = item
+        blocks, index = [], 0
+        for name, convs in named.items():
+            found = {}
+            order = [part for part in convs if part != "shortcut"]
+            for part in [*order, *(part for part in convs if part == "shortcut")]:
+                full = part if part == name else f"{name}.{part}"
+                found[part] = Layer(index, full, f"{full}_norm", convs[part])
+                index += 1
+            main, shortcut = tuple(found[part] for part in order), found.get("shortcut")
+            first, last = main[0].shape, main[-1].shape
+            inverted = len(main) > 1
+            same = (first.in_channels, first.height) == (last.out_channels, last.out_height)
+            blocks.append(Block(name, main, shortcut, inverted and same and shortcut is None, inverted))
+        (classes,) = (item.out_features for item in layers if isinstance(item, Linear))
+        return cls(tuple(blocks), classes, factor, offset, seed)
 
     def observe(self, name: str, highest: np.ndarray, rate: np.float32) -> None:
         """Move the running range ``name``, and its weight towards 1 alike: so it starts without bias."""

@@ -23,7 +23,7 @@ class Product:
     values: np.ndarray
     """int64 (pixels, rows of weights), 48 bits: sums of code times code."""
     sums: np.ndarray
-    """int64 (pixels,), 25 bits signed: the column's codes added up."""
+    """int64 (pixels,), 25 bits signed: the column's codes added up; (pixels, channels) of depth-wise ones."""
 
 
 def forward_product(columns: np.ndarray, weights: WeightCodes) -> Product:
@@ -41,6 +41,24 @@ def error_product(errors: np.ndarray, weights: WeightCodes, geometry: ConvGeomet
     No zeros between errors exist in the machine: a pixel's sums run over the taps that reach an output pixel.
     """
     return forward_product(error_columns(errors, geometry), weights)
+
+
+def depthwise_product(columns: np.ndarray, weights: WeightCodes) -> Product:
+    """Windows (pixels, taps*C) of a depth-wise layer, forward or dX, times weights (C, taps).
+
+    A channel's sums are its own alone: weights have a whole zero (`weight_codes`), so that the products and
+    the sums that the array adds for the other channels of a group cancel each other in R.
+    """
+    split = columns.reshape(len(columns), -1, len(weights.codes)).astype(np.int64)
+    values = (split * weights.codes.T).sum(1)
+    return Product(fits("product", values, PRODUCT_BITS), fits("column sum", split.sum(1), OPERAND_BITS))
+
+
+def depthwise_weight_product(errors: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """dW of a depth-wise layer: int64 (C, taps), 48 bits; arguments as of `weight_product`."""
+    rows = errors.reshape(len(columns), 1, -1).astype(np.int64)
+    split = columns.reshape(len(columns), -1, rows.shape[-1])
+    return fits("dW", (rows * split).sum(0).T, PRODUCT_BITS)
 
 
 def weight_product(errors: np.ndarray, columns: np.ndarray, piece: int = 0) -> np.ndarray:

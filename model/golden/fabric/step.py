@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from cpt.model.golden.fabric import apply, channel, classifier, codes, drain, pool, product, update
+from cpt.model.golden.conv import error_columns
 from cpt.model.golden.fabric import float_unit as fl
 from cpt.model.golden.fabric.checks import FabricOverflow
 from cpt.model.golden.fabric.hash import error_key, noise_bytes
@@ -52,7 +53,7 @@ class BlockTape:
     main: list[Convolved]
     shortcut: Convolved | None
     x: np.ndarray
-    """The residual stream behind the block, int16 (pixels, C)."""
+    """The residual stream behind the block, int16 (pixels, C); behind a linear end `apply.MIDDLE` more."""
 
 
 @dataclass
@@ -71,8 +72,14 @@ class Stream:
     x: np.ndarray | None
     exponent: int
     highest: np.ndarray
+    """Of each channel, less ``middle``, int64."""
+    lowest: np.ndarray
     codes: np.ndarray
     unit: np.ndarray
+    largest: int
+    """Highest magnitude of the codes."""
+    middle: int = 0
+    """What stands for 0 in ``x``."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +99,11 @@ def prepare(network: Network, bits: int, training: bool = True) -> dict[str, Wei
     """Codes of all weights, by convolution: once a step, before its first micro-batch."""
     found = {}
     for layer in network.layers:
-        weight = network.parameters[f"{layer.convolution}.weight"]
-        error = None
+        weight, whole = network.parameters[f"{layer.convolution}.weight"], layer.depthwise
+        forward, error = codes.weight_codes(codes.forward_rows(weight), bits, whole), None
         if training and layer.index:
-            error = codes.weight_codes(codes.error_rows(weight), bits)
-        found[layer.convolution] = Weights(codes.weight_codes(codes.forward_rows(weight), bits), error)
+            error = forward if whole else codes.weight_codes(codes.error_rows(weight), bits)
+        found[layer.convolution] = Weights(forward, error)
     return found
 
 
@@ -109,11 +116,8 @@ def forward(
     """Logits (N, classes), float32, of byte images (N, H, W, C), and what `backward` needs."""
     tape = Tape(len(images))
     stream = image_codes(network, images, how)
-    for number, block in enumerate(network.blocks):
-        largest = (
-            codes.largest_activation(how.bits) if number else codes.largest_error(codes.image_bits(how.bits))
-        )
-        stream, left = block_forward(network, weights, block, stream, largest, how)
+    for block in network.blocks:
+        stream, left = block_forward(network, weights, block, stream, how)
         tape.blocks.append(left)
     x = as_images(stream.x, network.blocks[-1].main[-1], tape.batch)
     sums = pool.pool_sums(x)
@@ -133,7 +137,7 @@ def image_codes(network: Network, images: np.ndarray, how: Pass) -> Stream:
     else:
         unit = channel.image_unit_of(network.expected(IMAGES), factor, bits)
     found = apply.image_apply(images, channel.image_coefficients(factor, offset, unit), bits)
-    return Stream(None, 0, rows.max(0), found, unit)
+    return Stream(None, 0, rows.max(0), rows.min(0), found, unit, codes.largest_error(bits))
 
 
 def block_forward(
@@ -141,11 +145,10 @@ def block_forward(
     weights: Mapping[str, Weights],
     block: Block,
     stream: Stream,
-    largest: int,
     how: Pass,
 ) -> tuple[Stream, BlockTape]:
     """A block: F1 and F2 of its convolutions in turn, F1 of the last and of the shortcut, F3, second look."""
-    batch = len(stream.codes)
+    batch, largest = len(stream.codes), stream.largest
     shortcut = None
     if block.shortcut:
         shortcut = convolution_forward(
@@ -179,7 +182,8 @@ def convolution_forward(
     coded = weights[layer.convolution].forward
     columns = product.windows(inputs, layer.geometry(len(inputs)))
     shift = coded.shifts(largest)
-    y, statistics = drain.forward_drain(product.forward_product(columns, coded), coded, shift)
+    multiplied = (product.depthwise_product if layer.depthwise else product.forward_product)(columns, coded)
+    y, statistics = drain.forward_drain(multiplied, coded, shift)
     y_unit = channel.forward_unit(coded, shift, unit)
     gamma, beta = (network.parameters[f"{layer.norm}.{name}"] for name in ("gamma", "beta"))
     mean, var = f"{layer.norm}.mean", f"{layer.norm}.var"
@@ -212,24 +216,37 @@ def block_end(
     if shortcut is not None:
         side, joins = channel.shortcut_side(shortcut.norm, shortcut.statistics), shortcut.y
     elif block.identity:
-        side, joins = channel.stream_side(stream.exponent, stream.highest), stream.x
-    name = f"{last.layer.norm}.range"
-    if how.training:
-        bound = channel.block_bound(channel.highest_output(last.norm, last.statistics), side)
+        side = channel.stream_side(stream.exponent, stream.highest, stream.lowest, stream.middle)
+        joins = stream.x
+    name, middle = f"{last.layer.norm}.range", apply.MIDDLE if block.linear else 0
+    if not how.training:
+        bound = fl.scale(network.expected(name), 2 if block.linear else 1)
+    elif block.linear:
+        ends = (of(last.norm, last.statistics) for of in (channel.highest_output, channel.lowest_output))
+        bound = channel.linear_bound(*ends, side)
     else:
-        bound = fl.scale(network.expected(name), 1)
+        bound = channel.block_bound(channel.highest_output(last.norm, last.statistics), side)
     exponent = channel.block_unit(bound, last.norm, side)
-    x, highest, cut = apply.block_apply(last.y, channel.block_coefficients(last.norm, side, exponent), joins)
+    coefficients = channel.block_coefficients(last.norm, side, exponent, middle)
+    x, highest, cut = apply.block_apply(last.y, coefficients, joins)
     if cut and how.training:
         raise FabricOverflow(f"stream behind {block.name} saturates {cut} times; allowed: 0")
+    lowest = x.min(0).astype(np.int64) if block.linear else np.zeros_like(highest)
+    highest, lowest = highest - middle, lowest - middle
     if how.rate is not None:
-        top = fl.scale(fl.from_integer(np.max(highest)), exponent)
+        top = fl.scale(fl.from_integer(np.max(np.maximum(highest, -lowest))), exponent)
         network.observe(name, top, how.rate)
     else:
         top = network.expected(name)
-    unit = channel.stream_unit(top, how.bits)
-    found = apply.code_apply(x, *channel.code_coefficients(unit, exponent), how.bits)
-    return Stream(x, exponent, highest, as_images(found, last.layer, len(stream.codes)), unit)
+    if block.linear:
+        bits = codes.image_bits(how.bits)
+        unit, largest = channel.linear_unit(top, bits), codes.largest_error(bits)
+        found = apply.linear_apply(x, channel.linear_coefficients(unit, exponent, x.shape[1]), bits)
+    else:
+        unit, largest = channel.stream_unit(top, how.bits), codes.largest_activation(how.bits)
+        found = apply.code_apply(x, *channel.code_coefficients(unit, exponent), how.bits)
+    coded = as_images(found, last.layer, len(stream.codes))
+    return Stream(x, exponent, highest, lowest, coded, unit, largest, middle)
 
 
 # ----------------------------------------------------------------------------------------------- backward
@@ -315,7 +332,7 @@ class _Backward:
             coded, self.bits, unit, joins.statistics if joins else None, joins.unit if joins else None
         )
         g, statistics = drain.block_error_drain(
-            product.error_product(e, coded, layer.geometry(self.tape.batch)),
+            self.error_product(layer, e, coded),
             coded,
             coefficients,
             joins.d if joins else None,
@@ -338,7 +355,8 @@ class _Backward:
         self.gradients[f"{layer.norm}.gamma"] = found.d_gamma
         self.gradients[f"{layer.norm}.beta"] = found.d_beta
         name = f"{layer.convolution}.weight"
-        dw = update.weight_gradient(product.weight_product(e, tape.columns), found.unit, tape.unit)
+        products = product.depthwise_weight_product if layer.depthwise else product.weight_product
+        dw = update.weight_gradient(products(e, tape.columns), found.unit, tape.unit)
         self.gradients[name] = dw.reshape(self.network.parameters[name].shape)
         return e, found.unit
 
@@ -365,9 +383,16 @@ class _Backward:
         """dX and B1."""
         coded = self.error_weights(layer)
         shift = coded.shifts(codes.largest_error(self.bits))
-        found = product.error_product(e, coded, layer.geometry(self.tape.batch))
+        found = self.error_product(layer, e, coded)
         d, statistics = drain.inner_error_drain(found, coded, shift, mask, y)
         return Errors(d, statistics, channel.forward_unit(coded, shift, unit))
+
+    def error_product(self, layer: Layer, e: np.ndarray, coded: codes.WeightCodes) -> product.Product:
+        """The product of dX."""
+        geometry = layer.geometry(self.tape.batch)
+        if layer.depthwise:
+            return product.depthwise_product(error_columns(e, geometry), coded)
+        return product.error_product(e, coded, geometry)
 
     def error_weights(self, layer: Layer) -> codes.WeightCodes:
         """Weights of dX."""
