@@ -223,7 +223,8 @@ def test_mobilenet_is_inverted_residuals_with_linear_ends_between_stem_and_head(
     first, second, third = network.blocks[1:4]
     assert [block.linear for block in network.blocks] == [False, *[True] * 17, False]
     assert (first.shortcut is not None, first.identity) == (True, False)
-    assert second.shortcut is not None and third.identity
+    assert second.shortcut is not None
+    assert third.identity
     assert not any(
         b.identity or b.shortcut for b in network.blocks if b.main[-2:-1] and b.main[1].shape.stride == 2
     )

@@ -45,7 +45,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Block:
-    """Convolutions one after the other, a ReLU behind each; what joins before the last ReLU, if there is one."""
+    """Convolutions one after the other, a ReLU behind each but a ``linear`` end; what joins before that."""
 
     name: str
     main: tuple[Layer, ...]

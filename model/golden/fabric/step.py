@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cpt.model.golden.fabric import apply, channel, classifier, codes, drain, pool, product, update
 from cpt.model.golden.conv import error_columns
+from cpt.model.golden.fabric import apply, channel, classifier, codes, drain, pool, product, update
 from cpt.model.golden.fabric import float_unit as fl
 from cpt.model.golden.fabric.checks import FabricOverflow
 from cpt.model.golden.fabric.hash import error_key, noise_bytes
@@ -222,8 +222,8 @@ def block_end(
     if not how.training:
         bound = fl.scale(network.expected(name), 2 if block.linear else 1)
     elif block.linear:
-        ends = (of(last.norm, last.statistics) for of in (channel.highest_output, channel.lowest_output))
-        bound = channel.linear_bound(*ends, side)
+        ends = [of(last.norm, last.statistics) for of in (channel.highest_output, channel.lowest_output)]
+        bound = channel.linear_bound(ends[0], ends[1], side)
     else:
         bound = channel.block_bound(channel.highest_output(last.norm, last.statistics), side)
     exponent = channel.block_unit(bound, last.norm, side)
