@@ -93,6 +93,19 @@ def test_every_block_can_be_exported_alone(name: str, tmp_path: Path) -> None:
     assert "output" in ports.values()
 
 
+@pytest.mark.parametrize("name", ["marks", "local", "lane", "writer"])
+def test_blocks_of_the_step_machine_and_parts_of_them_can_be_exported_alone(
+    name: str, tmp_path: Path
+) -> None:
+    top = export_block(name, preset("tiny", "step"), tmp_path)
+    assert "output" in ports_of((tmp_path / f"{name}.v").read_text(), top).values()
+
+
+def test_a_block_that_only_the_other_machine_has_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match=r"block is .drain.; allowed: .*lane, .*lanes"):
+        export_block("drain", preset("tiny", "step"), tmp_path)
+
+
 def test_an_unknown_block_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match=r"block is .nosuch.; allowed: .*array"):
         export_block("nosuch", TINY, tmp_path)

@@ -8,6 +8,11 @@ from cpt.hw.bus.burst import BurstGenerator
 from cpt.hw.bus.read_arbiter import ReadArbiter
 from cpt.hw.bus.read_master import ReadMaster
 from cpt.hw.bus.write_master import WriteMaster
+from cpt.hw.channel.arithmetic import Arithmetic
+from cpt.hw.channel.operands import Operands
+from cpt.hw.channel.plan import Planner
+from cpt.hw.channel.preparation import Preparation
+from cpt.hw.channel.writer import Writer
 from cpt.hw.contract import ArrayConfig, ContractError
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.control.control import Control
@@ -23,6 +28,7 @@ from cpt.hw.drain.drain import Drain
 from cpt.hw.drain.result_buffer import ResultBuffer
 from cpt.hw.drain.serialiser import Serialiser
 from cpt.hw.drain.tile_walker import TileWalker
+from cpt.hw.fetch.decode import Decode
 from cpt.hw.fetch.errors import Errors
 from cpt.hw.fetch.fetch import Fetch
 from cpt.hw.fetch.fill import Fill
@@ -38,9 +44,20 @@ from cpt.hw.matrix.executor import Executor
 from cpt.hw.matrix.popcount import Popcount
 from cpt.hw.matrix.sequencer import Sequencer
 from cpt.hw.matrix.unit import Unit, result_bits
+from cpt.hw.move.pack import Pack
 from cpt.hw.program.gate import Gate
 from cpt.hw.program.list_reader import ListReader
 from cpt.hw.program.runner import Runner
+from cpt.hw.step.machine import step_blocks
+from cpt.hw.vector.apply_walk import ApplyWalk
+from cpt.hw.vector.coefficients import Coefficients
+from cpt.hw.vector.drain_walk import DrainWalk
+from cpt.hw.vector.lane import Lane
+from cpt.hw.vector.noise import Noise
+from cpt.hw.vector.pool import Pool
+from cpt.hw.vector.reduction import Reduction
+from cpt.hw.vector.row import Row
+from cpt.hw.vector.statistics import Statistics
 
 ROOMS: dict[str, dict[str, Callable[[ArrayConfig], wiring.Component]]] = {
     "bus": {
@@ -97,6 +114,28 @@ ROOMS: dict[str, dict[str, Callable[[ArrayConfig], wiring.Component]]] = {
 
 BLOCKS = {name: build for room in ROOMS.values() for name, build in room.items()}
 
+STEP_PARTS: dict[str, Callable[[ArrayConfig], wiring.Component]] = {
+    "lane": lambda config: Lane(),
+    "row": Row,
+    "drain_walk": lambda config: DrainWalk(config, config.scratch_words),
+    "apply_walk": lambda config: ApplyWalk(config, config.scratch_words),
+    "noise": Noise,
+    "pool": Pool,
+    "coefficients": lambda config: Coefficients(),
+    "statistics": Statistics,
+    "reduction": Reduction,
+    "preparation": lambda config: Preparation(config.float_lanes),
+    "planner": lambda config: Planner(config.float_lanes),
+    "operands": lambda config: Operands(config, config.scratch_words),
+    "arithmetic": lambda config: Arithmetic(config.float_lanes),
+    "writer": lambda config: Writer(config.float_lanes),
+    "fetch_decode": Decode,
+    "fill": Fill,
+    "pack": Pack,
+    "gate": lambda config: Gate(),
+}
+"""Parts of the blocks of the machine that does whole steps, for looks at them alone."""
+
 
 def room_of(name: str) -> str:
     """The folder of ``hw`` that block ``name`` lies in."""
@@ -104,7 +143,14 @@ def room_of(name: str) -> str:
 
 
 def build_block(name: str, config: ArrayConfig) -> wiring.Component:
-    """The block called ``name``; raises `ContractError` naming the known ones."""
-    if name not in BLOCKS:
-        raise ContractError(f"block is {name!r}; allowed: {', '.join(BLOCKS)}")
-    return BLOCKS[name](config)
+    """The block called ``name``; raises `ContractError` naming the known ones.
+
+    Of the machine that does whole steps: one of its top level's, else a part (`STEP_PARTS`).
+    """
+    parts = BLOCKS
+    if config.scratch_words:
+        engines = {name: lambda config, build=build: build() for name, build in step_blocks(config).items()}
+        parts = {**STEP_PARTS, **engines}
+    if name not in parts:
+        raise ContractError(f"block is {name!r}; allowed: {', '.join(parts)}")
+    return parts[name](config)

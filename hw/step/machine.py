@@ -1,5 +1,6 @@
 """The step machine: wires the engines of a whole training step together."""
 
+from collections.abc import Callable
 from types import SimpleNamespace
 
 from amaranth import Cat, ClockDomain, DomainRenamer, Module, ResetInserter, Signal
@@ -43,6 +44,33 @@ READS = {"lanes": len(OPERANDS), "float": 1, "store": 1}
 """Read ports of scratch, the lanes' first: nothing may stop a word on its way."""
 
 
+def step_blocks(config: ArrayConfig, *, inline: bool = False) -> dict[str, Callable[[], wiring.Component]]:
+    """How blocks are made that the engines' reset restarts, by their names at the top level."""
+    words = config.scratch_words
+    row = 2 * config.float_lanes
+    return {
+        "ring": Ring,
+        "runner": Runner,
+        "marks": Marks,
+        "load": lambda: LoadEngine(config),
+        "fetch": lambda: FetchEngine(config),
+        "exec": lambda: ExecEngine(config),
+        "array": lambda: Array(config, inline=inline),
+        "collector": lambda: Collector(config),
+        "results": lambda: ResultBuffer(config),
+        "lanes": lambda: Lanes(config, words),
+        "packer": lambda: Packer(config),
+        "bring": lambda: Bring(config, words),
+        "store": lambda: Store(config, words),
+        "float": lambda: FloatEngine(config, words),
+        "scratch": lambda: Scratch(config, words, reads=sum(READS.values()), writes=2),
+        "local": lambda: LocalMemory(reads=(row, PAIR, PAIR), writes=(row, PAIR, PAIR)),
+        "memory": MemoryPorts,
+        "counters": Counters,
+        "watchdog": Watchdog,
+    }
+
+
 class StepMachine(wiring.Component):
     """Top level; see ``docs/fabric.md``.
 
@@ -69,8 +97,6 @@ class StepMachine(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        config, words = self.config, self.config.scratch_words
-        row = 2 * config.float_lanes
         m.domains += self.domain
         # The engines have the same clock and, for their reset, one register's net.
         m.domains.engines = engines = ClockDomain(reset_less=True)
@@ -81,27 +107,7 @@ class StepMachine(wiring.Component):
         def restart(block):
             return DomainRenamer("engines")(ResetInserter(control.reset)(block))
 
-        blocks = {
-            "ring": Ring(),
-            "runner": Runner(),
-            "marks": Marks(),
-            "load": LoadEngine(config),
-            "fetch": FetchEngine(config),
-            "exec": ExecEngine(config),
-            "array": Array(config, inline=self.inline),
-            "collector": Collector(config),
-            "results": ResultBuffer(config),
-            "lanes": Lanes(config, words),
-            "packer": Packer(config),
-            "bring": Bring(config, words),
-            "store": Store(config, words),
-            "float": FloatEngine(config, words),
-            "scratch": Scratch(config, words, reads=sum(READS.values()), writes=2),
-            "local": LocalMemory(reads=(row, PAIR, PAIR), writes=(row, PAIR, PAIR)),
-            "memory": MemoryPorts(),
-            "counters": Counters(),
-            "watchdog": Watchdog(),
-        }
+        blocks = {name: build() for name, build in step_blocks(self.config, inline=self.inline).items()}
         for name, block in blocks.items():
             m.submodules[name] = restart(block)
         chip = SimpleNamespace(registers=registers, control=control, **blocks)

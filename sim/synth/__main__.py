@@ -7,13 +7,14 @@ import json
 import sys
 from pathlib import Path
 
-from cpt.hw.contract import PRESETS, ArrayConfig, ContractError, preset
+from cpt.hw.contract import MACHINES, PRESETS, ArrayConfig, ContractError, preset
+from cpt.hw.contract.config import MATRIX
 from cpt.hw.export import accelerator_verilog, export_block, unit_verilog
 from cpt.hw.matrix.unit import FORMS, MODULE_NAME
 from cpt.model.scratch import Scratch
 from cpt.sim.synth.budget import budgets, exceeded
 from cpt.sim.synth.page import page, tables
-from cpt.sim.synth.report import Report, block_report, report
+from cpt.sim.synth.report import Report, block_report, name_of, report
 from cpt.sim.synth.yosys import synthesise, yosys
 
 ALL, BAD = "all", 1
@@ -25,6 +26,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Status 1 if a budget is exceeded, 2 for a wrong argument."""
     parser = argparse.ArgumentParser(prog="python -m cpt.sim.synth", description=__doc__)
     parser.add_argument("--preset", default=ALL, help=f"{', '.join(PRESETS)} or {ALL} (default: {ALL})")
+    parser.add_argument(
+        "--machine", default=MATRIX, help=f"what is synthesised: {', '.join(MACHINES)} (default: {MATRIX})"
+    )
     parser.add_argument("--block", metavar="NAME", help="only this block of the preset, on its own")
     parser.add_argument(
         "--docs", metavar="FILE", type=Path, help="write the tables, without the places, here"
@@ -33,10 +37,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         yosys()  # a missing program is told at once
-        configs = list(PRESETS.values()) if options.preset == ALL else [preset(options.preset)]
+        names = list(PRESETS) if options.preset == ALL else [options.preset]
+        configs = [preset(name, options.machine) for name in names]
         if options.block:
             return _block(options.block, configs)
-        return _presets(configs, options.output, options.docs)
+        page_name = "index" if options.machine == MATRIX else options.machine
+        return _presets(configs, options.output, options.docs, page_name)
     except ContractError as error:
         parser.error(str(error))
 
@@ -52,26 +58,27 @@ def _block(name: str, configs: list[ArrayConfig]) -> int:
                 verilog = (folder / f"{name}.v").read_text()
             found = block_report(synthesise(verilog, top))
         lines = found.pop("broken")
-        print(f"{config.name}: " + ", ".join(f"{key} {value}" for key, value in found.items()))
+        print(f"{name_of(config)}: " + ", ".join(f"{key} {value}" for key, value in found.items()))
         for line in lines:
             print(f"    {line}")
     return 0
 
 
-def _presets(configs: list[ArrayConfig], output: Path, docs: Path | None) -> int:
+def _presets(configs: list[ArrayConfig], output: Path, docs: Path | None, page_name: str) -> int:
     """Write the JSON of each preset, the page of all, and its tables into ``docs`` as well."""
     output.mkdir(parents=True, exist_ok=True)
     reports: list[Report] = []
     problems: list[str] = []
-    limits = budgets()
+    limits, written = budgets(), output / f"{page_name}.md"
     for config in configs:
         found = report(config, synthesise(accelerator_verilog(config, form=FORM)))
-        (output / f"{config.name}.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        name = name_of(config)
+        (output / f"{name}.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
         reports.append(found)
-        lines = exceeded(found, limits.get(config.name, {}))
+        lines = exceeded(found, limits.get(name, {}))
         problems += lines
         print(
-            f"{config.name}: {found['lut']:,} LUT sites, {found['ff']:,} flip-flops, {found['dsp']} DSP48E1, "
+            f"{name}: {found['lut']:,} LUT sites, {found['ff']:,} flip-flops, {found['dsp']} DSP48E1, "
             f"{found['bram36']:g} BRAM36; {found['lut_per_binmac_unit']:.2f} LUT per binary MAC in a unit, "
             f"{found['lut_per_binmac_array']:.2f} in the array; worst path {found['worst_nets']} nets, "
             f"{found['worst_path_ps']} ps of cells; rule {'held' if found['timing_rule_held'] else 'broken'}",
@@ -79,10 +86,10 @@ def _presets(configs: list[ArrayConfig], output: Path, docs: Path | None) -> int
         )
         for line in lines:
             print(f"    {line}", file=sys.stderr)
-        (output / "index.md").write_text(page(reports, problems), encoding="utf-8")
+        written.write_text(page(reports, problems), encoding="utf-8")
         if docs is not None:
             docs.write_text(tables(reports), encoding="utf-8")
-    print(f"page: {output / 'index.md'}; a rule held is not a clock met")
+    print(f"page: {written}; a rule held is not a clock met")
     return BAD if problems else 0
 
 

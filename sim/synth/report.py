@@ -8,6 +8,7 @@ from typing import Any
 
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.board import BOARDS, Board
+from cpt.hw.contract.config import STEP
 from cpt.sim.synth.graph import PORT, Graph, flatten, without_bit
 from cpt.sim.synth.kept import lost
 from cpt.sim.synth.resources import Resources, count, resources
@@ -29,6 +30,11 @@ def board_of(config: ArrayConfig) -> Board:
     return next((board for board in BOARDS.values() if board.preset == config.name), BOARDS[SMALL])
 
 
+def name_of(config: ArrayConfig) -> str:
+    """What a preset's figures are called; those of the machine that does whole steps have its name too."""
+    return f"{config.name}-{STEP}" if config.scratch_words else config.name
+
+
 def report(config: ArrayConfig, netlist: Netlist) -> Report:
     """All figures of a preset's netlist."""
     modules = netlist.modules
@@ -43,7 +49,7 @@ def report(config: ArrayConfig, netlist: Netlist) -> Report:
     counted, board = count(netlist), board_of(config)
     total, capacity = counted.whole, board.capacity
     return {
-        "preset": config.name,
+        "preset": name_of(config),
         "program": netlist.program,
         "part": board.part,
         "lut": total.luts,

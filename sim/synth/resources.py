@@ -17,7 +17,7 @@ from cpt.sim.synth.yosys import DEADLINE_S, Netlist
 from cpt.sim.synth.yosys import synthesise as netlist_of
 
 RESULT_PATH = tuple(f"{TOP}.{name}" for name in ("array", "collector", "results", "drain"))
-"""The array and what its results pass on their way to the write port."""
+"""The array and what its results pass on their way to the write port, or to the lanes."""
 _SITE = "LUT site"
 
 
@@ -60,11 +60,12 @@ def synthesise(verilog: Path, deadline_s: float = DEADLINE_S) -> Synthesis:
 
 def count(netlist: Netlist) -> Synthesis:
     """What the design of a netlist takes."""
+    passed = [name for name in RESULT_PATH if name in netlist.modules]
     return Synthesis(
         netlist.program,
         cells(netlist.modules, netlist.top)[netlist.unit],
         resources(netlist.modules, netlist.unit),
-        sum((resources(netlist.modules, name) for name in RESULT_PATH), Resources()),
+        sum((resources(netlist.modules, name) for name in passed), Resources()),
         resources(netlist.modules, netlist.top),
     )
 

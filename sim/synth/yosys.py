@@ -30,6 +30,8 @@ _KEPT = re.compile(r'\(\* keep = "true" \*\)(?=\n(?: *\(\*.*\*\)\n)*(?: *output 
 """The attribute that Amaranth's Yosys writes at a kept register, and at other names of it."""
 _INITIAL = re.compile(r"^ *initial for .*\n", re.MULTILINE)
 """Zeroing of a memory: Yosys would hold a cell for every word of it, and memories start as zero without."""
+_TABLE = 'rom_style = "distributed"', 'rom_style = "logic"'
+"""What a table of LUTs is called by the source, as Vivado reads it, and by Yosys."""
 _INSTANCE = re.compile(r"^  \\?(\S+) +\\?\S+ +\(", re.MULTILINE)
 
 
@@ -77,7 +79,7 @@ def synthesise(verilog: str, top: str = TOP, deadline_s: float = DEADLINE_S) -> 
     The unit and the blocks of the top level stay modules, each synthesised once; what is inside a block is
     flattened. `ContractError` if there is no Yosys or it fails.
     """
-    source = numbered(_INITIAL.sub("", verilog))
+    source = numbered(_INITIAL.sub("", verilog)).replace(*_TABLE)
     # A block on its own is all that its wrapper holds; apart, their names can meet in Yosys.
     kept = (blocks(source, top) if top == TOP else []) + [
         name for name in UNITS if f"module {name}(" in source and name != top
