@@ -44,9 +44,8 @@ sim: .venv/installed ## full regression of RTL and killed training runs (hours)
 formal: .venv/installed ## proofs by an open solver, and the faults they find (1 min)
 	$(BIN)/python -m cpt.sim.formal --all --faults $(ARGS)
 
-synth: .venv/installed ## open synthesis, timing rule, budgets: build/synth/ (40 min)
+synth: .venv/installed ## open synthesis, timing rule, budgets: build/synth/ (20 min)
 	$(BIN)/python -m cpt.sim.synth --preset all $(ARGS)
-	$(BIN)/python -m cpt.sim.synth --preset tiny --machine step
 
 pnr: .venv/installed ## small presets placed and routed for an ECP5: build/pnr/ (hours)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[pnr]'

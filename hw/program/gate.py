@@ -8,8 +8,8 @@ from cpt.hw.contract.step import MARK_BITS
 from cpt.hw.matrix.copies import copies
 from cpt.hw.program.layouts import MARKS, WAITS
 
-HALVES = 2
-"""Parts of a mark that are chosen by copies of the engine's number."""
+PIECES = 4
+"""Of a mark, that are chosen by copies of the engine's number."""
 
 
 class Gate(wiring.Component):
@@ -47,14 +47,15 @@ class Gate(wiring.Component):
                 Signal(MARK_BITS, name=f"{name}_{index}", reset_less=True)
                 for name in ("needed", "there", "difference")
             )
-            engines = copies(m, wait.engine, HALVES, f"engine_{index}")
+            engines = copies(m, wait.engine, PIECES, f"engine_{index}")
             with m.If(load):
                 m.d.sync += needed.eq(wait.first)
             if not self.once:
                 with m.Elif(advances[index]):
                     m.d.sync += needed.eq(needed + wait.step)
-            for half, engine in enumerate(engines):
-                part = slice(MARK_BITS // HALVES * half, MARK_BITS // HALVES * (half + 1))
+            bits = MARK_BITS // PIECES
+            for n, engine in enumerate(engines):
+                part = slice(n * bits, (n + 1) * bits)
                 marks = Array(mark[part] for mark in self.marks)
                 m.d.sync += there[part].eq(marks[engine])
             m.d.sync += difference.eq(there - needed)
