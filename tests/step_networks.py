@@ -42,6 +42,29 @@ def widening(width, wide, size=8, channels=1):
     )
 
 
+def inverted(width, inner, size=8, channels=1):
+    """A stem; inverted residuals with stride 2, that keeps its input, with a shortcut; a head."""
+    half = -(-size // 2)
+
+    def residual(name, first, inputs, outputs, size, stride, **more):
+        behind = -(-size // stride)
+        main = (
+            layer(first, f"{name}.expand", (inputs, inner), size, kernel=1),
+            layer(first + 1, f"{name}.depthwise", (inner, inner), size, stride, groups=inner),
+            layer(first + 2, f"{name}.project", (inner, outputs), behind, kernel=1),
+        )
+        return Block(name, main, linear=True, **more)
+
+    wide = layer(10, "wider.shortcut", (width, 2 * width), half, kernel=1)
+    return (
+        Block("stem", (layer(0, "stem", (channels, width), size),)),
+        residual("down", 1, width, width, size, 2),
+        residual("same", 4, width, width, half, 1, identity=True),
+        residual("wider", 7, width, 2 * width, half, 1, shortcut=wide),
+        Block("head", (layer(11, "head", (2 * width, inner), half, kernel=1),)),
+    )
+
+
 def drawn(batch, size, channels=1, steps=1):
     """Byte images and labels of ``steps`` steps."""
     rng = np.random.default_rng(3)

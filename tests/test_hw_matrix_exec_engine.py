@@ -40,9 +40,14 @@ class Program:
         self.slots.append((a, b))
         if not pixels:
             ksteps, a_tiles, tiles = draw.randint(1, 3), draw.randint(1, 3), draw.randint(1, 4)
-            self.words.append(encode(Code.EXEC, ksteps=ksteps, a_tiles=a_tiles, tiles=tiles))
-            blocks = [(self._base(b["bits"] * ksteps),) * 2 for _ in range(tiles)]
-            self._walk(a, b, ksteps, a_tiles, blocks, ksteps, 1)
+            own: Slot = {}
+            if draw.random() < 0.4:  # a depth-wise layer: a K step for each tile of rows
+                ksteps, kstep = 1, draw.randint(0, 2)
+                own = {"all_ksteps": kstep + a_tiles + draw.randint(0, 2), "kstep": kstep}
+            self.words.append(encode(Code.EXEC, ksteps=ksteps, a_tiles=a_tiles, tiles=tiles, **own))
+            words = own.get("all_ksteps", ksteps)
+            blocks = [(self._base(b["bits"] * words),) * 2 for _ in range(tiles)]
+            self._walk(a, b, ksteps, a_tiles, blocks, words, 1, own.get("kstep"))
             return
         rows, a_tiles, groups = draw.randint(1, 3), draw.randint(1, 2), draw.choice((1, 2, 3, 4))
         kernel, sampling = draw.choice(list(Kernel)), draw.choice((Sampling.SAME, Sampling.STRIDE))
@@ -73,8 +78,17 @@ class Program:
         return self.bases[-1]
 
     def _walk(
-        self, a: Slot, b: Slot, ksteps: int, a_tiles: int, blocks: list[Any], plane_words: int, stride: int
+        self,
+        a: Slot,
+        b: Slot,
+        ksteps: int,
+        a_tiles: int,
+        blocks: list[Any],
+        plane_words: int,
+        stride: int,
+        own: int | None = None,
     ) -> None:
+        """``own``: K step of the first tile of rows, where each takes its own."""
         self.half ^= 1
         first = self.half * self.config.half_words("a")
         for bases in blocks:
@@ -88,6 +102,7 @@ class Program:
                         continue
                     word_a = first + (tile * a["bits"] + step.plane_a) * ksteps + step.k
                     offset = step.plane_b * plane_words + step.k * stride
+                    offset += 0 if own is None else own + tile
                     self.steps.append(
                         [word_a, *(base if base is None else base + offset for base in bases), *flags]
                     )

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from step_networks import inverted, same_weights
 
 from cpt.host.compiler.builder import Builder
 from cpt.host.compiler.memory import LOGITS
@@ -67,6 +68,22 @@ def test_two_steps_end_with_the_golden_trainers_weights(name, bits, settings):
     assert [trainer.train_step(images, labels, bits, 0.1).loss for images, labels in data] == losses
     trainer.fetch()
     assert net.weights_sha256() == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "inner", "bits", "settings"),
+    [
+        ("tiny", 4, 8, (3, 8), {}),
+        ("tiny", 6, 10, (8, 5), {"size": 7, "channels": 3}),
+        ("middle", 8, 24, (5, 8), {"size": 16}),
+    ],
+)
+def test_depth_wise_layers_and_linear_ends_train_as_the_golden_trainer_does(
+    name, width, inner, bits, settings
+):
+    shape = {"size": 8, "channels": 1, **settings}
+    blocks = inverted(width, inner, **shape)
+    same_weights(name, blocks, bits, batch=4, micro_batch=2, scratch_words=4 * 2048, **shape)
 
 
 def test_running_statistics_are_the_golden_ones_too():

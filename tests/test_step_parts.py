@@ -2,7 +2,18 @@
 
 import numpy as np
 import pytest
-from step_networks import CLASSES, RATE, drawn, fabric, golden, layer, network, same_weights, widening
+from step_networks import (
+    CLASSES,
+    RATE,
+    drawn,
+    fabric,
+    golden,
+    inverted,
+    layer,
+    network,
+    same_weights,
+    widening,
+)
 
 from cpt.host.compiler.builder import Region
 from cpt.host.compiler.choice import Product, Way, of_product
@@ -33,6 +44,34 @@ def test_a_tensor_without_room_in_scratch_comes_in_parts_with_the_same_bits():
     assert [(part.image, part.images, part.groups) for part in of_images] == [(0, 2, 4), (2, 2, 4), (4, 1, 4)]
     assert [part.word for part in of_images] == [0, 256, 0]
     assert not layout.spilled(layout.backward, layout.plans[1].output, 12)
+
+
+@pytest.mark.parametrize("way", [Way.SPILL, Way.RECOMPUTE])
+def test_depth_wise_layers_come_in_parts_of_groups_with_the_same_bits(way):
+    starts = []
+
+    def wrap(machine):
+        of_exec = machine.products.execute
+        machine._handlers[Code.EXEC] = lambda word: (
+            starts.append((word.kstep, word.a_tiles, word.all_ksteps)),
+            of_exec(word),
+        )
+        Interleaving(machine, 4)
+
+    same_weights(
+        "tiny",
+        inverted(6, 24, 16),
+        (4, 8),
+        batch=2,
+        micro_batch=2,
+        scratch_words=FEW_WORDS,
+        size=16,
+        way=way,
+        wrap=wrap,
+    )
+    own = {found for found in starts if found[2]}
+    assert {groups for _, _, groups in own} == {6}
+    assert {first for first, _, _ in own} > {0}
 
 
 @pytest.mark.parametrize("way", [Way.SPILL, Way.RECOMPUTE])

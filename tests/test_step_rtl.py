@@ -21,7 +21,7 @@ from cpt.hw.contract.step import Code, Engine, encode
 from cpt.sim.device import open_simulated
 from cpt.sim.rtl.library import EventKind
 from cpt.sim.step.beside import Beside, StepsDiffer
-from cpt.sim.step.rtl import MEMORY_BYTES, SCRATCH_WORDS, Case, batches, network, run
+from cpt.sim.step.rtl import MEMORY_BYTES, SCRATCH_WORDS, Case, batches, run
 from cpt.trainers import Place
 
 pytestmark = pytest.mark.timeout(1800)
@@ -59,8 +59,9 @@ def test_a_machine_tells_its_scratch(device: StepDevice) -> None:
     [
         Case(4, 8, 2, 2, (5, 8), before=0, steps=2, stall=0.0, seed=1, way=Way.RECOMPUTE),
         Case(6, 4, 4, 1, (3, 6), before=10, steps=1, stall=0.3, seed=2),
+        Case(4, 10, 2, 1, (4, 8), before=5, steps=1, stall=0.1, seed=5, inverted=True),
     ],
-    ids=["micro-batches", "stalls"],
+    ids=["micro-batches", "stalls", "depth-wise"],
 )
 def test_steps_leave_the_golden_trainers_weights(case: Case) -> None:
     assert run(case, TINY) > 0
@@ -70,7 +71,7 @@ def test_the_host_touches_images_logits_their_gradient_and_the_rate() -> None:
     case = Case(4, 4, 2, 2, (4, 8), before=0, steps=1, stall=0.0, seed=3)
     sizes = {"images": 2 * 64, "logits": 2 * 10 * 4, "gradient": 2 * 10 * 4, "rate": 4}
     with Beside(TINY, memory_bytes=MEMORY_BYTES, scratch_words=SCRATCH_WORDS) as device:
-        net = network(case.width, case.wide, case.seed)
+        net = case.network()
         trainer = FabricTrainer(
             device, TINY, net, batch_size=4, micro_batch=2, scratch_words=SCRATCH_WORDS, seed=1
         )

@@ -178,3 +178,13 @@ def test_the_command_prints_a_row_for_each_list(capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit) as stopped:
         main(["--depth", "9"])
     assert stopped.value.code == 2
+    with pytest.raises(SystemExit) as stopped:
+        main(["--network", "mobilenetv2", "--multiplier", "1", "--preset", "zc706"])
+    assert stopped.value.code == 2
+    assert "has 576 channels; allowed: 512" in capsys.readouterr().err
+
+
+def test_the_command_takes_mobilenet_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    of = ["--network", "mobilenetv2", "--multiplier", "0.1", "--preset", "tiny", "--size", "8"]
+    assert main([*of, "--batch", "2", "--micro-batch", "2", "--fw", "3"]) == 0
+    assert "mobilenetv2 of 0.1 times its width, images of 8 x 8" in capsys.readouterr().out

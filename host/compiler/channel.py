@@ -24,7 +24,7 @@ from cpt.host.compiler.vectors import (
 )
 from cpt.hw.contract.floats import Coefficient, SlotConstant, Statistic
 from cpt.model.golden.fabric import channel as golden
-from cpt.model.golden.fabric.apply import LEAST_NOISE_SHIFT
+from cpt.model.golden.fabric.apply import LEAST_NOISE_SHIFT, MIDDLE
 from cpt.model.golden.fabric.drain import MOST_SHIFT
 from cpt.model.golden.fabric.float_unit import fraction
 
@@ -44,12 +44,14 @@ class Norm:
 
 @dataclass(frozen=True)
 class Side:
-    """What joins a block's end; the residual stream has neither mean nor beta."""
+    """What joins a block's end; the residual stream has no beta, and a mean behind a linear end alone."""
 
     factor: Vector
     mean: Vector | None
     beta: Vector | None
     highest: Vector
+    lowest: Vector | None
+    """None: 0, or nobody asks."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,11 @@ def highest_output(v: Vectors, norm: Norm, statistics: Forward) -> Vector:
     return v.add(v.maximum(*_ends(v, norm.factor, norm.mean, statistics)), norm.beta)
 
 
+def lowest_output(v: Vectors, norm: Norm, statistics: Forward) -> Vector:
+    """Smallest value of each channel of batch norm's output."""
+    return v.add(v.minimum(*_ends(v, norm.factor, norm.mean, statistics)), norm.beta)
+
+
 def _ends(v: Vectors, factor: Vector, mean: Vector, statistics: Forward | Errors) -> list[Vector]:
     """``factor*(value - mean)`` at a channel's lowest and highest value."""
     return [
@@ -183,15 +190,25 @@ def inner_coefficients(
     addend(v, channel, offset, shift)
 
 
-def stream_side(v: Vectors, unit: Vector, highest: Vector) -> Side:
-    """The residual stream at a block's end; ``unit``: its exponent of two, ``highest``: integers."""
+def stream_side(v: Vectors, unit: Vector, highest: Vector, lowest: Vector | None, middle: int) -> Side:
+    """The residual stream at a block's end; ``unit``: its exponent of two, extremes: integers."""
     ones = v.copy(number(1.0), count=highest.count)
-    return Side(v.scale(ones, unit), None, None, v.scale(v.from_integer(highest), unit))
+    below = None if lowest is None else v.scale(v.from_integer(lowest), unit)
+    mean = number(float(middle)) if middle else None
+    return Side(v.scale(ones, unit), mean, None, v.scale(v.from_integer(highest), unit), below)
 
 
 def block_bound(v: Vectors, highest: Vector, side: Side | None) -> Vector:
     """What a block's output cannot exceed."""
     return v.highest(highest if side is None else v.add(highest, side.highest))
+
+
+def linear_bound(v: Vectors, highest: Vector, lowest: Vector, side: Side | None) -> Vector:
+    """Twice what the magnitude behind a linear end cannot exceed."""
+    if side is not None:
+        highest = v.add(highest, side.highest)
+        lowest = lowest if side.lowest is None else v.add(lowest, side.lowest)
+    return v.scale(v.highest(v.maximum(highest, v.subtract(ZERO, lowest))), integer(1))
 
 
 def block_unit(v: Vectors, bound: Vector, norm: Norm, side: Side | None) -> Vector:
@@ -204,7 +221,9 @@ def block_unit(v: Vectors, bound: Vector, norm: Norm, side: Side | None) -> Vect
     return v.int_maximum(v.power(bound), least)
 
 
-def block_coefficients(v: Vectors, channel: int, norm: Norm, side: Side | None, unit: Vector) -> None:
+def block_coefficients(
+    v: Vectors, channel: int, norm: Norm, side: Side | None, unit: Vector, middle: int = 0
+) -> None:
     """Coefficients of BLOCK."""
     down = v.int_subtract(ZERO, unit)
     factor = v.scale(norm.factor, down)
@@ -218,6 +237,8 @@ def block_coefficients(v: Vectors, channel: int, norm: Norm, side: Side | None, 
     if side is not None and second is not None:
         held = multiplier(v, Coefficient.SECOND, channel, second, shift)
         offset = less_mean(v, offset, held, side.mean)
+    if middle:
+        offset = v.add(offset, v.scale(v.copy(number(float(middle)), count=channels), shift))
     addend(v, channel, offset, shift)
 
 
@@ -234,6 +255,21 @@ def code_coefficients(v: Vectors, channel: int, channels: int, code_unit: Vector
     v.copy(shift, to=coefficient(Coefficient.TOTAL_SHIFT, channel, channels))
     v.to_fixed(factor, shift, MULTIPLIER_BITS, to=coefficient(Coefficient.MULTIPLIER, channel, channels))
     v.copy(ZERO, to=coefficient(Coefficient.ADDEND, channel, channels), count=channels)
+
+
+def linear_unit(v: Vectors, largest: Vector, slot: int) -> Vector:
+    """Unit of the signed codes behind a linear end."""
+    share = v.multiply(largest, of_slot(slot, SlotConstant.LARGEST_SHARE))
+    return v.maximum(share, number(float(golden.ACTIVATION_FLOOR)))
+
+
+def linear_coefficients(v: Vectors, channel: int, channels: int, code_unit: Vector, unit: Vector) -> None:
+    """Coefficients of IMAGE behind a linear end: those of CODE, and ``-M*MIDDLE``."""
+    factor = v.copy(v.scale(v.reciprocal(code_unit), unit), count=channels)
+    shift = channel_shift(v, factor)
+    v.copy(shift, to=coefficient(Coefficient.TOTAL_SHIFT, channel, channels))
+    held = multiplier(v, Coefficient.MULTIPLIER, channel, factor, shift)
+    addend(v, channel, v.multiply(held, number(-float(MIDDLE))), shift)
 
 
 def image_unit(

@@ -14,6 +14,7 @@ from cpt.host.compiler.vectors import ZERO, Rows, Vector, coefficient, integer, 
 from cpt.host.compiler.work import Work
 from cpt.hw.contract.floats import Coefficient, Op, Statistic
 from cpt.hw.contract.passes import Apply, Drain
+from cpt.model.golden.fabric.apply import MIDDLE
 from cpt.model.golden.fabric.float_unit import fraction
 from cpt.model.golden.fabric.network import IMAGES
 
@@ -28,6 +29,23 @@ class Stream:
     tensor: Tensor
     exponent: Vector
     highest: Vector
+    """Integers of each channel, less ``middle``."""
+    lowest: Vector | None
+    middle: int
+    """What stands for 0: `cpt.model.golden.fabric.apply.MIDDLE` behind a linear end."""
+
+
+@dataclass
+class Made:
+    """What the forward product of a convolution and its batch norm leave."""
+
+    norm: floats.Norm
+    highest: Vector
+    lowest: Vector | None
+    """Smallest output, where it is asked for."""
+    y: Tensor
+    first: int
+    """Place of its channels."""
 
 
 class Forward(Work):
@@ -88,19 +106,21 @@ class Forward(Work):
         return self.v.multiply(held.at(0, 1), self.v.reciprocal(held.at(1, 1)))
 
     def _block(self, block: BlockPlan, stream: Stream | None) -> Stream:
-        v = self.v
+        v, linear = self.v, block.block.linear
+        middle = MIDDLE if linear else 0
         side: floats.Side | None = None
         joins: Tensor | None = None
         if block.shortcut:
-            norm, highest, joins, _ = self._convolve(block.shortcut, block.inputs, X)
-            side = floats.Side(norm.factor, norm.mean, norm.beta, highest)
-        here = block.inputs
+            made = self._convolve(block.shortcut, block.inputs, X, lowest=linear)
+            joins, norm = made.y, made.norm
+            side = floats.Side(norm.factor, norm.mean, norm.beta, made.highest, made.lowest)
+        here, end = block.inputs, block.main[-1]
         for index, plan in enumerate(block.main):
-            norm, highest, y, first = self._convolve(plan, here, Y)
+            made = self._convolve(plan, here, Y, lowest=linear and plan is end)
             if index + 1 < len(block.main):
                 here = block.inner[index]
-                self._inner(plan, here, norm, highest, y, first)
-        end = block.main[-1]
+                self._inner(plan, here, made)
+        norm, y = made.norm, made.y
         count = end.conv.out_channels
         if block.shortcut and joins and not self.moves.whole(joins, end.output, count):
             joins = self._again(block.shortcut, block.inputs, X)
@@ -109,11 +129,16 @@ class Forward(Work):
         if block.block.identity:
             assert stream
             joins = stream.tensor
-            side = floats.stream_side(v, stream.exponent, stream.highest)
+            side = floats.stream_side(v, stream.exponent, stream.highest, stream.lowest, stream.middle)
         expected = None if self.training else self._expected(end.range)
-        bound = floats.block_bound(v, highest, side) if expected is None else v.scale(expected, integer(1))
+        if expected is not None:
+            bound = v.scale(expected, integer(2 if linear else 1))
+        elif made.lowest is not None:
+            bound = floats.linear_bound(v, made.highest, made.lowest, side)
+        else:
+            bound = floats.block_bound(v, made.highest, side)
         exponent = floats.block_unit(v, bound, norm, side)
-        floats.block_coefficients(v, first, norm, side, exponent)
+        floats.block_coefficients(v, first, norm, side, exponent, middle)
         target = Tensor(X)
         if joins is None:
             v.copy(
@@ -122,20 +147,30 @@ class Forward(Work):
             # Whatever lies there counts 0 times, and in another bank than y, which would be read twice.
             joins = target if self.moves.whole(target, end.output, count) else y
         self.lanes.apply(Apply.BLOCK, end.output, count, first, y, second=joins, out=target, counts=True)
-        of_stream = v.copy(statistic(Statistic.HIGHEST, first, count))
+        of_stream, below = v.copy(statistic(Statistic.HIGHEST, first, count)), None
+        largest = of_stream
+        if linear:
+            of_stream = v.int_subtract(of_stream, integer(middle))
+        if linear and self.training:
+            self.lanes.apply(Apply.COUNT, end.output, count, first, target, second=target, counts=True)
+            below = v.int_subtract(statistic(Statistic.LOWEST, first, count), integer(middle))
+            largest = floats.largest_magnitude(v, below, of_stream)
         if expected is None:
-            real = v.scale(v.from_integer(self._highest_integer(of_stream)), exponent)
+            real = v.scale(v.from_integer(self._highest_integer(largest)), exponent)
             self._observe(end.range, real)
         else:
             real = expected
         if self.training:
             self._mask(block, target)
         if block.output:
-            unit = floats.stream_unit(v, real, block.output.slot)
+            unit_of = floats.linear_unit if linear else floats.stream_unit
+            unit = unit_of(v, real, block.output.slot)
             v.copy(unit, to=self._unit(block.output))
-            floats.code_coefficients(v, first, count, unit, exponent)
-            self.lanes.apply(Apply.CODE, end.output, count, first, target, codes=block.output)
-        return Stream(target, exponent, of_stream)
+            coefficients_of = floats.linear_coefficients if linear else floats.code_coefficients
+            coefficients_of(v, first, count, unit, exponent)
+            kind = Apply.IMAGE if linear else Apply.CODE
+            self.lanes.apply(kind, end.output, count, first, target, codes=block.output)
+        return Stream(target, exponent, of_stream, below, middle)
 
     def _mask(self, block: BlockPlan, stream: Tensor) -> None:
         """Where a block's end is above 0, a bit each: ``min(x', 1)``."""
@@ -151,10 +186,10 @@ class Forward(Work):
         held = v.copy(ZERO)
         return v.emit(Op.INT_MAXIMUM, held, values, to=held)
 
-    def _convolve(self, plan: ConvPlan, inputs: Codes, place: int) -> tuple[floats.Norm, Vector, Tensor, int]:
-        """Product, F1, batch norm and its record: `step.convolve`.
+    def _convolve(self, plan: ConvPlan, inputs: Codes, place: int, *, lowest: bool) -> Made:
+        """Product, F1, batch norm and its record: `step.convolution_forward`.
 
-        Norm and highest output; y, and its channels' place.
+        ``lowest``: the smallest output is wanted as well, in training.
         """
         layout, v = self.layout, self.v
         count = plan.conv.out_channels
@@ -180,7 +215,9 @@ class Forward(Work):
         else:
             averages = self.moves.load(plan.mean), self.moves.load(plan.variance)
             norm = floats.running_norm(v, *averages, unit, gamma, beta)
-        return norm, floats.highest_output(v, norm, statistics), out, first
+        highest = floats.highest_output(v, norm, statistics)
+        below = floats.lowest_output(v, norm, statistics) if lowest and self.training else None
+        return Made(norm, highest, below, out, first)
 
     def _keep(self, plan: ConvPlan, norm: floats.Norm, statistics: floats.Forward) -> None:
         """The record of a batch norm for the backward pass; F2's coefficients follow in `_inner`."""
@@ -198,13 +235,11 @@ class Forward(Work):
             held = v.copy(vector, shift=shift)
             self.moves.store(held, plan.record.words(RECORD.index(name) * count, count))
 
-    def _inner(
-        self, plan: ConvPlan, codes: Codes, norm: floats.Norm, highest: Vector, y: Tensor, first: int
-    ) -> None:
+    def _inner(self, plan: ConvPlan, codes: Codes, made: Made) -> None:
         """F2 between convolutions of a block: `step.inner_unit`, `apply.inner_apply`."""
-        v, count = self.v, plan.conv.out_channels
+        v, count, norm, first = self.v, plan.conv.out_channels, made.norm, made.first
         if self.training:
-            top = v.maximum(v.highest(highest), ZERO)
+            top = v.maximum(v.highest(made.highest), ZERO)
             self._observe(plan.range, top)
         else:
             top = self._expected(plan.range)
@@ -220,7 +255,7 @@ class Forward(Work):
         for name, field, shift in kept if self.training else ():
             held = v.copy(coefficient(field, first, count), shift=shift)
             self.moves.store(held, plan.record.words(RECORD.index(name) * count, count))
-        self.lanes.apply(Apply.INNER, plan.output, count, first, y, codes=codes)
+        self.lanes.apply(Apply.INNER, plan.output, count, first, made.y, codes=codes)
 
     def _classify(self, stream: Stream) -> None:
         """Pooling and the classifier: `classifier.features`, `classifier.logits`, some classes at a time."""

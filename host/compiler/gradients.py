@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from cpt.host.compiler import depthwise
 from cpt.host.compiler.builder import Region
 from cpt.host.compiler.layout import Layout
 from cpt.host.compiler.memory import PAIR, Piece
@@ -14,6 +15,7 @@ from cpt.host.compiler.plan import Codes, ConvPlan, Subset
 from cpt.host.compiler.products import Products
 from cpt.host.compiler.vectors import Rows, Vector, Vectors, integer
 from cpt.host.compiler.work import CHUNK
+from cpt.hw.contract.config import TAPS
 from cpt.hw.contract.floats import Op, Space
 from cpt.hw.contract.passes import gradient_tiles
 from cpt.hw.contract.step import Code
@@ -76,7 +78,11 @@ class WeightGradients:
     def _sums(self, plan: ConvPlan, subset: Subset, scale: Vector, sums: Sums, covered: list[Region]) -> None:
         """Sums onto the gradient, and what they ``covered`` back."""
         self.v.sums = sums.regions
-        for tile in range(subset.outputs):
+        if plan.layer.depthwise:
+            values, first = depthwise.gradient(self.layout, self.v, plan, subset, sums)
+            at = plan.weight.words(first * TAPS, values.count)
+            self._scaled(values, scale, self.layout.beside(self.layout.gradients, at))
+        for tile in () if plan.layer.depthwise else range(subset.outputs):
             self._rows(plan, subset, tile, scale, sums)
         for region in covered:
             self.moves.words(Code.BRING, region, self.layout.covered)
@@ -119,6 +125,14 @@ class WeightGradients:
             total = Rows(held, 1, step)
             v.rows(Op.MULTIPLY_ADD, total, rows_of, Rows(scale), total, n=step, reps=part * row // step)
             self.moves.store_runs(held, memory, **shape)
+
+    def _scaled(self, values: Vector, scale: Vector, piece: Piece) -> None:
+        """Add ``values``, ``scale`` times, to a gradient in memory."""
+        held, count = self.moves.load(piece), values.count
+        step = _divisor(count, self.layout.config.float_lanes)
+        total, rows = Rows(held, 1, step), Rows(values, 1, step)
+        self.v.rows(Op.MULTIPLY_ADD, total, rows, Rows(scale), total, n=step, reps=count // step)
+        self.moves.store(held, piece)
 
     def accumulate(self, values: Vector, piece: Piece) -> None:
         """Add to a gradient in memory: `update.accumulate`; the first micro-batch adds to 0."""

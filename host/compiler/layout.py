@@ -27,6 +27,7 @@ from cpt.hw.contract.floats import CHANNELS
 from cpt.hw.contract.passes import gradient_tiles
 from cpt.hw.contract.step import SCRATCH_BANKS
 from cpt.hw.contract.tiles import COPIES, CodesLayout, Picture
+from cpt.model.architecture import Conv
 from cpt.model.golden.fabric.network import Block, Layer, Network
 
 MOST_GROUPS = 63
@@ -88,7 +89,9 @@ class Layout:
         """Where y of a convolution waits in memory; None: it is made again."""
         self.errors_again = {
             plan.layer.index: self._way(
-                (plan.source, plan.conv.in_channels), plan.conv.kernel, plan.conv.out_channels, way
+                (plan.source, plan.conv.in_channels),
+                self.weight_ksteps(plan.conv, plan.conv.out_channels),
+                way,
             )
             is Way.RECOMPUTE
             for plan in self.plans
@@ -110,7 +113,7 @@ class Layout:
             if plan.layer.index:
                 products.append((plan.source, conv.in_channels, conv.out_channels))
             for picture, channels, inputs in products:
-                ksteps = self.ksteps(conv.kernel, self.groups(inputs))
+                ksteps = self.weight_ksteps(conv, inputs)
                 if ksteps * WIDEST > half:
                     raise ContractError(
                         f"{conv.name} takes {ksteps} K steps of {WIDEST} planes; "
@@ -132,7 +135,7 @@ class Layout:
             self.sum_words(plan, part) for plan in self.plans for part in self.subsets[plan.layer.index]
         )
         self.forward = Scratch(self.config, words, 2)
-        self.backward = Scratch(self.config, words, 3, sums)
+        self.backward = Scratch(self.config, words, 3, sums, self._mixed())
         """Scratch as each pass divides it."""
         if sums > self.backward.bank:
             raise ContractError(
@@ -158,12 +161,25 @@ class Layout:
         """Where words wait that sums of dW take the place of."""
         self.behind = [self.memory.take(BATCH, size) for _ in range(self.backward.places)]
 
+    def _mixed(self) -> bool:
+        """Whether a block's end waits while convolutions inside have other shapes: inverted residuals."""
+
+        def shape(plan: ConvPlan) -> tuple[int, int, int]:
+            return plan.conv.out_height, plan.conv.out_width, plan.conv.out_channels
+
+        return any(
+            shape(plan) != shape(block.main[-1])
+            for block in self.blocks
+            if block.shortcut or block.block.identity
+            for plan in block.main
+        )
+
     def _subsets(self, plan: ConvPlan, most_words: int) -> list[Subset]:
         """Groups of a dW product at a time: as many as the buffers and ``most_words`` of sums hold."""
         conv, config = plan.conv, self.config
         groups, outputs = self.groups(conv.in_channels), self.groups(conv.out_channels)
         fewest = self.fewest_rows(plan)
-        inputs, held = groups, outputs
+        inputs, held = (1, 1) if plan.layer.depthwise else (groups, outputs)
         while inputs > 2 and self.input_words(plan, fewest, inputs) > config.b_depth_words:
             inputs -= 2 if inputs % 2 == 0 else 1
         while held > 1 and fewest * WIDEST * held > config.half_words("a"):
@@ -186,6 +202,8 @@ class Layout:
                     f"dW of {conv.name} takes {words} words of the {buffer.upper()} buffer at {WIDEST} "
                     f"bits; allowed: {room}"
                 )
+        if plan.layer.depthwise:
+            return [Subset(number, 1, number, 1) for number in range(groups)]
         return [
             Subset(output, min(held, outputs - output), first, min(inputs, groups - first))
             for output in range(0, outputs, held)
@@ -275,14 +293,14 @@ class Layout:
     def _home(self, plan: ConvPlan, forced: Way | None) -> Piece | None:
         """Memory for y where it does not come again from the array."""
         conv, picture = plan.conv, plan.output
-        way = self._way((picture, conv.out_channels), conv.kernel, conv.in_channels, forced)
+        way = self._way((picture, conv.out_channels), self.weight_ksteps(conv, conv.in_channels), forced)
         if way is Way.RECOMPUTE:
             return None
         return self.memory.take(BATCH, self.words(picture, conv.out_channels) * self.config.cols * 2)
 
-    def _way(self, shape: tuple[Picture, int], kernel: int, inputs: int, forced: Way | None) -> Way:
+    def _way(self, shape: tuple[Picture, int], ksteps: int, forced: Way | None) -> Way:
         """How results of ``shape`` of a product are at hand again."""
-        (picture, channels), ksteps = shape, self.ksteps(kernel, self.groups(inputs))
+        picture, channels = shape
         product = Product(self.config, self.images * picture.tiles, self.groups(channels), ksteps)
         in_parts = any(self.spilled(scratch, *shape) for scratch in (self.forward, self.backward))
         if self.most_groups(*shape) < product.groups:  # its weights come in parts too
@@ -305,8 +323,6 @@ class Layout:
         return np.pad(packed, ((0, 0), (0, missing))).ravel()
 
     def _block(self, block: Block, inputs: Codes, last: bool) -> Codes:
-        if block.linear or any(layer.depthwise for layer in block.layers):
-            raise ContractError(f"{block.name} is depth-wise or linear; allowed: residual blocks")
         main = tuple(self._conv(layer) for layer in block.main)
         shortcut = self._conv(block.shortcut) if block.shortcut else None
         inner = tuple(
@@ -315,7 +331,8 @@ class Layout:
         )
         end = main[-1]
         behind = end.layer.index + (2 if block.shortcut else 1)
-        output = None if last else self._codes(end.output, end.conv.out_channels, behind)
+        slot = IMAGE_SLOT if block.linear else behind
+        output = None if last else self._codes(end.output, end.conv.out_channels, slot)
         bits = CodesLayout(end.output, self.groups(end.conv.out_channels) * self.group, MASK_BITS)
         mask = Planes(bits, self.memory.take(BATCH, self.images * bits.image_stride), MASK_SLOT)
         self.blocks.append(BlockPlan(block, main, shortcut, inputs, inner, output, mask))
@@ -327,6 +344,8 @@ class Layout:
             raise ContractError(
                 f"{conv.name} has kernel {conv.kernel}, stride {conv.stride}; allowed: 1 or 3, 1 or 2"
             )
+        if layer.depthwise and conv.kernel != 3:
+            raise ContractError(f"{conv.name} is depth-wise with kernel {conv.kernel}; allowed: 3")
         if conv.out_channels % 2:
             raise ContractError(f"{conv.name} has {conv.out_channels} output channels; allowed: even numbers")
         most = min(CHANNELS, MOST_GROUPS * self.group)
@@ -351,8 +370,8 @@ class Layout:
             self.buffers[names["mean"]],
             self.buffers[names["var"]],
             self.buffers.get(names["range"], spare),
-            take(STATIC, outputs * self.tile_bytes(self.ksteps(conv.kernel, inputs))),
-            take(STATIC, inputs * self.tile_bytes(self.ksteps(conv.kernel, outputs))),
+            take(STATIC, outputs * self.tile_bytes(self.weight_ksteps(conv, conv.in_channels))),
+            take(STATIC, inputs * self.tile_bytes(self.weight_ksteps(conv, conv.out_channels))),
             take(STATIC, 12 * conv.out_channels),
             take(STATIC, 12 * conv.in_channels),
             take(BATCH, 4 * len(RECORD) * conv.out_channels),
@@ -363,6 +382,10 @@ class Layout:
     def ksteps(kernel: int, groups: int) -> int:
         """K steps of a plane."""
         return groups if kernel == 3 else -(-groups // TAPS)
+
+    def weight_ksteps(self, conv: Conv, inputs: int) -> int:
+        """K steps of a plane of weights against ``inputs`` channels; of a depth-wise layer one."""
+        return 1 if conv.groups > 1 else self.ksteps(conv.kernel, self.groups(inputs))
 
     def tile_bytes(self, ksteps: int) -> int:
         """Bytes of a tile of weights, all planes kept."""

@@ -76,6 +76,9 @@ class Scratch:
     """2, or 3, of which the last one's tensors live longest."""
     sum_words: int = 0
     """Words of each of the first three banks that 48-bit sums take at most."""
+    mixed: bool = False
+    """Whether a tensor of one shape lives in the last place while those of other shapes go through the rest:
+    the last place is then a third of scratch at most."""
 
     @property
     def bank(self) -> int:
@@ -90,17 +93,21 @@ class Scratch:
     def division(self, size: int, image: int) -> Division:
         """For tensors of ``size`` words, ``image`` of them an image; 0: parts are not of whole images.
 
+        The last place's words are nobody else's whatever the shapes that live at once, but for halves.
+
         A bank each beside the sums; a third (half, of 2) of scratch each; a bank in parts each, and the last
         one whole behind them; all in parts.
         """
         bank, whole = self.bank, (True,) * self.places
         starts = (*range(0, (self.places - 1) * self.room, self.room), self.words - self.room)
         if image and size + self.sum_words <= bank:
-            return Division((0, bank, 3 * bank)[: self.places], whole, 0, beside=True)
+            of_banks = (0, bank, 3 * bank) if self.places == SUM_BANKS else starts
+            return Division(of_banks, whole, 0, beside=True)
         if image and size <= self.room:
             return Division(starts, whole, 0)
         halves = Division((0, bank, 2 * bank), (False, False, True), bank)
         in_parts = image and halves.half % image == 0  # parts of the whole one begin at short addresses
+        in_parts = in_parts and not self.mixed
         if self.places == len(halves.starts) and size <= 2 * bank and in_parts:
             return halves
         return Division(starts, (False,) * self.places, self.room)

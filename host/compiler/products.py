@@ -11,6 +11,7 @@ from cpt.hw.contract.config import MAX_BITS
 from cpt.hw.contract.passes import Drain, Kernel, Sampling, gradient_tiles
 from cpt.hw.contract.step import Code
 from cpt.hw.contract.tiles import PIECES, Picture
+from cpt.model.architecture import Conv
 
 
 class Products:
@@ -22,18 +23,18 @@ class Products:
     def forward(self, plan: ConvPlan, inputs: Codes, part: Part) -> None:
         """The product of a convolution's weights and its input's windows, a part of it."""
         conv = plan.conv
-        self._weights(plan.planes, plan.slot, conv.kernel, conv.in_channels, part)
+        self._weights(plan.planes, plan.slot, conv, conv.in_channels, part)
         sampling = Sampling.STRIDE if conv.stride == 2 else Sampling.SAME
         self._windows(inputs, conv.kernel, sampling, conv.padding, plan.output, part)
-        self._execute(plan.slot, inputs.slot, conv.kernel, conv.in_channels, part, plan.output)
+        self._execute(plan.slot, inputs.slot, conv, conv.in_channels, part, plan.output)
 
     def errors(self, plan: ConvPlan, part: Part) -> None:
         """The product of dX: weights by input channel, windows of the errors."""
         conv = plan.conv
-        self._weights(plan.error_planes, plan.slot, conv.kernel, conv.out_channels, part)
+        self._weights(plan.error_planes, plan.slot, conv, conv.out_channels, part)
         sampling = Sampling.SPREAD if conv.stride == 2 else Sampling.SAME
         self._windows(plan.errors, conv.kernel, sampling, conv.kernel - 1 - conv.padding, plan.source, part)
-        self._execute(plan.slot, ERROR_SLOT, conv.kernel, conv.out_channels, part, plan.source)
+        self._execute(plan.slot, ERROR_SLOT, conv, conv.out_channels, part, plan.source)
 
     def mask(self, mask: Planes, part: Part) -> None:
         """The product that gives a mask's bits as they are."""
@@ -52,11 +53,11 @@ class Products:
             plane_stride=tile,
         )
         self._windows(mask, 1, Sampling.SAME, 0, picture, part)
-        self._execute(mask.slot, mask.slot, 1, mask.layout.channels, part, picture)
+        self._execute(mask.slot, mask.slot, None, mask.layout.channels, part, picture)
 
-    def _weights(self, planes: Piece, slot: int, kernel: int, inputs: int, part: Part) -> None:
+    def _weights(self, planes: Piece, slot: int, conv: Conv, inputs: int, part: Part) -> None:
         layout = self.layout
-        ksteps = layout.ksteps(kernel, layout.groups(inputs))
+        ksteps = layout.weight_ksteps(conv, inputs)
         plane, tile = ksteps * layout.config.group_bytes("a"), layout.tile_bytes(ksteps)
         held = Piece(planes.base, planes.offset + part.group * tile, part.groups * tile)
         self.builder.add(
@@ -99,16 +100,23 @@ class Products:
         )
 
     def _execute(
-        self, slot_a: int, slot_b: int, kernel: int, inputs: int, part: Part, output: Picture
+        self, slot_a: int, slot_b: int, conv: Conv | None, inputs: int, part: Part, output: Picture
     ) -> None:
+        """A part's product; without ``conv`` that of a mask and the identity, 1 x 1."""
         layout = self.layout
+        own: dict[str, int] = {}
+        if conv and conv.groups > 1:
+            own = {"all_ksteps": layout.groups(inputs), "kstep": part.group}
         self.builder.add(
             Code.EXEC,
+            [],
+            [],
             slot_a=slot_a,
             slot_b=slot_b,
-            ksteps=layout.ksteps(kernel, layout.groups(inputs)),
+            ksteps=layout.weight_ksteps(conv, inputs) if conv else layout.ksteps(1, layout.groups(inputs)),
             a_tiles=part.groups,
             tiles=part.images * output.tiles,
+            **own,
         )
 
     def gradient(self, plan: ConvPlan, inputs: Codes, subset: Subset, sums: Sums) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from cpt.host.compiler import depthwise
 from cpt.host.compiler.layout import Layout
 from cpt.host.compiler.moves import Moves
 from cpt.host.compiler.plan import ConvPlan
@@ -51,6 +52,9 @@ def update(layout: Layout, moves: Moves, v: Vectors, momentum: float, decay: flo
 def prepare(layout: Layout, moves: Moves, v: Vectors) -> None:
     """Codes and planes of all weights: `step.prepare`."""
     for plan in layout.plans:
+        if plan.layer.depthwise:
+            depthwise.codes_and_planes(layout, moves, v, plan)
+            continue
         for forward in (True, False) if plan.layer.index else (True,):
             rows = _Rows(layout, moves, v, plan, forward=forward)
             for tile in range(layout.groups(rows.count)):

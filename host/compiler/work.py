@@ -21,6 +21,8 @@ from cpt.model.golden.fabric.apply import LEAST_NOISE_SHIFT
 
 CHUNK = 9216
 """Local words that pieces of parameters may take at once."""
+SMALL = 256
+"""Local words left for what is small: numbers of an image's classes."""
 
 
 class Work:
@@ -57,7 +59,9 @@ class Work:
         """Classes whose weights local memory holds at once: the first and how many."""
         inputs = self.layout.blocks[-1].main[-1].conv.out_channels
         classes = self.layout.parameter("classifier.bias").size // 4
-        most = max(PAIR, CHUNK // (3 * max(inputs, self.layout.images)) // PAIR * PAIR)
+        beside = self.layout.unit_words + 2 * self.layout.images * inputs  # features and their gradient
+        room = min(CHUNK, LOCAL_ROOM - beside - SMALL)
+        most = max(PAIR, room // (3 * max(inputs, self.layout.images)) // PAIR * PAIR)
         if most < classes and classes % PAIR:
             raise ContractError(
                 f"classifier has {classes} outputs; allowed: up to {most}, or an even number beyond"

@@ -173,7 +173,12 @@ FORMATS: dict[Code, tuple[WordField, ...]] = {
             ("slot_b", _SLOT, "Precision slot of the windows."),
             ("ksteps", 10, "K steps per plane."),
         )
-        + _at(1, ("a_tiles", 10, "Tiles of rows; the block is released at the end."))
+        + _at(
+            1,
+            ("a_tiles", 10, "Tiles of rows; the block is released at the end."),
+            ("all_ksteps", 10, "K steps of the windows, of which each tile of rows takes its own; 0: all."),
+            ("kstep", 10, "That of the first tile of rows, where each takes its own."),
+        )
         + _at(2, ("tiles", 16, "Tiles of pixels."))
         + _WAITS
     ),

@@ -18,17 +18,24 @@ SHIFTS = 3
 GROUPS = next(item.width for item in FORMATS[Code.EXEC_DW] if item.name == "groups")
 
 
+OWN_BITS = next(item.width for item in FORMATS[Code.EXEC] if item.name == "kstep")
+"""Width of a K step that a tile of rows takes for itself."""
+
+
 def block_layout(config: ArrayConfig) -> data.StructLayout:
     """A block of columns: by half of the columns its first word; words from one K step to the next; whether
-    its slot is done with after it.
+    its slot is done with after it; whether each tile of rows has its ``own`` K step.
     """
     base = unsigned(bits_for(config.b_depth_words - 1))
-    return data.StructLayout({"base": data.ArrayLayout(base, HALVES), "stride": ROW_WORDS + 1, "releases": 1})
+    return data.StructLayout(
+        {"base": data.ArrayLayout(base, HALVES), "stride": ROW_WORDS + 1, "releases": 1, "own": 1}
+    )
 
 
 PLAN = data.StructLayout(
     {
-        **dict.fromkeys(("pixels", "kernel3", "single", "stride2"), 1),
+        **dict.fromkeys(("pixels", "kernel3", "single", "stride2", "own"), 1),
+        "kstep": OWN_BITS,
         "blocks": 16,
         "pairs": GROUPS,
         "row_words": ROW_WORDS,
@@ -36,7 +43,7 @@ PLAN = data.StructLayout(
 )
 """Blocks of an EXEC, so many; or, ``pixels``, of an EXEC_DW: slots of a pair of groups each, with so many
 words a row, every row or, ``stride2``, every second. ``single``: of one group, so that the halves take two
-taps of it.
+taps of it. ``own``: each tile of rows of an EXEC takes a K step, the first one ``kstep``.
 """
 
 
@@ -99,13 +106,14 @@ class Blocks(wiring.Component):
             row = Mux(plan.kernel3, row_of[half], 1)
             column = Mux(plan.kernel3, column_of[half], 1)
             words = Mux(row[0], plan.row_words, 0) + Mux(row[1], plan.row_words << 1, 0)
-            m.d.sync += offset.eq(Mux(plan.pixels, words + column, 0))
+            m.d.sync += offset.eq(Mux(plan.pixels, words + column, plan.kstep))
         with m.If(has_slot & ~settled & ~self.blocks.valid):
             m.d.sync += settled.eq(1)
         with m.If(settled & ~self.blocks.valid):
             m.d.sync += [
                 self.blocks.valid.eq(1),
                 self.blocks.payload.releases.eq(last),
+                self.blocks.payload.own.eq(plan.own),
                 self.blocks.payload.stride.eq(
                     Mux(plan.pixels, Mux(plan.stride2, plan.row_words << 1, plan.row_words), 1)
                 ),

@@ -12,7 +12,7 @@ from cpt.hw.contract.step import Code
 from cpt.hw.contract.tiles import COPIES
 from cpt.hw.fetch.window_memory import HALVES
 from cpt.hw.layouts import exec_command, step_layout
-from cpt.hw.matrix.blocks import PLAN, Blocks, block_layout
+from cpt.hw.matrix.blocks import OWN_BITS, PLAN, Blocks, block_layout
 from cpt.hw.matrix.executor import Executor
 from cpt.hw.program.gate import Gate
 from cpt.hw.program.layouts import COMMAND, MARKS, fields, waits
@@ -28,7 +28,8 @@ _OUT_OF = ("a_release", "busy", "wait_fetch", "wait_drain")
 class ExecEngine(wiring.Component):
     """Takes EXEC and EXEC_DW in order: tiles of pixels, or of taps and channels, times tiles of rows.
 
-    A slot of the window memories is a block of B, or all the taps of one or two groups. The `Executor` counts
+    A slot of the window memories is a block of B, or all the taps of one or two groups; of a depth-wise layer
+    each tile of rows takes a K step of the slot, its own. The `Executor` counts
     words within a block; here they become addresses of both halves of the columns.
 
     Parameters: ``config``.
@@ -85,7 +86,7 @@ class ExecEngine(wiring.Component):
         with m.If(~waiting):
             m.d.sync += held.eq(self.commands.payload)
         plain, along = fields(Code.EXEC)(held.word), fields(Code.EXEC_DW)(held.word)
-        pixels = Signal(reset_less=True)
+        pixels, own = Signal(reset_less=True), Signal(reset_less=True)
         command, plan = Signal(exec_command(self.config), reset_less=True), Signal(PLAN, reset_less=True)
         ksteps = Signal.like(command.ksteps, reset_less=True)
         low, high, top = (
@@ -95,6 +96,7 @@ class ExecEngine(wiring.Component):
         m.d.sync += [
             fresh.eq(self.commands.valid & ~waiting),
             pixels.eq(plain.code == Code.EXEC_DW),
+            own.eq((plain.code == Code.EXEC) & plain.all_ksteps.any()),
             ksteps.eq(Mux(pixels, along.rows, plain.ksteps)),
             low.eq(Mux(bits[0], ksteps, 0) + (Mux(bits[1], ksteps, 0) << 1)),
             high.eq((Mux(bits[2], ksteps, 0) << 2) + (Mux(bits[3], ksteps, 0) << 3)),
@@ -109,8 +111,10 @@ class ExecEngine(wiring.Component):
             command.last.eq(1),
             command.release_a.eq(1),
             command.taps.eq(ALL_TAPS),
-            command.b_plane_words.eq(Mux(pixels, COPIES, ksteps)),
+            command.b_plane_words.eq(Mux(pixels, COPIES, Mux(own, plain.all_ksteps, ksteps))),
             plan.pixels.eq(pixels),
+            plan.own.eq(own),
+            plan.kstep.eq(Mux(own, plain.kstep, 0)),
             plan.kernel3.eq(along.kernel),
             plan.single.eq(along.groups == 1),
             plan.blocks.eq(plain.tiles),
@@ -173,6 +177,11 @@ class ExecEngine(wiring.Component):
         step = executor.step
         word, half = step.b_addr[:-1], step.b_addr[-1]
         valid, fresh, offset = Signal(), Signal(reset_less=True), Signal.like(word, reset_less=True)
+        # The tile of rows in its block: where each takes its own K step, that is a word further for each.
+        tile, own = Signal(OWN_BITS), Signal()
+        m.d.comb += own.eq(Mux(half, places[1].own, places[0].own))
+        with m.If(executor.valid & step.capture):
+            m.d.sync += tile.eq(Mux(executor.b_release, 0, tile + 1))
         bases = [
             Signal.like(address, name=f"base_{n}", reset_less=True) for n, address in enumerate(self.b_addr)
         ]
@@ -181,7 +190,7 @@ class ExecEngine(wiring.Component):
             stride.eq(Mux(half, places[1].stride, places[0].stride)),
             valid.eq(executor.valid),
             fresh.eq(step.fresh),
-            offset.eq(word),
+            offset.eq(word + (tile & own.replicate(OWN_BITS))),
             *(base.eq(Mux(half, places[1].base[n], places[0].base[n])) for n, base in enumerate(bases)),
         ]
         with m.If(valid):

@@ -18,15 +18,20 @@ STEM_CHANNELS = 32
 HEAD_CHANNELS = 1280
 
 
-def mobilenet_v2(classes: int = 10, image_size: int = 32, image_channels: int = 3) -> tuple[Layer, ...]:
+def mobilenet_v2(
+    classes: int = 10, image_size: int = 32, image_channels: int = 3, width: float = 1.0
+) -> tuple[Layer, ...]:
     """Layers in order: stem of stride 1, inverted residuals, 1x1 head, classifier.
+
+    ``width``: by what channels are multiplied, to multiples of 8 and at least 8.
 
     A block of stride 1 whose widths differ has a projection shortcut. Everything but the classifier is
     quantised, depth-wise layers included.
     """
-    layers: list[Layer] = [*conv_norm("stem", image_channels, STEM_CHANNELS, image_size)]
-    size, channels = image_size, STEM_CHANNELS
-    for stage, (expansion, out_channels, count, first_stride) in enumerate(INVERTED_RESIDUALS):
+    size, channels, head = image_size, widened(STEM_CHANNELS, width), widened(HEAD_CHANNELS, width)
+    layers: list[Layer] = [*conv_norm("stem", image_channels, channels, image_size)]
+    for stage, (expansion, usual, count, first_stride) in enumerate(INVERTED_RESIDUALS):
+        out_channels = widened(usual, width)
         for index in range(count):
             stride = first_stride if index == 0 else 1
             name, inner = f"stage{stage}.{index}", channels * expansion
@@ -37,5 +42,10 @@ def mobilenet_v2(classes: int = 10, image_size: int = 32, image_channels: int = 
             size = (size - 1) // stride + 1
             layers.extend(conv_norm(f"{name}.project", inner, out_channels, size, kernel=1))
             channels = out_channels
-    layers.extend(conv_norm("head", channels, HEAD_CHANNELS, size, kernel=1))
-    return (*layers, Linear("classifier", HEAD_CHANNELS, classes, quantised=False))
+    layers.extend(conv_norm("head", channels, head, size, kernel=1))
+    return (*layers, Linear("classifier", head, classes, quantised=False))
+
+
+def widened(channels: int, width: float) -> int:
+    """Channels of a layer in a network ``width`` times as wide: a multiple of 8, at least 8."""
+    return max(int(channels * width + 4) // 8 * 8, 8)

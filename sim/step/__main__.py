@@ -14,13 +14,14 @@ import numpy as np
 from cpt.host.compiler.network import Programs, compiled
 from cpt.host.fabric import precision_slots
 from cpt.hw.contract import preset
-from cpt.model.architecture import cifar_resnet
+from cpt.model.architecture import cifar_resnet, mobilenet_v2
 from cpt.model.golden.fabric.network import Network
 from cpt.sim.step.costs import Costs
 from cpt.sim.step.state import Slot
 from cpt.sim.step.timeline import Timeline, Timing
 
 CLASSES, CHANNELS = 10, 3
+MOST_MULTIPLIER = 16
 SECOND = 200_000_000
 """Cycles of a second, at 200 MHz."""
 
@@ -77,6 +78,20 @@ def rows(
         yield Row(name, times, *bits, timeline.run(getattr(programs, name)))
 
 
+def described(options: argparse.Namespace) -> tuple[Network, str]:
+    """The network that the arguments name, and what to call it."""
+    numbers = np.full(CHANNELS, 1 / 64, np.float32), np.full(CHANNELS, -2, np.float32)
+    if options.network == "mobilenetv2":
+        if not 0 < options.multiplier <= MOST_MULTIPLIER:
+            raise ValueError(
+                f"multiplier is {options.multiplier:g}; allowed: above 0, at most {MOST_MULTIPLIER}"
+            )
+        layers = mobilenet_v2(CLASSES, options.size, CHANNELS, options.multiplier)
+        return Network.mobilenet(layers, *numbers), f"mobilenetv2 of {options.multiplier:g} times its width"
+    network = cifar_resnet(options.depth, CLASSES, options.size, CHANNELS, options.width)
+    return Network.residual(network, *numbers), f"resnet{options.depth} of width {options.width}"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table; status 2 for a wrong argument."""
     parser = argparse.ArgumentParser(prog="python -m cpt.sim.step", description=__doc__)
@@ -92,6 +107,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.add_argument(
             f"--{name}", type=int, default=value, metavar="N", help=f"{text} (default: {value})"
         )
+    parser.add_argument(
+        "--network", choices=("resnet", "mobilenetv2"), default="resnet", help="what trains (default: resnet)"
+    )
+    parser.add_argument(
+        "--multiplier", type=float, default=0.4, metavar="X", help="of mobilenetv2's channels (default: 0.4)"
+    )
     parser.add_argument("--preset", default="middle", help="array configuration (default: middle)")
     parser.add_argument("--fw", type=int, nargs="+", default=[3, 5, 8], metavar="BITS", help="default: 3 5 8")
     parser.add_argument("--bw", type=int, default=8, metavar="BITS", help="default: 8")
@@ -106,12 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"bytes is {options.bytes:g}; allowed: more than 0")
     try:
         config = replace(preset(options.preset), scratch_words=options.scratch_words)
-        network = Network.residual(
-            cifar_resnet(options.depth, CLASSES, options.size, CHANNELS, options.width),
-            np.full(CHANNELS, 1 / 64, np.float32),
-            np.full(CHANNELS, -2, np.float32),
-            0,
-        )
+        network, called = described(options)
         micro_batches = options.batch // options.micro_batch
         programs = compiled(
             config,
@@ -126,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     timeline = Timeline(Costs(config, slots), memory_bytes=options.bytes, latency=options.latency)
     if not options.json:
         print(
-            f"resnet{options.depth} of width {options.width}, images of {options.size} x {options.size} in "
+            f"{called}, images of {options.size} x {options.size} in "
             f"micro-batches of {options.micro_batch}, {config.name}, {options.bytes:g} bytes a cycle:\n"
             "estimated cycles, and percent of them that each is busy"
         )

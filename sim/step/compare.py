@@ -15,7 +15,7 @@ from cpt.hw.contract.step import Code, Word
 from cpt.sim.memory import MEMORY_MODELS, memory_model
 from cpt.sim.step.forecast import timeline
 from cpt.sim.step.observed import Observed, SeenList
-from cpt.sim.step.rtl import MEMORY_BYTES, RATE, SCRATCH_WORDS, Case, batches, network
+from cpt.sim.step.rtl import MEMORY_BYTES, RATE, SCRATCH_WORDS, Case, batches
 from cpt.sim.step.state import Slot
 from cpt.sim.step.timeline import Timing
 
@@ -58,7 +58,7 @@ def compared(config: ArrayConfig, memory: str, case: Case) -> list[Compared]:
     """The lists of a step of ``case`` in the order in which they ran."""
     array = replace(config, scratch_words=SCRATCH_WORDS)
     model = memory_model(memory, config.clock_mhz)
-    net = network(case.width, case.wide, case.seed)
+    net = case.network()
     slots = {slot: Slot(width, signed) for slot, (width, signed) in precision_slots(net, *case.bits).items()}
     with Observed(config, memory_bytes=MEMORY_BYTES, scratch_words=SCRATCH_WORDS, memory=memory) as device:
         trainer = FabricTrainer(

@@ -42,7 +42,9 @@ class Lanes:
         values, sums = result.take(word.images)
         if result.drained == len(result.values):
             self.products.results.popleft()
-        product = Product(values.reshape(-1, channels), sums.ravel())
+        product = Product(
+            values.reshape(-1, channels), sums.reshape(-1, channels) if sums.ndim > 3 else sums.ravel()
+        )
         weights = self._weights(word, channels)
         shift = weights_shift = state.coefficient(Coefficient.SHIFT, word.channel, channels)
         kind = Drain(word.kind)

@@ -33,7 +33,10 @@ class Chunk:
 
 @dataclass
 class Result:
-    """Products that wait for a drain: int64 (images, OH, OW, rows) and column sums (images, OH, OW)."""
+    """Products that wait for a drain: int64 (images, OH, OW, rows) and column sums (images, OH, OW).
+
+    Sums are (images, OH, OW, rows) where each tile of rows has its own.
+    """
 
     values: np.ndarray
     sums: np.ndarray
@@ -92,10 +95,31 @@ class Products:
             wanted = split.transpose(0, 2, 1, 3).reshape(len(rows), TAPS * word.ksteps * group)
         else:
             wanted = split.reshape(len(rows), -1)[:, :channels]
+        if word.all_ksteps:
+            self.results.append(self._own(word, split, windows.codes))
+            return
         columns = windows.codes.reshape(images * height * width, taps * channels)
         values = int_matmul(columns, wanted).reshape(images, height, width, len(rows))
         sums = columns.sum(1, dtype=np.int64).reshape(images, height, width)
         self.results.append(Result(values, sums))
+
+    def _own(self, word: Word, rows: np.ndarray, codes: np.ndarray) -> Result:
+        """Each tile of ``rows`` (rows, K steps, taps, channels) times the K step that is its own."""
+        group, shape = self.state.group, codes.shape[:3]
+        require(
+            word.ksteps == 1 and word.kstep + word.a_tiles <= word.all_ksteps == codes.shape[4] // group,
+            f"EXEC takes {word.ksteps} K steps of {word.kstep} to {word.kstep + word.a_tiles} of "
+            f"{word.all_ksteps}; allowed: 1 of {codes.shape[4] // group}",
+        )
+        values, sums = [], []
+        for tile in range(word.a_tiles):
+            first = (word.kstep + tile) * group
+            columns = codes[..., first : first + group].reshape(-1, codes.shape[3] * group)
+            wanted = rows[tile * group : (tile + 1) * group].reshape(group, -1)
+            values.append(int_matmul(columns, wanted).reshape(*shape, group))
+            total = columns.sum(1, dtype=np.int64).reshape(*shape, 1)
+            sums.append(np.repeat(total, group, axis=3))
+        return Result(np.concatenate(values, 3), np.concatenate(sums, 3))
 
     def load_errors(self, word: Word) -> None:
         """LOAD_E: a chunk of error codes, (images, rows, lanes, channels)."""

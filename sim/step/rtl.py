@@ -24,6 +24,8 @@ SCRATCH_WORDS = 4 * 2048
 MEMORY_BYTES = 1 << 22
 MICRO_BATCHES = (1, 4, 16)
 SIZE, CLASSES, RATE = 8, 10, 0.05
+INVERTED = 0.5
+"""Share of networks with depth-wise layers."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class Case:
     stall: float
     seed: int
     way: Way | None = None
+    inverted: bool = False
+    """Inverted residuals: depth-wise layers and linear ends, ``wide`` channels inside."""
 
     @classmethod
     def drawn(cls, rng: random.Random, steps: int) -> Case:
@@ -57,19 +61,33 @@ class Case:
             stall=rng.choice((0.0, 0.0, 0.2)),
             seed=rng.getrandbits(16),
             way=rng.choice(tuple(Way)),
+            inverted=rng.random() < INVERTED,
+        )
+
+    def network(self) -> Network:
+        """What it trains."""
+        of = inverted if self.inverted else residual
+        return Network(
+            of(self.width, self.wide),
+            CLASSES,
+            np.full(1, 0.2, np.float32),
+            np.full(1, -0.8, np.float32),
+            self.seed,
         )
 
 
-def network(width: int, wide: int, seed: int) -> Network:
+def layer(
+    index: int, name: str, channels: tuple[int, int], size: int, stride: int, kernel: int, groups: int = 1
+) -> Layer:
+    """A convolution of a square image."""
+    conv = Conv(name, *channels, kernel, stride, kernel // 2, size, size, groups)
+    return Layer(index, name, f"{name}_norm", conv)
+
+
+def residual(width: int, wide: int) -> tuple[Block, ...]:
     """A stem, a block with stride 2 and a shortcut, and one that keeps its input."""
-
-    def layer(index: int, name: str, channels: tuple[int, int], size: int, stride: int, kernel: int) -> Layer:
-        return Layer(
-            index, name, f"{name}_norm", Conv(name, *channels, kernel, stride, kernel // 2, size, size)
-        )
-
     half = SIZE // 2
-    blocks = (
+    return (
         Block("stem", (layer(0, "stem", (1, width), SIZE, 1, 3),)),
         Block(
             "down",
@@ -82,7 +100,26 @@ def network(width: int, wide: int, seed: int) -> Network:
             identity=True,
         ),
     )
-    return Network(blocks, CLASSES, np.full(1, 0.2, np.float32), np.full(1, -0.8, np.float32), seed)
+
+
+def inverted(width: int, inner: int) -> tuple[Block, ...]:
+    """A stem, an inverted residual with stride 2, one that keeps its input, and a head."""
+    half = SIZE // 2
+
+    def block(name: str, first: int, size: int, stride: int) -> Block:
+        main = (
+            layer(first, f"{name}.expand", (width, inner), size, 1, 1),
+            layer(first + 1, f"{name}.depthwise", (inner, inner), size, stride, 3, inner),
+            layer(first + 2, f"{name}.project", (inner, width), size // stride, 1, 1),
+        )
+        return Block(name, main, identity=stride == 1, linear=True)
+
+    return (
+        Block("stem", (layer(0, "stem", (1, width), SIZE, 1, 3),)),
+        block("down", 1, SIZE, 2),
+        block("same", 4, half, 1),
+        Block("head", (layer(7, "head", (width, inner), half, 1, 1),)),
+    )
 
 
 def batches(case: Case) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -102,7 +139,7 @@ def run(case: Case, config: ArrayConfig) -> int:
     """Train the case's steps; cycles of the RTL. Raises `StepsDiffer`, or `AssertionError` with the array."""
     batch = case.micro_batch * case.micro_batches
     golden = Trainer(
-        network(case.width, case.wide, case.seed),
+        case.network(),
         Settings(seed=case.seed, batch_size=batch, micro_batch=case.micro_batch),
     )
     data = batches(case)
@@ -113,7 +150,7 @@ def run(case: Case, config: ArrayConfig) -> int:
         trainer = FabricTrainer(
             device,
             config,
-            network(case.width, case.wide, case.seed),
+            case.network(),
             batch_size=batch,
             micro_batch=case.micro_batch,
             scratch_words=SCRATCH_WORDS,
