@@ -51,16 +51,21 @@ def input_codes(x: Tensor, bits: Tensor, found: Range, inside: bool = False) -> 
     return q, unit, top
 
 
-def weight_codes(w: Tensor, bits: Tensor, keep: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+def weight_codes(
+    w: Tensor, bits: Tensor, keep: Sequence[int], whole: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
     """Codes, zeros and steps of weights as float32: `golden.fabric.codes.weight_codes` of every slice.
 
     ``keep``: axes that number the rows of the product's A operand; zeros and steps broadcast against ``w``.
+    ``whole``: the zero is a code, as depth-wise layers have it.
     """
     found, top = slice_range(w, keep), levels(bits)
     lo, hi = found.lo.clamp_max(0), found.hi.clamp_min(0)
     step = ((hi - lo) * (1 / top)).clamp_min(_WEIGHT_FLOOR)
     inverse = 1 / step
-    q = w.sub(lo).mul_(inverse).clamp_max_(top).round_()
+    if whole:
+        lo = (lo * inverse).round_() * step
+    q = w.sub(lo).mul_(inverse).clamp_(torch.zeros_like(top), top).round_()
     return q, (lo * inverse * _fractions(bits)).round_(), step
 
 
@@ -81,9 +86,9 @@ def fake_inputs(x: Tensor, bits: Tensor, found: Range, inside: bool = False) -> 
     return q.mul_(unit), top
 
 
-def fake_weights(w: Tensor, bits: Tensor, keep: Sequence[int]) -> Tensor:
+def fake_weights(w: Tensor, bits: Tensor, keep: Sequence[int], whole: bool = False) -> Tensor:
     """The real values of `weight_codes`: ``s*(q + zero/2^(17-b))``, rounded once."""
-    q, zero, step = weight_codes(w, bits, keep)
+    q, zero, step = weight_codes(w, bits, keep, whole)
     return q.add_(zero / _fractions(bits)).mul_(step)
 
 

@@ -60,6 +60,18 @@ def test_weights_are_those_of_the_golden_codes_by_either_channel(bits):
         np.testing.assert_array_equal(fake.numpy(), real.astype(np.float32))
 
 
+@pytest.mark.parametrize("bits", range(2, 9))
+def test_weights_of_depth_wise_layers_have_a_whole_zero_as_the_golden_ones(bits):
+    w = random(12, 1, 3, 3, seed=bits)
+    w[2], w[3], w[4] = 0, -1.5, w[4] + 5
+    rows = w.reshape(12, 9).numpy()
+    want = codes.weight_codes(rows, bits, whole=True)
+    q, zero, step = weight_codes(w, scalar(bits), (0,), whole=True)
+    np.testing.assert_array_equal(q.reshape(rows.shape).numpy(), want.codes)
+    np.testing.assert_array_equal(zero.flatten().numpy(), want.zero)
+    np.testing.assert_array_equal(step.flatten().numpy(), want.scale)
+
+
 @pytest.mark.parametrize("bits", [2, 3, 4, 8, 12])
 def test_errors_are_rounded_as_the_golden_apply_does(bits):
     """Whose fixed-point affine and the float here have the same value to round where the unit is 1."""

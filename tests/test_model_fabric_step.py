@@ -6,22 +6,74 @@ import torch
 from torch import nn
 
 from cpt.model import MicroBatches, QuantConfig, precisions, quantize_
+from cpt.model.architecture import Linear
 from cpt.model.architecture import cifar_resnet as described
+from cpt.model.architecture.layers import conv_norm
 from cpt.model.golden.fabric import step, update
 from cpt.model.golden.fabric.channel import running_rate
 from cpt.model.golden.fabric.network import Network
 from cpt.model.loss import softmax_cross_entropy
 from cpt.model.networks import cifar_resnet
+from cpt.model.networks.mobilenet import InvertedResidual
+from cpt.model.networks.residual import ConvNorm
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 BATCH, MICRO, SEED = 16, 8, 3
 
 
-def golden_step(images, labels, fw, bw):
-    """The golden network, the losses of its micro-batches and its gradients."""
-    network = Network.residual(
-        described(8, 10, 8, 1, 8), np.array([0.02], np.float32), np.array([-2.0], np.float32), SEED
-    )
+SCALE = np.array([0.02], np.float32), np.array([-2.0], np.float32)
+
+
+class Inverted(nn.Module):
+    """A stem; inverted residuals with stride 2, with identity, with a shortcut; a head."""
+
+    shapes = (("a", 8, 8, 2, 8), ("b", 8, 8, 1, 4), ("c", 8, 16, 1, 4))
+    full_precision_layers = frozenset({"classifier"})
+
+    def __init__(self):
+        super().__init__()
+        self.stem = ConvNorm(conv_norm("stem", 1, 8, 8))
+        self.blocks = nn.Sequential(
+            *(
+                InvertedResidual(inputs, outputs, 2, stride, size)
+                for _, inputs, outputs, stride, size in self.shapes
+            )
+        )
+        self.head = ConvNorm(conv_norm("head", 16, 24, 4, kernel=1))
+        self.classifier = nn.Linear(24, 10)
+
+    def forward(self, x):
+        x = torch.relu_(self.head(self.blocks(torch.relu_(self.stem(x)))))
+        return self.classifier(x.mean((2, 3)))
+
+    @classmethod
+    def network(cls):
+        """The golden network of the same layers."""
+        layers = [*conv_norm("stem", 1, 8, 8)]
+        for name, inputs, outputs, stride, size in cls.shapes:
+            inner, behind = 2 * inputs, size // stride
+            layers += conv_norm(f"{name}.expand", inputs, inner, size, kernel=1)
+            layers += conv_norm(f"{name}.depthwise", inner, inner, size, stride=stride, groups=inner)
+            layers += conv_norm(f"{name}.project", inner, outputs, behind, kernel=1)
+            if inputs != outputs:
+                layers += conv_norm(f"{name}.shortcut", inputs, outputs, size, kernel=1)
+        layers += [*conv_norm("head", 16, 24, 4, kernel=1), Linear("classifier", 24, 10)]
+        return Network.mobilenet(tuple(layers), *SCALE, SEED)
+
+
+def residual():
+    """The golden network of ResNet-8."""
+    return Network.residual(described(8, 10, 8, 1, 8), *SCALE, SEED)
+
+
+NETWORKS = {
+    "residual": (residual, lambda: cifar_resnet(8, 10, 8, 1, width=8)),
+    "inverted": (Inverted.network, Inverted),
+}
+
+
+def golden_step(network, images, labels, fw, bw):
+    """The losses of a golden network's micro-batches and its gradients."""
     weights, rate = step.prepare(network, fw), running_rate(BATCH // MICRO)
     totals, losses = {}, []
     for number in range(BATCH // MICRO):
@@ -31,12 +83,12 @@ def golden_step(images, labels, fw, bw):
         found = step.backward(network, weights, tape, gradient, bw, step.Noise(SEED, 0, number))
         totals = {name: update.accumulate(totals.get(name), value) for name, value in found.items()}
         losses.append(loss)
-    return network, losses, totals
+    return losses, totals
 
 
-def torch_step(network, images, labels, fw, bw):
+def torch_step(net, network, images, labels, fw, bw):
     """The same in torch: losses, gradients of convolutions in the golden order and layout, and the model."""
-    net = quantize_(cifar_resnet(8, 10, 8, 1, width=8), QuantConfig("fabric", fw, bw, SEED))
+    net = quantize_(net, QuantConfig("fabric", fw, bw, SEED))
     convolutions = [m for m in net.modules() if isinstance(m, nn.Conv2d)]
     with torch.no_grad():
         for layer, conv in zip(network.layers, convolutions, strict=True):
@@ -58,14 +110,17 @@ def distance(ours, theirs):
     return np.linalg.norm(ours - theirs) / np.linalg.norm(theirs)
 
 
+@pytest.mark.parametrize("kind", NETWORKS)
 @pytest.mark.parametrize(("fw", "bw", "of_loss", "of_gradient"), [(8, 8, 5e-3, 0.4), (15, 14, 1e-3, 0.06)])
-def test_torch_predicts_the_machines_step(fw, bw, of_loss, of_gradient):
+def test_torch_predicts_the_machines_step(kind, fw, bw, of_loss, of_gradient):
     """Codes that differ by one move masks of ReLUs, and gradients with them: much where bits are few."""
     rng = np.random.default_rng(1)
     labels = np.arange(BATCH) % 10
     images = rng.integers(0, 256, (BATCH, 8, 8, 1), dtype=np.uint8)
-    network, losses, totals = golden_step(images, labels, fw, bw)
-    ours, grads, net = torch_step(network, images, labels, fw, bw)
+    golden, torchs = NETWORKS[kind]
+    network = golden()
+    losses, totals = golden_step(network, images, labels, fw, bw)
+    ours, grads, net = torch_step(torchs(), network, images, labels, fw, bw)
     assert ours == pytest.approx(losses, rel=of_loss)
     assert [item.layer for item in precisions(net).values()] == [layer.index for layer in network.layers]
     for layer, grad in zip(network.layers, grads, strict=True):

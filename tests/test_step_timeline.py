@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from cpt.hw.contract.floats import Op
 from cpt.hw.contract.order import tile_cycles
 from cpt.hw.contract.passes import Apply, Drain
 from cpt.hw.contract.step import SCRATCH_BANKS, WORD_BYTES, Code, Engine, decode, encode
-from cpt.sim.step.__main__ import main
+from cpt.sim.step.__main__ import described, main
 from cpt.sim.step.costs import Costs
 from cpt.sim.step.float_cycles import Queue, float_cycles
 from cpt.sim.step.state import Slot
@@ -184,7 +185,9 @@ def test_the_command_prints_a_row_for_each_list(capsys: pytest.CaptureFixture[st
     assert "has 576 channels; allowed: 512" in capsys.readouterr().err
 
 
-def test_the_command_takes_mobilenet_by_name(capsys: pytest.CaptureFixture[str]) -> None:
-    of = ["--network", "mobilenetv2", "--multiplier", "0.1", "--preset", "tiny", "--size", "8"]
-    assert main([*of, "--batch", "2", "--micro-batch", "2", "--fw", "3"]) == 0
-    assert "mobilenetv2 of 0.1 times its width, images of 8 x 8" in capsys.readouterr().out
+def test_the_command_knows_mobilenet_by_name() -> None:
+    options = argparse.Namespace(network="mobilenetv2", multiplier=0.4, size=32)
+    found, called = described(options)
+    assert called == "mobilenetv2 of 0.4 times its width"
+    assert max(layer.shape.out_channels for layer in found.layers) == 512
+    assert sum(layer.depthwise for layer in found.layers) == 17

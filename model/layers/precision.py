@@ -130,7 +130,9 @@ class LayerPrecision(nn.Module):
         if self._full_fw:
             return w, None
         bits, soft = self._forward_bits()
-        return self.quantiser.weight(w, bits, soft), self.quantiser.weight_dx(w, bits, groups)
+        depthwise = 1 < groups == len(w)
+        forward = self.quantiser.depthwise_weight if depthwise else self.quantiser.weight
+        return forward(w, bits, soft), self.quantiser.weight_dx(w, bits, groups)
 
     def bias(self, b: Tensor | None) -> Tensor | None:
         """The bias: quantised with one range if the configuration says so."""

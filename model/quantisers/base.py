@@ -35,6 +35,10 @@ class Quantiser(ABC):
     def weight(self, w: Tensor, bits: Tensor, soft_bits: Tensor | None = None) -> Tensor:
         """Weights of the forward pass and of dW; output channels along axis 0."""
 
+    def depthwise_weight(self, w: Tensor, bits: Tensor, soft_bits: Tensor | None = None) -> Tensor:
+        """`weight` of a layer each of whose output channels sees one input channel of several."""
+        return self.weight(w, bits, soft_bits)
+
     def weight_dx(self, w: Tensor, bits: Tensor, groups: int) -> Tensor | None:
         """Weights of dX where they are not the forward pass's."""
         return None

@@ -32,8 +32,12 @@ class Fabric(Sbm):
     def weight(self, w: Tensor, bits: Tensor, soft_bits: Tensor | None = None) -> Tensor:
         return GridThrough.apply(w, bits, None, None, soft_bits, True, (0,) if w.dim() > 1 else ())
 
+    def depthwise_weight(self, w: Tensor, bits: Tensor, soft_bits: Tensor | None = None) -> Tensor:
+        return GridThrough.apply(w, bits, None, None, soft_bits, True, (0,), True)
+
     def weight_dx(self, w: Tensor, bits: Tensor, groups: int) -> Tensor | None:
-        if self.forward_weights_in_dx or not torch.is_grad_enabled():
+        depthwise = 1 < groups == len(w)
+        if depthwise or self.forward_weights_in_dx or not torch.is_grad_enabled():
             return None
         by_group = w.detach().unflatten(0, (groups, -1))
         return fake_weights(by_group, bits, (0, 2)).flatten(0, 1)
@@ -52,7 +56,8 @@ class Fabric(Sbm):
 class GridThrough(Function):
     """The fabric's codes in forward, identity in backward, no clip mask.
 
-    With ``lo`` and ``hi`` activations, else weights with a range for each slice along the axes ``keep``.
+    With ``lo`` and ``hi`` activations, else weights with a range for each slice along the axes ``keep``,
+    ``whole`` as of `cpt.model.fabric_grid.weight_codes`.
     ``inside``: as of `cpt.model.fabric_grid.input_codes`. ``soft_bits``: as of
     `cpt.model.estimators.StraightThrough`; the unit's derivative is ``-s * ln 2 * (top + 1) / top``.
     """
@@ -67,9 +72,10 @@ class GridThrough(Function):
         soft_bits: Tensor | None,
         inside: bool,
         keep: Sequence[int],
+        whole: bool = False,
     ) -> Tensor:
         if lo is None or hi is None:
-            out, top = fake_weights(x, bits, keep), levels(bits)
+            out, top = fake_weights(x, bits, keep, whole), levels(bits)
         else:
             out, top = fake_inputs(x, bits, Range(lo, hi), inside)
         if soft_bits is not None:
@@ -84,4 +90,4 @@ class GridThrough(Function):
         if ctx.needs_input_grad[4]:
             x, out, top = ctx.saved_tensors
             bits_grad = (grad * (out - x)).sum() * (-math.log(2) * (top + 1) / top)
-        return grad, None, None, None, bits_grad, None, None
+        return grad, None, None, None, bits_grad, None, None, None

@@ -13,7 +13,7 @@ import numpy as np
 
 from cpt.host.compiler.network import Programs, compiled
 from cpt.host.fabric import precision_slots
-from cpt.hw.contract import preset
+from cpt.hw.contract import ContractError, preset
 from cpt.model.architecture import cifar_resnet, mobilenet_v2
 from cpt.model.golden.fabric.network import Network
 from cpt.sim.step.costs import Costs
@@ -149,9 +149,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{'list':>9}    x bits      cycles {' '.join(f'{name:>6}' for name in BUSY)}")
     for fw in options.fw:
         total = 0
-        for row in rows(timeline, programs, micro_batches, slots, (fw, options.bw)):
-            total += row.times * row.timing.cycles
-            print(json.dumps(row.as_dict()) if options.json else row.line())
+        try:
+            for row in rows(timeline, programs, micro_batches, slots, (fw, options.bw)):
+                total += row.times * row.timing.cycles
+                print(json.dumps(row.as_dict()) if options.json else row.line())
+        except ContractError as error:
+            parser.error(f"{called} at {fw} x {options.bw} bits: {error}")
         if not options.json:
             print(
                 f"{'step':>9}    1 {fw} x {options.bw} {total:>10}  {1000 * total / SECOND:.2f} ms at 200 MHz"
