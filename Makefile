@@ -17,7 +17,7 @@ help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 17
 
 train: .venv/installed ## digits with cyclic precision on the simulated ZC706 (4 min)
-	$(BIN)/cpt train $(ARGS)
+	$(BIN)/cpt train --machine step $(ARGS)
 
 test: .venv/installed lint ## lint, types, all tests, a sample of the slow suites (20 min)
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)

@@ -22,6 +22,8 @@ from cpt.trainers import Place
 
 TOLERANCE = 0.02
 """Largest allowed difference of a program's cycles, fast model against RTL, relative to the RTL."""
+IMAGES = 4
+"""Of a batch, that a whole step is repeated with; a step of all takes minutes on the RTL of ``tiny``."""
 PRESET = "tiny"
 """Array of the repeated steps: the numbers do not depend on it, the simulation's speed does."""
 
@@ -43,6 +45,8 @@ class CheckedStep:
     busy_equal: bool
     """Whether every program's execute-busy cycles are the same; not asked of whole steps."""
     machine: str = MATRIX
+    images: int | None = None
+    """Of the batch; None: all."""
 
     @property
     def passed(self) -> bool:
@@ -52,14 +56,14 @@ class CheckedStep:
 
 
 @dataclass(frozen=True)
-class _Snapshot:
-    """A trainer's state around one step, and the step's batch."""
+class _Before:
+    """A trainer's state before a step, and what the step is given."""
 
     batch: Images
+    bits: tuple[int, int]
+    lr: float
     arrays: dict[str, np.ndarray]
     counters: dict[str, Any]
-    after: dict[str, np.ndarray]
-    bits: tuple[int, int]
 
 
 class _Repeater:
@@ -71,16 +75,15 @@ class _Repeater:
         if isinstance(trainer, Trainer):
             trainer.engine.listeners.append(lambda run: self.counters.append(run.counters))
 
-    def repeat(self, snapshot: _Snapshot) -> dict[str, np.ndarray]:
-        """All arrays after the snapshot's step."""
+    def repeat(self, before: _Before) -> dict[str, np.ndarray]:
+        """All arrays after the step."""
         self.counters.clear()
         trainer = self.trainer
-        trainer.load_state(snapshot.arrays, snapshot.counters)
-        before = trainer.training_so_far()
-        trainer.train_step(snapshot.batch)
+        trainer.load_state(before.arrays, before.counters)
         if isinstance(trainer, StepTrainer):
-            took = trainer.training - before
-            self.counters.append(Counters(total=took.total_cycles, exec_busy=took.busy_cycles))
+            self.counters.append(trainer.one_step(before.batch, before.bits, before.lr)[1])
+        else:
+            trainer.train_step(before.batch)
         return trainer.state()[0]
 
 
@@ -90,11 +93,16 @@ class RtlCheck:
     One epoch for each of up to three precisions, from the lowest to the highest the plan visits. The work is
     done in a thread of its own; simulators run without the interpreter's lock. A context manager:
     call `before_step` and `after_step` around every step of the run, then `results`.
+
+    A whole step (machine ``step``) is repeated with the first `IMAGES` of its batch, from the run's state, at
+    the lowest and the highest precision, and compared with the golden functions' step of the same images.
     """
 
     def __init__(self, config: TrainConfig, data: Dataset, memory: str, machine: str = MATRIX) -> None:
-        self._config, self._data, self._memory, self._kind = config, data, memory, machine
-        self._before: tuple[tuple[int, int], Images, dict[str, np.ndarray], dict[str, Any]] | None = None
+        self._data, self._memory, self._kind = data, memory, machine
+        self._images = min(IMAGES, config.batch_size) if machine == STEP else None
+        self._config = config.replace(batch_size=self._images, micro_batch=0) if self._images else config
+        self._before: _Before | None = None
         self._pool = ThreadPoolExecutor(1, "rtl-check")
         self._stack = ExitStack()
         self._machines: tuple[_Repeater, _Repeater] | None = None
@@ -111,15 +119,15 @@ class RtlCheck:
 
     def before_step(self, trainer: Course, batch: Images) -> None:
         """Keep the state if the coming step is one to repeat."""
-        if trainer.step in _chosen_steps(trainer):
-            self._before = (trainer.bits(), batch, *trainer.state())
+        if trainer.step in _chosen_steps(trainer, 2 if self._kind == STEP else 3):
+            some = Images(batch.pixels[: self._images], batch.labels[: self._images])
+            self._before = _Before(some, trainer.bits(), trainer.learning_rate(), *trainer.state())
 
     def after_step(self, trainer: Course) -> None:
         """Hand a kept step over to be repeated."""
         if self._before:
-            bits, batch, arrays, counters = self._before
-            snapshot = _Snapshot(batch, arrays, counters, trainer.state()[0], bits)
-            self._futures.append(self._pool.submit(self._repeat, snapshot))
+            after = None if self._images else trainer.state()[0]
+            self._futures.append(self._pool.submit(self._repeat, self._before, after))
             self._before = None
 
     def results(self) -> list[CheckedStep]:
@@ -140,25 +148,26 @@ class RtlCheck:
         if self._stopped:
             raise HostError("RTL check stopped")
 
-    def _repeat(self, snapshot: _Snapshot) -> CheckedStep:
+    def _repeat(self, before: _Before, after: dict[str, np.ndarray] | None) -> CheckedStep:
+        """``after``: arrays that the run's own step left; None: that step had other images."""
         if self._machines is None:
             self._machines = self._machine("rtl"), self._machine("fast")
         rtl, model = self._machines
-        after = rtl.repeat(snapshot)
-        model.repeat(snapshot)
+        found, expected = rtl.repeat(before), model.repeat(before)
         pairs = list(zip(rtl.counters, model.counters, strict=True))
-        fw, bw = snapshot.bits
+        fw, bw = before.bits
         return CheckedStep(
-            step=int(snapshot.counters["step"]),
+            step=int(before.counters["step"]),
             fw=fw,
             bw=bw,
-            differing=differing(after, snapshot.after),
+            differing=differing(found, after or expected),
             programs=len(pairs),
             rtl_cycles=sum(r.total for r, _ in pairs),
             model_cycles=sum(m.total for _, m in pairs),
             worst_error=max(abs(m.total - r.total) / r.total for r, m in pairs),
             busy_equal=all(r.exec_busy == m.exec_busy for r, m in pairs),
             machine=self._kind,
+            images=self._images,
         )
 
 
@@ -175,9 +184,12 @@ def verdict(steps: list[CheckedStep]) -> str:
     failed = next((step for step in steps if not step.passed), None)
     if failed is None:
         worst = max(step.worst_error for step in steps)
+        images = steps[0].images
+        what = f" with {images} images" if images else ""
+        of_programs = "" if images else f" of {sum(step.programs for step in steps)} programs"
         return (
-            f"RTL check ({PRESET}): {len(steps)} steps repeated ({bits}): all weights identical, "
-            f"cycles of {sum(step.programs for step in steps)} programs within {100 * worst:.2f} %"
+            f"RTL check ({PRESET}): {len(steps)} steps repeated{what} ({bits}): all weights identical, "
+            f"cycles{of_programs} within {100 * worst:.2f} %"
         )
     return (
         f"RTL check ({PRESET}): FAILED at step {failed.step} (FW{failed.fw}/BW{failed.bw}): "
@@ -197,8 +209,8 @@ def as_json(steps: list[CheckedStep]) -> dict[str, Any]:
     }
 
 
-def _chosen_steps(trainer: Course) -> set[int]:
-    """First step of the first epoch at the lowest, the middle and the highest precision of the plan."""
+def _chosen_steps(trainer: Course, most: int) -> set[int]:
+    """First step of the first epoch at the lowest, the highest, and of ``most`` 3 the middle precision."""
     first: dict[int, int] = {}
     epochs = range(-(-trainer.total_steps // trainer.steps_per_epoch))
     for epoch in epochs:
@@ -206,4 +218,5 @@ def _chosen_steps(trainer: Course) -> set[int]:
         fw, _ = trainer.plan.bits(epoch if trainer.config.per_epoch() else step)
         first.setdefault(fw, step)
     bits = sorted(first)
-    return {first[bits[0]], first[bits[len(bits) // 2]], first[bits[-1]]}
+    chosen = (bits[0], bits[-1], bits[len(bits) // 2])[:most]
+    return {first[fw] for fw in chosen}

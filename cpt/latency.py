@@ -6,7 +6,7 @@ import argparse
 import json
 from collections import Counter as Multiset
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any, cast
 
@@ -22,6 +22,7 @@ from cpt.hw.contract import PRESETS, ArrayConfig, ContractError, preset
 from cpt.hw.contract.config import MATRIX, STEP
 from cpt.model.architecture import cifar_resnet
 from cpt.model.bitops import PAPER_BATCH, PAPER_ITERATIONS, counted_macs, run_gbitops
+from cpt.model.golden.fabric.codes import image_bits
 from cpt.model.golden.fabric.network import Network
 from cpt.model.run_config import LARGEST
 from cpt.model.schedule import Plan
@@ -29,6 +30,7 @@ from cpt.model.units import change, duration, gbitops, percent, precision
 from cpt.progress import note
 from cpt.sim.fast.forecast import Forecast, ShapeRecorder, total
 from cpt.sim.memory import MEMORY_MODELS, MemoryModel, memory_model
+from cpt.sim.step.by_layer import ARRAY, D_W, D_X
 from cpt.sim.step.forecast import Forecast as StepForecast
 from cpt.table import align, paragraph
 
@@ -90,7 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--layers",
         action="store_true",
-        help=f"a row per product of a static step; machine {STEP}: per list of instructions",
+        help=f"a row per product of a static step; machine {STEP}: per layer and pass, at both bounds",
     )
     parser.add_argument("--json", action="store_true", help="the result as one line")
 
@@ -103,6 +105,27 @@ class Part:
     bits: tuple[int, int]
     count: int
     tally: Tally
+
+
+@dataclass(frozen=True)
+class LayerPass:
+    """A pass of a layer in a whole step."""
+
+    layer: str
+    which: str
+    fw: int
+    bw: int
+    cycles: int
+    bytes: int
+    utilisation: float
+    """Useful binary multiply-accumulates over what the array could have done in these cycles, or in those in
+    which it worked, if they are more."""
+    bound: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        row = asdict(self)
+        return {"layer": row.pop("layer"), "pass": row.pop("which"), **row}
 
 
 @dataclass(frozen=True)
@@ -155,9 +178,13 @@ def run(arguments: argparse.Namespace) -> int:
         plan = stated.plan(stated.steps)
         gbitops = run_gbitops(description.layers, plan, stated.steps, arguments.batch * arguments.iterations)
         runs.append(Run(name, stated.fw, stated.bw, gbitops, _whole(plan, stated.steps, forecast.tally)))
+    layers: list[LayerPass] = []
+    if arguments.layers and isinstance(forecast, _WholeSteps):
+        for fw in sorted(set(plan_config.fw)):
+            layers += forecast.layers((fw, plan_config.bw))
     static = forecast.rows((plan_config.fw[1], plan_config.bw))
-    result = _result(arguments, config, runs, static)
-    print(json.dumps(result) if arguments.json else _render(arguments, config, runs, static))
+    result = _result(arguments, config, runs, static, layers)
+    print(json.dumps(result) if arguments.json else _render(arguments, config, runs, static, layers))
     return 0
 
 
@@ -213,6 +240,8 @@ class _WholeSteps:
         factor, offset = np.ones(CIFAR_CHANNELS, np.float32), np.zeros(CIFAR_CHANNELS, np.float32)
         network = Network.residual(description, factor, offset)
         settled_plan = settled(plan)
+        self._config, self._batch = config, plan.batch_size
+        self._convolutions = {layer.shape.name: layer.shape for layer in network.layers}
         self._macs = counted_macs(description.layers) * plan.batch_size
         self._forecast = StepForecast(config, model, network, settled_plan)
 
@@ -232,6 +261,27 @@ class _WholeSteps:
             parts.append(Part(name, bits, count, tally))
         return parts
 
+    def layers(self, bits: tuple[int, int]) -> list[LayerPass]:
+        """Every pass of every layer; what is no layer's by the name of its list."""
+        rows = []
+        for name, count, part in self._forecast.parts(bits):
+            cycles = count * part.cycles
+            useful = self._useful(part.layer, part.which, bits)
+            # What overlaps with the pass before it is not in its cycles.
+            most = self._config.binary_macs * max(cycles, count * part.busy[ARRAY], 1)
+            layer, which = part.layer or name, part.which or ("" if part.layer else "all")
+            rows.append(LayerPass(layer, which, *bits, cycles, count * part.bytes, useful / most, part.bound))
+        return rows
+
+    def _useful(self, layer: str, which: str, bits: tuple[int, int]) -> int:
+        """Binary multiply-accumulates of a pass of a step."""
+        if not layer:
+            return 0
+        fw, bw = bits
+        of_input = image_bits(fw) if layer == next(iter(self._convolutions)) else fw
+        pairs = {D_X: fw * bw, D_W: of_input * bw}.get(which, fw * of_input)
+        return self._convolutions[layer].macs * self._batch * pairs
+
 
 def _whole(plan: Plan, iterations: int, step: Callable[[tuple[int, int]], Tally]) -> Tally:
     """Sum over a run of what each precision's ``step`` costs."""
@@ -244,7 +294,11 @@ def _whole(plan: Plan, iterations: int, step: Callable[[tuple[int, int]], Tally]
 
 
 def _result(
-    arguments: argparse.Namespace, config: ArrayConfig, runs: list[Run], static: list[Part]
+    arguments: argparse.Namespace,
+    config: ArrayConfig,
+    runs: list[Run],
+    static: list[Part],
+    layers: list[LayerPass],
 ) -> dict[str, Any]:
     result: dict[str, Any] = {
         "model": arguments.model,
@@ -258,7 +312,9 @@ def _result(
     }
     if len(runs) > 1:
         result["saving"] = _saving(runs, config)
-    if arguments.layers:
+    if layers:
+        result["layers"] = [item.as_dict() for item in layers]
+    elif arguments.layers:
         result["products"] = [
             {"product": item.name, "bits": list(item.bits), **item.tally.as_dict()} for item in static
         ]
@@ -274,7 +330,13 @@ def _saving(runs: list[Run], config: ArrayConfig) -> dict[str, float]:
     }
 
 
-def _render(arguments: argparse.Namespace, config: ArrayConfig, runs: list[Run], static: list[Part]) -> str:
+def _render(
+    arguments: argparse.Namespace,
+    config: ArrayConfig,
+    runs: list[Run],
+    static: list[Part],
+    layers: list[LayerPass],
+) -> str:
     """Tables for reading."""
     rows = [("run", "precision", "GBitOPs", "simulated", "array utilisation", "array busy", "TB moved")]
     for item in runs:
@@ -300,10 +362,32 @@ def _render(arguments: argparse.Namespace, config: ArrayConfig, runs: list[Run],
         f"{arguments.iterations:,} iterations of {arguments.batch} images; {SCOPE[arguments.machine]}"
     )
     text = f"{arguments.model} on CIFAR\n{paragraph(machine)}\n\n{align(rows)}"
-    return text + ("\n" + _layer_table(static) if arguments.layers else "")
+    if layers:
+        return f"{text}\n{_pass_table(layers)}"
+    return text + ("\n" + _product_table(static) if arguments.layers else "")
 
 
-def _layer_table(static: list[Part]) -> str:
+def _pass_table(layers: list[LayerPass]) -> str:
+    """Passes of layers in the order of a step, one precision after the other."""
+    rows = [("layer", "pass", "bits", "cycles", "MB", "array used", "bound by")]
+    for bits in dict.fromkeys((item.fw, item.bw) for item in layers):
+        some = [item for item in layers if (item.fw, item.bw) == bits]
+        for item in some:
+            rows.append(
+                (
+                    item.layer,
+                    item.which,
+                    f"{item.fw}x{item.bw}",
+                    f"{item.cycles:,}",
+                    f"{item.bytes / 1e6:.1f}",
+                    percent(item.utilisation),
+                    item.bound,
+                )
+            )
+    return align(rows)
+
+
+def _product_table(static: list[Part]) -> str:
     """Where the cycles of a static step go."""
     whole = sum(item.tally.total_cycles for item in static)
     rows = [("product", "bits", "in a step", "cycles each", "of the step", "array busy")]

@@ -109,6 +109,7 @@ def step_trainer(config: TrainConfig, data: Dataset, accelerator: Accelerator) -
             seed=settled.seed,
             momentum=settled.momentum,
             weight_decay=settled.weight_decay,
+            widest=settled.widest,
         )
 
     trainer = StepTrainer(config, data, array, make, lambda *_: DeviceClock(device))

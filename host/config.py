@@ -63,6 +63,11 @@ class TrainConfig(RunConfig):
         """Forward bits of evaluation, stated with every accuracy."""
         return self.eval_bits or self.fw[1]
 
+    @property
+    def widest(self) -> int:
+        """The most bits that codes have, in training or evaluation."""
+        return max(self.fw[1], self.bw, self.evaluation_bits)
+
     def plan(self, steps_per_epoch: int) -> Plan:
         """The precision plan, over epochs or steps (`per_epoch`)."""
         lo, hi = self.fw

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from cpt.host.compiler.choice import Way
+from cpt.host.compiler.choice import WIDEST, Way
 from cpt.host.compiler.memory import BASES, BATCH, GRADIENT, IMAGES, LOGITS, STATIC, Piece
 from cpt.host.compiler.network import compiled
 from cpt.host.compiler.plan import ERROR_SLOT, IMAGE_SLOT, MASK_BITS, MASK_SLOT
@@ -70,8 +70,8 @@ class FabricTrainer:
     """A network in training on a device.
 
     ``batch_size`` is a whole number of micro-batches. ``way``: where y of all convolutions comes from when it
-    is wanted again, instead of what is cheaper. Raises `ContractError` for a network, or a
-    micro-batch, that the device does not take.
+    is wanted again, instead of what is cheaper; ``widest``: bits of codes that are asked for.
+    Raises `ContractError` for a network, or a micro-batch, that the device does not take.
     """
 
     def __init__(
@@ -87,6 +87,7 @@ class FabricTrainer:
         momentum: float = 0.9,
         weight_decay: float = 1e-4,
         way: Way | None = None,
+        widest: int = WIDEST,
     ) -> None:
         if micro_batch < 1 or batch_size < 1 or batch_size % micro_batch:
             raise ContractError(
@@ -104,6 +105,7 @@ class FabricTrainer:
             momentum=momentum,
             decay=weight_decay,
             way=way,
+            widest=widest,
         )
         self.layout = programs.layout
         self.lists = {
@@ -255,6 +257,10 @@ class FabricTrainer:
         return self.layout.beside(self.layout.velocities, self.layout.parameter(name))
 
     def _set_bits(self, fw: int, bw: int) -> None:
+        if max(fw, bw) > self.layout.widest:
+            raise ContractError(
+                f"bits are {fw} x {bw}; allowed: at most {self.layout.widest}, as compiled for"
+            )
         for slot, (bits, signed) in precision_slots(self.network, fw, bw).items():
             self.device.set_slot(slot, bits, signed)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from cpt.host.errors import ContractMismatch, DeviceError
-from cpt.hw.contract import CONTRACT_HASH, PRESETS, ArrayConfig, register
-from cpt.hw.contract.config import SHAPE_FIELDS
+from cpt.hw.contract import CONTRACT_HASH, PRESETS, ArrayConfig, preset, register
+from cpt.hw.contract.config import MATRIX, SHAPE_FIELDS, STEP
 from cpt.hw.contract.regs import MAGIC
 
 
@@ -39,8 +39,8 @@ def identify(registers: Registers, clock_mhz: float) -> ArrayConfig:
     for name in SHAPE_FIELDS:
         shape |= register(name).unpack(registers.read(name))
     array = [key for key in shape if key != "scratch_words"]
-    alike = (item for item in PRESETS.values() if all(getattr(item, key) == shape[key] for key in array))
-    preset = next(alike, None)
-    lanes = preset.float_lanes if preset else ArrayConfig.float_lanes
-    name = preset.name if preset else "custom"
+    named = [preset(name, STEP if shape["scratch_words"] else MATRIX) for name in PRESETS]
+    alike = next((item for item in named if all(getattr(item, key) == shape[key] for key in array)), None)
+    lanes = alike.float_lanes if alike else ArrayConfig.float_lanes
+    name = alike.name if alike else "custom"
     return ArrayConfig(name, **shape, clock_mhz=clock_mhz, float_lanes=lanes)

@@ -85,9 +85,14 @@ class StepTrainer(Course):
     def train_step(self, batch: Images) -> StepReport:
         """Forward, backward and update for one batch, at the precision the plan gives."""
         bits, lr = self.bits(), self.learning_rate()
-        found = self.machine.train_step(batch.pixels.astype(np.uint8), batch.labels, bits, lr)
-        self.training.add_counters(self._clock.trained(bits), self._binary_macs(*bits) * len(batch))
+        found, took = self.one_step(batch, bits, lr)
+        self.training.add_counters(took, self._binary_macs(*bits) * len(batch))
         return self._report(found.loss, found.correct, lr, batch)
+
+    def one_step(self, batch: Images, bits: tuple[int, int], lr: float) -> tuple[Report, Counters]:
+        """A step that is not of the plan, and what it took."""
+        found = self.machine.train_step(batch.pixels.astype(np.uint8), batch.labels, bits, lr)
+        return found, self._clock.trained(bits)
 
     def evaluate(self) -> float:
         """Accuracy (0..1) on the test set at the configuration's ``evaluation_bits``."""

@@ -66,11 +66,12 @@ def inverted(width, inner, size=8, channels=1):
 
 
 def drawn(batch, size, channels=1, steps=1):
-    """Byte images and labels of ``steps`` steps."""
+    """Byte images and labels of ``steps`` steps; ``size``: their height and width."""
     rng = np.random.default_rng(3)
+    height, width = (size, size) if isinstance(size, int) else size
+    shape = (batch, height, width, channels)
     return [
-        (rng.integers(0, 40, (batch, size, size, channels)).astype(np.uint8), rng.integers(0, CLASSES, batch))
-        for _ in range(steps)
+        (rng.integers(0, 40, shape).astype(np.uint8), rng.integers(0, CLASSES, batch)) for _ in range(steps)
     ]
 
 
@@ -84,10 +85,10 @@ def golden(net, data, bits, micro_batch):
 
 def fabric(name, net, batch, micro_batch, scratch_words, memory=1 << 24, way=None):
     """A trainer on the step machine ``name``, and the machine."""
-    machine = StepMachine(preset(name), memory_bytes=memory, scratch_words=scratch_words)
+    machine = StepMachine(preset(name, "step"), memory_bytes=memory, scratch_words=scratch_words)
     trainer = FabricTrainer(
         machine,
-        preset(name),
+        preset(name, "step"),
         net,
         batch_size=batch,
         micro_batch=micro_batch,

@@ -14,12 +14,31 @@ QUICK = ["latency", "--machine", "step", "--model", "resnet8", "--batch", "4", "
 def test_hours_are_those_of_all_lists_of_all_steps(capsys) -> None:
     assert main([*QUICK, "--fw", "8", "--iterations", "1000", "--layers"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert [row["product"] for row in found["products"]] == ["prepare", "forward", "backward", "update"]
-    cycles = sum(row["total_cycles"] for row in found["products"])
+    cycles = sum(row["cycles"] for row in found["layers"])
     (run,) = found["runs"]
     assert run["simulated_hours"] == pytest.approx(1000 * cycles / (found["clock_mhz"] * 1e6) / 3600)
     assert found["array"]["scratch_words"] == 16384
     assert "whole steps" in found["scope"]
+
+
+def test_a_step_is_told_by_layer_and_pass(capsys) -> None:
+    assert main([*QUICK, "--fw", "3", "8", "--bw", "6", "--layers"]) == 0
+    rows = json.loads(capsys.readouterr().out)["layers"]
+    assert {(row["fw"], row["bw"]) for row in rows} == {(3, 6), (8, 6)}
+    at_8 = {(row["layer"], row["pass"]): row for row in rows if row["fw"] == 8}
+    layers = {layer for layer, which in at_8 if which == "forward"}
+    assert len(layers) == 9
+    assert {layer for layer, which in at_8 if which == "dW"} == layers
+    assert layers - {layer for layer, which in at_8 if which == "dX"} == {"stem.conv"}
+    assert {row["bound"] for row in rows} <= {"array", "vector", "channel unit", "DRAM", "control"}
+    assert at_8["prepare", "all"]["utilisation"] == 0
+    for layer, which in at_8:
+        row = at_8[layer, which]
+        assert row["cycles"] >= 0
+        assert 0 <= row["utilisation"] <= 1
+        assert row["bytes"] > 0
+    dw_bytes = {row["fw"]: row["bytes"] for row in rows if (row["layer"], row["pass"]) == ("stem", "dW")}
+    assert dw_bytes[3] < dw_bytes[8], "LOAD_E and FETCH_X are counted"
 
 
 @pytest.mark.parametrize(

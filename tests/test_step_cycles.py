@@ -18,7 +18,7 @@ LARGEST = 0.05
 @pytest.fixture(scope="module")
 def step() -> list[Compared]:
     case = Case(4, 8, 2, 1, (3, 8), before=0, steps=1, stall=0.0, seed=4)
-    return compared(preset("tiny"), "ps-ddr", case)
+    return compared(preset("tiny", "step"), "ps-ddr", case)
 
 
 def test_a_step_takes_the_rtls_cycles(step: list[Compared]) -> None:

@@ -1,5 +1,7 @@
 """Tensors and weights that do not fit on the chip go through it in parts, with the golden trainer's bits."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from step_networks import (
@@ -147,18 +149,19 @@ def test_parts_keep_their_bits_in_any_order_that_marks_allow(seed, words):
 
 
 def test_bytes_of_images_without_room_come_in_bands_of_rows():
-    blocks = (
-        Block("stem", (layer(0, "stem", (3, 4), 37, 2),)),
-        Block("next", (layer(1, "first", (4, 4), 19, 2),)),
-    )
+    stem, first = layer(0, "stem", (3, 8), 31, 2), layer(1, "first", (8, 8), 16, 2)
+    tall = [
+        replace(item, shape=replace(item.shape, height=height)) for item, height in ((stem, 64), (first, 32))
+    ]
+    blocks = tuple(Block(item.shape.name, (item,)) for item in tall)
     trainer = same_weights(
-        "tiny", blocks, (4, 8), batch=2, micro_batch=2, scratch_words=FEW_WORDS, size=37, channels=3
+        "middle", blocks, (4, 8), batch=2, micro_batch=2, scratch_words=FEW_WORDS, size=(64, 31), channels=3
     )
     picture = trainer.layout.image_codes.layout.picture
     bands = list(trainer.layout.forward.bands(picture, 2, 1))
     assert [(part.image, part.tile, band.height) for part, band in bands] == [
-        *((0, 0, 25), (0, 125, 12)),
-        *((1, 0, 25), (1, 125, 12)),
+        *((0, 0, 32), (0, 64, 32)),
+        *((1, 0, 32), (1, 64, 32)),
     ]
 
 
@@ -218,6 +221,27 @@ def test_what_instructions_and_buffers_do_not_hold_is_refused_with_both_numbers(
         refused("z7020", widening(8, 520, size=4))
     with pytest.raises(ContractError, match=r"first takes 17 K steps of 8 planes; allowed: 16"):
         refused("tiny", widening(4, 68, size=4))
+
+
+def test_windows_that_the_fetch_needs_at_once_are_refused_by_the_widest_codes():
+    """Of 12 groups, three slots of 12 words a plane; depth 256 holds 7 planes of them."""
+
+    def planned(widest):
+        blocks = widening(4, 48, size=8)
+        return compiled(
+            preset("tiny"),
+            network(blocks),
+            images=1,
+            micro_batches=1,
+            scratch_words=4 * 2048,
+            widest=widest,
+        )
+
+    with pytest.raises(
+        ContractError, match=r"dX of first: words of a slot are 96 at 8 bits; allowed: at most 85"
+    ):
+        planned(8)
+    planned(7)
 
 
 def test_parts_cover_a_tensor_once_and_take_turns():

@@ -21,19 +21,19 @@ from cpt.hw.contract.step import Code, Engine, encode
 from cpt.sim.device import open_simulated
 from cpt.sim.rtl.library import EventKind
 from cpt.sim.step.beside import Beside, StepsDiffer
-from cpt.sim.step.rtl import MEMORY_BYTES, SCRATCH_WORDS, Case, batches, run
+from cpt.sim.step.rtl import MEMORY_BYTES, Case, batches, run
 from cpt.trainers import Place
 
 pytestmark = pytest.mark.timeout(1800)
 """Seconds: the first test builds the RTL, some minutes of two processors."""
-TINY = preset("tiny")
+TINY = preset("tiny", "step")
 LIST = 1 << 12
 """Where a test's list of instructions lies in the device's memory."""
 
 
 @pytest.fixture
 def device() -> Iterator[StepDevice]:
-    simulated = open_simulated("rtl", preset("tiny", "step"), memory_bytes=1 << 20)
+    simulated = open_simulated("rtl", TINY, memory_bytes=1 << 20)
     with Accelerator(simulated.bitfile, simulated, deadline_s=60) as accelerator:
         step = StepDevice(accelerator)
         step.base = step.allocate(1 << 14)
@@ -51,7 +51,7 @@ def rung(device: StepDevice, *words: bytes) -> None:
 
 
 def test_a_machine_tells_its_scratch(device: StepDevice) -> None:
-    assert device.accelerator.config == preset("tiny", "step")
+    assert device.accelerator.config == TINY
 
 
 @pytest.mark.parametrize(
@@ -70,10 +70,10 @@ def test_steps_leave_the_golden_trainers_weights(case: Case) -> None:
 def test_the_host_touches_images_logits_their_gradient_and_the_rate() -> None:
     case = Case(4, 4, 2, 2, (4, 8), before=0, steps=1, stall=0.0, seed=3)
     sizes = {"images": 2 * 64, "logits": 2 * 10 * 4, "gradient": 2 * 10 * 4, "rate": 4}
-    with Beside(TINY, memory_bytes=MEMORY_BYTES, scratch_words=SCRATCH_WORDS) as device:
+    with Beside(TINY, memory_bytes=MEMORY_BYTES) as device:
         net = case.network()
         trainer = FabricTrainer(
-            device, TINY, net, batch_size=4, micro_batch=2, scratch_words=SCRATCH_WORDS, seed=1
+            device, TINY, net, batch_size=4, micro_batch=2, scratch_words=TINY.scratch_words, seed=1
         )
         touched: dict[str, list[int]] = {"write": [], "read": []}
         write, read = device.write, device.read
@@ -91,7 +91,7 @@ def test_the_host_touches_images_logits_their_gradient_and_the_rate() -> None:
 
 
 def test_a_difference_is_told() -> None:
-    with Beside(TINY, memory_bytes=1 << 20, scratch_words=SCRATCH_WORDS) as device:
+    with Beside(TINY, memory_bytes=1 << 20) as device:
         base = device.allocate(1 << 12)
         device.model.state.memory[base + 100] ^= 1
         device.ring(encode(Code.END, tag=1))

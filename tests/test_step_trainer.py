@@ -58,7 +58,7 @@ class Recorder(StepMachine):
             self.wait(found[-1].tag)
 
 
-def trained(machine, net, seed=5):
+def trained(machine, net, seed=5, **options):
     return FabricTrainer(
         machine,
         preset("tiny"),
@@ -67,6 +67,7 @@ def trained(machine, net, seed=5):
         micro_batch=MICRO,
         scratch_words=SCRATCH,
         seed=seed,
+        **options,
     )
 
 
@@ -204,6 +205,24 @@ def test_evaluation_takes_any_number_of_images():
     for count in (1, 2, 5):
         found = trainer.evaluate(images[:count], labels[:count], 4)
         assert found == reference.evaluate(images[:count], labels[:count], 4)
+
+
+def test_codes_may_be_as_wide_as_was_said_and_no_wider():
+    images, labels = drawn(1)[0]
+    narrow = trained(Recorder(), network())
+    for bits in ((9, 8), (8, 9)):
+        with pytest.raises(
+            ContractError, match=f"bits are {bits[0]} x {bits[1]}; allowed: at most 8, as compil"
+        ):
+            narrow.train_step(images, labels, bits, 0.1)
+    with pytest.raises(ContractError, match="bits are 9 x 9; allowed: at most 8"):
+        narrow.evaluate(images, labels, 9)
+    other, net = network(), network()
+    reference, wide = golden(other), trained(Recorder(), net, widest=13)
+    reference.train_step(images, labels, (13, 11), 0.1)
+    wide.train_step(images, labels, (13, 11), 0.1)
+    wide.fetch()
+    assert net.weights_sha256() == other.weights_sha256()
 
 
 def test_what_does_not_belong_to_the_run_is_refused_in_one_line():

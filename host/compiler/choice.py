@@ -17,7 +17,7 @@ from cpt.hw.contract.floats import CHANNELS
 from cpt.hw.contract.order import tile_cycles, tile_interval_cycles
 
 WIDEST = MAX_BITS // 2
-"""Widest codes of a product: buffers are planned for them and products priced, whatever precision comes."""
+"""Widest codes of products unless told otherwise: buffers are planned for them and products priced."""
 READ_PORTS = 2
 """Ports that 16-bit numbers come back through, a beat a cycle each; they go through one."""
 REGIONS = 5
@@ -42,6 +42,8 @@ class Product:
     groups: int
     """Of channels of the results."""
     ksteps: int
+    widest: int = WIDEST
+    """Bits of its codes."""
 
     @property
     def spill_cycles(self) -> int:
@@ -53,7 +55,7 @@ class Product:
     @property
     def recompute_cycles(self) -> int:
         """Cycles of the array, or of the lanes where they take longer, at the widest precision."""
-        product = tile_cycles(WIDEST, WIDEST, False, False, self.ksteps)
+        product = tile_cycles(self.widest, self.widest, False, False, self.ksteps)
         return self.tiles * self.groups * max(product, tile_interval_cycles(self.config))
 
 

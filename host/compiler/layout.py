@@ -26,7 +26,7 @@ from cpt.hw.contract.config import MAX_BITS, TAPS
 from cpt.hw.contract.floats import CHANNELS
 from cpt.hw.contract.passes import gradient_tiles
 from cpt.hw.contract.step import SCRATCH_BANKS
-from cpt.hw.contract.tiles import COPIES, CodesLayout, Picture
+from cpt.hw.contract.tiles import COPIES, CodesLayout, Picture, WindowLayout
 from cpt.model.architecture import Conv
 from cpt.model.golden.fabric.network import Block, Layer, Network
 
@@ -37,7 +37,8 @@ SUMS_SHARE = 4
 
 
 class Layout:
-    """Places of everything that a network needs, for micro-batches of ``images``.
+    """Places of everything that a network needs, for micro-batches of ``images`` and codes of at most
+    ``widest`` bits.
 
     Parameters, gradients and velocities are three arrays of the same order, so that the update walks them
     from end to end. Raises `ContractError` for a network that the machine does not take.
@@ -50,8 +51,9 @@ class Layout:
         images: int,
         scratch_words: int,
         way: Way | None = None,
+        widest: int = WIDEST,
     ) -> None:
-        self.config, self.network, self.images = config, network, images
+        self.config, self.network, self.images, self.widest = config, network, images, widest
         self.group = config.group_channels
         self.memory = Memory()
         self.unit_words = 0
@@ -84,6 +86,8 @@ class Layout:
         self.features = take(BATCH, 4 * images * self.blocks[-1].main[-1].conv.out_channels)
         """Inputs of the classifier, likewise."""
         self._most = self._most_groups()
+        for plan in self.plans:
+            self._check_windows(plan)
         self._scratch(scratch_words)
         self.homes = {plan.layer.index: self._home(plan, way) for plan in self.plans}
         """Where y of a convolution waits in memory; None: it is made again."""
@@ -98,7 +102,7 @@ class Layout:
             if plan.layer.index
         }
         """Whether the gradient behind the ReLU before a convolution is made twice where it comes in parts."""
-        self.widest = max(self.groups(block.main[-1].conv.out_channels) for block in self.blocks)
+        self.most_end_groups = max(self.groups(block.main[-1].conv.out_channels) for block in self.blocks)
         """Groups of channels of a block's end."""
         self.identity = take(STATIC, self.identity_planes().size)
         self.static_bytes = self.memory.sizes[STATIC]
@@ -114,13 +118,13 @@ class Layout:
                 products.append((plan.source, conv.in_channels, conv.out_channels))
             for picture, channels, inputs in products:
                 ksteps = self.weight_ksteps(conv, inputs)
-                if ksteps * WIDEST > half:
+                if ksteps * self.widest > half:
                     raise ContractError(
-                        f"{conv.name} takes {ksteps} K steps of {WIDEST} planes; "
-                        f"allowed: {half // WIDEST}, half of the A buffer"
+                        f"{conv.name} takes {ksteps} K steps of {self.widest} planes; "
+                        f"allowed: {half // self.widest}, half of the A buffer"
                     )
                 key = (picture.height, picture.width, self.groups(channels))
-                most[key] = min(most.get(key, MOST_GROUPS), half // (ksteps * WIDEST))
+                most[key] = min(most.get(key, MOST_GROUPS), half // (ksteps * self.widest))
         return most
 
     def _scratch(self, words: int) -> None:
@@ -174,6 +178,19 @@ class Layout:
             for plan in block.main
         )
 
+    def _check_windows(self, plan: ConvPlan) -> None:
+        """Raise `ContractError` unless the window memories hold what the fetch needs at once."""
+        conv, source = plan.conv, plan.source
+        windows = [WindowLayout(source, conv.in_channels, conv.kernel, conv.stride)]
+        if plan.layer.index:
+            spread = (source.height, source.width) if conv.stride == 2 else ()
+            windows.append(WindowLayout(plan.output, conv.out_channels, conv.kernel, 1, spread))
+        for layout, which in zip(windows, ("", "dX of "), strict=False):
+            try:
+                layout.require_room(self.widest)
+            except ContractError as error:
+                raise ContractError(f"{which}{conv.name}: {error}") from None
+
     def _subsets(self, plan: ConvPlan, most_words: int) -> list[Subset]:
         """Groups of a dW product at a time: as many as the buffers and ``most_words`` of sums hold."""
         conv, config = plan.conv, self.config
@@ -182,7 +199,7 @@ class Layout:
         inputs, held = (1, 1) if plan.layer.depthwise else (groups, outputs)
         while inputs > 2 and self.input_words(plan, fewest, inputs) > config.b_depth_words:
             inputs -= 2 if inputs % 2 == 0 else 1
-        while held > 1 and fewest * WIDEST * held > config.half_words("a"):
+        while held > 1 and fewest * self.widest * held > config.half_words("a"):
             held -= 1
 
         def tiles() -> int:
@@ -193,13 +210,13 @@ class Layout:
         while inputs > 2 and tiles() > most_words:
             inputs -= 2 if inputs % 2 == 0 else 1
         needed = {
-            "a": (fewest * WIDEST * held, config.half_words("a")),
+            "a": (fewest * self.widest * held, config.half_words("a")),
             "b": (self.input_words(plan, fewest, inputs), config.b_depth_words),
         }
         for buffer, (words, room) in needed.items():
             if words > room:
                 raise ContractError(
-                    f"dW of {conv.name} takes {words} words of the {buffer.upper()} buffer at {WIDEST} "
+                    f"dW of {conv.name} takes {words} words of the {buffer.upper()} buffer at {self.widest} "
                     f"bits; allowed: {room}"
                 )
         if plan.layer.depthwise:
@@ -226,7 +243,7 @@ class Layout:
     def input_words(self, plan: ConvPlan, rows: int, groups: int) -> int:
         """Words of the B buffer that a chunk of dW takes."""
         source_rows = plan.conv.stride * (rows - 1) + COPIES
-        return source_rows * WIDEST * COPIES * -(-groups // 2)
+        return source_rows * self.widest * COPIES * -(-groups // 2)
 
     def chunk_rows(self, plan: ConvPlan, subset: Subset) -> int:
         """Rows of a chunk: what half of the buffers holds, so that the next one can come; at least one."""
@@ -234,7 +251,7 @@ class Layout:
         a, b = (self.config.half_words(operand) for operand in "ab")
         while rows < plan.conv.out_height:
             more = rows + fewest
-            if WIDEST * subset.outputs * more > a or self.input_words(plan, more, subset.inputs) > b:
+            if self.widest * subset.outputs * more > a or self.input_words(plan, more, subset.inputs) > b:
                 break
             rows = more
         return min(rows, plan.conv.out_height)
@@ -301,7 +318,9 @@ class Layout:
     def _way(self, shape: tuple[Picture, int], ksteps: int, forced: Way | None) -> Way:
         """How results of ``shape`` of a product are at hand again."""
         picture, channels = shape
-        product = Product(self.config, self.images * picture.tiles, self.groups(channels), ksteps)
+        product = Product(
+            self.config, self.images * picture.tiles, self.groups(channels), ksteps, self.widest
+        )
         in_parts = any(self.spilled(scratch, *shape) for scratch in (self.forward, self.backward))
         if self.most_groups(*shape) < product.groups:  # its weights come in parts too
             return Way.SPILL
@@ -312,7 +331,7 @@ class Layout:
 
         A 1 x 1 kernel in tiles of rows, of one plane each.
         """
-        group, groups = self.group, self.widest
+        group, groups = self.group, self.most_end_groups
         ksteps = self.ksteps(1, groups)
         planes = np.zeros((groups, ksteps, group, TAPS, group), np.uint8)
         for tile in range(groups):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cpt.host.compiler.backward import Backward
-from cpt.host.compiler.choice import Way
+from cpt.host.compiler.choice import WIDEST, Way
 from cpt.host.compiler.forward import Forward
 from cpt.host.compiler.layout import Layout
 from cpt.host.compiler.update import prepare, update
@@ -42,14 +42,16 @@ def compiled(
     momentum: float = 0.9,
     decay: float = 1e-4,
     way: Way | None = None,
+    widest: int = WIDEST,
 ) -> Programs:
     """Programs for micro-batches of ``images``, ``micro_batches`` of them a step.
 
-    ``way``: of y of all convolutions, instead of what is cheaper.
+    ``way``: of y of all convolutions, instead of what is cheaper; ``widest``: bits of codes that they may be
+    run with, fewer the rest.
 
     Raises `ContractError` for a network, or a micro-batch, that the machine does not take.
     """
-    layout = Layout(config, network, images, scratch_words, way)
+    layout = Layout(config, network, images, scratch_words, way, widest)
     rate = float(running_rate(micro_batches))
     once, codes = (Work(layout, rate, layout.forward) for _ in range(2))
     update(layout, once.moves, once.v, momentum, decay)

@@ -40,7 +40,7 @@ class Products:
         """The product that gives a mask's bits as they are."""
         layout, picture = self.layout, mask.layout.picture
         step = layout.config.group_bytes("a")
-        tile = layout.ksteps(1, layout.widest) * step
+        tile = layout.ksteps(1, layout.most_end_groups) * step
         self.builder.add(
             Code.LOAD_A,
             [layout.identity.region],

@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 MAX_BITS = 16
 """Widest operand code, in bits."""
@@ -159,8 +160,13 @@ PRESETS: dict[str, ArrayConfig] = {
         ArrayConfig("tiny", rows=4, word_bits=36, cols=8, a_depth_words=256, b_depth_words=256),
     )
 }
-SCRATCH_WORDS = {"zc706": 16384, "z7020": 4096, "middle": 8192, "tiny": 8192}
-"""Words of scratch that each preset has if it does whole training steps."""
+OF_STEPS: dict[str, dict[str, Any]] = {
+    "zc706": {"scratch_words": 16384},
+    "z7020": {"scratch_words": 4096},
+    "middle": {"scratch_words": 8192},
+    "tiny": {"scratch_words": 8192, "b_depth_words": 512},
+}
+"""What each preset has otherwise if it does whole training steps."""
 
 
 def preset(name: str, machine: str = MATRIX) -> ArrayConfig:
@@ -168,5 +174,5 @@ def preset(name: str, machine: str = MATRIX) -> ArrayConfig:
     require(name in PRESETS, f"preset is {name!r}; allowed: {', '.join(PRESETS)}")
     require(machine in MACHINES, f"machine is {machine!r}; allowed: {', '.join(MACHINES)}")
     if machine == STEP:
-        return dataclasses.replace(PRESETS[name], scratch_words=SCRATCH_WORDS[name])
+        return dataclasses.replace(PRESETS[name], **OF_STEPS[name])
     return PRESETS[name]

@@ -64,7 +64,7 @@ class WordField:
     offset: int
     width: int
     doc: str
-    signed: bool = False
+    signed: bool
 
     @property
     def minimum(self) -> int:

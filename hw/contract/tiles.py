@@ -183,6 +183,32 @@ class WindowLayout:
         return (3 - self.stride) * strips + 1 + beside
 
     @property
+    def most_words(self) -> int:
+        """Words of a slot at most, where the window memories hold the slots that are needed at once."""
+        return self.source.config.b_depth_words // self.fewest_slots
+
+    def require_room(self, bits: int) -> None:
+        """Raise `ContractError` unless a fetch can make such windows of codes of so many ``bits``."""
+        source, output, config = self.source, self.output, self.source.config
+        require(
+            self.stride == 1 or output.strips == 1,
+            f"width is {source.width}; allowed with stride 2: at most {2 * config.cols}",
+        )
+        require(
+            source.strips == 1 or config.cols >= 16,
+            f"width is {source.width}; allowed with {config.cols} columns: at most {config.cols}",
+        )
+        require(
+            not self.spread or output.strips == 1,
+            f"width is {output.width}; allowed of a spread picture: at most {config.cols}",
+        )
+        words = self.slot_words(bits)
+        require(
+            words <= self.most_words,
+            f"words of a slot are {words} at {bits} bits; allowed: at most {self.most_words}",
+        )
+
+    @property
     def reach(self) -> int:
         """Tiles of outputs that even rows of one tile of the source stand in, where it is spread."""
         return 2 * self.source.tile_rows // self.output.tile_rows

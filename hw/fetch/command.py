@@ -78,22 +78,9 @@ def codes_walk(codes: CodesLayout, images: int, bits: int, base: int) -> dict[st
 
 def fetch_windows(layout: WindowLayout, images: int, bits: int) -> dict[str, int]:
     """The fields of `window_command` for a tensor; raises `ContractError` for what the fetch cannot do."""
-    source, output, config = layout.source, layout.output, layout.source.config
-    require(
-        layout.stride == 1 or output.strips == 1,
-        f"width is {source.width}; allowed with stride 2: at most {2 * config.cols}",
-    )
-    require(
-        source.strips == 1 or config.cols >= 16,
-        f"width is {source.width}; allowed with {config.cols} columns: at most {config.cols}",
-    )
-    require(
-        not layout.spread or output.strips == 1,
-        f"width is {output.width}; allowed of a spread picture: at most {config.cols}",
-    )
+    source, output = layout.source, layout.output
+    layout.require_room(bits)
     words = layout.slot_words(bits)
-    most = config.b_depth_words // layout.fewest_slots
-    require(words <= most, f"words of a slot are {words}; allowed: at most {most}")
     lacking = layout.groups % 9 if layout.kernel == 1 else 0
     ahead = 1
     if layout.kernel == 3:

@@ -1,6 +1,6 @@
 """Shift to the right with what rounds added: the 48 bits of a lane's sum to the few that a result has."""
 
-from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -41,7 +41,7 @@ class Shift(wiring.Component):
         kept = self.kept_bits
         # Steps of 16, 4 and 1. Of a step's result only what later ones can still move into the kept bits goes
         # on; whether the bits above are all signs is found a cycle later, beside the next step.
-        wide = (self.value << self.left).as_signed()
+        wide = Cat(Const(0, self.left), self.value)
         high, middle, low = (copies(m, getattr(self, name), 2, name) for name in ("high", "middle", "low"))
         cut, exact = (Signal(name=name, reset_less=True) for name in ("cut", "exact_late"))
         m.d.sync += [cut.eq(self.exact), exact.eq(cut)]
@@ -64,19 +64,19 @@ class Shift(wiring.Component):
         lost = Signal()
         m.d.comb += lost.eq((lost_second | self._lost(third, kept)) & ~exact)
         sign = negative[1]
-        bits = Cat(Mux(lost, ~sign, bit) for bit in third[: kept - 1])
+        end = Cat((~sign).replicate(kept - 1), sign)
         total = Signal(signed(kept + 1), reset_less=True)
-        m.d.sync += total.eq(Cat(bits, Mux(lost, sign, third[kept - 1])).as_signed() + self.add)
+        m.d.sync += total.eq(Mux(lost, end, third[:kept]).as_signed() + self.add)
         m.d.comb += self.out.eq(total >> self.fraction)
         return m
 
     def _moved(self, value, choices, step: int):
         """``value`` shifted by so many steps, each half by its own copy of the choice."""
-        options = [value >> n * step for n in range(4)]
+        options = [Cat(value[n * step :], value[-1].replicate(n * step)) for n in range(4)]
         half = (len(value) + 1) // 2
         parts = []
         for choice, piece in zip(choices, (slice(0, half), slice(half, len(value))), strict=True):
-            part = [Cat(option, option[-1].replicate(len(value)))[piece] for option in options]
+            part = [option[piece] for option in options]
             parts.append(Mux(choice[1], Mux(choice[0], part[3], part[2]), Mux(choice[0], part[1], part[0])))
         return Cat(parts).as_signed()
 

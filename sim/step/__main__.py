@@ -135,6 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             images=options.micro_batch,
             micro_batches=micro_batches,
             scratch_words=options.scratch_words,
+            widest=max(*options.fw, options.bw),
         )
     except ValueError as error:
         parser.error(str(error))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -28,18 +27,18 @@ class Beside:
     Raises `StepsDiffer` then. Other arguments: those of `cpt.sim.device.open_simulated`, ``stalls`` for one.
     """
 
-    def __init__(self, config: ArrayConfig, *, memory_bytes: int, scratch_words: int, **options: Any) -> None:
+    def __init__(self, config: ArrayConfig, *, memory_bytes: int, **options: Any) -> None:
         # From address 0, so that both have the same addresses; the ring is the RTL's alone.
         self._simulated = open_simulated(
             "rtl",
-            replace(config, scratch_words=scratch_words),
+            config,
             memory_bytes=memory_bytes,
             memory_base=0,
             **options,
         )
         self._accelerator = Accelerator(self._simulated.bitfile, self._simulated, deadline_s=DEADLINE_S)
         self.rtl = StepDevice(self._accelerator)
-        self.model = StepMachine(config, memory_bytes=memory_bytes, scratch_words=scratch_words)
+        self.model = StepMachine(config, memory_bytes=memory_bytes, scratch_words=config.scratch_words)
         self._own = slice(0, 0)
         self._rung = 0
         """Tag of the last END."""

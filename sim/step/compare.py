@@ -5,17 +5,18 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from cpt.host.fabric import FabricTrainer, precision_slots
 from cpt.hw.contract import ArrayConfig, preset
+from cpt.hw.contract.config import STEP
 from cpt.hw.contract.floats import Op
 from cpt.hw.contract.passes import Apply, Bring, Drain, Store
 from cpt.hw.contract.step import Code, Word
 from cpt.sim.memory import MEMORY_MODELS, memory_model
 from cpt.sim.step.forecast import timeline
 from cpt.sim.step.observed import Observed, SeenList
-from cpt.sim.step.rtl import MEMORY_BYTES, RATE, SCRATCH_WORDS, Case, batches
+from cpt.sim.step.rtl import MEMORY_BYTES, RATE, Case, batches
 from cpt.sim.step.state import Slot
 from cpt.sim.step.timeline import Timing
 
@@ -56,22 +57,21 @@ def called(word: Word) -> str:
 
 def compared(config: ArrayConfig, memory: str, case: Case) -> list[Compared]:
     """The lists of a step of ``case`` in the order in which they ran."""
-    array = replace(config, scratch_words=SCRATCH_WORDS)
     model = memory_model(memory, config.clock_mhz)
     net = case.network()
     slots = {slot: Slot(width, signed) for slot, (width, signed) in precision_slots(net, *case.bits).items()}
-    with Observed(config, memory_bytes=MEMORY_BYTES, scratch_words=SCRATCH_WORDS, memory=memory) as device:
+    with Observed(config, memory_bytes=MEMORY_BYTES, memory=memory) as device:
         trainer = FabricTrainer(
             device,
             config,
             net,
             batch_size=case.micro_batch * case.micro_batches,
             micro_batch=case.micro_batch,
-            scratch_words=SCRATCH_WORDS,
+            scratch_words=config.scratch_words,
         )
         device.seen(trainer.lists)
         trainer.train_step(*batches(case)[0], case.bits, RATE)
-        times = timeline(array, model, slots)
+        times = timeline(config, model, slots)
         return [Compared(seen, times.run(trainer.lists[seen.name])) for seen in device.seen(trainer.lists)]
 
 
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        config = preset(options.preset)
+        config = preset(options.preset, STEP)
     except ValueError as error:
         parser.error(str(error))
     print(f"simulated cycles of a list: {config.name}, {options.memory} at {config.clock_mhz:g} MHz")

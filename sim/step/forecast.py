@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 
 from cpt.host.compiler.network import compiled
@@ -13,6 +13,7 @@ from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import BEAT_BYTES
 from cpt.model.golden.fabric.network import Network
 from cpt.sim.memory import MemoryModel
+from cpt.sim.step.by_layer import Part, by_layer
 from cpt.sim.step.costs import Costs
 from cpt.sim.step.state import Slot
 from cpt.sim.step.timeline import Timeline
@@ -38,10 +39,12 @@ class Forecast:
             scratch_words=array.scratch_words,
             momentum=config.momentum,
             decay=config.weight_decay,
+            widest=config.widest,
         )
         self._slots: dict[int, Slot] = {}
         self._timeline = timeline(array, memory, self._slots)
         self._of_list = cache(self._run)
+        self._parts: dict[tuple[str, tuple[int, int]], list[Part]] = {}
 
     def trained(self, bits: tuple[int, int]) -> Counters:
         """Of a step."""
@@ -53,6 +56,11 @@ class Forecast:
         times = {"prepare": 1, "forward": many, "backward": many, "update": 1}
         return [(name, count, self._of_list(name, bits)) for name, count in times.items()]
 
+    def parts(self, bits: tuple[int, int]) -> Iterator[tuple[str, int, Part]]:
+        """Parts of a step's lists by layer and pass: of which list, how often it runs, what it takes once."""
+        for name, count, _ in self.lists(bits):
+            yield from ((name, count, part) for part in self._parts[name, bits])
+
     def evaluated(self, bits: int, images: int) -> Counters:
         """Of an evaluation of so many images."""
         times = {"prepare": 1, "evaluate": -(-images // self._images)}
@@ -62,6 +70,9 @@ class Forecast:
         for slot, (width, signed) in precision_slots(self._network, *bits).items():
             self._slots[slot] = Slot(width, signed)
         found = self._timeline.run(getattr(self._programs, name))
+        self._parts[name, bits] = by_layer(
+            self._programs.layout, found.moments, self._timeline.memory_bytes, backward=name == "backward"
+        )
         return Counters(
             total=found.cycles,
             exec_busy=found.busy["EXEC"],

@@ -14,13 +14,13 @@ import numpy as np
 from cpt.host.compiler.choice import Way
 from cpt.host.fabric import FabricTrainer
 from cpt.hw.contract import ArrayConfig, preset
+from cpt.hw.contract.config import STEP
 from cpt.model.architecture import Conv
 from cpt.model.golden.fabric.network import Block, Layer, Network
 from cpt.model.golden.fabric.trainer import Settings, Trainer
 from cpt.sim.memory import Stalls
 from cpt.sim.step.beside import Beside
 
-SCRATCH_WORDS = 4 * 2048
 MEMORY_BYTES = 1 << 22
 MICRO_BATCHES = (1, 4, 16)
 SIZE, CLASSES, RATE = 8, 10, 0.05
@@ -146,14 +146,14 @@ def run(case: Case, config: ArrayConfig) -> int:
     for images, labels in data[: case.before]:
         golden.train_step(images, labels, case.bits, RATE)
     stalls = Stalls(case.stall, case.seed) if case.stall else None
-    with Beside(config, memory_bytes=MEMORY_BYTES, scratch_words=SCRATCH_WORDS, stalls=stalls) as device:
+    with Beside(config, memory_bytes=MEMORY_BYTES, stalls=stalls) as device:
         trainer = FabricTrainer(
             device,
             config,
             case.network(),
             batch_size=batch,
             micro_batch=case.micro_batch,
-            scratch_words=SCRATCH_WORDS,
+            scratch_words=config.scratch_words,
             seed=case.seed,
             way=case.way,
         )
@@ -176,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--preset", default="tiny")
     options = parser.parse_args(arguments)
-    rng, config, done = random.Random(options.seed), preset(options.preset), 0
+    rng, config, done = random.Random(options.seed), preset(options.preset, STEP), 0
     while done < options.steps:
         case = Case.drawn(rng, min(options.each, options.steps - done))
         begun = time.monotonic()

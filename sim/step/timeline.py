@@ -84,9 +84,8 @@ class Timeline:
         )
         # Beats of all ports together, as cycles of the memory.
         found.busy[MEMORY] = round(found.busy[MEMORY] / memory.beats_per_cycle)
+        found.busy[LANES] = found.busy[Engine.DRAIN.name] + found.busy[Engine.APPLY.name]
         found.cycles = max((moment.ended for moment in run.moments), default=0)
-        for moment in run.moments:
-            cost = self.costs.of(moment.word)
-            found.read += cost.read
-            found.written += cost.written
+        found.read = sum(moment.read for moment in run.moments)
+        found.written = sum(moment.written for moment in run.moments)
         return found

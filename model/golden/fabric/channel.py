@@ -384,7 +384,7 @@ def running(old: np.ndarray, new: np.ndarray, rate: np.float32) -> np.ndarray:
 
 def power_of_two(bound: np.ndarray) -> np.ndarray:
     """Smallest k with ``32752 * 2^k >= bound``, int64; of 0 and below, -140."""
-    bound = fl.operand(bound)
+    bound = np.asarray(fl.operand(bound))
     k = fl.exponent(bound) - (LANE_BITS - 2)
     k = k + (bound.astype(np.float64) > np.ldexp(np.float64(HIGHEST), k.astype(np.int32)))
     return np.where(bound > 0, k, np.int64(-140))

@@ -25,8 +25,10 @@ SMALLEST = np.float32(2.0**-125)
 """Smaller magnitudes are 0."""
 _ZERO = np.float32(0)
 _MAGNITUDE = np.uint32(0x7FFF_FFFF)
-_SUBNORMALS = np.uint32(0x007F_FFFF)
-"""How many there are of each sign, from the bits 1 on."""
+_NORMAL = np.float32(2.0**-126)
+_ONE = np.uint32(1)
+_DOUBLED_SUBNORMALS = np.uint32(0x00FF_FFFF)
+"""Twice the largest subnormal's bits, and one more."""
 _SMALLEST_BITS = SMALLEST.view(np.uint32)
 _NORMAL_BITS = np.float32(np.inf).view(np.uint32) - _SMALLEST_BITS
 _MOST_MULTIPLIER = 2 ** (MULTIPLIER_BITS - 1) - 1
@@ -50,13 +52,16 @@ def settled(name: str, values: Value) -> np.ndarray:
     return np.where(np.abs(values) < SMALLEST, _ZERO, values)
 
 
-def operand(values: Value) -> np.ndarray:
+def operand(values: Value) -> Value:
     """``values`` as operations take them: 0 for those below 2^-126."""
+    if isinstance(values, np.float32):
+        return _ZERO if abs(values) < _NORMAL else values
     values = np.asarray(values, np.float32)
-    subnormal = (values.reshape(-1).view(np.uint32) & _MAGNITUDE) - np.uint32(1) < _SUBNORMALS
-    if not np.count_nonzero(subnormal):
+    # doubled bits less one: those of 0 become the largest, those of small numbers stay the smallest
+    found = (values.reshape(-1).view(np.uint32) << _ONE) - _ONE
+    if not found.size or np.minimum.reduce(found) >= _DOUBLED_SUBNORMALS:
         return values
-    return np.where(subnormal.reshape(values.shape), _ZERO, values)
+    return np.where((found < _DOUBLED_SUBNORMALS).reshape(values.shape), _ZERO, values)
 
 
 def add(left: Value, right: Value) -> np.ndarray:
@@ -91,7 +96,7 @@ def reciprocal_root(x: Value) -> np.ndarray:
     In numpy by way of float64; that this is the correctly rounded value was checked for every mantissa.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        return settled("reciprocal root", root_of(operand(x)))
+        return settled("reciprocal root", root_of(np.asarray(operand(x))))
 
 
 def scale(x: Value, exponent: np.ndarray | int) -> np.ndarray:

@@ -47,7 +47,7 @@ def array(run: Run, costs: Costs) -> Process:
                 last = max(end, earliest)
                 if last > end:
                     run.waits[engine][Engine.DRAIN.name] += last - end
-                run.busy[engine.name] += cycles
+                run.worked(moment, cycles)
                 collected, start, tile = last + interval, last + 1, tile + 1
                 run.mark(moment, last + collect + 1)
             why = engine.name

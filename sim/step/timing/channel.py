@@ -16,6 +16,6 @@ def channel(run: Run) -> Process:
         begin, mark = queue.run(moment.word, taken, gate)
         at_best = taken + 1 + begin_cycles(moment.word)
         run.begin(moment, begin, why if gate > at_best else engine.name, at_best)
-        run.busy[engine.name] += mark - max(begin, ended)
+        run.worked(moment, mark - max(begin, ended))
         ended = mark
         run.mark(moment, mark)

@@ -20,7 +20,7 @@ from cpt.hw.program.product import Product
 from cpt.sim.step.costs import Costs
 from cpt.sim.step.timing.ports import Master
 from cpt.sim.step.timing.rows import Rows
-from cpt.sim.step.timing.run import MEMORY, Moment, Process, Run, known, later
+from cpt.sim.step.timing.run import Moment, Process, Run, known, later
 
 PRODUCT_CYCLES = Product.latency_cycles + 2
 """Of a product, beside the bits of its count: chosen, begun."""
@@ -95,7 +95,7 @@ def fetch(run: Run, costs: Costs, masters: tuple[Master, Master], fills: list[Fi
                 moved = masters[turn].read(at, address, size * STREAM_BYTES // BEAT_BYTES)
                 fill.first.append(moved[0][0] - moved[0][1] + 2)
                 fill.whole.append(moved[-1][0])
-                run.busy[MEMORY] += size * STREAM_BYTES // BEAT_BYTES
+                run.read(moment, size * STREAM_BYTES // BEAT_BYTES)
                 asked += Reader.run_cycles
                 turn ^= 1
             walked = asked
@@ -134,7 +134,7 @@ def fill(run: Run, costs: Costs, fills: list[Fill], total: int) -> Process:
                     run.mark(work.moment, run.filled[-1])
         if pixels and work.last:
             run.mark(work.moment, run.filled[-1])
-        run.busy[Engine.FETCH.name] += queue.took - begun
+        run.worked(work.moment, queue.took - begun)
         released = yield from known(run.released_b, len(run.filled) - 1)
         idle = released + EMPTY_CYCLES
         run.idle.append(idle)

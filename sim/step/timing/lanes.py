@@ -20,7 +20,7 @@ from cpt.hw.vector.row import PARTS, Row
 from cpt.hw.vector.walk import IN_WORDS_LOG2, OPERANDS, Places
 from cpt.sim.step.costs import Costs
 from cpt.sim.step.timing.ports import Writer
-from cpt.sim.step.timing.run import LANES, MEMORY, Process, Run, known, later
+from cpt.sim.step.timing.run import Moment, Process, Run, known, later
 
 BEGIN_CYCLES = 1
 """From the walk that may begin to the unit's first slot."""
@@ -93,8 +93,7 @@ def drain(run: Run, timed: Timed) -> Process:
             run.begin(moment, begin, why, free)
             first = begin + BEGIN_CYCLES
             timed.pipeline.drained(first, slots)
-            run.busy[engine.name] += slots
-            run.busy[LANES] += slots
+            run.worked(moment, slots)
             last = first + slots - 1
             run.freed.append(last + reads + FREE_CYCLES)
             run.mark(moment, last + timed.end)
@@ -138,12 +137,11 @@ def apply(run: Run, costs: Costs, timed: Timed, writer: Writer) -> Process:
                 yield last + BEGIN_CYCLES
                 first = last + BEGIN_CYCLES
                 last = timed.pipeline.free(first, each) - 1
-                run.busy[LANES] += each
                 if codes:
                     out = last + SLOT_CYCLES + timed.lanes.result_cycles
                     address = word.offset + (unit * (-(-word.channels // group)) + part) * stride
-                    answer = packed.group(out, address, bits)
-            run.busy[engine.name] += each * word.groups
+                    answer = packed.group(moment, out, address, bits)
+            run.worked(moment, each * word.groups)
             free, ask = last, begin
             done = answer if codes else last + timed.end
             if kind is Apply.POOL and (unit + 1) % word.tiles == 0:
@@ -174,13 +172,13 @@ class Packed:
         """Of a group of so many planes."""
         return -(-bits // self.packer.planes) * self.packer.parts
 
-    def group(self, out: int, address: int, bits: int) -> int:
+    def group(self, moment: Moment, out: int, address: int, bits: int) -> int:
         """A group whose last word leaves the lanes in cycle ``out``: when the mark may show it."""
         begin = max(out + PACKED_CYCLES, self.free)
         reads = -(-bits // self.packer.planes) * self.packer.planes * self.packer.steps
         self.free = begin + reads + PACK_TURN_CYCLES
         beats = self.beats(bits)
-        self.run.busy[MEMORY] += beats
+        self.run.wrote(moment, beats)
         pace = max(reads // beats, 1)
         asked = begin + Guard.latency_cycles
         return self.writer.write(asked, address, beats, asked + BEAT_CYCLES, pace) + ANSWER_CYCLES

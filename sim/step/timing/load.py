@@ -12,7 +12,7 @@ from cpt.hw.program.product import Product
 from cpt.sim.step.costs import Costs
 from cpt.sim.step.timing.ports import Master
 from cpt.sim.step.timing.rows import Rows
-from cpt.sim.step.timing.run import MEMORY, Process, Run, known, later
+from cpt.sim.step.timing.run import Moment, Process, Run, known, later
 
 PRODUCT_CYCLES = Product.latency_cycles + 2
 """Of a product, beside the bits of its count: chosen, begun."""
@@ -61,16 +61,17 @@ def load(run: Run, costs: Costs, master: Master) -> Process:
         accepted = max(begin + 1, walked)
         ready = accepted + 2
         if word.code is Code.LOAD_A:
-            walked, loaded = weights(run, costs, master, accepted, word)
+            walked, loaded = weights(run, costs, master, accepted, moment)
         else:
-            walked, loaded = errors(run, costs, master, rows, accepted, word)
-        run.busy[engine.name] += loaded - max(begin, run.loaded[-1] if run.loaded else 0)
+            walked, loaded = errors(run, costs, master, rows, accepted, moment)
+        run.worked(moment, loaded - max(begin, run.loaded[-1] if run.loaded else 0))
         run.loaded.append(loaded)
         run.mark(moment, loaded + 1)
 
 
-def weights(run: Run, costs: Costs, master: Master, begin: int, word: Word) -> tuple[int, int]:
+def weights(run: Run, costs: Costs, master: Master, begin: int, moment: Moment) -> tuple[int, int]:
     """When the last run of a LOAD_A is asked for, and its last word written."""
+    word = moment.word
     bits = costs.slots[word.slot].bits
     beats = word.ksteps * run.config.group_bytes("a") // BEAT_BYTES
     asked, last = begin + FIRST_RUN_CYCLES[word.code] - 2, 0
@@ -80,13 +81,13 @@ def weights(run: Run, costs: Costs, master: Master, begin: int, word: Word) -> t
             moved = master.read(at, word.offset + tile * word.tile_stride + plane * word.plane_stride, beats)
             last = moved[-1][0]
             asked = max(asked + RUN_CYCLES, master.free - Guard.latency_cycles)
-            run.busy[MEMORY] += beats
+            run.read(moment, beats)
     return asked, last + WRITTEN_CYCLES[word.code]
 
 
-def errors(run: Run, costs: Costs, master: Master, rows: Rows, begin: int, word: Word) -> tuple[int, int]:
+def errors(run: Run, costs: Costs, master: Master, rows: Rows, begin: int, moment: Moment) -> tuple[int, int]:
     """The same of a LOAD_E: rows of every plane, group, tile and image as the transposer takes them."""
-    config = run.config
+    config, word = run.config, moment.word
     group, bits = config.group_channels, costs.slots[word.slot].bits
     picture = Picture(config, word.height, word.width)
     set_images = PIECES * group // picture.pitch
@@ -107,7 +108,7 @@ def errors(run: Run, costs: Costs, master: Master, rows: Rows, begin: int, word:
         moved = master.read(at, address, beats)
         address += 256
         asked = max(asked + RUN_CYCLES, master.free - Guard.latency_cycles)
-        run.busy[MEMORY] += beats
+        run.read(moment, beats)
         first, whole = moved[0][0] - moved[0][1] + 2, moved[-1][0]
         for plane in range(bits):
             for line in range(lines):

@@ -15,7 +15,7 @@ from cpt.hw.move.stretches import ASKED_BEATS, PIECE_BEATS
 from cpt.sim.step.costs import Costs
 from cpt.sim.step.floats import operand
 from cpt.sim.step.timing.ports import Master, Writer
-from cpt.sim.step.timing.run import MEMORY, Process, Run, later
+from cpt.sim.step.timing.run import Process, Run, later
 
 BEGIN_CYCLES = 4
 """From a start to the first piece at its guard."""
@@ -62,8 +62,8 @@ def bring(run: Run, costs: Costs, master: Master, stream: tuple[Master, Master])
             end = max(max(end, first) + beats // beats_of_word * pace, moved[-1][0] + 1)
             named = at
             at = max(at + PIECE_CYCLES, reader.free - Guard.latency_cycles)
-            run.busy[MEMORY] += beats
-        run.busy[engine.name] += end - max(begin, written)
+            run.read(moment, beats)
+        run.worked(moment, end - max(begin, written))
         written = end
         run.mark(moment, end + WRITTEN_CYCLES)
 
@@ -92,7 +92,7 @@ def store(run: Run, costs: Costs, writer: Writer) -> Process:
                     end = writer.write(at + Guard.latency_cycles, step * beats * BEAT_BYTES, beats, at + 4)
                     at = max(at + PIECE_CYCLES, writer.free - Guard.latency_cycles)
                 end -= writer.port.memory.write_cycles * (step < word.ksteps - 1)
-                run.busy[MEMORY] += bits * beats
+                run.wrote(moment, bits * beats)
             ready = named = end
         else:
             at = begin + BEGIN_CYCLES
@@ -100,10 +100,10 @@ def store(run: Run, costs: Costs, writer: Writer) -> Process:
                 yield at
                 end = writer.write(at + Guard.latency_cycles, address, beats, begin + BEATS_CYCLES)
                 at = max(at + PIECE_CYCLES, writer.free - Guard.latency_cycles)
-                run.busy[MEMORY] += beats
+                run.wrote(moment, beats)
             named = max(begin + BEGIN_CYCLES, writer.free - OUTWARD_BEATS)
         end += ANSWER_CYCLES
-        run.busy[engine.name] += end - max(begin, before)
+        run.worked(moment, end - max(begin, before))
         before = end
         run.mark(moment, end)
 

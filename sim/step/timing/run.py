@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from cpt.hw.contract import ArrayConfig, ContractError
+from cpt.hw.contract.config import BEAT_BYTES
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.contract.step import ENGINES, Engine, Word
 from cpt.hw.program.gate import Gate
@@ -42,6 +43,11 @@ class Moment:
     """The mark shows its last unit."""
     why: str = ""
     """What its first unit waited for last."""
+    busy: int = 0
+    """Cycles of its engine."""
+    read: int = 0
+    written: int = 0
+    """Bytes of memory."""
 
 
 @dataclass
@@ -105,6 +111,21 @@ class Run:
             moment.begun, moment.why = cycle, why
         if cycle > free:
             self.waits[moment.engine][why] += cycle - free
+
+    def worked(self, moment: Moment, cycles: int) -> None:
+        """An instruction keeps its engine busy."""
+        moment.busy += cycles
+        self.busy[moment.engine.name] += cycles
+
+    def read(self, moment: Moment, beats: int) -> None:
+        """An instruction has memory read."""
+        moment.read += BEAT_BYTES * beats
+        self.busy[MEMORY] += beats
+
+    def wrote(self, moment: Moment, beats: int) -> None:
+        """An instruction has memory written."""
+        moment.written += BEAT_BYTES * beats
+        self.busy[MEMORY] += beats
 
     def mark(self, moment: Moment, cycle: int) -> None:
         """A unit is in the mark."""
