@@ -37,7 +37,7 @@ def test_a_step_is_told_by_layer_and_pass(capsys) -> None:
         assert row["cycles"] >= 0
         assert 0 <= row["utilisation"] <= 1
         assert row["bytes"] > 0
-    dw_bytes = {row["fw"]: row["bytes"] for row in rows if (row["layer"], row["pass"]) == ("stem", "dW")}
+    dw_bytes = {row["fw"]: row["bytes"] for row in rows if (row["layer"], row["pass"]) == ("stem.conv", "dW")}
     assert dw_bytes[3] < dw_bytes[8], "LOAD_E and FETCH_X are counted"
 
 

@@ -61,8 +61,8 @@ def test_depth_wise_layers_come_in_parts_of_groups_with_the_same_bits(way):
         Interleaving(machine, 4)
 
     same_weights(
-        "tiny",
-        inverted(6, 24, 16),
+        "middle",
+        inverted(12, 48, 16),
         (4, 8),
         batch=2,
         micro_batch=2,
@@ -200,11 +200,16 @@ def test_noise_of_part_of_a_tensor_is_that_of_the_whole():
 
 def test_an_image_without_room_is_refused_with_both_sizes():
     with pytest.raises(
-        ContractError, match=r"4 channels of an image of 40 x 40 take 12800 bytes; allowed: 8192, a part"
+        ContractError, match=r"8 channels of an image of 40 x 40 take 30720 bytes; allowed: 16384, a part"
     ):
         compiled(
-            preset("tiny"),
-            network((*widening(4, 4, size=40),)),
+            preset("middle"),
+            network(
+                tuple(
+                    Block(name, (layer(number, name, (1 + 7 * number, 8), 40),))
+                    for number, name in enumerate(("stem", "next"))
+                )
+            ),
             images=1,
             micro_batches=1,
             scratch_words=4 * 512,
