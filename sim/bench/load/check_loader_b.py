@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import cocotb
-from cpt.sim.bench.check_loader import check
+
+from cpt.sim.bench.load.check_loader import check
 
 
 @cocotb.test(timeout_time=500, timeout_unit="ms")
