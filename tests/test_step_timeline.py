@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 from dataclasses import replace
 
 import pytest
+from amaranth.hdl import UnusedElaboratable
 from test_step_network import fabric, network
 
 from cpt.host.compiler.network import compiled
@@ -191,3 +193,13 @@ def test_the_command_knows_mobilenet_by_name() -> None:
     assert called == "mobilenetv2 of 0.4 times its width"
     assert max(layer.shape.out_channels for layer in found.layers) == 512
     assert sum(layer.depthwise for layer in found.layers) == 17
+
+
+def test_blocks_that_are_only_asked_for_their_cycles_say_nothing_on_the_terminal(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    gc.collect()
+    recwarn.clear()
+    timed(*product())
+    gc.collect()
+    assert not [found for found in recwarn if issubclass(found.category, UnusedElaboratable)]

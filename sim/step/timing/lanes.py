@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """DRAIN and APPLY in time: two walks through one pipeline of lanes, the drain first."""
 
 from __future__ import annotations
