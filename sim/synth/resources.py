@@ -17,7 +17,7 @@ from cpt.sim.synth.yosys import DEADLINE_S, Netlist
 from cpt.sim.synth.yosys import synthesise as netlist_of
 
 RESULT_PATH = tuple(f"{TOP}.{name}" for name in ("array", "collector", "results"))
-"""The array and what its results pass on their way to the drain or, in the machine of whole steps, the lanes."""
+"""The array and what its results pass on their way to the drain or, in whole steps, the lanes."""
 DRAIN, LANES = (f"{TOP}.{name}" for name in ("drain", "lanes"))
 """The one is part of that way, the other is not."""
 _SITE = "LUT site"

@@ -1,0 +1,158 @@
+"""What a step of either machine takes: as a whole, and by its products or by passes of its layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import Any, cast
+
+import numpy as np
+
+from cpt.host.config import TrainConfig
+from cpt.host.engine import GemmEngine
+from cpt.host.metrics import Tally
+from cpt.host.network import ResNet
+from cpt.host.step_trainer import settled
+from cpt.hw.contract import ArrayConfig
+from cpt.model.bitops import counted_macs
+from cpt.model.golden.fabric.codes import image_bits
+from cpt.model.golden.fabric.network import Network
+from cpt.model.units import percent
+from cpt.sim.fast.forecast import Forecast, ShapeRecorder, total
+from cpt.sim.memory import MemoryModel
+from cpt.sim.step.by_layer import ARRAY, D_W, D_X
+from cpt.sim.step.forecast import Forecast as StepForecast
+from cpt.table import align
+
+
+@dataclass(frozen=True)
+class LayerPass:
+    """A pass of a layer in a whole step."""
+
+    layer: str
+    which: str
+    fw: int
+    bw: int
+    cycles: int
+    bytes: int
+    utilisation: float
+    """Useful binary multiply-accumulates over what the array could have done in these cycles, or in those in
+    which it worked, if they are more."""
+    bound: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        row = asdict(self)
+        return {"layer": row.pop("layer"), "pass": row.pop("which"), **row}
+
+
+class Products:
+    """Steps of the machine that multiplies."""
+
+    def __init__(self, config: ArrayConfig, model: MemoryModel, description: Any, plan: TrainConfig) -> None:
+        recorder = ShapeRecorder()
+        stem = description.layers[0]
+        shape = (plan.batch_size, stem.height, stem.width, stem.in_channels)
+        ResNet(description).plan(shape, cast(GemmEngine, recorder))
+        self._forecast = Forecast(config, model, recorder.shapes, plan.fw[1], plan.bw)
+        self._static = plan.fw[1], plan.bw
+        self._step = cache(lambda bits: self._forecast.step(*bits))
+
+    def tally(self, bits: tuple[int, int]) -> Tally:
+        """What a step takes."""
+        return total(self._step(bits))
+
+    def rows(self) -> dict[str, Any]:
+        """Products of a static step, as JSON has them."""
+        return {
+            "products": [
+                {"product": item.shape.name, "bits": [item.bits_a, item.bits_b], **item.tally.as_dict()}
+                for item in self._step(self._static)
+            ]
+        }
+
+    def table(self) -> str:
+        """Where the cycles of a static step go."""
+        static = self._step(self._static)
+        whole = sum(item.tally.total_cycles for item in static)
+        rows = [("product", "bits", "in a step", "cycles each", "of the step", "array busy")]
+        for item in sorted(static, key=lambda item: -item.tally.total_cycles):
+            tally = item.tally
+            rows.append(
+                (
+                    item.shape.name,
+                    f"{item.bits_a}x{item.bits_b}",
+                    str(item.count),
+                    f"{tally.total_cycles // item.count:,}",
+                    percent(tally.total_cycles / whole),
+                    percent(tally.array_busy()),
+                )
+            )
+        return align(rows)
+
+
+class WholeSteps:
+    """Steps of the machine that does them whole."""
+
+    def __init__(self, config: ArrayConfig, model: MemoryModel, description: Any, plan: TrainConfig) -> None:
+        channels = description.layers[0].in_channels
+        factor, offset = np.ones(channels, np.float32), np.zeros(channels, np.float32)
+        network = Network.residual(description, factor, offset)
+        settled_plan = settled(plan)
+        self._config, self._batch, self._bounds = config, plan.batch_size, (plan.fw, plan.bw)
+        self._convolutions = {layer.shape.name: layer.shape for layer in network.layers}
+        self._macs = counted_macs(description.layers) * plan.batch_size
+        self._forecast = StepForecast(config, model, network, settled_plan)
+
+    def tally(self, bits: tuple[int, int]) -> Tally:
+        """What a step takes."""
+        fw, bw = bits
+        found = Tally()
+        found.add_counters(self._forecast.trained(bits), self._macs * (fw * fw + 2 * fw * bw))
+        return found
+
+    def rows(self) -> dict[str, Any]:
+        """Passes of layers at both bounds, as JSON has them."""
+        return {"layers": [item.as_dict() for item in self._passes()]}
+
+    def table(self) -> str:
+        """Passes of layers in the order of a step, one precision after the other."""
+        rows = [("layer", "pass", "bits", "cycles", "MB", "array used", "bound by")]
+        for item in self._passes():
+            rows.append(
+                (
+                    item.layer,
+                    item.which,
+                    f"{item.fw}x{item.bw}",
+                    f"{item.cycles:,}",
+                    f"{item.bytes / 1e6:.1f}",
+                    percent(item.utilisation),
+                    item.bound,
+                )
+            )
+        return align(rows)
+
+    def _passes(self) -> Iterator[LayerPass]:
+        fws, bw = self._bounds
+        for fw in sorted(set(fws)):
+            yield from self._of_bits((fw, bw))
+
+    def _of_bits(self, bits: tuple[int, int]) -> Iterator[LayerPass]:
+        """Every pass of every layer; what is no layer's by the name of its list."""
+        for name, count, part in self._forecast.parts(bits):
+            cycles = count * part.cycles
+            useful = self._useful(part.layer, part.which, bits)
+            # What overlaps with the pass before it is not in its cycles.
+            most = self._config.binary_macs * max(cycles, count * part.busy[ARRAY], 1)
+            layer, which = part.layer or name, part.which or ("" if part.layer else "all")
+            yield LayerPass(layer, which, *bits, cycles, count * part.bytes, useful / most, part.bound)
+
+    def _useful(self, layer: str, which: str, bits: tuple[int, int]) -> int:
+        """Binary multiply-accumulates of a pass of a step."""
+        if not layer:
+            return 0
+        fw, bw = bits
+        of_input = image_bits(fw) if layer == next(iter(self._convolutions)) else fw
+        pairs = {D_X: fw * bw, D_W: of_input * bw}.get(which, fw * of_input)
+        return self._convolutions[layer].macs * self._batch * pairs
