@@ -94,13 +94,13 @@ class RtlCheck:
     done in a thread of its own; simulators run without the interpreter's lock. A context manager:
     call `before_step` and `after_step` around every step of the run, then `results`.
 
-    A whole step (machine ``step``) is repeated with the first `IMAGES` of its batch, from the run's state, at
-    the lowest and the highest precision, and compared with the golden functions' step of the same images.
+    A whole step (machine ``step``) of a larger batch is repeated with its first `IMAGES`, from the run's
+    state, at the lowest and highest precision, and compared with the golden functions' step of the same ones.
     """
 
     def __init__(self, config: TrainConfig, data: Dataset, memory: str, machine: str = MATRIX) -> None:
         self._data, self._memory, self._kind = data, memory, machine
-        self._images = min(IMAGES, config.batch_size) if machine == STEP else None
+        self._images = IMAGES if machine == STEP and config.batch_size > IMAGES else None
         self._config = config.replace(batch_size=self._images, micro_batch=0) if self._images else config
         self._before: _Before | None = None
         self._pool = ThreadPoolExecutor(1, "rtl-check")
@@ -119,7 +119,7 @@ class RtlCheck:
 
     def before_step(self, trainer: Course, batch: Images) -> None:
         """Keep the state if the coming step is one to repeat."""
-        if trainer.step in _chosen_steps(trainer, 2 if self._kind == STEP else 3):
+        if trainer.step in _chosen_steps(trainer, 2 if self._images else 3):
             some = Images(batch.pixels[: self._images], batch.labels[: self._images])
             self._before = _Before(some, trainer.bits(), trainer.learning_rate(), *trainer.state())
 

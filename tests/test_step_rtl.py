@@ -10,7 +10,7 @@ import pytest
 from cpt.check import RtlCheck, verdict
 from cpt.host.compiler.choice import Way
 from cpt.host.config import TrainConfig
-from cpt.host.data import Images, held_out
+from cpt.host.data import Dataset, Images, held_out
 from cpt.host.driver import Accelerator
 from cpt.host.errors import DeviceError
 from cpt.host.fabric import FabricTrainer
@@ -136,11 +136,33 @@ def test_a_wait_that_never_ends_is_seen_by_the_watchdog(device: StepDevice) -> N
         rung(device, encode(Code.FLOAT, op=21, n=4, reps=1, to=2, to_moves=1, a_space=4, **never))
 
 
-def test_a_run_on_the_rtl_is_the_golden_functions_and_the_check_says_so() -> None:
+def two_classes() -> Dataset:
     rng = np.random.default_rng(0)
     labels = np.arange(20) % 2
     pixels = rng.integers(0, 128, (20, 8, 8, 1)) + 100 * labels[:, None, None, None]
-    data = held_out("two", Images(pixels.astype(np.float32), labels.astype(np.int64)))
+    return held_out("two", Images(pixels.astype(np.float32), labels.astype(np.int64)))
+
+
+def test_a_step_of_a_large_batch_is_repeated_with_four_of_its_images() -> None:
+    data = two_classes()
+    config = TrainConfig(width=4, fw=(3, 5), epochs=3, cycles=1, batch_size=8, micro_batch=4, lr=0.05)
+    with (
+        Place("step", "fast", "zc706", "ps-ddr").open(config, data) as (trainer, _),
+        RtlCheck(config, data, "ps-ddr", "step") as check,
+    ):
+        while trainer.step < trainer.total_steps:
+            batch = trainer.epoch_batches()[0]
+            check.before_step(trainer, batch)
+            trainer.train_step(batch)
+            check.after_step(trainer)
+        steps = check.results()
+    assert [(step.fw, step.images) for step in steps] == [(3, 4), (5, 4)]
+    assert all(step.passed for step in steps), verdict(steps)
+    assert "2 steps repeated with 4 images (FW3/BW8, FW5/BW8): all weights identical" in verdict(steps)
+
+
+def test_a_run_on_the_rtl_is_the_golden_functions_and_the_check_says_so() -> None:
+    data = two_classes()
     config = TrainConfig(width=4, fw=(4, 4), steps=1, batch_size=4, micro_batch=2, lr=0.05)
     found = {}
     for device in ("fast", "rtl"):
@@ -156,4 +178,5 @@ def test_a_run_on_the_rtl_is_the_golden_functions_and_the_check_says_so() -> Non
             cycles = trainer.training.total_cycles, trainer.evaluation.total_cycles
         assert all(cycles)
         assert [step.passed for step in checked] == [True] * (device == "fast"), verdict(checked)
+        assert all(step.images is None for step in checked)
     assert found["fast"] == found["rtl"]

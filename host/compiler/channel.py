@@ -250,11 +250,19 @@ def stream_unit(v: Vectors, highest: Vector, slot: int) -> Vector:
 
 def code_coefficients(v: Vectors, channel: int, channels: int, code_unit: Vector, unit: Vector) -> None:
     """Coefficients of CODE, the same for all channels."""
+    factor, shift = _code_factor(v, channel, channels, code_unit, unit)
+    v.to_fixed(factor, shift, MULTIPLIER_BITS, to=coefficient(Coefficient.MULTIPLIER, channel, channels))
+    v.copy(ZERO, to=coefficient(Coefficient.ADDEND, channel, channels), count=channels)
+
+
+def _code_factor(
+    v: Vectors, channel: int, channels: int, code_unit: Vector, unit: Vector
+) -> tuple[Vector, Vector]:
+    """Factor from the stream to codes, and the shift of its coefficients, which is written."""
     factor = v.copy(v.scale(v.reciprocal(code_unit), unit), count=channels)
     shift = channel_shift(v, factor)
     v.copy(shift, to=coefficient(Coefficient.TOTAL_SHIFT, channel, channels))
-    v.to_fixed(factor, shift, MULTIPLIER_BITS, to=coefficient(Coefficient.MULTIPLIER, channel, channels))
-    v.copy(ZERO, to=coefficient(Coefficient.ADDEND, channel, channels), count=channels)
+    return factor, shift
 
 
 def linear_unit(v: Vectors, largest: Vector, slot: int) -> Vector:
@@ -265,9 +273,7 @@ def linear_unit(v: Vectors, largest: Vector, slot: int) -> Vector:
 
 def linear_coefficients(v: Vectors, channel: int, channels: int, code_unit: Vector, unit: Vector) -> None:
     """Coefficients of IMAGE behind a linear end: those of CODE, and ``-M*MIDDLE``."""
-    factor = v.copy(v.scale(v.reciprocal(code_unit), unit), count=channels)
-    shift = channel_shift(v, factor)
-    v.copy(shift, to=coefficient(Coefficient.TOTAL_SHIFT, channel, channels))
+    factor, shift = _code_factor(v, channel, channels, code_unit, unit)
     held = multiplier(v, Coefficient.MULTIPLIER, channel, factor, shift)
     addend(v, channel, v.multiply(held, number(-float(MIDDLE))), shift)
 
