@@ -14,6 +14,7 @@ import numpy as np
 from cpt.host.compiler.network import Programs, compiled
 from cpt.host.fabric import precision_slots
 from cpt.hw.contract import ContractError, preset
+from cpt.hw.contract.config import STEP
 from cpt.model.architecture import cifar_resnet, mobilenet_v2
 from cpt.model.golden.fabric.network import Network
 from cpt.sim.step.costs import Costs
@@ -126,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.bytes <= 0:
         parser.error(f"bytes is {options.bytes:g}; allowed: more than 0")
     try:
-        config = replace(preset(options.preset), scratch_words=options.scratch_words)
+        config = replace(preset(options.preset, STEP), scratch_words=options.scratch_words)
         network, called = described(options)
         micro_batches = options.batch // options.micro_batch
         programs = compiled(
