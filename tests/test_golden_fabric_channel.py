@@ -92,24 +92,28 @@ def test_a_channel_of_all_negative_outputs_gives_code_0_whatever_its_offset():
     assert not apply.relu_mask(Y, relu).any()
 
 
-SIDES = {
-    "nothing": None,
-    "stream": lambda: (channel.stream_side(-12, X.max(0).astype(np.int64)), X, X * 2.0**-12),
-    "shortcut": lambda: (
-        channel.shortcut_side(norm_of(X)[1], norm_of(X)[0]),
-        X,
-        real_output(X),
-    ),
-    "coarse stream": lambda: (channel.stream_side(3, X.max(0).astype(np.int64)), X, X * 8.0),
-    "fine stream": lambda: (channel.stream_side(-40, X.max(0).astype(np.int64)), X, X * 2.0**-40),
-}
+def streams(unit, x, middle=0):
+    """A block's stream of integers ``x``, which stand for ``(x - middle) * 2^unit``, as it joins."""
+    ends = [of(0).astype(np.int64) - middle for of in (x.max, x.min)]
+    return channel.stream_side(unit, *ends, middle), x, (x - float(middle)) * 2.0**unit
+
+
 X = np.abs(Y[::-1]).copy()
+LINEAR = (Y[::-1] // 2 + apply.MIDDLE).astype(np.int16)
+SIDES = {
+    "nothing": lambda: (None, None, 0),
+    "stream": lambda: streams(-12, X),
+    "shortcut": lambda: (channel.shortcut_side(norm_of(X)[1], norm_of(X)[0]), X, real_output(X)),
+    "coarse stream": lambda: streams(3, X),
+    "fine stream": lambda: streams(-40, X),
+    "linear stream": lambda: streams(-12, LINEAR, apply.MIDDLE),
+}
 
 
 @pytest.mark.parametrize("side", SIDES)
 def test_a_blocks_end_never_saturates_and_is_right_to_a_few_units(side):
     statistics, norm, _, _ = norm_of()
-    joins, x, real = (None, None, 0) if side == "nothing" else SIDES[side]()
+    joins, x, real = SIDES[side]()
     bound = channel.block_bound(channel.highest_output(norm, statistics), joins)
     exponent = channel.block_unit(bound, norm, joins)
     relu = channel.block_coefficients(norm, joins, exponent)

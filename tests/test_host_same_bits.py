@@ -113,6 +113,8 @@ ALLOWED = {
     ("cpt.model.golden.conv", "matmul"): "a parameter, of integers: gemm's, or the accelerator's",
     ("cpt.host.layers.batch_norm", "/"): "two counts",
     ("cpt.model.loss", "sum"): "counts booleans",
+    ("cpt.model.golden.fabric.float_unit", "reduce"): "the smallest, of integers",
+    ("cpt.model.golden.fabric.product", "sum"): "integers",
     ("cpt.model.golden.fabric.channel", "/"): "two counts",
     ("cpt.model.golden.fabric.trainer", "/"): "two counts",
     ("cpt.model.golden.fabric.trainer", "accumulate"): "update's, of micro-batches in order",

@@ -9,6 +9,7 @@ from cpt.host.compiler.vectors import ZERO, Vectors, integer, number
 from cpt.hw.contract import ContractError, preset
 from cpt.hw.contract.floats import CHANNELS, Coefficient, Op, SlotConstant, Space, Statistic
 from cpt.model.golden.fabric import channel as golden
+from cpt.model.golden.fabric.apply import MIDDLE
 from cpt.model.golden.fabric.codes import weight_codes
 from cpt.model.golden.fabric.drain import error_statistics, forward_statistics
 from cpt.sim.step.machine import StepMachine
@@ -111,7 +112,7 @@ def test_batch_norm_and_the_coefficients_of_an_inner_apply(seed):
     np.testing.assert_array_equal(bench.coefficients(Coefficient.TOTAL_SHIFT, channels), affine.shift)
 
 
-@pytest.mark.parametrize("joins", ["nothing", "stream", "shortcut"])
+@pytest.mark.parametrize("joins", ["nothing", "stream", "linear stream", "shortcut"])
 def test_a_blocks_end(joins):
     y, x, unit, gamma, beta = drawn(5)
     statistics, of_x = forward_statistics(y), forward_statistics(np.abs(x))
@@ -122,16 +123,19 @@ def test_a_blocks_end(joins):
     held = emitted.forward_statistics(CHANNEL, channels, len(y))
     norm, _, _ = emitted.batch_norm(v, held, bench.put(unit), bench.put(gamma), bench.put(beta))
     side = wanted_side = None
-    if joins == "stream":
-        wanted_side = golden.stream_side(-9, of_x.highest)
-        side = emitted.stream_side(v, bench.put(np.array([-9])), bench.put(of_x.highest))
+    if joins.endswith("stream"):
+        middle = MIDDLE if joins.startswith("linear") else 0
+        ends = [of_x.highest - middle, of_x.lowest - middle]
+        wanted_side = golden.stream_side(-9, *ends, middle)
+        side = emitted.stream_side(v, bench.put(np.array([-9])), *map(bench.put, ends), middle)
     elif joins == "shortcut":
         other, _, _ = golden.batch_norm(of_x, unit, beta, gamma)
         wanted_side = golden.shortcut_side(other, of_x)
         bench.count(of_x, CHANNEL + 16)
         second = emitted.forward_statistics(CHANNEL + 16, channels, len(y))
         found, _, _ = emitted.batch_norm(v, second, bench.put(unit), bench.put(beta), bench.put(gamma))
-        side = emitted.Side(found.factor, found.mean, found.beta, emitted.highest_output(v, found, second))
+        ends = [of(v, found, second) for of in (emitted.highest_output, emitted.lowest_output)]
+        side = emitted.Side(found.factor, found.mean, found.beta, *ends)
     highest = emitted.highest_output(v, norm, held)
     exponent = emitted.block_unit(v, emitted.block_bound(v, highest, side), norm, side)
     emitted.block_coefficients(v, CHANNEL, norm, side, exponent)
