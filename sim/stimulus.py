@@ -41,7 +41,7 @@ PRECISIONS = tuple(
 )
 """Every pair of widths with every combination of signs."""
 LARGEST_MN, LARGEST_K = 80, 700
-RANDOM_SHAPES = 360
+RANDOM_SHAPES = 900
 STALL_PROBABILITIES = (0.0, 0.1, 0.3, 0.7)
 
 
