@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -20,11 +20,8 @@ from cpt.model.layers import (
 )
 from cpt.model.layers.adopt import plain_type
 
-Filter = Callable[..., bool]
-"""(module, dotted name) to whether the module is quantised.
-
-One whose first parameter is called ``name`` or ``fqn``, or is annotated as a string, is asked (name, module).
-"""
+Filter = Callable[[nn.Module, str], bool]
+"""(module, dotted name) to whether the module is taken, as torchao's; the other order is refused."""
 
 Builder = Callable[[Any, QuantConfig, int], nn.Module]
 """(float layer, configuration, number of its first `LayerPrecision`) to the quantised layer."""
@@ -71,22 +68,23 @@ def quantize_(
     Raises `ValueError` if nothing is left to quantise; the model is then as it was.
     """
     config = config or QuantConfig()
-    takes = asked(filter_fn or default_filter(model))
-    able = [(name, module) for name, module in model.named_modules() if plain_type(module) in QUANTISABLE]
+    filter_fn = filter_fn or default_filter(model)
+    able = {name: module for name, module in model.named_modules() if plain_type(module) in QUANTISABLE}
     kinds = ", ".join(kind.__name__ for kind in QUANTISABLE)
     if not able:
         raise ValueError(f"model has 0 layers to quantise; allowed: at least 1 of {kinds}")
-    chosen = [(name, module) for name, module in able if takes(module, name)]
+    chosen = taken(filter_fn, able)
     if not chosen:
         raise ValueError(
             f"filter_fn takes 0 of {len(able)} layers; allowed: at least 1 "
             "(it is called filter_fn(module, name))"
         )
     if strict:
-        _refuse_float(model, {name for name, _ in chosen}, takes)
+        _refuse_float(model, chosen, filter_fn)
     new: dict[nn.Module, nn.Module] = {}
     layer = _next_number(model)
-    for name, module in chosen:
+    for name in chosen:
+        module = able[name]
         try:
             new[module] = QUANTISABLE[plain_type(module)](module, config, layer)
         except ValueError as error:
@@ -125,22 +123,53 @@ def dequantize_(model: nn.Module) -> nn.Module:
     return model
 
 
-def asked(filter_fn: Filter) -> Filter:
-    """``filter_fn`` to be called (module, name), whichever order its parameters have."""
+def taken(filter_fn: Filter, modules: Mapping[str, nn.Module]) -> list[str]:
+    """Names of those of ``modules``, which are by name, that ``filter_fn`` takes.
+
+    Raises `ValueError` where it is written for (name, module), or fails. Its parameters' names tell, or else
+    its answers: where all modules get the same one, and would not get it in the other order.
+    """
+    if _named_the_other_way(filter_fn):
+        raise ValueError(_OTHER_ORDER)
+    answers = [_answer(filter_fn, module, name) for name, module in modules.items()]
+    if len(set(answers)) == 1 and _differs_the_other_way(filter_fn, modules):
+        raise ValueError(f"{_OTHER_ORDER}; as it stands it takes {'all' if answers[0] else 'none'}")
+    return [name for name, answer in zip(modules, answers, strict=True) if answer]
+
+
+_OTHER_ORDER = "filter_fn is written for (name, module); allowed: filter_fn(module, name), as torchao's"
+
+
+def _answer(filter_fn: Filter, module: nn.Module, name: str) -> bool:
     try:
-        first = next(iter(inspect.signature(filter_fn).parameters.values()), None)
-    except (TypeError, ValueError):  # some callables written in C
-        first = None
-    by_name = first is not None and (first.name in ("name", "fqn") or first.annotation in (str, "str"))
+        return bool(filter_fn(module, name))
+    except (AttributeError, TypeError) as error:
+        raise ValueError(
+            f"filter_fn failed at {name!r}: {error}; it is called filter_fn(module, name)"
+        ) from error
 
-    def ask(module: nn.Module, name: str) -> bool:
-        try:
-            return filter_fn(name, module) if by_name else filter_fn(module, name)
-        except (AttributeError, TypeError) as error:
-            order = "filter_fn(name, module)" if by_name else "filter_fn(module, name)"
-            raise ValueError(f"filter_fn failed at {name!r}: {error}; it is called {order}") from error
 
-    return ask
+def _named_the_other_way(filter_fn: Filter) -> bool:
+    """Whether the first two parameters say that the name comes first."""
+    try:
+        first, second, *_ = inspect.signature(filter_fn).parameters.values()
+    except (TypeError, ValueError):  # some callables written in C, or another number of parameters
+        return False
+    return (
+        first.name in ("name", "fqn")
+        or first.annotation in (str, "str")
+        or second.name in ("module", "mod")
+        or second.annotation in (nn.Module, "nn.Module", "Module", "torch.nn.Module")
+    )
+
+
+def _differs_the_other_way(filter_fn: Callable[..., bool], modules: Mapping[str, nn.Module]) -> bool:
+    """Whether ``filter_fn`` asked (name, module) tells some of ``modules`` from others."""
+    try:
+        return len({bool(filter_fn(name, module)) for name, module in modules.items()}) > 1
+    except Exception:
+        # asked a question it is not made for, it may raise anything
+        return False
 
 
 def float_layers(model: nn.Module) -> dict[str, str]:
@@ -204,14 +233,14 @@ def _without_parts(model: nn.Module, found: dict[str, str]) -> dict[str, str]:
     }
 
 
-def _refuse_float(model: nn.Module, chosen: set[str], takes: Filter) -> None:
+def _refuse_float(model: nn.Module, chosen: Sequence[str], filter_fn: Filter) -> None:
     """Raise `ValueError` naming what would stay in float although the filter takes it."""
     left = {
         name: why
         for name, why in float_layers(model).items()
         if name not in chosen
         and not any(name.startswith(f"{layer}.") for layer in chosen)
-        and takes(model.get_submodule(name), name)
+        and _answer(filter_fn, model.get_submodule(name), name)
     }
     if left:
         named = "; ".join(f"{name or 'the model itself'} is a {why}" for name, why in left.items())
@@ -272,8 +301,10 @@ def precisions(model: nn.Module) -> dict[str, LayerPrecision]:
 
 def selected(model: nn.Module, filter_fn: Filter | None) -> list[LayerPrecision]:
     """The precisions that ``filter_fn`` takes, by the layer (or product) and its name."""
-    takes = asked(filter_fn) if filter_fn is not None else lambda module, name: True
-    return [item for name, item in precisions(model).items() if takes(model.get_submodule(name), name)]
+    items = precisions(model)
+    if filter_fn is None:
+        return list(items.values())
+    return [items[name] for name in taken(filter_fn, {name: model.get_submodule(name) for name in items})]
 
 
 def set_precision(
