@@ -28,6 +28,8 @@ class Region:
     memory: str
     start: int
     stop: int
+    units: int = 0
+    """Of the instruction that reads or writes it, behind which it is done with it; 0: all of them."""
 
     @property
     def pieces(self) -> list[tuple[str, int]]:
@@ -136,14 +138,17 @@ class Builder:
             fields = {**fields, f"wait{index}_engine": int(each), f"wait{index}_first": mark}
         word = encode(code, **fields)
         self.words.append(word)
+        before = self.marks[engine]
         self.marks[engine] += units(self.config, decode(word))
         known = self._known[engine]
         for each, mark in waits.items():
             for other, count in {**self._before[each, mark], each: mark}.items():
                 known[other] = max(known.get(other, 0), count)
-        mark = self.marks[engine]
-        self._before[engine, mark] = dict(known)
+        clock = dict(known)
+        self._before[engine, self.marks[engine]] = clock
         for region, written in [*((item, False) for item in reads), *((item, True) for item in writes)]:
+            mark = before + region.units if region.units else self.marks[engine]
+            self._before[engine, mark] = clock
             access = _Access(region, engine, mark, written)
             for piece in region.pieces:
                 held = self._accesses.get(piece, [])

@@ -59,8 +59,9 @@ class Forward(Work):
         """The list."""
         self._images()
         stream: Stream | None = None
-        for block in self.layout.blocks:
-            stream = self._block(block, stream)
+        following = [*self.layout.blocks[1:], None]
+        for block, after in zip(self.layout.blocks, following, strict=True):
+            stream = self._block(block, stream, after)
         assert stream
         self._classify(stream)
         if self.training:
@@ -105,7 +106,7 @@ class Forward(Work):
         held = self.moves.load(piece)
         return self.v.multiply(held.at(0, 1), self.v.reciprocal(held.at(1, 1)))
 
-    def _block(self, block: BlockPlan, stream: Stream | None) -> Stream:
+    def _block(self, block: BlockPlan, stream: Stream | None, after: BlockPlan | None) -> Stream:
         v, linear = self.v, block.block.linear
         middle = MIDDLE if linear else 0
         side: floats.Side | None = None
@@ -160,7 +161,9 @@ class Forward(Work):
             self._observe(end.range, real)
         else:
             real = expected
-        if self.training:
+        # Behind the codes, which the next product waits for; but not where that takes the stream's place.
+        late = after is not None and not after.shortcut
+        if self.training and not late:
             self._mask(block, target)
         if block.output:
             unit_of = floats.linear_unit if linear else floats.stream_unit
@@ -170,6 +173,8 @@ class Forward(Work):
             coefficients_of(v, first, count, unit, exponent)
             kind = Apply.IMAGE if linear else Apply.CODE
             self.lanes.apply(kind, end.output, count, first, target, codes=block.output)
+        if self.training and late:
+            self._mask(block, target)
         return Stream(target, exponent, of_stream, below, middle)
 
     def _mask(self, block: BlockPlan, stream: Tensor) -> None:

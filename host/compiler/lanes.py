@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from cpt.host.compiler.builder import Region
 from cpt.host.compiler.layout import Layout
@@ -20,6 +21,14 @@ from cpt.hw.contract.tiles import Picture
 
 PLAIN = (Apply.COUNT, Apply.POOL, Apply.UNPOOL)
 """Applies without coefficients."""
+
+
+class Turn(NamedTuple):
+    """Images of an instruction that is over them when its mark has grown by ``units``."""
+
+    first: int
+    behind: int
+    units: int
 
 
 class Lanes:
@@ -45,9 +54,7 @@ class Lanes:
         """A product through the lanes into scratch, in parts if need be; ``product`` emits one's."""
         layout = self.layout
         operands = [item for item in (y, stream, mask) if item]
-        for part in layout.parts(
-            self.moves.scratch, picture, channels, layout.most_groups(picture, channels)
-        ):
+        for part in layout.turns(self.moves.scratch, picture, channels):
             places = self._bring(operands, picture, channels, part)
             product(part)
             used = self.moves.used(out, picture, channels, part)
@@ -118,6 +125,14 @@ class Lanes:
             **fields,
         )
 
+    def _turns(self, picture: Picture, part: Part) -> list[Turn]:
+        """Images of an APPLY over part of a tensor as they are done, a tile a unit."""
+        together = self.layout.turn_images(picture)
+        return [
+            Turn(first, min(first + together, part.images), min(first + together, part.images) * picture.tiles)
+            for first in range(0, part.images, together)
+        ]
+
     def _bring(
         self, tensors: list[Tensor], picture: Picture, channels: int, part: Part
     ) -> dict[Tensor, Region]:
@@ -173,7 +188,8 @@ class Lanes:
             else:
                 places = self._bring([item for item in (y, second) if item], picture, channels, part)
             at, held = channel + part.group * group, part.groups * group
-            reads = list(places.values())
+            turns = self._turns(shown, part)
+            reads = [piece for place in places.values() for piece in _by_turns(place, turns)]
             if kind not in PLAIN:
                 reads += [_fields("coefficients", field, at, held) for field in Coefficient]
             writes: list[Region] = []
@@ -182,7 +198,7 @@ class Lanes:
                 writes += [_fields("statistics", field, at, held) for field in Statistic]
             if out:
                 used = self.moves.used(out, picture, channels, part)
-                writes.append(used)
+                writes += _by_turns(used, turns)
                 fields["out"] = used.start // IN_WORDS
             if local:
                 some = local.at(part.image * channels, part.images * channels)
@@ -194,7 +210,7 @@ class Lanes:
             if codes:
                 before = part.image * codes.layout.image_stride + part.group * codes.layout.group_stride
                 before += part.tile * codes.layout.tile_stride
-                writes.append(codes.piece.region)
+                writes += _by_turns(codes.images(part.image, part.images).region, turns)
                 fields |= {
                     "base": codes.piece.base,
                     "offset": codes.piece.offset + before,
@@ -222,6 +238,15 @@ class Lanes:
             )
             if out:
                 self._take(out, picture, channels, part)
+
+
+def _by_turns(region: Region, turns: list[Turn]) -> list[Region]:
+    """Pieces of what an instruction reads or writes of its images, image by image, as it is done with them."""
+    each = (region.stop - region.start) // turns[-1].behind
+    return [
+        Region(region.memory, region.start + turn.first * each, region.start + turn.behind * each, turn.units)
+        for turn in turns
+    ]
 
 
 def _fields(memory: str, field: int, channel: int, count: int) -> Region:

@@ -36,6 +36,11 @@ class Planes:
     piece: Piece
     slot: int
 
+    def images(self, first: int, count: int) -> Piece:
+        """Memory of ``count`` images from ``first`` on."""
+        stride = self.layout.image_stride
+        return Piece(self.piece.base, self.piece.offset + first * stride, count * stride)
+
 
 @dataclass(frozen=True)
 class Codes(Planes):

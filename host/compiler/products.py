@@ -76,17 +76,17 @@ class Products:
         self, codes: Planes, kernel: int, sampling: Sampling, pad: int, output: Picture, part: Part
     ) -> None:
         """All channels of a part's images."""
-        source = codes.layout.picture
+        source, held = codes.layout.picture, codes.images(part.image, part.images)
         self.builder.add(
             Code.FETCH,
-            [codes.piece.region],
+            [held.region],
             slot=codes.slot,
             kernel=int(Kernel.THREE if kernel == 3 else Kernel.ONE),
             sampling=int(sampling),
             images=part.images,
             pad=pad,
-            base=codes.piece.base,
-            offset=codes.piece.offset + part.image * codes.layout.image_stride,
+            base=held.base,
+            offset=held.offset,
             groups=codes.layout.groups,
             planes=codes.layout.max_bits,
             pitch_log2=source.pitch.bit_length() - 1,
@@ -122,7 +122,7 @@ class Products:
     def gradient(self, plan: ConvPlan, inputs: Codes, subset: Subset, sums: Sums) -> None:
         """dW of some groups of a convolution into the 48-bit ``sums``, chunk by chunk."""
         conv, layout = plan.conv, self.layout
-        together = max(PIECES * layout.group // plan.output.pitch, 1)
+        together = self.together(plan)
         rows = layout.chunk_rows(plan, subset)
         first = True
         for image_group in range(-(-layout.images // together)):
@@ -138,6 +138,10 @@ class Products:
                     self._gradient_chunk(plan, inputs, subset, chunk, sums, first=first)
                     first = False
 
+    def together(self, plan: ConvPlan) -> int:
+        """Images whose pixels a word of a dW product holds."""
+        return max(PIECES * self.layout.group // plan.output.pitch, 1)
+
     def _gradient_chunk(
         self,
         plan: ConvPlan,
@@ -148,10 +152,13 @@ class Products:
         *,
         first: bool,
     ) -> None:
-        conv, errors = plan.conv, plan.errors
+        conv, errors, layout = plan.conv, plan.errors, self.layout
         kernel = Kernel.THREE if conv.kernel == 3 else Kernel.ONE
         sampling = Sampling.STRIDE if conv.stride == 2 else Sampling.SAME
         operands = ((errors, subset.output, subset.outputs), (inputs, subset.input, subset.inputs))
+        together = self.together(plan)
+        image = chunk["image_group"] * together
+        images = image, min(together, layout.images - image)
         of_errors, of_inputs = (
             {
                 "slot": codes.slot,
@@ -165,7 +172,7 @@ class Products:
         )
         self.builder.add(
             Code.LOAD_E,
-            [errors.piece.region],
+            [errors.images(*images).region],
             [],
             pitch_log2=plan.output.pitch.bit_length() - 1,
             strips=plan.output.strips,
@@ -176,7 +183,7 @@ class Products:
         )
         self.builder.add(
             Code.FETCH_X,
-            [inputs.piece.region],
+            [inputs.images(*images).region],
             [],
             kernel=int(kernel),
             sampling=int(sampling),
