@@ -5,6 +5,7 @@ import pytest
 from step_networks import inverted, same_weights
 
 from cpt.host.compiler.builder import Builder
+from cpt.host.compiler.lanes import Lanes
 from cpt.host.compiler.memory import LOGITS
 from cpt.host.fabric import PROGRAMS, FabricTrainer
 from cpt.hw.contract import preset
@@ -111,10 +112,25 @@ def test_any_order_that_the_marks_allow_ends_with_the_same_weights(seed):
     assert order.chosen > 1000
 
 
-def test_a_dropped_wait_is_seen(monkeypatch):
+def drop_all_waits(monkeypatch):
+    monkeypatch.setattr(Builder, "_needed", lambda *_: {})
+
+
+def say_an_image_too_early_that_a_turn_is_done(monkeypatch):
+    turns = Lanes._turns
+
+    def early(lanes, picture, part):
+        found = turns(lanes, picture, part)
+        return [turn._replace(units=max(turn.units - picture.tiles, 1)) for turn in found]
+
+    monkeypatch.setattr(Lanes, "_turns", early)
+
+
+@pytest.mark.parametrize("spoil", [drop_all_waits, say_an_image_too_early_that_a_turn_is_done])
+def test_a_dropped_wait_is_seen(monkeypatch, spoil):
     data = drawn(1)
     expected, _ = golden_sha(network(), data, (3, 8))
-    monkeypatch.setattr(Builder, "_needed", lambda *_: {})
+    spoil(monkeypatch)
     found = set()
     for seed in range(2):
         net = network()

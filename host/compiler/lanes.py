@@ -54,7 +54,7 @@ class Lanes:
         """A product through the lanes into scratch, in parts if need be; ``product`` emits one's."""
         layout = self.layout
         operands = [item for item in (y, stream, mask) if item]
-        for part in layout.turns(self.moves.scratch, picture, channels):
+        for part in layout.turns(self.moves.scratch, picture, channels, short=bool(stream or mask)):
             places = self._bring(operands, picture, channels, part)
             product(part)
             used = self.moves.used(out, picture, channels, part)

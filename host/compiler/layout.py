@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 
@@ -289,15 +290,18 @@ class Layout:
             return [Part(0, self.images, 0, groups, 0)]
         return list(scratch.parts(division, picture, self.images, groups, most_groups))
 
-    def turns(self, scratch: Scratch, picture: Picture, channels: int) -> list[Part]:
+    def turns(self, scratch: Scratch, picture: Picture, channels: int, *, short: bool) -> list[Part]:
         """Parts of a product: those of its results, which one engine hands to the next by turns.
 
         Results that have room in scratch as a whole come some images at a time, so that what follows works
-        on the first ones while the others come.
+        on the first ones while the others come. ``short``: all begin at short addresses.
         """
         if not all(self.division(scratch, picture, channels).whole):
             return self.parts(scratch, picture, channels, self.most_groups(picture, channels))
         groups, together = self.groups(channels), self.turn_images(picture)
+        if short:
+            step = IN_WORDS // math.gcd(IN_WORDS, picture.tiles * groups * self.group)
+            together = -(-together // step) * step
         return [
             Part(image, min(together, self.images - image), 0, groups, 0)
             for image in range(0, self.images, together)

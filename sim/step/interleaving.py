@@ -7,7 +7,7 @@ from collections import deque
 
 from cpt.hw.contract import ContractError
 from cpt.hw.contract.passes import units
-from cpt.hw.contract.step import ENGINES, WORD_BYTES, Engine, Word, decode
+from cpt.hw.contract.step import ENGINES, WORD_BYTES, Code, Engine, Word, decode
 from cpt.sim.step.machine import StepMachine
 
 WAITS = (0, 1)
@@ -18,14 +18,14 @@ class Interleaving:
 
     An engine's next instruction may run when both marks that it waits for are there and what it takes from
     the engine before (blocks, windows, results) is. Queues hold everything, so that engines run as far ahead
-    of each other as the program lets them.
+    of each other as the program lets them. An APPLY goes image by image, since others may follow its mark.
     """
 
     def __init__(self, machine: StepMachine, seed: int) -> None:
         self.machine = machine
         self.draw = random.Random(seed)
         self.chosen = 0
-        """Instructions that were drawn."""
+        """Instructions, and images of APPLY, that were drawn."""
         machine.run_list = self.run
 
     def run(self, words: bytes) -> None:
@@ -35,16 +35,26 @@ class Interleaving:
             word = decode(words[start : start + WORD_BYTES])
             queues[ENGINES[word.code]].append(word)
         marks = dict.fromkeys(Engine, 0)
+        images = 0
+        """Of the APPLY at work that are done."""
         while any(queues.values()):
             ready = [engine for engine, queue in queues.items() if queue and self._can(queue[0], marks)]
             if not ready:
                 heads = {engine.name: queue[0].code.name for engine, queue in queues.items() if queue}
                 raise ContractError(f"program stands still at {heads}; allowed: waits for what stands before")
             engine = self.draw.choice(ready)
-            word = queues[engine].popleft()
-            self.machine.execute(word)
+            word = queues[engine][0]
+            counted = units(self.machine.state.config, word)
             self.chosen += 1
-            marks[engine] += units(self.machine.state.config, word)
+            if word.code is Code.APPLY:
+                self.machine.execute_image(word, images)
+                images = (images + 1) % word.images
+                marks[engine] += counted // word.images
+            else:
+                self.machine.execute(word)
+                marks[engine] += counted
+            if not images or word.code is not Code.APPLY:
+                queues[engine].popleft()
 
     def _can(self, word: Word, marks: dict[Engine, int]) -> bool:
         for index in WAITS:

@@ -68,7 +68,9 @@ class Lanes:
                 mask_of = None if y is None else applies.relu_mask(y, self._affine(word.channel, channels))
                 out, statistics = drains.inner_error_drain(product, weights, shift, mask_of, y)
             joint = statistics.with_y
-        self._count(word, statistics.total, joint, statistics.lowest, statistics.highest)
+        self._count(
+            word, bool(word.clear), statistics.total, joint, statistics.lowest, statistics.highest
+        )
         rows = out.reshape(word.images, picture.height, picture.width, channels)
         write_words(state.scratch, word.out, picture, rows)
 
@@ -97,60 +99,74 @@ class Lanes:
 
     def apply(self, word: Word) -> None:
         """APPLY: words of scratch to codes in memory, or to words."""
+        for image in range(word.images):
+            self.apply_image(word, image)
+
+    def apply_image(self, word: Word, image: int) -> None:
+        """An APPLY's work on one of its images; the engine takes them in order."""
         state, kind = self.state, Apply(word.kind)
         picture, channels = state.picture(word), word.groups * state.group
-        y = read_words(state.scratch, word.y, picture, word.images, channels)
+        skipped = image * picture.tiles * channels
+        clear = bool(word.clear) and not image
+
+        def words(first: int) -> np.ndarray:
+            return read_words(state.scratch, first + skipped, picture, 1, channels)
+
+        y = words(word.y)
         bits = state.slots[word.slot].bits
         if kind is Apply.INNER:
-            self._codes(word, picture, applies.inner_apply(y, self._affine(word.channel, channels), bits))
+            codes = applies.inner_apply(y, self._affine(word.channel, channels), bits)
+            self._codes(word, image, picture, codes)
         elif kind is Apply.CODE:
             one = self._affine(word.channel, channels)
-            self._codes(word, picture, applies.code_apply(y, int(one.multiplier[0]), int(one.shift[0]), bits))
+            codes = applies.code_apply(y, int(one.multiplier[0]), int(one.shift[0]), bits)
+            self._codes(word, image, picture, codes)
         elif kind is Apply.IMAGE:
-            self._codes(word, picture, applies.image_apply(y, self._affine(word.channel, channels), bits))
+            codes = applies.image_apply(y, self._affine(word.channel, channels), bits)
+            self._codes(word, image, picture, codes)
         elif kind is Apply.COUNT:
-            second = read_words(state.scratch, word.second * IN_WORDS, picture, word.images, channels)
+            second = words(word.second * IN_WORDS)
             found = drains.error_statistics(y.reshape(-1, channels), second.reshape(-1, channels))
-            self._count(word, found.total, found.with_y, found.lowest, found.highest)
+            self._count(word, clear, found.total, found.with_y, found.lowest, found.highest)
         elif kind is Apply.BLOCK:
-            x = read_words(state.scratch, word.second * IN_WORDS, picture, word.images, channels)
+            x = words(word.second * IN_WORDS)
             out, highest, _ = applies.block_apply(y, self._affine(word.channel, channels, second=True), x)
             none = np.zeros(channels, np.int64)
-            self._count(word, none, none, none, highest)
-            write_words(state.scratch, word.out * IN_WORDS, picture, out)
+            self._count(word, clear, none, none, none, highest)
+            write_words(state.scratch, word.out * IN_WORDS + skipped, picture, out)
         elif kind is Apply.ERROR:
-            second = read_words(state.scratch, word.second * IN_WORDS, picture, word.images, channels)
+            second = words(word.second * IN_WORDS)
             coefficients = self._affine(word.channel, channels, second=True)
-            noise = self._noise(word, picture, channels)
-            self._codes(word, picture, applies.error_apply(y, second, coefficients, noise, bits))
+            noise = self._noise(word, image, picture, channels)
+            codes = applies.error_apply(y, second, coefficients, noise, bits)
+            self._codes(word, image, picture, codes)
         elif kind is Apply.POOL:
-            sums = pool_sums(y)[:, : word.channels]
-            state.local[word.out : word.out + sums.size] = sums.ravel()
+            at = word.out + image * word.channels
+            state.local[at : at + word.channels] = pool_sums(y)[0, : word.channels]
         else:
-            codes = state.local[word.out : word.out + word.images * word.channels]
-            gradient = np.zeros((word.images, channels), np.int64)
-            gradient[:, : word.channels] = codes.reshape(word.images, word.channels)
-            mask = read_words(state.scratch, word.second * IN_WORDS, picture, word.images, channels) > 0
-            g = pool_gradient(gradient, mask)
-            statistics = drains.error_statistics(g.reshape(-1, channels), y.reshape(-1, channels))
-            self._count(word, statistics.total, statistics.with_y, statistics.lowest, statistics.highest)
-            write_words(state.scratch, word.offset, picture, g)
+            at = word.out + image * word.channels
+            gradient = np.zeros((1, channels), np.int64)
+            gradient[0, : word.channels] = state.local[at : at + word.channels]
+            g = pool_gradient(gradient, words(word.second * IN_WORDS) > 0)
+            found = drains.error_statistics(g.reshape(-1, channels), y.reshape(-1, channels))
+            self._count(word, clear, found.total, found.with_y, found.lowest, found.highest)
+            write_words(state.scratch, word.offset + skipped, picture, g)
 
-    def _noise(self, word: Word, picture: Picture, channels: int) -> np.ndarray:
-        """Noise of some images and channels (``channels`` of them) of the micro-batch: `noise_place`."""
+    def _noise(self, word: Word, image: int, picture: Picture, channels: int) -> np.ndarray:
+        """Noise of an image of a word, and of some channels (``channels``) of the micro-batch: `noise_place`."""
         key = extended(self.state.keys[0], "layer", word.layer)
         key = extended(key, "micro-batch", self.state.keys[1])
-        image, first = word.out & (1 << IMAGE_BITS) - 1, (word.out >> IMAGE_BITS) * self.state.group
-        shape = (word.images, picture.height, picture.width, word.channels)
-        drawn = noise_bytes(key, shape, image)[..., first : first + channels]
+        number, first = word.out & (1 << IMAGE_BITS) - 1, (word.out >> IMAGE_BITS) * self.state.group
+        shape = (1, picture.height, picture.width, word.channels)
+        drawn = noise_bytes(key, shape, number + image)[..., first : first + channels]
         return np.pad(drawn, ((0, 0), (0, 0), (0, 0), (0, channels - drawn.shape[-1])))
 
-    def _codes(self, word: Word, picture: Picture, codes: np.ndarray) -> None:
+    def _codes(self, word: Word, image: int, picture: Picture, codes: np.ndarray) -> None:
         state = self.state
         layout = CodesLayout(picture, codes.shape[-1], word.planes)
         groups = -(-word.channels // state.group)
-        bits = state.slots[word.slot].bits
-        write_codes(state.memory, state.address(word), layout, codes, bits, groups)
+        address = state.address(word) + image * picture.tiles * groups * layout.group_stride
+        write_codes(state.memory, address, layout, codes, state.slots[word.slot].bits, groups)
 
     # ------------------------------------------------------------------------------------------ shared
 
@@ -167,18 +183,24 @@ class Lanes:
         )
 
     def _count(
-        self, word: Word, total: np.ndarray, joint: np.ndarray, lowest: np.ndarray, highest: np.ndarray
+        self,
+        word: Word,
+        clear: bool,
+        total: np.ndarray,
+        joint: np.ndarray,
+        lowest: np.ndarray,
+        highest: np.ndarray,
     ) -> None:
-        """Statistics of one instruction; without ``clear`` they go on from those that are there."""
+        """Statistics that an instruction finds; without ``clear`` they go on from those that are there."""
         state, count = self.state, len(total)
         fields = {Statistic.TOTAL: total, Statistic.PRODUCT: joint}
         for field, value in fields.items():
             held = state.statistic(field, word.channel, count)
-            held[:] = value + (0 if word.clear else held)
+            held[:] = value + (0 if clear else held)
         least = state.statistic(Statistic.LOWEST, word.channel, count)
         most = state.statistic(Statistic.HIGHEST, word.channel, count)
-        least[:] = lowest if word.clear else np.minimum(least, lowest)
-        most[:] = highest if word.clear else np.maximum(most, highest)
+        least[:] = lowest if clear else np.minimum(least, lowest)
+        most[:] = highest if clear else np.maximum(most, highest)
 
 
 def joined(banks: list[np.ndarray]) -> np.ndarray:

@@ -100,6 +100,11 @@ class StepMachine:
         if word.code in ENGINES:
             self.executed[ENGINES[word.code]] += 1
 
+    def execute_image(self, word: Word, image: int) -> None:
+        """An APPLY's work on one of its images, in order."""
+        self.lanes.apply_image(word, image)
+        self.executed[Engine.APPLY] += image + 1 == word.images
+
     def has_operands(self, word: Word) -> bool:
         """Whether what an engine takes from the one before it is there."""
         products = self.products
