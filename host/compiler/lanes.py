@@ -128,10 +128,8 @@ class Lanes:
     def _turns(self, picture: Picture, part: Part) -> list[Turn]:
         """Images of an APPLY over part of a tensor as they are done, a tile a unit."""
         together = self.layout.turn_images(picture)
-        return [
-            Turn(first, min(first + together, part.images), min(first + together, part.images) * picture.tiles)
-            for first in range(0, part.images, together)
-        ]
+        ends = [*range(together, part.images, together), part.images]
+        return [Turn(first, end, end * picture.tiles) for first, end in zip([0, *ends], ends, strict=False)]
 
     def _bring(
         self, tensors: list[Tensor], picture: Picture, channels: int, part: Part
@@ -241,7 +239,7 @@ class Lanes:
 
 
 def _by_turns(region: Region, turns: list[Turn]) -> list[Region]:
-    """Pieces of what an instruction reads or writes of its images, image by image, as it is done with them."""
+    """Pieces of what an instruction reads or writes of its images, as it is done with them."""
     each = (region.stop - region.start) // turns[-1].behind
     return [
         Region(region.memory, region.start + turn.first * each, region.start + turn.behind * each, turn.units)

@@ -68,9 +68,7 @@ class Lanes:
                 mask_of = None if y is None else applies.relu_mask(y, self._affine(word.channel, channels))
                 out, statistics = drains.inner_error_drain(product, weights, shift, mask_of, y)
             joint = statistics.with_y
-        self._count(
-            word, bool(word.clear), statistics.total, joint, statistics.lowest, statistics.highest
-        )
+        self._count(word, bool(word.clear), statistics.total, joint, statistics.lowest, statistics.highest)
         rows = out.reshape(word.images, picture.height, picture.width, channels)
         write_words(state.scratch, word.out, picture, rows)
 
@@ -153,7 +151,7 @@ class Lanes:
             write_words(state.scratch, word.offset + skipped, picture, g)
 
     def _noise(self, word: Word, image: int, picture: Picture, channels: int) -> np.ndarray:
-        """Noise of an image of a word, and of some channels (``channels``) of the micro-batch: `noise_place`."""
+        """Noise of an image of a word and of some channels (``channels``): `noise_place`."""
         key = extended(self.state.keys[0], "layer", word.layer)
         key = extended(key, "micro-batch", self.state.keys[1])
         number, first = word.out & (1 << IMAGE_BITS) - 1, (word.out >> IMAGE_BITS) * self.state.group
