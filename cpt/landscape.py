@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -26,11 +26,14 @@ from cpt.model.quantize import precision
 from cpt.model.run import CHECKPOINT
 from cpt.model.training import Task, TorchConfig, TorchTrainer
 from cpt.model.training.distributed import Processes
+from cpt.model.training.own_file import OwnFile
 from cpt.model.training.own_network import OwnNetwork
+from cpt.model.training.own_quantiser import OwnQuantiser
 from cpt.torch_device import add_device_options, chosen_device
 from cpt.torch_train import open_data
 
 RESULT = "landscape.json"
+Own = TypeVar("Own", bound=OwnFile)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--direction-seed", type=int, default=0, metavar="N", help="which directions")
     parser.add_argument(
         "--network", metavar="FILE.py:FUNCTION", help="the run's, where it trained a network of yours"
+    )
+    parser.add_argument(
+        "--quantiser", metavar="FILE.py:CLASS", help="the run's, where it trained with a quantiser of yours"
     )
     parser.add_argument("--data", metavar="NAME", help="as of cpt train (default: the run's)")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where the files of the data are")
@@ -117,11 +123,13 @@ def _views(folder: Path, arguments: argparse.Namespace, device: torch.device) ->
             f"run {folder} is one of the accelerator; allowed: of cpt train --device cpu or cuda"
         )
     data = arguments.data or history.summary["dataset"]
+    if quantiser := _as_trained(history, arguments.quantiser, OwnQuantiser):
+        quantiser.load()
     config = TorchConfig.from_dict(history.config)
     task = open_data(data, arguments.data_dir, arguments.scale, config)
     if task.sha256() != history.summary["dataset_sha256"]:
         raise ValueError(f"data of {folder} are others than {data!r}; allowed: what the run was trained on")
-    task.network = _own_network(history, arguments.network)
+    task.network = _as_trained(history, arguments.network, OwnNetwork)
     trainer = TorchTrainer(config, task, Processes(device))
     arrays, meta = load_newest(folder / CHECKPOINT)
     trainer.load_state(arrays, meta["counters"])
@@ -142,23 +150,25 @@ def _views(folder: Path, arguments: argparse.Namespace, device: torch.device) ->
     return views
 
 
-def _own_network(history: History, spelled: str | None) -> OwnNetwork | None:
-    """The user's network that the run trained, or None; `ValueError` unless it is the one given."""
-    trained = history.summary.get("network")
+def _as_trained(history: History, spelled: str | None, kind: type[Own]) -> Own | None:
+    """What of the user's the run was trained with, or None; `ValueError` unless ``spelled`` is the same."""
+    trained = history.summary.get(kind.kind)
     if trained is None:
         if spelled:
             raise ValueError(
-                f"network is given, and {history.folder} trained none of yours; allowed: neither"
+                f"{kind.kind} is given, and {history.folder} trained none of yours; allowed: neither"
             )
         return None
     if not spelled:
-        raise ValueError(f"run {history.folder} trained {trained}; allowed: with --network FILE.py:FUNCTION")
-    network = OwnNetwork(spelled)
-    if network.stated() != {key: history.summary.get(key) for key in network.stated()}:
+        option = f"--{kind.kind} FILE.py:{kind.called.upper()}"
+        raise ValueError(f"run {history.folder} trained {trained}; allowed: with {option}")
+    own = kind(spelled)
+    if own.stated() != {key: history.summary.get(key) for key in own.stated()}:
         raise ValueError(
-            f"network {spelled} is another than {trained} of {history.folder}; allowed: the file as it was"
+            f"{kind.kind} {spelled} is another than {trained} of {history.folder}; "
+            "allowed: the file as it was"
         )
-    return network
+    return own
 
 
 def _training_loss(trainer: TorchTrainer, task: Task, samples: int) -> Callable[[], float]:

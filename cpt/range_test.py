@@ -30,6 +30,7 @@ FIELDS = (
     "batch_size",
     "micro_batch",
     "quantiser",
+    "quantiser_options",
     "optimiser",
     "lr",
     "momentum",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import json
 import math
 import os
@@ -57,7 +58,6 @@ def _rows_of_methods(
     main_seeds: int, seeds: int, ldp_lr: float = 2.0, **pfq: tuple[int, ...]
 ) -> tuple[Row, ...]:
     """Every method; static and CPT over ``main_seeds`` seeds. ``pfq``: its stages."""
-    wageubn = {"quantiser": "wageubn", "optimiser": "sgd", "lr": 0.1, "weight_decay": 1e-4}
     return (
         Row("static", main_seeds, _STATIC),
         Row("CPT", main_seeds),
@@ -65,60 +65,76 @@ def _rows_of_methods(
         Row("PFQ", seeds, {"method": "pfq", **pfq}),
         Row("LDP", seeds, {"method": "ldp", "ldp_lr": ldp_lr}),
         Row("static, cyclic learning rate", seeds, {**_STATIC, "lr_schedule": "cyclic"}),
-        Row("DoReFa static", seeds, {**_STATIC, "quantiser": "dorefa"}),
-        Row("DoReFa CPT", seeds, {"quantiser": "dorefa"}, "DoReFa static"),
-        Row("WAGEUBN static", seeds, {**_STATIC, **wageubn}),
-        Row("WAGEUBN CPT", seeds, wageubn, "WAGEUBN static"),
+        *_rows_of_quantisers(seeds),
     )
 
 
-SECTIONS = (
-    Section(
-        "images",
-        "Images: handwritten digits, ResNet-8",
-        DIGITS,
-        {"model": "resnet8", "width": 16, "epochs": 18, "fw": (3, 8)},
-        _rows_of_methods(10, 10),
-    ),
-    Section(
-        "language",
-        "Language: Python's help topics by character, two-layer Transformer",
-        "python-text",
-        {
-            "model": "transformer2",
-            "width": 64,
-            "epochs": 6,
-            "fw": (4, 8),
-            "cycles": 8,
-            "per": "iteration",
-            "optimiser": "adamw",
-            "lr": 3e-3,
-            "weight_decay": 0.01,
-            "clip": 1.0,
-        },
-        _rows_of_methods(5, 3, pfq_fw=(4, 5, 6, 8)),
-    ),
-    Section(
-        "super-resolution",
-        "Super-resolution by 4: photographs, PAN with 2 blocks",
-        "photographs",
-        {
-            "model": "pan2",
-            "width": 16,
-            "epochs": 12,
-            "batch_size": 16,
-            "fw": (8, 16),
-            "bw": (16, 16),
-            "cycles": 8,
-            "per": "iteration",
-            "optimiser": "adam",
-            "lr": 4e-3,
-            "weight_decay": 0.0,
-        },
-        # At 16 bits the loss hardly depends on the step size: gradients of the bits are a millionth.
-        _rows_of_methods(5, 3, ldp_lr=1e6, pfq_fw=(8, 10, 12, 16), pfq_bw=(16, 16, 16, 16)),
-    ),
-)
+def _rows_of_quantisers(seeds: int) -> Iterator[Row]:
+    """Static and CPT with every quantiser but CPT's own that the papers' tables have."""
+    from cpt.model.quantisers import DEFAULT, quantiser_kind, quantiser_names
+    from cpt.model.training import TorchConfig
+
+    for name in quantiser_names(lambda kind: kind.title and kind.name != DEFAULT):
+        kind = quantiser_kind(name)
+        settings: dict[str, Any] = {"quantiser": name}
+        if kind.optimiser_kind:
+            of_its_own = ("lr", "weight_decay")
+            settings |= {field: getattr(TorchConfig(), field) for field in of_its_own}
+            settings["optimiser"] = kind.optimiser_kind
+        yield Row(f"{kind.title} static", seeds, _STATIC | settings)
+        yield Row(f"{kind.title} CPT", seeds, settings, f"{kind.title} static")
+
+
+@functools.cache
+def sections() -> tuple[Section, ...]:
+    """All tasks of the page."""
+    return (
+        Section(
+            "images",
+            "Images: handwritten digits, ResNet-8",
+            DIGITS,
+            {"model": "resnet8", "width": 16, "epochs": 18, "fw": (3, 8)},
+            _rows_of_methods(10, 10),
+        ),
+        Section(
+            "language",
+            "Language: Python's help topics by character, two-layer Transformer",
+            "python-text",
+            {
+                "model": "transformer2",
+                "width": 64,
+                "epochs": 6,
+                "fw": (4, 8),
+                "cycles": 8,
+                "per": "iteration",
+                "optimiser": "adamw",
+                "lr": 3e-3,
+                "weight_decay": 0.01,
+                "clip": 1.0,
+            },
+            _rows_of_methods(5, 3, pfq_fw=(4, 5, 6, 8)),
+        ),
+        Section(
+            "super-resolution",
+            "Super-resolution by 4: photographs, PAN with 2 blocks",
+            "photographs",
+            {
+                "model": "pan2",
+                "width": 16,
+                "epochs": 12,
+                "batch_size": 16,
+                "fw": (8, 16),
+                "bw": (16, 16),
+                "cycles": 8,
+                "per": "iteration",
+                "optimiser": "adam",
+                "lr": 4e-3,
+                "weight_decay": 0.0,
+            },
+            # At 16 bits the loss hardly depends on the step size: gradients of the bits are a millionth.
+            _rows_of_methods(5, 3, ldp_lr=1e6, pfq_fw=(8, 10, 12, 16), pfq_bw=(16, 16, 16, 16)),
+        ),
+    )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -140,7 +156,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.render_only:
         with contextlib.redirect_stdout(sys.stderr):
             _train_all(arguments.out, arguments.threads)
-    tables = [(section, _rows(section, arguments.out)) for section in SECTIONS]
+    tables = [(section, _rows(section, arguments.out)) for section in sections()]
     if not any(rows for _, rows in tables):
         raise ContractError(
             f"{arguments.out} holds no finished run for the page; allowed: --out with runs, or no "
@@ -176,8 +192,8 @@ def _train_all(out: Path, threads: int) -> None:
 def _order() -> Iterator[tuple[Section, Row, int]]:
     """All runs: CPT and static first, seed by seed, so that an early stop leaves comparable rows."""
     for first in (True, False):
-        for seed in range(max(row.seeds for section in SECTIONS for row in section.rows)):
-            for section in SECTIONS:
+        for seed in range(max(row.seeds for section in sections() for row in section.rows)):
+            for section in sections():
                 for row in section.rows:
                     if seed < row.seeds and (row.name in MAIN_ROWS) == first:
                         yield section, row, seed

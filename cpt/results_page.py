@@ -17,8 +17,8 @@ Written by `make results`, which trains what is missing and resumes what was int
 one CPU thread; within a section every method has the same epochs and batches and, unless its line says
 otherwise, the same optimiser; seeds count from 0. Mean ± standard deviation over seeds of the last epoch's
 test figure, evaluated at the stated bits.
-Difference and saving are to the static row, those of DoReFa CPT and WAGEUBN CPT to static training with the
-same quantiser; seed by seed, with the 95 % interval of the mean difference (Student's t). GBitOPs: quantised
+Difference and saving are to the static row, those of CPT with another quantiser to static training with the
+same one; seed by seed, with the 95 % interval of the mean difference (Student's t). GBitOPs: quantised
 layers at their bits, the others at the mean of those; FP32 counts as 32 bits. The data sets are small: the
 figures compare methods on them, and say little about CIFAR or ImageNet."""
 

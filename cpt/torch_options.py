@@ -10,11 +10,9 @@ from cpt.options import Option
 
 TORCH = (
     Option("method", str, "cpt, static, fp32, ldp, pfq, progressive or random", "NAME"),
-    Option(
-        "quantiser", str, "sbm, dorefa, wageubn, or fabric: the codes of a whole step on the fabric", "NAME"
-    ),
+    Option("quantiser", str, "one of docs/training.md, or FILE.py:CLASS of yours", "NAME"),
+    Option("quantiser_options", str, "of the quantiser, where they are not its defaults", "NAME=VALUE", "+"),
     Option("micro_batch", int, "images of each micro-batch of a step; 0: all at once", "N"),
-    Option("dx_weights", str, "weights in dX: input_channel, or the public code's: forward", "NAME"),
     Option("shape", str, "of a cycle: cosine, triangular or cosine_anneal", "NAME"),
     Option("delay", int, "epochs or steps at the lowest precision before the cycles", "N"),
     Option("every", int, "method random: epochs or steps between changes", "N"),
@@ -47,6 +45,7 @@ MACHINE = (
     "save_every",
     "cyclic_bw",
     "network",
+    "dx_weights",
 )
 
 
@@ -56,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for option in TORCH:
         option.add_to(group, option.text)
     group.add_argument("--cyclic-bw", nargs=2, type=int, metavar="BITS", help="gradients cycle between these")
+    group.add_argument("--dx-weights", metavar="NAME", help="--quantiser-options dx_weights=NAME, for short")
     group.add_argument("--network", metavar="FILE.py:FUNCTION", help="in place of --model: one of yours")
     group.add_argument("--data-dir", type=Path, metavar="DIR", help="where the files of --data are")
     group.add_argument("--scale", type=int, metavar="N", help="super-resolution factor (default: 4)")

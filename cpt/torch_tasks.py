@@ -26,6 +26,4 @@ def add_task_options(parser: argparse.ArgumentParser, fields: Sequence[str]) -> 
     parser.add_argument("--scale", type=int, metavar="N", help="super-resolution factor (default: 4)")
     for option in known:
         if option.field in fields:
-            parser.add_argument(
-                option.flag, dest=option.field, type=option.kind, metavar=option.values, help=option.text
-            )
+            option.add_to(parser, option.text)

@@ -26,6 +26,7 @@ from cpt.torch_options import TORCH
 if TYPE_CHECKING:
     from cpt.model.training import Task, TorchConfig
     from cpt.model.training.distributed import Processes
+    from cpt.model.training.own_quantiser import OwnQuantiser
 
 TASK_DEFAULTS: dict[str, dict[str, Any]] = {
     "Classification": {},
@@ -55,8 +56,8 @@ TASK_DEFAULTS: dict[str, dict[str, Any]] = {
 }
 """What an option is, by kind of task, where it is not given and differs from `TorchConfig`'s default."""
 LSTM_DEFAULTS = {"optimiser": "adam", "lr": 2e-3, "weight_decay": 0.0}
-OF_OPTIMISER = ("optimiser", "lr", "weight_decay")
-"""WAGEUBN has an optimiser of its own: these are `TorchConfig`'s."""
+OF_OPTIMISER = ("lr", "weight_decay")
+"""With a quantiser that has an optimiser of its own these are `TorchConfig`'s."""
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -144,6 +145,7 @@ def make_config(arguments: argparse.Namespace) -> TorchConfig:
     from cpt.model.training.catalog import IMAGES, LANGUAGE, PICTURES
     from cpt.model.training.config import TorchConfig
     from cpt.model.training.own_network import OwnNetwork
+    from cpt.model.training.own_quantiser import OwnQuantiser
 
     settle(arguments)
     kinds = {LanguageModel: LANGUAGE, SuperResolution: PICTURES, Classification: IMAGES}
@@ -151,7 +153,10 @@ def make_config(arguments: argparse.Namespace) -> TorchConfig:
     if arguments.network and (arguments.model or kind is not Classification):
         odd = "--model" if arguments.model else f"data {arguments.data!r}"
         raise ValueError(f"network is given with {odd}; allowed: without --model, and for images")
-    config = TorchConfig(**_values(arguments, TASK_DEFAULTS[kind.__name__]))
+    own = OwnQuantiser.given(arguments.quantiser)
+    config = TorchConfig(**_values(arguments, TASK_DEFAULTS[kind.__name__], own))
+    if own:
+        own.check(config.quantisation())
     if arguments.network:
         return dataclasses.replace(config, model=OwnNetwork(arguments.network).name)
     return config
@@ -198,8 +203,12 @@ def open_data(
     return Classification(ImageSet(data.name, train, test, data.classes, pad=config.max_shift))
 
 
-def _values(arguments: argparse.Namespace, defaults: dict[str, Any]) -> dict[str, Any]:
+def _values(
+    arguments: argparse.Namespace, defaults: dict[str, Any], own: OwnQuantiser | None = None
+) -> dict[str, Any]:
     """Fields of `TorchConfig`: given, or the task's."""
+    from cpt.model.quantisers import DEFAULT, parsed_options, quantiser_kind
+
     given: dict[str, Any] = {option.field: getattr(arguments, option.field) for option in (*TRAINING, *TORCH)}
     given = {field: value for field, value in given.items() if value is not None}
     if "fw" in given:
@@ -211,14 +220,21 @@ def _values(arguments: argparse.Namespace, defaults: dict[str, Any]) -> dict[str
         raise ValueError(f"fw is {' '.join(map(str, given['fw']))} with method pfq; allowed: --pfq-fw")
     for field in {"pfq_fw", "pfq_bw", "lr_drops"} & set(given):
         given[field] = tuple(given[field])
+    given["quantiser"] = own.name if own else given.get("quantiser", DEFAULT)
+    short = [f"dx_weights={arguments.dx_weights}"] if arguments.dx_weights else []
+    typed = [*short, *given.get("quantiser_options", ())]
+    given["quantiser_options"] = parsed_options(given["quantiser"], typed)
+    if own:
+        own.try_options(given["quantiser_options"])
     if "bw" in given:
         given["bw"] = (given["bw"], given["bw"])
     if arguments.cyclic_bw is not None:
         given["bw"] = tuple(arguments.cyclic_bw)
     if str(given.get("model", "")).startswith("lstm"):
         defaults = {**defaults, **LSTM_DEFAULTS}
-    if given.get("quantiser") == "wageubn":
+    if kind := quantiser_kind(given["quantiser"]).optimiser_kind:
         defaults = {name: value for name, value in defaults.items() if name not in OF_OPTIMISER}
+        defaults["optimiser"] = kind
     values = {**defaults, **given}
     if "fw" in values and values["fw"][0] == values["fw"][1]:
         values.setdefault("method", "static")

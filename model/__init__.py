@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     from cpt.model.ldp import LearnedPrecision
     from cpt.model.micro_batch import MicroBatches
     from cpt.model.pfq import ProgressiveFractional
+    from cpt.model.quantisers.base import Quantiser
+    from cpt.model.quantisers.registry import register_quantiser
     from cpt.model.quantize import (
         calibration,
         dequantize_,
         float_layers,
+        layer_configs,
         precision,
         precisions,
         quantize_,
@@ -44,21 +47,27 @@ __all__ = [
     "ProgressiveFractional",
     "ProgressivePrecision",
     "QuantConfig",
+    "Quantiser",
     "RandomPrecision",
     "RangeTest",
     "StaticPrecision",
     "calibration",
     "dequantize_",
     "float_layers",
+    "layer_configs",
     "precision",
     "precisions",
     "quantize_",
     "register",
+    "register_quantiser",
     "set_blockwise",
     "set_precision",
     "summary",
 ]
-_HOMES = ("config", "quantize", "micro_batch", "layer_summary", "schedulers", "ldp", "pfq", "range_test")
+_HOMES = (
+    *("config", "quantisers.base", "quantisers.registry", "quantize", "micro_batch", "layer_summary"),
+    *("schedulers", "ldp", "pfq", "range_test"),
+)
 """Modules that define these names; each is looked at in turn when a name is first asked for."""
 
 

@@ -1,25 +1,23 @@
-"""How a model is quantised: one frozen, validated record."""
+"""How layers are quantised: one frozen, validated record."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
-from cpt.model.golden import SAFE_FLOOR
+from cpt.model.quantisers import DEFAULT, Quantiser, make_quantiser, with_options
 from cpt.model.schedule import check_bits, hold_ints
-
-QUANTISERS = ("sbm", "dorefa", "wageubn", "fabric")
-DX_WEIGHTS = ("input_channel", "forward")
 
 
 @dataclass(frozen=True)
 class QuantConfig:
     """Raises `ValueError` naming field, value and what is allowed."""
 
-    quantiser: str = "sbm"
-    """``sbm`` (the default of CPT), ``dorefa``, ``wageubn``, or ``fabric``: a step's codes on the fabric."""
+    quantiser: Quantiser | str = DEFAULT
+    """One with its options, or the name of one with its default options."""
     fw: int = 8
     """Bits of weights and activations to begin with; 0 is full precision."""
     bw: int = 8
@@ -28,25 +26,38 @@ class QuantConfig:
     """Seed of the stochastic rounding."""
     quantise_bias: bool = False
     """Quantise biases like weights, one range for the vector."""
-    dx_weights: str = "input_channel"
-    """SBM and fabric, weights in dX: a range per ``input_channel``, as on the accelerator, or ``forward``."""
-    flagged_errors: bool = False
-    """WAGEUBN's gradients in its second format, which keeps small values by a flag bit."""
-    floor: float = SAFE_FLOOR
-    """SBM's smallest scale; `cpt.model.golden.REFERENCE_FLOOR` is the public CPT code's."""
 
     def __post_init__(self) -> None:
-        for name, allowed in (("quantiser", QUANTISERS), ("dx_weights", DX_WEIGHTS)):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; allowed: {', '.join(allowed)}")
+        if isinstance(self.quantiser, str):
+            object.__setattr__(self, "quantiser", make_quantiser(self.quantiser))
+        if not (isinstance(self.quantiser, Quantiser) and self.quantiser.name):
+            raise ValueError(
+                f"quantiser is {self.quantiser!r}; allowed: a name, or an object of a class under "
+                "@register_quantiser(NAME)"
+            )
         for name in ("fw", "bw"):
             hold_ints(self, **{name: check_bits(name, getattr(self, name), full_precision=True)})
         if not (isinstance(self.seed, Integral) and 0 <= self.seed < 2**32):
             raise ValueError(f"seed is {self.seed}; allowed: 0..{2**32 - 1}")
         hold_ints(self, seed=self.seed)
-        if not self.floor > 0:
-            raise ValueError(f"floor is {self.floor}; allowed: above 0")
+
+    @property
+    def plug(self) -> Quantiser:
+        """The quantiser, never a name."""
+        assert isinstance(self.quantiser, Quantiser)
+        return self.quantiser
 
     def as_dict(self) -> dict[str, Any]:
-        """All fields by name, for artefacts."""
-        return dataclasses.asdict(self)
+        """All fields by name and all options of the quantiser, as JSON has them."""
+        rest = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return rest | {"quantiser": self.plug.name, "quantiser_options": self.plug.options()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> QuantConfig:
+        """What `as_dict` gave, in this version or before; raises `ValueError` naming a field that is none."""
+        given = with_options(values)
+        options = given.pop("quantiser_options", {})
+        names = {field.name for field in dataclasses.fields(cls)}
+        if odd := sorted(set(given) - names):
+            raise ValueError(f"config has {odd[0]!r}; allowed: {', '.join(sorted(names))}, quantiser_options")
+        return cls(**given | {"quantiser": make_quantiser(given.get("quantiser", DEFAULT), options)})

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -13,8 +12,8 @@ from torch.autograd.function import once_differentiable
 
 from cpt.model.functional import Noise, Range, fake_quantise, levels, scale_of
 
-GradientRule = Callable[[Tensor, Tensor, "Noise | None"], Tensor]
-"""(gradient, bits, noise) to the quantised gradient."""
+if TYPE_CHECKING:
+    from cpt.model.quantisers import Batch, Quantiser
 
 
 class StraightThrough(Function):
@@ -56,20 +55,26 @@ class StraightThrough(Function):
 
 
 class QuantiseGradient(Function):
-    """Identity in forward; in backward ``rule(grad, bits, noise)`` quantises the gradient, once.
+    """Identity in forward; in backward ``quantiser.gradient`` quantises the gradient, once.
 
-    ``noise`` belongs to ``key``; None without a key.
+    Its noise belongs to ``key``, as ``batch`` numbers it; None without a key.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, y: Tensor, bits: Tensor, key: Tensor | int | None, channels_first: bool, rule: GradientRule
+        ctx: Any,
+        y: Tensor,
+        bits: Tensor,
+        key: Tensor | int | None,
+        channels_first: bool,
+        quantiser: Quantiser,
+        batch: Batch,
     ) -> Tensor:
         # Compiled code holds tensors only when saved; else it is the first forward's, not a recomputed one's.
         saved = isinstance(key, Tensor) and torch.compiler.is_compiling()
         ctx.save_for_backward(bits, *((key,) if saved else ()))
         ctx.key = None if saved else key
-        ctx.channels_first, ctx.rule = channels_first, rule
+        ctx.channels_first, ctx.quantiser, ctx.batch = channels_first, quantiser, batch
         # The same memory, but to torch no view: views that a function makes may not be changed in place.
         return torch.ops.aten._unsafe_view(y, y.shape)
 
@@ -79,8 +84,8 @@ class QuantiseGradient(Function):
         (grad,) = grads
         bits, *saved = ctx.saved_tensors
         key = saved[0] if saved else ctx.key
-        noise = None if key is None else Noise(key, ctx.channels_first)
-        return ctx.rule(grad, bits, noise), None, None, None, None
+        noise = None if key is None else ctx.batch.numbered(Noise(key, ctx.channels_first), grad)
+        return ctx.quantiser.gradient(grad, bits, noise, ctx.batch), None, None, None, None, None
 
 
 class Conv2dTwoWeights(Function):

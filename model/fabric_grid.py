@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from cpt.model.functional import Noise, Range, hashes, levels, slice_range, tensor_range
+from cpt.model.functional import Noise, Range, hashes, levels, slice_range
 from cpt.model.golden.fabric.channel import ACTIVATION_FLOOR, ERROR_FLOOR
 from cpt.model.golden.fabric.codes import FRACTION_BITS, WEIGHT_FLOOR
 from cpt.model.golden.fabric.hash import PIXELS, noise_bytes
@@ -26,12 +26,12 @@ def signed_levels(bits: Tensor) -> Tensor:
     return ((1 << (bits - 1)) - 1).to(torch.float32)
 
 
-def symmetric_range(x: Tensor) -> Range:
-    """(-m, m) for a tensor with values below 0, else (0, m); m is the largest magnitude.
+def symmetric(found: Range) -> Range:
+    """(-m, m) for the range of a tensor with values below 0, else (0, m); m is the largest magnitude.
 
     What lies behind a ReLU has none.
     """
-    lo, hi = tensor_range(x)
+    lo, hi = found
     largest = torch.maximum(-lo, hi)
     return Range(torch.where(lo < 0, -largest, torch.zeros_like(largest)), largest)
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from cpt.model.layers.precision import LayerPrecision, LearnedBits
+from cpt.model.quantisers import quantiser_names
 from cpt.model.quantize import number_apart, precisions
 from cpt.model.schedule import check_bits
 from cpt.model.schedulers import check_run
@@ -56,7 +57,8 @@ class LearnedPrecision:
             raise ValueError(f"macs has no {missing[0]!r}; allowed: a count for every quantised layer")
         for item in self.layers.values():
             if not item.quantiser.learnable_precision:
-                raise ValueError(f"quantiser is {item.config.quantiser!r}; allowed: sbm, dorefa, fabric")
+                able = quantiser_names(lambda kind: kind.learnable_precision)
+                raise ValueError(f"quantiser is {item.quantiser.name!r}; allowed: {', '.join(able)}")
             item.set_bits(hi, bw)
             item.soft_bits = LearnedBits(lo, hi, initial_beta, item.fw_bits.device)
             item.hold(self)

@@ -23,6 +23,8 @@ class Published(NamedTuple):
     """Of one image, where the table has it."""
 
 
+STATIC = "SBM"
+"""Method of the static rows that CPT and LDP are compared with."""
 ROWS: tuple[Published, ...] = (
     Published("CPT 2", "ResNet-74", "DoReFa", (8,), (8,), 2.67e08),
     Published("CPT 2", "ResNet-74", "WAGEUBN", (8,), (8,), 2.67e08),

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from fnmatch import fnmatchcase
 from typing import Any
 
 from torch import nn
 
 from cpt.model.config import QuantConfig
 from cpt.model.layers import (
-    FixedPointBatchNorm2d,
     LayerPrecision,
     QuantConv2d,
+    Quantised,
     QuantLinear,
     QuantLSTM,
     QuantMultiheadAttention,
 )
 from cpt.model.layers.adopt import plain_type
+from cpt.model.layers.quantised import CONFIG
 
 Filter = Callable[[nn.Module, str], bool]
 """(module, dotted name) to whether the module is taken, as torchao's; the other order is refused."""
+
+Configs = Mapping[str, QuantConfig | None]
+"""Configurations by name or pattern (``layer1.*``) of a module; None: left in float.
+
+A name counts before patterns, of which the first that fits counts.
+"""
 
 Builder = Callable[[Any, QuantConfig, int], nn.Module]
 """(float layer, configuration, number of its first `LayerPrecision`) to the quantised layer."""
@@ -55,50 +64,148 @@ def default_filter(model: nn.Module) -> Filter:
 
 def quantize_(
     model: nn.Module,
-    config: QuantConfig | None = None,
+    config: QuantConfig | Configs | None = None,
     filter_fn: Filter | None = None,
     strict: bool = False,
 ) -> nn.Module:
     """Replace the model's `Conv2d`, `Linear`, `LSTM` and `MultiheadAttention` by quantised ones, in place.
 
     New layers hold all that those replaced held, parameters, hooks and buffers, so optimisers stay valid.
-    They are numbered in the order of ``named_modules``, on from those quantised before. With WAGEUBN,
-    `BatchNorm2d` is replaced too. Returns ``model``, or its replacement if the model itself is such a layer.
+    They are numbered in the order of ``named_modules``, on from those quantised before. Other modules that
+    the quantiser has a replacement for are replaced too, whether the filter takes them or not.
+    Returns ``model``, or its replacement if the model itself is replaced.
+
+    ``config``: one for all layers, or several by name or pattern, such as `layer_configs` gives: layers that
+    none is for stay as they are, and one that is named is taken without a filter even if
+    ``model.full_precision_layers`` keeps it out.
     ``strict``: raise if anything that the filter takes stays in float32 (see `float_layers`).
     Raises `ValueError` if nothing is left to quantise; the model is then as it was.
     """
-    config = config or QuantConfig()
-    filter_fn = filter_fn or default_filter(model)
     able = {name: module for name, module in model.named_modules() if plain_type(module) in QUANTISABLE}
-    kinds = ", ".join(kind.__name__ for kind in QUANTISABLE)
     if not able:
+        kinds = ", ".join(kind.__name__ for kind in QUANTISABLE)
         raise ValueError(f"model has 0 layers to quantise; allowed: at least 1 of {kinds}")
-    chosen = taken(filter_fn, able)
+    assigned = _assigned(model, QuantConfig() if config is None else config)
+    candidates = {name: module for name, module in able.items() if name in assigned}
+    if not candidates:
+        raise ValueError(
+            f"config leaves all {len(able)} layers in float; allowed: a QuantConfig for at least 1"
+        )
+    if filter_fn is None:
+        default = default_filter(model)
+        named = config if isinstance(config, Mapping) else {}
+        chosen = [name for name, module in candidates.items() if name in named or default(module, name)]
+    else:
+        chosen = taken(filter_fn, candidates)
     if not chosen:
         raise ValueError(
-            f"filter_fn takes 0 of {len(able)} layers; allowed: at least 1 "
+            f"filter_fn takes 0 of {len(candidates)} layers; allowed: at least 1 "
             "(it is called filter_fn(module, name))"
         )
     if strict:
-        _refuse_float(model, chosen, filter_fn)
-    new: dict[nn.Module, nn.Module] = {}
-    layer = _next_number(model)
-    for name in chosen:
-        module = able[name]
-        try:
-            new[module] = QUANTISABLE[plain_type(module)](module, config, layer)
-        except ValueError as error:
-            raise ValueError(f"{error} (layer {name!r})") from None
-        layer += len(precisions(new[module]))
-    if config.quantiser == "wageubn":
-        norms = (module for module in model.modules() if type(module) is nn.BatchNorm2d)
-        new |= {norm: FixedPointBatchNorm2d.from_float(norm) for norm in norms}
-    model = replace_(model, new)
+        takes = filter_fn or default_filter(model)
+        _refuse_float(model, chosen, lambda module, name: name in assigned and takes(module, name))
+    model = replace_(model, _layers(able, chosen, assigned, _next_number(model)) | _others(model, assigned))
     for name, item in precisions(model).items():
         item.name = name or type(model).__name__
     _forbid_fused_encoders(model)
     model._register_load_state_dict_pre_hook(_check_state, with_module=True)
     return model
+
+
+def _assigned(model: nn.Module, config: QuantConfig | Configs) -> dict[str, QuantConfig]:
+    """The configuration of every module that has one, by name."""
+    modules = dict(model.named_modules())
+    if isinstance(config, QuantConfig):
+        return dict.fromkeys(modules, config)
+    kinds = set(QUANTISABLE)
+    for key, value in config.items():
+        if isinstance(value, QuantConfig):
+            kinds |= set(value.plug.replacements())
+        elif value is not None:
+            raise ValueError(f"config of {key!r} is {value!r}; allowed: a QuantConfig, or None for float")
+    names = [name for name, module in modules.items() if plain_type(module) in kinds]
+    for key in config:
+        if key not in names and not any(fnmatchcase(name, key) for name in names):
+            raise ValueError(
+                f"config is for {key!r}, which no layer is called; allowed: names and patterns of "
+                f"{', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''}"
+            )
+    found: dict[str, QuantConfig] = {}
+    for name in names:
+        fits = [name] if name in config else [key for key in config if fnmatchcase(name, key)]
+        value = config[fits[0]] if fits else None
+        if value is not None:
+            found[name] = value
+    return found
+
+
+_SHOWN = 8
+"""Names in a message."""
+
+
+def _layers(
+    able: Mapping[str, nn.Module], chosen: Sequence[str], assigned: Mapping[str, QuantConfig], number: int
+) -> dict[nn.Module, nn.Module]:
+    """Quantised layers for those ``chosen``, numbered from ``number`` on."""
+    new: dict[nn.Module, nn.Module] = {}
+    for name in chosen:
+        module = able[name]
+        try:
+            new[module] = QUANTISABLE[plain_type(module)](module, assigned[name], number)
+        except ValueError as error:
+            raise ValueError(f"{error} (layer {name!r})") from None
+        number += len(precisions(new[module]))
+    return new
+
+
+def _others(model: nn.Module, assigned: Mapping[str, QuantConfig]) -> dict[nn.Module, nn.Module]:
+    """What quantisers put in place of other modules."""
+    new: dict[nn.Module, nn.Module] = {}
+    for name, config in assigned.items():
+        module = model.get_submodule(name)
+        replace = config.plug.replacements().get(plain_type(module))
+        if replace is None or isinstance(module, Quantised) or plain_type(module) in QUANTISABLE:
+            continue
+        try:
+            new[module] = replace(module, config)
+        except ValueError as error:
+            raise ValueError(f"{error} (module {name!r})") from None
+        if not isinstance(new[module], Quantised):
+            kind = type(new[module]).__name__
+            raise ValueError(
+                f"quantiser {config.plug} replaces module {name!r} by a {kind}; allowed: a kind of Quantised"
+            )
+    return new
+
+
+def layer_configs(source: nn.Module | Mapping[str, Any]) -> dict[str, QuantConfig]:
+    """The configuration of every quantised layer and replaced module, by name: of a model or of its state.
+
+    `quantize_` takes it, so ``quantize_(net, layer_configs(state))`` makes the network that a state is of.
+    Raises `ValueError` for a state dict without metadata, which only `state_dict` gives.
+    """
+    if isinstance(source, nn.Module):
+        found = {
+            name: module.config for name, module in source.named_modules() if isinstance(module, Quantised)
+        }
+    elif (metadata := getattr(source, "_metadata", None)) is None:
+        raise ValueError("state has no metadata; allowed: what state_dict() gave, or torch.save of it")
+    else:
+        found = {}
+        for name, said in metadata.items():
+            if CONFIG in said:
+                found[name] = QuantConfig.from_dict(said[CONFIG])
+            elif "quantiser" in said:
+                raise ValueError(
+                    f"state of layer {_LAYER.sub('', name)} says its quantiser's name alone, "
+                    f"{said['quantiser']!r}; allowed: one written by a later version"
+                )
+    return {_LAYER.sub("", name): config for name, config in found.items()}
+
+
+_LAYER = re.compile(r"(^|\.)precision(_\w+)?$")
+"""What the name of a `LayerPrecision` has behind that of its layer."""
 
 
 def dequantize_(model: nn.Module) -> nn.Module:
@@ -267,8 +374,8 @@ def _check_state(model: nn.Module, state_dict: Any, prefix: str, *args: Any) -> 
     """Refuse another quantiser's state before anything is loaded."""
     metadata = getattr(state_dict, "_metadata", {})
     for name, module in model.named_modules():
-        if isinstance(module, LayerPrecision):
-            module.check_state(metadata.get(prefix + name, {}))
+        if isinstance(module, Quantised):
+            module.check_state(metadata.get(prefix + name, {}), _LAYER.sub("", name) or type(model).__name__)
 
 
 def replace_(model: nn.Module, new: Mapping[nn.Module, nn.Module]) -> nn.Module:

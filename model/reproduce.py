@@ -9,7 +9,7 @@ from typing import Any
 from cpt.model.architecture import cifar_resnet, imagenet_resnet, mobilenet_v2
 from cpt.model.architecture.layers import Layer
 from cpt.model.bitops import PAPER_ITERATIONS, run_gbitops, saving
-from cpt.model.published import ROWS, Published
+from cpt.model.published import ROWS, STATIC, Published
 from cpt.model.schedule import Curve, CyclicCosine, Plan, Static
 
 PAPER_CYCLES = 32
@@ -100,7 +100,7 @@ def _published_saving(row: Published) -> float | None:
     """Share of bit operations the paper's row saves against its static row; None if it has no such row."""
     for other in ROWS:
         same = (other.table, other.model, other.fw, other.bw)
-        if other.method == "SBM" and same == (row.table, row.model, row.fw[-1:], row.bw):
+        if other.method == STATIC and same == (row.table, row.model, row.fw[-1:], row.bw):
             return 1 - row.gbitops / other.gbitops
     return None
 

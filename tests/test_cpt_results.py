@@ -23,7 +23,7 @@ TINY = Section(
 
 @pytest.fixture
 def tiny(monkeypatch, tmp_path):
-    monkeypatch.setattr(results, "SECTIONS", (TINY,))
+    monkeypatch.setattr(results, "sections", lambda: (TINY,))
     monkeypatch.setattr(results.os, "nice", lambda change: 0)
     before = torch.get_num_threads()
     yield ["results", "--out", str(tmp_path / "runs"), "--page", str(tmp_path / "results.md")]
@@ -87,21 +87,32 @@ def test_an_interrupted_run_is_resumed(tiny, tmp_path, capsys):
 def test_runs_of_other_settings_are_refused(tiny, monkeypatch, capsys):
     assert main(tiny) == 0
     other = Section(TINY.name, TINY.title, TINY.data, {**TINY.settings, "lr": 0.5}, TINY.rows)
-    monkeypatch.setattr(results, "SECTIONS", (other,))
+    monkeypatch.setattr(results, "sections", lambda: (other,))
     assert main([*tiny, "--render-only"]) == 2
     assert "has other settings than this version; allowed: delete its folder" in capsys.readouterr().err
 
 
 def test_a_row_is_compared_with_its_base(tiny, monkeypatch, capsys):
     rows = (*TINY.rows, Row("CPT of fewer bits", 2, {"fw": (2, 4)}, "CPT"))
-    monkeypatch.setattr(
-        results, "SECTIONS", (Section(TINY.name, TINY.title, TINY.data, TINY.settings, rows),)
-    )
+    both = Section(TINY.name, TINY.title, TINY.data, TINY.settings, rows)
+    monkeypatch.setattr(results, "sections", lambda: (both,))
     assert main([*tiny, "--json"]) == 0
     found = {row["row"]: row for row in json.loads(capsys.readouterr().out)}
     fewer, base = found["CPT of fewer bits"], found["CPT"]
     assert fewer["saving"] == pytest.approx(1 - fewer["gbitops"] / base["gbitops"])
     assert fewer["gain"][0] == pytest.approx(fewer["mean"] - base["mean"])
+
+
+def test_every_quantiser_of_the_papers_tables_has_its_rows():
+    for section in results.sections():
+        rows = {row.name: row for row in section.rows}
+        for title, optimiser in (("DoReFa", section.settings.get("optimiser")), ("WAGEUBN", "sgd")):
+            cyclic, static = rows[f"{title} CPT"], rows[f"{title} static"]
+            assert cyclic.base == static.name
+            assert static.settings == {**cyclic.settings, "method": "static"}
+            assert cyclic.settings.get("optimiser", section.settings.get("optimiser")) == optimiser
+            results._config(section, cyclic, 0)
+        assert not any("SBM" in name for name in rows)
 
 
 def test_intervals_are_students_of_paired_differences():

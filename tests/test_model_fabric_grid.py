@@ -17,10 +17,10 @@ from cpt.model.fabric_grid import (
     input_codes,
     noise_like,
     signed_levels,
-    symmetric_range,
+    symmetric,
     weight_codes,
 )
-from cpt.model.functional import Noise, Range, noise_key
+from cpt.model.functional import Noise, Range, noise_key, tensor_range
 from cpt.model.golden.fabric import apply, codes
 from cpt.model.golden.fabric.channel import ERROR_FLOOR, running_rate
 from cpt.model.golden.fabric.hash import error_key, noise_bytes
@@ -103,7 +103,7 @@ def test_activations_are_rounded_as_the_golden_applies_do(bits, signed):
     else:
         want = apply.code_apply(x, 1 << 10, 10 + places, bits)
     real = torch.from_numpy(x.astype(np.float32) * np.float32(2.0**-places))
-    found = symmetric_range(real)
+    found = symmetric(tensor_range(real))
     assert (found.lo.item(), found.hi.item()) == (-top if signed else 0, top)
     q, unit, highest = input_codes(real, scalar(bits), found)
     assert torch.equal(input_codes(real, scalar(bits), found, inside=True)[0], q)
@@ -116,17 +116,17 @@ def test_activations_are_rounded_as_the_golden_applies_do(bits, signed):
 def test_the_largest_value_has_the_highest_code_uncut(bits):
     for seed in range(50):
         for x in (random(64, seed=seed) * 10.0 ** (seed % 9 - 4), random(64, seed=seed).abs() + seed):
-            q, _, top = input_codes(x, scalar(bits), symmetric_range(x), inside=True)
+            q, _, top = input_codes(x, scalar(bits), symmetric(tensor_range(x)), inside=True)
             assert q.abs().max() == top
 
 
 def test_zero_is_code_zero_and_stays_zero():
     x = torch.tensor([0.0, 1.0, -1e-9, 3.0, -2.0, -0.0])
-    q, unit, _ = input_codes(x, scalar(3), symmetric_range(x))
+    q, unit, _ = input_codes(x, scalar(3), symmetric(tensor_range(x)))
     assert q.tolist() == [0, 1, 0, 3, -2, 0]
     assert unit == 1
     zeros = torch.zeros(4, 4)
-    assert input_codes(zeros, scalar(3), symmetric_range(zeros))[0].count_nonzero() == 0
+    assert input_codes(zeros, scalar(3), symmetric(tensor_range(zeros)))[0].count_nonzero() == 0
     key = error_key(0, 0, 0, 0)
     errors = torch.zeros(1000)
     errors[0] = 1
@@ -198,7 +198,7 @@ def test_a_layer_computes_with_these_codes_and_draws_the_micro_batchs_noise():
         y = layer(x)
         grad = random(*y.shape, seed=5)
         y.backward(grad)
-        q, unit, _ = input_codes(x.detach(), bits, symmetric_range(x.detach()))
+        q, unit, _ = input_codes(x.detach(), bits, symmetric(tensor_range(x.detach())))
         assert (q.min() < 0) == (forward == 0)
         want = nn.functional.conv2d(q * unit, fake_weights(w, bits, (0,)), None, 2, 1)
         assert torch.equal(y, want)
@@ -242,7 +242,7 @@ def test_evaluation_takes_the_running_largest_value_and_sign():
 def test_learned_bits_get_the_gradient_of_the_unit(signed):
     x = random(40) if signed else random(40).abs()
     soft = torch.tensor(4.0, requires_grad=True)
-    found = symmetric_range(x)
+    found = symmetric(tensor_range(x))
     grad = random(40, seed=3)
     Fabric().activation(x, scalar(4), found, True, soft).backward(grad)
     q, unit, top = input_codes(x, scalar(4), found)

@@ -307,9 +307,12 @@ WRONG = [
     ({"lr": math.nan}, r"lr is nan; allowed: 0\.\.100"),
     ({"lr_schedule": "poly"}, "lr-schedule is 'poly'; allowed: step, cosine"),
     ({"delay": 5}, r"delay is 5; allowed: below the length of the run \(2\)"),
-    ({"quantiser": "wageubn", "optimiser": "adam"}, "optimiser is 'adam'; allowed with wageubn: sgd"),
+    (
+        {"quantiser": "wageubn", "optimiser": "adam"},
+        "optimiser is 'adam'; allowed: sgd with quantiser wageubn",
+    ),
     ({"method": "pfq", "pfq_fw": (3, 8)}, "stages are 2 of fw and 4 of bw"),
-    ({"quantiser": "lsq"}, "quantiser is 'lsq'; allowed: sbm"),
+    ({"quantiser": "lsq"}, "quantiser is 'lsq'; allowed: dorefa, fabric, "),
 ]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+import own_quantiser
 import torch
 from torch_runs import LANGUAGE, LSTM, SMALL, images, language
 
@@ -41,6 +42,7 @@ QUANTISED = {
     "wageubn": (replace(LOW, quantiser="wageubn"), images),
     "ldp": (replace(LOW, method="ldp", fw=(3, 5)), images),
     "fabric, micro-batches": (replace(LOW, quantiser="fabric", micro_batch=4), images),
+    "own": (replace(LOW, quantiser=own_quantiser.PowerOfTwo.name), images),
     "lstm": (LOW_LSTM, lambda: language(carries=True)),
     "lstm-dorefa": (replace(LOW_LSTM, quantiser="dorefa"), lambda: language(carries=True)),
     "lstm-fabric": (replace(LOW_LSTM, quantiser="fabric"), lambda: language(carries=True)),

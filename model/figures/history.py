@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cpt.model import recorded
 from cpt.model.json_files import parse_object, read_object, read_text
 from cpt.model.units import metric
 
@@ -93,16 +94,21 @@ class History:
         words = [] if self.method == "static" else [self.method.upper()]
         if self.method != "fp32":
             words.append(f"FW{self._bounds('fw')}/BW{self._bounds('bw')}")
-        quantiser = self.config.get("quantiser", "sbm")
-        if quantiser != "sbm" and self.method != "fp32":
+        quantiser = self.config.get("quantiser", recorded.QUANTISER)
+        if quantiser != recorded.QUANTISER and self.method != "fp32":
             words.append(str(quantiser))
         if self.method == "cpt":
             words += self._course()
-        if self.config.get("dx_weights", "input_channel") == "forward":
-            words.append("forward weights in dX")
+        words += [f"{name}={value}" for name, value in self._quantiser_options().items()]
         if self.config.get("lr_schedule") == "cyclic":
             words.append("cyclic lr")
         return " ".join(words)
+
+    def _quantiser_options(self) -> dict[str, Any]:
+        """Those that are not the quantiser's defaults."""
+        earlier = self.config.get("dx_weights", recorded.DX_WEIGHTS)
+        options: dict[str, Any] = {} if earlier == recorded.DX_WEIGHTS else {"dx_weights": earlier}
+        return options | self.config.get("quantiser_options", {})
 
     def settings(self, free: Sequence[str] = ()) -> str:
         """Everything that decides the run but the seed and ``free``, in one form: equal for repeated runs."""
@@ -111,7 +117,8 @@ class History:
     def deciding(self) -> dict[str, Any]:
         """The configuration without the seed, and without what a precision that stays has no use for."""
         idle = {"seed", *(() if self.method not in ("static", "fp32") else _OF_CYCLES)}
-        return {name: value for name, value in self.config.items() if name not in idle}
+        rest = {name: value for name, value in self.config.items() if name not in (*idle, *_OPTIONS)}
+        return rest | self._quantiser_options()
 
     def layer_bits(self) -> dict[str, list[int]]:
         """Forward bits of every layer after every epoch; empty unless they were learned."""
@@ -181,6 +188,8 @@ def by_label(runs: Iterable[History]) -> dict[str, list[History]]:
     return groups
 
 
+_OPTIONS = ("dx_weights", "quantiser_options")
+"""What records say of the quantiser's options in, in one version or another."""
 _OF_CYCLES = ("cycles", "per", "shape", "delay", "fw", "every", "method")
 _WORDS = {"cycles": "N = {}", "epochs": "{} epochs", "steps": "{} steps", "batch_size": "batch {}"}
 """How a setting is told in a name, where not as its own."""

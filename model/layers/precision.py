@@ -15,10 +15,11 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from cpt.model.config import QuantConfig
+from cpt.model.estimators import QuantiseGradient
 from cpt.model.functional import Range, noise_key
 from cpt.model.layers.adopt import Layer, adopt
+from cpt.model.layers.quantised import Quantised
 from cpt.model.noise import GOLDEN, mix
-from cpt.model.quantisers import make_quantiser
 from cpt.model.ranges import MOMENTUM, share_of_part
 from cpt.model.schedule import FULL_PRECISION, check_bits
 
@@ -30,7 +31,7 @@ class NonFiniteInput(ValueError):
     """A layer's input in training has no finite range; the message is one line."""
 
 
-class LayerPrecision(nn.Module):
+class LayerPrecision(Quantised):
     """Quantises the tensors of one layer.
 
     Buffers: ``fw_bits``, ``bw_bits`` (int32, 0 is full precision), ``range`` (lo, hi and weight of
@@ -52,7 +53,7 @@ class LayerPrecision(nn.Module):
         self.config, self.layer = config, layer
         self.name = f"number {layer}"
         """In its model, for messages; `quantize_` sets it."""
-        self.quantiser = make_quantiser(config)
+        self.quantiser = config.plug
         self.register_buffer("fw_bits", torch.zeros((), dtype=torch.int32, device=device))
         self.register_buffer("bw_bits", torch.zeros((), dtype=torch.int32, device=device))
         self.register_buffer("range", torch.zeros(3, device=device))
@@ -148,8 +149,9 @@ class LayerPrecision(nn.Module):
         step, part = self._count(), None
         if self.quantiser.keyed_by_micro_batch:
             step, part = step // self.micro_batches, step % self.micro_batches
-        key = noise_key(self._seed(), step, self.layer, part)
-        return self.quantiser.gradient(y, self.bw_bits, key, channels_first)
+        stochastic = self.quantiser.stochastic
+        key = noise_key(self._seed(), step, self.layer, part) if stochastic else None
+        return QuantiseGradient.apply(y, self.bw_bits, key, channels_first, self.quantiser, self.batch)
 
     def _count(self) -> Tensor:
         """The number of this training forward; counts it, unless checkpointing computes it again."""
@@ -169,7 +171,7 @@ class LayerPrecision(nn.Module):
 
     def _seed(self) -> int:
         """Seed of this process's noise: under plain data parallelism every process draws its own."""
-        if self.quantiser.numbers_whole_batch or not (dist.is_available() and dist.is_initialized()):
+        if self.batch.shared or not (dist.is_available() and dist.is_initialized()):
             return self.config.seed
         rank = dist.get_rank()
         return mix(self.config.seed + rank * GOLDEN) if rank else self.config.seed
@@ -192,7 +194,7 @@ class LayerPrecision(nn.Module):
             moves = True
         if not moves:
             return Range(self.range[0] / self.range[2], self.range[1] / self.range[2]), False
-        found = self.quantiser.tensor_range(x.detach())
+        found = self.quantiser.range_of(x.detach(), self.batch)
         if not _recomputing():
             self._move(found)
         return found, True
@@ -240,16 +242,10 @@ class LayerPrecision(nn.Module):
         written = source or self
         self._write(int(written.fw_bits), int(written.bw_bits))
 
-    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        super()._save_to_state_dict(destination, prefix, keep_vars)
-        metadata = getattr(destination, "_metadata", {}).get(prefix[:-1])
-        if metadata is not None:
-            metadata["quantiser"] = self.config.quantiser
-
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, local_metadata: Mapping[str, Any], *args: Any
     ) -> None:
-        self.check_state(local_metadata)
+        self.check_state(local_metadata, self.name)
         if not any(prefix + name in state_dict for name in self._buffers):
             # The state of a float model: weights are all it has to say.
             if self.soft_bits is not None:
@@ -262,14 +258,6 @@ class LayerPrecision(nn.Module):
         self._source = None
         if not self.fw_bits.is_meta:
             self._write(int(self.fw_bits), int(self.bw_bits))
-
-    def check_state(self, metadata: Mapping[str, Any]) -> None:
-        """Raise `ValueError` if ``metadata`` of a state dict says that another quantiser made it."""
-        made_by = metadata.get("quantiser", self.config.quantiser)
-        if made_by != self.config.quantiser:
-            raise ValueError(
-                f"state of layer {self.name} is of quantiser {made_by!r}; allowed: {self.config.quantiser}"
-            )
 
     def _apply(self, *args: Any, **options: Any) -> LayerPrecision:
         self._follow()
@@ -295,7 +283,7 @@ class LayerPrecision(nn.Module):
 
     def extra_repr(self) -> str:
         fw, bw = self.get_bits()
-        return f"{self.config.quantiser}, layer={self.layer}, fw={fw}, bw={bw}"
+        return f"{self.quantiser}, layer={self.layer}, fw={fw}, bw={bw}"
 
 
 def part_precision(module: nn.Module, part: str) -> LayerPrecision:

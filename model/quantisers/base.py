@@ -1,39 +1,120 @@
-"""What a quantiser offers its layers."""
+"""What a quantiser is to everything else: one plug, which says all that it needs."""
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-from cpt.model.functional import Range, tensor_range
+from cpt.model.functional import Noise, Range, tensor_range
+
+if TYPE_CHECKING:
+    from cpt.model.config import QuantConfig
+    from cpt.model.layers import Quantised
+
+Replace = Callable[[Any, "QuantConfig"], "Quantised"]
+"""A module and its configuration to what a quantiser puts in the module's place."""
 
 
-class Quantiser(ABC):
-    """Differentiable quantisation of a layer's three tensor classes.
+class Batch:
+    """The batch that tensors belong to, as quantisers ask about it: here each tensor is all of it.
 
-    ``bits`` are 0-dimensional integer tensors. ``soft_bits`` is the real number they were rounded from, where
-    a gradient with respect to the precision is wanted (LDP), else None.
+    Training in several processes puts a `PartOfBatch` in its place.
     """
 
-    has_range = False
-    """Activations need a range: the batch's in training, a running average in evaluation."""
-    least_bits = 1
-    """Lowest precision with a meaning."""
-    numbers_whole_batch = False
-    """Its noise is numbered over the batch of all processes, instead of each process drawing its own."""
-    keyed_by_micro_batch = False
-    """Its noise has a key of step and micro-batch, instead of one of the count of forwards."""
-    learnable_precision = True
-    """A gradient reaches ``soft_bits``."""
+    shared: ClassVar[bool] = False
+    """Whether tensors are parts, and noise is numbered over the whole."""
 
-    def tensor_range(self, x: Tensor) -> Range:
-        """Range of a whole activation or gradient (data parallel: of all processes' parts)."""
+    def largest(self, x: Tensor) -> Tensor:
+        """Element by element the largest of all parts' ``x``; not finite where one of them is not."""
+        return x
+
+    def sum(self, x: Tensor) -> Tensor:
+        """Element by element the sum of all parts' ``x``; differentiable."""
+        return x
+
+    def range(self, x: Tensor) -> Range:
+        """Smallest and largest value of the tensor that ``x`` is a part of."""
         return tensor_range(x)
+
+    def moments(self, x: Tensor) -> tuple[Tensor, Tensor, int]:
+        """Mean and variance of each channel of (N, C, H, W), and of how many values; differentiable."""
+        var, mean = torch.var_mean(x, (0, 2, 3), correction=0)
+        return mean, var, x.numel() // x.shape[1]
+
+    def numbered(self, noise: Noise, x: Tensor) -> Noise:
+        """``noise`` for ``x``, numbered on from the parts before it."""
+        return noise
+
+
+class PartOfBatch(Batch, ABC):
+    """A batch of several equal parts, of which tensors are number ``rank``."""
+
+    shared = True
+
+    def __init__(self, rank: int, parts: int) -> None:
+        self.rank, self.parts = rank, parts
+
+    @abstractmethod
+    def largest(self, x: Tensor) -> Tensor: ...
+
+    @abstractmethod
+    def sum(self, x: Tensor) -> Tensor: ...
+
+    def range(self, x: Tensor) -> Range:
+        lo, hi = tensor_range(x)
+        ends = self.largest(torch.stack((-lo, hi)))
+        return Range(-ends[0], ends[1])
+
+    def moments(self, x: Tensor) -> tuple[Tensor, Tensor, int]:
+        axes, count = (0, 2, 3), x.numel() // x.shape[1] * self.parts
+        mean = self.sum(x.sum(axes)) / count
+        var = self.sum((x - mean.view(-1, 1, 1)).square().sum(axes)) / count
+        return mean, var, count
+
+    def numbered(self, noise: Noise, x: Tensor) -> Noise:
+        return noise._replace(offset=self.rank * x.numel())
+
+
+@dataclass(frozen=True)
+class Quantiser(ABC):
+    """Quantises the three tensor classes of a layer: weights, activations, gradients.
+
+    A subclass is a frozen dataclass under `register_quantiser`. Its fields are its options: numbers, strings
+    or booleans, checked in ``__post_init__``. It holds nothing else: what changes is in the layers' buffers,
+    and what is to be known of the batch beyond a tensor, a `Batch` tells.
+
+    ``bits`` are 0-dimensional integer tensors, whose value nobody need wait for. ``soft_bits`` is the real
+    number they were rounded from, where a gradient with respect to the precision is wanted (LDP), else None.
+    """
+
+    name: ClassVar[str] = ""
+    """As registered."""
+    title: ClassVar[str] = ""
+    """In the papers' tables; ``cpt results`` compares those that have one."""
+    least_bits: ClassVar[int] = 1
+    """Lowest precision with a meaning."""
+    has_range: ClassVar[bool] = False
+    """Activations need a range: the batch's in training, a running average in evaluation."""
+    stochastic: ClassVar[bool] = True
+    """`gradient` gets noise."""
+    keyed_by_micro_batch: ClassVar[bool] = False
+    """Its noise has a key of step and micro-batch, instead of one of the count of forwards."""
+    learnable_precision: ClassVar[bool] = False
+    """A gradient reaches ``soft_bits``."""
+    stated: ClassVar[Mapping[str, str]] = {}
+    """What a run records of its code, and its resumption compares; of a file of the user's."""
+    optimiser_kind: ClassVar[str] = ""
+    """What ``cpt train --optimiser`` calls the optimiser that `optimiser` is a form of."""
 
     @abstractmethod
     def weight(self, w: Tensor, bits: Tensor, soft_bits: Tensor | None = None) -> Tensor:
-        """Weights of the forward pass and of dW; output channels along axis 0."""
+        """Weights of the forward pass and of dW, differentiable; output channels along axis 0."""
 
     def depthwise_weight(self, w: Tensor, bits: Tensor, soft_bits: Tensor | None = None) -> Tensor:
         """`weight` of a layer each of whose output channels sees one input channel of several."""
@@ -43,12 +124,49 @@ class Quantiser(ABC):
         """Weights of dX where they are not the forward pass's."""
         return None
 
+    def range_of(self, x: Tensor, batch: Batch) -> Range:
+        """What `activation` finds as its range in training, and a running average of in evaluation."""
+        return batch.range(x)
+
     @abstractmethod
     def activation(
         self, x: Tensor, bits: Tensor, found: Range | None, inside: bool, soft_bits: Tensor | None = None
     ) -> Tensor:
-        """A layer's input. ``found``: its range if `has_range`; ``inside``: it is that of ``x`` itself."""
+        """A layer's input, differentiable. ``found``: its range if `has_range`; ``inside``: it is that of
+        ``x`` itself."""
 
     @abstractmethod
-    def gradient(self, y: Tensor, bits: Tensor, key: Tensor | int, channels_first: bool) -> Tensor:
-        """``y`` itself; its gradient is quantised once, on its way back."""
+    def gradient(self, grad: Tensor, bits: Tensor, noise: Noise | None, batch: Batch) -> Tensor:
+        """The gradient of a layer's output as new values; called in the backward pass, once per product.
+
+        ``noise``: this tensor's, if `stochastic`.
+        """
+
+    def replacements(self) -> Mapping[type[nn.Module], Replace]:
+        """Exact types of modules, other than layers, that are replaced too, and by what."""
+        return {}
+
+    def optimiser(
+        self,
+        weights: Sequence[nn.Parameter],
+        lr: float,
+        momentum: float,
+        weight_decay: float,
+        seed: int,
+    ) -> torch.optim.Optimizer | None:
+        """The update of the weights if it is of a kind of its own; its state is tensors."""
+        return None
+
+    def options(self) -> dict[str, Any]:
+        """All options by name."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    @classmethod
+    def not_defaults(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of ``options`` that are not the defaults."""
+        defaults = {field.name: field.default for field in dataclasses.fields(cls)}
+        return {name: value for name, value in options.items() if value != defaults.get(name)}
+
+    def __str__(self) -> str:
+        told = ", ".join(f"{name}={value}" for name, value in self.not_defaults(self.options()).items())
+        return f"{self.name}({told})" if told else self.name

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
-from cpt.model.estimators import QuantiseGradient, StraightThrough
+from cpt.model.estimators import StraightThrough
 from cpt.model.functional import Noise, Range, fake_quantise
 from cpt.model.golden import SAFE_FLOOR
-from cpt.model.quantisers.base import Quantiser
+from cpt.model.quantisers.base import Batch, Quantiser
+from cpt.model.quantisers.registry import register_quantiser
 
 
+@register_quantiser("dorefa")
+@dataclass(frozen=True)
 class DoReFa(Quantiser):
     """Weights through tanh, activations cut to 0..1, gradients per sample and stochastic."""
+
+    title: ClassVar[str] = "DoReFa"
+    learnable_precision: ClassVar[bool] = True
 
     def weight(self, w: Tensor, bits: Tensor, soft_bits: Tensor | None = None) -> Tensor:
         squashed = torch.tanh(w)
@@ -24,20 +33,13 @@ class DoReFa(Quantiser):
     ) -> Tensor:
         return self._unit(x.clamp(0, 1), bits, soft_bits)
 
-    def gradient(self, y: Tensor, bits: Tensor, key: Tensor | int, channels_first: bool) -> Tensor:
-        return QuantiseGradient.apply(y, bits, key, channels_first, self._gradient_rule)
-
-    def _gradient_rule(self, grad: Tensor, bits: Tensor, noise: Noise | None) -> Tensor:
-        return _per_sample(grad, bits, noise)
+    def gradient(self, grad: Tensor, bits: Tensor, noise: Noise | None, batch: Batch) -> Tensor:
+        """``2m*(quant(g/(2m) + 1/2 + noise/levels) - 1/2)``, m the largest magnitude of each sample."""
+        m = grad.abs().amax(tuple(range(1, grad.dim())), keepdim=True)
+        return fake_quantise(grad, bits, Range(-m, m), noise)
 
     @staticmethod
     def _unit(x: Tensor, bits: Tensor, soft_bits: Tensor | None) -> Tensor:
         """``x`` in 0..1 to the nearest multiple of 1/(2**bits - 1)."""
         zero, one = x.new_zeros(()), x.new_ones(())
         return StraightThrough.apply(x, bits, zero, one, soft_bits, SAFE_FLOOR, True)
-
-
-def _per_sample(grad: Tensor, bits: Tensor, noise: Noise | None) -> Tensor:
-    """``2m*(quant(g/(2m) + 1/2 + noise/levels) - 1/2)``, m the largest magnitude of each sample."""
-    m = grad.abs().amax(tuple(range(1, grad.dim())), keepdim=True)
-    return fake_quantise(grad, bits, Range(-m, m), noise)

@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from cpt.model.fabric_grid import fake_errors, fake_inputs, fake_weights, symmetric_range
+from cpt.model.fabric_grid import fake_errors, fake_inputs, fake_weights, symmetric
 from cpt.model.functional import Noise, Range, levels
-from cpt.model.quantisers.sbm import Sbm
+from cpt.model.quantisers.base import Batch
+from cpt.model.quantisers.registry import register_quantiser
+from cpt.model.quantisers.sbm import MinMax
 
 
-class Fabric(Sbm):
-    """SBM with what a machine for whole steps changes: operands whose zero is code 0, and its noise.
+@register_quantiser("fabric")
+@dataclass(frozen=True)
+class Fabric(MinMax):
+    """What a machine for whole steps computes with: operands whose zero is code 0, and its noise.
 
     Activations are unsigned from 0, or signed and symmetric where values below 0 occur; errors are signed and
     symmetric; the range of a row of weights holds 0. Weights are quantised by row of their own product.
     """
 
-    least_bits = 2
-    keyed_by_micro_batch = True
+    least_bits: ClassVar[int] = 2
+    keyed_by_micro_batch: ClassVar[bool] = True
 
-    def tensor_range(self, x: Tensor) -> Range:
-        return symmetric_range(x)
+    def range_of(self, x: Tensor, batch: Batch) -> Range:
+        return symmetric(batch.range(x))
 
     def weight(self, w: Tensor, bits: Tensor, soft_bits: Tensor | None = None) -> Tensor:
         return GridThrough.apply(w, bits, None, None, soft_bits, True, (0,) if w.dim() > 1 else ())
@@ -37,7 +41,7 @@ class Fabric(Sbm):
 
     def weight_dx(self, w: Tensor, bits: Tensor, groups: int) -> Tensor | None:
         depthwise = 1 < groups == len(w)
-        if depthwise or self.forward_weights_in_dx or not torch.is_grad_enabled():
+        if depthwise or not self.quantises_for_dx():
             return None
         by_group = w.detach().unflatten(0, (groups, -1))
         return fake_weights(by_group, bits, (0, 2)).flatten(0, 1)
@@ -48,9 +52,9 @@ class Fabric(Sbm):
         assert found is not None
         return GridThrough.apply(x, bits, found.lo, found.hi, soft_bits, inside, ())
 
-    def _gradient_rule(self, grad: Tensor, bits: Tensor, noise: Noise | None) -> Tensor:
+    def gradient(self, grad: Tensor, bits: Tensor, noise: Noise | None, batch: Batch) -> Tensor:
         assert noise is not None
-        return fake_errors(grad, bits, self.tensor_range(grad).hi, noise)
+        return fake_errors(grad, bits, self.range_of(grad, batch).hi, noise)
 
 
 class GridThrough(Function):

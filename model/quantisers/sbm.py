@@ -2,33 +2,62 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
-from cpt.model.estimators import QuantiseGradient, StraightThrough
+from cpt.model.estimators import StraightThrough
 from cpt.model.functional import Noise, Range, fake_quantise, slice_range, tensor_range
 from cpt.model.golden import SAFE_FLOOR
-from cpt.model.quantisers.base import Quantiser
+from cpt.model.quantisers.base import Batch, Quantiser
+from cpt.model.quantisers.registry import register_quantiser
+
+DX_WEIGHTS = ("input_channel", "forward")
 
 
-class Sbm(Quantiser):
-    """Min-max ranges: weights per channel, activations and gradients per tensor; gradients stochastic.
+@dataclass(frozen=True)
+class MinMax(Quantiser):
+    """Base of quantisers with ranges of their own for the weights of dX."""
 
-    ``forward_weights_in_dx``: dX uses the forward pass's weights, as the public CPT code does, instead of
-    weights quantised per input channel, as an integer dX needs.
-    """
+    dx_weights: str = "input_channel"
+    """Weights in dX: a range per ``input_channel``, as an integer dX needs; ``forward``: the forward pass's,
+    as in the public CPT code."""
 
-    has_range = True
+    has_range: ClassVar[bool] = True
+    learnable_precision: ClassVar[bool] = True
 
-    def __init__(self, floor: float = SAFE_FLOOR, forward_weights_in_dx: bool = False) -> None:
-        self.floor, self.forward_weights_in_dx = floor, forward_weights_in_dx
+    def __post_init__(self) -> None:
+        if self.dx_weights not in DX_WEIGHTS:
+            raise ValueError(f"dx_weights is {self.dx_weights!r}; allowed: {', '.join(DX_WEIGHTS)}")
+
+    def quantises_for_dx(self) -> bool:
+        """Whether dX has weights of its own, and is wanted."""
+        return self.dx_weights == "input_channel" and torch.is_grad_enabled()
+
+
+@register_quantiser("sbm")
+@dataclass(frozen=True)
+class Sbm(MinMax):
+    """Min-max ranges: weights per channel, activations and gradients per tensor; gradients stochastic."""
+
+    floor: float = SAFE_FLOOR
+    """Smallest scale; `cpt.model.golden.REFERENCE_FLOOR` is the public CPT code's."""
+
+    title: ClassVar[str] = "SBM"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.floor > 0:
+            raise ValueError(f"floor is {self.floor}; allowed: above 0")
 
     def weight(self, w: Tensor, bits: Tensor, soft_bits: Tensor | None = None) -> Tensor:
         lo, hi = slice_range(w.detach(), (0,)) if w.dim() > 1 else tensor_range(w.detach())
         return StraightThrough.apply(w, bits, lo, hi, soft_bits, self.floor, True)
 
     def weight_dx(self, w: Tensor, bits: Tensor, groups: int) -> Tensor | None:
-        if self.forward_weights_in_dx or not torch.is_grad_enabled():
+        if not self.quantises_for_dx():
             return None
         by_group = w.detach().unflatten(0, (groups, -1))
         found = slice_range(by_group, (0, 2))
@@ -40,8 +69,5 @@ class Sbm(Quantiser):
         assert found is not None
         return StraightThrough.apply(x, bits, found.lo, found.hi, soft_bits, self.floor, inside)
 
-    def gradient(self, y: Tensor, bits: Tensor, key: Tensor | int, channels_first: bool) -> Tensor:
-        return QuantiseGradient.apply(y, bits, key, channels_first, self._gradient_rule)
-
-    def _gradient_rule(self, grad: Tensor, bits: Tensor, noise: Noise | None) -> Tensor:
-        return fake_quantise(grad, bits, self.tensor_range(grad), noise, self.floor)
+    def gradient(self, grad: Tensor, bits: Tensor, noise: Noise | None, batch: Batch) -> Tensor:
+        return fake_quantise(grad, bits, batch.range(grad), noise, self.floor)

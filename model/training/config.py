@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from cpt.model.config import DX_WEIGHTS, QuantConfig
+from cpt.model import recorded
+from cpt.model.config import QuantConfig
 from cpt.model.micro_batch import micro_batches
 from cpt.model.pfq import BW_STAGES, FW_STAGES
+from cpt.model.quantisers import DEFAULT, make_quantiser, with_options
 from cpt.model.run_config import RunConfig
 from cpt.model.schedule import SHAPES
 from cpt.model.training.learning_rate import LearningRate
@@ -35,9 +37,9 @@ class TorchConfig(RunConfig):
     """Lowest and highest bits of weights and activations; equal ones make the run static."""
     bw: tuple[int, int] = (8, 8)
     """Lowest and highest bits of gradients; unequal ones cycle with ``fw``."""
-    quantiser: str = "sbm"
-    dx_weights: str = "input_channel"
-    """As of `QuantConfig`: weights in dX, by ``input_channel`` or the ``forward`` ones."""
+    quantiser: str = DEFAULT
+    quantiser_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Those that are not its defaults."""
     cycles: int = 3
     per: str = "epoch"
     shape: str = "cosine"
@@ -90,7 +92,7 @@ class TorchConfig(RunConfig):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        self._one_of(method=METHODS, dx_weights=DX_WEIGHTS, shape=SHAPES, optimiser=OPTIMISERS, amp=AMP)
+        self._one_of(method=METHODS, shape=SHAPES, optimiser=OPTIMISERS, amp=AMP)
         super().__post_init__()
         self._bounds("bw")
         self._at_least(1, "every", "lr_cycles", "sequence")
@@ -102,9 +104,10 @@ class TorchConfig(RunConfig):
         self._at_most(ldp_target=1.0, ldp_alpha=math.inf, ldp_lr=math.inf, pfq_eps=math.inf)
         if self.method == "ldp":
             self._require("fw", self.fw[0] < self.fw[1], "two different bounds for ldp")
-        if self.quantiser == "wageubn" and self.optimiser != "sgd":
-            raise ValueError(f"optimiser is {self.optimiser!r}; allowed with wageubn: sgd")
-        self.quantisation()
+        plug = self.quantisation().plug
+        object.__setattr__(self, "quantiser_options", plug.not_defaults(plug.options()))
+        own = plug.optimiser_kind
+        self._require("optimiser", own in ("", self.optimiser), f"{own} with quantiser {self.quantiser}")
         self._at_least(0, "micro_batch")
         micro_batches(self.batch_size, self.micro_batch)
         LearningRate(self.lr_schedule, self.lr, 1)
@@ -112,11 +115,7 @@ class TorchConfig(RunConfig):
     def quantisation(self) -> QuantConfig:
         """How layers are quantised."""
         return QuantConfig(
-            quantiser=self.quantiser,
-            fw=self.fw[1],
-            bw=self.bw[1],
-            seed=self.seed,
-            dx_weights=self.dx_weights,
+            make_quantiser(self.quantiser, self.quantiser_options), self.fw[1], self.bw[1], self.seed
         )
 
     @property
@@ -140,6 +139,13 @@ class TorchConfig(RunConfig):
             return self.pfq_fw[-1], self.pfq_bw[-1]
         return self.fw[1], self.bw[1]
 
+    def difference(self, other: Mapping[str, Any]) -> str | None:
+        record = with_options(other)
+        if record.get("quantiser", recorded.QUANTISER) == self.quantiser:
+            options = record.get("quantiser_options", {})
+            record["quantiser_options"] = self.quantisation().plug.not_defaults(options)
+        return super().difference(record)
+
     def static(self) -> TorchConfig:
         """The same run at the upper bounds throughout."""
         fw, bw = self.highest
@@ -147,7 +153,8 @@ class TorchConfig(RunConfig):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TorchConfig:
-        """The configuration that `as_dict` gave; raises `ValueError` naming a field that is none."""
+        """What `as_dict` gave, in this version or before; raises `ValueError` naming a field that is none."""
+        values = with_options(values)
         names = {field.name for field in dataclasses.fields(cls)}
         if odd := sorted(set(values) - names):
             raise ValueError(f"config has {odd[0]!r}; allowed: fields of this version")

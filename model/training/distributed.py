@@ -16,11 +16,10 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from cpt.model.functional import Noise, Range
-from cpt.model.layers import FixedPointBatchNorm2d
-from cpt.model.layers.adopt import adopt
-from cpt.model.quantisers import DoReFa, Fabric, Quantiser, Sbm, Wageubn
-from cpt.model.quantize import precisions, replace_
+from cpt.model.layers import Quantised, adopt
+from cpt.model.quantisers.base import PartOfBatch
+from cpt.model.quantisers.rehearsal import check_parts
+from cpt.model.quantize import replace_
 
 BACKENDS = {"cpu": "gloo", "cuda": "nccl"}
 
@@ -71,20 +70,20 @@ class Processes:
         return torch.cat(parts, axis)
 
     def share(self, model: nn.Module) -> None:
-        """Make a quantised model use the statistics of the whole batch; in place."""
+        """Make a quantised model use the statistics of the whole batch; in place.
+
+        Raises `ValueError` for a quantiser that does not ask for them; the model is then as it was.
+        """
         if self.world == 1:
             return
-        items = list(precisions(model).values())
-        shared_quantisers = [_shared(item.quantiser, self.rank) for item in items]
-        for item, quantiser in zip(items, shared_quantisers, strict=True):
-            item.quantiser = quantiser
-        shared: dict[nn.Module, nn.Module] = {}
-        for module in model.modules():
-            if type(module) is nn.BatchNorm2d:
-                shared[module] = SharedBatchNorm2d.from_float(module)
-            elif type(module) is FixedPointBatchNorm2d:
-                shared[module] = SharedFixedPointBatchNorm2d.from_float(module)
-        replace_(model, shared)
+        quantised = [module for module in model.modules() if isinstance(module, Quantised)]
+        for quantiser in {module.config.plug for module in quantised}:
+            check_parts(quantiser)
+        batch = SharedBatch(self.rank, self.world)
+        for module in quantised:
+            module.batch = batch
+        norms = [module for module in model.modules() if type(module) is nn.BatchNorm2d]
+        replace_(model, {norm: SharedBatchNorm2d.from_float(norm, batch) for norm in norms})
 
     def close(self) -> None:
         """Leave the group of processes."""
@@ -113,14 +112,20 @@ def join(device: str) -> Processes:
 class SharedBatchNorm2d(nn.BatchNorm2d):
     """`torch.nn.BatchNorm2d` over the batches of all processes; works on CPUs, unlike torch's own."""
 
+    batch: SharedBatch
+
     @classmethod
-    def from_float(cls, norm: nn.BatchNorm2d) -> SharedBatchNorm2d:
+    def from_float(cls, norm: nn.BatchNorm2d, batch: SharedBatch) -> SharedBatchNorm2d:
         """A layer with all that ``norm`` holds."""
-        return adopt(cls, norm)
+        new = adopt(cls, norm)
+        new.batch = batch
+        return new
 
     def to_float(self) -> nn.BatchNorm2d:
         """The layer that this one was made from, with the weights and statistics of now."""
-        return adopt(nn.BatchNorm2d, self)
+        new = adopt(nn.BatchNorm2d, self)
+        del new.batch
+        return new
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W)."""
@@ -128,7 +133,7 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
             return super().forward(input)
         assert self.running_mean is not None
         assert self.running_var is not None
-        mean, var, count = shared_moments(input)
+        mean, var, count = self.batch.moments(input)
         with torch.no_grad():
             self.running_mean.lerp_(mean, self.momentum or 0.0)
             self.running_var.lerp_(var * count / max(1, count - 1), self.momentum or 0.0)
@@ -139,19 +144,17 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         return (input - mean.view(column)) * scale.view(column) + self.bias.view(column)
 
 
-class SharedFixedPointBatchNorm2d(FixedPointBatchNorm2d):
-    """WAGEUBN's batch norm over the batches of all processes."""
+class SharedBatch(PartOfBatch):
+    """The batch of all processes."""
 
-    def moments(self, x: Tensor) -> tuple[Tensor, Tensor, int]:
-        return shared_moments(x)
+    def largest(self, x: Tensor) -> Tensor:
+        # Not a number becomes infinite: a maximum may lose it, and all processes are to stop together.
+        found = x.nan_to_num(torch.inf, torch.inf, -torch.inf)
+        dist.all_reduce(found, dist.ReduceOp.MAX)
+        return found
 
-
-def shared_moments(x: Tensor) -> tuple[Tensor, Tensor, int]:
-    """Mean and variance of each channel of (N, C, H, W), and of how many values, over all processes."""
-    axes, count = (0, 2, 3), x.numel() // x.shape[1] * dist.get_world_size()
-    mean = SumOverProcesses.apply(x.sum(axes)) / count
-    var = SumOverProcesses.apply((x - mean.view(-1, 1, 1)).square().sum(axes)) / count
-    return mean, var, count
+    def sum(self, x: Tensor) -> Tensor:
+        return SumOverProcesses.apply(x)
 
 
 class SumOverProcesses(Function):
@@ -168,74 +171,3 @@ class SumOverProcesses(Function):
         total = grads[0].clone()
         dist.all_reduce(total)
         return total
-
-
-class SharedSbm(Sbm):
-    """SBM with the ranges of all processes' parts."""
-
-    numbers_whole_batch = True
-
-    def __init__(self, own: Sbm, rank: int) -> None:
-        super().__init__(own.floor, own.forward_weights_in_dx)
-        self.rank = rank
-
-    def tensor_range(self, x: Tensor) -> Range:
-        found = super().tensor_range(x)
-        # Not a number becomes infinite: a maximum may lose it, and all processes are to stop together.
-        ends = torch.stack((-found.lo, found.hi)).nan_to_num(torch.inf, torch.inf, -torch.inf)
-        dist.all_reduce(ends, dist.ReduceOp.MAX)
-        return Range(-ends[0], ends[1])
-
-    def _gradient_rule(self, grad: Tensor, bits: Tensor, noise: Noise | None) -> Tensor:
-        return super()._gradient_rule(grad, bits, _own_noise(noise, grad, self.rank))
-
-
-class SharedFabric(SharedSbm, Fabric):
-    """The fabric's codes with the ranges of all processes' parts."""
-
-
-class SharedDoReFa(DoReFa):
-    """DoReFa, whose ranges are per sample, with the noise of this process's samples."""
-
-    numbers_whole_batch = True
-
-    def __init__(self, rank: int) -> None:
-        self.rank = rank
-
-    def _gradient_rule(self, grad: Tensor, bits: Tensor, noise: Noise | None) -> Tensor:
-        return super()._gradient_rule(grad, bits, _own_noise(noise, grad, self.rank))
-
-
-class SharedWageubn(Wageubn):
-    """WAGEUBN with the largest error of all processes' parts."""
-
-    numbers_whole_batch = True
-
-    def largest(self, grad: Tensor) -> Tensor:
-        found = super().largest(grad)
-        dist.all_reduce(found, dist.ReduceOp.MAX)
-        return found
-
-
-def _shared(own: Quantiser, rank: int) -> Quantiser:
-    """``own`` with the statistics of the whole batch; raises `ValueError` where nobody knows how."""
-    if own.numbers_whole_batch:
-        return own
-    # Exact classes: what a subclass does differently would be lost.
-    if type(own) is Sbm:
-        return SharedSbm(own, rank)
-    if type(own) is Fabric:
-        return SharedFabric(own, rank)
-    if type(own) is Wageubn:
-        return SharedWageubn(own.flagged_errors)
-    if type(own) is DoReFa:
-        return SharedDoReFa(rank)
-    raise ValueError(
-        f"quantiser is {type(own).__name__} under torchrun; allowed: Sbm, DoReFa, Wageubn, Fabric, "
-        "or one that sets numbers_whole_batch"
-    )
-
-
-def _own_noise(noise: Noise | None, grad: Tensor, rank: int) -> Noise | None:
-    """Noise numbered on from the parts of the processes before."""
-    return noise and noise._replace(offset=rank * grad.numel())

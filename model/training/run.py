@@ -34,6 +34,7 @@ class TorchRun(Run[TorchTrainer]):
             "processes": processes.world,
             **arithmetic(processes.device, compiled=trainer.network is not trainer.model),
             **trainer.task.describe(),
+            **trainer.config.quantisation().plug.stated,
         }
         super().__init__(name, trainer, folder, stated, processes.leads)
         self.save_every = save_every

@@ -19,7 +19,6 @@ from cpt.model.guard import check_step
 from cpt.model.layers import NonFiniteInput
 from cpt.model.micro_batch import set_micro_batches
 from cpt.model.noise import noise_key
-from cpt.model.optimiser import FixedPointSGD
 from cpt.model.quantize import precision, quantize_
 from cpt.model.training import state
 from cpt.model.training.averaging import WeightAverage
@@ -296,8 +295,10 @@ def _tensors(arrays: tuple[np.ndarray, np.ndarray]) -> tuple[Tensor, Tensor]:
 
 
 def _optimiser(config: TorchConfig, weights: list[nn.Parameter]) -> torch.optim.Optimizer:
-    if config.quantiser == "wageubn":
-        return FixedPointSGD(weights, config.lr, config.momentum, config.weight_decay, seed=config.seed)
+    plug = config.quantisation().plug
+    own = plug.optimiser(weights, config.lr, config.momentum, config.weight_decay, config.seed)
+    if own is not None:
+        return own
     if config.optimiser == "sgd":
         return torch.optim.SGD(weights, config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
     kind = torch.optim.Adam if config.optimiser == "adam" else torch.optim.AdamW

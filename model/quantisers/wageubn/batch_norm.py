@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from cpt.model.layers.adopt import adopt
-from cpt.model.layers.mixed import without_autocast
-from cpt.model.quantisers.wageubn import RoundThrough
+from cpt.model.config import QuantConfig
+from cpt.model.layers import Quantised, adopt, without_autocast
+from cpt.model.quantisers.wageubn.arithmetic import RoundThrough
 
 VALUE_BITS = 8
 """Of scale, shift and normalised values."""
@@ -15,19 +15,21 @@ MOMENT_BITS = 16
 """Of mean and standard deviation."""
 
 
-class FixedPointBatchNorm2d(nn.BatchNorm2d):
+class FixedPointBatchNorm2d(Quantised, nn.BatchNorm2d):
     """`torch.nn.BatchNorm2d` with mean and deviation at 16 bits, scale, shift and normalised values at 8."""
 
     @classmethod
-    def from_float(cls, norm: nn.BatchNorm2d) -> FixedPointBatchNorm2d:
+    def from_float(cls, norm: nn.BatchNorm2d, config: QuantConfig) -> FixedPointBatchNorm2d:
         """A layer with all that ``norm`` holds."""
         if norm.momentum is None or not norm.affine or not norm.track_running_stats:
             raise ValueError("batch norm has no momentum, affine or running statistics; allowed: all of them")
-        return adopt(cls, norm)
+        new = adopt(cls, norm)
+        new.config = config
+        return new
 
     def to_float(self) -> nn.BatchNorm2d:
         """The layer that this one was made from, with the weights and statistics of now."""
-        return adopt(nn.BatchNorm2d, self)
+        return self.unplugged(nn.BatchNorm2d)
 
     @without_autocast
     def forward(self, input: Tensor) -> Tensor:
@@ -35,7 +37,7 @@ class FixedPointBatchNorm2d(nn.BatchNorm2d):
         assert self.running_mean is not None
         assert self.running_var is not None
         if self.training:
-            mean, var, count = self.moments(input)
+            mean, var, count = self.batch.moments(input)
             with torch.no_grad():
                 share = self.momentum or 0.0
                 self.running_mean.lerp_(mean, share)
@@ -47,11 +49,6 @@ class FixedPointBatchNorm2d(nn.BatchNorm2d):
         normal = _fixed((input - mean.view(column)) / deviation.view(column), VALUE_BITS)
         scale, offset = _fixed(self.weight, VALUE_BITS), _fixed(self.bias, VALUE_BITS)
         return normal * scale.view(column) + offset.view(column)
-
-    def moments(self, x: Tensor) -> tuple[Tensor, Tensor, int]:
-        """Mean and variance of each channel, and of how many values (data parallel: of all processes')."""
-        var, mean = torch.var_mean(x, (0, 2, 3), correction=0)
-        return mean, var, x.numel() // x.shape[1]
 
 
 def _fixed(x: Tensor, bits: int) -> Tensor:

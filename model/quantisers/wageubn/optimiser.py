@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from cpt.model.functional import Noise, add_noise_, noise_key
-from cpt.model.quantisers.wageubn import fixed_point, shift
+from cpt.model.quantisers.wageubn.arithmetic import fixed_point, shift
 from cpt.model.schedule import check_bits
 
 _FIRST_LAYER = 2**31
