@@ -73,13 +73,13 @@ def _rows_of_quantisers(seeds: int) -> Iterator[Row]:
     """Static and CPT with every quantiser but CPT's own that the papers' tables have."""
     from cpt.model.quantisers import DEFAULT, quantiser_kind, quantiser_names
     from cpt.model.training import TorchConfig
+    from cpt.torch_train import OF_OPTIMISER
 
     for name in quantiser_names(lambda kind: kind.title and kind.name != DEFAULT):
         kind = quantiser_kind(name)
         settings: dict[str, Any] = {"quantiser": name}
         if kind.optimiser_kind:
-            of_its_own = ("lr", "weight_decay")
-            settings |= {field: getattr(TorchConfig(), field) for field in of_its_own}
+            settings |= {field: getattr(TorchConfig(), field) for field in OF_OPTIMISER}
             settings["optimiser"] = kind.optimiser_kind
         yield Row(f"{kind.title} static", seeds, _STATIC | settings)
         yield Row(f"{kind.title} CPT", seeds, settings, f"{kind.title} static")

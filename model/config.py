@@ -30,7 +30,8 @@ class QuantConfig:
     def __post_init__(self) -> None:
         if isinstance(self.quantiser, str):
             object.__setattr__(self, "quantiser", make_quantiser(self.quantiser))
-        if not (isinstance(self.quantiser, Quantiser) and self.quantiser.name):
+        # A class's own name: one derived from a registered class is another quantiser.
+        if not (isinstance(self.quantiser, Quantiser) and vars(type(self.quantiser)).get("name")):
             raise ValueError(
                 f"quantiser is {self.quantiser!r}; allowed: a name, or an object of a class under "
                 "@register_quantiser(NAME)"

@@ -616,7 +616,15 @@ def test_what_a_quantiser_puts_in_place_of_others_must_say_what_it_is(monkeypatc
     assert type(net[0]) is nn.Linear
 
 
+class Unnamed(Sbm):
+    """Must not go by its base's name."""
+
+
 def test_a_name_is_one_classs(monkeypatch):
+    with pytest.raises(
+        ValueError, match=r"^quantiser is Unnamed\(.*an object of a class under @register_quantiser"
+    ):
+        QuantConfig(Unnamed())
     monkeypatch.setattr(registry, "_KINDS", dict(registry._KINDS))
     with pytest.raises(ValueError, match=r"^quantiser 'sbm' is Sbm already; allowed: another name$"):
         register_quantiser("sbm")(Odd)
