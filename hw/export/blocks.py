@@ -48,7 +48,7 @@ from cpt.hw.move.pack import Pack
 from cpt.hw.program.gate import Gate
 from cpt.hw.program.list_reader import ListReader
 from cpt.hw.program.runner import Runner
-from cpt.hw.step.machine import step_blocks
+from cpt.hw.step.machine import STAYS, step_blocks
 from cpt.hw.vector.apply_walk import ApplyWalk
 from cpt.hw.vector.coefficients import Coefficients
 from cpt.hw.vector.drain_walk import DrainWalk
@@ -142,6 +142,11 @@ def room_of(name: str) -> str:
     return next(room for room, blocks in ROOMS.items() if name in blocks)
 
 
+def top_blocks(config: ArrayConfig) -> list[tuple[str, Callable[[], wiring.Component]]]:
+    """Blocks of the top level of the machine that does whole steps, with their names."""
+    return [*STAYS.items(), *step_blocks(config).items()]
+
+
 def build_block(name: str, config: ArrayConfig) -> wiring.Component:
     """The block called ``name``; raises `ContractError` naming the known ones.
 
@@ -149,8 +154,7 @@ def build_block(name: str, config: ArrayConfig) -> wiring.Component:
     """
     parts = BLOCKS
     if config.scratch_words:
-        engines = {name: lambda config, build=build: build() for name, build in step_blocks(config).items()}
-        parts = {**STEP_PARTS, **engines}
+        parts = {**STEP_PARTS, **{name: lambda _, build=build: build() for name, build in top_blocks(config)}}
     if name not in parts:
         raise ContractError(f"block is {name!r}; allowed: {', '.join(parts)}")
     return parts[name](config)

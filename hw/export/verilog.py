@@ -90,8 +90,10 @@ def export(config: ArrayConfig, path: Path | str, *, build_id: int = 0, form: st
     return target
 
 
-def export_block(name: str, config: ArrayConfig, path: Path | str) -> str:
+def export_block(name: str, config: ArrayConfig, path: Path | str, form: str = "portable") -> str:
     """Write block ``name`` as ``NAME.v`` into folder ``path``; returns its module name.
+
+    ``form``: of the matrix units, as of `accelerator_verilog`.
 
     Every block has ports ``clk`` and ``rst``; interface members are joined by two underscores. Raises
     `ContractError` for an unknown name.
@@ -101,7 +103,7 @@ def export_block(name: str, config: ArrayConfig, path: Path | str) -> str:
     m.domains.sync = domain = ClockDomain("sync")
     m.submodules.block = block
     ports = {"clk": (domain.clk, None), "rst": (domain.rst, None), **_ports(block, {})}
-    text = _with_units(_convert(m, top, ports), config, "portable")
+    text = _with_units(_convert(m, top, ports), config, form)
     path = Path(path)
     path.mkdir(parents=True, exist_ok=True)
     (path / f"{name}.v").write_text(text)

@@ -44,6 +44,13 @@ READS = {"lanes": len(OPERANDS), "float": 1, "store": 1}
 """Read ports of scratch, the lanes' first: nothing may stop a word on its way."""
 
 
+STAYS: dict[str, Callable[[], wiring.Component]] = {
+    "registers": lambda: RegisterFile(readers="abf"),
+    "control": Control,
+}
+"""Blocks of the top level that the engines' reset leaves alone."""
+
+
 def step_blocks(config: ArrayConfig, *, inline: bool = False) -> dict[str, Callable[[], wiring.Component]]:
     """How blocks are made that the engines' reset restarts, by their names at the top level."""
     words = config.scratch_words
@@ -101,8 +108,10 @@ class StepMachine(wiring.Component):
         # The engines have the same clock and, for their reset, one register's net.
         m.domains.engines = engines = ClockDomain(reset_less=True)
         engines.clk = self.domain.clk
-        m.submodules.registers = registers = RegisterFile(readers="abf")
-        m.submodules.control = control = Control()
+        stays = {name: build() for name, build in STAYS.items()}
+        for name, block in stays.items():
+            m.submodules[name] = block
+        control = stays["control"]
 
         def restart(block):
             return DomainRenamer("engines")(ResetInserter(control.reset)(block))
@@ -110,7 +119,7 @@ class StepMachine(wiring.Component):
         blocks = {name: build() for name, build in step_blocks(self.config, inline=self.inline).items()}
         for name, block in blocks.items():
             m.submodules[name] = restart(block)
-        chip = SimpleNamespace(registers=registers, control=control, **blocks)
+        chip = SimpleNamespace(**stays, **blocks)
 
         self._wire_memory(m, chip)
         self._wire_program(m, chip)

@@ -12,12 +12,14 @@ from cpt.hw.contract.config import MATRIX
 from cpt.hw.export import accelerator_verilog, export_block, unit_verilog
 from cpt.hw.matrix.unit import FORMS, MODULE_NAME
 from cpt.model.scratch import Scratch
+from cpt.sim.synth.apart import HEAD, blocks_apart, line_of, sum_of
 from cpt.sim.synth.budget import budgets, exceeded
 from cpt.sim.synth.page import page, tables
 from cpt.sim.synth.report import Report, block_report, name_of, report
 from cpt.sim.synth.yosys import synthesise, yosys
 
 ALL, BAD = "all", 1
+SHARES = {"lut": "LUT sites", "ff": "flip-flops", "bram36": "BRAM36", "dsp": "DSP48E1"}
 FORM = "xc7" if "xc7" in FORMS else FORMS[0]
 """Of the unit: the one for the part, where there is one."""
 
@@ -31,6 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--block", metavar="NAME", help="only this block of the preset, on its own")
     parser.add_argument(
+        "--apart", action="store_true", help="every block of the machine of whole steps, and their sum"
+    )
+    parser.add_argument(
         "--docs", metavar="FILE", type=Path, help="write the tables, without the places, here"
     )
     parser.add_argument("-o", "--output", type=Path, default=Path("build/synth"), help="default: build/synth")
@@ -41,6 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
         configs = [preset(name, options.machine) for name in names]
         if options.block:
             return _block(options.block, configs)
+        if options.apart:
+            return _apart(configs, options.output)
         page_name = "index" if options.machine == MATRIX else options.machine
         return _presets(configs, options.output, options.docs, page_name)
     except ContractError as error:
@@ -54,7 +61,7 @@ def _block(name: str, configs: list[ArrayConfig]) -> int:
             if name == "unit":  # in the form that the part gets
                 top, verilog = MODULE_NAME, unit_verilog(config, FORM)
             else:
-                top = export_block(name, config, folder)
+                top = export_block(name, config, folder, FORM)
                 verilog = (folder / f"{name}.v").read_text()
             found = block_report(synthesise(verilog, top))
         lines = found.pop("broken")
@@ -62,6 +69,27 @@ def _block(name: str, configs: list[ArrayConfig]) -> int:
         for line in lines:
             print(f"    {line}")
     return 0
+
+
+def _apart(configs: list[ArrayConfig], output: Path) -> int:
+    """Synthesise each block on its own, and print what they take together."""
+    problems: list[str] = []
+    for config in configs:
+        name, found = name_of(config), []
+        print(f"{name}\n{HEAD}", flush=True)
+        for block in blocks_apart(config, FORM, output / name):
+            found.append(block)
+            print(line_of(block), flush=True)
+        whole = sum_of(config, found)
+        (output / f"{name}.json").write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+        shares = ", ".join(
+            f"{whole[key]:,.10g} {text} ({whole[f'{key}_percent']:.0f} %)" for key, text in SHARES.items()
+        )
+        print(f"{'all':10}{shares} of {whole['part']}")
+        problems += exceeded(whole, budgets().get(name, {}))
+    for line in problems:
+        print(line, file=sys.stderr)
+    return BAD if problems else 0
 
 
 def _presets(configs: list[ArrayConfig], output: Path, docs: Path | None, page_name: str) -> int:

