@@ -7,12 +7,12 @@ from amaranth.utils import bits_for
 
 from cpt.hw.bus.outstanding import Outstanding
 from cpt.hw.bus.roomy_queue import RoomyQueue
-from cpt.hw.bus.write_master import Beats
+from cpt.hw.bus.wide_queue import PUSHES, WideQueue
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import MAX_BITS
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.layouts import BEAT_BITS, RUN
-from cpt.hw.matrix.copies import KEEP
+from cpt.hw.matrix.copies import KEEP, copies
 from cpt.hw.vector.plane_part import PlanePart, part_read, part_write
 from cpt.hw.vector.ports import code_words
 
@@ -153,7 +153,7 @@ class Packer(wiring.Component):
         room = max(4, 16 // self.parts)
         """Batches under way: enough to cover the time from a read to its beat."""
         m.submodules.room = batches = Outstanding(room)
-        m.submodules.queue = queue = Beats(room * self.parts)
+        m.submodules.queue = queue = WideQueue(BEAT_BITS, room * self.parts)
         connect(m, queue.o, flipped(self.beats))
 
         group = groups.o.payload
@@ -214,7 +214,7 @@ class Packer(wiring.Component):
         ]
         for number, part in enumerate(parts):
             m.d.comb += part.read.eq(parts[number - 1].next if number else read)
-        self._beats(m, parts, queue.i)
+        self._beats(m, parts, queue)
 
         # A batch has left with its last beat.
         gone = Signal(range(self.parts))
@@ -225,23 +225,24 @@ class Packer(wiring.Component):
         m.d.sync += batches.finish.eq(left_now & (gone == self.parts - 1))
         return last
 
-    def _beats(self, m, parts, beats):
+    def _beats(self, m, parts, queue):
         """Bits of the part that is complete, into the queue: there is room."""
         if self.planes > 1:
-            low, upper = Signal(BEAT_BITS // 2, reset_less=True), Signal()
-            part = parts[0]
-            with m.If(part.valid):
-                m.d.sync += upper.eq(~upper)
-            with m.If(~upper):
-                m.d.sync += low.eq(part.bits)
-            m.d.sync += [
-                beats.valid.eq(part.valid & upper),
-                beats.payload.eq(Cat(low, Mux(part.blank, 0, part.bits))),
-            ]
+            low, part = Signal(BEAT_BITS // 2, reset_less=True), parts[0]
+            uppers = [Signal(name=f"upper_{n}", attrs=KEEP) for n in range(2)]
+            m.d.comb += queue.push.eq(
+                Cat(copies(m, part.valid & uppers[0], PUSHES, "push", reset_less=False))
+            )
+            for n, upper in enumerate(uppers):
+                m.d.sync += upper.eq(upper ^ part.valid)
+                with m.If(~upper):
+                    m.d.sync += low.word_select(n, len(low) // 2).eq(part.bits.word_select(n, len(low) // 2))
+            m.d.sync += queue.payload.eq(Cat(low, Mux(part.blank, 0, part.bits)))
             return
-        m.d.sync += beats.valid.eq(Cat(part.valid for part in parts).any())
+        valid = Cat(part.valid for part in parts).any()
+        m.d.comb += queue.push.eq(Cat(copies(m, valid, PUSHES, "push", reset_less=False)))
         for bit in range(0, BEAT_BITS, _SELECT_LOADS):
             which = Signal(range(self.parts), name=f"which_{bit}", attrs=KEEP)
             m.d.sync += which.eq(Mux((which == 0) & ~parts[0].valid, 0, which + 1))
             choices = Array(part.bits[bit : bit + _SELECT_LOADS] for part in parts)
-            m.d.sync += beats.payload[bit : bit + _SELECT_LOADS].eq(choices[which])
+            m.d.sync += queue.payload[bit : bit + _SELECT_LOADS].eq(choices[which])
