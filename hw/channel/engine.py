@@ -164,7 +164,7 @@ class FloatEngine(wiring.Component):
             writer.tail.eq(made_tail),
             writer.to.eq(place(made.word, "to")),
             writer.plan.eq(made.plan),
-            writer.start.eq(late(m, switches, 1, "writer_starts", reset_less=False)),
+            writer.start.eq(switches),
             writer.valid.eq(arithmetic.done),
             *(port.eq(result) for port, result in zip(writer.result, arithmetic.result, strict=True)),
             arithmetic.chain.eq(made.plan.chain),

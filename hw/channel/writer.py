@@ -18,9 +18,9 @@ class Writer(wiring.Component):
 
     Parameters: ``lanes``, results of a step that is wide.
     Members: ``loop``, ``to``, ``plan``, ``full`` and ``tail``: lanes that count, of a repetition's last step
-    ``tail``: of an instruction, they stay; ``start``; ``valid``, ``result``; ``finished``: the last is on
-    its port, reads from the next cycle on find it. Ports: ``local``, which must be ready always; ``write`` to
-    (statistics, coefficients) at ``addr`` with ``data``.
+    ``tail``: of an instruction, they stay; ``start``: two cycles later results may come; ``valid``,
+    ``result``; ``finished``: the last is on its port, reads from the next cycle on find it. Ports: ``local``,
+    which must be ready always; ``write`` to (statistics, coefficients) at ``addr`` with ``data``.
     `latency_cycles` from a result to its write, one more where it waits for a second one.
     """
 
@@ -51,22 +51,23 @@ class Writer(wiring.Component):
         m = Module()
         m.submodules.walk = walk = Walk(self.lanes)
         m.submodules.count = count = Countdown()
-        spreads = Signal(reset_less=True)
-        """Results of all lanes are elements that touch."""
         wide = self.plan.wide & self.to.moves
-        m.d.sync += spreads.eq(wide)
+        """Results of all lanes are elements that touch."""
+        spreads, walks_wide = copies(m, wide, 2, "spreads")
         of_lanes = copies(m, wide, 2 * self.lanes, "of_lanes")
+        starts_walk, starts_count = copies(m, self.start, 2, "starts", reset_less=False)
         m.d.comb += [
             walk.operand.eq(self.to),
-            walk.wide.eq(spreads),
+            walk.wide.eq(walks_wide),
             count.loop.eq(self.loop),
-            walk.start.eq(self.start),
-            count.start.eq(self.start),
+            walk.start.eq(starts_walk),
+            count.start.eq(starts_count),
             walk.advance.eq(self.valid),
             count.advance.eq(self.valid),
             walk.row_end.eq(count.row_end),
         ]
-        # A result with its place.
+        # A result with its place; the words of a row that it becomes are known with it.
+        row_bits = (2 * self.lanes - 1).bit_length()
         in_local, in_statistics, in_coefficients = (
             Signal(name=f"in_{name}", reset_less=True) for name in ("local", "statistics", "coefficients")
         )
@@ -75,45 +76,49 @@ class Writer(wiring.Component):
             in_statistics.eq(self.to.space == Space.STATISTICS),
             in_coefficients.eq(self.to.space == Space.COEFFICIENTS),
         ]
-        valid, last = Signal(), Signal()
-        addr, mask = Signal.like(walk.addr, reset_less=True), Signal(self.lanes, reset_less=True)
+        valid, last, takes = Signal(), Signal(), Signal()
+        addr = Signal.like(walk.addr, reset_less=True)
         values = [Signal(INTEGER, name=f"value_{lane}", reset_less=True) for lane in range(self.lanes)]
+        coming, mask, upper = Signal(2 * self.lanes), Signal(self.lanes), walk.addr[row_bits - 1]
+        m.d.comb += [
+            mask.eq(Mux(count.row_end, self.tail, self.full)),
+            coming.eq(
+                Mux(
+                    spreads,
+                    Cat(Mux(upper, 0, mask), Mux(upper, mask, 0)),
+                    Cat(walk.addr[:row_bits] == n for n in range(2 * self.lanes)),
+                )
+                & (self.valid & in_local).replicate(2 * self.lanes)
+            ),
+        ]
+        mine, *loads = copies(m, coming, 3, "mine", reset_less=False)
+        """Words that come; for their enables, a copy each for half of their bits."""
         m.d.sync += [
             valid.eq(self.valid),
+            takes.eq(self.valid & in_local),
             last.eq(self.valid & count.last),
             addr.eq(walk.addr),
-            mask.eq(Mux(count.row_end, self.tail, self.full)),
             *(value.eq(result) for value, result in zip(values, self.result, strict=True)),
         ]
 
         # Held for a cycle, in which the one that touches it may come.
-        row_bits = (2 * self.lanes - 1).bit_length()
-        held = Signal(len(addr) - 1, reset_less=True)
+        held, pair = Signal(len(addr) - 1, reset_less=True), Signal(len(addr) - 1)
         held_en = Signal(2 * self.lanes)
         words = [Signal(WORD_BITS, name=f"held_{n}", reset_less=True) for n in range(2 * self.lanes)]
-        takes, leaves = Signal(), Signal()
-        mine, pair = Signal(2 * self.lanes), Signal.like(held)
-        alone = Cat(addr[:row_bits] == n for n in range(2 * self.lanes))
-        upper = addr[row_bits - 1]
+        leaves = Signal()
         m.d.comb += [
-            takes.eq(valid & in_local),
-            mine.eq(
-                Mux(
-                    spreads,
-                    Cat(mask & ~upper.replicate(self.lanes), mask & upper.replicate(self.lanes)),
-                    alone,
-                )
-            ),
             pair.eq(Mux(spreads, addr[row_bits:] << (row_bits - 1), addr[1:])),
             leaves.eq(held_en.any() & (~takes | (pair != held))),
         ]
         with m.If(takes):
             m.d.sync += [held.eq(pair), held_en.eq(mine | Mux(leaves, 0, held_en))]
-            for n, word in enumerate(words):
-                with m.If(mine[n]):
-                    m.d.sync += word.eq(Mux(of_lanes[n], values[n % self.lanes], values[0]))
         with m.Elif(leaves):
             m.d.sync += held_en.eq(0)
+        for n, word in enumerate(words):
+            value = Mux(of_lanes[n], values[n % self.lanes], values[0])
+            for part, load in enumerate(loads):
+                with m.If(load[n]):
+                    m.d.sync += word.word_select(part, 16).eq(value[:WORD_BITS].word_select(part, 16))
         m.d.sync += [
             self.local.valid.eq(leaves),
             self.local.addr.eq(held[row_bits - 1 :]),

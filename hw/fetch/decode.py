@@ -160,7 +160,7 @@ class Decode(wiring.Component):
         # Products one after the other; an address begins with the instruction's and goes on.
         plane_bytes = config.cols * config.group_channels // 8
         aligned = (STREAM_BYTES - 1).bit_length()
-        piece = (said["planes"] * plane_bytes + STREAM_BYTES - 1)[aligned:]
+        piece = (said["planes"] * plane_bytes + (STREAM_BYTES - 1))[aligned:]
         group_stride = kept("group_stride", Cat(Const(0, aligned), piece))
         all_groups = kept("all_groups", Mux(pixels & along.all_groups.any(), along.all_groups, groups))
         m.submodules.product = product = Product(max(len(first_image), len(first_row), TILES_WIDTH))

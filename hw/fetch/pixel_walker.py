@@ -114,7 +114,7 @@ class PixelWalker(wiring.Component):
                         m.d.sync += at[name][part].eq(following[outer][part])
 
         plane_bytes = self.config.cols * self.config.group_channels // 8
-        size = (walk.bits * plane_bytes + STREAM_BYTES - 1)[(STREAM_BYTES - 1).bit_length() :]
+        size = (walk.bits * plane_bytes + (STREAM_BYTES - 1))[(STREAM_BYTES - 1).bit_length() :]
         m.d.comb += self.runs.payload.addr.eq(at["groups"])
         m.d.sync += self.runs.payload.beats.eq(Cat(Const(0, STREAM_BYTES // BEAT_BYTES - 1), size))
         return m

@@ -94,8 +94,9 @@ class LoadCommand(wiring.Component):
         m.d.sync += [
             self.pixels.eq(word.code == Code.LOAD_E),
             all_groups.eq(Mux(word.all_groups.any(), word.all_groups, word.groups)),
+            # A difference would have a sign, on every bit above it.
             group_stride.eq(
-                ((word.planes << _log2(plane_bytes)) + STREAM_BYTES - 1) & ~Const(STREAM_BYTES - 1, 32)
+                ((word.planes << _log2(plane_bytes)) + (STREAM_BYTES - 1)) & ~Const(STREAM_BYTES - 1, 32)
             ),
             down.eq(down_from(wider[0], word.height, 1)),
             held_down.eq(down_from(wider[1], word.rows, 1)),

@@ -1,6 +1,6 @@
 """Walks the tiles of APPLY: their words in scratch, channel by channel, to codes or words."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -55,7 +55,7 @@ class ApplyWalk(wiring.Component):
         """From one group's codes to the next, to the first of the next tile."""
         address = Signal(32)
         plane_bytes = self.config.cols * self.config.group_channels // 8
-        m.d.sync += stride.eq((word.planes * plane_bytes + STREAM_BYTES - 1) & -STREAM_BYTES)
+        m.d.sync += stride.eq((word.planes * plane_bytes + (STREAM_BYTES - 1)) & ~Const(STREAM_BYTES - 1, 32))
         # Memory may hold more groups of a tile than there are here.
         group_log2 = (self.config.group_channels - 1).bit_length()
         beyond = Signal(len(word.groups), reset_less=True)
