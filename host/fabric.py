@@ -206,7 +206,7 @@ class FabricTrainer:
         self._set_bits(fw, bw)
         self._write(self.layout.numbers, np.array([lr], np.float32))
         key = extended(extended(0, "seed", self.seed), "step", self.step)
-        self._ring(encode(Code.SET, kind=1, index=0, value=key) + self._call("prepare"))
+        self._ring(encode(Code.SET, kind=1, index=0, value=key) + self.call("prepare"))
         count, size = self.batch_size // self.micro_batch, self.micro_batch
         parts = [slice(number * size, (number + 1) * size) for number in range(count)]
         forward = [self._forward("forward", 0, images[parts[0]])]
@@ -219,16 +219,16 @@ class FabricTrainer:
             share, gradient = softmax_cross_entropy(logits, labels[some], self.batch_size)
             self._write(Piece(GRADIENT, 0, gradient.nbytes), gradient, number)
             of_number = encode(Code.SET, kind=1, index=1, value=number)
-            self._ring(self._half(number) + of_number + self._call("backward"))
+            self._ring(self._half(number) + of_number + self.call("backward"))
             loss, hits = loss + share, hits + correct(logits, labels[some])
-        self._finish(self._ring(self._call("update")))
+        self._finish(self._ring(self.call("update")))
         self.step += 1
         return Report(self.step - 1, fw, bw, loss, hits)
 
     def evaluate(self, images: np.ndarray, labels: np.ndarray, bits: int) -> float:
         """Accuracy (0 .. 1) by the running statistics; the last images are filled up with black ones."""
         self._set_bits(bits, bits)
-        self._ring(self._call("prepare"))
+        self._ring(self.call("prepare"))
         starts = range(0, len(images), self.micro_batch)
         waiting: list[int] = []
         hits = 0
@@ -246,7 +246,7 @@ class FabricTrainer:
     def _forward(self, name: str, number: int, images: np.ndarray) -> int:
         """Images of micro-batch ``number`` to their half, and the list ``name``; the tag of its end."""
         self._write(self.layout.images_piece, self._tiles(images), number)
-        return self._ring(self._half(number) + self._call(name))
+        return self._ring(self._half(number) + self.call(name))
 
     def _logits(self, number: int) -> np.ndarray:
         classes = self.network.parameters["classifier.bias"].size
@@ -271,7 +271,8 @@ class FabricTrainer:
             for base in OF_MICRO_BATCH
         )
 
-    def _call(self, name: str) -> bytes:
+    def call(self, name: str) -> bytes:
+        """The word that runs the list ``name``."""
         count = len(self.lists[name]) // WORD_BYTES
         return encode(Code.RUN, base=PROGRAMS, offset=self._offsets[name], count=count)
 
