@@ -58,6 +58,7 @@ SLOW = {
     "test_sim_rtl_regression",
     "test_sim_unit_equality",
     "test_sim_unit_proof",
+    "test_step_hostile",
     "test_step_rtl",
     "test_vivado_check",
     "test_sim_synth_lut_sites",
@@ -104,6 +105,7 @@ RTL = {
     "test_sim_rtl_harness",
     "test_sim_rtl_regression",
     "test_sim_unit_equality",
+    "test_step_hostile",
     "test_step_rtl",
 }
 """Files that compile Verilog: without a C++ compiler, ``pytest -m "not rtl"``."""

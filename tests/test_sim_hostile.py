@@ -24,7 +24,7 @@ def test_hostile_programs_end_alike_and_nothing_leaves_its_window():
 
 def test_a_difference_is_said_with_the_command_that_replays_it(monkeypatch):
     monkeypatch.setattr(Machine, "_drain", lambda *arguments, **options: False)
-    command = r"python -m cpt\.sim\.hostile --preset tiny --seed 2 --run \d+"
+    command = r"python -m cpt\.sim\.hostile --preset tiny --machine matrix --seed 2 --run \d+"
     with pytest.raises(HostileError, match=f"replay: {command}"):
         run_all(preset("tiny"), 2, range(20))
 

@@ -58,7 +58,7 @@ class Packer(wiring.Component):
                 "beats": Out(stream.Signature(BEAT_BITS)),
                 "answered": In(1),
                 "done": Out(1),
-                "idle": Out(1),
+                "idle": Out(1, init=1),
             }
         )
 
