@@ -38,6 +38,7 @@ sim: .venv/installed ## full regression of RTL and killed training runs (hours)
 	$(BIN)/python -m cpt.sim.unit_equality --cycles 10000000
 	$(BIN)/python -m cpt.sim.regression --full $(ARGS)
 	$(BIN)/python -m cpt.sim.hostile
+	$(BIN)/python -m cpt.sim.hostile --machine step --count 4000
 	$(BIN)/python -m cpt.sim.step.rtl --steps 60
 	$(BIN)/python tests/kill_and_resume.py --kills 20
 

@@ -50,6 +50,7 @@ class FetchEngine(wiring.Component):
                 "read": In(window_read(config)),
                 **{name: Out(1) for name in ("leaves", "misaligned", "bad")},
                 **MASTER_STATE,
+                "idle": Out(1, init=1),
             }
         )
 
