@@ -13,7 +13,7 @@ from cpt.hw.control.queue import Queue
 
 WIDE = data.StructLayout({"low": 60, "high": 71})
 """More bits than fit one bank of memory, in no even number of them."""
-DEPTHS = pytest.mark.parametrize("depth", [2, 4, 8])
+DEPTHS = pytest.mark.parametrize("depth", [2, 4, 8, 63])
 
 
 def _noise(rng: random.Random, count: int) -> list[dict[str, int]]:

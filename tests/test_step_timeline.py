@@ -14,6 +14,7 @@ from test_step_network import fabric, network
 from cpt.host.compiler.network import compiled
 from cpt.hw.contract import ContractError, preset
 from cpt.hw.contract.floats import Op
+from cpt.hw.contract.machine import MACHINE
 from cpt.hw.contract.order import tile_cycles
 from cpt.hw.contract.passes import Apply, Drain
 from cpt.hw.contract.step import SCRATCH_BANKS, WORD_BYTES, Code, Engine, decode, encode
@@ -103,9 +104,10 @@ def test_short_instructions_take_the_dispatch_s_pace() -> None:
 
 
 def test_a_full_queue_holds_back_what_stands_behind() -> None:
-    moments = timed(*[copy(1000)] * 7, encode(Code.BRING, kind=2, words=2, runs=1)).moments
-    assert moments[6].pushed == moments[2].taken + ROOM_CYCLES
-    assert moments[7].pushed == moments[6].pushed + DISPATCH_CYCLES
+    full = MACHINE.float_queue_instructions
+    moments = timed(*[copy(1000)] * (full + 3), encode(Code.BRING, kind=2, words=2, runs=1)).moments
+    assert moments[full + 2].pushed == moments[2].taken + ROOM_CYCLES
+    assert moments[full + 3].pushed == moments[full + 2].pushed + DISPATCH_CYCLES
 
 
 @pytest.mark.parametrize("fw", [3, 8])

@@ -38,15 +38,18 @@ class _Held:
 
 @dataclass
 class _Room:
-    """Free words, as holes [start, stop) in order; small vectors go round, so that one is soon no other."""
+    """Free words, as holes [start, stop) in order; vectors go round, so that one is soon no other: small ones
+    upwards, large ones downwards, but those always from the end where they are ``tight``."""
 
     start: int
     stop: int
+    tight: bool
     _holes: list[tuple[int, int]] = field(init=False)
     _next: int = field(init=False)
+    _below: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self._holes, self._next = [(self.start, self.stop)], self.start
+        self._holes, self._next, self._below = [(self.start, self.stop)], self.start, self.stop
 
     @property
     def free(self) -> int:
@@ -58,8 +61,10 @@ class _Room:
         if not fitting:
             return None
         if count >= LARGE:
-            hole = fitting[-1]
-            at = hole[1] - count
+            limit = self.stop if self.tight else self._below
+            below = [hole for hole in fitting if min(hole[1], limit) - hole[0] >= count]
+            hole = (below or fitting)[-1]
+            self._below = at = (min(hole[1], limit) if below else hole[1]) - count
         else:
             later = [(max(start, self._next), stop) for start, stop in fitting]
             hole_at = next((i for i, (start, stop) in enumerate(later) if stop - start >= count), None)
@@ -122,9 +127,16 @@ class Recorder:
 
     def program(self) -> bytes:
         """All words; raises `ContractError` where vectors do not fit."""
+        try:
+            return self._placed(tight=False)
+        except ContractError:
+            return self._placed(tight=True)
+
+    def _placed(self, *, tight: bool) -> bytes:
+        """All words, with large vectors where they wait for few others, or ``tight``."""
         last = {number: place for place, item in enumerate(self._held) for number in item.touched}
         lanes = self.config.float_lanes
-        room = _Room(_whole(self.first, lanes), self.stop // lanes * lanes)
+        room = _Room(_whole(self.first, lanes), self.stop // lanes * lanes, tight)
         places: dict[int, int] = {}
         builder = Builder(self.config)
         for place, item in enumerate(self._held):

@@ -9,11 +9,12 @@ from cpt.host.compiler.layout import Layout
 from cpt.host.compiler.moves import Moves
 from cpt.host.compiler.plan import ConvPlan
 from cpt.host.compiler.vectors import ZERO, Rows, Vector, Vectors, number, of_slot
-from cpt.host.compiler.work import CHUNK
 from cpt.hw.contract.config import TAPS
 from cpt.hw.contract.floats import Op, SlotConstant
 from cpt.model.golden.fabric.codes import WEIGHT_FLOOR
 
+CHUNK = 6144
+"""Local words that parameters take at once: twice as many have room, so that the next ones come meanwhile."""
 MOST = 2040
 """Elements of an instruction, and repetitions: whole steps of the float engine."""
 TOGETHER = 512

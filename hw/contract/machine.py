@@ -28,6 +28,12 @@ class Machine:
     queue_instructions: int = _fact(
         4, "Decoded instructions that wait for each engine, beside the one it works on."
     )
+    step_queue_instructions: int = _fact(
+        31, "The same in the machine of whole steps: memory in LUTs has 32 places, of which one is free."
+    )
+    float_queue_instructions: int = _fact(
+        63, "Those for its float engine, whose instructions are many and short."
+    )
     prefetch_instructions: int = _fact(
         2 * FETCH_INSTRUCTIONS, "Instructions requested and not yet dispatched, at most."
     )

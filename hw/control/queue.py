@@ -6,10 +6,12 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from cpt.hw.contract.machine import MACHINE
-from cpt.hw.matrix.copies import KEEP
+from cpt.hw.matrix.copies import KEEP, MOST_LOADS
 
 BANK_BITS = 48
 """Bits of the payload that share pointers: memory in LUTs has three address pins for six bits."""
+SHALLOW = 32
+"""Most places whose memories are of that kind; of up to twice as many it has as many pins for three bits."""
 
 
 class Queue(wiring.Component):
@@ -40,8 +42,6 @@ class Queue(wiring.Component):
         valid = Signal()
         push = Signal()
         pop = Signal()
-        more = Signal()
-        fewer = Signal()
         m.d.comb += [
             ready.eq(~filled[-1]),
             valid.eq(filled[0]),
@@ -50,11 +50,13 @@ class Queue(wiring.Component):
             self.empty.eq(~filled[0]),
             push.eq(self.i.valid & ready),
             pop.eq(self.o.ready & valid),
-            more.eq(push & ~pop),
-            fewer.eq(pop & ~push),
         ]
         # Each bit in one LUT: synthesis would make enables and resets of conditions, one LUT further away.
+        shared = KEEP if self._depth > MOST_LOADS else {}
         for place in range(self._depth):
+            if place % MOST_LOADS == 0:
+                more, fewer = (Signal(name=f"{name}_{place}", attrs=shared) for name in ("more", "fewer"))
+                m.d.comb += [more.eq(push & ~pop), fewer.eq(pop & ~push)]
             below = filled[place - 1] if place else 1
             above = filled[place + 1] if place + 1 < self._depth else 0
             m.d.sync += filled[place].eq((more & below) | (fewer & above) | (filled[place] & ~more & ~fewer))
@@ -63,7 +65,8 @@ class Queue(wiring.Component):
         # value before it counts stays. So no write enable reaches all the memory.
         places = 1 << self._depth.bit_length()
         width = Shape.cast(self._shape).width
-        bank_bits = -(-width // -(-width // BANK_BITS))
+        most = BANK_BITS if places <= SHALLOW else BANK_BITS // 2
+        bank_bits = -(-width // -(-width // most))
         read = []
         for bank, low in enumerate(range(0, width, bank_bits)):
             part = Value.cast(self.i.payload)[low : low + bank_bits]

@@ -28,6 +28,11 @@ QUIET_CYCLES = 5
 """Cycles without anything to do after which there is nothing on its way either."""
 
 
+def queue_instructions(engine: Engine) -> int:
+    """Instructions that wait for an engine, beside the one it works on."""
+    return MACHINE.float_queue_instructions if engine is Engine.FLOAT else MACHINE.step_queue_instructions
+
+
 class Runner(wiring.Component):
     """SET, RUN and END from the ring; everything else from lists; an instruction in about ten cycles.
 
@@ -122,7 +127,7 @@ class Runner(wiring.Component):
         ]
         deciding, drained, quiet = Signal(), Signal(), Signal(QUIET_CYCLES)
         going, faulty = Signal(), Signal()
-        queues = {engine: Queue(COMMAND, MACHINE.queue_instructions) for engine in Engine}
+        queues = {engine: Queue(COMMAND, queue_instructions(engine)) for engine in Engine}
         empty = Signal()
         m.d.comb += empty.eq(reduce(and_, (queue.empty for queue in queues.values())))
         m.d.sync += [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from cpt.hw.contract.config import BEAT_BYTES, TAPS
 from cpt.hw.contract.floats import Space
@@ -38,7 +38,7 @@ def bring(run: Run, costs: Costs, master: Master, stream: tuple[Master, Master])
 
     16-bit numbers come through both ports by turns, of ``stream``.
     """
-    turn = 1
+    turn, floats = 1, Floats(run, local_writes)
     ready, engine, named, kind, written = 0, Engine.BRING, 0, None, 0
     for number, moment in enumerate(run.of(engine)):
         word = moment.word
@@ -58,8 +58,10 @@ def bring(run: Run, costs: Costs, master: Master, stream: tuple[Master, Master])
             turn ^= word.kind == Bring.SCRATCH
             moved = reader.read(at + Guard.latency_cycles, address, beats)
             first = moved[0][0] - moved[0][1] + 1
-            # What comes is written a unit after the other.
-            end = max(max(end, first) + beats // beats_of_word * pace, moved[-1][0] + 1)
+            # What comes is written a unit after the other; FLOAT writes local memory first.
+            end, cycles = max(end, first), beats // beats_of_word * pace
+            end = floats.after(end, cycles) if word.kind == Bring.LOCAL else end + cycles
+            end = max(end, moved[-1][0] + 1)
             named = at
             at = max(at + PIECE_CYCLES, reader.free - Guard.latency_cycles)
             run.read(moment, beats)
@@ -71,7 +73,7 @@ def bring(run: Run, costs: Costs, master: Master, stream: tuple[Master, Master])
 def store(run: Run, costs: Costs, writer: Writer) -> Process:
     """What is sent is answered for; the next begins when all of one is named, or a PACK answered."""
     ready, engine, named, kind, before = 0, Engine.STORE, 0, None, 0
-    floats = Reads(run)
+    floats = Floats(run, local_reads)
     for number, moment in enumerate(run.of(engine)):
         word = moment.word
         taken = yield from run.take(moment, number, ready)
@@ -95,10 +97,16 @@ def store(run: Run, costs: Costs, writer: Writer) -> Process:
                 run.wrote(moment, bits * beats)
             ready = named = end
         else:
-            at = begin + BEGIN_CYCLES
+            at, there = begin + BEGIN_CYCLES, begin + BEATS_CYCLES
             for address, beats in pieces(costs, word):
                 yield at
-                end = writer.write(at + Guard.latency_cycles, address, beats, begin + BEATS_CYCLES)
+                if word.kind == Store.LOCAL:
+                    there = max(there, at)
+                    ready_at = floats.after(there, beats)
+                    there, first = ready_at, ready_at - beats
+                else:
+                    first = there
+                end = writer.write(at + Guard.latency_cycles, address, beats, first)
                 at = max(at + PIECE_CYCLES, writer.free - Guard.latency_cycles)
                 run.wrote(moment, beats)
             named = max(begin + BEGIN_CYCLES, writer.free - OUTWARD_BEATS)
@@ -112,23 +120,26 @@ OUTWARD_BEATS = 8
 """Beats that wait behind the reads of a STORE, about."""
 
 
-def codes(run: Run, begin: int, floats: Reads) -> int:
+def codes(run: Run, begin: int, floats: Floats) -> int:
     """When the codes of a K step are planes: each is read, and FLOAT reads local memory first."""
     config = run.config
     return floats.after(begin, TAPS * config.group_channels * config.rows) + CODES_CYCLES
 
 
-class Reads:
-    """Reads of local memory that FLOAT does, as far as its instructions have begun."""
+class Floats:
+    """What FLOAT reads of local memory, or writes there, as far as its instructions have begun.
 
-    def __init__(self, run: Run) -> None:
-        self.moments, self.lanes = run.of(Engine.FLOAT), run.config.float_lanes
+    ``of``: accesses of an instruction, for the lanes that there are.
+    """
+
+    def __init__(self, run: Run, of: Callable[[Word, int], int]) -> None:
+        self.moments, self.lanes, self.of = run.of(Engine.FLOAT), run.config.float_lanes, of
         self.first = 0
         """Instructions before are over."""
 
-    def after(self, begin: int, reads: int) -> int:
-        """Cycle behind so many reads from ``begin`` on, which take what FLOAT leaves."""
-        cycle, left = float(begin), float(reads)
+    def after(self, begin: int, accesses: int) -> int:
+        """Cycle behind so many accesses from ``begin`` on, which take what FLOAT leaves."""
+        cycle, left = float(begin), float(accesses)
         for number in range(self.first, len(self.moments)):
             moment = self.moments[number]
             if not moment.ended:
@@ -142,7 +153,7 @@ class Reads:
                 cycle, left = cycle + before, left - before
             if not left:
                 break
-            share = 1 - min(local_reads(moment.word, self.lanes) / (last - moment.begun), 1)
+            share = 1 - min(self.of(moment.word, self.lanes) / (last - moment.begun), 1)
             part = min((last - cycle) * share, left)
             cycle, left = (cycle + part / share if left == part and share else last), left - part
         return int(cycle + left)
@@ -157,6 +168,14 @@ def local_reads(word: Word, lanes: int) -> int:
     sources = [operand(word, name) for name in "abc"]
     walks = sum(source.space is Space.LOCAL and bool(source.moves) for source in sources)
     return walks * -(-word.n // (2 * lanes)) * word.reps
+
+
+def local_writes(word: Word, lanes: int) -> int:
+    """Writes of local memory of a FLOAT: results that touch are joined to rows of words."""
+    to = operand(word, "to")
+    if to.space is not Space.LOCAL or not to.moves:
+        return 0
+    return -(-word.n // (2 * lanes)) * word.reps
 
 
 def unit(costs: Costs, word: Word) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from collections import Counter
 
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.contract.step import Engine
-from cpt.hw.program.runner import SEEN_CYCLES
+from cpt.hw.program.runner import SEEN_CYCLES, queue_instructions
 from cpt.sim.step.timing.run import Process, Run, known
 
 PUSH_CYCLES = SEEN_CYCLES + 3
@@ -26,8 +26,8 @@ def program(run: Run, latency: int) -> Process:
     for moment in run.moments:
         number = numbers[moment.engine]
         numbers[moment.engine] += 1
-        if number >= MACHINE.queue_instructions:
-            room = yield from known(run.taken[moment.engine], number - MACHINE.queue_instructions)
+        if number >= queue_instructions(moment.engine):
+            room = yield from known(run.taken[moment.engine], number - queue_instructions(moment.engine))
             pushed = max(pushed, room + ROOM_CYCLES)
         run.pushed[moment.engine].append(pushed)
         pushed += DISPATCH_CYCLES
