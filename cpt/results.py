@@ -153,6 +153,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.threads < 1:
         raise ContractError(f"threads is {arguments.threads}; allowed: at least 1")
     check_writable(arguments.page)
+    for section in sections():  # before hours of training, not after
+        _rows(section, arguments.out)
     if not arguments.render_only:
         with contextlib.redirect_stdout(sys.stderr):
             _train_all(arguments.out, arguments.threads)
@@ -283,7 +285,10 @@ def _finished(section: Section, row: Row, out: Path) -> dict[int, dict[str, Any]
             except ValueError as error:
                 raise ContractError(str(error)) from None
             config = summary.get("config")
-            if not isinstance(config, dict) or _config(section, row, seed).difference(config):
+            wanted = _config(section, row, seed)
+            stated = wanted.quantisation().plug.stated
+            same = all(summary.get(name) == value for name, value in stated.items())
+            if not isinstance(config, dict) or wanted.difference(config) or not same:
                 raise ContractError(
                     f"{path} has other settings than this version; allowed: delete its folder"
                 )

@@ -9,6 +9,7 @@ from scipy import stats
 
 from cpt import results
 from cpt.main import main
+from cpt.model.quantisers import Sbm
 from cpt.results import Row, Section
 from cpt.results_page import interval, page
 
@@ -90,6 +91,17 @@ def test_runs_of_other_settings_are_refused(tiny, monkeypatch, capsys):
     monkeypatch.setattr(results, "sections", lambda: (other,))
     assert main([*tiny, "--render-only"]) == 2
     assert "has other settings than this version; allowed: delete its folder" in capsys.readouterr().err
+
+
+def test_runs_of_a_quantiser_whose_code_has_changed_are_refused_before_any_training(
+    tiny, monkeypatch, tmp_path, capsys
+):
+    assert main(tiny) == 0
+    monkeypatch.setattr(Sbm, "stated", {"update": "another"})
+    (tmp_path / "runs" / "images" / "cpt-1" / "summary.json").unlink()
+    assert main(tiny) == 2
+    assert "has other settings than this version; allowed: delete its folder" in capsys.readouterr().err
+    assert not (tmp_path / "runs" / "images" / "cpt-1" / "summary.json").exists()
 
 
 def test_a_row_is_compared_with_its_base(tiny, monkeypatch, capsys):

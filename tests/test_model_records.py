@@ -4,6 +4,7 @@
 its first of two epochs; ``state.pt`` holds a state dict by `torch.save`.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ from cpt.model import checkpoint
 from cpt.model.config import QuantConfig
 from cpt.model.quantisers import Sbm, Wageubn
 from cpt.model.quantize import layer_configs, quantize_
-from cpt.model.training import TorchConfig, TorchTrainer
+from cpt.model.run import CHECKPOINT
+from cpt.model.training import TorchConfig, TorchRun, TorchTrainer
 
 RECORDS = Path(__file__).parent / "records"
 NEXT_LOSSES = (1.3814928531646729, 1.2783920764923096)
@@ -81,3 +83,17 @@ def test_a_state_dict_of_before_loads_strictly_and_names_its_quantiser():
         quantize_(make()).load_state_dict(state)
     with pytest.raises(ValueError, match=r"^state of layer 0 says its quantiser's name alone"):
         layer_configs(state)
+
+
+def test_a_run_whose_update_has_changed_since_does_not_go_on(tmp_path):
+    """WAGEUBN's follows its authors' code now: the other half of a run would be another method's."""
+    run = TorchRun("run", TorchTrainer(replace(SMALL, quantiser="wageubn", steps=2), images()), tmp_path)
+    run.start()
+    run.train()
+    arrays, meta = checkpoint.load(tmp_path / CHECKPOINT)
+    assert meta["stated"].pop("update") == "normalised"
+    checkpoint.save(tmp_path / CHECKPOINT, arrays, meta)
+    with pytest.raises(
+        checkpoint.CheckpointError, match=r"has update None, here normalised; allowed: the run"
+    ):
+        run.resume()

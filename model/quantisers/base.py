@@ -108,7 +108,7 @@ class Quantiser(ABC):
     learnable_precision: ClassVar[bool] = False
     """A gradient reaches ``soft_bits``."""
     stated: ClassVar[Mapping[str, str]] = {}
-    """What a run records of its code, and its resumption compares; of a file of the user's."""
+    """What a run records of its code, and its resumption compares, such as the hash of a user's file."""
     optimiser_kind: ClassVar[str] = ""
     """What ``cpt train --optimiser`` calls the optimiser that `optimiser` is a form of."""
 
@@ -148,13 +148,14 @@ class Quantiser(ABC):
 
     def optimiser(
         self,
+        model: nn.Module,
         weights: Sequence[nn.Parameter],
         lr: float,
         momentum: float,
         weight_decay: float,
         seed: int,
     ) -> torch.optim.Optimizer | None:
-        """The update of the weights if it is of a kind of its own; its state is tensors."""
+        """The update of a quantised ``model`` if it is of a kind of its own; its state is tensors."""
         return None
 
     def options(self) -> dict[str, Any]:

@@ -102,7 +102,7 @@ class TorchTrainer:
         """What training steps run through: `model`, or its compiled form."""
         self.method = make_method(config, self.model, self.work.macs, self.steps_per_epoch)
         self.weights = self.method.weights(self.model)
-        self.optimiser = _optimiser(config, self.weights)
+        self.optimiser = _optimiser(config, self.model, self.weights)
         self.average = WeightAverage()
         self.carried: tuple[Tensor, ...] | None = None
         self.step = 0
@@ -294,9 +294,9 @@ def _tensors(arrays: tuple[np.ndarray, np.ndarray]) -> tuple[Tensor, Tensor]:
     return inputs, targets
 
 
-def _optimiser(config: TorchConfig, weights: list[nn.Parameter]) -> torch.optim.Optimizer:
+def _optimiser(config: TorchConfig, model: nn.Module, weights: list[nn.Parameter]) -> torch.optim.Optimizer:
     plug = config.quantisation().plug
-    own = plug.optimiser(weights, config.lr, config.momentum, config.weight_decay, config.seed)
+    own = plug.optimiser(model, weights, config.lr, config.momentum, config.weight_decay, config.seed)
     if own is not None:
         return own
     if config.optimiser == "sgd":

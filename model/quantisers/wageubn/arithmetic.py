@@ -36,18 +36,19 @@ def flagged_error(grad: Tensor, bits: Tensor, largest: Tensor) -> Tensor:
     """The second error format: below one step, a flag bit selects steps 2**(bits - 1) times finer."""
     step = shift(largest) / steps_per_unit(bits)
     scaled = grad / step
-    limit = 2 * steps_per_unit(bits) - 1
+    limit = steps_per_unit(bits) - 1
     coarse = torch.minimum(torch.maximum(scaled.round(), -limit), limit)
     return torch.where(scaled.abs() < 1, fixed_point(scaled, steps_per_unit(bits)), coarse) * step
 
 
 class RoundThrough(Function):
-    """`fixed_point` with an identity gradient."""
+    """`fixed_point`, cut to +-``limit`` where there is one, with an identity gradient, also outside."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, steps: Tensor) -> Tensor:
-        return fixed_point(x, steps)
+    def forward(ctx: Any, x: Tensor, steps: Tensor, limit: Tensor | None = None) -> Tensor:
+        out = fixed_point(x, steps)
+        return out if limit is None else out.clamp_(-limit, limit)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        return grads[0], None
+        return grads[0], None, None

@@ -1,4 +1,4 @@
-"""WAGEUBN's weight update: gradients, learning rate and update in fixed point (docs/numerics.md)."""
+"""WAGEUBN's update: gradients, momentum, learning rate and weights in fixed point (docs/numerics.md)."""
 
 from __future__ import annotations
 
@@ -10,42 +10,50 @@ from torch import Tensor, nn
 
 from cpt.model.functional import Noise, add_noise_, noise_key
 from cpt.model.quantisers.wageubn.arithmetic import fixed_point, shift
-from cpt.model.schedule import check_bits
 
+GRAD_BITS, NORM_GRAD_BITS, RATE_BITS, MOMENTUM_BITS, WEIGHT_BITS = 8, 15, 10, 13, 24
+_GRAD_SCALE = 128.0
+"""A normalised gradient is divided by it, so that steps have a size to train with."""
 _FIRST_LAYER = 2**31
 """Noise of parameters is numbered from here, apart from that of layers."""
 
 
 class FixedPointSGD(torch.optim.Optimizer):
-    """SGD with momentum whose gradients (stochastically), learning rate and update are in fixed point.
+    """SGD with momentum whose numbers are in fixed point, as in the authors' code.
 
-    Gradients: ``shift(m) * Q(g/shift(m) + noise)`` at ``grad_bits``, m the largest magnitude of the tensor.
-    Learning rate ``Q(lr)`` at ``lr_bits``, update ``Q(lr * momentum buffer)`` at ``update_bits``.
+    A weight's gradient is divided by the power of two next to its largest magnitude, rounded stochastically,
+    and stays so normalised: its size is the learning rate's to set. Parameters of one axis (batch norm's,
+    biases) keep the size of their gradients, and have no weight decay. A group with ``fixed`` False is
+    updated in float32, as that code does with the first and the last layer.
     """
 
     def __init__(
         self,
-        params: Iterable[nn.Parameter],
+        params: Iterable[Any],
         lr: float,
         momentum: float = 0.9,
         weight_decay: float = 0.0,
-        grad_bits: int = 8,
-        lr_bits: int = 10,
-        update_bits: int = 15,
         seed: int = 0,
     ) -> None:
-        for name, bits in (("grad_bits", grad_bits), ("lr_bits", lr_bits), ("update_bits", update_bits)):
-            check_bits(name, bits)
-        defaults = {
-            "lr": lr,
-            "momentum": momentum,
-            "weight_decay": weight_decay,
-            "grad_bits": grad_bits,
-            "lr_bits": lr_bits,
-            "update_bits": update_bits,
-            "seed": seed,
-        }
+        defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "seed": seed, "fixed": True}
         super().__init__(params, defaults)
+
+    @classmethod
+    def of(
+        cls, model: nn.Module, weights: Iterable[nn.Parameter], *args: Any, **options: Any
+    ) -> FixedPointSGD:
+        """For ``weights`` of ``model``: in fixed point those of quantised layers and replaced modules."""
+        # Here, because layers know quantisers.
+        from cpt.model.layers import LayerPrecision, Quantised
+
+        fixed = {
+            id(parameter)
+            for module in model.modules()
+            if isinstance(module, Quantised) or any(isinstance(x, LayerPrecision) for x in module.children())
+            for parameter in module.parameters()
+        }
+        # A group each: they are numbered as ``weights``.
+        return cls([{"params": [w], "fixed": id(w) in fixed} for w in weights], *args, **options)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -69,15 +77,30 @@ class FixedPointSGD(torch.optim.Optimizer):
             state["momentum"] = torch.zeros_like(parameter)
         key = noise_key(group["seed"], state["step"], _FIRST_LAYER + index)
         state["step"] += 1
-        grad = parameter.grad
+        grad, rate = parameter.grad, group["lr"]
         assert grad is not None
-        unit = shift(grad.abs().amax())
-        steps = 2.0 ** (group["grad_bits"] - 1)
-        scaled = (grad / unit).mul_(steps)
-        add_noise_(scaled, Noise(key, channels_first=False))
-        grad = scaled.round_().div_(steps).mul_(unit).add_(parameter, alpha=group["weight_decay"])
-        buffer = state["momentum"].mul_(group["momentum"]).add_(grad)
-        rate = fixed_point(torch.tensor(group["lr"]), torch.tensor(2.0 ** (group["lr_bits"] - 1)))
-        parameter.sub_(
-            fixed_point(buffer * rate.item(), buffer.new_tensor(2.0 ** (group["update_bits"] - 1)))
-        )
+        buffer = state["momentum"].mul_(group["momentum"])
+        if not group["fixed"]:
+            buffer.add_(grad.add(parameter, alpha=group["weight_decay"]))
+            parameter.sub_(buffer, alpha=rate)
+            return
+        rate = _fixed(torch.tensor(rate), RATE_BITS).item()
+        if parameter.dim() > 1:
+            buffer.add_(_normalised(grad.add(parameter, alpha=group["weight_decay"]), key))
+        else:
+            buffer.add_(_fixed(grad, NORM_GRAD_BITS))
+        parameter.copy_(_fixed(parameter.sub(buffer, alpha=rate), WEIGHT_BITS))
+        state["momentum"].copy_(_fixed(buffer, MOMENTUM_BITS))
+
+
+def _normalised(grad: Tensor, key: Tensor | int) -> Tensor:
+    """``clip(round(s*g/shift(m) + noise), -(s - 1), s - 1)/(128*s)``, s = 128, m the largest magnitude."""
+    steps = 2.0 ** (GRAD_BITS - 1)
+    scaled = (grad / shift(grad.abs().amax())).mul_(steps)
+    add_noise_(scaled, Noise(key, channels_first=False))
+    return scaled.round_().clamp_(1 - steps, steps - 1).div_(_GRAD_SCALE * steps)
+
+
+def _fixed(x: Tensor, bits: int) -> Tensor:
+    """The nearest multiple of 2**(1 - bits)."""
+    return fixed_point(x, x.new_tensor(2.0 ** (bits - 1)))

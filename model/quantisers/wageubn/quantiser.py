@@ -31,10 +31,12 @@ class Wageubn(Quantiser):
     least_bits: ClassVar[int] = 2
     stochastic: ClassVar[bool] = False
     optimiser_kind: ClassVar[str] = "sgd"
+    stated: ClassVar[Mapping[str, str]] = {"update": "normalised"}
+    """Since the update is its authors' code's: runs of before do not go on."""
 
     def weight(self, w: Tensor, bits: Tensor, soft_bits: Tensor | None = None) -> Tensor:
-        limit = 1 - 1 / steps_per_unit(bits)
-        return RoundThrough.apply(w, steps_per_unit(bits)).clamp(-limit, limit)
+        steps = steps_per_unit(bits)
+        return RoundThrough.apply(w, steps, 1 - 1 / steps)
 
     def activation(
         self, x: Tensor, bits: Tensor, found: Range | None, inside: bool, soft_bits: Tensor | None = None
@@ -53,10 +55,11 @@ class Wageubn(Quantiser):
 
     def optimiser(
         self,
+        model: nn.Module,
         weights: Sequence[nn.Parameter],
         lr: float,
         momentum: float,
         weight_decay: float,
         seed: int,
     ) -> torch.optim.Optimizer:
-        return FixedPointSGD(weights, lr, momentum, weight_decay, seed=seed)
+        return FixedPointSGD.of(model, weights, lr, momentum, weight_decay, seed=seed)
