@@ -40,7 +40,13 @@ class FixedPointSGD(torch.optim.Optimizer):
 
     @classmethod
     def of(
-        cls, model: nn.Module, weights: Iterable[nn.Parameter], *args: Any, **options: Any
+        cls,
+        model: nn.Module,
+        weights: Iterable[nn.Parameter],
+        lr: float,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        seed: int = 0,
     ) -> FixedPointSGD:
         """For ``weights`` of ``model``: in fixed point those of quantised layers and replaced modules."""
         # Here, because layers know quantisers.
@@ -53,7 +59,8 @@ class FixedPointSGD(torch.optim.Optimizer):
             for parameter in module.parameters()
         }
         # A group each: they are numbered as ``weights``.
-        return cls([{"params": [w], "fixed": id(w) in fixed} for w in weights], *args, **options)
+        groups = [{"params": [w], "fixed": id(w) in fixed} for w in weights]
+        return cls(groups, lr, momentum, weight_decay, seed)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]

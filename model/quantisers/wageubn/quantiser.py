@@ -62,4 +62,4 @@ class Wageubn(Quantiser):
         weight_decay: float,
         seed: int,
     ) -> torch.optim.Optimizer:
-        return FixedPointSGD.of(model, weights, lr, momentum, weight_decay, seed=seed)
+        return FixedPointSGD.of(model, weights, lr, momentum, weight_decay, seed)
