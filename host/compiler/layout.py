@@ -37,7 +37,7 @@ MOST_TURNS = 8
 """Turns in which one engine hands a tensor to the next, at most: each fills the array's pipeline anew."""
 TURN_LOADS = 3
 """A turn's product takes at least so many times as long as its weights, which come for each."""
-SUMS_SHARE = 4
+SUMS_SHARE = 3
 """The sums of dW take at most one of so many parts of a bank, if they can."""
 
 
@@ -251,7 +251,10 @@ class Layout:
         return source_rows * self.widest * COPIES * -(-groups // 2)
 
     def chunk_rows(self, plan: ConvPlan, subset: Subset) -> int:
-        """Rows of a chunk: what half of the buffers holds, so that the next one can come; at least one."""
+        """Rows of a chunk: what half of the buffers holds, so that the next one can come; at least one.
+
+        Chunks are about equal.
+        """
         fewest = rows = self.fewest_rows(plan)
         a, b = (self.config.half_words(operand) for operand in "ab")
         while rows < plan.conv.out_height:
@@ -259,7 +262,8 @@ class Layout:
             if self.widest * subset.outputs * more > a or self.input_words(plan, more, subset.inputs) > b:
                 break
             rows = more
-        return min(rows, plan.conv.out_height)
+        chunks = -(-plan.conv.out_height // rows)
+        return min(-(-plan.conv.out_height // (chunks * fewest)) * fewest, plan.conv.out_height)
 
     @property
     def plans(self) -> list[ConvPlan]:

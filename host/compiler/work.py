@@ -19,7 +19,7 @@ from cpt.hw.contract import ContractError
 from cpt.hw.contract.floats import CHANNELS, Coefficient, SlotConstant, Space
 from cpt.model.golden.fabric.apply import LEAST_NOISE_SHIFT
 
-CHUNK = 9216
+CHUNK = 4608
 """Local words that pieces of parameters may take at once."""
 SMALL = 256
 """Local words left for what is small: numbers of an image's classes."""
