@@ -117,6 +117,7 @@ class Fill(wiring.Component):
                 walk.slots.base.eq(slots.requests.base),
                 walk.empty.eq(idle & others[0] & others[1]),
             ]
+        m.d.comb += pixel_fill.complete.eq(slots.complete & turn[-1] & pixel_rows.idle)
         for name in ("start", "words", "limit", "wanted"):
             chosen = 0
             for number, walk in enumerate(walks):

@@ -2,6 +2,7 @@
 
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
+from amaranth.lib.wiring import In
 from amaranth.utils import bits_for
 
 from cpt.hw.bus.roomy_queue import RoomyQueue
@@ -29,26 +30,32 @@ class PixelFill(wiring.Component):
     """A slot for every set of images: zeros first, then every row of every plane, group, tile and image.
 
     Inputs of one group go into both halves of the columns, of two into a half each; errors of any number of
-    groups into places of their own.
+    groups into places of their own. A command whose slots are as large as those of the one before goes on in
+    their ring, while the array works on what is there.
 
     Parameters: ``config``; ``depth`` of the memory in words.
-    Members: `row_ports`; ``rows`` go to `PixelRows`.
+    Members: `row_ports`; ``rows`` go to `PixelRows`; ``complete``: the slots are this walk's, and all that are
+    taken are filled.
     A row a cycle, and `TURNS` idle ones between planes; a cycle for each word of zeros.
     """
 
     def __init__(self, config: ArrayConfig, depth: int):
         self.config, self.depth = config, depth
-        super().__init__(row_ports(pixel_command(depth), pixel_row(depth), depth))
+        super().__init__(
+            row_ports(pixel_command(depth), pixel_row(depth), depth) | {"complete": In(1)},
+        )
 
     def elaborate(self, platform):
         m = Module()
         depth, group_channels = self.depth, self.config.group_channels
         used, allowed, ended = Signal(range(ROOM)), Signal(), Signal()
         """``used``: places taken in the queue."""
-        m.d.sync += allowed.eq(self.empty & (used == 0))
+        same, goes_on = Signal(), Signal()
+        m.d.comb += same.eq(self.complete & (self.commands.payload.words == self.slots.words))
+        m.d.sync += [allowed.eq((self.empty | same) & (used == 0)), goes_on.eq(same)]
         command, begins, vacant = hold(m, self.commands, allowed, ended, 5)
         m.d.comb += self.idle.eq(vacant & (used == 0))
-        m.d.sync += self.slots.start.eq(begins[0])
+        m.d.sync += self.slots.start.eq(begins[0] & ~goes_on)
         # They stand until all slots are given back, when the next command may be held already.
         with m.If(begins[4]):
             m.d.sync += [self.slots.words.eq(command.words), self.slots.limit.eq(depth - command.words)]

@@ -85,7 +85,7 @@ class Slots(wiring.Component):
     Parameters: ``config``.
     Members: ``requests`` (`slot_requests`); ``filled``: so many more slots are complete; ``tiles`` (out):
     base of the next filled slot; ``release``: EXEC has finished with the oldest that it took; ``empty``: no
-    slot is taken.
+    slot is taken; ``complete``: none that is taken lacks anything.
     """
 
     def __init__(self, config: ArrayConfig):
@@ -98,6 +98,7 @@ class Slots(wiring.Component):
                 "tiles": Out(stream.Signature(range(depth))),
                 "release": In(1),
                 "empty": Out(1),
+                "complete": Out(1, init=1),
             }
         )
 
@@ -109,6 +110,7 @@ class Slots(wiring.Component):
         m.submodules.oldest = oldest = SlotPointer(depth)
         some_released, none = Signal(), Signal(init=1)
         taken, ready, released = (Signal(range(depth + 1), name=n) for n in ("taken", "ready", "released"))
+        lacking = Signal(range(depth + 1))
         full, takes, offers = Signal(), Signal(), Signal()
         """``full``: seen two cycles late, which is when the newest slot is settled."""
         for pointer in (newest, reading, oldest):
@@ -134,6 +136,8 @@ class Slots(wiring.Component):
             full.eq((taken != 0) & (newest.base == oldest.base)),
             taken.eq(taken + takes - oldest.advance),
             none.eq((taken == 0) & ~takes),
+            lacking.eq(lacking + takes - self.filled),
+            self.complete.eq((lacking == 0) & ~takes),
             ready.eq(ready + self.filled - offers),
             released.eq(released + self.release - oldest.advance),
         ]

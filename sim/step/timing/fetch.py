@@ -36,6 +36,8 @@ BEGIN_CYCLES = {Code.FETCH: 12, Code.FETCH_X: 9}
 """From a command that is given to a walk to the first row that it may say, beside slots and settling."""
 SLOT_CYCLES, SPREAD_SLOT_CYCLES = 4, 3
 """Of a slot that a walk asks for where it begins."""
+WALKED_CYCLES = 10
+"""From the last row of a FETCH_X that is taken to the walk that may begin with the next."""
 EMPTY_CYCLES = 6
 """From the last slot given back to a walk that may begin."""
 FREED_CYCLES = 6
@@ -83,9 +85,15 @@ def fetch(run: Run, costs: Costs, masters: tuple[Master, Master], fills: list[Fi
         for index, some in enumerate(groups):
             given = max(begin + GIVEN_CYCLES, walked)
             fill = Fill(word, moment, given, index == len(groups) - 1, some)
-            if fills_before := len(fills):
-                # The walk takes a command when it has ended the one before, and all its slots are given back.
-                given = max(given, (yield from known(run.idle, fills_before - 1)))
+            if fills:
+                # The walk takes a command when it has ended the one before, and all its slots are given back
+                # but where the ring of slots goes on.
+                ended, slots = yield from known(run.walked, len(fills) - 1)
+                if slot_words(costs, fills[-1].word) == slot_words(costs, word) != 0:
+                    given = max(given, ended + WALKED_CYCLES)
+                else:
+                    released = yield from known(run.released_b, slots - 1)
+                    given = max(given, released + EMPTY_CYCLES)
             fill.begin = given
             fills.append(fill)
             asked = max(asked, max(begin + GIVEN_CYCLES, walked) + FIRST_RUN_CYCLES)
@@ -105,14 +113,13 @@ def fetch(run: Run, costs: Costs, masters: tuple[Master, Master], fills: list[Fi
 
 def fill(run: Run, costs: Costs, fills: list[Fill], total: int) -> Process:
     """Walks: rows of every run into slots that are free; marks of slots that are complete."""
-    idle = 0
     for number in range(total):
         work = yield from known(fills, number)
         word, first_slot = work.word, len(run.filled)
         pixels = word.code is Code.FETCH_X
-        capacity = 1 if pixels else costs.slots_of(word)
+        capacity = run.config.b_depth_words // slot_words(costs, word) if pixels else costs.slots_of(word)
         queue = Rows(STAGES, ROWS_AHEAD[word.code])
-        queue.begin(max(work.begin, idle) + BEGIN_CYCLES[word.code])
+        queue.begin(work.begin + BEGIN_CYCLES[word.code])
         begun, need = queue.left, 0
         step_bytes = FILL_PIXELS * run.config.group_channels // 8
         for row in along(costs, word, work) if pixels else windows(costs, word):
@@ -135,9 +142,7 @@ def fill(run: Run, costs: Costs, fills: list[Fill], total: int) -> Process:
         if pixels and work.last:
             run.mark(work.moment, run.filled[-1])
         run.worked(work.moment, queue.took - begun)
-        released = yield from known(run.released_b, len(run.filled) - 1)
-        idle = released + EMPTY_CYCLES
-        run.idle.append(idle)
+        run.walked.append((queue.took, len(run.filled)))
 
 
 class Row(NamedTuple):
@@ -271,6 +276,14 @@ def chunk(config: ArrayConfig, word: Word) -> tuple[int, int, int]:
     if source.tile_rows > 1:
         return set_images, images, there
     return set_images, images, min(there, wanted)
+
+
+def slot_words(costs: Costs, word: Word) -> int:
+    """Words of the window memories that a slot of a FETCH_X takes; 0 of a FETCH."""
+    if word.code is Code.FETCH:
+        return 0
+    stride = 2 if word.sampling == Sampling.STRIDE else 1
+    return (stride * (word.rows - 1) + COPIES) * COPIES * costs.bits(word)
 
 
 def pairs(word: Word) -> list[int]:

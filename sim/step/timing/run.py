@@ -65,8 +65,8 @@ class Run:
     pushed: dict[Engine, list[int]] = field(default_factory=lambda: {each: [] for each in Engine})
     released_a: list[int] = field(default_factory=list)
     """When EXEC has finished with each block of operand A."""
-    idle: list[int] = field(default_factory=list)
-    """When the window memories may take each command that follows another."""
+    walked: list[tuple[int, int]] = field(default_factory=list)
+    """When each command's rows were taken, and how many slots there were by then."""
     released_b: list[int] = field(default_factory=list)
     """When EXEC has finished with each slot of the window memories."""
     filled: list[int] = field(default_factory=list)
