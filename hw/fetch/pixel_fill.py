@@ -34,8 +34,8 @@ class PixelFill(wiring.Component):
     their ring, while the array works on what is there.
 
     Parameters: ``config``; ``depth`` of the memory in words.
-    Members: `row_ports`; ``rows`` go to `PixelRows`; ``complete``: the slots are this walk's, and all that are
-    taken are filled.
+    Members: `row_ports`; ``rows`` go to `PixelRows`; ``complete``: the slots are this walk's, and all that
+    are taken are filled.
     A row a cycle, and `TURNS` idle ones between planes; a cycle for each word of zeros.
     """
 
