@@ -8,6 +8,7 @@ from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.passes import Apply
 from cpt.hw.contract.step import Code
 from cpt.hw.contract.tiles import STREAM_BYTES
+from cpt.hw.matrix.copies import copies
 from cpt.hw.vector.kinds import APPLY_KINDS, Added
 from cpt.hw.vector.noise_steps import NOISE_SHAPE, noise_shape
 from cpt.hw.vector.pool import POOLED
@@ -17,10 +18,10 @@ from cpt.hw.vector.walk import IN_WORDS_LOG2, Places, walk_members
 class ApplyWalk(wiring.Component):
     """A tile of pixels is a unit, all its channels.
 
-    Parameters: ``words`` of scratch. Members: `walk_members`; ``settled``: all units that began are in the
-    mark; ``room``: there is for a group of codes, and ``takes_room``; ``noise_start``, ``noise_shape``,
-    ``noise_ready``: of `Noise`; ``fill``, ``flush``, ``place``, ``pool_busy``: of `Pool`; ``flushed``: a unit
-    of POOL, the last of its image, is done. A word a cycle while it may go.
+    Parameters: ``words`` of scratch. Members: `walk_members`; ``go``: a slot may come; ``settled``: all units
+    that began are in the mark; ``room``: there is for a group of codes, and ``takes_room``; ``noise_start``,
+    ``noise_shape``, ``noise_ready``: of `Noise`; ``fill``, ``flush``, ``place``, ``pool_busy``: of `Pool`;
+    ``flushed``: a unit of POOL, the last of its image, is done. A word a cycle while it may go.
     """
 
     def __init__(self, config: ArrayConfig, words: int):
@@ -28,6 +29,7 @@ class ApplyWalk(wiring.Component):
         super().__init__(
             {
                 **walk_members(config, words),
+                "go": In(1),
                 "settled": In(1),
                 "room": In(1),
                 "takes_room": Out(1),
@@ -45,15 +47,105 @@ class ApplyWalk(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         at = Places(m, self, Code.APPLY, "groups")
-        word, slot, settings = at.word, self.slot, at.settings
+        word, slot, settings, ends = at.word, self.slot, at.settings, at.ends
         twice = Signal()
         m.d.sync += twice.eq(word.y == word.second << IN_WORDS_LOG2)
         m.d.comb += [at.decode.kind.eq(APPLY_KINDS | word.kind), at.decode.alone.eq(twice)]
-        m.d.comb += self.noise_shape.as_value().eq(noise_shape(word))
+        m.d.comb += [
+            self.noise_shape.as_value().eq(noise_shape(word)),
+            self.idle.eq(at.vacant & self.settled),
+            slot.real.eq(at.index < word.channels),
+            at.flags.ends.eq(ends["tile"] & ~(settings.pools & ends["image"])),
+        ]
+        second = word.second << IN_WORDS_LOG2
+        at.place(
+            {
+                "y": Mux(settings.swapped, second, word.y),
+                "other": Mux(settings.swapped, word.y, second),
+                "mask": second,
+                "out": Mux(word.kind == Apply.UNPOOL, word.offset, word.out << IN_WORDS_LOG2),
+            }
+        )
+        self._address(m, at)
 
-        stride, tile_stride = Signal(32), Signal(32)
+        # A group of codes needs room, once.
+        words, needs = Signal(), Signal()
+        m.d.comb += [
+            self.working.eq(words),
+            at.step.eq(words & self.go & (~needs | self.room)),
+            self.coming.eq(at.step),
+            self.takes_room.eq(at.step & needs),
+        ]
+        with m.If(at.step):
+            m.d.sync += needs.eq(ends["group"] & settings.codes)
+        with m.If(at.load):
+            m.d.sync += needs.eq(settings.codes)
+        # Operands that come one by one would be lost to a slot between them.
+        with m.If(words & ~self.go):
+            at.again()
+
+        codes_before, done = Signal(), Signal()
+        starts, pooled = Signal(), Signal()
+        following = self.place.local + word.channels
+        m.d.sync += pooled.eq(settings.added == Added.POOLED)
+        m.d.comb += starts.eq(at.gate.open & (self.noise_ready | ~settings.noise))
+        m.d.sync += [
+            self.noise_start.eq(at.load & settings.noise),
+            done.eq(~at.load & (done | (at.step & ends["all"]))),
+        ]
+        with m.FSM():
+            with m.State("EMPTY"), m.If(at.prepared):
+                m.next = "PREPARED"
+            # Codes wait for the bus, and nothing else may be in the mark before them.
+            with m.State("PREPARED"), m.If(self.settled | (codes_before & settings.codes)):
+                m.d.comb += at.load.eq(1)
+                m.d.sync += [self.place.local.eq(word.out), self.place.channels.eq(word.channels)]
+                m.next = "IMAGE"
+            with m.State("IMAGE"):
+                with m.If(~pooled):
+                    m.next = "WAIT"
+                with m.Elif(at.gate.open & self.empty):
+                    m.d.comb += self.fill.eq(1)
+                    m.d.sync += self.place.local.eq(following)
+                    m.next = "FILL"
+            with m.State("FILL"), m.If(~self.pool_busy):
+                m.next = "WAIT"
+            with m.State("WAIT"), m.If(starts):
+                at.begin()
+                m.next = "WORDS"
+            with m.State("WORDS"):
+                m.d.comb += words.eq(1)
+                with m.If(at.step & ends["tile"]):
+                    with m.If(ends["image"] & settings.pools):
+                        m.next = "FLUSH"
+                    with m.Elif(ends["all"]):
+                        m.next = "OUT"
+                    with m.Elif(ends["image"] & pooled):
+                        m.next = "IMAGE"
+                    with m.Elif(starts):
+                        at.begin()
+                    with m.Else():
+                        m.next = "WAIT"
+            with m.State("FLUSH"), m.If(self.empty):
+                m.d.comb += self.flush.eq(1)
+                m.d.sync += self.place.local.eq(following)
+                m.next = "FLUSHED"
+            with m.State("FLUSHED"), m.If(~self.pool_busy):
+                m.d.comb += self.flushed.eq(1)
+                m.next = "IMAGE"
+                with m.If(done):
+                    m.next = "OUT"
+            with m.State("OUT"), m.If(self.early):
+                m.d.comb += at.ended.eq(1)
+                m.d.sync += codes_before.eq(settings.codes)
+                m.next = "EMPTY"
+        return m
+
+    def _address(self, m, at) -> None:
+        """Where a group's codes go."""
+        word = at.word
+        stride, tile_stride = Signal(32, reset_less=True), Signal(32, reset_less=True)
         """From one group's codes to the next, to the first of the next tile."""
-        address = Signal(32)
         plane_bytes = self.config.cols * self.config.group_channels // 8
         m.d.sync += stride.eq((word.planes * plane_bytes + (STREAM_BYTES - 1)) & ~Const(STREAM_BYTES - 1, 32))
         # Memory may hold more groups of a tile than there are here.
@@ -65,87 +157,14 @@ class ApplyWalk(wiring.Component):
             three = range(3 * n, 3 * n + 3)
             m.d.sync += part.eq(sum(Mux(beyond[bit], stride << bit, 0) for bit in three))
         m.d.sync += tile_stride.eq(parts[0] + parts[1] + stride)
-        m.d.comb += [
-            slot.address.eq(address),
-            slot.real.eq(at.index < word.channels),
-            slot.ends.eq(at.ends["tile"] & ~(settings.pools & at.ends["image"])),
-        ]
-
-        wait = Signal(range(at.prepare_cycles + 1))
-        codes_before = Signal()
-        starts, pooled = Signal(), Signal()
-        m.d.comb += pooled.eq(settings.added == Added.POOLED)
-        m.d.comb += starts.eq(at.gate.open & (self.noise_ready | ~settings.noise))
-        with m.FSM():
-            with m.State("EMPTY"):
-                m.d.comb += [self.commands.ready.eq(self.empty), self.idle.eq(self.settled)]
-                with m.If(self.commands.valid & self.empty):
-                    at.take()
-                    m.d.sync += [wait.eq(at.prepare_cycles), codes_before.eq(settings.codes)]
-                    m.next = "PREPARE"
-            with m.State("PREPARE"):
-                # Codes wait for the bus, and nothing else may be in the mark before them.
-                with m.If(wait != 1):
-                    m.d.sync += wait.eq(wait - 1)
-                with m.Elif(self.settled | (codes_before & settings.codes)):
-                    second = word.second << IN_WORDS_LOG2
-                    written = Mux(word.kind == Apply.UNPOOL, word.offset, word.out << IN_WORDS_LOG2)
-                    at.load(
-                        {
-                            "y": Mux(settings.swapped, second, word.y),
-                            "other": Mux(settings.swapped, word.y, second),
-                            "mask": second,
-                            "out": written,
-                        }
-                    )
-                    m.d.sync += [
-                        address.eq(at.command.address),
-                        self.place.local.eq(word.out),
-                        self.place.channels.eq(word.channels),
-                    ]
-                    m.d.comb += self.noise_start.eq(settings.noise)
-                    m.next = "IMAGE"
-            with m.State("IMAGE"):
-                with m.If(~pooled):
-                    m.next = "WAIT"
-                with m.Elif(at.gate.open & self.empty):
-                    m.d.comb += self.fill.eq(1)
-                    m.d.sync += self.place.local.eq(self.place.local + word.channels)
-                    m.next = "FILL"
-            with m.State("FILL"), m.If(~self.pool_busy):
-                m.next = "WAIT"
-            with m.State("WAIT"), m.If(starts):
-                at.begin()
-                m.next = "WORDS"
-            with m.State("WORDS"):
-                needs = settings.codes & slot.first & (at.part == 0)
-                m.d.comb += self.valid.eq(~needs | self.room)
-                # Operands that come one by one would be lost to a slot between them.
-                with m.If(~self.go & ~settings.parts):
-                    m.d.sync += at.part.eq(0)
-                with m.If(self.valid & self.go):
-                    m.d.comb += self.takes_room.eq(needs)
-                    at.advance()
-                    with m.If(at.ends["group"]):
-                        m.d.sync += address.eq(address + Mux(at.ends["tile"], tile_stride, stride))
-                    with m.If(at.ends["image"] & settings.pools):
-                        m.next = "FLUSH"
-                    with m.Elif(at.ends["all"]):
-                        m.next = "EMPTY"
-                    with m.Elif(at.ends["image"] & pooled):
-                        m.next = "IMAGE"
-                    with m.Elif(at.ends["tile"]):
-                        with m.If(starts):
-                            at.begin()
-                        with m.Else():
-                            m.next = "WAIT"
-            with m.State("FLUSH"), m.If(self.empty):
-                m.d.comb += self.flush.eq(1)
-                m.d.sync += self.place.local.eq(self.place.local + word.channels)
-                m.next = "FLUSHED"
-            with m.State("FLUSHED"), m.If(~self.pool_busy):
-                m.d.comb += self.flushed.eq(1)
-                m.next = "IMAGE"
-                with m.If(at.images == 0):
-                    m.next = "EMPTY"
-        return m
+        address = Signal(32, reset_less=True)
+        (moves,), (tiles,), (loads,) = (
+            at.behind("group", 1),
+            at.behind("tile", 1),
+            copies(m, at.load, 1, "load_address", reset_less=False),
+        )
+        with m.If(loads):
+            m.d.sync += address.eq(at.command.address)
+        with m.Elif(moves):
+            m.d.sync += address.eq(address + Mux(tiles, tile_stride, stride))
+        m.d.comb += self.slot.address.eq(address)

@@ -13,8 +13,8 @@ from cpt.hw.vector.walk import IN_WORDS_LOG2, Places, walk_members
 class DrainWalk(wiring.Component):
     """A result tile is a unit: one group of channels of a tile of pixels.
 
-    Parameters: ``words`` of scratch. Members: `walk_members`, whose ``go`` is always given; ``there``: a
-    result tile is, and goes with ``begins``. With tiles there ``group + 1`` cycles a tile.
+    Parameters: ``words`` of scratch. Members: `walk_members`; ``there``: a result tile is, and goes with
+    ``begins``. With tiles there ``group + 1`` cycles a tile.
     """
 
     def __init__(self, config: ArrayConfig, words: int):
@@ -24,59 +24,51 @@ class DrainWalk(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         at = Places(m, self, Code.DRAIN, "a_tiles")
-        word, slot, settings = at.word, self.slot, at.settings
-        m.d.comb += [at.decode.kind.eq(word.kind), at.decode.alone.eq(word.first)]
+        word, slot, settings, ends = at.word, self.slot, at.settings, at.ends
+        m.d.comb += [at.decode.kind.eq(word.kind), at.decode.alone.eq(word.first), self.idle.eq(at.vacant)]
+        stream = Mux(settings.parts, word.out, word.stream << IN_WORDS_LOG2)
+        at.place({"y": word.y, "other": stream, "mask": word.mask << IN_WORDS_LOG2, "out": word.out})
 
-        rows = result_rows(self.config)
+        rows, sums, words = result_rows(self.config), Signal(), Signal()
         second = Signal()
         """Which of the result buffer's tiles."""
-        m.d.comb += [
-            slot.row.eq(Mux(second, rows, 0) + at.inner),
-            slot.frees.eq(at.ends["group"]),
-            slot.ends.eq(at.ends["group"]),
-        ]
+        row = Signal.like(slot.row, reset_less=True)
+        m.d.sync += row.eq(Mux(second, rows, 0) + Mux(sums, rows - 1, at.inner))
+        m.d.comb += [slot.row.eq(row), self.working.eq(sums | words), self.coming.eq(self.working)]
+        m.d.comb += [at.step.eq(words), at.flags.frees.eq(ends["group"]), at.flags.ends.eq(ends["group"])]
         with m.If(settings.parts):
-            inside = len(slot.out) - at.bank_bits
             for name in ("other", "out"):
-                m.d.comb += getattr(slot, name).eq(Cat(at.places[name][:inside], at.part))
+                m.d.comb += getattr(slot, name).eq(Cat(at.places[name][: at.bank_at], slot.part))
+        with m.If(sums):
+            m.d.comb += [
+                at.flags.sums.eq(1),
+                *(flag.eq(0) for flag in (at.flags.final, at.flags.frees, at.flags.ends, at.flags.reads)),
+            ]
 
-        wait = Signal(range(at.prepare_cycles + 1))
         with m.FSM():
-            with m.State("EMPTY"):
-                m.d.comb += [self.commands.ready.eq(self.empty), self.idle.eq(1)]
-                with m.If(self.commands.valid & self.empty):
-                    at.take()
-                    m.d.sync += wait.eq(at.prepare_cycles)
-                    m.next = "PREPARE"
-            with m.State("PREPARE"):
-                m.d.sync += wait.eq(wait - 1)
-                with m.If(wait == 1):
-                    stream = Mux(settings.parts, word.out, word.stream << IN_WORDS_LOG2)
-                    at.load(
-                        {"y": word.y, "other": stream, "mask": word.mask << IN_WORDS_LOG2, "out": word.out}
-                    )
-                    m.next = "WAIT"
+            with m.State("EMPTY"), m.If(at.prepared):
+                m.next = "PREPARED"
+            with m.State("PREPARED"):
+                m.d.comb += at.load.eq(1)
+                m.next = "WAIT"
             with m.State("WAIT"), m.If(at.gate.open & self.there):
                 at.begin()
                 m.next = "SUMS"
             with m.State("SUMS"):
-                m.d.comb += [
-                    self.valid.eq(1),
-                    slot.sums.eq(1),
-                    *(flag.eq(0) for flag in (slot.final, slot.frees, slot.ends, slot.reads)),
-                    slot.row.eq(Mux(second, 2 * rows - 1, rows - 1)),
-                ]
+                m.d.comb += sums.eq(1)
                 m.next = "WORDS"
             with m.State("WORDS"):
-                m.d.comb += self.valid.eq(1)
-                at.advance()
-                with m.If(at.ends["group"]):
+                m.d.comb += words.eq(1)
+                with m.If(ends["group"]):
                     m.d.sync += second.eq(~second)
-                    with m.If(at.ends["all"]):
-                        m.next = "EMPTY"
+                    with m.If(ends["all"]):
+                        m.next = "OUT"
                     with m.Elif(at.gate.open & self.there):
                         at.begin()
                         m.next = "SUMS"
                     with m.Else():
                         m.next = "WAIT"
+            with m.State("OUT"), m.If(self.early):
+                m.d.comb += at.ended.eq(1)
+                m.next = "EMPTY"
         return m

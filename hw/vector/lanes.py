@@ -19,7 +19,7 @@ from cpt.hw.vector.apply_walk import ApplyWalk
 from cpt.hw.vector.coefficients import Coefficients
 from cpt.hw.vector.drain_walk import DrainWalk
 from cpt.hw.vector.hash import HASH_BITS
-from cpt.hw.vector.kinds import SETTINGS
+from cpt.hw.vector.kinds import SETTINGS, Decode
 from cpt.hw.vector.lane import OPERAND_BITS
 from cpt.hw.vector.noise import Noise
 from cpt.hw.vector.pool import Pool
@@ -31,6 +31,8 @@ from cpt.hw.vector.walk import OPERANDS, slot_layout
 
 CODE_QUEUE_WORDS = 64
 """Words of codes that are under way or wait for the packer: more than the pipeline holds."""
+SETTLING_CYCLES = Decode.latency_cycles + 3
+"""From the end of an instruction to settings that are another's, and what stands behind its last slot."""
 HELD_BITS = 32
 """Bits of a register that one copy of its enable serves."""
 
@@ -184,12 +186,13 @@ class Lanes(wiring.Component):
             self.lines.append(Signal(layout, name=f"slot_{n}", reset_less=True))
             self.valid.append(Signal(name=f"valid_{n}"))
             self.drains_at.append(Signal(name=f"drains_{n}"))
-        m.d.comb += [drain.go.eq(1), apply.go.eq(~drain.valid)]
-        m.d.sync += [
-            self.lines[0].eq(Mux(drain.valid, drain.slot, apply.slot)),
-            self.valid[0].eq(drain.valid | apply.valid),
-            self.drains_at[0].eq(drain.valid),
-        ]
+        m.d.comb += apply.go.eq(~drain.coming)
+        m.d.sync += [self.valid[0].eq(drain.valid | apply.valid), self.drains_at[0].eq(drain.valid)]
+        bits = layout.size
+        for n, drains in enumerate(copies(m, drain.coming, -(-bits // HELD_BITS), "drains_slot")):
+            part = slice(n * HELD_BITS, min(bits, (n + 1) * HELD_BITS))
+            ways = [walk.slot.as_value()[part] for walk in (drain, apply)]
+            m.d.sync += self.lines[0].as_value()[part].eq(Mux(drains, *ways))
         for lines in (self.lines, self.valid, self.drains_at):
             m.d.sync += [after.eq(before) for before, after in pairwise(lines)]
         # Instructions of an engine follow each other when its last slot is out, so settings need not travel.
@@ -274,11 +277,12 @@ class Lanes(wiring.Component):
             queue.payload.last.eq(self.at("last", cycle)),
         ]
         room = Signal(range(CODE_QUEUE_WORDS + 1), init=CODE_QUEUE_WORDS)
-        taken = Signal()
+        taken, given = Signal(), Signal()
         # What is taken in a cycle is counted in the next; so is what left.
         m.d.sync += [
             taken.eq(self.codes.valid & self.codes.ready),
-            room.eq(room + taken - Mux(apply.takes_room, group, 0)),
+            given.eq(apply.takes_room),
+            room.eq(room + taken - Mux(given, group, 0)),
             apply.room.eq(room >= group),
         ]
 
@@ -292,29 +296,36 @@ class Lanes(wiring.Component):
             ends[0].eq(ended & self.drains_at[end]),
             ends[1].eq((ended & ~self.drains_at[end] & ~codes) | self.done | apply.flushed),
         ]
-        under_way = Signal(MARK_BITS)
+        under_way, begins, settled = Signal(MARK_BITS), Signal(), Signal(init=1)
         m.d.sync += [
-            under_way.eq(under_way + apply.begins - ends[1]),
+            begins.eq(apply.begins),
+            under_way.eq(under_way + begins - ends[1]),
+            settled.eq((under_way == 0) & ~ends[1]),
         ]
         m.d.comb += [
             self.drain_done.eq(ends[0]),
             self.apply_done.eq(ends[1]),
-            apply.settled.eq((under_way == 0) & ~ends[1]),
+            apply.settled.eq(settled),
         ]
-        for walk, drains in ((drain, 1), (apply, 0)):
-            present = Signal(range(end + 3), name=f"present_{drains}")
-            came = walk.valid & walk.go
-            gone = self.valid[end] & (self.drains_at[end] == drains)
-            m.d.sync += present.eq(present + came - gone)
-            m.d.comb += [walk.marks.eq(self.marks), walk.empty.eq(present == 0)]
+        # Slots go through in so many cycles; of the settings the last one still sees what it needs when the
+        # next command is taken in a little before that.
+        for walk in (drain, apply):
+            rest = Signal(range(end + 3))
+            early, empty = Signal(init=1), Signal(init=1)
+            m.d.sync += [
+                rest.eq(Mux(walk.working, end + 2, Mux(rest == 0, 0, rest - 1))),
+                early.eq(~walk.working & (rest <= SETTLING_CYCLES)),
+                empty.eq(~walk.working & (rest <= 1)),
+            ]
+            m.d.comb += [walk.marks.eq(self.marks), walk.early.eq(early), walk.empty.eq(empty)]
         m.d.comb += [
-            self.drain_idle.eq(drain.idle & (drain.empty)),
+            self.drain_idle.eq(drain.idle & drain.empty),
             self.apply_idle.eq(apply.idle & apply.empty),
         ]
         self._there(m, drain)
 
     def _there(self, m, drain) -> None:
         """Result tiles that are collected and not begun."""
-        waiting = Signal(range(MACHINE.result_tiles + 1))
-        m.d.sync += waiting.eq(waiting + self.complete - drain.begins)
+        waiting, begins = Signal(range(MACHINE.result_tiles + 1)), Signal()
+        m.d.sync += [begins.eq(drain.begins), waiting.eq(waiting + self.complete - begins)]
         m.d.comb += drain.there.eq(waiting != 0)

@@ -1,6 +1,6 @@
 """What walks of drain and apply share: counters over images, tiles and channels, and slots made of them."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -9,7 +9,9 @@ from cpt.hw.contract.floats import CHANNELS
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.contract.step import Code
 from cpt.hw.contract.tiles import FILL_PIXELS
+from cpt.hw.fetch.held import hold
 from cpt.hw.layouts import BITS_WIDTH, result_rows
+from cpt.hw.matrix.copies import copies
 from cpt.hw.program.gate import Gate
 from cpt.hw.program.layouts import COMMAND, MARKS, WAITS, fields, waits
 from cpt.hw.vector.kinds import SETTINGS, Decode
@@ -20,7 +22,19 @@ from cpt.hw.vector.scratch import bank_words
 IN_WORDS_LOG2 = 8
 """Short scratch addresses count in so many words."""
 OPERANDS = ("y", "other", "mask")
-_FLAGS = ("final", "sums", "frees", "clear", "fresh", "right", "bottom", "real", "ends", "first", "last")
+_ENDS = ("word", "group", "tile", "image", "all")
+"""What may end with a slot."""
+_FLAGS = data.StructLayout(
+    {
+        **dict.fromkeys(
+            ("final", "sums", "frees", "clear", "fresh", "right", "bottom", "ends", "first", "last"), 1
+        ),
+        "part": range(PARTS),
+        "reads": len(OPERANDS),
+        "walk": Way,
+    }
+)
+"""Of a slot, what is known when it is decided on."""
 
 
 def slot_layout(config: ArrayConfig, words: int) -> data.StructLayout:
@@ -35,15 +49,13 @@ def slot_layout(config: ArrayConfig, words: int) -> data.StructLayout:
     """
     return data.StructLayout(
         {
-            **dict.fromkeys(_FLAGS, 1),
+            **{name: field.shape for name, field in _FLAGS},
+            "real": 1,
             "channel": range(CHANNELS),
             "index": range(CHANNELS),
-            "part": range(PARTS),
             "row": range(MACHINE.result_tiles * result_rows(config)),
-            "reads": len(OPERANDS),
             **{name: range(words) for name in (*OPERANDS, "out")},
             "address": 32,
-            "walk": Way,
         }
     )
 
@@ -51,29 +63,55 @@ def slot_layout(config: ArrayConfig, words: int) -> data.StructLayout:
 def walk_members(config: ArrayConfig, words: int) -> dict[str, wiring.Member]:
     """Members of every walk.
 
-    ``commands``, ``marks``; ``slot`` while ``valid``, taken if ``go``; of the instruction: ``settings``,
-    ``bits`` of its codes, and the lanes ``across`` and ``down`` within the last tiles of an image;
-    ``begins``: a unit of the mark does; ``empty``: no slot of this engine is in the lanes; ``idle``.
+    ``commands``, ``marks``; ``coming``: a slot is decided on, and ``slot`` with ``valid`` a cycle later; of
+    the instruction: ``settings``, ``bits`` of its codes, and the lanes ``across`` and ``down`` within the
+    last tiles of an image; ``begins``: a unit of the mark does; ``working``: slots may come; ``early``: so
+    long none came that new settings come behind the last one's; ``empty``: no slot of this engine is in the
+    lanes; ``idle``.
     """
     return {
         "commands": In(stream.Signature(COMMAND)),
         "marks": In(MARKS),
+        "coming": Out(1),
         "slot": Out(slot_layout(config, words)),
         "valid": Out(1),
-        "go": In(1),
         "settings": Out(SETTINGS),
         "bits": Out(BITS_WIDTH),
         "across": Out(config.cols),
         "down": Out(config.cols),
         "begins": Out(1),
+        "working": Out(1),
+        "early": In(1),
         "empty": In(1),
         "idle": Out(1),
     }
 
 
+class _Count:
+    """Counts down to 1, and has in a register whether it is there."""
+
+    def __init__(self, m: Module, first, name: str) -> None:
+        self._m, self._first = m, first
+        self.left = Signal.like(first, name=f"{name}_left", reset_less=True)
+        self.last, self._single = (
+            Signal(name=f"{name}_{state}", reset_less=True) for state in ("last", "single")
+        )
+        m.d.sync += self._single.eq(first == 1)
+
+    def load(self) -> None:
+        """From the first on again."""
+        self._m.d.sync += [self.left.eq(self._first), self.last.eq(self._single)]
+
+    def down(self) -> None:
+        """To the next."""
+        self._m.d.sync += [self.left.eq(self.left - 1), self.last.eq(self.left == 2)]
+
+
 class Places:
     """Where a walk is: counters, the scratch words of its operands, and the slot that they make.
 
+    A cycle decides that a slot comes and what ends with it, by counters that know whether they stand at their
+    last; the next one shows the slot and its places, which copies of what was decided move on.
     ``groups``: the field of ``word`` that counts groups of channels.
     """
 
@@ -84,7 +122,13 @@ class Places:
         self.m, self.walk, self.group = m, walk, walk.config.group_channels
         m.submodules.decode = self.decode = Decode()
         m.submodules.gate = self.gate = Gate()
-        self.command = Signal(COMMAND)
+        self.ended = Signal()
+        """The instruction is done, and the lanes will not see the settings change."""
+        self.command, (begun,), self.vacant = hold(m, walk.commands, Const(1), self.ended, 1)
+        settling = Signal(self.prepare_cycles - 2)
+        m.d.sync += settling.eq(Cat(begun, settling))
+        self.prepared = settling[-1]
+        """Settings are there from the next cycle on."""
         self.word = data.View(fields(code), self.command.word)
         self.settings = self.decode.settings
         self.groups = getattr(self.word, groups)
@@ -95,131 +139,177 @@ class Places:
             walk.settings.eq(self.settings),
             walk.bits.eq(self.command.slot_a.bits),
         ]
-        word = self.word
-        self.images, self.tiles, self.strips = (
-            Signal.like(field, name=name)
-            for name, field in (("images", word.images), ("tiles", word.tiles), ("strips", word.strips))
-        )
-        self.group_left, self.inner = Signal.like(self.groups, name="group_left"), Signal(range(self.group))
-        self.index, self.part = Signal(range(CHANNELS)), Signal(range(PARTS))
-        self.clear, self.fresh = Signal(), Signal()
-        self.places = {name: Signal(range(walk.words), name=f"place_{name}") for name in (*OPERANDS, "out")}
-        self._ends()
+        self.load, self.step = Signal(), Signal()
+        """The instruction begins; a slot of its words comes."""
+        m.d.comb += self.gate.load.eq(self.load)
+        self._order()
+        self._move()
         self._edges()
         self._slot()
 
-    def _ends(self) -> None:
+    def _order(self) -> None:
         """What ends with this slot: the word, its group, its tile, the image, all."""
-        settings, places = self.settings, self.places
-        bank = {
-            name: place[(bank_words(self.walk.words) - 1).bit_length() :] for name, place in places.items()
+        m, word, settings = self.m, self.word, self.settings
+        firsts = {"groups": self.groups, "tiles": word.tiles, "strips": word.strips, "images": word.images}
+        self.counts = {name: _Count(m, first, name) for name, first in firsts.items()}
+        groups, tiles, strips, images = self.counts.values()
+        self.inner, self.part = Signal(range(self.group)), Signal(range(PARTS))
+        self.clear, self.fresh, self.first_inner = (Signal() for _ in range(3))
+        split, last_inner, last_part = (Signal(name=name) for name in ("split", "last_inner", "last_part"))
+        self.ends = ends = {name: Signal(name=f"{name}_ends") for name in _ENDS}
+        self._last_part = last_part
+        m.d.sync += split.eq(settings.parts | self._collide())
+        m.d.comb += [
+            ends["word"].eq(~split | last_part),
+            ends["group"].eq(ends["word"] & last_inner),
+            ends["tile"].eq(ends["group"] & groups.last),
+            ends["image"].eq(ends["tile"] & tiles.last),
+            ends["all"].eq(ends["image"] & images.last),
+        ]
+        with m.If(self.step):
+            m.d.sync += [
+                self.part.eq(Mux(ends["word"], 0, self.part + 1)),
+                last_part.eq(~ends["word"] & (self.part == PARTS - 2)),
+            ]
+            with m.If(ends["word"]):
+                m.d.sync += [
+                    self.inner.eq(self.inner + 1),
+                    last_inner.eq(self.inner == self.group - 2),
+                    self.first_inner.eq(last_inner),
+                ]
+            with m.If(ends["group"]):
+                groups.down()
+            with m.If(ends["tile"]):
+                m.d.sync += [self.clear.eq(0), self.fresh.eq(ends["image"])]
+                groups.load()
+                tiles.down()
+                with m.If(strips.last):
+                    strips.load()
+                with m.Else():
+                    strips.down()
+            with m.If(ends["image"]):
+                tiles.load()
+                strips.load()
+                images.down()
+        few, more, counted = copies(m, self.load, 3, "loads", reset_less=False)
+        with m.If(few):
+            m.d.sync += [
+                *(item.eq(0) for item in (self.inner, self.part, last_part, last_inner)),
+                *(item.eq(1) for item in (self.first_inner, self.clear, self.fresh)),
+            ]
+        for load, some in ((more, (groups, tiles)), (counted, (strips, images))):
+            with m.If(load):
+                for count in some:
+                    count.load()
+
+    def _collide(self):
+        """Whether operands lie in one bank, so that they come in a cycle each; a tensor stays in its bank."""
+        m, settings = self.m, self.settings
+        self.places = {
+            name: Signal(range(self.walk.words), name=f"place_{name}", reset_less=True)
+            for name in (*OPERANDS, "out")
         }
-        self.bank_bits = len(bank["out"])
+        self.bank_at = (bank_words(self.walk.words) - 1).bit_length()
         self.reads = Cat(settings.reads_y, settings.reads_other, settings.reads_mask)
         pairs = [(a, b) for b in range(len(OPERANDS)) for a in range(b)]
-        # Operands that lie in one bank come in a cycle each.
-        self.collide = Cat(
-            self.reads[a] & self.reads[b] & (bank[OPERANDS[a]] == bank[OPERANDS[b]]) for a, b in pairs
-        ).any()
-        word = ~(settings.parts | self.collide) | (self.part == PARTS - 1)
-        group = word & (self.inner == self.group - 1)
-        tile = group & (self.group_left == 1)
-        image = tile & (self.tiles == 1)
-        found = {
-            "word": word,
-            "group": group,
-            "tile": tile,
-            "image": image,
-            "all": image & (self.images == 1),
-        }
-        self.ends = {name: Signal(name=f"{name}_ends") for name in found}
-        self.m.d.comb += [signal.eq(found[name]) for name, signal in self.ends.items()]
+        alike = Signal(len(pairs), reset_less=True)
+        for n, (a, b) in enumerate(pairs):
+            one, other = (self.places[OPERANDS[item]][self.bank_at :] for item in (a, b))
+            m.d.sync += alike[n].eq(self.reads[a] & self.reads[b] & (one == other))
+        self.collide = Signal(reset_less=True)
+        m.d.sync += self.collide.eq(alike.any() & ~settings.parts)
+        return alike.any()
+
+    def _move(self) -> None:
+        """Places, and channels, of the slot that is shown."""
+        m, word, slot = self.m, self.word, self.walk.slot
+        self.index, self.channel = Signal.like(slot.index), Signal.like(slot.channel)
+        moving = {**self.places, "index": self.index, "channel": self.channel}
+        moves = copies(m, self.step & self.ends["word"], len(moving), "moves", reset_less=False)
+        loads = copies(m, self.load, len(moving), "begins", reset_less=False)
+        (self.next_tile,) = self.behind("tile", 1)
+        steady = self.settings.one_channel
+        for (name, place), move in zip(moving.items(), moves, strict=True):
+            with m.If(move):
+                m.d.sync += place.eq(place + (~steady if name == "channel" else 1))
+        self.loads = dict(zip(moving, loads, strict=True))
+        with m.If(self.next_tile | self.loads["index"]):
+            m.d.sync += self.index.eq(0)
+        with m.If(self.next_tile | self.loads["channel"]):
+            m.d.sync += self.channel.eq(word.channel)
+
+    def behind(self, end: str, count: int) -> list:
+        """``count`` copies of what is high while the slot is shown that ends such a one."""
+        return copies(self.m, self.step & self.ends[end], count, f"next_{end}", reset_less=False)
+
+    def place(self, values) -> None:
+        """The operands' first words, by name; registers, or what stays."""
+        for name, value in values.items():
+            with self.m.If(self.loads[name]):
+                self.m.d.sync += self.places[name].eq(value)
+
+    def again(self) -> None:
+        """The word's operands are read from the first on."""
+        self.m.d.sync += [self.part.eq(0), self._last_part.eq(0)]
 
     def _edges(self) -> None:
         """Lanes that hold pixels in the last tile of a row, and in the last row of tiles."""
         m, word, columns = self.m, self.word, self.walk.config.cols
+        inside, above, across, down = (
+            Signal(columns, name=name, reset_less=True)
+            for name in ("lanes_inside", "lanes_above", "in_tile", "in_rows")
+        )
+        m.d.sync += [
+            inside.eq(Cat(lane < word.width for lane in range(columns))),
+            above.eq(Cat(lane <= word.rows_last for lane in range(columns))),
+        ]
         with m.Switch(word.pitch_log2):
             for log2 in range((FILL_PIXELS - 1).bit_length(), columns.bit_length()):
                 with m.Case(log2):
-                    across = Cat(lane % (1 << log2) < word.width for lane in range(columns))
-                    down = Cat(lane >> log2 <= word.rows_last for lane in range(columns))
-                    m.d.sync += [self.walk.across.eq(across), self.walk.down.eq(down)]
-        with m.If(self.settings.parts):
-            m.d.sync += [self.walk.across.eq(-1), self.walk.down.eq(-1)]
+                    m.d.sync += [
+                        across.eq(Cat(inside[lane % (1 << log2)] for lane in range(columns))),
+                        down.eq(Cat(above[lane >> log2] for lane in range(columns))),
+                    ]
+        parts = copies(m, self.settings.parts, 2, "whole")
+        m.d.sync += [
+            edge.eq(lanes | whole.replicate(columns))
+            for edge, lanes, whole in zip(
+                (self.walk.across, self.walk.down), (across, down), parts, strict=True
+            )
+        ]
 
     def _slot(self) -> None:
-        slot, settings, word = self.walk.slot, self.settings, self.word
-        alone = self.collide & ~settings.parts
-        right = self.strips == 1
-        self.m.d.comb += [
-            slot.final.eq(settings.parts | self.ends["word"]),
-            slot.channel.eq(word.channel + Mux(settings.one_channel, 0, self.index)),
-            slot.index.eq(self.index),
-            slot.part.eq(Mux(settings.parts, self.part, 0)),
-            slot.reads.eq(self.reads & Mux(alone, 1 << self.part, (1 << len(OPERANDS)) - 1)),
-            slot.clear.eq(self.clear & word.clear),
-            slot.fresh.eq(self.fresh),
-            slot.right.eq(right),
-            slot.bottom.eq(self.tiles <= word.strips),
-            slot.first.eq(self.inner == 0),
-            slot.last.eq(self.group_left == 1),
+        """The slot that is decided on, and a cycle later shown."""
+        m, slot, settings, word = self.m, self.walk.slot, self.settings, self.word
+        groups, tiles, strips, _ = self.counts.values()
+        self.flags, shown = Signal(_FLAGS), Signal(_FLAGS, reset_less=True)
+        flags = self.flags
+        m.d.comb += [
+            flags.final.eq(settings.parts | self.ends["word"]),
+            flags.part.eq(Mux(settings.parts, self.part, 0)),
+            flags.reads.eq(self.reads & Mux(self.collide, 1 << self.part, (1 << len(OPERANDS)) - 1)),
+            flags.clear.eq(self.clear & word.clear),
+            flags.fresh.eq(self.fresh),
+            flags.right.eq(strips.last),
+            flags.bottom.eq(tiles.left <= word.strips),
+            flags.first.eq(self.first_inner),
+            flags.last.eq(groups.last),
+            flags.walk.eq(
+                Mux(
+                    self.ends["image"],
+                    Way.IMAGE,
+                    Mux(self.ends["tile"], Mux(strips.last, Way.DOWN, Way.RIGHT), Way.CHANNEL),
+                )
+            ),
+        ]
+        m.d.sync += [shown.eq(flags), self.walk.valid.eq(self.walk.coming)]
+        m.d.comb += [
+            *(getattr(slot, name).eq(getattr(shown, name)) for name, _ in _FLAGS),
             *(getattr(slot, name).eq(place) for name, place in self.places.items()),
+            slot.index.eq(self.index),
+            slot.channel.eq(self.channel),
         ]
-        self.m.d.comb += slot.walk.eq(Way.CHANNEL)
-        with self.m.If(self.ends["image"]):
-            self.m.d.comb += slot.walk.eq(Way.IMAGE)
-        with self.m.Elif(self.ends["tile"]):
-            self.m.d.comb += slot.walk.eq(Mux(right, Way.DOWN, Way.RIGHT))
-
-    def take(self) -> None:
-        """A command is taken."""
-        self.m.d.sync += self.command.eq(self.walk.commands.payload)
-
-    def load(self, places) -> None:
-        """The instruction begins, with its operands' first words."""
-        word = self.word
-        self.m.d.sync += [
-            self.images.eq(word.images),
-            self.tiles.eq(word.tiles),
-            self.strips.eq(word.strips),
-            self.group_left.eq(self.groups),
-            *(item.eq(0) for item in (self.inner, self.part, self.index)),
-            self.clear.eq(1),
-            self.fresh.eq(1),
-            *(self.places[name].eq(place) for name, place in places.items()),
-        ]
-        self.m.d.comb += self.gate.load.eq(1)
 
     def begin(self) -> None:
         """A unit of the mark begins; the next one is asked for."""
         self.m.d.comb += [self.gate.advance.eq(1), self.walk.begins.eq(1)]
-
-    def advance(self) -> None:
-        """To the next slot."""
-        m, word, ends = self.m, self.word, self.ends
-        m.d.sync += self.part.eq(self.part + 1)
-        with m.If(ends["word"]):
-            m.d.sync += [
-                self.part.eq(0),
-                self.inner.eq(self.inner + 1),
-                self.index.eq(self.index + 1),
-                *(place.eq(place + 1) for place in self.places.values()),
-            ]
-        with m.If(ends["group"]):
-            m.d.sync += [self.inner.eq(0), self.group_left.eq(self.group_left - 1)]
-        with m.If(ends["tile"]):
-            m.d.sync += [
-                self.index.eq(0),
-                self.group_left.eq(self.groups),
-                self.clear.eq(0),
-                self.fresh.eq(0),
-                self.tiles.eq(self.tiles - 1),
-                self.strips.eq(Mux(self.strips == 1, word.strips, self.strips - 1)),
-            ]
-        with m.If(ends["image"]):
-            m.d.sync += [
-                self.tiles.eq(word.tiles),
-                self.strips.eq(word.strips),
-                self.fresh.eq(1),
-                self.images.eq(self.images - 1),
-            ]

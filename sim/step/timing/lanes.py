@@ -14,7 +14,7 @@ from cpt.hw.control.guard import Guard
 from cpt.hw.program.gate import Gate
 from cpt.hw.vector.hash import Hash
 from cpt.hw.vector.kinds import APPLIES, DRAINS, Kind
-from cpt.hw.vector.lanes import Lanes
+from cpt.hw.vector.lanes import SETTLING_CYCLES, Lanes
 from cpt.hw.vector.noise_steps import PIXELS
 from cpt.hw.vector.packer import Packer
 from cpt.hw.vector.row import PARTS, Row
@@ -25,8 +25,8 @@ from cpt.sim.step.timing.run import Moment, Process, Run, known, later
 
 BEGIN_CYCLES = 1
 """From the walk that may begin to the unit's first slot."""
-SLOT_CYCLES = 1
-"""From a slot of a walk to the lanes' first register."""
+SLOT_CYCLES = 2
+"""From the cycle in which a walk decides on a slot to the lanes' first register."""
 DONE_CYCLES = 2
 """From a unit's last slot at the end of the lanes to the mark that shows it."""
 TILE_CYCLES = 1
@@ -71,7 +71,9 @@ class Timed:
         self.end = SLOT_CYCLES + self.lanes.end_cycles + DONE_CYCLES
         """From a slot of a walk to the unit in the mark, where nothing goes to memory."""
         self.empty = SLOT_CYCLES + self.lanes.end_cycles + 1
-        """From a walk's last slot to the cycle in which it may take an instruction."""
+        """From a walk's last slot to the cycle in which there is none in the lanes."""
+        self.ready = self.empty + 2 - SETTLING_CYCLES
+        """... to that in which it may take an instruction."""
 
 
 def drain(run: Run, timed: Timed) -> Process:
@@ -100,7 +102,7 @@ def drain(run: Run, timed: Timed) -> Process:
             run.mark(moment, last + timed.end)
             free, ask = last, begin
             tile += 1
-        ready = last + timed.empty
+        ready = last + timed.ready
 
 
 def apply(run: Run, costs: Costs, timed: Timed, writer: Writer) -> Process:
@@ -148,9 +150,9 @@ def apply(run: Run, costs: Costs, timed: Timed, writer: Writer) -> Process:
             if kind is Apply.POOL and (unit + 1) % word.tiles == 0:
                 done = last + timed.empty + pool_cycles(word, FLUSH_CYCLES)
                 free = done
-            settled = max(settled, done + 1)
+            settled = max(settled, done + 2)
             run.mark(moment, done)
-        ready = max(last + timed.empty, free if kind is Apply.POOL else 0)
+        ready = max(last + timed.ready, free + 1 if kind is Apply.POOL else 0)
 
 
 CODES = (Apply.INNER, Apply.CODE, Apply.IMAGE, Apply.ERROR)
@@ -208,7 +210,7 @@ NOISE_DIVIDE_CYCLES = next(item.width for item in FORMATS[Code.APPLY] if item.na
 """From an ERROR's begin to the first product of its noise."""
 NOISE_PRODUCT_CYCLES = 2
 """Of such a product, beside the bits of its count."""
-NOISE_READY_CYCLES = 2
+NOISE_READY_CYCLES = 3
 """From all that noise needs to the walk that sees it."""
 
 
