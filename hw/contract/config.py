@@ -161,7 +161,7 @@ PRESETS: dict[str, ArrayConfig] = {
     )
 }
 OF_STEPS: dict[str, dict[str, Any]] = {
-    "zc706": {"scratch_words": 16384},
+    "zc706": {"scratch_words": 16384, "a_depth_words": 512},
     "z7020": {"scratch_words": 4096},
     "middle": {"scratch_words": 8192},
     "tiny": {"scratch_words": 8192, "b_depth_words": 512},

@@ -70,6 +70,7 @@ class ApplyWalk(wiring.Component):
 
         # A group of codes needs room, once.
         words, needs = Signal(), Signal()
+        """Slots may come; the next one begins a group of codes."""
         m.d.comb += [
             self.working.eq(words),
             at.step.eq(words & self.go & (~needs | self.room)),
@@ -84,51 +85,55 @@ class ApplyWalk(wiring.Component):
         with m.If(words & ~self.go):
             at.again()
 
-        codes_before, done = Signal(), Signal()
-        starts, pooled = Signal(), Signal()
-        following = self.place.local + word.channels
-        m.d.sync += pooled.eq(settings.added == Added.POOLED)
-        m.d.comb += starts.eq(at.gate.open & (self.noise_ready | ~settings.noise))
+        codes_before, done, pooled, stops = (Signal() for _ in range(4))
+        """Of the instruction before; of this one all; a tile's end is the end of more."""
+        starts, begins, ends_tile = Signal(), Signal(), Signal()
         m.d.sync += [
+            pooled.eq(settings.added == Added.POOLED),
+            stops.eq(at.last_all | (at.last_image & (settings.pools | pooled))),
             self.noise_start.eq(at.load & settings.noise),
             done.eq(~at.load & (done | (at.step & ends["all"]))),
+            at.ended.eq(0),
         ]
+        m.d.comb += [
+            starts.eq(at.gate.open & (self.noise_ready | ~settings.noise)),
+            ends_tile.eq(at.step & ends["tile"]),
+        ]
+        m.d.sync += words.eq(begins | (words & ~ends_tile))
+        with m.If(begins):
+            at.begin()
+        self._place_of_pool(m, at)
         with m.FSM():
             with m.State("EMPTY"), m.If(at.prepared):
                 m.next = "PREPARED"
             # Codes wait for the bus, and nothing else may be in the mark before them.
             with m.State("PREPARED"), m.If(self.settled | (codes_before & settings.codes)):
                 m.d.comb += at.load.eq(1)
-                m.d.sync += [self.place.local.eq(word.out), self.place.channels.eq(word.channels)]
                 m.next = "IMAGE"
             with m.State("IMAGE"):
                 with m.If(~pooled):
                     m.next = "WAIT"
                 with m.Elif(at.gate.open & self.empty):
                     m.d.comb += self.fill.eq(1)
-                    m.d.sync += self.place.local.eq(following)
                     m.next = "FILL"
             with m.State("FILL"), m.If(~self.pool_busy):
                 m.next = "WAIT"
-            with m.State("WAIT"), m.If(starts):
-                at.begin()
-                m.next = "WORDS"
-            with m.State("WORDS"):
-                m.d.comb += words.eq(1)
-                with m.If(at.step & ends["tile"]):
-                    with m.If(ends["image"] & settings.pools):
-                        m.next = "FLUSH"
-                    with m.Elif(ends["all"]):
-                        m.next = "OUT"
-                    with m.Elif(ends["image"] & pooled):
-                        m.next = "IMAGE"
-                    with m.Elif(starts):
-                        at.begin()
-                    with m.Else():
-                        m.next = "WAIT"
+            with m.State("WAIT"):
+                m.d.comb += begins.eq(starts)
+                with m.If(starts):
+                    m.next = "WORDS"
+            with m.State("WORDS"), m.If(ends_tile):
+                m.d.comb += begins.eq(starts & ~stops)
+                with m.If(stops & settings.pools):
+                    m.next = "FLUSH"
+                with m.Elif(stops & at.last_all):
+                    m.next = "OUT"
+                with m.Elif(stops):
+                    m.next = "IMAGE"
+                with m.Elif(~starts):
+                    m.next = "WAIT"
             with m.State("FLUSH"), m.If(self.empty):
                 m.d.comb += self.flush.eq(1)
-                m.d.sync += self.place.local.eq(following)
                 m.next = "FLUSHED"
             with m.State("FLUSHED"), m.If(~self.pool_busy):
                 m.d.comb += self.flushed.eq(1)
@@ -136,10 +141,21 @@ class ApplyWalk(wiring.Component):
                 with m.If(done):
                     m.next = "OUT"
             with m.State("OUT"), m.If(self.early):
-                m.d.comb += at.ended.eq(1)
-                m.d.sync += codes_before.eq(settings.codes)
+                m.d.sync += [at.ended.eq(1), codes_before.eq(settings.codes)]
                 m.next = "EMPTY"
         return m
+
+    def _place_of_pool(self, m, at) -> None:
+        """Where the numbers of the image at hand are, and behind it of the next."""
+        word = at.word
+        loads, moves = (
+            copies(m, when, 1, name, reset_less=False)[0]
+            for when, name in ((at.load, "load_place"), (self.fill | self.flush, "next_place"))
+        )
+        with m.If(loads):
+            m.d.sync += [self.place.local.eq(word.out), self.place.channels.eq(word.channels)]
+        with m.Elif(moves):
+            m.d.sync += self.place.local.eq(self.place.local + self.place.channels)
 
     def _address(self, m, at) -> None:
         """Where a group's codes go."""

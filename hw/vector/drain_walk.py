@@ -30,6 +30,7 @@ class DrainWalk(wiring.Component):
         at.place({"y": word.y, "other": stream, "mask": word.mask << IN_WORDS_LOG2, "out": word.out})
 
         rows, sums, words = result_rows(self.config), Signal(), Signal()
+        """The two states in which slots come, a register each."""
         second = Signal()
         """Which of the result buffer's tiles."""
         row = Signal.like(slot.row, reset_less=True)
@@ -45,30 +46,35 @@ class DrainWalk(wiring.Component):
                 *(flag.eq(0) for flag in (at.flags.final, at.flags.frees, at.flags.ends, at.flags.reads)),
             ]
 
+        last = words & ends["group"]
+        """Of a tile."""
+        begins = Signal()
+        m.d.sync += [
+            sums.eq(begins),
+            words.eq(sums | (words & ~ends["group"])),
+            at.ended.eq(0),
+        ]
+        with m.If(last):
+            m.d.sync += second.eq(~second)
+        with m.If(begins):
+            at.begin()
         with m.FSM():
             with m.State("EMPTY"), m.If(at.prepared):
                 m.next = "PREPARED"
             with m.State("PREPARED"):
                 m.d.comb += at.load.eq(1)
                 m.next = "WAIT"
-            with m.State("WAIT"), m.If(at.gate.open & self.there):
-                at.begin()
-                m.next = "SUMS"
-            with m.State("SUMS"):
-                m.d.comb += sums.eq(1)
-                m.next = "WORDS"
-            with m.State("WORDS"):
-                m.d.comb += words.eq(1)
-                with m.If(ends["group"]):
-                    m.d.sync += second.eq(~second)
-                    with m.If(ends["all"]):
-                        m.next = "OUT"
-                    with m.Elif(at.gate.open & self.there):
-                        at.begin()
-                        m.next = "SUMS"
-                    with m.Else():
-                        m.next = "WAIT"
+            with m.State("WAIT"):
+                m.d.comb += begins.eq(at.gate.open & self.there)
+                with m.If(begins):
+                    m.next = "WORK"
+            with m.State("WORK"), m.If(last):
+                m.d.comb += begins.eq(at.gate.open & self.there & ~at.last_all)
+                with m.If(at.last_all):
+                    m.next = "OUT"
+                with m.Elif(~begins):
+                    m.next = "WAIT"
             with m.State("OUT"), m.If(self.early):
-                m.d.comb += at.ended.eq(1)
+                m.d.sync += at.ended.eq(1)
                 m.next = "EMPTY"
         return m

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields
 
-from amaranth import Const, Module, Mux, Signal, signed
+from amaranth import Cat, Const, Module, Mux, Shape, Signal, signed
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -221,14 +221,45 @@ class Decode(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # A cycle for the bits' mask, one for what the kind makes of it.
-        top = Signal(NUMBER_BITS, reset_less=True)
-        m.d.sync += top.eq(((Const(1, NUMBER_BITS + 1) << self.bits) - 1)[:NUMBER_BITS])
-        half, settings = top >> 1, self.settings
+
+        # A cycle for tables of the kind and for the bits' mask, one for what depends on both.
+        def of_kind(name: str, shape, value) -> Signal:
+            """``value`` of the kind, in a register."""
+            shape = Shape.cast(shape)
+            found = Signal(shape, name=name, reset_less=True)
+            values = {number: Const(value(item), shape).value for number, item in KINDS.items()}
+            for bit in range(shape.width):
+                table = sum((values[number] >> bit & 1) << number for number in values)
+                m.d.sync += found[bit].eq(Const(table, 1 << len(self.kind)).bit_select(self.kind, 1))
+            return found
+
+        flags = {flag: of_kind(flag, 1, lambda item, flag=flag: int(getattr(item, flag))) for flag in _FLAGS}
+        choices = {
+            name: of_kind(name, shape, lambda item, name=name: getattr(item, name).value)
+            for name, shape in (("first", Times), ("second", Times), ("added", Added), ("mask", Mask))
+        }
+        bounds = of_kind("bounds", Bounds, lambda item: item.bounds.value)
+        alone, top = Signal(reset_less=True), Signal(NUMBER_BITS, reset_less=True)
         left = Signal(LEFT_BITS, reset_less=True)
-        m.d.sync += left.eq(NUMBER_BITS - self.bits)
-        kind, alone = Signal.like(self.kind, reset_less=True), Signal(reset_less=True)
-        m.d.sync += [kind.eq(self.kind), alone.eq(self.alone)]
+        m.d.sync += [
+            alone.eq(self.alone),
+            top.eq(Cat(bit < self.bits for bit in range(NUMBER_BITS))),
+            left.eq(NUMBER_BITS - self.bits),
+        ]
+        settings, half = self.settings, top >> 1
+        m.d.sync += [
+            *(getattr(settings, name).eq(value) for name, value in (flags | choices).items()),
+            settings.left.eq(Mux(flags["parts"], 0, left)),
+        ]
+        with m.If(flags["parts"]):
+            m.d.sync += settings.second.eq(Mux(alone, Times.NOTHING, Times.ONE))
+        with m.If(flags["swapped"]):
+            m.d.sync += [
+                settings.first.eq(Mux(alone, Times.ONE, Times.NOTHING)),
+                settings.second.eq(Mux(alone, Times.NOTHING, Times.ONE)),
+                settings.reads_other.eq(~alone),
+                settings.square.eq(alone),
+            ]
         limits = {
             Bounds.WORD: (-0x7FFF, 0x7FFF),
             Bounds.STREAM: (0, 0x7FFF),
@@ -236,28 +267,8 @@ class Decode(wiring.Component):
             Bounds.SIGNED: (-half, half),
             Bounds.WHOLE: (-(1 << LIMIT_BITS - 1), (1 << LIMIT_BITS - 1) - 1),
         }
-        m.d.sync += settings.eq(0)
-        with m.Switch(kind):
-            for number, item in KINDS.items():
-                with m.Case(number):
-                    lowest, highest = limits[item.bounds]
-                    m.d.sync += [getattr(settings, flag).eq(getattr(item, flag)) for flag in _FLAGS]
-                    m.d.sync += [
-                        settings.first.eq(item.first),
-                        settings.second.eq(item.second),
-                        settings.added.eq(item.added),
-                        settings.mask.eq(item.mask),
-                        settings.left.eq(0 if item.parts else left),
-                        settings.highest.eq(highest),
-                        settings.lowest.eq(lowest),
-                    ]
-                    if item.parts:
-                        m.d.sync += settings.second.eq(Mux(alone, Times.NOTHING, Times.ONE))
-                    if item.swapped:
-                        m.d.sync += [
-                            settings.first.eq(Mux(alone, Times.ONE, Times.NOTHING)),
-                            settings.second.eq(Mux(alone, Times.NOTHING, Times.ONE)),
-                            settings.reads_other.eq(~alone),
-                            settings.square.eq(alone),
-                        ]
+        with m.Switch(bounds):
+            for each, (lowest, highest) in limits.items():
+                with m.Case(each):
+                    m.d.sync += [settings.lowest.eq(lowest), settings.highest.eq(highest)]
         return m

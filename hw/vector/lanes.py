@@ -31,7 +31,7 @@ from cpt.hw.vector.walk import OPERANDS, slot_layout
 
 CODE_QUEUE_WORDS = 64
 """Words of codes that are under way or wait for the packer: more than the pipeline holds."""
-SETTLING_CYCLES = Decode.latency_cycles + 3
+SETTLING_CYCLES = Decode.latency_cycles + 4
 """From the end of an instruction to settings that are another's, and what stands behind its last slot."""
 HELD_BITS = 32
 """Bits of a register that one copy of its enable serves."""

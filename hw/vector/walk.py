@@ -123,7 +123,7 @@ class Places:
         m.submodules.decode = self.decode = Decode()
         m.submodules.gate = self.gate = Gate()
         self.ended = Signal()
-        """The instruction is done, and the lanes will not see the settings change."""
+        """The instruction is done, and the lanes will not see the settings change; for one cycle."""
         self.command, (begun,), self.vacant = hold(m, walk.commands, Const(1), self.ended, 1)
         settling = Signal(self.prepare_cycles - 2)
         m.d.sync += settling.eq(Cat(begun, settling))
@@ -158,13 +158,19 @@ class Places:
         split, last_inner, last_part = (Signal(name=name) for name in ("split", "last_inner", "last_part"))
         self.ends = ends = {name: Signal(name=f"{name}_ends") for name in _ENDS}
         self._last_part = last_part
-        m.d.sync += split.eq(settings.parts | self._collide())
+        # A group has several words, so there is a cycle to find out whether it is the last of more.
+        self.last_image, self.last_all = (Signal(name=f"last_of_{name}") for name in ("image", "all"))
+        m.d.sync += [
+            split.eq(settings.parts | self._collide()),
+            self.last_image.eq(groups.last & tiles.last),
+            self.last_all.eq(groups.last & tiles.last & images.last),
+        ]
         m.d.comb += [
             ends["word"].eq(~split | last_part),
             ends["group"].eq(ends["word"] & last_inner),
             ends["tile"].eq(ends["group"] & groups.last),
-            ends["image"].eq(ends["tile"] & tiles.last),
-            ends["all"].eq(ends["image"] & images.last),
+            ends["image"].eq(ends["group"] & self.last_image),
+            ends["all"].eq(ends["group"] & self.last_all),
         ]
         with m.If(self.step):
             m.d.sync += [

@@ -72,7 +72,7 @@ class Timed:
         """From a slot of a walk to the unit in the mark, where nothing goes to memory."""
         self.empty = SLOT_CYCLES + self.lanes.end_cycles + 1
         """From a walk's last slot to the cycle in which there is none in the lanes."""
-        self.ready = self.empty + 2 - SETTLING_CYCLES
+        self.ready = self.empty + 3 - SETTLING_CYCLES
         """... to that in which it may take an instruction."""
 
 
@@ -152,7 +152,7 @@ def apply(run: Run, costs: Costs, timed: Timed, writer: Writer) -> Process:
                 free = done
             settled = max(settled, done + 2)
             run.mark(moment, done)
-        ready = max(last + timed.ready, free + 1 if kind is Apply.POOL else 0)
+        ready = max(last + timed.ready, free + 2 if kind is Apply.POOL else 0)
 
 
 CODES = (Apply.INNER, Apply.CODE, Apply.IMAGE, Apply.ERROR)
