@@ -82,8 +82,7 @@ class ApplyWalk(wiring.Component):
         with m.If(at.load):
             m.d.sync += needs.eq(settings.codes)
         # Operands that come one by one would be lost to a slot between them.
-        with m.If(words & ~self.go):
-            at.again()
+        m.d.comb += at.again.eq(words & ~self.go)
 
         codes_before, done, pooled, stops = (Signal() for _ in range(4))
         """Of the instruction before; of this one all; a tile's end is the end of more."""

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from cpt.hw.contract.passes import Apply, Drain
 from cpt.hw.layouts import BITS_WIDTH
+from cpt.hw.matrix.copies import KEEP
 from cpt.hw.vector.lane import LEFT_BITS, LIMIT_BITS, Mask
 from cpt.hw.vector.ports import NUMBER_BITS
 
@@ -223,10 +224,10 @@ class Decode(wiring.Component):
         m = Module()
 
         # A cycle for tables of the kind and for the bits' mask, one for what depends on both.
-        def of_kind(name: str, shape, value) -> Signal:
+        def of_kind(name: str, shape, value, attrs=None) -> Signal:
             """``value`` of the kind, in a register."""
             shape = Shape.cast(shape)
-            found = Signal(shape, name=name, reset_less=True)
+            found = Signal(shape, name=name, reset_less=True, attrs=attrs)
             values = {number: Const(value(item), shape).value for number, item in KINDS.items()}
             for bit in range(shape.width):
                 table = sum((values[number] >> bit & 1) << number for number in values)
@@ -238,7 +239,7 @@ class Decode(wiring.Component):
             name: of_kind(name, shape, lambda item, name=name: getattr(item, name).value)
             for name, shape in (("first", Times), ("second", Times), ("added", Added), ("mask", Mask))
         }
-        bounds = of_kind("bounds", Bounds, lambda item: item.bounds.value)
+        bounds = [of_kind(f"bounds_{n}", Bounds, lambda item: item.bounds.value, KEEP) for n in range(2)]
         alone, top = Signal(reset_less=True), Signal(NUMBER_BITS, reset_less=True)
         left = Signal(LEFT_BITS, reset_less=True)
         m.d.sync += [
@@ -267,8 +268,9 @@ class Decode(wiring.Component):
             Bounds.SIGNED: (-half, half),
             Bounds.WHOLE: (-(1 << LIMIT_BITS - 1), (1 << LIMIT_BITS - 1) - 1),
         }
-        with m.Switch(bounds):
-            for each, (lowest, highest) in limits.items():
-                with m.Case(each):
-                    m.d.sync += [settings.lowest.eq(lowest), settings.highest.eq(highest)]
+        for end, copy in enumerate(bounds):
+            with m.Switch(copy):
+                for each, ends in limits.items():
+                    with m.Case(each):
+                        m.d.sync += (settings.lowest, settings.highest)[end].eq(ends[end])
         return m

@@ -119,7 +119,7 @@ class Places:
     """From a command to its settings."""
 
     def __init__(self, m: Module, walk, code: Code, groups: str) -> None:
-        self.m, self.walk, self.group = m, walk, walk.config.group_channels
+        self.m, self.walk, self.code, self.group = m, walk, code, walk.config.group_channels
         m.submodules.decode = self.decode = Decode()
         m.submodules.gate = self.gate = Gate()
         self.ended = Signal()
@@ -155,9 +155,12 @@ class Places:
         groups, tiles, strips, images = self.counts.values()
         self.inner, self.part = Signal(range(self.group)), Signal(range(PARTS))
         self.clear, self.fresh, self.first_inner = (Signal() for _ in range(3))
-        split, last_inner, last_part = (Signal(name=name) for name in ("split", "last_inner", "last_part"))
+        self.again = Signal()
+        """The word's operands are read from the first on."""
         self.ends = ends = {name: Signal(name=f"{name}_ends") for name in _ENDS}
-        self._last_part = last_part
+        split, last_inner, last_part = (Signal(name=name) for name in ("split", "last_inner", "last_part"))
+        inner_after, part_after = Signal(), Signal()
+        """Of the slot that comes next: it is the last word of its group, the last part of its word."""
         # A group has several words, so there is a cycle to find out whether it is the last of more.
         self.last_image, self.last_all = (Signal(name=f"last_of_{name}") for name in ("image", "all"))
         m.d.sync += [
@@ -166,23 +169,23 @@ class Places:
             self.last_all.eq(groups.last & tiles.last & images.last),
         ]
         m.d.comb += [
-            ends["word"].eq(~split | last_part),
-            ends["group"].eq(ends["word"] & last_inner),
+            inner_after.eq(Mux(self.step & ends["word"], self.inner == self.group - 2, last_inner)),
+            part_after.eq(Mux(self.step, ~ends["word"] & (self.part == PARTS - 2), last_part & ~self.again)),
+        ]
+        m.d.sync += [
+            last_part.eq(part_after),
+            ends["word"].eq(~split | part_after),
+            ends["group"].eq(inner_after & (~split | part_after)),
+        ]
+        m.d.comb += [
             ends["tile"].eq(ends["group"] & groups.last),
             ends["image"].eq(ends["group"] & self.last_image),
             ends["all"].eq(ends["group"] & self.last_all),
         ]
         with m.If(self.step):
-            m.d.sync += [
-                self.part.eq(Mux(ends["word"], 0, self.part + 1)),
-                last_part.eq(~ends["word"] & (self.part == PARTS - 2)),
-            ]
+            m.d.sync += self.part.eq(Mux(ends["word"], 0, self.part + 1))
             with m.If(ends["word"]):
-                m.d.sync += [
-                    self.inner.eq(self.inner + 1),
-                    last_inner.eq(self.inner == self.group - 2),
-                    self.first_inner.eq(last_inner),
-                ]
+                m.d.sync += [self.inner.eq(self.inner + 1), self.first_inner.eq(last_inner)]
             with m.If(ends["group"]):
                 groups.down()
             with m.If(ends["tile"]):
@@ -198,6 +201,9 @@ class Places:
                 strips.load()
                 images.down()
         few, more, counted = copies(m, self.load, 3, "loads", reset_less=False)
+        m.d.sync += last_inner.eq(inner_after)
+        with m.If(self.again):
+            m.d.sync += self.part.eq(0)
         with m.If(few):
             m.d.sync += [
                 *(item.eq(0) for item in (self.inner, self.part, last_part, last_inner)),
@@ -254,10 +260,6 @@ class Places:
             with self.m.If(self.loads[name]):
                 self.m.d.sync += self.places[name].eq(value)
 
-    def again(self) -> None:
-        """The word's operands are read from the first on."""
-        self.m.d.sync += [self.part.eq(0), self._last_part.eq(0)]
-
     def _edges(self) -> None:
         """Lanes that hold pixels in the last tile of a row, and in the last row of tiles."""
         m, word, columns = self.m, self.word, self.walk.config.cols
@@ -276,7 +278,10 @@ class Places:
                         across.eq(Cat(inside[lane % (1 << log2)] for lane in range(columns))),
                         down.eq(Cat(above[lane >> log2] for lane in range(columns))),
                     ]
-        parts = copies(m, self.settings.parts, 2, "whole")
+        # Sums of weights' gradients are no pixels.
+        parts = [Const(0), Const(0)]
+        if self.code is Code.DRAIN:
+            parts = copies(m, self.settings.parts, 2, "whole")
         m.d.sync += [
             edge.eq(lanes | whole.replicate(columns))
             for edge, lanes, whole in zip(
