@@ -9,7 +9,7 @@ from cpt.hw.bus.roomy_queue import up
 from cpt.hw.matrix.copies import KEEP
 
 PUSHES = 2
-"""Copies of ``push``, that share its loads."""
+"""Copies of ``push``, that share its loads, unless told otherwise."""
 SHALLOW = 32
 """Most places whose memories hold twice as many bits for a load of their address."""
 
@@ -18,17 +18,17 @@ class WideQueue(wiring.Component):
     """As `RoomyQueue`, for any width: parts of the payload have pointers of their own, which move together.
 
     Parameters: ``shape`` of the payload; ``depth``, a power of two: who pushes counts, and has never more
-    entries in here.
-    Members: ``push``, as `PUSHES` copies, ``payload``: put in now; ``o``: what was put in, in order, from the
+    entries in here; ``pushes``: copies of ``push``.
+    Members: ``push``, as so many copies, ``payload``: put in now; ``o``: what was put in, in order, from the
     next cycle on, one a cycle.
     """
 
     latency_cycles = 1
 
-    def __init__(self, shape, depth: int):
-        self.depth = depth
+    def __init__(self, shape, depth: int, pushes: int = PUSHES):
+        self.depth, self.pushes = depth, pushes
         self._width = Shape.cast(shape).width
-        super().__init__({"push": In(PUSHES), "payload": In(shape), "o": Out(stream.Signature(shape))})
+        super().__init__({"push": In(pushes), "payload": In(shape), "o": Out(stream.Signature(shape))})
 
     def elaborate(self, platform):
         m = Module()
@@ -46,7 +46,7 @@ class WideQueue(wiring.Component):
             for pointers, name in ((produce, "produce"), (consume, "consume")):
                 pointers.append(Signal(range(self.depth), name=f"{name}_{n}", attrs=KEEP))
             m.d.comb += [
-                write.en.eq(self.push[n % PUSHES]),
+                write.en.eq(self.push[n % self.pushes]),
                 write.addr.eq(produce[n]),
                 write.data.eq(part),
                 read.addr.eq(consume[n]),

@@ -140,7 +140,7 @@ class Lane(wiring.Component):
             Signal(signed(ACC_BITS), name=name, reset_less=True) for name in ("p", "p_moved", "p_addend")
         )
         lefts = self._held(m, "left", 2)
-        low = self._later(m, self.control.left[:2], 1, "left_low")
+        (low,) = copies(m, self.control.left[:2], 1, "left_low")
         lows = copies(m, low, 2, "left_low_copy")
         half = ACC_BITS // 2
 
@@ -171,9 +171,9 @@ class Lane(wiring.Component):
             shift.middle.eq(self.control.drain_middle),
             shift.low.eq(self.control.drain_low),
         ]
-        exact = self._later(m, self.control.exact, 2, "exact")
+        (exact,) = copies(m, self._later(m, self.control.exact, 1, "exact"), 1, "exact_late")
         m.d.comb += [shift.exact.eq(self.control.exact), shift.add.eq(~exact)]
-        cut = self._later(m, exact, 1, "cut")
+        (cut,) = copies(m, exact, 1, "cut")
         return shift.out, cut
 
     def _sum(self, m, product, cut):
@@ -235,7 +235,9 @@ class Lane(wiring.Component):
 
     def _clipped(self, m, value, positive):
         """Result and joint product."""
-        highest, lowest = self._held(m, "highest")[0], self._held(m, "lowest")[0]
+        # No highest value is negative.
+        (highest,) = copies(m, self.control.highest[:-1], 1, "held_highest")
+        lowest = self._held(m, "lowest")[0]
         mask = Mask(self._held(m, "mask")[0])
         some = Signal(4, reset_less=True)
         m.d.sync += some.eq(Cat(self.mask[n : n + 4].any() for n in range(0, NUMBER_BITS, 4)))

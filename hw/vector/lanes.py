@@ -6,7 +6,7 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from cpt.hw.bus.roomy_queue import RoomyQueue
+from cpt.hw.bus.wide_queue import WideQueue
 from cpt.hw.channel.ports import local_read, local_write
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.floats import Coefficient, Statistic
@@ -33,6 +33,8 @@ CODE_QUEUE_WORDS = 64
 """Words of codes that are under way or wait for the packer: more than the pipeline holds."""
 SETTLING_CYCLES = Decode.latency_cycles + 4
 """From the end of an instruction to settings that are another's, and what stands behind its last slot."""
+CODE_PUSHES = 7
+"""Copies of what puts codes into their queue: as wide as it is, memory in LUTs has 200 enables."""
 HELD_BITS = 32
 """Bits of a register that one copy of its enable serves."""
 
@@ -127,14 +129,15 @@ class Lanes(wiring.Component):
         self._operands(m, row, start + row.operand_cycles - MACHINE.scratch_cycles - 1)
         step = start + row.noise_cycles - noise.latency_cycles
         asks = start + row.pooled_cycles - pool.latency_cycles
-        real = self.later(m, at("real", asks), pool.latency_cycles, "real")
+        real = copies(m, self.later(m, at("real", asks), pool.latency_cycles - 1, "real"), 2, "real_last")
         m.d.comb += [
             noise.step.eq(self.word(step) & self.settings(step).noise),
             noise.stochastic.eq(self.settings(step).noise),
             noise.walk.eq(at("walk", step)),
             row.noise.eq(noise.noise),
             pool.asked.eq(at("index", asks)),
-            row.pooled.eq(pool.pooled & real.replicate(len(row.pooled))),
+            # The sign, which is many bits of a sum, has a copy of its own.
+            row.pooled.eq(pool.pooled & Cat(real[0].replicate(len(row.pooled) - 1), real[1])),
         ]
         inside = self._inside(m, start + row.inside_cycles)
         m.d.comb += row.inside.eq(inside)
@@ -265,11 +268,12 @@ class Lanes(wiring.Component):
 
     def _codes(self, m, apply, row, cycle: int) -> None:
         """Codes wait for the packer in a queue; a group starts when it has room for it."""
-        m.submodules.queue = queue = RoomyQueue(code_words(self.config), CODE_QUEUE_WORDS)
+        m.submodules.queue = queue = WideQueue(code_words(self.config), CODE_QUEUE_WORDS, CODE_PUSHES)
         connect(m, queue.o, flipped(self.codes))
         group = self.config.group_channels
+        comes = self.word(cycle - 1) & self.settings(cycle - 1).codes
         m.d.comb += [
-            queue.push.eq(self.word(cycle) & self.settings(cycle).codes),
+            queue.push.eq(Cat(copies(m, comes, CODE_PUSHES, "codes_come", reset_less=False))),
             queue.payload.codes.eq(row.result.as_value()),
             queue.payload.address.eq(self.at("address", cycle)),
             queue.payload.bits.eq(apply.bits),

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.step import KEYS
+from cpt.hw.matrix.copies import copies
 from cpt.hw.vector.hash import GOLDEN, HASH_BITS, Hash
 from cpt.hw.vector.lane import NOISE_BITS
 from cpt.hw.vector.noise_steps import NOISE_SHAPE, PIXELS, NoiseSteps
@@ -66,10 +67,11 @@ class Noise(wiring.Component):
         word = self._walked(m, steps, key, keyed)
 
         stochastic = self.stochastic
-        for n in range(self.latency_cycles):
+        for n in range(self.latency_cycles - 1):
             late = Signal(name=f"stochastic_{n}", reset_less=True)
             m.d.sync += late.eq(stochastic)
             stochastic = late
+        choices = copies(m, stochastic, len(hashes), "stochastic_last")
         for n, unit in enumerate(hashes):
             value = Signal(HASH_BITS, name=f"value_{n}", reset_less=True)
             m.d.sync += value.eq(word + steps.quads[n])
@@ -79,7 +81,7 @@ class Noise(wiring.Component):
                 m.d.comb += unit.value.eq(value)
             for byte in range(PIXELS):
                 taken = unit.hash.word_select(byte, NOISE_BITS)
-                m.d.comb += self.noise[n * PIXELS + byte].eq(Mux(stochastic, taken, HALF))
+                m.d.comb += self.noise[n * PIXELS + byte].eq(Mux(choices[n], taken, HALF))
         return m
 
     def _key(self, m, unit):

@@ -9,6 +9,7 @@ from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.passes import IMAGE_BITS
 from cpt.hw.contract.step import FORMATS, Code
 from cpt.hw.contract.tiles import FILL_PIXELS
+from cpt.hw.matrix.copies import copies
 from cpt.hw.vector.hash import GOLDEN, HASH_BITS
 from cpt.hw.vector.lane import NOISE_BITS
 
@@ -64,6 +65,13 @@ class NoiseSteps(wiring.Component):
         count = Signal(range(_FACTOR + 1))
         height, fours = Signal(_FACTOR), Signal(_FACTOR)
         moved, factor, total = Signal(HASH_BITS), Signal(_FACTOR), Signal(HASH_BITS)
+        # The last quad made is the last of all: the others move on, each by a copy of what moves them.
+        makes, made = Signal(), Signal(HASH_BITS, reset_less=True)
+        m.d.sync += made.eq(total)
+        chain = [*self.quads, made]
+        for n, moves in enumerate(copies(m, makes, self.quads_count, "makes", reset_less=False)):
+            with m.If(moves):
+                m.d.sync += chain[n].eq(chain[n + 1])
         with m.FSM():
             with m.State("MADE"):
                 m.d.sync += self.made.eq(~self.start)
@@ -112,10 +120,7 @@ class NoiseSteps(wiring.Component):
                         m.next = following
             with m.State("QUADS"):
                 # ``total``: of the quad, ``moved``: of its row's first.
-                with m.Switch(count):
-                    for n in range(self.quads_count):
-                        with m.Case(n):
-                            m.d.sync += self.quads[n].eq(total)
+                m.d.comb += makes.eq(1)
                 ends = Signal()
                 with m.Switch(fours_log2):
                     for log2 in range(bits_for(FILL_PIXELS // PIXELS) - 1, cols_log2 - 1):
@@ -125,5 +130,7 @@ class NoiseSteps(wiring.Component):
                 with m.If(ends):
                     m.d.sync += [moved.eq(moved + row), total.eq(moved + row)]
                 with m.If(count == self.quads_count - 1):
-                    m.next = "MADE"
+                    m.next = "LAST"
+            with m.State("LAST"):
+                m.next = "MADE"
         return m

@@ -1,6 +1,6 @@
 """All lanes side by side; settings and coefficients reach them in the cycle that each is wanted in."""
 
-from amaranth import Module, Mux, Signal, signed
+from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -8,6 +8,7 @@ from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import ACC_BITS
 from cpt.hw.contract.floats import Coefficient
 from cpt.hw.contract.machine import MACHINE
+from cpt.hw.matrix.copies import KEEP, copies
 from cpt.hw.vector.kinds import SETTINGS, Added, Times
 from cpt.hw.vector.lane import CONTROL, CONTROL_CYCLES, MULTIPLIER_BITS, NOISE_BITS, OPERAND_BITS, Lane
 from cpt.hw.vector.ports import NUMBER_BITS, scratch_word
@@ -24,6 +25,8 @@ COEFFICIENTS = data.StructLayout(
     }
 )
 """What a channel has, by the names of `Coefficient`."""
+SHARE = 16
+"""Lanes that share a copy of their control; each takes some of it twice."""
 PARTS = 3
 """Parts of a number of 48 bits."""
 
@@ -73,21 +76,24 @@ class Row(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        control = Signal(CONTROL)
+        controls = [Signal(CONTROL, name=f"control_{n}") for n in range(-(-self.config.cols // SHARE))]
         wanted = self._wanted()
         wanted["addend"] = self._addend(m)
         for name, late in wanted.items():
             # Sums begin with a number that is chosen late.
-            for n in range(CONTROL_CYCLES[name] + 1 if name != "addend" else 1):
+            for n in range(CONTROL_CYCLES[name] if name != "addend" else 0):
                 step = Signal(CONTROL[name].shape, name=f"{name}_{n}", reset_less=True)
                 m.d.sync += step.eq(late)
                 late = step
-            m.d.comb += getattr(control, name).eq(late)
+            for n, control in enumerate(controls):
+                last = Signal(CONTROL[name].shape, name=f"{name}_of_{n}", reset_less=True, attrs=KEEP)
+                m.d.sync += last.eq(late)
+                m.d.comb += getattr(control, name).eq(last)
         for n in range(self.config.cols):
             lane = Lane()
             m.submodules[f"lane_{n}"] = lane
             m.d.comb += [
-                lane.control.eq(control),
+                lane.control.eq(controls[n // SHARE]),
                 lane.product.eq(self.product[n].as_signed()),
                 lane.sums.eq(self.sums[n]),
                 lane.y.eq(self.y[n]),
@@ -139,10 +145,17 @@ class Row(wiring.Component):
         """What sums begin with, in the cycle of what was pooled."""
         addend, added = self.coefficients.addend, self.settings.added
         for n in range(self.pooled_cycles):
-            later, choice = (
-                Signal(signed(ACC_BITS), name=f"coefficient_{n}", reset_less=True),
-                Signal(Added, name=f"added_{n}", reset_less=True),
-            )
-            m.d.sync += [later.eq(addend), choice.eq(added)]
-            addend, added = later, choice
-        return Mux(added == Added.POOLED, self.pooled, Mux(added == Added.COEFFICIENT, addend, 0))
+            later = Signal(signed(ACC_BITS), name=f"coefficient_{n}", reset_less=True)
+            m.d.sync += later.eq(addend)
+            addend = later
+        for n in range(self.pooled_cycles - 1):
+            choice = Signal(Added, name=f"added_{n}", reset_less=True)
+            m.d.sync += choice.eq(added)
+            added = choice
+        half, pooled, parts = ACC_BITS // 2, Signal(signed(ACC_BITS)), []
+        m.d.comb += pooled.eq(self.pooled)
+        for n, choice in enumerate(copies(m, Value.cast(added), 2, "added_last")):
+            part = slice(n * half, (n + 1) * half)
+            of_channel = Mux(choice == Added.COEFFICIENT.value, addend[part], 0)
+            parts.append(Mux(choice == Added.POOLED.value, pooled[part], of_channel))
+        return Cat(parts).as_signed()

@@ -7,6 +7,8 @@ from amaranth.lib.wiring import In, Out
 from cpt.hw.matrix.copies import copies
 
 AMOUNT_BITS = 6
+COPIES = 3
+"""Of what chooses a step, each for its share of the bits."""
 
 
 class Shift(wiring.Component):
@@ -42,7 +44,9 @@ class Shift(wiring.Component):
         # Steps of 16, 4 and 1. Of a step's result only what later ones can still move into the kept bits goes
         # on; whether the bits above are all signs is found a cycle later, beside the next step.
         wide = Cat(Const(0, self.left), self.value)
-        high, middle, low = (copies(m, getattr(self, name), 2, name) for name in ("high", "middle", "low"))
+        high, middle, low = (
+            copies(m, getattr(self, name), COPIES, name) for name in ("high", "middle", "low")
+        )
         cut, exact = (Signal(name=name, reset_less=True) for name in ("cut", "exact_late"))
         m.d.sync += [cut.eq(self.exact), exact.eq(cut)]
         first = Signal(signed(len(wide)), reset_less=True)
@@ -71,11 +75,12 @@ class Shift(wiring.Component):
         return m
 
     def _moved(self, value, choices, step: int):
-        """``value`` shifted by so many steps, each half by its own copy of the choice."""
+        """``value`` shifted by so many steps, each part by its own copy of the choice."""
         options = [Cat(value[n * step :], value[-1].replicate(n * step)) for n in range(4)]
-        half = (len(value) + 1) // 2
+        size = -(-len(value) // COPIES)
         parts = []
-        for choice, piece in zip(choices, (slice(0, half), slice(half, len(value))), strict=True):
+        for n, choice in enumerate(choices):
+            piece = slice(n * size, min(len(value), (n + 1) * size))
             part = [option[piece] for option in options]
             parts.append(Mux(choice[1], Mux(choice[0], part[3], part[2]), Mux(choice[0], part[1], part[0])))
         return Cat(parts).as_signed()

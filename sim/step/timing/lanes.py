@@ -210,7 +210,7 @@ NOISE_DIVIDE_CYCLES = next(item.width for item in FORMATS[Code.APPLY] if item.na
 """From an ERROR's begin to the first product of its noise."""
 NOISE_PRODUCT_CYCLES = 2
 """Of such a product, beside the bits of its count."""
-NOISE_READY_CYCLES = 3
+NOISE_READY_CYCLES = 4
 """From all that noise needs to the walk that sees it."""
 
 
