@@ -1,6 +1,6 @@
 """Scratch: words of numbers between passes, in banks that each read and write one of them a cycle."""
 
-from amaranth import Array, Cat, Module, Mux, Signal
+from amaranth import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In
@@ -8,11 +8,16 @@ from amaranth.lib.wiring import In
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.contract.step import SCRATCH_BANKS
-from cpt.hw.matrix.copies import KEEP
+from cpt.hw.matrix.copies import KEEP, copies
 from cpt.hw.vector.ports import scratch_read, scratch_word, scratch_write
 
-PART_BITS = 256
-"""Bits of a word that share a copy of a bank's address: 32 block RAMs of 8 bits and 4,096 words."""
+PIECE_BITS = 72
+"""Bits of a word that share a bank's write enable, of which a block RAM has four pins: 8 of 9 bits and 4,096
+words."""
+PART_BITS = 4 * PIECE_BITS
+"""... that share a bank's address."""
+SELECTED_BITS = PIECE_BITS // 3
+"""... that share what says which port writes."""
 
 
 def bank_words(words: int) -> int:
@@ -59,25 +64,34 @@ class Scratch(wiring.Component):
 
         banks = []
         for bank in range(SCRATCH_BANKS):
-            found = []
+            target, writing, writer = self._winner(writes, bank)
+            source, _, _ = self._winner(reads, bank)
+            pieces = []
             for number, (low, high) in enumerate(parts):
-                memory = Memory(shape=high - low, depth=self.bank_words, init=[])
-                m.submodules[f"memory_{bank}_{number}"] = memory
                 name = f"{bank}_{number}"
-                into, out = memory.write_port(), memory.read_port()
-                address, enable, select = self._winner(m, writes, bank, f"write_{name}")
-                chosen = (
-                    Array(data[low:high] for data in written)[select]
-                    if self.writes > 1
-                    else written[0][low:high]
-                )
-                m.d.comb += [into.addr.eq(address), into.en.eq(enable), into.data.eq(chosen)]
-                address, _, _ = self._winner(m, reads, bank, f"read_{name}")
-                m.d.comb += out.addr.eq(address)
-                register = Signal(high - low, name=f"out_{name}", reset_less=True)
-                m.d.sync += register.eq(out.data)
-                found.append(register)
-            banks.append(Cat(found))
+                (into_addr,) = copies(m, target, 1, f"write_{name}_addr")
+                (out_addr,) = copies(m, source, 1, f"read_{name}_addr")
+                for first in range(low, high, PIECE_BITS):
+                    last, name = min(high, first + PIECE_BITS), f"{bank}_{first}"
+                    memory = Memory(shape=last - first, depth=self.bank_words, init=[])
+                    m.submodules[f"memory_{name}"] = memory
+                    into, out = memory.write_port(), memory.read_port()
+                    (enable,) = copies(m, writing, 1, f"write_{name}_en", reset_less=False)
+                    selects = copies(m, writer, -(-(last - first) // SELECTED_BITS), f"write_{name}_port")
+                    chosen = [
+                        Array(data[at : min(last, at + SELECTED_BITS)] for data in written)[select]
+                        for select, at in zip(selects, range(first, last, SELECTED_BITS), strict=True)
+                    ]
+                    register = Signal(last - first, name=f"out_{name}", reset_less=True)
+                    m.d.sync += register.eq(out.data)
+                    m.d.comb += [
+                        into.addr.eq(into_addr),
+                        into.en.eq(enable),
+                        into.data.eq(Cat(chosen)),
+                        out.addr.eq(out_addr),
+                    ]
+                    pieces.append(register)
+            banks.append(Cat(pieces))
 
         # Which bank a port read travels beside its word, the last step a copy for every part.
         for n, port in enumerate(reads):
@@ -108,16 +122,12 @@ class Scratch(wiring.Component):
             taken = [lower.valid & (self._bank(lower) == self._bank(port)) for lower in ports[:n]]
             m.d.comb += port.ready.eq(~Cat(taken).any() if taken else 1)
 
-    def _winner(self, m, ports, bank: int, name: str):
-        """Registers with the address that ``bank`` gets, whether it gets one, and from which port."""
+    def _winner(self, ports, bank: int):
+        """The address that ``bank`` gets, whether it gets one, and from which port."""
         wants = [port.valid & (self._bank(port) == bank) for port in ports]
-        inner = range(self.bank_words)
-        address = Signal(inner, name=f"{name}_addr", reset_less=True, attrs=KEEP)
-        enable = Signal(name=f"{name}_en")
-        select = Signal(range(max(len(ports), 2)), name=f"{name}_port", reset_less=True, attrs=KEEP)
-        chosen, which = ports[-1].addr[: len(address)], len(ports) - 1
+        inner = (self.bank_words - 1).bit_length()
+        chosen, which = ports[-1].addr[:inner], Const(len(ports) - 1, range(len(ports)))
         for n in reversed(range(len(ports) - 1)):
-            chosen = Mux(wants[n], ports[n].addr[: len(address)], chosen)
-            which = Mux(wants[n], n, which)
-        m.d.sync += [address.eq(chosen), select.eq(which), enable.eq(Cat(wants).any())]
-        return address, enable, select
+            chosen = Mux(wants[n], ports[n].addr[:inner], chosen)
+            which = Mux(wants[n], Const(n, range(len(ports))), which)
+        return chosen, Cat(wants).any(), which
