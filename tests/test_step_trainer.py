@@ -10,6 +10,7 @@ from cpt.hw.contract.step import WORD_BYTES, Code, decode
 from cpt.model.architecture import Conv
 from cpt.model.golden.fabric.network import Block, Layer, Network
 from cpt.model.golden.fabric.trainer import Settings, Trainer
+from cpt.sim.step import rtl
 from cpt.sim.step.machine import StepMachine
 
 BATCH, MICRO = 6, 2
@@ -239,3 +240,18 @@ def test_what_does_not_belong_to_the_run_is_refused_in_one_line():
         )
     with pytest.raises(TimeoutError, match="tag 9 was not rung"):
         Recorder().wait(9)
+
+
+def test_steps_of_drawn_networks_on_the_model_are_the_golden_trainers(capsys):
+    assert rtl.main(["--device", "model", "--steps", "2", "--each", "1", "--seed", "4"]) == 0
+    assert capsys.readouterr().out.endswith("2 steps: model and golden trainer agree\n")
+
+
+def test_a_step_that_differs_names_the_array(monkeypatch):
+    case = rtl.Case(4, 4, 2, 1, (4, 8), before=0, steps=1, stall=0.0, seed=1)
+    train = FabricTrainer.train_step
+    monkeypatch.setattr(
+        FabricTrainer, "train_step", lambda self, *given: train(self, *given[:-1], given[-1] * 2)
+    )
+    with pytest.raises(AssertionError, match=r"parameters\."):
+        rtl.run_model(case, preset("tiny", "step"))

@@ -1,4 +1,7 @@
-"""Steps of drawn networks on the RTL beside the golden trainer: ``python -m cpt.sim.step.rtl --steps 60``."""
+"""Steps of drawn networks on the RTL beside the golden trainer: ``python -m cpt.sim.step.rtl --steps 60``.
+
+``--device model``: on the exact model alone, which does a thousand in minutes.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cpt.host.compiler.choice import Way
-from cpt.host.fabric import FabricTrainer
+from cpt.host.fabric import Device, FabricTrainer
 from cpt.hw.contract import ArrayConfig, preset
 from cpt.hw.contract.config import STEP
 from cpt.model.architecture import Conv
@@ -20,6 +23,7 @@ from cpt.model.golden.fabric.network import Block, Layer, Network
 from cpt.model.golden.fabric.trainer import Settings, Trainer
 from cpt.sim.memory import Stalls
 from cpt.sim.step.beside import Beside
+from cpt.sim.step.machine import StepMachine
 
 MEMORY_BYTES = 1 << 22
 MICRO_BATCHES = (1, 4, 16)
@@ -136,7 +140,26 @@ def batches(case: Case) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def run(case: Case, config: ArrayConfig) -> int:
-    """Train the case's steps; cycles of the RTL. Raises `StepsDiffer`, or `AssertionError` with the array."""
+    """Train the case's steps on the RTL; its cycles. Raises `StepsDiffer`, or as `beside_golden` does."""
+    stalls = Stalls(case.stall, case.seed) if case.stall else None
+    with Beside(config, memory_bytes=MEMORY_BYTES, stalls=stalls) as device:
+        begun = device.backend.simulation.cycle
+        beside_golden(case, config, device)
+        return int(device.backend.simulation.cycle - begun)
+
+
+def run_model(case: Case, config: ArrayConfig) -> int:
+    """Train the steps on the exact model, which counts no cycles: 0. Raises as `beside_golden` does."""
+    model = StepMachine(config, memory_bytes=MEMORY_BYTES, scratch_words=config.scratch_words)
+    beside_golden(case, config, model)
+    return 0
+
+
+def beside_golden(case: Case, config: ArrayConfig, device: Device) -> None:
+    """Train the case's steps on ``device`` from the golden trainer's state; compare all arrays after each.
+
+    Raises `AssertionError` with the array that differs.
+    """
     batch = case.micro_batch * case.micro_batches
     golden = Trainer(
         case.network(),
@@ -145,27 +168,26 @@ def run(case: Case, config: ArrayConfig) -> int:
     data = batches(case)
     for images, labels in data[: case.before]:
         golden.train_step(images, labels, case.bits, RATE)
-    stalls = Stalls(case.stall, case.seed) if case.stall else None
-    with Beside(config, memory_bytes=MEMORY_BYTES, stalls=stalls) as device:
-        trainer = FabricTrainer(
-            device,
-            config,
-            case.network(),
-            batch_size=batch,
-            micro_batch=case.micro_batch,
-            scratch_words=config.scratch_words,
-            seed=case.seed,
-            way=case.way,
-        )
-        trainer.load_state(*golden.state())
-        begun = device.backend.simulation.cycle
-        for images, labels in data[case.before :]:
-            golden.train_step(images, labels, case.bits, RATE)
-            trainer.train_step(images, labels, case.bits, RATE)
-            found, expected = trainer.state()[0], golden.state()[0]
-            for name, value in expected.items():
-                np.testing.assert_array_equal(found[name], value, name)
-        return int(device.backend.simulation.cycle - begun)
+    trainer = FabricTrainer(
+        device,
+        config,
+        case.network(),
+        batch_size=batch,
+        micro_batch=case.micro_batch,
+        scratch_words=config.scratch_words,
+        seed=case.seed,
+        way=case.way,
+    )
+    trainer.load_state(*golden.state())
+    for images, labels in data[case.before :]:
+        golden.train_step(images, labels, case.bits, RATE)
+        trainer.train_step(images, labels, case.bits, RATE)
+        found, expected = trainer.state()[0], golden.state()[0]
+        for name, value in expected.items():
+            np.testing.assert_array_equal(found[name], value, name)
+
+
+DEVICES = {"rtl": run, "model": run_model}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -175,15 +197,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--each", type=int, default=2, help="steps of a network (2)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--preset", default="tiny")
+    parser.add_argument("--device", default="rtl", choices=DEVICES)
     options = parser.parse_args(arguments)
     rng, config, done = random.Random(options.seed), preset(options.preset, STEP), 0
     while done < options.steps:
         case = Case.drawn(rng, min(options.each, options.steps - done))
         begun = time.monotonic()
-        cycles = run(case, config)
+        cycles = DEVICES[options.device](case, config)
         done += case.steps
         print(f"{done:4} {case}: {cycles} cycles, {time.monotonic() - begun:.0f} s", flush=True)
-    print(f"{done} steps: RTL, model and golden trainer agree")
+    who = {"rtl": "RTL, model", "model": "model"}[options.device]
+    print(f"{done} steps: {who} and golden trainer agree")
     return 0
 
 
