@@ -70,6 +70,7 @@ class Lanes:
                 stream=places[stream].start // IN_WORDS if stream else 0,
                 mask=places[mask].start // IN_WORDS if mask else 0,
             )
+            self.moves.keep(out, picture, channels, part)
             self._take(out, picture, channels, part)
 
     def again(
@@ -137,9 +138,14 @@ class Lanes:
         """Part of tensors to their places, where they have no room as a whole; the words that it takes."""
         needed = [need for tensor in tensors for need in tensor.needs]
         for tensor in dict.fromkeys([*needed, *tensors]):
-            if not self.moves.whole(tensor, picture, channels):
+            if not self._there(tensor, picture, channels, part):
                 self.moves.bring(tensor, picture, channels, part)
+                self.moves.keep(tensor, picture, channels, part)
         return {tensor: self.moves.used(tensor, picture, channels, part) for tensor in tensors}
+
+    def _there(self, tensor: Tensor, picture: Picture, channels: int, part: Part) -> bool:
+        """Whether part of a tensor is in scratch: all of it is, or nothing has taken its place since."""
+        return self.moves.whole(tensor, picture, channels) or self.moves.kept(tensor, picture, channels, part)
 
     def _take(self, tensor: Tensor, picture: Picture, channels: int, part: Part) -> None:
         """A result's part to memory, where it has no room as a whole."""
@@ -173,6 +179,11 @@ class Lanes:
             parts = self.moves.bands(picture, channels)
         else:
             parts = [(part, picture) for part in layout.parts(self.moves.scratch, picture, channels)]
+            if not counts:  # in any order: first what is in scratch
+                held = [item for item in (y, second) if item]
+                parts.sort(
+                    key=lambda item: not all(self._there(each, picture, channels, item[0]) for each in held)
+                )
         if local and any(part.groups != layout.groups(channels) for part, _ in parts):
             raise ContractError(
                 f"pooling {channels} channels of {picture.height} x {picture.width} takes several parts "

@@ -125,6 +125,19 @@ class Recorder:
         named += [item.start for item in (*reads, *writes) if item.start >= VIRTUAL]
         self._held.append(_Held(code, reads, writes, fields, {self._number(value) for value in named}))
 
+    @property
+    def count(self) -> int:
+        """Instructions so far."""
+        return len(self._held)
+
+    def wrote(self, region: Region, since: int) -> bool:
+        """Whether an instruction from number ``since`` on writes a part of ``region``; not of local memory."""
+        return any(
+            item.memory == region.memory and item.meets(region)
+            for held in self._held[since:]
+            for item in held.writes
+        )
+
     def program(self) -> bytes:
         """All words; raises `ContractError` where vectors do not fit."""
         try:

@@ -46,6 +46,8 @@ class Moves:
 
     def __init__(self, layout: Layout, builder: Recorder, vectors: Vectors, scratch: Scratch) -> None:
         self.layout, self.builder, self.v, self.scratch = layout, builder, vectors, scratch
+        self._kept: dict[Region, tuple[Tensor, Part, int]] = {}
+        """By words of scratch: whose part was left there, and after how many instructions."""
 
     def load(self, piece: Piece, to: Vector | None = None) -> Vector:
         """32-bit words from memory to local memory; where they are odd one more moves."""
@@ -132,6 +134,18 @@ class Moves:
             tensor.make(part)
         else:
             self.part(Code.BRING, tensor, picture, channels, part)
+
+    def keep(self, tensor: Tensor, picture: Picture, channels: int, part: Part) -> None:
+        """A part is in its place, until something else is written there."""
+        self._kept[self.used(tensor, picture, channels, part)] = tensor, part, self.builder.count
+
+    def kept(self, tensor: Tensor, picture: Picture, channels: int, part: Part) -> bool:
+        """Whether a part still is where it was left; one whose home is behind a place may be another's."""
+        if tensor.home is None and tensor.make is None:
+            return False
+        region = self.used(tensor, picture, channels, part)
+        *what, since = self._kept.get(region, (None, None, 0))
+        return what == [tensor, part] and not self.builder.wrote(region, since)
 
     def take(self, tensor: Tensor, picture: Picture, channels: int, part: Part) -> None:
         """Part of a tensor to memory, unless it is made again."""
