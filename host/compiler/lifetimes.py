@@ -131,7 +131,7 @@ class Recorder:
         return len(self._held)
 
     def wrote(self, region: Region, since: int) -> bool:
-        """Whether an instruction from number ``since`` on writes a part of ``region``; not of local memory."""
+        """Whether an instruction from number ``since`` on writes into ``region``, not of local memory."""
         return any(
             item.memory == region.memory and item.meets(region)
             for held in self._held[since:]
