@@ -180,9 +180,11 @@ class Lanes:
         else:
             parts = [(part, picture) for part in layout.parts(self.moves.scratch, picture, channels)]
             if not counts:  # in any order: first what is in scratch
-                held = [item for item in (y, second) if item]
+                operands = [item for item in (y, second) if item]
                 parts.sort(
-                    key=lambda item: not all(self._there(each, picture, channels, item[0]) for each in held)
+                    key=lambda item: (
+                        not all(self._there(operand, picture, channels, item[0]) for operand in operands)
+                    )
                 )
         if local and any(part.groups != layout.groups(channels) for part, _ in parts):
             raise ContractError(
