@@ -32,6 +32,8 @@ PART = ("--85k", "--package", "CABGA756", "--speed", "8", "--out-of-context")
 CLOCK_MHZ = 150
 SEEDS = (1, 2, 3)
 NAMES = ("tiny", "middle")
+ROUTE_DEADLINE_S = 6 * 3600.0
+"""Of a seed: `tiny` takes 12 minutes of a processor, `middle` more than half an hour."""
 WORST, LARGEST = 5, 10
 """Registers and nets on the page."""
 Routed = dict[str, Any]
@@ -81,7 +83,7 @@ def largest_nets(mapped: dict[str, Any]) -> list[tuple[str, int]]:
     return [(names.get(bit, str(bit)), count) for bit, count in loads.most_common(LARGEST)]
 
 
-def route(design: Path, seed: int, folder: Path, deadline_s: float = DEADLINE_S) -> Routed:
+def route(design: Path, seed: int, folder: Path, deadline_s: float = ROUTE_DEADLINE_S) -> Routed:
     """Place and route one seed; nextpnr's report. `ContractError` with its last line if it fails."""
     report = folder / f"report_{seed}.json"
     command = [nextpnr(), *PART, "--json", design.name, "--seed", str(seed), "--freq", str(CLOCK_MHZ)]
