@@ -13,8 +13,9 @@ from cpt.hw.contract.step import ENGINES, Code, Engine, decode, encode
 WAITS = 2
 """Marks that an instruction can wait for."""
 
-LOCAL_ROOM = LOCAL_WORDS - 2
-"""Local words for vectors; what only waits copies the word behind them to itself."""
+LOCAL_ROOM = LOCAL_WORDS - 8
+"""Local words for vectors, whole rows of the float engine's; what only waits copies the word behind them to
+itself."""
 
 PIECES = {"local": 128, "coefficients": 32, "statistics": 32, "scratch": 1024}
 MEMORY_PIECE = 1 << 16

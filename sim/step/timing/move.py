@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import numpy as np
+
 from cpt.hw.contract.config import BEAT_BYTES, TAPS
 from cpt.hw.contract.floats import Space
 from cpt.hw.contract.passes import Bring, Store
@@ -13,7 +15,7 @@ from cpt.hw.control.guard import Guard
 from cpt.hw.move.bring import AHEAD
 from cpt.hw.move.stretches import ASKED_BEATS, PIECE_BEATS
 from cpt.sim.step.costs import Costs
-from cpt.sim.step.floats import operand
+from cpt.sim.step.floats import Operand, operand
 from cpt.sim.step.timing.ports import Master, Writer
 from cpt.sim.step.timing.run import Process, Run, later
 
@@ -164,10 +166,13 @@ READ_CYCLES = 16
 
 
 def local_reads(word: Word, lanes: int) -> int:
-    """Reads of local memory of a FLOAT: rows of words, as if all were aligned."""
-    sources = [operand(word, name) for name in "abc"]
-    walks = sum(source.space is Space.LOCAL and bool(source.moves) for source in sources)
-    return walks * -(-word.n // (2 * lanes)) * word.reps
+    """Reads of local memory of a FLOAT: rows of words, anew for each repetition whose place is another."""
+    total = 0
+    for source in (operand(word, name) for name in "abc"):
+        if source.space is Space.LOCAL:
+            moves = bool(source.moves)
+            total += rows_of(source, word, lanes) if moves else (word.reps if source.stride else 1)
+    return total
 
 
 def local_writes(word: Word, lanes: int) -> int:
@@ -175,7 +180,14 @@ def local_writes(word: Word, lanes: int) -> int:
     to = operand(word, "to")
     if to.space is not Space.LOCAL or not to.moves:
         return 0
-    return -(-word.n // (2 * lanes)) * word.reps
+    return rows_of(to, word, lanes)
+
+
+def rows_of(item: Operand, word: Word, lanes: int) -> int:
+    """Rows of words that an operand which moves touches, repetition by repetition."""
+    size = 2 * lanes
+    firsts = (item.address + item.stride * np.arange(word.reps)) % size
+    return int((-(-(firsts + word.n) // size)).sum())
 
 
 def unit(costs: Costs, word: Word) -> tuple[int, int]:
