@@ -16,7 +16,7 @@ PARALLEL := -n logical --dist loadfile --no-loadscope-reorder
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 17
 
-train: .venv/installed ## digits with cyclic precision on the simulated ZC706 (7 min)
+train: .venv/installed ## digits with cyclic precision on the simulated ZC706 (4 min)
 	$(BIN)/cpt train --machine step $(ARGS)
 
 test: .venv/installed lint ## lint, types, all tests, a sample of the slow suites (20 min)
