@@ -22,7 +22,7 @@ from cpt.model.figures.history import History, load_history
 from cpt.model.figures.surface import draw_profile, draw_surface
 from cpt.model.files import check_writable, write_atomically
 from cpt.model.landscape import Landscape, landscape
-from cpt.model.quantize import precision
+from cpt.model.layer_precisions import precision
 from cpt.model.run import CHECKPOINT
 from cpt.model.training import Task, TorchConfig, TorchTrainer
 from cpt.model.training.distributed import Processes

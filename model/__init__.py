@@ -12,23 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cpt.model.config import QuantConfig
+    from cpt.model.layer_precisions import calibration, precision, precisions, set_precision
     from cpt.model.layer_summary import summary
     from cpt.model.ldp import LearnedPrecision
     from cpt.model.micro_batch import MicroBatches
     from cpt.model.pfq import ProgressiveFractional
     from cpt.model.quantisers.base import Quantiser
     from cpt.model.quantisers.registry import register_quantiser
-    from cpt.model.quantize import (
-        calibration,
-        dequantize_,
-        float_layers,
-        layer_configs,
-        precision,
-        precisions,
-        quantize_,
-        register,
-        set_precision,
-    )
+    from cpt.model.quantize import dequantize_, float_layers, layer_configs, quantize_, register
     from cpt.model.range_test import RangeTest
     from cpt.model.schedulers import (
         CyclicPrecision,
@@ -65,8 +56,8 @@ __all__ = [
     "summary",
 ]
 _HOMES = (
-    *("config", "quantisers.base", "quantisers.registry", "quantize", "micro_batch", "layer_summary"),
-    *("schedulers", "ldp", "pfq", "range_test"),
+    *("config", "quantisers.base", "quantisers.registry", "quantize", "layer_precisions", "micro_batch"),
+    *("layer_summary", "schedulers", "ldp", "pfq", "range_test"),
 )
 """Modules that define these names; each is looked at in turn when a name is first asked for."""
 

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from cpt.model.bitops import PassBitops, pass_bitops
+from cpt.model.layer_precisions import precision, precisions
 from cpt.model.layers.lstm import weight_names
-from cpt.model.quantize import QUANTISABLE, precision, precisions
+from cpt.model.quantize import QUANTISABLE
 from cpt.model.schedule import FULL_PRECISION
 
 _COUNTED: tuple[type[nn.Module], ...] = (*QUANTISABLE, _BatchNorm)

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cpt.model.layer_precisions import number_apart, precisions
 from cpt.model.layers.precision import LayerPrecision, LearnedBits
 from cpt.model.quantisers import quantiser_names
-from cpt.model.quantize import number_apart, precisions
 from cpt.model.schedule import check_bits
 from cpt.model.schedulers import check_run
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from cpt.model.quantize import number_apart, precisions, set_precision
+from cpt.model.layer_precisions import number_apart, precisions, set_precision
 from cpt.model.schedule import check_bits
 from cpt.model.schedulers import check_run
 

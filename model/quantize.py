@@ -1,17 +1,17 @@
-"""Turning a model into a quantised one and back, and changing its precision."""
+"""Turning a model into a quantised one and back."""
 
 from __future__ import annotations
 
-import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
 from torch import nn
 
 from cpt.model.config import QuantConfig
+from cpt.model.filters import Filter, answer, taken
+from cpt.model.layer_precisions import next_number, precisions
 from cpt.model.layers import (
     LayerPrecision,
     QuantConv2d,
@@ -22,9 +22,6 @@ from cpt.model.layers import (
 )
 from cpt.model.layers.adopt import plain_type
 from cpt.model.layers.quantised import CONFIG
-
-Filter = Callable[[nn.Module, str], bool]
-"""(module, dotted name) to whether the module is taken, as torchao's; the other order is refused."""
 
 Configs = Mapping[str, QuantConfig | None]
 """Configurations by name or pattern (``layer1.*``) of a module; None: left in float.
@@ -105,7 +102,7 @@ def quantize_(
     if strict:
         takes = filter_fn or default_filter(model)
         _refuse_float(model, chosen, lambda module, name: name in assigned and takes(module, name))
-    model = replace_(model, _layers(able, chosen, assigned, _next_number(model)) | _others(model, assigned))
+    model = replace_(model, _layers(able, chosen, assigned, next_number(model)) | _others(model, assigned))
     for name, item in precisions(model).items():
         item.name = name or type(model).__name__
     _forbid_fused_encoders(model)
@@ -230,55 +227,6 @@ def dequantize_(model: nn.Module) -> nn.Module:
     return model
 
 
-def taken(filter_fn: Filter, modules: Mapping[str, nn.Module]) -> list[str]:
-    """Names of those of ``modules``, which are by name, that ``filter_fn`` takes.
-
-    Raises `ValueError` where it is written for (name, module), or fails. Its parameters' names tell, or else
-    its answers: where all modules get the same one, and would not get it in the other order.
-    """
-    if _named_the_other_way(filter_fn):
-        raise ValueError(_OTHER_ORDER)
-    answers = [_answer(filter_fn, module, name) for name, module in modules.items()]
-    if len(set(answers)) == 1 and _differs_the_other_way(filter_fn, modules):
-        raise ValueError(f"{_OTHER_ORDER}; as it stands it takes {'all' if answers[0] else 'none'}")
-    return [name for name, answer in zip(modules, answers, strict=True) if answer]
-
-
-_OTHER_ORDER = "filter_fn is written for (name, module); allowed: filter_fn(module, name), as torchao's"
-
-
-def _answer(filter_fn: Filter, module: nn.Module, name: str) -> bool:
-    try:
-        return bool(filter_fn(module, name))
-    except (AttributeError, TypeError) as error:
-        raise ValueError(
-            f"filter_fn failed at {name!r}: {error}; it is called filter_fn(module, name)"
-        ) from error
-
-
-def _named_the_other_way(filter_fn: Filter) -> bool:
-    """Whether the first two parameters say that the name comes first."""
-    try:
-        first, second, *_ = inspect.signature(filter_fn).parameters.values()
-    except (TypeError, ValueError):  # some callables written in C, or another number of parameters
-        return False
-    return (
-        first.name in ("name", "fqn")
-        or first.annotation in (str, "str")
-        or second.name in ("module", "mod")
-        or second.annotation in (nn.Module, "nn.Module", "Module", "torch.nn.Module")
-    )
-
-
-def _differs_the_other_way(filter_fn: Callable[..., bool], modules: Mapping[str, nn.Module]) -> bool:
-    """Whether ``filter_fn`` asked (name, module) tells some of ``modules`` from others."""
-    try:
-        return len({bool(filter_fn(name, module)) for name, module in modules.items()}) > 1
-    except Exception:
-        # asked a question it is not made for, it may raise anything
-        return False
-
-
 def float_layers(model: nn.Module) -> dict[str, str]:
     """What computes with its weights in float32, by name, and why: ``{"stem": "Conv1d (weight): ..."}``.
 
@@ -347,27 +295,11 @@ def _refuse_float(model: nn.Module, chosen: Sequence[str], filter_fn: Filter) ->
         for name, why in float_layers(model).items()
         if name not in chosen
         and not any(name.startswith(f"{layer}.") for layer in chosen)
-        and _answer(filter_fn, model.get_submodule(name), name)
+        and answer(filter_fn, model.get_submodule(name), name)
     }
     if left:
         named = "; ".join(f"{name or 'the model itself'} is a {why}" for name, why in left.items())
         raise ValueError(f"strict, and {len(left)} would stay float: {named}")
-
-
-def _next_number(model: nn.Module) -> int:
-    """Number of the next layer: after those quantised before, so that no two draw the same noise."""
-    return max((item.layer for item in precisions(model).values()), default=-1) + 1
-
-
-def number_apart(model: nn.Module) -> None:
-    """Give layers whose number is taken, quantised by calls on parts of the model, numbers of their own."""
-    taken: set[int] = set()
-    number = _next_number(model)
-    for item in precisions(model).values():
-        if item.layer in taken:
-            item.layer = number
-            number += 1
-        taken.add(item.layer)
 
 
 def _check_state(model: nn.Module, state_dict: Any, prefix: str, *args: Any) -> None:
@@ -392,61 +324,3 @@ def _forbid_fused_encoders(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, nn.TransformerEncoderLayer):
             module.activation_relu_or_gelu = 0
-
-
-def precisions(model: nn.Module) -> dict[str, LayerPrecision]:
-    """The precision of every quantised layer, by the layer's name.
-
-    Layers with several products have several: ``lstm.precision_hh_l0``.
-    """
-    return {
-        name.removesuffix("precision").removesuffix("."): module
-        for name, module in model.named_modules()
-        if isinstance(module, LayerPrecision)
-    }
-
-
-def selected(model: nn.Module, filter_fn: Filter | None) -> list[LayerPrecision]:
-    """The precisions that ``filter_fn`` takes, by the layer (or product) and its name."""
-    items = precisions(model)
-    if filter_fn is None:
-        return list(items.values())
-    return [items[name] for name in taken(filter_fn, {name: model.get_submodule(name) for name in items})]
-
-
-def set_precision(
-    model: nn.Module, fw: int | None = None, bw: int | None = None, filter_fn: Filter | None = None
-) -> None:
-    """Set bits (0: full precision) of every quantised layer, or of those that ``filter_fn`` takes."""
-    for item in selected(model, filter_fn):
-        item.set_bits(fw, bw)
-
-
-@contextmanager
-def precision(model: nn.Module, fw: int | None = None, bw: int | None = None) -> Iterator[nn.Module]:
-    """``with precision(model, fw=8): evaluate()`` sets bits for a while; learned bits are overruled too."""
-    with ExitStack() as stack:
-        items = list(precisions(model).values())
-        for item in items:
-            stack.enter_context(item.kept())
-        for item in items:
-            item.set_bits(fw, bw)
-        yield model
-
-
-@contextmanager
-def calibration(model: nn.Module) -> Iterator[nn.Module]:
-    """``with calibration(model): model(batch)`` gives the ranges of activations without a training step.
-
-    The model may be in evaluation: weights, statistics and the count of steps stay as they are. Each batch is
-    quantised with its own range, which moves the running average.
-    """
-    items = list(precisions(model).values())
-    before = [item.calibrating for item in items]
-    try:
-        for item in items:
-            item.calibrating = True
-        yield model
-    finally:
-        for item, old in zip(items, before, strict=True):
-            item.calibrating = old

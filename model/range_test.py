@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from cpt.model.quantize import precision, set_precision
+from cpt.model.layer_precisions import precision, set_precision
 from cpt.model.schedule import check_bits, hold_ints
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from torch import nn
 
+from cpt.model.filters import Filter
+from cpt.model.layer_precisions import number_apart, precisions, selected
 from cpt.model.layers import LayerPrecision
-from cpt.model.quantize import Filter, number_apart, precisions, selected
 from cpt.model.schedule import UNITS, Curve, Plan, Progressive, RandomEvery, Stages, Static, Stepper, cyclic
 
 

@@ -18,8 +18,8 @@ from cpt.model import (
     precisions,
     quantize_,
 )
+from cpt.model.layer_precisions import set_precision
 from cpt.model.layers import NonFiniteInput
-from cpt.model.quantize import set_precision
 
 torch.set_num_threads(1)
 QUANTISERS = ("sbm", "dorefa", "wageubn", "fabric")

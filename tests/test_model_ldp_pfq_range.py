@@ -5,9 +5,10 @@ import torch
 from torch import nn
 
 from cpt.model.config import QuantConfig
+from cpt.model.layer_precisions import precision, precisions
 from cpt.model.ldp import LearnedPrecision
 from cpt.model.pfq import ProgressiveFractional
-from cpt.model.quantize import precision, precisions, quantize_
+from cpt.model.quantize import quantize_
 from cpt.model.range_test import RangeTest
 
 torch.set_num_threads(1)

@@ -8,10 +8,11 @@ from torch import nn
 
 from cpt.model import networks
 from cpt.model.config import QuantConfig
+from cpt.model.layer_precisions import precisions
 from cpt.model.layer_summary import summary
 from cpt.model.ldp import LearnedPrecision
 from cpt.model.pfq import ProgressiveFractional
-from cpt.model.quantize import precisions, quantize_
+from cpt.model.quantize import quantize_
 from cpt.model.schedulers import CyclicPrecision, RandomPrecision, StaticPrecision
 
 torch.set_num_threads(1)

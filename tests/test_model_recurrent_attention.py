@@ -6,9 +6,10 @@ from torch import nn
 from torch.nn.utils.rnn import pack_sequence
 
 from cpt.model.config import QuantConfig
+from cpt.model.layer_precisions import precision, precisions, set_precision
 from cpt.model.layer_summary import summary
 from cpt.model.ldp import LearnedPrecision
-from cpt.model.quantize import precision, precisions, quantize_, set_precision
+from cpt.model.quantize import quantize_
 
 torch.set_num_threads(1)
 FULL = QuantConfig(fw=0, bw=0)

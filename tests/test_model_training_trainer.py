@@ -11,7 +11,7 @@ import torch
 from torch_runs import LANGUAGE, LSTM, PICTURES, SMALL, images, language, pictures
 
 from cpt.model.data import DataError
-from cpt.model.quantize import precisions
+from cpt.model.layer_precisions import precisions
 from cpt.model.training import TorchConfig, TorchRun, TorchTrainer, TrainingDiverged, open_task
 from cpt.model.training.config import METHODS
 from cpt.model.training.distributed import Processes, join

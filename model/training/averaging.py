@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from cpt.model.quantize import precisions
+from cpt.model.layer_precisions import precisions
 
 
 class WeightAverage:

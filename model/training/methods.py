@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from cpt.model.layer_precisions import precisions
 from cpt.model.ldp import LearnedPrecision
 from cpt.model.pfq import ProgressiveFractional
-from cpt.model.quantize import precisions
 from cpt.model.schedule import Curve, Plan, Progressive, RandomEvery, Static, cyclic
 from cpt.model.schedulers import PrecisionScheduler
 from cpt.model.training.config import TorchConfig

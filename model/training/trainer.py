@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from cpt.model.data.order import DROPOUT_STREAM
 from cpt.model.guard import check_step
+from cpt.model.layer_precisions import precision
 from cpt.model.layers import NonFiniteInput
 from cpt.model.micro_batch import set_micro_batches
 from cpt.model.noise import noise_key
-from cpt.model.quantize import precision, quantize_
+from cpt.model.quantize import quantize_
 from cpt.model.training import state
 from cpt.model.training.averaging import WeightAverage
 from cpt.model.training.config import TorchConfig

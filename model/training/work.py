@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from cpt.model.bitops import pass_bitops
+from cpt.model.layer_precisions import precisions
 from cpt.model.layer_summary import summary
-from cpt.model.quantize import precisions
 
 
 class WorkCounter:
