@@ -32,6 +32,9 @@ def test_finished_blocks_are_taken_again_and_changed_ones_are_not(tmp_path, monk
     assert list(blocks_apart(TINY, "xc7", tmp_path)) == first
     assert len(calls) == 2
     kept = tmp_path / "marks.json"
+    (tmp_path / "watchdog.json").write_text('{"key": "cut sh')
+    assert list(blocks_apart(TINY, "xc7", tmp_path)) == first
+    assert calls.pop() == "cpt_watchdog"
     kept.write_text(json.dumps(json.loads(kept.read_text()) | {"key": "another", "luts": 0}))
     assert list(blocks_apart(TINY, "xc7", tmp_path)) == first
     assert calls == [

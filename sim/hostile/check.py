@@ -12,6 +12,7 @@ from cpt.hw.contract.config import BEAT_BYTES
 from cpt.sim.backend import MEMORY_BASE, Backend
 from cpt.sim.fast import FastBackend
 from cpt.sim.faults import Faults
+from cpt.sim.hostile.covered import Covered
 from cpt.sim.hostile.draw import MEMORY_BYTES, Act, Artist
 from cpt.sim.memory import memory_model
 from cpt.sim.rtl import RtlBackend
@@ -33,7 +34,7 @@ _BUS_ERRORS = 1 << Error.AXI_READ | 1 << Error.AXI_WRITE
 
 
 @dataclass
-class Tally:
+class Tally(Covered):
     """What hostile runs have covered."""
 
     acts: int = 0
@@ -43,21 +44,12 @@ class Tally:
     stopped: int = 0
     """By a refusing memory or a soft reset in the middle."""
     written_bytes: int = 0
-    errors: int = 0
-    """Every error seen, as a mask."""
-
-    def add(self, other: Tally) -> None:
-        """Count what ``other`` has covered too."""
-        for name in ("acts", "finished", "refused", "stuck", "stopped", "written_bytes"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.errors |= other.errors
 
     def __str__(self) -> str:
-        names = " ".join(error.name.lower() for error in Error if self.errors >> error & 1)
         return (
             f"{self.acts} programs: {self.finished} finished, {self.refused} refused, {self.stuck} stuck, "
             f"{self.stopped} stopped; {self.written_bytes} bytes changed inside their windows, none outside; "
-            f"errors seen: {names or 'none'}"
+            f"errors seen: {self.error_names}"
         )
 
 

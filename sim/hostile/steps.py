@@ -21,6 +21,7 @@ from cpt.hw.contract.config import BEAT_BYTES
 from cpt.hw.contract.regs import RING_ALIGNMENT
 from cpt.hw.contract.step import FORMATS, WORD_BYTES, Code, encode
 from cpt.sim.faults import Faults, Refusal
+from cpt.sim.hostile.covered import Covered
 from cpt.sim.memory import Stalls, memory_model
 from cpt.sim.rtl import RtlBackend
 from cpt.sim.rtl.library import EventKind
@@ -50,7 +51,7 @@ _SOFT_RESET = 1 << register("CONTROL").field("soft_reset").offset
 
 
 @dataclass
-class Tally:
+class Tally(Covered):
     """What runs have covered."""
 
     acts: int = 0
@@ -61,21 +62,12 @@ class Tally:
     """By the watchdog."""
     given_up: int = 0
     """Reset while they worked or, without a watchdog, waited."""
-    errors: int = 0
-    """Every error seen, as a mask."""
-
-    def add(self, other: Tally) -> None:
-        """Count what ``other`` has covered too."""
-        for name in ("acts", "finished", "refused", "expired", "given_up"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.errors |= other.errors
 
     def __str__(self) -> str:
-        names = " ".join(error.name.lower() for error in Error if self.errors >> error & 1)
         return (
             f"{self.acts} lists: {self.finished} finished, {self.refused} refused, {self.expired} stopped "
             f"by the watchdog, {self.given_up} given up; nothing outside their windows; "
-            f"errors seen: {names or 'none'}"
+            f"errors seen: {self.error_names}"
         )
 
 

