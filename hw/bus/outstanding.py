@@ -4,12 +4,15 @@ from amaranth import Cat, Const, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from cpt.hw.matrix.copies import MOST_LOADS, counted
+
 
 class Outstanding(wiring.Component):
-    """Counts what is under way, bursts in flight for example, with a flip-flop for each.
+    """Counts what is under way, bursts in flight for example.
 
-    Bit ``n`` of the count says that there are more than ``n``, so no comparison stands behind it and a bit
-    needs its neighbours alone.
+    With a flip-flop for each: bit ``n`` says that there are more than ``n``, so no comparison stands behind
+    it and a bit needs its neighbours alone. Of many it counts in binary, since each of so many bits would
+    load what changes the count.
 
     Parameters: ``limit``, at least 2.
     Members: ``issue``: one more, not while ``full``; ``finish``: one less; ``full``, ``none``: there are
@@ -22,10 +25,27 @@ class Outstanding(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        above = Signal(self.limit)
         more, fewer = self.issue & ~self.finish, self.finish & ~self.issue
         # Gates, not choices: those would become enables and resets, further nets behind what comes late.
+        if self.limit > MOST_LOADS:
+            self._in_binary(m, more, fewer)
+            return m
+        above = Signal(self.limit)
         kept = above & (above[1:] | ~fewer.replicate(self.limit))
         m.d.sync += above.eq(kept | (more.replicate(self.limit) & Cat(Const(1, 1), above[:-1])))
         m.d.comb += [self.full.eq(above[-1]), self.none.eq(~above[0])]
         return m
+
+    def _in_binary(self, m, more, fewer) -> None:
+        """Ends, and what is next to them, in registers; ``count`` is looked at two away from them."""
+        count = Signal(range(self.limit + 1))
+        some, single, full, almost = (Signal(name=name) for name in ("some", "single", "full", "almost"))
+        stays = ~more & ~fewer
+        m.d.sync += [
+            count.eq(counted(count, self.issue, self.finish)),
+            some.eq(more | (some & ~(fewer & single))),
+            single.eq((more & ~some) | (fewer & (count == 2)) | (stays & single)),
+            full.eq((more & almost) | (full & ~fewer)),
+            almost.eq((more & (count == self.limit - 2)) | (fewer & full) | (stays & almost)),
+        ]
+        m.d.comb += [self.full.eq(full), self.none.eq(~some)]
