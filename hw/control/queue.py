@@ -73,8 +73,8 @@ class Queue(wiring.Component):
             read.append(reader.data)
         m.d.comb += self.o.payload.eq(Cat(read))
         # All follow the first, so that what moves them reaches one, and where they move to stands ready.
-        for copies, moves in zip(pointers.values(), (push, pop), strict=True):
-            following = Signal(range(places), init=1)
+        for (name, copies), moves in zip(pointers.items(), (push, pop), strict=True):
+            following = Signal(range(places), name=f"{name}_following", init=1)
             after = Signal.like(copies[0], name="after")
             m.d.comb += after.eq(Mux(moves, following, copies[0]))
             m.d.sync += following.eq(Mux(moves, up(following, 1), following))

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from amaranth import Const
 
 from cpt.hw.contract import ContractError, preset
+from cpt.hw.contract.machine import MACHINE
 from cpt.sim.formal.axi_lite import RegisterPortProperties
 from cpt.sim.formal.bursts import BurstProperties
 from cpt.sim.formal.engine import Outcome, prove
 from cpt.sim.formal.masters import BURSTS, ReadMasterProperties, WriteMasterProperties
 from cpt.sim.formal.properties import Properties
-from cpt.sim.formal.queues import QueueProperties
+from cpt.sim.formal.queues import CountProperties, QueueProperties
 from cpt.sim.formal.tokens import (
     LoaderProperties,
     StepsProperties,
@@ -69,7 +70,7 @@ def _queue(depth: int) -> Proof:
         f"queue of {depth}: order, nothing lost or added",
         lambda: QueueProperties(depth),
         (
-            Fault("a full queue takes more", {"ready": Const(1)}),
+            Fault("a full queue takes more", {"stored.full": Const(0)}),
             Fault("an entry leaves that nobody takes", {"pop": Const(1)}),
         ),
     )
@@ -79,6 +80,12 @@ PROOFS: dict[str, Proof] = {
     proof.name: proof
     for proof in (
         *(_queue(depth) for depth in (2, 4, 8)),
+        Proof(
+            "count",
+            "count of many: its ends",
+            lambda: CountProperties(MACHINE.float_queue_instructions),
+            (Fault("one that comes is taken for one of many", {"single": Const(0)}),),
+        ),
         Proof(
             "registers",
             "register port: AXI4-Lite slave",

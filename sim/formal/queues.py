@@ -6,6 +6,7 @@ from typing import Any
 
 from amaranth import Array, Signal
 
+from cpt.hw.bus.outstanding import Outstanding
 from cpt.hw.control.queue import Queue
 from cpt.sim.formal.properties import Properties
 
@@ -32,7 +33,7 @@ class QueueProperties(Properties):
 
         self.reach("full", level == depth)
         self.reach("a token leaves", tracking & get & (ahead == 0))
-        consume, filled = self.peek("consume_0", bits), self.peek("filled", depth)
+        produce, consume = (self.peek(f"{name}_0", bits) for name in ("produce", "consume"))
         stored = Array([self.peek(f"storage_0[{n}]", self._width) for n in range(1 << bits)])
         place: Any = consume + ahead
         self.demand("at most its depth", level <= depth)
@@ -43,7 +44,35 @@ class QueueProperties(Properties):
         )
         self.demand("what is offered stays", self.kept(queue.o.valid, queue.o.ready, queue.o.payload))
         # What the induction needs to know of the inside.
-        self.inside("level", filled == ((1 << level) - 1)[:depth])
-        self.inside("pointers", (self.peek("produce_0", bits) - consume - level)[:bits] == 0)
+        self.inside("level", self.peek("stored.above", depth) == ((1 << level) - 1)[:depth])
+        self.inside("pointers", (produce - consume - level)[:bits] == 0)
+        for name, pointer in (("produce", produce), ("consume", consume)):
+            following = self.peek(f"{name}_following", bits)
+            self.inside(f"behind {name}", following == (pointer + 1)[:bits])
         self.inside("token is inside", ~tracking | (ahead < level))
         self.inside("token is in its place", ~tracking | (stored[place[:bits]] == token))
+
+
+class CountProperties(Properties):
+    """Both ends of a count are known in the cycle in which they are reached, however many it counts."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        super().__init__(Outstanding(limit))
+
+    def describe(self) -> None:
+        """Nobody counts beyond an end."""
+        count, limit = self.block, self._limit
+        bits = limit.bit_length()
+        level = self.counter("level", bits + 2, count.issue, count.finish)
+        self.assume(~count.issue | (level < limit))
+        self.assume(~count.finish | (level > 0))
+        self.demand("between its ends", level <= limit)
+        self.demand("none says so", count.none == (level == 0))
+        self.demand("full says so", count.full == (level == limit))
+        self.reach("one comes while one goes", count.issue & count.finish)
+        if self.outside_only:
+            return
+        self.inside("count", self.peek("count", bits) == level[:bits])
+        for name, at in (("single", 1), ("almost", limit - 1)):
+            self.inside(name, self.peek(name) == (level == at))
