@@ -39,7 +39,8 @@ class Queue(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.stored = stored = Outstanding(self._depth)
-        push, pop = Signal(), Signal()
+        push = Signal()
+        pop = Signal()
         m.d.comb += [
             self.i.ready.eq(~stored.full),
             self.o.valid.eq(~stored.none),
