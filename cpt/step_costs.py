@@ -21,7 +21,7 @@ from cpt.model.golden.fabric.network import Network
 from cpt.model.units import percent
 from cpt.sim.fast.forecast import Forecast, ShapeRecorder, total
 from cpt.sim.memory import MemoryModel
-from cpt.sim.step.by_layer import ARRAY, D_W, D_X
+from cpt.sim.step.by_layer import ALL, ARRAY, D_W, D_X
 from cpt.sim.step.forecast import Forecast as StepForecast
 from cpt.table import align
 
@@ -139,18 +139,16 @@ class WholeSteps:
             yield from self._of_bits((fw, bw))
 
     def _of_bits(self, bits: tuple[int, int]) -> Iterator[LayerPass]:
-        """Every pass of every layer; what is no layer's by the name of its list."""
-        for name, count, part in self._forecast.parts(bits):
-            cycles = count * part.cycles
+        """Every pass of every layer."""
+        for part in self._forecast.parts(bits):
             useful = self._useful(part.layer, part.which, bits)
             # What overlaps with the pass before it is not in its cycles.
-            most = self._config.binary_macs * max(cycles, count * part.busy[ARRAY], 1)
-            layer, which = part.layer or name, part.which or ("" if part.layer else "all")
-            yield LayerPass(layer, which, *bits, cycles, count * part.bytes, useful / most, part.bound)
+            most = self._config.binary_macs * max(part.cycles, part.busy[ARRAY], 1)
+            yield LayerPass(part.layer, part.which, *bits, part.cycles, part.bytes, useful / most, part.bound)
 
     def _useful(self, layer: str, which: str, bits: tuple[int, int]) -> int:
         """Binary multiply-accumulates of a pass of a step."""
-        if not layer:
+        if which == ALL:
             return 0
         fw, bw = bits
         of_input = image_bits(fw) if layer == next(iter(self._convolutions)) else fw

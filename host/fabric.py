@@ -16,7 +16,7 @@ import numpy as np
 
 from cpt.host.compiler.choice import WIDEST, Way
 from cpt.host.compiler.memory import BASES, BATCH, GRADIENT, IMAGES, LOGITS, STATIC, Piece
-from cpt.host.compiler.network import compiled
+from cpt.host.compiler.network import EVALUATE, PREPARE, compiled, of_step
 from cpt.host.compiler.plan import ERROR_SLOT, IMAGE_SLOT, MASK_BITS, MASK_SLOT
 from cpt.hw.contract import ArrayConfig, ContractError
 from cpt.hw.contract.step import WORD_BYTES, Code, encode
@@ -108,9 +108,7 @@ class FabricTrainer:
             widest=widest,
         )
         self.layout = programs.layout
-        self.lists = {
-            name: getattr(programs, name) for name in ("prepare", "forward", "backward", "update", "evaluate")
-        }
+        self.lists = {name: listing.words for name, listing in programs.lists.items()}
         self._place()
         self._load_programs()
         self.load()
@@ -206,29 +204,30 @@ class FabricTrainer:
         self._set_bits(fw, bw)
         self._write(self.layout.numbers, np.array([lr], np.float32))
         key = extended(extended(0, "seed", self.seed), "step", self.step)
-        self._ring(encode(Code.SET, kind=1, index=0, value=key) + self.call("prepare"))
-        count, size = self.batch_size // self.micro_batch, self.micro_batch
-        parts = [slice(number * size, (number + 1) * size) for number in range(count)]
-        forward = [self._forward("forward", 0, images[parts[0]])]
+        self._ring(encode(Code.SET, kind=1, index=0, value=key))
+        size = self.micro_batch
+        forward, backward = of_step(self.batch_size // size)
+        parts = [slice(number * size, (number + 1) * size) for number in range(len(forward))]
+        tags = [self._forward(forward[0], 0, images[parts[0]])]
         loss, hits = 0.0, 0
         for number, some in enumerate(parts):
-            if number + 1 < count:
-                forward.append(self._forward("forward", number + 1, images[parts[number + 1]]))
-            self._finish(forward[number])
+            if number + 1 < len(forward):
+                tags.append(self._forward(forward[number + 1], number + 1, images[parts[number + 1]]))
+            self._finish(tags[number])
             logits = self._logits(number)
             share, gradient = softmax_cross_entropy(logits, labels[some], self.batch_size)
             self._write(Piece(GRADIENT, 0, gradient.nbytes), gradient, number)
             of_number = encode(Code.SET, kind=1, index=1, value=number)
-            self._ring(self._half(number) + of_number + self.call("backward"))
+            done = self._ring(self._half(number) + of_number + self.call(backward[number]))
             loss, hits = loss + share, hits + correct(logits, labels[some])
-        self._finish(self._ring(self.call("update")))
+        self._finish(done)
         self.step += 1
         return Report(self.step - 1, fw, bw, loss, hits)
 
     def evaluate(self, images: np.ndarray, labels: np.ndarray, bits: int) -> float:
         """Accuracy (0 .. 1) by the running statistics; the last images are filled up with black ones."""
         self._set_bits(bits, bits)
-        self._ring(self.call("prepare"))
+        self._ring(self.call(PREPARE))
         starts = range(0, len(images), self.micro_batch)
         waiting: list[int] = []
         hits = 0
@@ -236,7 +235,7 @@ class FabricTrainer:
             if number < len(starts):
                 some = images[starts[number] :][: self.micro_batch]
                 whole = np.pad(some, ((0, self.micro_batch - len(some)), (0, 0), (0, 0), (0, 0)))
-                waiting.append(self._forward("evaluate", number, whole))
+                waiting.append(self._forward(EVALUATE, number, whole))
             if number:
                 self._finish(waiting[number - 1])
                 of_these = labels[starts[number - 1] :][: self.micro_batch]

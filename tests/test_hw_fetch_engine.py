@@ -14,10 +14,10 @@ from hw_streams import simulate, stream_put
 from numpy.typing import NDArray
 from step_networks import network, widening
 
-from cpt.host.compiler.network import compiled
+from cpt.host.compiler.network import LAST_BACKWARD, ONLY_FORWARD, compiled
 from cpt.hw.contract import ArrayConfig, preset
 from cpt.hw.contract.passes import Kernel, Sampling, units
-from cpt.hw.contract.step import WORD_BYTES, Code, Engine, Word, decode, encode
+from cpt.hw.contract.step import Code, Engine, Word, decode, encode
 from cpt.hw.contract.tiles import COPIES, PIECES, CodesLayout, Picture, PixelLayout, WindowLayout
 from cpt.hw.fetch.engine import FetchEngine
 from cpt.sim.fast.windows import columns_inside, pixel_words, window_words
@@ -96,9 +96,8 @@ def emitted(config: ArrayConfig, code: Code, blocks: Any, images: int) -> list[W
     """FETCH or FETCH_X of a network's forward and backward pass, one of each kind, that wait for nobody."""
     programs = compiled(config, network(blocks), images=images, micro_batches=1, scratch_words=4 * 2048)
     kinds: dict[tuple[int, ...], Word] = {}
-    for program in (programs.forward, programs.backward):
-        for at in range(0, len(program), WORD_BYTES):
-            word = decode(program[at : at + WORD_BYTES])
+    for name in (ONLY_FORWARD, LAST_BACKWARD):
+        for word in programs.lists[name].decoded():
             if word.code is code:
                 values = {name: value for name, value in word.values.items() if not name.startswith("wait")}
                 kinds[word.kernel, word.sampling] = Word(word.code, values)

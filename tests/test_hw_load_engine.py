@@ -10,11 +10,12 @@ from hw_load import START, Rig
 from hw_streams import simulate, stream_put
 from step_networks import layer, network, widening
 
+from cpt.host.compiler.lifetimes import Listing
 from cpt.host.compiler.memory import BATCH, STATIC
-from cpt.host.compiler.network import compiled
+from cpt.host.compiler.network import LAST_BACKWARD, ONLY_FORWARD, compiled
 from cpt.host.compiler.plan import ERROR_SLOT
 from cpt.hw.contract import ArrayConfig, preset
-from cpt.hw.contract.step import WORD_BYTES, Code, Engine, Word, decode, encode
+from cpt.hw.contract.step import Code, Engine, Word, decode, encode
 from cpt.hw.contract.tiles import CodesLayout, Picture
 from cpt.model.golden.fabric.network import Block
 
@@ -22,10 +23,9 @@ WIDE = ArrayConfig("wide", rows=16, word_bits=144, cols=32, a_depth_words=32, b_
 """The shape of zc706, where a row of 8 pixels is half of a ninth."""
 
 
-def loads(words: bytes) -> list[Word]:
+def loads(listing: Listing) -> list[Word]:
     """LOAD_A and LOAD_E of a list, without what they wait for."""
-    found = [decode(words[at : at + WORD_BYTES]) for at in range(0, len(words), WORD_BYTES)]
-    some = [word for word in found if word.code in (Code.LOAD_A, Code.LOAD_E)]
+    some = [word for word in listing.decoded() if word.code in (Code.LOAD_A, Code.LOAD_E)]
     return [Word(word.code, {**word.values, "wait0_engine": 0, "wait1_engine": 0}) for word in some]
 
 
@@ -79,7 +79,8 @@ def test_blocks_of_a_compiled_network_hold_what_the_model_says(
     for slot in range(8):
         rig.slot(slot, bits[0])
     rig.slot(ERROR_SLOT, bits[1], signed=True)
-    forward, backward = loads(programs.forward), loads(programs.backward)[::4]
+    forward, backward = (loads(programs.lists[name]) for name in (ONLY_FORWARD, LAST_BACKWARD))
+    backward = backward[::4]
     rig.words = [*forward[1:3], *backward]
     errors = [word for word in backward if word.code is Code.LOAD_E]
     assert len(errors) < len(backward)

@@ -12,6 +12,7 @@ from hw_memory import ReadMemory
 from hw_streams import simulate
 from test_step_network import drawn, golden_sha, network
 
+from cpt.host.compiler.network import SECOND_FORWARD
 from cpt.host.fabric import FabricTrainer
 from cpt.hw.contract import preset
 from cpt.hw.contract.floats import Op
@@ -183,7 +184,7 @@ def test_a_pass_through_the_runner_leaves_the_golden_weights() -> None:
     assert trainer.train_step(*data[0], (3, 8), 0.1).loss == losses[0]
     trainer.fetch()
     assert net.weights_sha256() == expected
-    assert len(machine.commands) == machine.most < len(trainer.lists["forward"]) // WORD_BYTES
+    assert len(machine.commands) == machine.most < len(trainer.lists[SECOND_FORWARD]) // WORD_BYTES
     codes = {word.code for word, *_ in machine.commands}
     moves = {Code.BRING, Code.STORE}
     assert codes == {Code.LOAD_A, Code.FETCH, Code.EXEC, Code.DRAIN, Code.APPLY, Code.FLOAT, *moves}

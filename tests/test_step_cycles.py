@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cpt.check import TOLERANCE
+from cpt.host.compiler.network import LAST_BACKWARD, ONLY_FORWARD
 from cpt.hw.contract import preset
 from cpt.sim.step.compare import Compared, compared, main
 from cpt.sim.step.rtl import Case
@@ -21,7 +22,7 @@ def step(request: pytest.FixtureRequest) -> list[Compared]:
 
 
 def test_a_step_takes_the_rtls_cycles(step: list[Compared]) -> None:
-    assert [found.seen.name for found in step] == ["prepare", "forward", "backward", "update"]
+    assert [found.seen.name for found in step] == [ONLY_FORWARD, LAST_BACKWARD]
     for found in step:
         assert abs(found.difference) <= 100 * TOLERANCE, found.seen.name
     seen = sum(found.seen.cycles for found in step)

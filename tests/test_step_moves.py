@@ -8,7 +8,7 @@ import pytest
 from cpt.host.compiler.network import compiled
 from cpt.hw.contract import ContractError, preset
 from cpt.hw.contract.passes import Bring, Store
-from cpt.hw.contract.step import WORD_BYTES, Code, Word, decode
+from cpt.hw.contract.step import Code, Word
 from cpt.model.architecture import cifar_resnet
 from cpt.model.golden.fabric.network import Network
 from cpt.sim.step.moves import Moves
@@ -26,8 +26,7 @@ def moves(width: int, classes: int) -> list[Word]:
     programs = compiled(
         preset("tiny"), network(width, classes), images=1, micro_batches=1, scratch_words=1 << 13
     )
-    lists = (programs.prepare, programs.forward, programs.backward, programs.update, programs.evaluate)
-    words = [decode(one[at : at + WORD_BYTES]) for one in lists for at in range(0, len(one), WORD_BYTES)]
+    words = [word for listing in programs.lists.values() for word in listing.decoded()]
     return [word for word in words if word.code in (Code.BRING, Code.STORE)]
 
 

@@ -20,7 +20,7 @@ from step_networks import (
 from cpt.host.compiler.builder import Region
 from cpt.host.compiler.choice import Product, Way, of_product
 from cpt.host.compiler.lifetimes import Recorder
-from cpt.host.compiler.network import compiled
+from cpt.host.compiler.network import EVALUATE, LAST_BACKWARD, ONLY_FORWARD, PREPARE, compiled
 from cpt.host.compiler.parts import Scratch
 from cpt.host.compiler.vectors import Vectors, number
 from cpt.hw.contract import ContractError, preset
@@ -97,7 +97,7 @@ def test_what_has_room_in_scratch_goes_to_memory_as_codes_alone():
         size=8,
         way=Way.RECOMPUTE,
     )
-    for name in ("forward", "backward", "evaluate"):
+    for name in (ONLY_FORWARD, LAST_BACKWARD, EVALUATE):
         words = trainer.lists[name]
         found = [decode(words[at : at + WORD_BYTES]) for at in range(0, len(words), WORD_BYTES)]
         moved = {(word.code, word.kind) for word in found if word.code in (Code.BRING, Code.STORE)}
@@ -109,11 +109,8 @@ def test_sums_of_dw_wait_for_the_next_errors_where_they_have_room(words, waits):
     programs = compiled(
         preset("tiny"), network(widening(16, 12)), images=5, micro_batches=1, scratch_words=words
     )
-    listed = [
-        decode(programs.backward[at : at + WORD_BYTES]) for at in range(0, len(programs.backward), WORD_BYTES)
-    ]
     last, behind = None, False
-    for word in listed:
+    for word in programs.lists[LAST_BACKWARD].decoded():
         if word.code is Code.DRAIN and word.kind == Drain.GRADIENT:
             last = "sums"
         elif word.code is Code.APPLY and word.kind == Apply.ERROR and last:
@@ -177,17 +174,17 @@ def test_weights_without_room_in_the_buffers_come_group_by_group():
 
 
 def test_more_than_128_channels_train_on_the_zc706s_shape():
-    """144 channels: weights in five pieces of local memory, planes of two K steps at a time."""
+    """144 channels: weights in five pieces of local memory, planes of a K step at a time."""
     trainer = same_weights(
         "zc706", widening(16, 144, size=4), (8, 8), batch=2, micro_batch=2, scratch_words=4 * 2048, size=4
     )
     words = [
-        decode(trainer.lists["prepare"][at : at + WORD_BYTES])
-        for at in range(0, len(trainer.lists["prepare"]), WORD_BYTES)
+        decode(trainer.lists[PREPARE][at : at + WORD_BYTES])
+        for at in range(0, len(trainer.lists[PREPARE]), WORD_BYTES)
     ]
     packed = [word for word in words if word.code is Code.STORE and word.all_ksteps]
     assert {word.all_ksteps for word in packed} == {9}
-    assert {word.ksteps for word in packed} == {1, 2}
+    assert {word.ksteps for word in packed} == {1}
 
 
 def test_noise_of_part_of_a_tensor_is_that_of_the_whole():
@@ -271,15 +268,22 @@ def test_parts_cover_a_tensor_once_and_take_turns():
 def test_what_lives_longest_has_room_as_a_whole_where_two_banks_hold_it():
     scratch = Scratch(preset("zc706"), 16384, 3, 864)
     image = 32 * 16
-    small, third, halves, parts = (scratch.division(images * image, image) for images in (4, 8, 16, 32))
-    assert (small.starts, small.whole) == ((0, 4096, 3 * 4096), (True, True, True))
+    small, bank, third, halves, parts = (
+        scratch.division(images * image, image) for images in (4, 8, 10, 16, 32)
+    )
+    banks = ((0, 4096, 3 * 4096, 2 * 4096), (True,) * 4)
+    assert (small.starts, small.whole) == (bank.starts, bank.whole) == banks
+    assert (small.beside, bank.beside, small.fourth, third.fourth) == (True, False, True, False)
     assert (third.starts, third.whole) == ((0, 5376, 16384 - 5376), (True, True, True))
+    mixed = replace(scratch, mixed=True)
+    assert mixed.division(4 * image, image).starts == (0, 4096, 3 * 4096)
+    assert mixed.division(8 * image, image) == third
     assert (halves.starts, halves.whole) == ((0, 4096, 8192), (False, False, True))
     assert parts.whole == (False, False, False)
     live = Region("scratch", 8192, 16384)
-    assert scratch.sums(80, None).word == 4096 - 80
-    assert scratch.sums(80, Region("scratch", 12288, 14336)).word == 4096 - 80
-    assert [region.meets(live) for region in scratch.sums(80, live).regions] == [False, False, True]
+    assert scratch.sums(80, []).word == 4096 - 80
+    assert scratch.sums(80, [Region("scratch", 12288, 14336)]).word == 4096 - 80
+    assert [region.meets(live) for region in scratch.sums(80, [live]).regions] == [False, False, True]
 
 
 def test_vectors_share_words_one_after_the_other_and_never_at_once():
@@ -288,8 +292,7 @@ def test_vectors_share_words_one_after_the_other_and_never_at_once():
     total = v.copy(number(0.0), count=10)
     for _ in range(20):
         total = v.add(total, v.copy(number(1.0), count=10))
-    words = recorder.program()
-    places = [decode(words[at : at + WORD_BYTES]).to for at in range(0, len(words), WORD_BYTES)]
+    places = [word.to for word in recorder.program().decoded()]
     assert max(places) <= 54
     for before, one, after in zip(places[::2], places[1::2], places[2::2], strict=False):
         assert len({before, one, after}) == 3
@@ -311,8 +314,9 @@ def test_resnet_20_compiles_for_the_zc706_with_sixteen_images():
     stage = programs.layout.blocks[1].main[0]
     assert programs.layout.spilled(programs.layout.backward, stage.output, 16)
     assert programs.layout.unit_words < LOCAL_WORDS
-    for name in ("update", "prepare", "forward", "backward", "evaluate"):
-        assert 1000 < len(getattr(programs, name)) // WORD_BYTES < 10_000, name
+    sizes = {name: len(listing.decoded()) for name, listing in programs.lists.items()}
+    assert all(1000 < size < 20_000 for size in sizes.values()), sizes
+    assert sum(sizes.values()) < 60_000
 
 
 def test_convolutions_of_a_block_may_be_many():

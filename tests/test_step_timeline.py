@@ -11,7 +11,15 @@ import pytest
 from amaranth.hdl import UnusedElaboratable
 from test_step_network import fabric, network
 
-from cpt.host.compiler.network import compiled
+from cpt.host.compiler.network import (
+    BACKWARD,
+    EVALUATE,
+    FIRST_FORWARD,
+    LAST_BACKWARD,
+    SECOND_FORWARD,
+    UPDATE,
+    compiled,
+)
 from cpt.hw.contract import ContractError, preset
 from cpt.hw.contract.floats import Op
 from cpt.hw.contract.machine import MACHINE
@@ -73,7 +81,7 @@ def test_instructions_of_one_engine_follow_each_other() -> None:
 
 def test_the_classifier_s_chains_do_not_wait_for_each_term() -> None:
     trainer, _ = fabric(preset("tiny"), network())
-    words = trainer.lists["forward"]
+    words = trainer.lists[EVALUATE]
     found = [decode(words[at : at + WORD_BYTES]) for at in range(0, len(words), WORD_BYTES)]
     chains = [
         word
@@ -89,8 +97,8 @@ def test_the_classifier_s_chains_do_not_wait_for_each_term() -> None:
 
 def test_vectors_of_the_update_begin_where_the_lanes_do() -> None:
     config = preset("zc706")
-    found = compiled(config, network(), images=2, micro_batches=2, scratch_words=16384).update
-    words = [decode(found[at : at + WORD_BYTES]) for at in range(0, len(found), WORD_BYTES)]
+    listing = compiled(config, network(), images=2, micro_batches=2, scratch_words=16384).lists[LAST_BACKWARD]
+    words = [word for word, part in zip(listing.decoded(), listing.parts, strict=True) if part == UPDATE]
     vectors = [word for word in words if word.code is Code.FLOAT and word.n > 100]
     assert vectors
     assert config.float_lanes == 4
@@ -160,7 +168,7 @@ def test_all_lists_of_a_network_end_and_follow_their_bits() -> None:
         trainer._set_bits(fw, 8)
         config = replace(preset("tiny"), scratch_words=machine.state.bank_words * SCRATCH_BANKS)
         timeline = Timeline(Costs(config, machine.state.slots), memory_bytes=16, latency=60)
-        for name in ("prepare", "forward", "backward", "update"):
+        for name in (FIRST_FORWARD, SECOND_FORWARD, BACKWARD, LAST_BACKWARD):
             found = timeline.run(trainer.lists[name])
             assert all(busy <= found.cycles for busy in found.busy.values())
             cycles.setdefault(fw, []).append(found.cycles)
@@ -173,10 +181,10 @@ def test_the_command_prints_a_row_for_each_list(capsys: pytest.CaptureFixture[st
     assert main([*network_of, "--fw", "3", "--json"]) == 0
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(row["list"], row["times"]) for row in found] == [
-        ("prepare", 1),
-        ("forward", 2),
-        ("backward", 2),
-        ("update", 1),
+        ("first forward", 1),
+        ("second forward", 1),
+        ("backward", 1),
+        ("last backward", 1),
     ]
     assert main([*network_of, "--fw", "3"]) == 0
     assert f"{found[1]['cycles']:>10}" in capsys.readouterr().out

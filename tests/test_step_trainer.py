@@ -111,10 +111,10 @@ def test_the_next_forward_pass_is_queued_before_the_host_looks_at_logits():
         if what != "write"
     ]
     assert seen == [
-        *("prepare", "forward"),
-        *("forward", "logits 0", "backward"),
+        "first forward",
+        *("second forward", "logits 0", "backward"),
         *("forward", "logits 1", "backward"),
-        *("logits 0", "backward", "update"),
+        *("logits 0", "last backward"),
     ]
 
 

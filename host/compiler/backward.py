@@ -9,6 +9,7 @@ from cpt.host.compiler import channel as floats
 from cpt.host.compiler.choice import REGIONS
 from cpt.host.compiler.gradients import WeightGradients
 from cpt.host.compiler.layout import Layout
+from cpt.host.compiler.lifetimes import Recorder
 from cpt.host.compiler.memory import GRADIENT, Piece
 from cpt.host.compiler.moves import Tensor
 from cpt.host.compiler.plan import ERROR_SLOT, MASK_BITS, MASK_SLOT, RECORD, BlockPlan, Codes, ConvPlan
@@ -18,9 +19,10 @@ from cpt.hw.contract.floats import CHANNELS, Coefficient, Op, SlotConstant, Spac
 from cpt.hw.contract.passes import Apply, Drain
 from cpt.model.golden.fabric.float_unit import fraction
 
-D, Y, G = range(3)
+D, Y, G, OTHER_Y = range(4)
 """Places of scratch: the gradient inside a block, and the mask at its end; y; the gradient of the residual
-stream, and what joins it, which its successor takes the place of."""
+stream, and what joins it, which its successor takes the place of; y of the convolution before, where all of
+them have a bank."""
 
 MASK_SHIFT = LANE_BITS + 1 - MASK_BITS
 """Of a drain that leaves a mask's bits as they are: 17 - b."""
@@ -45,8 +47,9 @@ class Backward(Work):
     def __init__(self, layout: Layout, rate: float) -> None:
         super().__init__(layout, rate, layout.backward)
         self.gradients = WeightGradients(layout, self.v, self.moves, self.products, self.scratch)
+        self._last_y = Y
 
-    def emit(self) -> bytes:
+    def emit(self) -> Recorder:
         """The list."""
         layout = self.layout
         self.moves.load(layout.kept, self._units())
@@ -55,7 +58,7 @@ class Backward(Work):
             before = layout.blocks[place - 1] if place else None
             gradient = self._block_errors(layout.blocks[place], before, gradient)
         self.gradients.finish()
-        return self.recorder.program()
+        return self.recorder
 
     def _classifier_gradient(self, last: BlockPlan) -> Gradient:
         """`step._Backward.run` up to the last block: gradient of the residual stream behind it."""
@@ -118,15 +121,27 @@ class Backward(Work):
         return Gradient(tensor, unit, channel, y, largest)
 
     def _filled(self, plan: ConvPlan, inputs: Codes) -> Tensor:
-        """y of a convolution, in scratch where it has room."""
-        self.gradients.leave(plan.output, plan.conv.out_channels)
-        y = self._again(plan, inputs, Y)
-        self.moves.fill(y, plan.output, plan.conv.out_channels)
+        """y of a convolution, in scratch where it has room; beside the last one, where a fourth place has."""
+        shape = plan.output, plan.conv.out_channels
+        self.gradients.leave(*shape)
+        other = self._last_y == Y and self.layout.division(self.scratch, *shape).fourth
+        self._last_y = OTHER_Y if other else Y
+        y = self._again(plan, inputs, self._last_y)
+        self.moves.fill(y, *shape)
         return y
+
+    def _early(self, plan: ConvPlan, inputs: Codes, behind: ConvPlan) -> Tensor | None:
+        """y of a convolution before ``behind`` has its errors, if it has a place beside that one's y.
+
+        So the array works while the lanes make those errors.
+        """
+        shapes = [(each.output, each.conv.out_channels) for each in (plan, behind)]
+        fourths = [self.layout.division(self.scratch, *shape).fourth for shape in shapes]
+        return self._filled(plan, inputs) if all(fourths) else None
 
     def _end(self, block: BlockPlan) -> Tensor:
         """y of a block's last convolution, likewise."""
-        return self._filled(block.main[-1], block.inner[-1] if block.inner else block.inputs)
+        return self._filled(*_last(block))
 
     def _mask(self, block: BlockPlan) -> Tensor:
         """A block's mask as numbers of scratch, where they have room; else their parts."""
@@ -154,18 +169,21 @@ class Backward(Work):
         here, end = behind, block.main[-1]
         for index in range(len(block.main) - 1, 0, -1):
             plan, previous = block.main[index], block.main[index - 1]
+            before_it = block.inner[index - 2] if index > 1 else block.inputs
+            y = self._early(previous, before_it, plan)
             unit = self._error_codes(plan, here)
-            product = partial(self._weight_gradient, plan, block.inner[index - 1], unit, end)
+            product = partial(self._weight_gradient, plan, block.inner[index - 1], unit, end, y, previous)
             late = self.gradients.beside(plan, end)
             if not late:
                 product()
-            before_it = block.inner[index - 2] if index > 1 else block.inputs
-            here = self._inner_errors(plan, previous, before_it, unit)
+            here = self._inner_errors(plan, previous, before_it, unit, y)
             if late:
                 product()
         plan = block.main[0]
+        y = self._early(*_last(before), plan) if before and not block.shortcut else None
         unit = self._error_codes(plan, here)
-        product = partial(self._weight_gradient, plan, block.inputs, unit, end)
+        before_end = before.main[-1] if before else plan
+        product = partial(self._weight_gradient, plan, block.inputs, unit, end, y, before_end)
         late = before is not None and not block.shortcut and self.gradients.beside(plan, end)
         if not late:
             product()
@@ -174,7 +192,7 @@ class Backward(Work):
             joins = self._shortcut_errors(block, behind, before is not None)
         if before is None:
             return behind
-        behind = self._block_gradient(plan, before, joins)
+        behind = self._block_gradient(plan, before, joins, y)
         if late:
             product()
         return behind
@@ -215,9 +233,22 @@ class Backward(Work):
         )
         return Vector(Space.LOCAL, plan.errors.unit, 1)
 
-    def _weight_gradient(self, plan: ConvPlan, inputs: Codes, unit: Vector, end: ConvPlan) -> None:
+    def _weight_gradient(
+        self,
+        plan: ConvPlan,
+        inputs: Codes,
+        unit: Vector,
+        end: ConvPlan,
+        y: Tensor | None = None,
+        of: ConvPlan | None = None,
+    ) -> None:
+        """dW of a convolution; ``y``, of the convolution ``of``, waits in scratch."""
         scale = self.v.multiply(unit, self._unit(inputs))
-        self.gradients.add(plan, inputs, scale, end)
+        wanted = []
+        if y and of:
+            count = of.conv.out_channels
+            wanted.append(self.moves.used(y, of.output, count, self.moves.all_of(count)))
+        self.gradients.add(plan, inputs, scale, end, wanted)
 
     def _dx_shift(self, plan: ConvPlan, count: int, first: int) -> tuple[Vector, Vector]:
         """Coefficients of a drained dX: the weights' scale, and the shift."""
@@ -225,10 +256,15 @@ class Backward(Work):
         top = of_slot(ERROR_SLOT, SlotConstant.LARGEST)
         return scale, self.v.drain_shift(sums, top, to=coefficient(Coefficient.SHIFT, first, count))
 
-    def _inner_errors(self, plan: ConvPlan, previous: ConvPlan, inputs: Codes, unit: Vector) -> Gradient:
-        """B1: dX of a convolution inside a block, masked by the ReLU behind ``previous`` of ``inputs``."""
+    def _inner_errors(
+        self, plan: ConvPlan, previous: ConvPlan, inputs: Codes, unit: Vector, y: Tensor | None
+    ) -> Gradient:
+        """B1: dX of a convolution inside a block, masked by the ReLU behind ``previous`` of ``inputs``.
+
+        ``y``: of ``previous``, if it is in scratch already.
+        """
         v, count = self.v, plan.conv.in_channels
-        y, out = self._filled(previous, inputs), Tensor(D)
+        y, out = y or self._filled(previous, inputs), Tensor(D)
         first = self._region(count)
         product = partial(self.products.errors, plan)
         if self.layout.errors_again[plan.layer.index]:
@@ -265,13 +301,16 @@ class Backward(Work):
         found = floats.forward_unit(v, scale, v.copy(shift), unit, plan.slot)
         return self._gradient(out, found, first, inputs, y)
 
-    def _block_gradient(self, plan: ConvPlan, before: BlockPlan, joins: Gradient | None) -> Gradient:
+    def _block_gradient(
+        self, plan: ConvPlan, before: BlockPlan, joins: Gradient | None, y: Tensor | None
+    ) -> Gradient:
         """B3: the gradient of a block's input, which is that behind the block before.
 
-        Where nothing ``joins``, y stands for it, and is multiplied with 0.
+        ``y``: of that one's end, if it is in scratch already. Where nothing ``joins``, y stands for it, and
+        is multiplied with 0.
         """
         v, count = self.v, plan.conv.in_channels
-        y, mask, out = self._end(before), self._mask(before), Tensor(G)
+        y, mask, out = y or self._end(before), self._mask(before), Tensor(G)
         first = self._region(count)
         if not joins:
             joins = Gradient(y, v.copy(number(1.0), count=count), first, y, v.copy(ZERO, count=count))
@@ -295,3 +334,8 @@ class Backward(Work):
         )
         self.gradients.finish()
         return self._gradient(out, found, first, count, y)
+
+
+def _last(block: BlockPlan) -> tuple[ConvPlan, Codes]:
+    """A block's last convolution and what it takes."""
+    return block.main[-1], block.inner[-1] if block.inner else block.inputs

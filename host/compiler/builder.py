@@ -72,6 +72,9 @@ class Builder:
     words: list[bytes] = field(default_factory=list)
     marks: Marks = field(default_factory=lambda: dict.fromkeys(Engine, 0))
     """What every engine will have counted at the end."""
+    part: str = ""
+    """What instructions are added for now; `parts` says it of each."""
+    parts: list[str] = field(default_factory=list)
     _accesses: dict[tuple[str, int], list[_Access]] = field(default_factory=dict)
     """By piece of a memory, so that few are looked at."""
     _known: dict[Engine, Marks] = field(default_factory=lambda: {engine: {} for engine in Engine})
@@ -139,6 +142,7 @@ class Builder:
             fields = {**fields, f"wait{index}_engine": int(each), f"wait{index}_first": mark}
         word = encode(code, **fields)
         self.words.append(word)
+        self.parts.append(self.part)
         before = self.marks[engine]
         self.marks[engine] += units(self.config, decode(word))
         known = self._known[engine]

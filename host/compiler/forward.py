@@ -7,6 +7,7 @@ from functools import partial
 
 from cpt.host.compiler import channel as floats
 from cpt.host.compiler.layout import Layout
+from cpt.host.compiler.lifetimes import Recorder
 from cpt.host.compiler.memory import LOGITS, Piece
 from cpt.host.compiler.moves import Tensor
 from cpt.host.compiler.plan import IMAGE_SLOT, RECORD, BlockPlan, Codes, ConvPlan
@@ -55,7 +56,7 @@ class Forward(Work):
         super().__init__(layout, rate, layout.forward)
         self.training = training
 
-    def emit(self) -> bytes:
+    def emit(self) -> Recorder:
         """The list."""
         self._images()
         stream: Stream | None = None
@@ -66,7 +67,7 @@ class Forward(Work):
         self._classify(stream)
         if self.training:
             self.moves.store(self._units(), self.layout.kept)
-        return self.recorder.program()
+        return self.recorder
 
     def _images(self) -> None:
         """Bytes to codes: `step.image_codes`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from cpt.host.compiler import depthwise
@@ -55,19 +55,22 @@ class WeightGradients:
             self._waiting()
         self._waiting = None
 
-    def add(self, plan: ConvPlan, inputs: Codes, scale: Vector, end: ConvPlan) -> None:
+    def add(
+        self, plan: ConvPlan, inputs: Codes, scale: Vector, end: ConvPlan, wanted: Sequence[Region] = ()
+    ) -> None:
         """dW: the sums to float32, times ``scale`` (both units), onto the gradient in memory.
 
-        ``end``: the convolution that the gradient which lives on is behind.
+        ``end``: the convolution that the gradient which lives on is behind; ``wanted``: what else of scratch.
         """
         layout, picture, channels = self.layout, end.output, end.conv.out_channels
-        g, live = Tensor(STREAM), None
+        g, live = Tensor(STREAM), list(wanted)
         if self.moves.whole(g, picture, channels):
-            live = self.moves.used(g, picture, channels, self.moves.all_of(channels))
+            live.append(self.moves.used(g, picture, channels, self.moves.all_of(channels)))
         for subset in layout.subsets[plan.layer.index]:
             self.finish()
             sums = self.scratch.sums(layout.sum_words(plan, subset), live)
-            covered = [region for region in sums.regions if live and region.meets(live)]
+            covered = [part for part in sums.regions if any(part.meets(region) for region in live)]
+            assert len(covered) <= 1  # one has room in memory
             for region in covered:
                 self.moves.words(Code.STORE, region, layout.covered)
             self.products.gradient(plan, inputs, subset, sums)

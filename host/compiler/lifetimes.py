@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from cpt.host.compiler.builder import Builder, Region
 from cpt.host.compiler.memory import PAIR
 from cpt.hw.contract import ArrayConfig, ContractError
-from cpt.hw.contract.step import Code
+from cpt.hw.contract.step import WORD_BYTES, Code, Word, decode
 
 VIRTUAL = 1 << 40
 """Addresses from here on are vectors that have no place yet."""
@@ -26,14 +26,56 @@ def _whole(words: int, lanes: int) -> int:
     return -(-words // lanes) * lanes
 
 
-@dataclass
-class _Held:
+@dataclass(frozen=True)
+class Held:
+    """An instruction whose vectors have no places yet."""
+
     code: Code
     reads: list[Region]
     writes: list[Region]
     fields: dict[str, int]
-    touched: set[int]
+    touched: frozenset[int]
     """Vectors by number."""
+    part: str = ""
+    """Of which list it is, in one that is woven of several."""
+
+    def touches(self) -> Iterator[tuple[Region, bool]]:
+        """What it reads and writes, but for vectors, and whether it writes it."""
+        for regions, written in ((self.reads, False), (self.writes, True)):
+            yield from ((region, written) for region in regions if region.start < VIRTUAL)
+
+    def renumbered(self, first: int, address: int) -> Held:
+        """With vectors that have ``first`` others before them, up to ``address``."""
+        beyond = address - VIRTUAL
+
+        def moved(regions: list[Region]) -> list[Region]:
+            return [
+                replace(item, start=item.start + beyond, stop=item.stop + beyond)
+                if item.start >= VIRTUAL
+                else item
+                for item in regions
+            ]
+
+        return replace(
+            self,
+            reads=moved(self.reads),
+            writes=moved(self.writes),
+            fields={name: value + beyond * (value >= VIRTUAL) for name, value in self.fields.items()},
+            touched=frozenset(number + first for number in self.touched),
+        )
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A list of instructions."""
+
+    words: bytes
+    parts: tuple[str, ...]
+    """Of every instruction: of which list it is, in one that is woven of several."""
+
+    def decoded(self) -> list[Word]:
+        """Its instructions."""
+        return [decode(self.words[at : at + WORD_BYTES]) for at in range(0, len(self.words), WORD_BYTES)]
 
 
 @dataclass
@@ -104,14 +146,15 @@ class Recorder:
     config: ArrayConfig
     first: int
     stop: int
-    _held: list[_Held] = field(default_factory=list)
+    held: list[Held] = field(default_factory=list)
+    """Instructions so far."""
     _starts: list[int] = field(default_factory=list)
     _counts: list[int] = field(default_factory=list)
 
     def name(self, count: int) -> int:
         """Address of a new vector of ``count`` words, rounded up to the lanes of the float engine."""
         count = _whole(count, self.config.float_lanes)
-        start = self._starts[-1] + self._counts[-1] if self._starts else VIRTUAL
+        start = self._end
         self._starts.append(start)
         self._counts.append(count)
         return start
@@ -123,36 +166,48 @@ class Recorder:
         reads, writes = list(reads), list(writes)
         named = [value for value in fields.values() if value >= VIRTUAL]
         named += [item.start for item in (*reads, *writes) if item.start >= VIRTUAL]
-        self._held.append(_Held(code, reads, writes, fields, {self._number(value) for value in named}))
+        self.held.append(Held(code, reads, writes, fields, frozenset(self._number(value) for value in named)))
 
     @property
     def count(self) -> int:
         """Instructions so far."""
-        return len(self._held)
+        return len(self.held)
 
     def wrote(self, region: Region, since: int) -> bool:
         """Whether an instruction from number ``since`` on writes into ``region``, not of local memory."""
         return any(
             item.memory == region.memory and item.meets(region)
-            for held in self._held[since:]
+            for held in self.held[since:]
             for item in held.writes
         )
 
-    def program(self) -> bytes:
-        """All words; raises `ContractError` where vectors do not fit."""
+    def beside(self, other: Recorder) -> tuple[Recorder, list[Held]]:
+        """A list that has the vectors of both and no instruction yet; the other's instructions in it."""
+        moved = [item.renumbered(len(self._starts), self._end) for item in other.held]
+        starts = [start + self._end - VIRTUAL for start in other._starts]
+        both = replace(self, held=[], _starts=[*self._starts, *starts])
+        return replace(both, _counts=[*self._counts, *other._counts]), moved
+
+    def program(self) -> Listing:
+        """All instructions; raises `ContractError` where vectors do not fit."""
         try:
             return self._placed(tight=False)
         except ContractError:
             return self._placed(tight=True)
 
-    def _placed(self, *, tight: bool) -> bytes:
-        """All words, with large vectors where they wait for few others, or ``tight``."""
-        last = {number: place for place, item in enumerate(self._held) for number in item.touched}
+    @property
+    def _end(self) -> int:
+        """Of all vectors' addresses."""
+        return self._starts[-1] + self._counts[-1] if self._starts else VIRTUAL
+
+    def _placed(self, *, tight: bool) -> Listing:
+        """All instructions, with large vectors where they wait for few others, or ``tight``."""
+        last = {number: place for place, item in enumerate(self.held) for number in item.touched}
         lanes = self.config.float_lanes
         room = _Room(_whole(self.first, lanes), self.stop // lanes * lanes, tight)
         places: dict[int, int] = {}
         builder = Builder(self.config)
-        for place, item in enumerate(self._held):
+        for place, item in enumerate(self.held):
             for number in sorted(item.touched - places.keys()):
                 count = self._counts[number]
                 found = room.take(count)
@@ -177,11 +232,12 @@ class Recorder:
                 ]
 
             fields = {name: real(value) for name, value in item.fields.items()}
+            builder.part = item.part
             builder.add(item.code, moved(item.reads), moved(item.writes), **fields)
             for number in item.touched:
                 if last[number] == place:
                     room.give(places[number], self._counts[number])
-        return builder.program
+        return Listing(builder.program, tuple(builder.parts))
 
     def _number(self, address: int) -> int:
         return bisect.bisect(self._starts, address) - 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from cpt.host.compiler.builder import Region
@@ -57,6 +57,11 @@ class Division:
     """Whether sums of dW have room beside all of them."""
 
     @property
+    def fourth(self) -> bool:
+        """Whether there is a place more than tensors that live at once."""
+        return len(self.starts) > SUM_BANKS
+
+    @property
     def half(self) -> int:
         """Words of a part at most."""
         return self.room // 2 // IN_WORDS * IN_WORDS
@@ -73,7 +78,7 @@ class Scratch:
     config: ArrayConfig
     words: int
     places: int
-    """2, or 3, of which the last one's tensors live longest."""
+    """2, or 3, of which the last one's tensors live longest; a fourth where tensors take a bank at most."""
     sum_words: int = 0
     """Words of each of the first three banks that 48-bit sums take at most."""
     mixed: bool = False
@@ -95,14 +100,15 @@ class Scratch:
 
         The last place's words are nobody else's whatever the shapes that live at once, but for halves.
 
-        A bank each beside the sums; a third (half, of 2) of scratch each; a bank in parts each, and the last
-        one whole behind them; all in parts.
+        A bank each, perhaps beside the sums; a third (half, of 2) of scratch each; a bank in parts each, and
+        the last one whole behind them; all in parts.
         """
         bank, whole = self.bank, (True,) * self.places
         starts = (*range(0, (self.places - 1) * self.room, self.room), self.words - self.room)
-        if image and size + self.sum_words <= bank:
-            of_banks = (0, bank, 3 * bank) if self.places == SUM_BANKS else starts
-            return Division(of_banks, whole, 0, beside=True)
+        beside = size + self.sum_words <= bank
+        if image and self.places == SUM_BANKS and size <= bank and (beside or not self.mixed):
+            of_banks = (0, bank, 3 * bank) if self.mixed else (0, bank, 3 * bank, 2 * bank)
+            return Division(of_banks, (True,) * len(of_banks), 0, beside=beside)
         if image and size <= self.room:
             return Division(starts, whole, 0)
         halves = Division((0, bank, 2 * bank), (False, False, True), bank)
@@ -112,15 +118,15 @@ class Scratch:
             return halves
         return Division(starts, (False,) * self.places, self.room)
 
-    def sums(self, words: int, live: Region | None) -> Sums:
-        """Words for sums while a tensor at ``live`` in the last place is all that is wanted.
+    def sums(self, words: int, live: Sequence[Region]) -> Sums:
+        """Words for sums while tensors at ``live`` are all that is wanted.
 
         They are at the end of the banks where it leaves that, else at the beginning.
         """
         for word in (self.bank - words, 0):
             starts = [bank * self.bank + word for bank in range(SUM_BANKS)]
             found = Sums(word, tuple(Region(SCRATCH, start, start + words) for start in starts))
-            if live is None or not any(region.meets(live) for region in found.regions):
+            if not any(region.meets(other) for region in found.regions for other in live):
                 break
         return found
 

@@ -13,8 +13,10 @@ from cpt.hw.contract.config import TAPS
 from cpt.hw.contract.floats import Op, SlotConstant
 from cpt.model.golden.fabric.codes import WEIGHT_FLOOR
 
-CHUNK = 6144
+CHUNK = 2304
 """Local words that parameters take at once: twice as many have room, so that the next ones come meanwhile."""
+UPDATED = 510
+"""Parameters that are updated at once."""
 MOST = 2040
 """Elements of an instruction, and repetitions: whole steps of the float engine."""
 TOGETHER = 512
@@ -26,40 +28,36 @@ FLOAT_BITS = 26
 def update(layout: Layout, moves: Moves, v: Vectors, momentum: float, decay: float) -> None:
     """``v = momentum*v + (G + decay*w)``, ``w -= rate*v``, gradients to 0: `update.momentum_update`.
 
-    The learning rate is the first of the host's numbers.
+    The learning rate is the first of the host's numbers. From the end on, as gradients become whole.
     """
     rate = moves.load(layout.numbers.words(0, 1))
-    size = CHUNK // 3 // MOST * MOST
+    size = UPDATED
     zeros = v.copy(ZERO, count=min(size, layout.parameter_words))
-    for start in range(0, layout.parameter_words, size):
+    for start in reversed(range(0, layout.parameter_words, size)):
         count = min(size, layout.parameter_words - start)
-        whole = count - count % MOST
-        parts = [(0, whole)] if whole else []
-        parts += [(whole, count - whole)] if count > whole else []
         arrays = (layout.parameters, layout.velocities, layout.gradients)
         places = [moves.load(array.words(start, count)) for array in arrays]
-        for first, length in parts:
-            n = min(length, MOST)
-            weight, velocity, gradient = (Rows(place.at(first, length), 1, n) for place in places)
-            reps = length // n
-            v.rows(Op.MULTIPLY_ADD, gradient, weight, Rows(number(decay)), gradient, n=n, reps=reps)
-            v.rows(Op.MULTIPLY_ADD, velocity, velocity, Rows(number(momentum)), gradient, n=n, reps=reps)
-            v.rows(Op.MULTIPLY, gradient, velocity, Rows(rate), n=n, reps=reps)
-            v.rows(Op.SUBTRACT, weight, weight, gradient, n=n, reps=reps)
+        weight, velocity, gradient = places
+        v.multiply_add(weight, number(decay), gradient, to=gradient)
+        v.multiply_add(velocity, number(momentum), gradient, to=velocity)
+        v.multiply(velocity, rate, to=gradient)
+        v.subtract(weight, gradient, to=weight)
         for array, place in zip(arrays, (*places[:2], zeros.at(0, count)), strict=True):
             moves.store(place, array.words(start, count))
 
 
-def prepare(layout: Layout, moves: Moves, v: Vectors) -> None:
-    """Codes and planes of all weights: `step.prepare`."""
-    for plan in layout.plans:
-        if plan.layer.depthwise:
-            depthwise.codes_and_planes(layout, moves, v, plan)
-            continue
-        for forward in (True, False) if plan.layer.index else (True,):
+def prepare(layout: Layout, moves: Moves, v: Vectors, *, forward: bool) -> None:
+    """Codes and planes of all weights: `step.prepare`; for ``forward`` products, else for those of dX.
+
+    In the order in which the passes want them. Depth-wise layers have the same codes for both.
+    """
+    for plan in layout.plans if forward else reversed(layout.plans[1:]):
+        if not plan.layer.depthwise:
             rows = _Rows(layout, moves, v, plan, forward=forward)
             for tile in range(layout.groups(rows.count)):
                 rows.tile(tile)
+        elif forward:
+            depthwise.codes_and_planes(layout, moves, v, plan)
 
 
 class _Rows:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from cpt.host.compiler.network import Programs, compiled
+from cpt.host.compiler.network import Programs, compiled, of_step
 from cpt.host.fabric import precision_slots
 from cpt.hw.contract import ContractError, preset
 from cpt.hw.contract.config import STEP
@@ -58,7 +60,7 @@ class Row:
         """A row of the table: share of its cycles that each is busy."""
         cycles = self.timing.cycles
         shares = " ".join(f"{100 * self.timing.busy[name] / cycles:6.0f}" for name in BUSY)
-        return f"{self.name:>9} {self.times:>4} {self.fw} x {self.bw} {cycles:>10} {shares}"
+        return f"{self.name:>14} {self.times:>4} {self.fw} x {self.bw} {cycles:>10} {shares}"
 
 
 BUSY = ("EXEC", "FETCH", "LOAD", "lanes", "BRING", "STORE", "FLOAT", "memory")
@@ -70,13 +72,8 @@ def rows(
     """Every list of a step with ``bits`` (fw, bw)."""
     for slot, (width, signed) in precision_slots(programs.layout.network, *bits).items():
         slots[slot] = Slot(width, signed)
-    for name, times in (
-        ("prepare", 1),
-        ("forward", micro_batches),
-        ("backward", micro_batches),
-        ("update", 1),
-    ):
-        yield Row(name, times, *bits, timeline.run(getattr(programs, name)))
+    for name, times in Counter(itertools.chain(*of_step(micro_batches))).items():
+        yield Row(name, times, *bits, timeline.run(programs.lists[name].words))
 
 
 def described(options: argparse.Namespace) -> tuple[Network, str]:
@@ -148,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"micro-batches of {options.micro_batch}, {config.name}, {options.bytes:g} bytes a cycle:\n"
             "estimated cycles, and percent of them that each is busy"
         )
-        print(f"{'list':>9}    x bits      cycles {' '.join(f'{name:>6}' for name in BUSY)}")
+        print(f"{'list':>14}    x bits      cycles {' '.join(f'{name:>6}' for name in BUSY)}")
     for fw in options.fw:
         total = 0
         try:
@@ -159,7 +156,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.error(f"{called} at {fw} x {options.bw} bits: {error}")
         if not options.json:
             print(
-                f"{'step':>9}    1 {fw} x {options.bw} {total:>10}  {1000 * total / SECOND:.2f} ms at 200 MHz"
+                f"{'step':>14}    1 {fw} x {options.bw} {total:>10}  "
+                f"{1000 * total / SECOND:.2f} ms at 200 MHz"
             )
     return 0
 

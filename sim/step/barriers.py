@@ -7,7 +7,7 @@ from cpt.host.compiler.lifetimes import Recorder
 from cpt.host.compiler.vectors import Vector, Vectors
 from cpt.hw.contract import preset
 from cpt.hw.contract.floats import LOCAL_WORDS, Space
-from cpt.hw.contract.step import WORD_BYTES, decode
+from cpt.hw.contract.step import Word
 from cpt.sim.step.float_cycles import Queue
 
 CONFIG = preset("zc706")
@@ -15,7 +15,7 @@ CHANNELS = (16, 32, 64)
 PIXELS = 16 * 32 * 32
 
 
-def program(channels: int, *, forward: bool) -> bytes:
+def program(channels: int, *, forward: bool) -> list[Word]:
     """FLOAT instructions from a drain's statistics to the coefficients of the apply behind it."""
     recorder = Recorder(CONFIG, 1024, LOCAL_WORDS)
     v = Vectors(recorder)
@@ -30,15 +30,14 @@ def program(channels: int, *, forward: bool) -> bytes:
         norm = channel.Norm(*held)
         errors = channel.error_statistics(channels, channels)
         channel.error_coefficients(v, 0, norm, statistics, errors, held[0], held[1], 0)
-    return recorder.program()
+    return recorder.program().decoded()
 
 
 def main() -> None:
     """Print a line for each number of channels and direction."""
     for forward in (True, False):
         for channels in CHANNELS:
-            words = program(channels, forward=forward)
-            found = [decode(words[at : at + WORD_BYTES]) for at in range(0, len(words), WORD_BYTES)]
+            found = program(channels, forward=forward)
             queue = Queue(CONFIG.float_lanes)
             cycles = max(queue.run(word, queue.ready)[1] for word in found)
             name = "FORWARD to INNER" if forward else "errors to ERROR"

@@ -12,9 +12,9 @@ from cpt.host.compiler.plan import ConvPlan
 from cpt.hw.contract.step import Code, Engine
 from cpt.sim.step.timing.run import Moment
 
-FORWARD, AGAIN, D_X, D_W, BEFORE = "forward", "y again", "dX", "dW", ""
-"""Passes of a layer; ``y again``: its forward product once more, in the backward pass. What a list does
-before its first product is of no pass."""
+FORWARD, AGAIN, D_X, D_W, ALL = "forward", "y again", "dX", "dW", "all"
+"""Passes of a layer; ``y again``: its forward product once more, in the backward pass. What is of no layer
+has a name in its place, and is all of it."""
 ARRAY, VECTOR, CHANNEL, MEMORY, CONTROL = "array", "vector", "channel unit", "DRAM", "control"
 ENGINES = {ARRAY: (Engine.EXEC,), VECTOR: (Engine.DRAIN, Engine.APPLY), CHANNEL: (Engine.FLOAT,)}
 """What a list can be bound by; else by ``DRAM``, or by ``control``: all wait for each other."""
@@ -35,6 +35,13 @@ class Part:
     busy: Counter[str] = field(default_factory=Counter)
     """Cycles."""
 
+    def add(self, other: Part, times: int) -> None:
+        """The same pass in another list that runs so often."""
+        self.cycles += times * other.cycles
+        self.bytes += times * other.bytes
+        for name, cycles in other.busy.items():
+            self.busy[name] += times * cycles
+
     @property
     def bound(self) -> str:
         """What is busy most of its cycles; `CONTROL` if nothing is."""
@@ -42,14 +49,18 @@ class Part:
         return name if cycles >= BOUND_SHARE * self.cycles > 0 else CONTROL
 
 
-def by_layer(layout: Layout, moments: Sequence[Moment], memory_bytes: float, *, backward: bool) -> list[Part]:
-    """Parts in the order in which they begin; instructions belong to the product that was named before them.
+def by_layer(
+    layout: Layout, moments: Sequence[Moment], woven: Sequence[str], memory_bytes: float, *, backward: bool
+) -> list[Part]:
+    """Parts in the order in which they begin; instructions belong to the product that was named before them,
+    those before the first to the list itself.
 
-    ``memory_bytes``: of memory, a cycle; ``backward``: a forward product is one that is made again.
+    ``woven``: of each instruction, what else it belongs to; ``memory_bytes``: of memory, a cycle;
+    ``backward``: a forward product is one that is made again.
     """
     parts: dict[tuple[str, str], Part] = {}
     ended = 0
-    for label, moment in _labelled(layout, moments, AGAIN if backward else FORWARD):
+    for label, moment in _labelled(layout, moments, woven, backward):
         part = parts.setdefault(label, Part(*label))
         part.cycles += max(moment.ended - ended, 0)
         ended = max(ended, moment.ended)
@@ -62,10 +73,13 @@ def by_layer(layout: Layout, moments: Sequence[Moment], memory_bytes: float, *, 
 
 
 def _labelled(
-    layout: Layout, moments: Iterable[Moment], forward: str
+    layout: Layout, moments: Iterable[Moment], woven: Iterable[str], backward: bool
 ) -> Iterator[tuple[tuple[str, str], Moment]]:
-    label = ("", BEFORE)
-    for moment in moments:
+    label, forward = ("backward" if backward else "forward", ALL), AGAIN if backward else FORWARD
+    for moment, apart in zip(moments, woven, strict=True):
+        if apart:
+            yield (apart, ALL), moment
+            continue
         word = moment.word
         if word.code in (Code.LOAD_A, Code.LOAD_E):
             label = _product(layout.plans, word.code, word.base, word.offset, forward) or label

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from cpt.host.compiler.network import of_step
 from cpt.host.fabric import FabricTrainer, precision_slots
 from cpt.hw.contract import ArrayConfig, preset
 from cpt.hw.contract.config import STEP
@@ -21,7 +23,6 @@ from cpt.sim.step.state import Slot
 from cpt.sim.step.timeline import Timing
 
 KINDS = {Code.DRAIN: Drain, Code.APPLY: Apply, Code.BRING: Bring, Code.STORE: Store}
-LISTS = ("prepare", "forward", "backward", "update")
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--bw", type=int, default=8, metavar="BITS", help="default: 8")
     parser.add_argument(
         "--instructions",
-        choices=LISTS,
+        choices=set(itertools.chain(*of_step(1))),
         metavar="LIST",
-        help=f"each instruction of a list: {', '.join(LISTS)}",
+        help=f"each instruction of a list: {' or '.join(itertools.chain(*of_step(1)))}",
     )
     options = parser.parse_args(arguments)
     try:
@@ -102,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{'':>24} {'RTL':^35} {'model':^35}   took")
         print(f"{'':>24} {' '.join(f'{name:>8}' for name in names * 2)}  +model  waited for")
     else:
-        print("     list images   x bits        RTL      model")
+        print("          list images   x bits        RTL      model")
     for images in options.images:
         for fw in options.fw:
             case = Case(options.width, options.wide, images, 1, (fw, options.bw), 0, 1, 0.0, seed=1)
@@ -113,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     print("\n".join(found.rows()))
                 elif not options.instructions:
                     print(
-                        f"{name:>9} {images:>6} {fw:>3} x {options.bw} {cycles:>10} "
+                        f"{name:>14} {images:>6} {fw:>3} x {options.bw} {cycles:>10} "
                         f"{found.timing.cycles:>10} {found.difference:+6.1f} %"
                     )
     return 0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import itertools
+from collections import Counter
+from collections.abc import Iterable
 from functools import cache
 
-from cpt.host.compiler.network import compiled
+from cpt.host.compiler.network import BACKWARD, EVALUATE, PREPARE, compiled, of_step
 from cpt.host.config import TrainConfig
 from cpt.host.counters import Counters
 from cpt.host.fabric import precision_slots
@@ -52,26 +54,34 @@ class Forecast:
 
     def lists(self, bits: tuple[int, int]) -> list[tuple[str, int, Counters]]:
         """Lists of a step: name, how often it runs, what it takes once."""
-        many = self._micro_batches
-        times = {"prepare": 1, "forward": many, "backward": many, "update": 1}
+        times = Counter(itertools.chain(*of_step(self._micro_batches)))
         return [(name, count, self._of_list(name, bits)) for name, count in times.items()]
 
-    def parts(self, bits: tuple[int, int]) -> Iterator[tuple[str, int, Part]]:
-        """Parts of a step's lists by layer and pass: of which list, how often it runs, what it takes once."""
+    def parts(self, bits: tuple[int, int]) -> list[Part]:
+        """A whole step by layer and pass, in the order in which they begin."""
+        found: dict[tuple[str, str], Part] = {}
         for name, count, _ in self.lists(bits):
-            yield from ((name, count, part) for part in self._parts[name, bits])
+            for part in self._parts[name, bits]:
+                label = part.layer, part.which
+                found.setdefault(label, Part(*label)).add(part, count)
+        return list(found.values())
 
     def evaluated(self, bits: int, images: int) -> Counters:
         """Of an evaluation of so many images."""
-        times = {"prepare": 1, "evaluate": -(-images // self._images)}
+        times = {PREPARE: 1, EVALUATE: -(-images // self._images)}
         return _sum((name, count, self._of_list(name, (bits, bits))) for name, count in times.items())
 
     def _run(self, name: str, bits: tuple[int, int]) -> Counters:
         for slot, (width, signed) in precision_slots(self._network, *bits).items():
             self._slots[slot] = Slot(width, signed)
-        found = self._timeline.run(getattr(self._programs, name))
+        listing = self._programs.lists[name]
+        found = self._timeline.run(listing.words)
         self._parts[name, bits] = by_layer(
-            self._programs.layout, found.moments, self._timeline.memory_bytes, backward=name == "backward"
+            self._programs.layout,
+            found.moments,
+            listing.parts,
+            self._timeline.memory_bytes,
+            backward=BACKWARD in name,
         )
         return Counters(
             total=found.cycles,

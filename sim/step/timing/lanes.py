@@ -14,9 +14,9 @@ from cpt.hw.control.guard import Guard
 from cpt.hw.program.gate import Gate
 from cpt.hw.vector.hash import Hash
 from cpt.hw.vector.kinds import APPLIES, DRAINS, Kind
-from cpt.hw.vector.lanes import SETTLING_CYCLES, Lanes
+from cpt.hw.vector.lanes import CODE_QUEUE_WORDS, SETTLING_CYCLES, Lanes
 from cpt.hw.vector.noise_steps import PIXELS
-from cpt.hw.vector.packer import Packer
+from cpt.hw.vector.packer import HALVES, Packer
 from cpt.hw.vector.row import PARTS, Row
 from cpt.hw.vector.walk import IN_WORDS_LOG2, OPERANDS, Places
 from cpt.sim.step.costs import Costs
@@ -137,8 +137,10 @@ def apply(run: Run, costs: Costs, timed: Timed, writer: Writer) -> Process:
             run.begin(moment, begin, why, free)
             last = begin
             for part in range(word.groups):
-                yield last + BEGIN_CYCLES
                 first = last + BEGIN_CYCLES
+                if codes:
+                    first = max(first, packed.room)
+                yield first
                 last = timed.pipeline.free(first, each) - 1
                 if codes:
                     out = last + SLOT_CYCLES + timed.lanes.result_cycles
@@ -167,26 +169,42 @@ class Packed:
 
     def __init__(self, run: Run, writer: Writer) -> None:
         self.run, self.writer = run, writer
+        groups = CODE_QUEUE_WORDS // run.config.group_channels
         self.packer = Packer(run.config)
         self.free = 0
         """When the planes of the next group may be read."""
+        self.frees: deque[int] = deque([0, 0], HALVES)
+        """When the last groups' halves were read, of which one has room for the next."""
+        self.queued: deque[int] = deque([0] * groups, groups)
+        """When the last groups that the queue has room for were taken out of it."""
 
     def beats(self, bits: int) -> int:
         """Of a group of so many planes."""
         return -(-bits // self.packer.planes) * self.packer.parts
 
+    @property
+    def room(self) -> int:
+        """When the next group may start on its way."""
+        return self.queued[0] + ROOM_CYCLES
+
     def group(self, moment: Moment, out: int, address: int, bits: int) -> int:
         """A group whose last word leaves the lanes in cycle ``out``: when the mark may show it."""
         begin = max(out + PACKED_CYCLES, self.free)
         reads = -(-bits // self.packer.planes) * self.packer.planes * self.packer.steps
-        self.free = begin + reads + PACK_TURN_CYCLES
+        taken = self.frees[0] + self.run.config.group_channels
+        self.queued.append(max(out, taken))
         beats = self.beats(bits)
         self.run.wrote(moment, beats)
         pace = max(reads // beats, 1)
         asked = begin + Guard.latency_cycles
-        return self.writer.write(asked, address, beats, asked + BEAT_CYCLES, pace) + ANSWER_CYCLES
+        answer = self.writer.write(asked, address, beats, asked + BEAT_CYCLES, pace) + ANSWER_CYCLES
+        self.frees.append(max(begin + reads, self.writer.free - Guard.latency_cycles - PACK_TURN_CYCLES))
+        self.free = self.frees[-1] + PACK_TURN_CYCLES
+        return answer
 
 
+ROOM_CYCLES = 2
+"""From a word that leaves the queue to the walk that sees its room."""
 PACK_TURN_CYCLES = 2
 """From the last plane of a group to the first of the next, less one."""
 BEAT_CYCLES = 1

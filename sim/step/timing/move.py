@@ -74,15 +74,16 @@ def bring(run: Run, costs: Costs, master: Master, stream: tuple[Master, Master])
 
 def store(run: Run, costs: Costs, writer: Writer) -> Process:
     """What is sent is answered for; the next begins when all of one is named, or a PACK answered."""
-    ready, engine, named, kind, before = 0, Engine.STORE, 0, None, 0
+    ready, engine, named, sent, kind, before = 0, Engine.STORE, 0, 0, None, 0
     floats = Floats(run, local_reads)
     for number, moment in enumerate(run.of(engine)):
         word = moment.word
         taken = yield from run.take(moment, number, ready)
         gate, why = yield from run.gate(word, 0, taken + 1)
         begin, why = later((named + NAMED_CYCLES, engine.name), (gate, why))
+        yield begin
         if kind not in (None, word.kind):
-            begin = max(begin, writer.free + NAMED_CYCLES)
+            begin = max(begin, sent + NAMED_CYCLES)
         kind = word.kind
         run.begin(moment, begin, why, taken + 5)
         ready, end = begin + 1, begin
@@ -97,7 +98,7 @@ def store(run: Run, costs: Costs, writer: Writer) -> Process:
                     at = max(at + PIECE_CYCLES, writer.free - Guard.latency_cycles)
                 end -= writer.port.memory.write_cycles * (step < word.ksteps - 1)
                 run.wrote(moment, bits * beats)
-            ready = named = end
+            ready = named = sent = end
         else:
             at, there = begin + BEGIN_CYCLES, begin + BEATS_CYCLES
             for address, beats in pieces(costs, word):
@@ -111,7 +112,8 @@ def store(run: Run, costs: Costs, writer: Writer) -> Process:
                 end = writer.write(at + Guard.latency_cycles, address, beats, first)
                 at = max(at + PIECE_CYCLES, writer.free - Guard.latency_cycles)
                 run.wrote(moment, beats)
-            named = max(begin + BEGIN_CYCLES, writer.free - OUTWARD_BEATS)
+            sent = writer.free
+            named = max(begin + BEGIN_CYCLES, sent - OUTWARD_BEATS)
         end += ANSWER_CYCLES
         run.worked(moment, end - max(begin, before))
         before = end
