@@ -71,3 +71,24 @@ def test_runs_keep_their_beats_and_answers(stall: float) -> None:
     assert [run for run in got if run[0] < 1 << 28] == runs[0]
     assert beats == [address << 8 | n for address, count in got for n in range(count)]
     assert len(beats) == total
+
+
+@pytest.mark.parametrize(("asks", "shares"), [((1, 1), (0.5, 0.5)), ((1, 0), (1, 0)), ((0, 1), (0, 1))])
+def test_writers_that_always_ask_take_turns(asks: tuple[int, int], shares: tuple[float, float]) -> None:
+    arbiter = WriteArbiter(32)
+    taken: list[int] = []
+
+    async def drive(ctx: Any) -> None:
+        for n, valid in enumerate(asks):
+            ctx.set(getattr(arbiter, f"runs_{n}").payload, {"addr": 0, "beats": 4})
+            ctx.set(getattr(arbiter, f"runs_{n}").valid, valid)
+            ctx.set(getattr(arbiter, f"beats_{n}").valid, valid)
+        ctx.set(arbiter.runs.ready, 1)
+        ctx.set(arbiter.beats.ready, 1)
+        while len(taken) < 20:
+            ports = [getattr(arbiter, f"runs_{n}") for n in range(WRITERS)]
+            _, _, *found = await ctx.tick().sample(*(port.valid & port.ready for port in ports))
+            taken.extend(n for n, ran in enumerate(found) if ran)
+
+    simulate(arbiter, drive)
+    assert tuple(taken.count(n) / len(taken) for n in range(WRITERS)) == shares

@@ -14,7 +14,7 @@ PART_BITS = 32
 
 
 class WriteArbiter(wiring.Component):
-    """Takes a run of one writer and then its beats, one run after the other; the first writer goes first.
+    """Takes a run of one writer and then its beats, one run after the other; by turns where both ask.
 
     The beats of a run that was taken must come whatever happens to the other writer.
 
@@ -48,13 +48,13 @@ class WriteArbiter(wiring.Component):
         held, offered = Signal(RUN, reset_less=True), Signal()
         left, sending = Signal.like(held.beats, reset_less=True), Signal()
         selects = Signal()
-        m.d.comb += selects.eq(Mux(free, asked[1].valid & ~asked[0].valid, second))
+        m.d.comb += selects.eq(Mux(free, asked[1].valid & ~(asked[0].valid & second), second))
         whose = copies(m, selects, BEAT_BITS // PART_BITS, "whose")
         takes, sent = Signal(), Signal()
         m.d.comb += [
             takes.eq(free & (asked[0].valid | asked[1].valid)),
-            asked[0].ready.eq(free),
-            asked[1].ready.eq(free & ~asked[0].valid),
+            asked[0].ready.eq(free & (second | ~asked[1].valid)),
+            asked[1].ready.eq(free & ~(asked[0].valid & second)),
             self.runs.valid.eq(offered),
             self.runs.payload.eq(held),
             self.beats.valid.eq(sending & Mux(whose[0], beats[1].valid, beats[0].valid)),

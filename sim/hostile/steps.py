@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cpt.host.compiler.memory import BATCH, LOGITS, STATIC
-from cpt.host.compiler.network import FIRST_FORWARD
+from cpt.host.compiler.network import ONLY_FORWARD
 from cpt.host.fabric import FabricTrainer, precision_slots
 from cpt.hw.contract import ArrayConfig, Error, register, slot_offset
 from cpt.hw.contract.config import BEAT_BYTES
@@ -82,7 +82,7 @@ class Ground:
     bases: bytes
     """SET of its base registers."""
     whole: bytes
-    """Ring words of a first forward pass."""
+    """Ring words of a forward pass."""
     after: NDArray[np.uint8]
     """Memory behind those; what is padding holds whatever local memory held."""
     results: tuple[slice, ...]
@@ -113,7 +113,7 @@ def ground(config: ArrayConfig) -> Ground:
         for index, (bits, signed) in precision_slots(trainer.network, *case.bits).items()
     }
     memory = state.memory[:used].copy()
-    calls = trainer.call(FIRST_FORWARD)
+    calls = trainer.call(ONLY_FORWARD)
     whole = bases + keys + calls + encode(Code.END, tag=TAG)
     machine.ring(whole)
     machine.tag = 0
@@ -321,7 +321,7 @@ def _perform(machine: Machine, act: Act, board: Scoreboard, tally: Tally, where:
 
 
 def _whole(machine: Machine, board: Scoreboard) -> None:
-    """A first forward pass leaves what the exact model leaves, whatever ran before."""
+    """A forward pass leaves what the exact model leaves, whatever ran before."""
     artist = machine.artist
     machine.fill(b"")
     windows = {"READ_BASE": 0, "READ_LIMIT": artist.end, "WRITE_BASE": 0, "WRITE_LIMIT": artist.used}

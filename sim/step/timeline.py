@@ -61,6 +61,7 @@ class Timeline:
         read_0, read_1 = memory.port(), memory.port()
         writer = Writer(memory.port())
         timed, fills = lanes.Timed(run), list[fetch.Fill]()
+        packed = lanes.Packed(run, costs, writer)
         count = sum(len(fetch.pairs(moment.word)) for moment in run.of(Engine.FETCH))
         go(
             [
@@ -70,7 +71,8 @@ class Timeline:
                 fetch.fill(run, costs, fills, count),
                 array(run, costs),
                 lanes.drain(run, timed),
-                lanes.apply(run, costs, timed, writer),
+                lanes.apply(run, timed, packed),
+                packed.process(),
                 bring(run, costs, Master(read_1, 1), (Master(read_0, 2), Master(read_1, 2))),
                 store(run, costs, writer),
                 channel(run),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.contract.passes import IMAGE_BITS, Apply, Drain
@@ -105,16 +106,18 @@ def drain(run: Run, timed: Timed) -> Process:
         ready = last + timed.ready
 
 
-def apply(run: Run, costs: Costs, timed: Timed, writer: Writer) -> Process:
+def apply(run: Run, timed: Timed, packed: Packed) -> Process:
     """A tile of pixels a unit, all its channels; codes are written group by group."""
     engine, ready, settled, codes_before = Engine.APPLY, 0, 0, False
-    group, config = timed.group, run.config
-    packed = Packed(run, writer)
+    group = timed.group
     for number, moment in enumerate(run.of(engine)):
         word, kind = moment.word, Apply(moment.word.kind)
         taken = yield from run.take(moment, number, ready)
         codes = kind in CODES
         load = taken + Places.prepare_cycles
+        if codes_before and not codes:
+            answer = yield from known(packed.answers, len(packed.groups) - 1)
+            settled = answer + SETTLED_CYCLES
         if not (codes and codes_before):
             load = max(load, settled)
         codes_before = codes
@@ -126,8 +129,6 @@ def apply(run: Run, costs: Costs, timed: Timed, writer: Writer) -> Process:
         second = word.second << IN_WORDS_LOG2
         places = {"y": word.y, "other": second, "mask": second}
         each = group * (PARTS if collide(run, APPLIES[kind], places) else 1)
-        bits = costs.slots[word.slot].bits if codes else 0
-        stride = -(-word.planes * config.cols * group // 8 // STREAM_BYTES) * STREAM_BYTES if codes else 0
         last = free
         for unit in range(word.images * word.tiles):
             gate, why = yield from run.gate(word, unit, ask)
@@ -138,22 +139,23 @@ def apply(run: Run, costs: Costs, timed: Timed, writer: Writer) -> Process:
             last = begin
             for part in range(word.groups):
                 first = last + BEGIN_CYCLES
-                if codes:
-                    first = max(first, packed.room)
+                if codes and len(packed.groups) >= packed.room:
+                    left = yield from known(packed.taken, len(packed.groups) - packed.room)
+                    first = max(first, left + ROOM_CYCLES)
                 yield first
                 last = timed.pipeline.free(first, each) - 1
                 if codes:
                     out = last + SLOT_CYCLES + timed.lanes.result_cycles
-                    address = word.offset + (unit * (-(-word.channels // group)) + part) * stride
-                    answer = packed.group(moment, out, address, bits)
+                    packed.groups.append(Group(moment, unit * word.groups + part, out))
             run.worked(moment, each * word.groups)
             free, ask = last, begin
-            done = answer if codes else last + timed.end
-            if kind is Apply.POOL and (unit + 1) % word.tiles == 0:
-                done = last + timed.empty + pool_cycles(word, FLUSH_CYCLES)
-                free = done
-            settled = max(settled, done + 2)
-            run.mark(moment, done)
+            if not codes:
+                done = last + timed.end
+                if kind is Apply.POOL and (unit + 1) % word.tiles == 0:
+                    done = last + timed.empty + pool_cycles(word, FLUSH_CYCLES)
+                    free = done
+                settled = max(settled, done + SETTLED_CYCLES)
+                run.mark(moment, done)
         ready = max(last + timed.ready, free + 2 if kind is Apply.POOL else 0)
 
 
@@ -164,45 +166,70 @@ FILL_CYCLES, FLUSH_CYCLES = 6, 5
 PACKED_CYCLES = 5
 
 
+class Group(NamedTuple):
+    """Codes of a group of channels of a tile."""
+
+    moment: Moment
+    number: int
+    """Of the instruction's."""
+    out: int
+    """When its last word leaves the lanes."""
+
+
 class Packed:
     """The packer: groups of codes, planes of one while the next one comes."""
 
-    def __init__(self, run: Run, writer: Writer) -> None:
-        self.run, self.writer = run, writer
-        groups = CODE_QUEUE_WORDS // run.config.group_channels
+    def __init__(self, run: Run, costs: Costs, writer: Writer) -> None:
+        self.run, self.costs, self.writer = run, costs, writer
         self.packer = Packer(run.config)
-        self.free = 0
-        """When the planes of the next group may be read."""
-        self.frees: deque[int] = deque([0, 0], HALVES)
-        """When the last groups' halves were read, of which one has room for the next."""
-        self.queued: deque[int] = deque([0] * groups, groups)
-        """When the last groups that the queue has room for were taken out of it."""
+        self.room = CODE_QUEUE_WORDS // run.config.group_channels
+        """Groups that the queue before it has room for."""
+        self.groups: list[Group] = []
+        self.taken: list[int] = []
+        """When each was taken out of the queue."""
+        self.answers: list[int] = []
+        """When the mark may show each."""
+
+    def process(self) -> Process:
+        """All groups, and the marks of tiles that are in memory."""
+        run, group = self.run, self.run.config.group_channels
+        words = [moment.word for moment in run.of(Engine.APPLY)]
+        count = sum(word.images * word.tiles * word.groups for word in words if Apply(word.kind) in CODES)
+        free, halves = 0, deque([0] * HALVES, HALVES)
+        for number in range(count):
+            item = yield from known(self.groups, number)
+            word = item.moment.word
+            bits = self.costs.slots[word.slot].bits
+            self.taken.append(max(item.out, halves[0] + group))
+            begin = max(item.out + PACKED_CYCLES, free)
+            reads = -(-bits // self.packer.planes) * self.packer.planes * self.packer.steps
+            beats = self.beats(bits)
+            asked = begin + Guard.latency_cycles
+            yield asked
+            pace = max(reads // beats, 1)
+            answer = self.writer.write(asked, self.address(item), beats, asked + BEAT_CYCLES, pace)
+            self.answers.append(answer + ANSWER_CYCLES)
+            run.wrote(item.moment, beats)
+            halves.append(max(begin + reads, self.writer.free - Guard.latency_cycles - PACK_TURN_CYCLES))
+            free = halves[-1] + PACK_TURN_CYCLES
+            if (item.number + 1) % word.groups == 0:
+                run.mark(item.moment, self.answers[-1])
 
     def beats(self, bits: int) -> int:
         """Of a group of so many planes."""
         return -(-bits // self.packer.planes) * self.packer.parts
 
-    @property
-    def room(self) -> int:
-        """When the next group may start on its way."""
-        return self.queued[0] + ROOM_CYCLES
-
-    def group(self, moment: Moment, out: int, address: int, bits: int) -> int:
-        """A group whose last word leaves the lanes in cycle ``out``: when the mark may show it."""
-        begin = max(out + PACKED_CYCLES, self.free)
-        reads = -(-bits // self.packer.planes) * self.packer.planes * self.packer.steps
-        taken = self.frees[0] + self.run.config.group_channels
-        self.queued.append(max(out, taken))
-        beats = self.beats(bits)
-        self.run.wrote(moment, beats)
-        pace = max(reads // beats, 1)
-        asked = begin + Guard.latency_cycles
-        answer = self.writer.write(asked, address, beats, asked + BEAT_CYCLES, pace) + ANSWER_CYCLES
-        self.frees.append(max(begin + reads, self.writer.free - Guard.latency_cycles - PACK_TURN_CYCLES))
-        self.free = self.frees[-1] + PACK_TURN_CYCLES
-        return answer
+    def address(self, item: Group) -> int:
+        """Of a group's planes, from the tensor's base on."""
+        config, word = self.run.config, item.moment.word
+        plane = config.cols * config.group_channels // 8
+        stride = -(-word.planes * plane // STREAM_BYTES) * STREAM_BYTES
+        unit, part = divmod(item.number, word.groups)
+        return word.offset + (unit * (-(-word.channels // config.group_channels)) + part) * stride
 
 
+SETTLED_CYCLES = 2
+"""From a mark to an instruction of another kind that begins."""
 ROOM_CYCLES = 2
 """From a word that leaves the queue to the walk that sees its room."""
 PACK_TURN_CYCLES = 2

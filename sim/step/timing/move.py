@@ -93,7 +93,7 @@ def store(run: Run, costs: Costs, writer: Writer) -> Process:
             for step in range(-(-word.runs // run.config.rows) * word.ksteps):
                 at = codes(run, end, floats)
                 for _ in range(bits):
-                    yield at
+                    yield at + Guard.latency_cycles
                     end = writer.write(at + Guard.latency_cycles, step * beats * BEAT_BYTES, beats, at + 4)
                     at = max(at + PIECE_CYCLES, writer.free - Guard.latency_cycles)
                 end -= writer.port.memory.write_cycles * (step < word.ksteps - 1)
@@ -102,7 +102,7 @@ def store(run: Run, costs: Costs, writer: Writer) -> Process:
         else:
             at, there = begin + BEGIN_CYCLES, begin + BEATS_CYCLES
             for address, beats in pieces(costs, word):
-                yield at
+                yield at + Guard.latency_cycles
                 if word.kind == Store.LOCAL:
                     there = max(there, at)
                     ready_at = floats.after(there, beats)
