@@ -36,7 +36,7 @@ class Around(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.engine = engine = self.engine
-        m.submodules.local = local = LocalMemory(reads=(PAIR, ROW), writes=(ROW,))
+        m.submodules.local = local = LocalMemory(reads=((PAIR, ROW),), writes=(ROW,))
         m.submodules.statistics = statistics = Statistics(preset("tiny"))
         m.submodules.coefficients = coefficients = Coefficients()
         wiring.connect(m, wiring.flipped(self.other), local.read_0)

@@ -15,59 +15,71 @@ from cpt.hw.matrix.copies import MOST_LOADS
 
 
 class LocalMemory(wiring.Component):
-    """One memory that reads a row of words and writes one a cycle, behind several ports.
+    """A memory that writes a row of words and reads one a cycle for each group of its readers.
 
-    Parameters: the words that each port of ``reads`` and ``writes`` reaches, powers of two; a row has as many
-    as the widest.
-    Members: ``read_0`` .., ``write_0`` ..: `local_read` and `local_write`. The lowest that asks is ready, so
-    port 0 always is. ``data`` comes `latency_cycles` after a read is accepted: address, memory, its output
-    register, and a register of the port.
+    Parameters: the words that each port of ``reads``, by groups, and of ``writes`` reaches, powers of two; a
+    row has as many as the widest. Every group has a copy of the memory.
+    Members: ``read_0`` .., group after group, ``write_0`` ..: `local_read` and `local_write`. The lowest of a
+    group, or of the writers, that asks is ready, so its first port always is. ``data`` comes `latency_cycles`
+    after a read is accepted: address, memory, its output register, and a register of the port.
     """
 
     latency_cycles = MACHINE.local_cycles
 
-    def __init__(self, *, reads: Sequence[int], writes: Sequence[int]):
-        self.reads, self.writes = list(reads), list(writes)
+    def __init__(self, *, reads: Sequence[Sequence[int]], writes: Sequence[int]):
+        self.groups, self.writes = [list(group) for group in reads], list(writes)
+        self.reads = [words for group in self.groups for words in group]
         self.row_words = max(*self.reads, *self.writes)
         super().__init__(
-            {f"read_{n}": In(local_read(words)) for n, words in enumerate(reads)}
+            {f"read_{n}": In(local_read(words)) for n, words in enumerate(self.reads)}
             | {f"write_{n}": In(local_write(words)) for n, words in enumerate(writes)}
         )
 
     def elaborate(self, platform):
         m = Module()
-        row_words = self.row_words
-        m.submodules.memory = memory = Memory(
-            shape=unsigned(row_words * WORD_BITS), depth=LOCAL_WORDS // row_words, init=[]
-        )
-        into, out = memory.write_port(granularity=WORD_BITS), memory.read_port()
-        reads = [getattr(self, f"read_{n}") for n in range(len(self.reads))]
-        writes = [getattr(self, f"write_{n}") for n in range(len(self.writes))]
-        for ports in (reads, writes):
-            for n, port in enumerate(ports):
-                m.d.comb += port.ready.eq(~Cat(lower.valid for lower in ports[:n]).any())
+        write = self._write(m)
+        readers = iter(enumerate(getattr(self, f"read_{n}") for n in range(len(self.reads))))
+        for group, ports in enumerate(self.groups):
+            m.submodules[f"memory_{group}"] = memory = Memory(
+                shape=unsigned(self.row_words * WORD_BITS), depth=LOCAL_WORDS // self.row_words, init=[]
+            )
+            into = memory.write_port(granularity=WORD_BITS)
+            m.d.comb += [
+                pin.eq(value) for pin, value in zip((into.addr, into.en, into.data), write, strict=True)
+            ]
+            self._read(m, memory.read_port(), dict(next(readers) for _ in ports))
+        return m
 
-        # A cycle for who is first, registers at the memory's pins.
-        address = Signal.like(out.addr, name="read_addr", reset_less=True)
-        m.d.sync += address.eq(self._first(reads, [self._row(port, port.addr) for port in reads]))
-        m.d.comb += out.addr.eq(address)
-        write_address = Signal.like(into.addr, name="write_addr", reset_less=True)
-        enable = Signal(row_words)
+    def _write(self, m):
+        """Address, enables and data at the memories' pins: a cycle for who is first."""
+        writes = [getattr(self, f"write_{n}") for n in range(len(self.writes))]
+        self._serve(m, writes)
+        address = Signal(range(LOCAL_WORDS // self.row_words), name="write_addr", reset_less=True)
+        enable = Signal(self.row_words)
         asked = Cat(port.valid for port in writes).any()
         enables = [self._placed(port, port.en) for port in writes]
         m.d.sync += [
-            write_address.eq(self._first(writes, [self._row(port, port.addr) for port in writes])),
+            address.eq(self._first(writes, [self._row(port, port.addr) for port in writes])),
             enable.eq(Mux(asked, self._first(writes, enables), 0)),
         ]
-        m.d.comb += [into.addr.eq(write_address), into.en.eq(enable)]
-        for word in range(row_words):
+        words = []
+        for word in range(self.row_words):
             data = Signal(WORD_BITS, name=f"write_data_{word}", reset_less=True)
             m.d.sync += data.eq(self._first(writes, [port.data[word % len(port.data)] for port in writes]))
-            m.d.comb += into.data[word * WORD_BITS :][:WORD_BITS].eq(data)
+            words.append(data)
+        return address, enable, Cat(words)
 
-        register = Signal(row_words * WORD_BITS, reset_less=True)
+    def _read(self, m, out, numbered):
+        """A group's readers, by number: a cycle for who is first, a register at the memory's pins."""
+        reads = list(numbered.values())
+        self._serve(m, reads)
+        first = next(iter(numbered))
+        address = Signal.like(out.addr, name=f"read_addr_{first}", reset_less=True)
+        m.d.sync += address.eq(self._first(reads, [self._row(port, port.addr) for port in reads]))
+        m.d.comb += out.addr.eq(address)
+        register = Signal(self.row_words * WORD_BITS, name=f"row_{first}", reset_less=True)
         m.d.sync += register.eq(out.data)
-        for n, port in enumerate(reads):
+        for n, port in numbered.items():
             width = len(port.data) * WORD_BITS
             found = Signal(width, name=f"data_{n}", reset_less=True)
             place = late(m, self._place(port, port.addr), self.latency_cycles - 2, f"place_{n}")
@@ -78,7 +90,12 @@ class LocalMemory(wiring.Component):
             m.d.comb += [
                 port.data[word].eq(found[word * WORD_BITS :][:WORD_BITS]) for word in range(len(port.data))
             ]
-        return m
+
+    @staticmethod
+    def _serve(m, ports):
+        """The lowest that asks is ready."""
+        for n, port in enumerate(ports):
+            m.d.comb += port.ready.eq(~Cat(lower.valid for lower in ports[:n]).any())
 
     def _place(self, port, addr):
         """Which part of its row a port reaches."""

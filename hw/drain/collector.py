@@ -17,16 +17,17 @@ COPY_BITS = 24
 class Collector(wiring.Component):
     """Adds a captured tile to a result tile, or overwrites it with ``first``; a row a cycle, the sums first.
 
+    Parameters: ``config``; ``adds``: tiles may be added to, else ``first`` is always meant.
     A new tile may be captured every ``tile_interval_cycles`` (`cpt.hw.contract.order`).
 
-    Members: ``captured``, ``collect``, ``row_index``, ``row``: the array's results; ``old_*``, ``write_*``:
-    the result buffer, addresses and ``write_en`` as far ahead as it asks for; ``done``: the last row is being
-    written; ``complete``: and DRAIN may have the tile.
+    Members: ``captured``, ``collect``, ``row_index``, ``row``: the array's results; ``old_*`` (where it
+    ``adds``), ``write_*``: the result buffer, addresses and ``write_en`` as far ahead as it asks for;
+    ``done``: the last row is being written; ``complete``: and DRAIN may have the tile.
     Latency `latency_cycles` from ``captured`` to ``done``.
     """
 
-    def __init__(self, config: ArrayConfig):
-        self.config = config
+    def __init__(self, config: ArrayConfig, *, adds: bool = True):
+        self.config, self.adds = config, adds
         self.rows = result_rows(config)
         self.row_cycles = MACHINE.row_select_cycles + 1
         """Cycles from a row's index to its sum being written."""
@@ -38,8 +39,7 @@ class Collector(wiring.Component):
                 "collect": In(COLLECT),
                 "row_index": Out(range(self.rows), init=self.config.rows),
                 "row": In(captured_row(config)),
-                "old_addr": Out(address),
-                "old_row": In(result_row(config)),
+                **({"old_addr": Out(address), "old_row": In(result_row(config))} if adds else {}),
                 "write_en": Out(1),
                 "write_addr": Out(address),
                 "write_row": Out(result_row(config)),
@@ -60,7 +60,7 @@ class Collector(wiring.Component):
             m.d.sync += [active.eq(1), collect.eq(self.collect), self.row_index.eq(self.config.rows)]
 
         # The row's place in the result buffer: the sums' behind those of the rows.
-        address = self.old_addr
+        address = Signal(range(MACHINE.result_tiles * self.rows))
         with m.If(self.captured):
             m.d.sync += address.eq(Mux(self.collect.tile, 2 * self.rows - 1, self.rows - 1))
         with m.Elif(self.row_index == self.config.rows):
@@ -81,20 +81,28 @@ class Collector(wiring.Component):
         writing = later(active, ahead, "writing", reset_less=False)
         ends = later(active & last, self.row_cycles, "ends", reset_less=False)
         completes = later(active & last & collect.last, self.row_cycles, "completes", reset_less=False)
-        # A row and the buffer's old row meet a cycle before the sum is written.
-        meet = self.row_cycles - 1
-        parts = -(-ACC_BITS // COPY_BITS)
-        firsts = later(collect.first, meet - 2, "first")
-        first = spread(m, firsts[-1], self.config.cols * parts, "first")
         m.d.comb += [
             self.write_addr.eq(addresses[-1]),
             self.write_en.eq(writing[-1]),
             self.done.eq(ends[-1]),
             self.complete.eq(completes[-1]),
         ]
+        added = self._old_row(m, address, later(collect.first, self.row_cycles - 3, "first")[-1])
         for column in range(self.config.cols):
-            fresh = Cat(item.replicate(COPY_BITS) for item in first[column * parts : (column + 1) * parts])
             total = Signal(ACC_BITS, name=f"total_{column}", reset_less=True)
-            m.d.sync += total.eq(self.row[column] + (self.old_row[column] & ~fresh).as_signed())
+            m.d.sync += total.eq(self.row[column] + added[column] if added else self.row[column])
             m.d.comb += self.write_row[column].eq(total)
         return m
+
+    def _old_row(self, m, address, first):
+        """What a row is added to, a cycle before the sum is written; nothing by ``first``, two cycles earlier."""
+        if not self.adds:
+            return None
+        parts = -(-ACC_BITS // COPY_BITS)
+        firsts = spread(m, first, self.config.cols * parts, "first")
+        m.d.comb += self.old_addr.eq(address)
+        fresh = [
+            Cat(item.replicate(COPY_BITS) for item in firsts[column * parts : (column + 1) * parts])
+            for column in range(self.config.cols)
+        ]
+        return [(self.old_row[column] & ~flags).as_signed() for column, flags in enumerate(fresh)]

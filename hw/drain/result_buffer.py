@@ -1,6 +1,6 @@
 """Two result tiles between collector and drain."""
 
-from amaranth import Cat, Module, Signal
+from amaranth import Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -15,7 +15,7 @@ PART_BITS = 24
 
 
 class ResultBuffer(wiring.Component):
-    """Memory of whole rows: one write port, a read port for the collector and one for the drain.
+    """Memory of whole rows: one write port, a read port for the drain, one for a collector that ``adds``.
 
     Addresses are ``tile * (rows + 1) + row``. Every memory has its own copy of each address, so
     ``write_addr`` and ``write_en`` come `address_cycles` before ``write_row``. ``old_row`` comes
@@ -27,8 +27,8 @@ class ResultBuffer(wiring.Component):
     latency_cycles = MACHINE.result_buffer_cycles
     old_latency_cycles = MACHINE.old_row_cycles
 
-    def __init__(self, config: ArrayConfig):
-        self.config = config
+    def __init__(self, config: ArrayConfig, *, adds: bool = True):
+        self.config, self.adds = config, adds
         self.depth_rows = MACHINE.result_tiles * result_rows(config)
         address, row = range(self.depth_rows), result_row(config)
         super().__init__(
@@ -36,8 +36,7 @@ class ResultBuffer(wiring.Component):
                 "write_en": In(1),
                 "write_addr": In(address),
                 "write_row": In(row),
-                "old_addr": In(address),
-                "old_row": Out(row),
+                **({"old_addr": In(address), "old_row": Out(row)} if adds else {}),
                 "drain_addr": In(address),
                 "drain_row": Out(row),
             }
@@ -50,23 +49,25 @@ class ResultBuffer(wiring.Component):
         write = Signal(data.StructLayout({"addr": len(self.write_addr), "en": 1}))
         m.d.comb += [write.addr.eq(self.write_addr), write.en.eq(self.write_en)]
         writes = spread(m, write, len(parts), "write")
-        olds = spread(m, self.old_addr, len(parts), "old")
         drains = spread(m, self.drain_addr, len(parts), "drain")
-        old_rows, drain_rows = [], []
+        memories = []
         for number, part in enumerate(parts):
             memory = Memory(shape=PART_BITS, depth=self.depth_rows, init=[])
             m.submodules[f"memory_{number}"] = memory
-            into, old, drain = memory.write_port(), memory.read_port(), memory.read_port()
-            old_row = Signal(PART_BITS, name=f"old_row_{number}", reset_less=True)
-            m.d.sync += old_row.eq(old.data)
+            memories.append(memory)
+            into, drain = memory.write_port(), memory.read_port()
             m.d.comb += [
                 into.en.eq(writes[number].en),
                 into.addr.eq(writes[number].addr),
                 into.data.eq(self.write_row.as_value()[part]),
-                old.addr.eq(olds[number]),
                 drain.addr.eq(drains[number]),
+                self.drain_row.as_value()[part].eq(drain.data),
             ]
-            old_rows.append(old_row)
-            drain_rows.append(drain.data)
-        m.d.comb += [self.old_row.eq(Cat(old_rows)), self.drain_row.eq(Cat(drain_rows))]
+        if self.adds:
+            olds = spread(m, self.old_addr, len(parts), "old")
+            for number, (memory, part) in enumerate(zip(memories, parts, strict=True)):
+                old = memory.read_port()
+                old_row = Signal(PART_BITS, name=f"old_row_{number}", reset_less=True)
+                m.d.sync += old_row.eq(old.data)
+                m.d.comb += [old.addr.eq(olds[number]), self.old_row.as_value()[part].eq(old_row)]
         return m

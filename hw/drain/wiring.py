@@ -14,8 +14,6 @@ def wire_results(m, chip, executor, drain) -> None:
         collector.collect.eq(array.collect),
         array.row_index.eq(collector.row_index),
         collector.row.eq(array.row),
-        results.old_addr.eq(collector.old_addr),
-        collector.old_row.eq(results.old_row),
         results.write_en.eq(collector.write_en),
         results.write_addr.eq(collector.write_addr),
         results.write_row.eq(collector.write_row),
@@ -25,3 +23,5 @@ def wire_results(m, chip, executor, drain) -> None:
         results.drain_addr.eq(drain.drain_addr),
         drain.drain_row.eq(results.drain_row),
     ]
+    if collector.adds:
+        m.d.comb += [results.old_addr.eq(collector.old_addr), collector.old_row.eq(results.old_row)]

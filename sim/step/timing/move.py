@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -40,7 +40,7 @@ def bring(run: Run, costs: Costs, master: Master, stream: tuple[Master, Master])
 
     16-bit numbers come through both ports by turns, of ``stream``.
     """
-    turn, floats = 1, Floats(run, local_writes)
+    turn, floats = 1, Floats(run)
     ready, engine, named, kind, written = 0, Engine.BRING, 0, None, 0
     for number, moment in enumerate(run.of(engine)):
         word = moment.word
@@ -75,7 +75,6 @@ def bring(run: Run, costs: Costs, master: Master, stream: tuple[Master, Master])
 def store(run: Run, costs: Costs, writer: Writer) -> Process:
     """What is sent is answered for; the next begins when all of one is named, or a PACK answered."""
     ready, engine, named, sent, kind, before = 0, Engine.STORE, 0, 0, None, 0
-    floats = Floats(run, local_reads)
     for number, moment in enumerate(run.of(engine)):
         word = moment.word
         taken = yield from run.take(moment, number, ready)
@@ -91,7 +90,7 @@ def store(run: Run, costs: Costs, writer: Writer) -> Process:
             beats = run.config.group_bytes("a") // BEAT_BYTES
             bits = costs.bits(word)
             for step in range(-(-word.runs // run.config.rows) * word.ksteps):
-                at = codes(run, end, floats)
+                at = end + TAPS * run.config.group_channels * run.config.rows + CODES_CYCLES
                 for _ in range(bits):
                     yield at + Guard.latency_cycles
                     end = writer.write(at + Guard.latency_cycles, step * beats * BEAT_BYTES, beats, at + 4)
@@ -103,12 +102,10 @@ def store(run: Run, costs: Costs, writer: Writer) -> Process:
             at, there = begin + BEGIN_CYCLES, begin + BEATS_CYCLES
             for address, beats in pieces(costs, word):
                 yield at + Guard.latency_cycles
+                first = there
                 if word.kind == Store.LOCAL:
-                    there = max(there, at)
-                    ready_at = floats.after(there, beats)
-                    there, first = ready_at, ready_at - beats
-                else:
-                    first = there
+                    first = max(there, at)
+                    there = first + beats
                 end = writer.write(at + Guard.latency_cycles, address, beats, first)
                 at = max(at + PIECE_CYCLES, writer.free - Guard.latency_cycles)
                 run.wrote(moment, beats)
@@ -124,31 +121,22 @@ OUTWARD_BEATS = 8
 """Beats that wait behind the reads of a STORE, about."""
 
 
-def codes(run: Run, begin: int, floats: Floats) -> int:
-    """When the codes of a K step are planes: each is read, and FLOAT reads local memory first."""
-    config = run.config
-    return floats.after(begin, TAPS * config.group_channels * config.rows) + CODES_CYCLES
-
-
 class Floats:
-    """What FLOAT reads of local memory, or writes there, as far as its instructions have begun.
+    """What FLOAT writes to local memory, as far as its instructions have begun."""
 
-    ``of``: accesses of an instruction, for the lanes that there are.
-    """
-
-    def __init__(self, run: Run, of: Callable[[Word, int], int]) -> None:
-        self.moments, self.lanes, self.of = run.of(Engine.FLOAT), run.config.float_lanes, of
+    def __init__(self, run: Run) -> None:
+        self.moments, self.lanes = run.of(Engine.FLOAT), run.config.float_lanes
         self.first = 0
         """Instructions before are over."""
 
-    def after(self, begin: int, accesses: int) -> int:
-        """Cycle behind so many accesses from ``begin`` on, which take what FLOAT leaves."""
-        cycle, left = float(begin), float(accesses)
+    def after(self, begin: int, writes: int) -> int:
+        """Cycle behind so many writes of BRING from ``begin`` on, which take what FLOAT leaves."""
+        cycle, left = float(begin), float(writes)
         for number in range(self.first, len(self.moments)):
             moment = self.moments[number]
             if not moment.ended:
                 break
-            last = moment.ended - READ_CYCLES
+            last = moment.ended - LAST_CYCLES
             if last <= cycle:
                 self.first = number + 1
                 continue
@@ -157,24 +145,14 @@ class Floats:
                 cycle, left = cycle + before, left - before
             if not left:
                 break
-            share = 1 - min(self.of(moment.word, self.lanes) / (last - moment.begun), 1)
+            share = 1 - min(local_writes(moment.word, self.lanes) / (last - moment.begun), 1)
             part = min((last - cycle) * share, left)
             cycle, left = (cycle + part / share if left == part and share else last), left - part
         return int(cycle + left)
 
 
-READ_CYCLES = 16
+LAST_CYCLES = 16
 """From FLOAT's last read to its mark, about."""
-
-
-def local_reads(word: Word, lanes: int) -> int:
-    """Reads of local memory of a FLOAT: rows of words, anew for each repetition whose place is another."""
-    total = 0
-    for source in (operand(word, name) for name in "abc"):
-        if source.space is Space.LOCAL:
-            moves = bool(source.moves)
-            total += rows_of(source, word, lanes) if moves else (word.reps if source.stride else 1)
-    return total
 
 
 def local_writes(word: Word, lanes: int) -> int:
