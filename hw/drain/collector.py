@@ -95,7 +95,7 @@ class Collector(wiring.Component):
         return m
 
     def _old_row(self, m, address, first):
-        """What a row is added to, a cycle before the sum is written; two cycles before, ``first``: nothing."""
+        """What a row is added to, a cycle before its sum is written; ``first``: none, two cycles before."""
         if not self.adds:
             return None
         parts = -(-ACC_BITS // COPY_BITS)
