@@ -8,24 +8,33 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from cpt.check import TOLERANCE
-from cpt.data import DIGITS, load_dataset
+from cpt.data import DIGITS
 from cpt.devices import open_accelerator
 from cpt.host.config import TrainConfig
 from cpt.host.data import Dataset
 from cpt.host.engine import GemmRun
+from cpt.host.step_trainer import MICRO_BATCH, StepTrainer
 from cpt.host.trainer import Trainer
-from cpt.hw.contract import PRESETS, ContractError, preset
+from cpt.hw.contract import PRESETS, ArrayConfig, ContractError, preset
+from cpt.hw.contract.config import MATRIX, STEP
 from cpt.measured import print_measured
+from cpt.model.golden.fabric.network import Network
 from cpt.model.units import percent
 from cpt.options import TRAINING, add_options
 from cpt.progress import note
 from cpt.sim.memory import MEMORY_MODELS, memory_model
 from cpt.table import align, paragraph
+from cpt.trainers import Place, of_device
+
+if TYPE_CHECKING:
+    from cpt.host.fabric import FabricTrainer
 
 DISAGREEMENT = 1
+MEMORY_BYTES = 1 << 24
+"""Of the simulated memory of whole steps."""
 _NETWORK = ("model", "width", "batch_size", "seed")
 
 
@@ -34,38 +43,42 @@ class Row:
     """One program on both machines."""
 
     program: str
-    """What it is for, its shape ``MxNxK`` and its bits."""
-    rtl: GemmRun
-    model: GemmRun
+    """What it is for, of a product its shape ``MxNxK`` and its bits."""
+    rtl_cycles: int
+    model_cycles: int
+    busy_cycles: int
+    """Of the array, in the model."""
+    exact: bool = True
+    """Whether what no timing changes is the same."""
 
     @property
     def error(self) -> float:
         """Relative difference of the total cycles, fast model against RTL."""
-        rtl = self.rtl.counters.total
-        return (self.model.counters.total - rtl) / rtl
+        return (self.model_cycles - self.rtl_cycles) / self.rtl_cycles
 
     @property
     def agrees(self) -> bool:
         """Whether total cycles are within the tolerance and what no timing changes is the same."""
-        rtl, model = self.rtl.counters, self.model.counters
-        exact = all(
-            getattr(rtl, name) == getattr(model, name)
-            for name in ("exec_busy", "bytes_read", "bytes_written")
-        )
-        return exact and abs(self.error) <= TOLERANCE
+        return self.exact and abs(self.error) <= TOLERANCE
 
     def as_dict(self) -> dict[str, Any]:
         """The row as JSON has it."""
         return {
             "program": self.program,
-            "rtl_cycles": self.rtl.counters.total,
-            "model_cycles": self.model.counters.total,
+            "rtl_cycles": self.rtl_cycles,
+            "model_cycles": self.model_cycles,
             "error": self.error,
         }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``cpt compare``."""
+    parser.add_argument(
+        "--machine",
+        default=MATRIX,
+        metavar="NAME",
+        help=f"{MATRIX}: products alone; {STEP}: whole training steps (default: {MATRIX})",
+    )
     parser.add_argument(
         "--preset", default="tiny", metavar="NAME", help=f"array: {', '.join(PRESETS)} (default: tiny)"
     )
@@ -84,6 +97,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", default=DIGITS, metavar="NAME", help=f"{DIGITS}, or an .npz of pixels and labels"
     )
     parser.add_argument(
+        "--micro-batch",
+        type=int,
+        metavar="N",
+        help=f"images of a micro-batch, machine {STEP} (default: {MICRO_BATCH}, or all)",
+    )
+    parser.add_argument(
         "--measured",
         type=Path,
         metavar="FILE",
@@ -97,24 +116,30 @@ def run(arguments: argparse.Namespace) -> int:
     """Print a row per program; exit status 1 if any disagrees."""
     if arguments.measured:
         return print_measured(arguments.measured, arguments.memory, arguments.json)
-    memory_model(arguments.memory, preset(arguments.preset).clock_mhz)
+    array = preset(arguments.preset, arguments.machine)
+    memory_model(arguments.memory, array.clock_mhz)
     fw, bw = arguments.bits
     network = {name: getattr(arguments, name) for name in _NETWORK}
-    config = TrainConfig(fw=(fw, fw), bw=bw, steps=1, **network)
-    data = load_dataset(arguments.data)
+    if arguments.machine != STEP and arguments.micro_batch is not None:
+        raise ContractError(f"--micro-batch is given for machine {arguments.machine!r}; allowed: {STEP}")
+    size = arguments.micro_batch or 0
+    config = TrainConfig(fw=(fw, fw), bw=bw, steps=1, micro_batch=size, **network)
+    data = Place(arguments.machine, "rtl", arguments.preset, arguments.memory).load(arguments.data)
     note(
         arguments,
         paragraph(
             f"one step on compiled RTL, then on the fast model: preset {arguments.preset} is compiled first "
-            "where it has not been (a minute for tiny, many for zc706); the step takes about 3 minutes"
+            "where it has not been (a minute for tiny, many for zc706); the step takes about "
+            f"{'a minute for 4 images' if arguments.machine == STEP else '3 minutes'}"
         ),
     )
+    found = compare_lists if arguments.machine == STEP else compare
     with contextlib.redirect_stdout(sys.stderr):
-        rows = compare(config, data, arguments.preset, arguments.memory)
+        rows = found(config, data, arguments.preset, arguments.memory)
     if arguments.json:
         print(json.dumps([row.as_dict() for row in rows]))
     else:
-        print(render(rows, config, arguments.preset, arguments.memory))
+        print(render(rows, config, array, arguments.memory))
     return 0 if all(row.agrees for row in rows) else DISAGREEMENT
 
 
@@ -126,7 +151,42 @@ def compare(config: TrainConfig, data: Dataset, preset_name: str, memory: str) -
     rtl, model = (_step(config, data, device, preset_name, memory) for device in ("rtl", "fast"))
     if [item.label for item in rtl] != [item.label for item in model]:
         raise ContractError(f"rtl ran {len(rtl)} programs, the model {len(model)}; allowed: the same ones")
-    return [Row(_name(left), left, right) for left, right in zip(rtl, model, strict=True)]
+    return [_row(left, right) for left, right in zip(rtl, model, strict=True)]
+
+
+def _row(left: GemmRun, right: GemmRun) -> Row:
+    rtl, model, shape = left.counters, right.counters, left.shape
+    names = ("exec_busy", "bytes_read", "bytes_written")
+    exact = all(getattr(rtl, name) == getattr(model, name) for name in names)
+    name = f"{left.label} {shape.m}x{shape.n}x{shape.k} {left.bits_a}x{left.bits_b}"
+    return Row(name, rtl.total, model.total, model.exec_busy, exact)
+
+
+def compare_lists(config: TrainConfig, data: Dataset, preset_name: str, memory: str) -> list[Row]:
+    """The first training step of the machine of whole steps; a row for each list that it runs.
+
+    Memory of the RTL is compared with the exact model's meanwhile: raises `cpt.sim.step.beside.StepsDiffer`.
+    """
+    from cpt.sim.step.forecast import Forecast
+    from cpt.sim.step.observed import Observed
+
+    array, timing = preset(preset_name, STEP), memory_model(memory, preset(preset_name).clock_mhz)
+    forecasts: list[Forecast] = []
+
+    def clock(network: Network, settled: TrainConfig) -> Forecast:
+        forecasts.append(Forecast(array, timing, network, settled))
+        return forecasts[-1]
+
+    with Observed(array, memory_bytes=MEMORY_BYTES, memory=memory) as device:
+        trainer = StepTrainer(config, data, array, of_device(device, array), clock)
+        lists = cast("FabricTrainer", trainer.machine).lists
+        device.seen(lists)
+        trainer.train_step(trainer.epoch_batches()[0])
+        model = {name: counters for name, _, counters in forecasts[0].lists(trainer.bits())}
+        return [
+            Row(seen.name, seen.cycles, model[seen.name].total, model[seen.name].exec_busy)
+            for seen in device.seen(lists)
+        ]
 
 
 def _step(config: TrainConfig, data: Dataset, device: str, preset_name: str, memory: str) -> list[GemmRun]:
@@ -139,35 +199,20 @@ def _step(config: TrainConfig, data: Dataset, device: str, preset_name: str, mem
     return runs
 
 
-def _name(item: GemmRun) -> str:
-    shape = item.shape
-    return f"{item.label} {shape.m}x{shape.n}x{shape.k} {item.bits_a}x{item.bits_b}"
-
-
-def render(rows: list[Row], config: TrainConfig, preset_name: str, memory: str) -> str:
+def render(rows: list[Row], config: TrainConfig, array: ArrayConfig, memory: str) -> str:
     """The rows as a table, with their sum and the worst of them."""
     table = [("program", "RTL cycles", "fast model", "error", "array busy")]
-    for row in rows:
-        rtl, model = row.rtl.counters, row.model.counters
-        busy = percent(rtl.exec_busy / rtl.total)
-        table.append((row.program, f"{rtl.total:,}", f"{model.total:,}", f"{100 * row.error:+.3f} %", busy))
-    rtl_total = sum(row.rtl.counters.total for row in rows)
-    model_total = sum(row.model.counters.total for row in rows)
-    busy_total = sum(row.rtl.counters.exec_busy for row in rows)
-    table.append(
-        (
-            "all",
-            f"{rtl_total:,}",
-            f"{model_total:,}",
-            f"{100 * (model_total - rtl_total) / rtl_total:+.3f} %",
-            percent(busy_total / rtl_total),
-        )
-    )
+    names = ("rtl_cycles", "model_cycles", "busy_cycles")
+    whole = Row("all", *(sum(getattr(row, name) for row in rows) for name in names))
+    for row in (*rows, whole):
+        busy = percent(row.busy_cycles / row.model_cycles)
+        cycles = f"{row.rtl_cycles:,}", f"{row.model_cycles:,}"
+        table.append((row.program, *cycles, f"{100 * row.error:+.3f} %", busy))
     worst = max(rows, key=lambda row: abs(row.error))
     failed = sum(not row.agrees for row in rows)
     title = (
         f"{config.model}, one step of {config.batch_size} images at FW{config.fw[1]}/BW{config.bw}: "
-        f"{preset_name} array at {preset(preset_name).clock_mhz:g} MHz, memory {memory}"
+        f"{array.name} array at {array.clock_mhz:g} MHz, memory {memory}"
     )
     end = (
         f"worst: {100 * worst.error:+.3f} % in {worst.program} (allowed: {100 * TOLERANCE:g} %); "

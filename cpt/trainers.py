@@ -21,9 +21,11 @@ from cpt.model.golden.fabric.trainer import Settings
 from cpt.model.golden.fabric.trainer import Trainer as GoldenTrainer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from cpt.host.driver import Accelerator
+    from cpt.host.fabric import Device, FabricTrainer
+    from cpt.hw.contract import ArrayConfig
 
 OTHER = {MATRIX: STEP, STEP: MATRIX}
 
@@ -91,12 +93,9 @@ def golden_trainer(network: Network, settled: TrainConfig) -> GoldenTrainer:
     )
 
 
-def step_trainer(config: TrainConfig, data: Dataset, accelerator: Accelerator) -> StepTrainer:
-    """Whole steps on an opened accelerator."""
+def of_device(device: Device, array: ArrayConfig) -> Callable[[Network, TrainConfig], FabricTrainer]:
+    """What makes the trainer of a network on a device of whole steps."""
     from cpt.host.fabric import FabricTrainer
-    from cpt.host.step_device import DeviceClock, StepDevice
-
-    device, array = StepDevice(accelerator), accelerator.config
 
     def make(network: Network, settled: TrainConfig) -> FabricTrainer:
         return FabricTrainer(
@@ -112,6 +111,14 @@ def step_trainer(config: TrainConfig, data: Dataset, accelerator: Accelerator) -
             widest=settled.widest,
         )
 
-    trainer = StepTrainer(config, data, array, make, lambda *_: DeviceClock(device))
+    return make
+
+
+def step_trainer(config: TrainConfig, data: Dataset, accelerator: Accelerator) -> StepTrainer:
+    """Whole steps on an opened accelerator."""
+    from cpt.host.step_device import DeviceClock, StepDevice
+
+    device, array = StepDevice(accelerator), accelerator.config
+    trainer = StepTrainer(config, data, array, of_device(device, array), lambda *_: DeviceClock(device))
     trainer.memory_bytes, trainer.listeners = device.memory_bytes, device.listeners
     return trainer

@@ -40,6 +40,36 @@ def test_compare_gives_a_row_per_program_within_two_percent(capsys: pytest.Captu
         assert abs(row["error"]) <= 0.02, row
 
 
+@pytest.mark.timeout(1800)  # the RTL of whole steps may have to be built first
+def test_compare_gives_a_row_per_list_of_a_whole_step(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("compare", "--machine", "step", "--bits", "3", "8", "--micro-batch", "2", *SMALL)
+    status, out, _ = _run(capsys, *words, "--json")
+    rows = json.loads(out.splitlines()[-1])
+    assert status == 0
+    names = ["first forward", "second forward", "backward", "last backward"]
+    assert [row["program"] for row in rows] == names
+    assert all(0 < abs(row["error"]) <= 0.02 for row in rows), rows
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--machine", "neither"), "machine is 'neither'; allowed: matrix, step"),
+        (("--micro-batch", "2"), "--micro-batch is given for machine 'matrix'; allowed: step"),
+        (
+            ("--machine", "step", "--micro-batch", "3"),
+            "micro-batch is 3; allowed: a divisor of batch-size (4)",
+        ),
+    ],
+)
+def test_compare_refuses_what_there_is_not(
+    words: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, _, err = _run(capsys, "compare", *words, *SMALL)
+    assert status == 2
+    assert err.splitlines()[-1] == f"cpt compare: {message}"
+
+
 def test_compare_names_a_wrong_memory_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     status, _, err = _run(capsys, "compare", "--memory", "sram")
     assert status == 2
