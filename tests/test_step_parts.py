@@ -131,6 +131,31 @@ def test_y_comes_again_from_the_array_where_that_takes_fewer_cycles_than_memory(
     assert of_product(wide, in_parts=True, forced=Way.RECOMPUTE) is Way.SPILL
 
 
+@pytest.mark.parametrize(("seed", "batch"), [(2, 4), (3, 8)])
+def test_y_before_its_errors_keeps_the_bits_where_sums_of_dw_take_some_of_its_words(seed, batch):
+    """Tensors of the last stage fill a bank each: y of the convolution before has the fourth."""
+    trainer = same_weights(
+        "tiny",
+        widening(16, 16),
+        (3, 6),
+        batch=batch,
+        micro_batch=4,
+        scratch_words=FEW_WORDS,
+        size=8,
+        wrap=lambda machine: Interleaving(machine, seed),
+    )
+    layout = trainer.layout
+    division = layout.division(layout.backward, layout.plans[4].output, 16)
+    assert division.fourth
+    assert not division.beside
+    words = trainer.lists[LAST_BACKWARD]
+    found = [decode(words[at : at + WORD_BYTES]) for at in range(0, len(words), WORD_BYTES)]
+    assert any(
+        word.code is Code.STORE and word.kind == Store.SCRATCH and word.offset == layout.covered.offset
+        for word in found
+    )
+
+
 @pytest.mark.parametrize(("seed", "words"), [(0, FEW_WORDS), (1, HALVES_WORDS)])
 def test_parts_keep_their_bits_in_any_order_that_marks_allow(seed, words):
     same_weights(
