@@ -97,6 +97,18 @@ def test_a_vector_that_lives_on_keeps_its_words_from_the_other_list() -> None:
     assert first not in places["once"]
 
 
+def test_lists_whose_vectors_have_no_room_at_once_follow_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = network(widening(4, 8))
+    sizes = {"images": 2, "micro_batches": 2, "scratch_words": 1 << 13}
+    wide = compiled(TINY, net, **sizes).lists
+    monkeypatch.setattr("cpt.host.compiler.work.LOCAL_ROOM", 2160)
+    narrow = compiled(TINY, net, **sizes).lists
+    parts = "".join(part[:1] or "." for part in narrow[LAST_BACKWARD].parts)
+    assert set(parts.rstrip("u")) == {"."}
+    assert set(wide[LAST_BACKWARD].parts) == set(narrow[LAST_BACKWARD].parts)
+    assert wide[LAST_BACKWARD].parts != narrow[LAST_BACKWARD].parts
+
+
 def test_a_step_makes_codes_once_and_updates_once() -> None:
     assert of_step(1) == ([ONLY_FORWARD], [LAST_BACKWARD])
     assert of_step(2) == ([FIRST_FORWARD, SECOND_FORWARD], [BACKWARD, LAST_BACKWARD])

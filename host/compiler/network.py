@@ -6,18 +6,18 @@ They follow `cpt.model.golden.fabric` pass by pass and never know a precision: b
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from cpt.host.compiler.backward import Backward
 from cpt.host.compiler.choice import WIDEST, Way
 from cpt.host.compiler.forward import Forward
 from cpt.host.compiler.layout import Layout
-from cpt.host.compiler.lifetimes import Listing
+from cpt.host.compiler.lifetimes import Listing, Recorder
 from cpt.host.compiler.update import prepare, update
-from cpt.host.compiler.weaving import woven
+from cpt.host.compiler.weaving import joined, woven
 from cpt.host.compiler.work import Work
-from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract import ArrayConfig, ContractError
 from cpt.model.golden.fabric.channel import running_rate
 from cpt.model.golden.fabric.network import Network
 
@@ -74,16 +74,36 @@ def compiled(
     prepare(layout, codes.moves, codes.v, forward=True)
     prepare(layout, error_codes.moves, error_codes.v, forward=False)
     forward, backward = Forward(layout, rate, training=True).emit(), Backward(layout, rate).emit()
-    first = woven(forward, codes.recorder, PREPARE, before=True)
-    lists = {
-        PREPARE: codes.recorder,
-        EVALUATE: Forward(layout, rate, training=False).emit(),
-        FIRST_FORWARD: first,
-        SECOND_FORWARD: woven(forward, error_codes.recorder, PREPARE, before=True),
-        ONLY_FORWARD: woven(first, error_codes.recorder, PREPARE, before=True),
-        FORWARD: forward,
-        BACKWARD: backward,
-        LAST_BACKWARD: woven(backward, step.recorder, UPDATE, before=False),
+    evaluate = Forward(layout, rate, training=False).emit()
+    first, second = ((each.recorder, PREPARE, True) for each in (codes, error_codes))
+    lists: dict[str, tuple[Recorder, list[_Once]]] = {
+        PREPARE: (codes.recorder, []),
+        EVALUATE: (evaluate, []),
+        FIRST_FORWARD: (forward, [first]),
+        SECOND_FORWARD: (forward, [second]),
+        ONLY_FORWARD: (forward, [first, second]),
+        FORWARD: (forward, []),
+        BACKWARD: (backward, []),
+        LAST_BACKWARD: (backward, [(step.recorder, UPDATE, False)]),
     }
     names = {PREPARE, EVALUATE, *itertools.chain(*of_step(micro_batches))}
-    return Programs({name: lists[name].program() for name in lists if name in names}, layout)
+    return Programs({name: _listing(*lists[name]) for name in lists if name in names}, layout)
+
+
+_Once = tuple[Recorder, str, bool]
+"""A list that is woven into another, what its part is called, and whether it is meant to come before."""
+
+
+def _listing(main: Recorder, onces: list[_Once]) -> Listing:
+    """``main`` with others in it; one behind the other where their vectors have no room at once."""
+
+    def made(of_two: Callable[..., Recorder]) -> Listing:
+        found = main
+        for once, part, before in onces:
+            found = of_two(found, once, part, before=before)
+        return found.program()
+
+    try:
+        return made(woven)
+    except ContractError:
+        return made(joined)

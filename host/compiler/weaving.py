@@ -1,8 +1,8 @@
 """Two lists as one: instructions of the second stand between those of the first, where engines have time.
 
 What a step does once has little to do with the array, and a micro-batch leaves the float engine and the bus
-idle while the array works. So codes of weights are made in the first forward and the first backward pass, and
-parameters are updated in the last backward pass.
+idle while the array works. So codes of weights are made in the first forward passes, and parameters are
+updated in the last backward pass.
 """
 
 from __future__ import annotations
@@ -60,6 +60,14 @@ def woven(main: Recorder, once: Recorder, part: str, *, before: bool) -> Recorde
             left -= costs[done]
             done += 1
     found.held += others[done:]
+    return found
+
+
+def joined(main: Recorder, once: Recorder, part: str, *, before: bool) -> Recorder:
+    """As `woven`, but one list behind the other."""
+    found, others = main.beside(once)
+    others = [replace(item, part=part) for item in others]
+    found.held += [*others, *main.held] if before else [*main.held, *others]
     return found
 
 
