@@ -10,69 +10,18 @@ import numpy as np
 import pynq
 import pytest
 from driven import MEMORY_BYTES, Multiplication, backend, codes
+from linux_board import ATTRIBUTES, DEVICE, MANAGER, SLCR, bit_file, board, put
 
 import cpt.host.driver
 from cpt.host.driver import Accelerator, open_board
 from cpt.host.errors import DeviceError, OutOfDeviceMemory
-from cpt.host.linux import BUFFER, FCLK0_GATE, FPGA_MANAGER, LinuxDevice
+from cpt.host.linux import FCLK0_GATE, LinuxDevice
 from cpt.host.ports import CHANNELS, PORT_BYTES, PORTS
-from cpt.hw.contract import preset
-from cpt.hw.contract.handoff import PLL_FEEDBACK, REGISTER_BASE, hwh
+from cpt.hw.contract.handoff import REGISTER_BASE
 from cpt.main import main
 from cpt.model.run import SUMMARY
 from cpt.sim.backend import MEMORY_BASE
 from cpt.sim.device import RegisterWindow
-
-SLCR, SLCR_BYTES = 0xF800_0000, 0x1000
-MANAGER = Path(FPGA_MANAGER)
-ATTRIBUTES = Path("sys/class/u-dma-buf") / BUFFER
-DEVICE = Path("dev") / BUFFER
-WORDS = bytes.fromhex("ffffffff aa995566 20000000")
-"""Configuration data as Vivado writes it; the second word starts it."""
-
-
-def put(path, content=b""):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-
-
-def board(root, buffer_bytes=MEMORY_BYTES):
-    """What a ZC706 shows of itself under ``root``; its buffer begins with dirt of an earlier user."""
-    for name, content in (("firmware", b""), ("flags", b""), ("state", b"operating\n")):
-        put(root / MANAGER / name, content)
-    for name, content in (("phys_addr", b"0x%08x\n" % MEMORY_BASE), ("size", b"%d\n" % buffer_bytes)):
-        put(root / ATTRIBUTES / name, content)
-    for name in ("sync_for_cpu", "sync_for_device"):
-        put(root / ATTRIBUTES / name)
-    put(root / DEVICE, b"\xa5" * buffer_bytes)
-    put(root / "dev/mem")
-    os.truncate(root / "dev/mem", max(PORTS.values()) + PORT_BYTES)
-    clocks = np.memmap(root / "dev/mem", np.uint32, "r+", SLCR, (SLCR_BYTES // 4,))
-    clocks[[0x100 // 4, 0x104 // 4, 0x108 // 4]] = PLL_FEEDBACK << 12
-    clocks[(FCLK0_GATE - SLCR) // 4] = 1
-    clocks.flush()
-    for base in PORTS.values():
-        np.memmap(root / "dev/mem", np.uint32, "r+", base, (PORT_BYTES // 4,))[:] = 1  # 32 bits wide
-    node = root / "proc/device-tree/amba/slcr@f8000000/clkc@100/ps-clk-frequency"
-    put(node, (33_333_333).to_bytes(4, "big"))
-    return root
-
-
-def bit_file(folder, words=WORDS):
-    """A bit file as Vivado writes it, its handoff beside it."""
-    fields = b"".join(
-        key + len(text).to_bytes(2, "big") + text
-        for key, text in (
-            (b"a", b"design;Version=2020.1\0"),
-            (b"b", b"7z045ffg900\0"),
-            (b"c", b"-\0"),
-            (b"d", b"-\0"),
-        )
-    )
-    path = folder / "cpt.bit"
-    put(path, b"\0\x09" + bytes(9) + b"\0\x01" + fields + b"e" + len(words).to_bytes(4, "big") + words)
-    path.with_suffix(".hwh").write_text(hwh(preset("tiny")), encoding="utf-8")
-    return str(path)
 
 
 class Zynq(LinuxDevice):
