@@ -89,13 +89,16 @@ def instructions(found: list[Mark], first: str) -> int:
 
 
 def of_parts(found: list[Mark], first: str) -> Counter[str]:
-    """Instructions of each part in a stretch; what one part calls of another is the other's."""
-    part = stretch(found, first)
+    """Instructions of each part in a stretch; what one part calls of another is the other's.
+
+    Those of a mark, as long as from the mark ``idle`` to the next, are not in them.
+    """
+    of_mark = instructions(found, "idle")
     taken: Counter[str] = Counter()
     inside: list[str] = []
-    for before, mark in itertools.pairwise(part):
+    for before, mark in itertools.pairwise(stretch(found, first)):
         if inside:
-            taken[inside[-1]] += mark.instructions - before.instructions
+            taken[inside[-1]] += mark.instructions - before.instructions - of_mark
         if mark.name[0] == "+":
             inside.append(mark.name[1:])
         elif mark.name[0] == "-":

@@ -89,6 +89,7 @@ def main() -> int:
             trainer.train_step(batch)
         mark("end")
         mark.split()
+        mark("idle")
         mark("same")
         trainer.one_step(batches[-2], bits, rate)
         mark("other")
