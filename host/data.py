@@ -27,7 +27,7 @@ _IMAGES_AT_ONCE = 256
 
 @dataclass(frozen=True)
 class Images:
-    """Images (N, H, W, C) float32 and their labels (N,) int64, 0 .. classes-1."""
+    """Images (N, H, W, C), float32 or bytes, and their labels (N,) int64, 0 .. classes-1."""
 
     pixels: np.ndarray
     labels: np.ndarray
@@ -220,11 +220,28 @@ def evaluation_batches(images: Images, batch: int) -> Iterator[tuple[np.ndarray,
 
 def _shift(pixels: np.ndarray, most: int, noise: np.ndarray) -> np.ndarray:
     """Each image (H, W, C) moved by two whole numbers from -most to most, drawn from ``noise`` (2*N,)."""
-    batch, height, width, _ = pixels.shape
-    offsets = (
-        np.floor((noise + np.float32(0.5)) * np.float32(2 * most + 1)).astype(np.int64).reshape(batch, 2)
-    )
-    padded = np.pad(pixels, ((0, 0), (most, most), (most, most), (0, 0)), mode="edge")
-    rows = offsets[:, :1] + np.arange(height)
-    cols = offsets[:, 1:] + np.arange(width)
-    return padded[np.arange(batch)[:, None, None], rows[:, :, None], cols[:, None, :]]
+    drawn = np.floor((noise + np.float32(0.5)) * np.float32(2 * most + 1)).astype(np.int64) - most
+    down, right = drawn.reshape(len(pixels), 2).T
+    return _moved(_moved(pixels, down, axis=1), right, axis=2)
+
+
+def _moved(pixels: np.ndarray, by: np.ndarray, axis: int) -> np.ndarray:
+    """Each image with what is ``by`` (N,) behind along ``axis``, or the nearest that is there.
+
+    Images that move alike go together: a board's processor would take longer for indices of all pixels than
+    for the rest of a step.
+    """
+    last = pixels.shape[axis] - 1
+    moved = np.empty_like(pixels)
+    by = np.clip(by, -last, last)  # all of an image that moves farther is its border too
+    for shift in np.unique(by).tolist():
+        alike = np.flatnonzero(by == shift)
+        some = pixels[alike]
+        result = np.empty_like(some)
+        source, target = some.swapaxes(1, axis), result.swapaxes(1, axis)
+        start, end = max(0, -shift), last + 1 - max(0, shift)
+        target[:, start:end] = source[:, start + shift : end + shift]
+        target[:, :start] = source[:, :1]
+        target[:, end:] = source[:, last:]
+        moved[alike] = result
+    return moved

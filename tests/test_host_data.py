@@ -88,6 +88,19 @@ def test_shift_moves_images_by_at_most_the_given_pixels():
     np.testing.assert_array_equal(shifted[:-1, :-1], ramp[0, 1:, 1:])
 
 
+def test_a_moved_image_has_its_nearest_border_pixels_however_far_it_moves():
+    still = np.arange(40, dtype=np.uint8).reshape(4, 5, 2)
+    images = Images(np.repeat(still[None], 2000, 0), np.zeros(2000, np.int64))
+    (batch,) = training_batches(images, 2000, seed=1, epoch=0, max_shift=6)
+    allowed = {
+        still[np.clip(np.arange(4) + down, 0, 3)][:, np.clip(np.arange(5) + right, 0, 4)].tobytes()
+        for down in range(-6, 7)
+        for right in range(-6, 7)
+    }
+    assert batch.pixels.dtype == np.uint8
+    assert {image.tobytes() for image in batch.pixels} == allowed
+
+
 def test_evaluation_batches_cover_all_images_and_fill_the_last_with_zeros():
     batches = list(evaluation_batches(numbered(20), 16))
     assert [pixels.shape[0] for pixels, _ in batches] == [16, 16]
