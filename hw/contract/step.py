@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from cpt.hw.contract.config import SLOTS, require
+from cpt.hw.contract.config import SLOTS, ContractError, require
 
 WORD_BYTES = 32
 BASES = 16
@@ -383,21 +383,25 @@ ENGINES: dict[Code, Engine] = {
 """Who takes an instruction; the others are the dispatch's own."""
 
 
+_FIELDS: dict[Code, dict[str, WordField]] = {
+    code: {item.name: item for item in form} for code, form in FORMATS.items()
+}
+"""`FORMATS` by name: the host encodes words in every step."""
+
+
 def encode(code: Code, **values: int) -> bytes:
     """One instruction as 32 bytes; fields that are not given are 0.
 
     Raises `ContractError` for an unknown field, or a value that its field does not hold.
     """
-    fields = {item.name: item for item in FORMATS[code]}
-    unknown = sorted(set(values) - set(fields))
-    require(not unknown, f"{code.name} has no field {', '.join(unknown)}")
+    fields = _FIELDS[code]
+    if not values.keys() <= fields.keys():
+        raise ContractError(f"{code.name} has no field {', '.join(sorted(set(values) - set(fields)))}")
     word = int(code)
     for name, value in values.items():
         item, number = fields[name], int(value)
-        require(
-            item.minimum <= number <= item.maximum,
-            f"{code.name}.{name} is {number}; allowed: {item.minimum}..{item.maximum}",
-        )
+        if not item.minimum <= number <= item.maximum:
+            raise ContractError(f"{code.name}.{name} is {number}; allowed: {item.minimum}..{item.maximum}")
         word |= (number & (1 << item.width) - 1) << item.offset
     return word.to_bytes(WORD_BYTES, "little")
 
@@ -405,10 +409,12 @@ def encode(code: Code, **values: int) -> bytes:
 @lru_cache(1 << 16)
 def decode(word: bytes) -> Word:
     """The instruction in 32 bytes; raises `ContractError` for an unknown code or a wrong length."""
-    require(len(word) == WORD_BYTES, f"instruction has {len(word)} bytes; allowed: {WORD_BYTES}")
+    if len(word) != WORD_BYTES:
+        raise ContractError(f"instruction has {len(word)} bytes; allowed: {WORD_BYTES}")
     value = int.from_bytes(word, "little")
     number = value & 0xF
-    require(number in Code._value2member_map_, f"code is {number}; allowed: 1..{max(Code)}")
+    if number not in Code._value2member_map_:
+        raise ContractError(f"code is {number}; allowed: 1..{max(Code)}")
     values = {}
     for item in FORMATS[Code(number)]:
         found = value >> item.offset & (1 << item.width) - 1
