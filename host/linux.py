@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,20 @@ class DmaMemory(ContiguousMemory):
                 f"or the module u-dma-buf loaded with {BUFFER}=134217728"
             )
         super().__init__(device, self._number("phys_addr"), self._number("size"))
+        self._files = {name: self._opened(name) for name in ("sync_for_device", "sync_for_cpu")}
+        """Written dozens of times a step, so they stay open."""
         self._bytes = _map(device.root / "dev" / BUFFER, 0, self.size)
 
     def _number(self, name: str) -> int:
         return int((self.attributes / name).read_text(), 0)
+
+    def _opened(self, attribute: str) -> int:
+        try:
+            file = os.open(self.attributes / attribute, os.O_WRONLY)
+        except OSError as error:
+            raise _unwritable(self.attributes / attribute, error) from None
+        weakref.finalize(self, os.close, file)
+        return file
 
     def place(self, start: int, nbytes: int) -> dict[str, Any]:
         """The bytes the accelerator sees, through the processor's caches.
@@ -60,7 +71,11 @@ class DmaMemory(ContiguousMemory):
     def sync(self, attribute: str, direction: int, start: int, nbytes: int) -> None:
         """Write cache lines back (``sync_for_device``) or drop them (``sync_for_cpu``)."""
         first, size = lines(start, nbytes)
-        _write(self.attributes / attribute, b"0x%08X%08X" % (first, size | direction << 2 | 1))
+        word = b"0x%08X%08X" % (first, size | direction << 2 | 1)
+        try:
+            os.pwrite(self._files[attribute], word, 0)
+        except OSError as error:
+            raise _unwritable(self.attributes / attribute, error) from None
 
 
 class LinuxDevice(Device):
@@ -132,7 +147,11 @@ def _write(path: Path, content: bytes) -> None:
     try:
         path.write_bytes(content)
     except OSError as error:
-        raise DeviceError(f"{path} cannot be written: {_reason(error)}") from None
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> DeviceError:
+    return DeviceError(f"{path} cannot be written: {_reason(error)}")
 
 
 def _reason(error: OSError) -> str:

@@ -41,7 +41,7 @@ class CommandRing:
         while left:
             start = self.tail % self.slots * INSTRUCTION_BYTES
             part = self.buffer[start : start + len(left)]
-            part[:] = np.frombuffer(left[: part.size], np.uint8)
+            np.copyto(part, np.frombuffer(left[: part.size], np.uint8))
             write_back(part)
             left = left[part.size :]
             self.tail = (self.tail + part.size // INSTRUCTION_BYTES) % _WRAP

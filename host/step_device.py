@@ -57,7 +57,7 @@ class StepDevice:
         """Bytes of ``values`` to memory."""
         held = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
         part = self._part(address, held.size)
-        part[:] = held
+        np.copyto(part, held)  # an assignment makes a view of pynq's first, which takes longer than the copy
         write_back(part)
 
     def read(self, address: int, size: int) -> np.ndarray:

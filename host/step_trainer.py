@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -91,13 +92,13 @@ class StepTrainer(Course):
 
     def one_step(self, batch: Images, bits: tuple[int, int], lr: float) -> tuple[Report, Counters]:
         """A step that is not of the plan, and what it took."""
-        found = self.machine.train_step(batch.pixels.astype(np.uint8), batch.labels, bits, lr)
+        found = self.machine.train_step(batch.pixels, batch.labels, bits, lr)
         return found, self._clock.trained(bits)
 
     def evaluate(self) -> float:
         """Accuracy (0..1) on the test set at the configuration's ``evaluation_bits``."""
         test, bits = self.data.test, self.config.evaluation_bits
-        accuracy = self.machine.evaluate(test.pixels.astype(np.uint8), test.labels, bits)
+        accuracy = self.machine.evaluate(test.pixels, test.labels, bits)
         useful = self._binary_macs(bits, 0) * len(test)
         self.evaluation.add_counters(self._clock.evaluated(bits, len(test)), useful)
         return accuracy
@@ -139,14 +140,16 @@ def settled(config: TrainConfig) -> TrainConfig:
 
 
 def with_bytes(data: Dataset) -> Dataset:
-    """``data``; raises `ContractError` unless all pixels are bytes."""
-    for part in (data.train, data.test):
-        pixels = part.pixels
-        require(
-            bool(pixels.min() >= 0 and pixels.max() <= _BYTE and (pixels == np.rint(pixels)).all()),
-            f"data {data.name} has pixels that are no bytes; allowed: whole numbers 0..{_BYTE}",
-        )
-    return data
+    """``data`` with pixels of uint8; raises `ContractError` unless all of them are bytes."""
+    train, test = (_bytes(data.name, part) for part in (data.train, data.test))
+    return replace(data, train=train, test=test)
+
+
+def _bytes(name: str, images: Images) -> Images:
+    pixels = images.pixels
+    whole = bool(pixels.min() >= 0 and pixels.max() <= _BYTE and (pixels == np.rint(pixels)).all())
+    require(whole, f"data {name} has pixels that are no bytes; allowed: whole numbers 0..{_BYTE}")
+    return Images(pixels.astype(np.uint8), images.labels)
 
 
 def affine(data: Dataset) -> tuple[np.ndarray, np.ndarray]:

@@ -112,8 +112,9 @@ def cosine(angle: float) -> float:
 
 def _polynomial(x: np.ndarray, terms: tuple[np.float32, ...]) -> np.ndarray:
     """Horner's scheme, the highest power's factor first; each operation rounds to float32."""
-    value = np.full_like(x, terms[0])
-    for term in terms[1:]:
+    value = x * terms[0]
+    value += terms[1]
+    for term in terms[2:]:
         value *= x
         value += term
     return value
