@@ -10,6 +10,8 @@ from __future__ import annotations
 import mmap
 import os
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +55,8 @@ class DmaMemory(ContiguousMemory):
         return int((self.attributes / name).read_text(), 0)
 
     def _opened(self, attribute: str) -> int:
-        try:
-            file = os.open(self.attributes / attribute, os.O_WRONLY)
-        except OSError as error:
-            raise _unwritable(self.attributes / attribute, error) from None
+        with _writing(self.attributes / attribute) as path:
+            file = os.open(path, os.O_WRONLY)
         weakref.finalize(self, os.close, file)
         return file
 
@@ -71,11 +71,8 @@ class DmaMemory(ContiguousMemory):
     def sync(self, attribute: str, direction: int, start: int, nbytes: int) -> None:
         """Write cache lines back (``sync_for_device``) or drop them (``sync_for_cpu``)."""
         first, size = lines(start, nbytes)
-        word = b"0x%08X%08X" % (first, size | direction << 2 | 1)
-        try:
-            os.pwrite(self._files[attribute], word, 0)
-        except OSError as error:
-            raise _unwritable(self.attributes / attribute, error) from None
+        with _writing(self.attributes / attribute):
+            os.pwrite(self._files[attribute], b"0x%08X%08X" % (first, size | direction << 2 | 1), 0)
 
 
 class LinuxDevice(Device):
@@ -144,14 +141,16 @@ def _map(path: Path, offset: int, nbytes: int, flags: int = 0) -> mmap.mmap:
 
 
 def _write(path: Path, content: bytes) -> None:
-    try:
+    with _writing(path):
         path.write_bytes(content)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[Path]:
+    try:
+        yield path
     except OSError as error:
-        raise _unwritable(path, error) from None
-
-
-def _unwritable(path: Path, error: OSError) -> DeviceError:
-    return DeviceError(f"{path} cannot be written: {_reason(error)}")
+        raise DeviceError(f"{path} cannot be written: {_reason(error)}") from None
 
 
 def _reason(error: OSError) -> str:
