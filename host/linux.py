@@ -10,8 +10,6 @@ from __future__ import annotations
 import mmap
 import os
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,16 +45,15 @@ class DmaMemory(ContiguousMemory):
                 f"or the module u-dma-buf loaded with {BUFFER}=134217728"
             )
         super().__init__(device, self._number("phys_addr"), self._number("size"))
-        self._files = {name: self._opened(name) for name in ("sync_for_device", "sync_for_cpu")}
-        """Written dozens of times a step, so they stay open."""
+        self._files: dict[str, int] = {}
+        """Attributes that are written dozens of times a step, and so stay open."""
         self._bytes = _map(device.root / "dev" / BUFFER, 0, self.size)
 
     def _number(self, name: str) -> int:
         return int((self.attributes / name).read_text(), 0)
 
     def _opened(self, attribute: str) -> int:
-        with _writing(self.attributes / attribute) as path:
-            file = os.open(path, os.O_WRONLY)
+        file = os.open(self.attributes / attribute, os.O_WRONLY)
         weakref.finalize(self, os.close, file)
         return file
 
@@ -71,8 +68,13 @@ class DmaMemory(ContiguousMemory):
     def sync(self, attribute: str, direction: int, start: int, nbytes: int) -> None:
         """Write cache lines back (``sync_for_device``) or drop them (``sync_for_cpu``)."""
         first, size = lines(start, nbytes)
-        with _writing(self.attributes / attribute):
-            os.pwrite(self._files[attribute], b"0x%08X%08X" % (first, size | direction << 2 | 1), 0)
+        word = b"0x%08X%08X" % (first, size | direction << 2 | 1)
+        try:
+            if attribute not in self._files:
+                self._files[attribute] = self._opened(attribute)
+            os.pwrite(self._files[attribute], word, 0)
+        except OSError as error:
+            raise DeviceError(f"{self.attributes / attribute} cannot be written: {_reason(error)}") from None
 
 
 class LinuxDevice(Device):
@@ -141,14 +143,8 @@ def _map(path: Path, offset: int, nbytes: int, flags: int = 0) -> mmap.mmap:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with _writing(path):
-        path.write_bytes(content)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[Path]:
     try:
-        yield path
+        path.write_bytes(content)
     except OSError as error:
         raise DeviceError(f"{path} cannot be written: {_reason(error)}") from None
 

@@ -93,6 +93,8 @@ NOT_ON_THE_RTL = [
     "contiguous: break",
     'diagnosis: return ""',
     "linux: except OSError as error:",
+    'linux: raise DeviceError(f"{self.attributes / attribute} cannot be ',
+    "linux: except OSError as error:",
     'linux: raise DeviceError(f"{path} cannot be mapped: {_reason(error)',
     "linux: except OSError as error:",
     'linux: raise DeviceError(f"{path} cannot be written: {_reason(error',

@@ -5,6 +5,7 @@ import json
 import os
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pynq
@@ -216,9 +217,10 @@ def use_everything(root):
     device = LinuxDevice(root)
     device.mmap(SLCR, 4)
     device.allocate((1,), "u1")
+    device.download(SimpleNamespace(bitfile_name=bit_file(root)))
 
 
-@pytest.mark.parametrize("name", ["dev/mem", DEVICE, ATTRIBUTES / "sync_for_device"])
+@pytest.mark.parametrize("name", ["dev/mem", DEVICE, ATTRIBUTES / "sync_for_device", MANAGER / "flags"])
 def test_an_ordinary_user_is_told_to_be_root(name):
     with tempfile.TemporaryDirectory() as folder:
         root = board(Path(folder))
