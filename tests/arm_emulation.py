@@ -13,7 +13,19 @@ import tarfile
 from armhf import FOLDER, emulated_python, run
 
 PREFIX = FOLDER / "opt"
-TRAIN = ("train", "--preset", "tiny", "--width", "4", "--steps", "3", "--batch-size", "32", "--no-compare")
+TRAIN = (
+    "train",
+    "--preset",
+    "tiny",
+    "--width",
+    "4",
+    "--steps",
+    "3",
+    "--batch-size",
+    "32",
+    "--no-compare",
+    "--overwrite",
+)
 """docs/board.md's short training."""
 EQUAL = ("contract_hash", "dataset_sha256", "weights_sha256", "loss", "accuracy", "training", "evaluation")
 """Parts of a run's summary that are the same on every machine."""
