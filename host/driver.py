@@ -173,9 +173,7 @@ class Accelerator:
 
     def set_slot(self, index: int, bits: int, signed: bool = False) -> None:
         """Set one precision slot; see `set_slots`."""
-        self._check_whole()
-        if self._slots.get(index) != (bits, signed):  # the way of most steps, for each of many slots
-            self.set_slots({index: (bits, signed)})
+        self.set_slots({index: (bits, signed)})
 
     def set_slots(self, slots: Mapping[int, tuple[int, bool]]) -> None:
         """Set precision slots to ``(bits, signed)``; only those that change are written.

@@ -49,8 +49,8 @@ class Device(Protocol):
     def read(self, address: int, size: int) -> np.ndarray:
         """``size`` bytes of memory: uint8."""
 
-    def set_slot(self, slot: int, bits: int, signed: bool) -> None:
-        """Bits and sign of the codes of a precision slot."""
+    def set_slots(self, slots: Mapping[int, tuple[int, bool]]) -> None:
+        """Bits and sign of the codes of precision slots."""
 
     def ring(self, words: bytes) -> None:
         """Queue words behind those that were rung before; the last one is an END."""
@@ -260,8 +260,7 @@ class FabricTrainer:
             raise ContractError(
                 f"bits are {fw} x {bw}; allowed: at most {self.layout.widest}, as compiled for"
             )
-        for slot, (bits, signed) in precision_slots(self.network, fw, bw).items():
-            self.device.set_slot(slot, bits, signed)
+        self.device.set_slots(precision_slots(self.network, fw, bw))
 
     def _half(self, number: int) -> bytes:
         """Base registers of a micro-batch."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -75,9 +75,9 @@ class StepDevice:
             )
         return self._memory[start : start + size]
 
-    def set_slot(self, slot: int, bits: int, signed: bool) -> None:
-        """Bits and sign of the codes of a precision slot; the machine must be at rest."""
-        self.accelerator.set_slot(slot, bits, signed)
+    def set_slots(self, slots: Mapping[int, tuple[int, bool]]) -> None:
+        """Bits and sign of the codes of precision slots; the machine must be at rest."""
+        self.accelerator.set_slots(slots)
 
     def ring(self, words: bytes) -> None:
         """Place words in the ring; waits only where it is full."""

@@ -36,7 +36,7 @@ PARTS = {
     "requests to the caches": ((LinuxDevice, "flush"), (LinuxDevice, "invalidate")),
     "ring": ((StepDevice, "ring"),),
     "waits, each over at once": ((StepDevice, "wait"),),
-    "precision slots": ((StepDevice, "set_slot"),),
+    "precision slots": ((StepDevice, "set_slots"),),
     "counters": ((StepDevice, "counters"),),
 }
 """Parts of a step, and the functions that are them; one that calls another's is without it."""

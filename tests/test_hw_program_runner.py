@@ -269,7 +269,7 @@ LOAD = encode(Code.LOAD_A, slot=3, tiles=1, ksteps=1)
 )
 def test_a_faulty_word_in_a_list_is_refused_behind_all_before_it(word: bytes, fault: str) -> None:
     machine = small()
-    machine.set_slot(3, 17, False)
+    machine.set_slots({3: (17, False)})
     run_list(machine, COPY, COPY, word, COPY)
     assert machine.refused == [[fault]]
     assert [word.code for word, *_ in machine.commands] == [Code.FLOAT] * 2
@@ -278,7 +278,7 @@ def test_a_faulty_word_in_a_list_is_refused_behind_all_before_it(word: bytes, fa
 
 def test_a_slot_that_is_not_used_may_hold_anything() -> None:
     machine = small()
-    machine.set_slot(3, 0, False)
+    machine.set_slots({3: (0, False)})
     run_list(machine, encode(Code.STORE, kind=int(Store.LOCAL), slot=3, words=2, runs=1))
     assert machine.refused == []
     assert machine.tag == 77

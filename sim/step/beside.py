@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
@@ -75,10 +76,10 @@ class Beside:
         """``size`` bytes of the RTL's memory."""
         return self.rtl.read(address, size)
 
-    def set_slot(self, slot: int, bits: int, signed: bool) -> None:
-        """Bits and sign of the codes of a precision slot."""
-        self.rtl.set_slot(slot, bits, signed)
-        self.model.set_slot(slot, bits, signed)
+    def set_slots(self, slots: Mapping[int, tuple[int, bool]]) -> None:
+        """Bits and sign of the codes of precision slots."""
+        self.rtl.set_slots(slots)
+        self.model.set_slots(slots)
 
     def ring(self, words: bytes) -> None:
         """Queue words for both."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -74,9 +74,10 @@ class StepMachine:
         """``size`` bytes of memory."""
         return self.state.memory[address : address + size].copy()
 
-    def set_slot(self, slot: int, bits: int, signed: bool) -> None:
-        """Bits and sign of the codes of a precision slot."""
-        self.state.slots[slot] = Slot(bits, signed)
+    def set_slots(self, slots: Mapping[int, tuple[int, bool]]) -> None:
+        """Bits and sign of the codes of precision slots."""
+        for index, (bits, signed) in slots.items():
+            self.state.slots[index] = Slot(bits, signed)
 
     def ring(self, words: bytes) -> None:
         """Queue words; they are executed when someone waits for what they end with."""
