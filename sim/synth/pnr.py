@@ -34,6 +34,9 @@ SEEDS = (1, 2, 3)
 NAMES = ("tiny", "middle")
 ROUTE_DEADLINE_S = 6 * 3600.0
 """Of a seed: `tiny` takes 12 minutes of a processor, `middle` more than half an hour."""
+ROUTERS = {"tiny": "router1", "middle": "router2"}
+"""router1 pulls out as many wires as it lays where four fifths of the LUTs are taken: in two hours of a
+processor it had not laid a sixth of those of `middle`."""
 WORST, LARGEST = 5, 10
 """Registers and nets on the page."""
 Routed = dict[str, Any]
@@ -83,11 +86,13 @@ def largest_nets(mapped: dict[str, Any]) -> list[tuple[str, int]]:
     return [(names.get(bit, str(bit)), count) for bit, count in loads.most_common(LARGEST)]
 
 
-def route(design: Path, seed: int, folder: Path, deadline_s: float = ROUTE_DEADLINE_S) -> Routed:
+def route(design: Path, seed: int, folder: Path, router: str, deadline_s: float = ROUTE_DEADLINE_S) -> Routed:
     """Place and route one seed; nextpnr's report. `ContractError` with its last line if it fails."""
     report = folder / f"report_{seed}.json"
     command = [nextpnr(), *PART, "--json", design.name, "--seed", str(seed), "--freq", str(CLOCK_MHZ)]
     command += [
+        "--router",
+        router,
         "--report",
         report.name,
         "--detailed-timing-report",
@@ -242,7 +247,7 @@ def _routed(config: ArrayConfig, seeds: Iterable[int], output: Path) -> dict[str
     with Scratch("pnr") as folder:
         (folder / "design.json").write_text(json.dumps(mapped))
         for seed in seeds:
-            routed[seed] = route(folder / "design.json", seed, folder)
+            routed[seed] = route(folder / "design.json", seed, folder, ROUTERS.get(config.name, "router2"))
             print(f"{config.name}: seed {seed}: {clock_mhz(routed[seed]):.1f} MHz", flush=True)
     found = result(config, mapped, routed)
     (output / f"{config.name}.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
