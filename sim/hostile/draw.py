@@ -12,9 +12,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from cpt.hw.contract import FORMATS, REGISTERS, ArrayConfig, Opcode, encode
+from cpt.hw.contract import FORMATS, REGISTERS, ArrayConfig, ContractError, Opcode, encode
 from cpt.hw.contract.config import ACC_BITS, MAX_BITS
-from cpt.hw.contract.isa import INSTRUCTION_BYTES
+from cpt.hw.contract.isa import INSTRUCTION_BYTES, decode
 from cpt.hw.contract.layout import SUM_ROWS
 from cpt.hw.contract.regs import RING_ALIGNMENT
 from cpt.sim.backend import MEMORY_BASE
@@ -143,6 +143,8 @@ class Artist:
         if kind < 0.08:
             place = MEMORY_BASE + 8 * int(rng.integers(4 * count))
             act.faults = Faults(refusals=(Refusal((Channel.READ_0,), place, place + 8),))
+            # A word that is refused is exact, an operand is not.
+            act.exact = not any(_begins_in_the_ring(word) for word in act.words)
         elif kind < 0.16:
             low, high = self._one(((OPERANDS, RESULTS), (RESULTS, END)))
             refusal = Refusal(start=low, end=high, probability=0.03, seed=int(rng.integers(1 << 30)))
@@ -291,3 +293,12 @@ class Artist:
             number &= ~(values["blocks"].maximum << values["blocks"].offset)
             number |= self._number(MOST_LOADED_BLOCKS) << values["blocks"].offset
         return number.to_bytes(INSTRUCTION_BYTES, "little")
+
+
+def _begins_in_the_ring(word: bytes) -> bool:
+    """Whether an instruction reads operand A from before the operands on, so perhaps words of the ring."""
+    try:
+        found = decode(word)
+    except ContractError:
+        return False
+    return found.opcode is Opcode.LOAD_A and found.values["base"] < OPERANDS
