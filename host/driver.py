@@ -180,18 +180,17 @@ class Accelerator:
 
         Raises `ContractError` for a value out of range, `DeviceError` while a program runs.
         """
-        for index, (bits, _) in slots.items():
+        changed = {index: value for index, value in slots.items() if self._slots.get(index) != value}
+        for index, (bits, _) in changed.items():
             slot_offset(index)
             if not 1 <= bits <= MAX_BITS:
                 raise ContractError(f"bits of slot {index} is {bits}; allowed: 1..{MAX_BITS}")
         self._check_whole()
-        wanted = {index: (int(bits), bool(signed)) for index, (bits, signed) in slots.items()}
-        changed = {index: value for index, value in wanted.items() if self._slots.get(index) != value}
         if changed and self.ip.read("STATUS") & _BUSY:
             raise DeviceError("precision slots set while the accelerator is busy; allowed: when idle")
-        for index, value in changed.items():
-            bits, signed = value
-            self.ip.write(f"SLOT_{index}", register(f"SLOT_{index}").pack(bits=bits, signed=signed))
+        for index, (bits, signed) in changed.items():
+            value = int(bits), bool(signed)
+            self.ip.write(f"SLOT_{index}", register(f"SLOT_{index}").pack(bits=value[0], signed=value[1]))
             self._slots[index] = value
 
     def open_windows(self) -> None:
