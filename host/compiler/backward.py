@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from cpt.host.compiler import channel as floats
+from cpt.host.compiler.builder import Region
 from cpt.host.compiler.choice import REGIONS
 from cpt.host.compiler.gradients import WeightGradients
 from cpt.host.compiler.layout import Layout
@@ -172,7 +174,8 @@ class Backward(Work):
             before_it = block.inner[index - 2] if index > 1 else block.inputs
             y = self._early(previous, before_it, plan)
             unit = self._error_codes(plan, here)
-            product = partial(self._weight_gradient, plan, block.inner[index - 1], unit, end, y, previous)
+            wanted = self._wanted(y, previous)
+            product = partial(self._weight_gradient, plan, block.inner[index - 1], unit, end, wanted)
             late = self.gradients.beside(plan, end)
             if not late:
                 product()
@@ -181,9 +184,9 @@ class Backward(Work):
                 product()
         plan = block.main[0]
         y = self._early(*_last(before), plan) if before and not block.shortcut else None
+        wanted = self._wanted(y, before.main[-1]) if before else []
         unit = self._error_codes(plan, here)
-        before_end = before.main[-1] if before else plan
-        product = partial(self._weight_gradient, plan, block.inputs, unit, end, y, before_end)
+        product = partial(self._weight_gradient, plan, block.inputs, unit, end, wanted)
         late = before is not None and not block.shortcut and self.gradients.beside(plan, end)
         if not late:
             product()
@@ -233,21 +236,16 @@ class Backward(Work):
         )
         return Vector(Space.LOCAL, plan.errors.unit, 1)
 
+    def _wanted(self, y: Tensor | None, plan: ConvPlan) -> list[Region]:
+        """Words of scratch in which y of a convolution waits, if it was made early."""
+        count = plan.conv.out_channels
+        return [self.moves.used(y, plan.output, count, self.moves.all_of(count))] if y else []
+
     def _weight_gradient(
-        self,
-        plan: ConvPlan,
-        inputs: Codes,
-        unit: Vector,
-        end: ConvPlan,
-        y: Tensor | None = None,
-        of: ConvPlan | None = None,
+        self, plan: ConvPlan, inputs: Codes, unit: Vector, end: ConvPlan, wanted: Sequence[Region] = ()
     ) -> None:
-        """dW of a convolution; ``y``, of the convolution ``of``, waits in scratch."""
+        """dW of a convolution; what is ``wanted`` of scratch stays."""
         scale = self.v.multiply(unit, self._unit(inputs))
-        wanted = []
-        if y and of:
-            count = of.conv.out_channels
-            wanted.append(self.moves.used(y, of.output, count, self.moves.all_of(count)))
         self.gradients.add(plan, inputs, scale, end, wanted)
 
     def _dx_shift(self, plan: ConvPlan, count: int, first: int) -> tuple[Vector, Vector]:

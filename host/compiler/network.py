@@ -28,6 +28,10 @@ FIRST_FORWARD, SECOND_FORWARD, ONLY_FORWARD = "first forward", "second forward",
 LAST_BACKWARD = "last backward"
 
 
+_Once = tuple[Recorder, str, bool]
+"""A list that is woven into another, what its part is called, and whether it is meant to come before."""
+
+
 @dataclass(frozen=True)
 class Programs:
     """What a network runs: lists of instructions by name, and where everything lies."""
@@ -88,10 +92,6 @@ def compiled(
     }
     names = {PREPARE, EVALUATE, *itertools.chain(*of_step(micro_batches))}
     return Programs({name: _listing(*lists[name]) for name in lists if name in names}, layout)
-
-
-_Once = tuple[Recorder, str, bool]
-"""A list that is woven into another, what its part is called, and whether it is meant to come before."""
 
 
 def _listing(main: Recorder, onces: list[_Once]) -> Listing:

@@ -22,7 +22,8 @@ from cpt.hw.contract.step import Code
 
 START_CYCLES = 20
 """Of an instruction of an engine, until it works."""
-WORD_BYTES = 4
+LOCAL_BYTES = 4
+"""Of a word of local memory."""
 
 
 def woven(main: Recorder, once: Recorder, part: str, *, before: bool) -> Recorder:
@@ -105,7 +106,7 @@ def _cycles(config: ArrayConfig, item: Held) -> int:
     if item.code is Code.STORE and fields["kind"] == Store.PACK:
         planes = WIDEST * config.group_bytes("a") // BEAT_BYTES
         return fields["ksteps"] * (2 * TAPS * config.group_channels**2 + 3 * planes)
-    return fields["words"] * fields["runs"] * WORD_BYTES // BEAT_BYTES
+    return fields["words"] * fields["runs"] * LOCAL_BYTES // BEAT_BYTES
 
 
 def _array_cycles(config: ArrayConfig, item: Held) -> int:
