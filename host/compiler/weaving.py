@@ -105,7 +105,7 @@ def _cycles(config: ArrayConfig, item: Held) -> int:
         return fields["n"] * fields["reps"] // config.float_lanes
     if item.code is Code.STORE and fields["kind"] == Store.PACK:
         planes = WIDEST * config.group_bytes("a") // BEAT_BYTES
-        return fields["ksteps"] * (2 * TAPS * config.group_channels**2 + 3 * planes)
+        return fields["ksteps"] * (TAPS * config.group_channels**2 + planes)
     return fields["words"] * fields["runs"] * LOCAL_BYTES // BEAT_BYTES
 
 
