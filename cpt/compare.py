@@ -170,7 +170,8 @@ def compare_lists(config: TrainConfig, data: Dataset, preset_name: str, memory: 
     from cpt.sim.step.forecast import Forecast
     from cpt.sim.step.observed import Observed
 
-    array, timing = preset(preset_name, STEP), memory_model(memory, preset(preset_name).clock_mhz)
+    array = preset(preset_name, STEP)
+    timing = memory_model(memory, array.clock_mhz)
     forecasts: list[Forecast] = []
 
     def clock(network: Network, settled: TrainConfig) -> Forecast:
