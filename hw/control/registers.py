@@ -19,6 +19,8 @@ PLAIN = tuple(item for item in REGISTERS if not item.name.startswith("SLOT_"))
 
 SLOT_BITS = max(field.offset + field.width for field in SLOT_FIELDS)
 
+SLOT_READERS = 3
+"""Of one memory of slots: as many as its LUTs have ports for."""
 GATHERED = 12
 """Registers that meet in one step of a read: two LUTs deep."""
 
@@ -80,16 +82,21 @@ class RegisterFile(wiring.Component):
             bus.rresp.eq(0),
         ]
         m.d.sync += done.eq(write)
-        slot_word = Signal(slot_bits, reset_less=True, attrs=KEEP)
+        slot_words = [
+            Signal(slot_bits, name=f"slot_word_{n}", reset_less=True, attrs=KEEP)
+            for n in range(-(-(1 + len(self.readers)) // SLOT_READERS))
+        ]
+        """For each memory of slots."""
         with m.If(awready):
             m.d.sync += [
                 awready.eq(~bus.awvalid),
                 word.eq(bus.awaddr[2:]),
-                slot_word.eq(bus.awaddr[2:]),
+                *(slot_word.eq(bus.awaddr[2:]) for slot_word in slot_words),
             ]
         # The same again for the upper half, and the data for the slots: each net has at most 32 loads.
         wready_upper = Signal(init=1, attrs=KEEP)
         slot_data = Signal(SLOT_BITS, reset_less=True, attrs=KEEP)
+        slot_strobes = Signal.like(strobes, reset_less=True, attrs=KEEP)
         with m.If(wready):
             m.d.sync += [wready.eq(~bus.wvalid), data[:16].eq(bus.wdata[:16]), strobes.eq(bus.wstrb)]
         with m.If(wready_upper):
@@ -97,6 +104,7 @@ class RegisterFile(wiring.Component):
                 wready_upper.eq(~bus.wvalid),
                 data[16:].eq(bus.wdata[16:]),
                 slot_data.eq(bus.wdata),
+                slot_strobes.eq(bus.wstrb),
             ]
         with m.If(done):
             m.d.sync += bus.bvalid.eq(1)
@@ -147,7 +155,7 @@ class RegisterFile(wiring.Component):
             with m.If(clears[item.name] if item.kept else self.soft_reset):
                 m.d.sync += state.eq(item.reset)
 
-        # Slots: a memory with a copy for each reader.
+        # Slots: memories with some of the readers each.
         slot_base_word = SLOT_BASE >> 2
         slot_write = selects_locked("slot", word[slot_bits:] == slot_base_word >> slot_bits)
         m.d.sync += self.busy_write.eq(write & locked & self.busy)
@@ -155,7 +163,7 @@ class RegisterFile(wiring.Component):
         # Reads: the address is held, then a register is selected while the slot memory is read, then all are
         # gathered in two steps. Each register has its select: one address would have hundreds of loads.
         read_word = Signal(word_bits, reset_less=True, attrs=KEEP)
-        arready = Signal(init=1)
+        arready, arready_slots = Signal(init=1, attrs=KEEP), Signal(init=1, attrs=KEEP)
         looked_up = Signal()
         selected = Signal()
         gathered = Signal(attrs=KEEP)
@@ -167,30 +175,39 @@ class RegisterFile(wiring.Component):
             gathered.eq(selected),
             gathered_upper.eq(selected),
         ]
-        read_slot_word = Signal(slot_bits, reset_less=True, attrs=KEEP)
+        read_slot_words = [
+            Signal(slot_bits, name=f"read_slot_word_{field.name}", reset_less=True, attrs=KEEP)
+            for field in SLOT_FIELDS
+        ]
         read_word_again = Signal(word_bits, reset_less=True, attrs=KEEP)
         with m.If(arready):
             m.d.sync += [
                 arready.eq(~bus.arvalid),
                 read_word.eq(bus.araddr[2:]),
                 read_word_again.eq(bus.araddr[2:]),
-                read_slot_word.eq(bus.araddr[2:]),
+            ]
+        with m.If(arready_slots):
+            m.d.sync += [
+                arready_slots.eq(~bus.arvalid),
+                *(place.eq(bus.araddr[2:]) for place in read_slot_words),
             ]
 
         read_slot = Signal(SLOT)
-        for field in SLOT_FIELDS:
-            memory = Memory(shape=unsigned(field.width), depth=SLOTS, init=[])
-            m.submodules[f"slot_{field.name}"] = memory
-            port = memory.write_port()
-            m.d.comb += [
-                port.en.eq(slot_write & strobes[field.offset // 8]),
-                port.addr.eq(slot_word),
-                port.data.eq(slot_data[field.offset : field.offset + field.width]),
-            ]
-            ports = [(getattr(self, f"slot_{n}_addr"), getattr(self, f"slot_{n}")) for n in self.readers]
-            for addr, slot in (*ports, (read_slot_word, read_slot)):
-                reader = memory.read_port()
-                m.d.comb += [reader.addr.eq(addr), slot[field.name].eq(reader.data)]
+        ports = [(getattr(self, f"slot_{n}_addr"), getattr(self, f"slot_{n}")) for n in self.readers]
+        for field, read_slot_word in zip(SLOT_FIELDS, read_slot_words, strict=True):
+            all_ports = [*ports, (read_slot_word, read_slot)]
+            for number, slot_word in enumerate(slot_words):
+                memory = Memory(shape=unsigned(field.width), depth=SLOTS, init=[])
+                m.submodules[f"slot_{field.name}_{number}"] = memory
+                port = memory.write_port()
+                m.d.comb += [
+                    port.en.eq(slot_write & slot_strobes[field.offset // 8]),
+                    port.addr.eq(slot_word),
+                    port.data.eq(slot_data[field.offset : field.offset + field.width]),
+                ]
+                for addr, slot in all_ports[SLOT_READERS * number : SLOT_READERS * (number + 1)]:
+                    reader = memory.read_port()
+                    m.d.comb += [reader.addr.eq(addr), slot[field.name].eq(reader.data)]
 
         def when_read(name, condition, value):
             """``value`` if ``condition``, a function of ``read_word``, holds, else 0."""
@@ -219,7 +236,7 @@ class RegisterFile(wiring.Component):
         answer = Signal(32, reset_less=True)
         m.d.comb += bus.rdata.eq(answer)
         with m.If(bus.rvalid & bus.rready):
-            m.d.sync += [bus.rvalid.eq(0), arready.eq(1)]
+            m.d.sync += [bus.rvalid.eq(0), arready.eq(1), arready_slots.eq(1)]
         with m.If(gathered):
             m.d.sync += [bus.rvalid.eq(1), answer[:16].eq(reduce(or_, parts)[:16])]
         with m.If(gathered_upper):
