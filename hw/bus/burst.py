@@ -25,6 +25,22 @@ def _less_one(value):
     return Cat(bit ^ ~value[:place].any() for place, bit in enumerate(value))
 
 
+def _in_one_line(index, beats):
+    """Whether so few ``beats``, at least one, from place ``index`` on end in its line.
+
+    In gates, since the way into a chain is long.
+    """
+    table = sum(
+        1 << (place | few << _INDEX_BITS)
+        for place in range(BURST_BEATS)
+        for few in range(BURST_BEATS)
+        if place + few <= BURST_BEATS
+    )
+    few, whole = beats[:_INDEX_BITS], beats[_INDEX_BITS]
+    fits = Const(table, BURST_BEATS**2).bit_select(Cat(index, few), 1)
+    return Mux(whole, ~few.any() & ~index.any(), fits)
+
+
 class BurstGenerator(wiring.Component):
     """Turns runs into bursts of at most 16 beats that end at multiples of 128 bytes, and counts them.
 
@@ -71,8 +87,13 @@ class BurstGenerator(wiring.Component):
         resting = [Signal(name=f"resting_{n}", init=1, attrs=KEEP) for n in range(3)]
         """No run waits; none is being cut."""
         waiting_line = Signal(_LINE_BITS, reset_less=True)
-        waiting_index = Signal(_INDEX_BITS, reset_less=True)
+        waiting_index, waiting_place = (
+            Signal(_INDEX_BITS, name=name, reset_less=True, attrs=KEEP) for name in ("waiting_index", "waiting_place")
+        )
+        """The same twice: what one feeds is not worked out of the other's sum."""
         beats = Signal(RUN_BEATS_WIDTH, reset_less=True)
+        long = Signal(reset_less=True)
+        """They are two lines or more."""
         move = Signal()
         m.d.comb += [move.eq(~vacant[0] & resting[0]), self.runs.ready.eq(vacant[1])]
         m.d.sync += [flag.eq(move | (vacant[0] & ~self.runs.valid)) for flag in vacant]
@@ -82,18 +103,16 @@ class BurstGenerator(wiring.Component):
         with m.If(vacant[1]):
             m.d.sync += [
                 waiting_index.eq(address[_BEAT_BITS : _BEAT_BITS + _INDEX_BITS]),
+                waiting_place.eq(address[_BEAT_BITS : _BEAT_BITS + _INDEX_BITS]),
                 beats.eq(self.runs.payload.beats),
+                long.eq(self.runs.payload.beats[_INDEX_BITS + 1 :].any()),
             ]
 
         # The run's beats from the start of its line, rounded up to whole lines: its bursts, and in front of
-        # them the place of its last beat. The carry out of the low bits says whether one line is too few.
+        # them the place of its last beat.
         upto = Cat(_less_one(waiting_index), waiting_index.any())
         count = Signal(RUN_BEATS_WIDTH + 1)
-        low_count = Signal(_INDEX_BITS + 2)
-        m.d.comb += [
-            count.eq(beats + upto),
-            low_count.eq(beats[: _INDEX_BITS + 1] + upto),
-        ]
+        m.d.comb += count.eq(beats + upto)
 
         line = Signal(_LINE_BITS, reset_less=True)
         """Line of the next burst."""
@@ -122,7 +141,7 @@ class BurstGenerator(wiring.Component):
                 only_rest.eq(_less_one(beats[:_INDEX_BITS])),
                 last_rest.eq(count[:_INDEX_BITS]),
                 first.eq(1),
-                last.eq(~(low_count[-1] | beats[_INDEX_BITS + 1 :].any())),
+                last.eq(~long & _in_one_line(waiting_place, beats[: _INDEX_BITS + 1])),
             ]
         with m.Elif(issue[1]):
             m.d.sync += [first.eq(0), last.eq(few & (left[:_FEW_BITS] == 2))]
