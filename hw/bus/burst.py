@@ -87,10 +87,7 @@ class BurstGenerator(wiring.Component):
         resting = [Signal(name=f"resting_{n}", init=1, attrs=KEEP) for n in range(3)]
         """No run waits; none is being cut."""
         waiting_line = Signal(_LINE_BITS, reset_less=True)
-        waiting_index, waiting_place = (
-            Signal(_INDEX_BITS, name=name, reset_less=True, attrs=KEEP) for name in ("waiting_index", "waiting_place")
-        )
-        """The same twice: what one feeds is not worked out of the other's sum."""
+        waiting_index = Signal(_INDEX_BITS, reset_less=True)
         beats = Signal(RUN_BEATS_WIDTH, reset_less=True)
         long = Signal(reset_less=True)
         """They are two lines or more."""
@@ -103,7 +100,6 @@ class BurstGenerator(wiring.Component):
         with m.If(vacant[1]):
             m.d.sync += [
                 waiting_index.eq(address[_BEAT_BITS : _BEAT_BITS + _INDEX_BITS]),
-                waiting_place.eq(address[_BEAT_BITS : _BEAT_BITS + _INDEX_BITS]),
                 beats.eq(self.runs.payload.beats),
                 long.eq(self.runs.payload.beats[_INDEX_BITS + 1 :].any()),
             ]
@@ -141,7 +137,7 @@ class BurstGenerator(wiring.Component):
                 only_rest.eq(_less_one(beats[:_INDEX_BITS])),
                 last_rest.eq(count[:_INDEX_BITS]),
                 first.eq(1),
-                last.eq(~long & _in_one_line(waiting_place, beats[: _INDEX_BITS + 1])),
+                last.eq(~long & _in_one_line(waiting_index, beats[: _INDEX_BITS + 1])),
             ]
         with m.Elif(issue[1]):
             m.d.sync += [first.eq(0), last.eq(few & (left[:_FEW_BITS] == 2))]

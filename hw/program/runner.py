@@ -3,7 +3,7 @@
 from functools import reduce
 from operator import and_, or_
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out, connect, flipped
@@ -44,7 +44,7 @@ class Runner(wiring.Component):
     lists, inside ``window``; ``leaves``: one is not; ``slot_a_addr``, ``slot_b_addr`` and, a cycle later,
     ``slot_a``, ``slot_b``; a stream of `COMMAND` for every engine, by its name (out); ``engines_idle``: a
     cycle ago no engine or write port had anything to do; ``clear``: a list begins, so marks start from 0;
-    ``keys``: numbers for noise; ``done``: an END completes; ``done_tag``: the tag of the last one;
+    ``keys``: numbers for noise; ``done``: an END completes; ``done_tag``: a cycle later, its tag;
     ``faults``: why a word is refused, for one cycle; ``stop``: start nothing; ``quiet``: nothing is in
     flight at ``ar`` and ``r``; ``idle``: a cycle ago there was no word here.
     """
@@ -175,7 +175,7 @@ class Runner(wiring.Component):
             self.faults.eq(Mux(refuses, check.faults.as_value(), 0)),
             self.idle.eq(~waits & ~leaves & ~listed),
         ]
-        with m.If(ends):
+        with m.If(self.done):
             m.d.sync += self.done_tag.eq(words[Code.END].tag)
         self._set(m, words[Code.SET], sets, bases.write_port())
 
@@ -192,10 +192,15 @@ class Runner(wiring.Component):
         return m
 
     def _set(self, m, word, sets, write):
-        """Base registers and keys."""
-        m.d.comb += [write.addr.eq(word.index), write.data.eq(word.value), write.en.eq(sets & ~word.kind)]
+        """Base registers and keys, a cycle after ``sets``, while the word still stands."""
+        base, keys = Signal(), Signal(KEYS)
+        m.d.sync += [
+            base.eq(sets & ~word.kind),
+            keys.eq(Cat(sets & word.kind & (word.index == index) for index in range(KEYS))),
+        ]
+        m.d.comb += [write.addr.eq(word.index), write.data.eq(word.value), write.en.eq(base)]
         for index in range(KEYS):
-            with m.If(sets & word.kind & (word.index == index)):
+            with m.If(keys[index]):
                 m.d.sync += self.keys[index].eq(word.value)
 
     def _address(self, m, words, read):

@@ -17,7 +17,8 @@ FAULTS = data.StructLayout(
 """What an instruction can be refused for."""
 CODES = data.StructLayout({code.name.lower(): 1 for code in Code})
 """A decoded code; of an unknown one no bit is 1."""
-SEEN_AT_ONCE = 12
+LUT_BITS = 6
+SEEN_AT_ONCE = 2 * LUT_BITS
 """Bits of a word that meet in one register: two LUTs deep."""
 
 
@@ -119,12 +120,14 @@ class WordCheck(wiring.Component):
             for item in FORMATS[code]:
                 if item.name in names:
                     places.setdefault((item.offset, item.width), []).append(code)
-        none, bad = (Signal(len(places), name=name, reset_less=True) for name in ("none", "empty"))
+        bad = Signal(len(places), name="empty", reset_less=True)
         for index, ((offset, width), codes) in enumerate(places.items()):
             field = words[codes[0]].as_value()[offset : offset + width]
+            parts = [field[first : first + LUT_BITS] for first in range(0, width, LUT_BITS)]
+            some = Signal(len(parts), name=f"some_{index}", reset_less=True)
             m.d.sync += [
-                none[index].eq(field == 0),
-                bad[index].eq(none[index] & one_of(number, codes)),
+                some.eq(Cat(part.any() for part in parts)),
+                bad[index].eq(~some.any() & one_of(number, codes)),
             ]
         choices: dict[tuple[WordField, tuple[int, ...]], list[Code]] = {}
         for (code, name), allowed in CHOICES.items():
