@@ -1,6 +1,6 @@
 """A roomy queue for wide payloads: copies of its pointers, none with too many loads."""
 
-from amaranth import Cat, Module, Mux, Shape, Signal, unsigned
+from amaranth import Cat, Module, Shape, Signal, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -52,19 +52,18 @@ class WideQueue(wiring.Component):
                 read.addr.eq(consume[n]),
             ]
             parts.append(read.data)
-        after = [Signal(range(self.depth), name=f"after_{name}") for name in ("produce", "consume")]
+        after = Signal(range(self.depth))
         second = Signal(range(self.depth), init=1)
         """Behind what is shown: a register, as what is taken comes late."""
         m.d.comb += [
-            after[0].eq(up(produce[0], self.push[0])),
-            after[1].eq(Mux(taken, second, consume[0])),
+            after.eq(up(produce[0], self.push[0])),
             single.eq(second == produce[0]),
             self.o.payload.eq(Cat(parts)),
         ]
+        with m.If(taken):
+            m.d.sync += [second.eq(up(second, 1)), *(pointer.eq(second) for pointer in consume)]
         m.d.sync += [
-            second.eq(Mux(taken, up(second, 1), second)),
-            *(pointer.eq(after[0]) for pointer in produce),
-            *(pointer.eq(after[1]) for pointer in consume),
+            *(pointer.eq(after) for pointer in produce),
             self.o.valid.eq(self.push[0] | (self.o.valid & ~(self.o.ready & single))),
         ]
         return m

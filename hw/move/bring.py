@@ -11,6 +11,7 @@ from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.step import Code
 from cpt.hw.fetch.cutter import STREAM_BITS
 from cpt.hw.layouts import BEAT_BITS, RUN
+from cpt.hw.matrix.copies import copies
 from cpt.hw.move.command import KINDS, PLACES, STRETCH, Decode
 from cpt.hw.move.followers import flags_of, follow
 from cpt.hw.move.front import Front
@@ -127,10 +128,11 @@ class Bring(wiring.Component):
         vacant = flags_of(PLACES, "resting")
         seen, goes, ends = Signal(2), Signal(), Signal()
         """``seen``: cycles in which the walker rested and there was one."""
+        pushes = copies(m, start, PUSHES, "pushes", reset_less=False)
         follow(m, now, queue.o.payload, vacant)
         connect(m, walker.addr, addr)
         m.d.comb += [
-            queue.push.eq(start.replicate(PUSHES)),
+            queue.push.eq(Cat(pushes)),
             queue.payload.eq(places),
             queue.o.ready.eq(goes),
             goes.eq(seen[-1]),

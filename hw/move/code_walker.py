@@ -65,10 +65,10 @@ class CodeWalker(wiring.Component):
         active = [Signal(name=f"active_{n}", attrs=KEEP) for n in range(4)]
         ends = Signal()
         # Instruction, then tile, then K step begin, a cycle each; then the places of the K step are known.
-        starts = copies(m, self.start, 3, "starts", reset_less=False)
-        tile_ends = copies(m, self.written & last_step, 3, "tile_ends", reset_less=False)
-        step_ends = copies(m, self.written & ~last_step, 4, "step_ends", reset_less=False)
-        tiles = copies(m, starts[0] | (tile_ends[0] & ~last_tile), 4, "tiles", reset_less=False)
+        starts = copies(m, self.start, 4, "starts", reset_less=False)
+        tile_ends = copies(m, self.written & last_step, 4, "tile_ends", reset_less=False)
+        step_ends = copies(m, self.written & ~last_step, 5, "step_ends", reset_less=False)
+        tiles = copies(m, starts[0] | (tile_ends[0] & ~last_tile), 5, "tiles", reset_less=False)
         begins, known = Signal(), Signal()
         begun = [Signal(name=f"begun_{n}", attrs=KEEP) for n in range(4)]
         m.d.sync += [
@@ -78,29 +78,25 @@ class CodeWalker(wiring.Component):
             *(flag.eq(known | (flag & ~ends)) for flag in active),
         ]
         with m.If(starts[1]):
-            m.d.sync += [
-                tile_place.eq(command.place),
-                rows_left.eq(command.rows - 1),
-            ]
+            m.d.sync += tile_place.eq(command.place)
         with m.Elif(tile_ends[1]):
-            m.d.sync += [
-                tile_place.eq(tile_place + command.to_tile),
-                rows_left.eq(rows_left - per_tile),
-            ]
+            m.d.sync += tile_place.eq(tile_place + command.to_tile)
+        with m.If(starts[3]):
+            m.d.sync += rows_left.eq(command.rows - 1)
+        with m.Elif(tile_ends[3]):
+            m.d.sync += rows_left.eq(rows_left - per_tile)
         with m.If(starts[2]):
             m.d.sync += tile_addr.eq(command.addr)
         with m.Elif(tile_ends[2]):
             m.d.sync += tile_addr.eq(tile_addr + command.tile_bytes)
         with m.If(tiles[1]):
-            m.d.sync += [
-                step_place.eq(tile_place),
-                channels_left.eq(command.channels - 1),
-            ]
+            m.d.sync += step_place.eq(tile_place)
         with m.Elif(step_ends[1]):
-            m.d.sync += [
-                step_place.eq(step_place + command.to_step),
-                channels_left.eq(channels_left - Mux(command.one, TAPS * group, group)),
-            ]
+            m.d.sync += step_place.eq(step_place + command.to_step)
+        with m.If(tiles[4]):
+            m.d.sync += channels_left.eq(command.channels - 1)
+        with m.Elif(step_ends[4]):
+            m.d.sync += channels_left.eq(channels_left - Mux(command.one, TAPS * group, group))
         with m.If(tiles[3]):
             m.d.sync += ksteps_left.eq(command.ksteps)
         with m.Elif(step_ends[3]):

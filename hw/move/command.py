@@ -18,6 +18,9 @@ from cpt.hw.vector.ports import NUMBER_BITS
 _WIDTHS = {item.name: item.width for item in FORMATS[Code.STORE]}
 PLACE_BITS, COUNT_BITS = _WIDTHS["place"], _WIDTHS["words"]
 
+_SEEN_BITS = 6
+"""Bits of a number that one LUT looks at."""
+
 
 def beats_of_word(config: ArrayConfig) -> int:
     """Beats of a word of scratch."""
@@ -62,11 +65,19 @@ class Decode(wiring.Component):
         word = data.View(fields(self.code), self.command.word)
         places, stretch = self.decoded.places, self.decoded.stretch
         beats = bits_for(beats_of_word(self.config)) - 1
-        dense = [Signal(name=f"dense_{n}", attrs=KEEP) for n in range(2)]
+        apart = [
+            Signal(-(-COUNT_BITS // _SEEN_BITS), name=f"apart_{n}", reset_less=True, attrs=KEEP)
+            for n in range(2)
+        ]
+        """Parts of the stride on chip that are not 0."""
         local = [Signal(name=f"local_{n}", attrs=KEEP) for n in range(4)]
         kinds = KINDS[self.code]
         m.d.sync += [
-            *(flag.eq(~word.place_stride.any()) for flag in dense),
+            *(
+                part.eq(word.place_stride.word_select(n, _SEEN_BITS).any())
+                for flags in apart
+                for n, part in enumerate(flags)
+            ),
             *(flag.eq(word.kind == kinds["local"]) for flag in local),
             *(self.decoded[name].eq(word.kind == kind) for name, kind in kinds.items()),
             stretch.addr.eq(self.command.address),
@@ -77,11 +88,11 @@ class Decode(wiring.Component):
         # Local memory is reached in pairs of words, each a beat.
         shift = PAIR.bit_length() - 1
         stride = Signal(COUNT_BITS)
-        half = COUNT_BITS // len(dense)
+        half = COUNT_BITS // len(apart)
         m.d.comb += stride.eq(
             Cat(
-                Mux(flag, word.words.word_select(n, half), word.place_stride.word_select(n, half))
-                for n, flag in enumerate(dense)
+                Mux(flags.any(), word.place_stride.word_select(n, half), word.words.word_select(n, half))
+                for n, flags in enumerate(apart)
             )
         )
         m.d.sync += [

@@ -8,7 +8,7 @@ from cpt.hw.matrix.copies import KEEP
 from cpt.hw.program.gate import Gate
 from cpt.hw.program.layouts import COMMAND, MARKS, waits
 
-_HELD_BITS = 24
+_HELD_BITS = 30
 """Bits of the instruction that share an enable."""
 
 

@@ -57,15 +57,26 @@ class PlaceWalker(wiring.Component):
             m.d.sync += after.eq(self.places.next)
         with m.Elif(step[1] & unit_last[2]):
             m.d.sync += after.eq(after + self.places.stride)
-        single, others = Signal(), Signal(COUNT_BITS, reset_less=True)
-        """A run has one unit; how many it has beside the first."""
-        m.d.sync += [single.eq(self.places.units == 1), others.eq(self.places.units - 1)]
+        single, double, others = Signal(), Signal(), Signal(COUNT_BITS, reset_less=True)
+        """A run has one unit, has two; how many it has beside the first."""
+        second_last = Signal()
+        """The unit after this one is the last of its run."""
+        m.d.sync += [
+            single.eq(self.places.units == 1),
+            double.eq(self.places.units == 2),
+            others.eq(self.places.units - 1),
+        ]
         with m.If(resting[2]):
-            m.d.sync += [units.eq(others), *(flag.eq(single) for flag in unit_last)]
+            m.d.sync += [
+                units.eq(others),
+                second_last.eq(double),
+                *(flag.eq(single) for flag in unit_last),
+            ]
         with m.Elif(step[2]):
             m.d.sync += [
                 units.eq(Mux(unit_last[1], others, units - 1)),
-                *(flag.eq(Mux(unit_last[1], single, units == 1)) for flag in unit_last),
+                second_last.eq(Mux(unit_last[1], double, units == 2)),
+                *(flag.eq(Mux(unit_last[1], single, second_last)) for flag in unit_last),
             ]
         with m.If(resting[3]):
             m.d.sync += [runs.eq(self.places.runs - 1), run_last.eq(self.places.runs == 1)]
