@@ -141,15 +141,11 @@ class BurstGenerator(wiring.Component):
             ]
         with m.Elif(issue[1]):
             m.d.sync += [first.eq(0), last.eq(few & (left[:_FEW_BITS] == 2))]
-        with m.If(resting[2]):
-            m.d.sync += [
-                left.eq(count[_INDEX_BITS:]),
-                few.eq(~beats[_INDEX_BITS + _FEW_BITS - 1 :].any()),
-            ]
-        with m.Else():
-            m.d.sync += few.eq(~left[_FEW_BITS:].any())
-        with m.If(issue[2]):
-            m.d.sync += left.eq(left - 1)
+        m.d.sync += few.eq(
+            ~Mux(resting[2], beats[_INDEX_BITS + _FEW_BITS - 1 :].any(), left[_FEW_BITS:].any())
+        )
+        with m.If(resting[2] | issue[2]):
+            m.d.sync += left.eq(Mux(resting[2], count[_INDEX_BITS:], left - 1))
 
         m.d.comb += [
             self.ends.eq(last),

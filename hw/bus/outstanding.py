@@ -1,6 +1,6 @@
 """How many of something are under way."""
 
-from amaranth import Cat, Const, Module, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -27,7 +27,7 @@ class Outstanding(wiring.Component):
         m = Module()
         more, fewer = self.issue & ~self.finish, self.finish & ~self.issue
         # Gates, not choices: those would become enables and resets, further nets behind what comes late.
-        if self.limit > MOST_LOADS:
+        if self.limit >= MOST_LOADS:
             self._in_binary(m, more, fewer)
             return m
         above = Signal(self.limit)
@@ -37,15 +37,29 @@ class Outstanding(wiring.Component):
         return m
 
     def _in_binary(self, m, more, fewer) -> None:
-        """Ends, and what is next to them, in registers; ``count`` is looked at two away from them."""
-        count = Signal(range(self.limit + 1))
+        """Ends in registers, and a count that lags a cycle behind, so that nothing late meets all of its bits."""
+        came, went = Signal(), Signal()
+        lag = Signal(range(self.limit + 1))
+        counts = counted(lag, came, went)
         some, single, full, almost = (Signal(name=name) for name in ("some", "single", "full", "almost"))
         stays = ~more & ~fewer
+
+        def stands_at(number):
+            """Whether there are so many now, more than 0 and fewer than all."""
+            before, at, behind = (
+                Signal(name=f"lag_{place}", init=place == 0) for place in (number - 1, number, number + 1)
+            )
+            for flag, place in zip((before, at, behind), (number - 1, number, number + 1), strict=True):
+                m.d.sync += flag.eq(counts == place)
+            return Mux(came == went, at, Mux(came, before, behind))
+
         m.d.sync += [
-            count.eq(counted(count, self.issue, self.finish)),
+            came.eq(more),
+            went.eq(fewer),
+            lag.eq(counts),
             some.eq(more | (some & ~(fewer & single))),
-            single.eq((more & ~some) | (fewer & (count == 2)) | (stays & single)),
+            single.eq((more & ~some) | (fewer & stands_at(2)) | (stays & single)),
             full.eq((more & almost) | (full & ~fewer)),
-            almost.eq((more & (count == self.limit - 2)) | (fewer & full) | (stays & almost)),
+            almost.eq((more & stands_at(self.limit - 2)) | (fewer & full) | (stays & almost)),
         ]
         m.d.comb += [self.full.eq(full), self.none.eq(~some)]

@@ -1,11 +1,12 @@
 """Shares one AXI read port between two masters."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from cpt.hw.bus.axi import READ_STREAMS
 from cpt.hw.bus.roomy_queue import RoomyQueue
+from cpt.hw.bus.wide_queue import WideQueue
 from cpt.hw.contract.config import BEAT_BYTES, BURST_BEATS
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.layouts import ADDRESS, READ_BEAT
@@ -46,20 +47,22 @@ class ReadArbiter(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.addresses = addresses = RoomyQueue(_BURST, self.max_outstanding)
-        m.submodules.tags = tags = RoomyQueue(1, self.max_outstanding)
+        m.submodules.addresses = addresses = WideQueue(_BURST, self.max_outstanding)
+        m.submodules.tags = tags = RoomyQueue(1, self.max_outstanding, sure=True)
 
         first, second = Signal(), Signal()
+        pushes = copies(m, first | second, addresses.pushes + 1, "push", reset_less=False)
         m.d.comb += [
             first.eq(self.ar0.valid & ~self.ar0.ready),
             second.eq(self.ar1.valid & ~self.ar1.ready & ~first),
         ]
-        m.d.sync += [self.ar0.ready.eq(first), self.ar1.ready.eq(second), addresses.push.eq(first | second)]
+        m.d.sync += [self.ar0.ready.eq(first), self.ar1.ready.eq(second)]
         selects = copies(m, second, 2, "select")
         m.d.comb += [
             addresses.payload.word.eq(Mux(selects[0], self.ar1.payload.addr, self.ar0.payload.addr)[_LOW:]),
             addresses.payload.len.eq(Mux(selects[1], self.ar1.payload.len, self.ar0.payload.len)),
-            tags.push.eq(addresses.push),
+            addresses.push.eq(Cat(pushes[1:])),
+            tags.push.eq(pushes[0]),
             tags.payload.eq(selects[1]),
             self.ar.valid.eq(addresses.o.valid),
             addresses.o.ready.eq(self.ar.ready),

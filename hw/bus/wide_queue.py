@@ -1,16 +1,17 @@
 """A roomy queue for wide payloads: copies of its pointers, none with too many loads."""
 
-from amaranth import Cat, Module, Shape, Signal, unsigned
+from amaranth import Cat, Module, Mux, Shape, Signal, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from cpt.hw.bus.roomy_queue import up
-from cpt.hw.matrix.copies import KEEP
+from cpt.hw.bus.outstanding import Outstanding
+from cpt.hw.bus.roomy_queue import SHALLOW, up
+from cpt.hw.matrix.copies import KEEP, MOST_LOADS
 
 PUSHES = 2
 """Copies of ``push``, that share its loads, unless told otherwise."""
-SHALLOW = 32
+_DOUBLE = 32
 """Most places whose memories hold twice as many bits for a load of their address."""
 
 
@@ -32,7 +33,7 @@ class WideQueue(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        part_bits = 48 if self.depth <= SHALLOW else 24
+        part_bits = 48 if self.depth <= _DOUBLE else 24
         taken, single = Signal(), Signal()
         given = Signal(self._width)
         m.d.comb += [given.eq(self.payload), taken.eq(self.o.valid & self.o.ready)]
@@ -57,13 +58,24 @@ class WideQueue(wiring.Component):
         """Behind what is shown: a register, as what is taken comes late."""
         m.d.comb += [
             after.eq(up(produce[0], self.push[0])),
-            single.eq(second == produce[0]),
             self.o.payload.eq(Cat(parts)),
         ]
-        with m.If(taken):
-            m.d.sync += [second.eq(up(second, 1)), *(pointer.eq(second) for pointer in consume)]
-        m.d.sync += [
-            *(pointer.eq(after) for pointer in produce),
-            self.o.valid.eq(self.push[0] | (self.o.valid & ~(self.o.ready & single))),
-        ]
+        if len(consume) * len(second) > MOST_LOADS // 2:  # too many for one enable
+            following = Signal.like(second)
+            m.d.comb += following.eq(Mux(taken, second, consume[0]))
+            m.d.sync += [second.eq(up(second, taken)), *(pointer.eq(following) for pointer in consume)]
+        else:
+            with m.If(taken):
+                m.d.sync += [second.eq(up(second, 1)), *(pointer.eq(second) for pointer in consume)]
+        m.d.sync += [pointer.eq(after) for pointer in produce]
+        if self.depth > SHALLOW:
+            m.submodules.stored = stored = Outstanding(self.depth)
+            m.d.comb += [
+                stored.issue.eq(self.push[0]),
+                stored.finish.eq(taken),
+                self.o.valid.eq(~stored.none),
+            ]
+        else:
+            m.d.comb += single.eq(second == produce[0])
+            m.d.sync += self.o.valid.eq(self.push[0] | (self.o.valid & ~(self.o.ready & single)))
         return m

@@ -104,7 +104,7 @@ class WriteMaster(wiring.Component):
         m.d.sync += self.error.eq(self.b.valid & self.b.payload[1])
 
         # A cycle late, for the loads of ``issue``: no response comes so soon.
-        m.submodules.ends = ends = RoomyQueue(1, self.max_outstanding)
+        m.submodules.ends = ends = RoomyQueue(1, self.max_outstanding, sure=True)
         m.d.sync += [ends.push.eq(generator.issue), ends.payload.eq(generator.ends)]
         m.d.comb += ends.o.ready.eq(self.b.valid)
         m.d.sync += self.answered.eq(self.b.valid & ends.o.payload)

@@ -21,6 +21,8 @@ RUNS = 16
 """Runs whose words are not all given on yet, at most."""
 OUT = 8
 """Places behind the choice between ports; words on their way there take one too."""
+_SHARED_BITS = 24
+"""Bits of a word that share a copy of its port."""
 AHEAD = 3
 """Words that may leave before a taken place is seen."""
 
@@ -118,7 +120,8 @@ class Reader(wiring.Component):
         fits = [Signal(name=f"fits_{n}", reset_less=True) for n in range(PORTS)]
         m.d.sync += [
             *(fit.eq(places_free >= size) for fit, places_free in zip(fits, free, strict=True)),
-            settled.eq(Mux(held & ~issue, Cat(1, settled[:-1]), 0)),
+            # Gates, not a choice: that would become a reset, a further net.
+            settled.eq(Cat(1, settled[:-1]) & (held & ~issue).replicate(len(settled))),
             room.eq(Mux(turn, fits[1], fits[0]) & (places < RUNS - 1)),
             sending.eq(held & ~issue & (sending | (settled[-1] & room))),
             places.eq(counted(places, issue, ended)),
@@ -148,17 +151,20 @@ class Reader(wiring.Component):
             [Signal(name=f"{name}_{n}", attrs=KEEP) for n in range(PORTS)] for name in ("gives", "takes")
         )
         go, go_too = (Signal(name=f"go_{n}", attrs=KEEP) for n in range(2))
-        used, take, fresh, port = Signal(range(OUT)), Signal(), Signal(), Signal()
-        following = Signal()
-        """The port of the next cycle."""
+        used, take, fresh = Signal(range(OUT)), Signal(), Signal()
+        ports = [Signal(name=f"port_{n}", attrs=KEEP) for n in range(1 + -(-STREAM_BITS // _SHARED_BITS))]
+        """Whose words go on, also of those between: for what decides, and for parts of a word."""
+        port = ports[0]
         m.d.comb += [
             take.eq(go_too & ((first & queues[0].o.valid) | (second & queues[1].o.valid))),
             fresh.eq(~(first | second) | (take & last)),
             order.o.ready.eq(fresh),
-            following.eq(port ^ (fresh & order.o.valid)),
             *(queue.o.ready.eq(flag & go) for queue, flag in zip(queues, for_queues, strict=True)),
         ]
-        m.d.sync += [self._ended.eq(take & last), port.eq(following)]
+        m.d.sync += [
+            self._ended.eq(take & last),
+            *(each.eq(each ^ (fresh & order.o.valid)) for each in ports),
+        ]
         for flags in (for_queues, (first, second)):
             for flag, begins in zip(flags, (port, ~port), strict=True):
                 m.d.sync += flag.eq(Mux(fresh, order.o.valid & begins, flag))
@@ -166,11 +172,10 @@ class Reader(wiring.Component):
             m.d.sync += [left.eq(order.o.payload), last.eq(order.o.payload == 1)]
         with m.Elif(take):
             m.d.sync += [left.eq(left - 1), last.eq(left == 2)]
-        selects = copies(m, following, STREAM_BITS // MOST_LOADS, "select")
         word = Signal(STREAM_BITS, reset_less=True)
         push = Cat(copies(m, take, PUSHES, "push", reset_less=False))
-        for n, select in enumerate(selects):
-            part = slice(MOST_LOADS * n, MOST_LOADS * (n + 1))
+        for n, select in enumerate(ports[1:]):
+            part = slice(_SHARED_BITS * n, _SHARED_BITS * (n + 1))
             m.d.sync += word[part].eq(Mux(select, queues[1].o.payload[part], queues[0].o.payload[part]))
         gone = Signal()
         m.d.comb += [

@@ -33,7 +33,7 @@ class MemoryPorts(wiring.Component):
     ``runs_0``, ``beats_0``, ``answered_0``: the packer's,
     ``.._1``: STORE's; ``aw``, ``w``, ``b``: the write port; ``read_window``, ``write_window``;
     ``leaves_read``, ``leaves_write``, ``misaligned``: of the guards of what goes through here; ``stop``,
-    ``idle``, ``quiet`` as in `WriteMaster`; ``read_error``, ``write_error``.
+    ``idle``, ``quiet`` as in `WriteMaster`, a cycle ago; ``read_error``, ``write_error``.
     """
 
     def __init__(self):
@@ -121,8 +121,11 @@ class MemoryPorts(wiring.Component):
         for name in WRITE_STREAMS:
             here, there = flipped(getattr(self, name)), getattr(writer, name)
             connect(m, here, there) if name == "b" else connect(m, there, here)
-        idle = Signal(init=1)
-        m.d.sync += idle.eq(reader.idle & streamer.idle & writer.idle & writes.idle)
+        idle, quiet = Signal(init=1), Signal(init=1)
+        m.d.sync += [
+            idle.eq(reader.idle & streamer.idle & writer.idle & writes.idle),
+            quiet.eq(reader.quiet & streamer.quiet & writer.quiet),
+        ]
         m.d.comb += [
             read_guard.window.eq(self.read_window),
             stream_guard.window.eq(self.read_window),
@@ -138,6 +141,6 @@ class MemoryPorts(wiring.Component):
             self.leaves_write.eq(Cat(guard.leaves for guard in guards).any()),
             self.misaligned.eq(Cat(guard.misaligned for guard in (read_guard, stream_guard, *guards)).any()),
             self.idle.eq(idle),
-            self.quiet.eq(reader.quiet & streamer.quiet & writer.quiet),
+            self.quiet.eq(quiet),
         ]
         return m
