@@ -37,7 +37,7 @@ class Outstanding(wiring.Component):
         return m
 
     def _in_binary(self, m, more, fewer) -> None:
-        """Ends in registers, and a count that lags a cycle behind, so that nothing late meets all of its bits."""
+        """Ends in registers, and a count that lags a cycle: nothing late meets all of its bits."""
         came, went = Signal(), Signal()
         lag = Signal(range(self.limit + 1))
         counts = counted(lag, came, went)

@@ -7,7 +7,6 @@ from amaranth.lib.wiring import In, Out
 
 from cpt.hw.bus.outstanding import Outstanding
 
-
 SHALLOW = 16
 """Most places whose numbers are compared in few gates; of more, what is held is counted."""
 

@@ -1,6 +1,6 @@
 """Where the columns' words of each block lie in the window memories."""
 
-from amaranth import Module, Mux, Signal, unsigned
+from amaranth import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
@@ -10,14 +10,16 @@ from cpt.hw.contract.config import MAX_BITS, TAPS
 from cpt.hw.contract.step import FORMATS, Code
 from cpt.hw.contract.tiles import COPIES
 from cpt.hw.fetch.window_memory import HALVES
+from cpt.hw.matrix.copies import copies
+from cpt.hw.move.followers import flags_of, follow
 
 ROW_WORDS = bits_for(MAX_BITS * COPIES)
 """Width of the words of a row where K runs along pixels."""
 SHIFTS = 3
 """Rows, and columns, of a kernel."""
 GROUPS = next(item.width for item in FORMATS[Code.EXEC_DW] if item.name == "groups")
-
-
+_OFFSET_CYCLES = 2
+"""From a tap to its words."""
 OWN_BITS = next(item.width for item in FORMATS[Code.EXEC] if item.name == "kstep")
 """Width of a K step that a tile of rows takes for itself."""
 
@@ -47,6 +49,13 @@ taps of it. ``own``: each tile of rows of an EXEC takes a K step, the first one 
 """
 
 
+def _of_taps(number, at):
+    """``number`` of a tap, or with bit 4 of ``at`` of the one behind it, as a table of two bits each."""
+    taps = range(TAPS)
+    table = sum(number(tap) << 2 * (tap - behind | behind << 4) for behind in (0, 1) for tap in taps[behind:])
+    return Const(table, 64).word_select(at, 2)
+
+
 class Blocks(wiring.Component):
     """Turns slots into blocks: one each, or all taps of what one holds.
 
@@ -54,7 +63,7 @@ class Blocks(wiring.Component):
     Members: ``plans`` (in), in order; ``tiles`` (in): first words of slots, as the fetch fills them;
     ``blocks`` (out): `block_layout`, in the order of EXEC, of EXEC_DW as `gradient_tiles` says; ``idle``: no
     plan is held.
-    A block in two cycles at most.
+    A block in three cycles, the first of a slot two cycles after it.
     """
 
     def __init__(self, config: ArrayConfig):
@@ -70,65 +79,67 @@ class Blocks(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        plan, held = Signal(PLAN, reset_less=True), Signal()
+        # A plan, then the slots that it still wants, then whether the next of them is its last; they follow
+        # each other in registers, a cycle each, and so do a tap and the words that it lies in.
+        plan, vacant = Signal(PLAN, reset_less=True), flags_of(PLAN, "vacant")
+        """``vacant``: there is none; so long it is loaded."""
+        begun = Signal(2)
         left = Signal.like(plan.blocks, reset_less=True)
+        final, wants = Signal(reset_less=True), Signal()
         base = Signal.like(self.tiles.payload, reset_less=True)
-        has_slot = Signal()
-        # Of each half the tap at hand: its row and column; a slot's first and last.
+        has_slot, ends_plan = Signal(), Signal(reset_less=True)
+        tap, last_tap = Signal(range(TAPS), reset_less=True), Signal(reset_less=True)
         step = Mux(plan.single, HALVES, 1)
-        tap = Signal(range(TAPS + HALVES))
-        row_of, column_of = [], []
-        for half in range(HALVES):
-            number = tap + (half if half else 0) * plan.single
-            row_of.append(Mux(number >= 6, 2, Mux(number >= 3, 1, 0)))
-            column_of.append(number - Mux(number >= 6, 6, Mux(number >= 3, 3, 0)))
         offsets = [Signal.like(base, name=f"offset_{half}", reset_less=True) for half in range(HALVES)]
-        last, settled = Signal(), Signal()
-        taken, needs_slot, gets_slot = Signal(), Signal(), Signal()
+        moved = Signal(_OFFSET_CYCLES)
+        gets_slot, issue, leaves = Signal(), Signal(), Signal()
         m.d.comb += [
-            self.plans.ready.eq(~held),
-            needs_slot.eq(held & ~has_slot & ~self.blocks.valid & (left != 0)),
-            self.tiles.ready.eq(needs_slot),
-            gets_slot.eq(needs_slot & self.tiles.valid),
-            taken.eq(self.blocks.valid & self.blocks.ready),
-            last.eq(~plan.pixels | ~plan.kernel3 | (tap + step >= TAPS)),
+            self.plans.ready.eq(vacant[0]),
+            self.tiles.ready.eq(wants),
+            gets_slot.eq(wants & self.tiles.valid),
+            issue.eq(has_slot & ~moved.any() & ~self.blocks.valid),
+            leaves.eq(issue & last_tap),
         ]
-        with m.If(~held):
-            m.d.sync += plan.eq(self.plans.payload)
-            m.d.sync += left.eq(
-                Mux(self.plans.payload.pixels, self.plans.payload.pairs, self.plans.payload.blocks)
-            )
-        with m.If(gets_slot):
-            m.d.sync += [base.eq(self.tiles.payload), has_slot.eq(1), tap.eq(0), settled.eq(0)]
+        (pixels,) = copies(m, plan.pixels, 1, "pixels")
+        follow(m, plan, self.plans.payload, vacant)
+        m.d.sync += [
+            *(flag.eq(Mux(flag, ~self.plans.valid, leaves & ends_plan)) for flag in vacant),
+            begun.eq(Cat(self.plans.valid & vacant[0], begun)),
+            final.eq(left == 1),
+            wants.eq(begun[-1] | (leaves & ~ends_plan) | (wants & ~self.tiles.valid)),
+            has_slot.eq(gets_slot | (has_slot & ~leaves)),
+            moved.eq(Cat(issue, moved)),
+        ]
+        with m.If(wants):
+            m.d.sync += [base.eq(self.tiles.payload), ends_plan.eq(final)]
+        with m.If(begun[0] | gets_slot):
+            m.d.sync += left.eq(Mux(begun[0], Mux(plan.pixels, plan.pairs, plan.blocks), left - 1))
 
-        # A cycle for the offsets of the tap, one for the words.
+        # Of each half the tap at hand: its row and column.
+        with m.If(begun[0] | issue):
+            m.d.sync += tap.eq(Mux(begun[0] | last_tap, 0, tap + step))
+        m.d.sync += last_tap.eq(~pixels | ~plan.kernel3 | (tap >= TAPS - step))
         for half, offset in enumerate(offsets):
-            row = Mux(plan.kernel3, row_of[half], 1)
-            column = Mux(plan.kernel3, column_of[half], 1)
-            words = Mux(row[0], plan.row_words, 0) + Mux(row[1], plan.row_words << 1, 0)
-            m.d.sync += offset.eq(Mux(plan.pixels, words + column, plan.kstep))
-        with m.If(has_slot & ~settled & ~self.blocks.valid):
-            m.d.sync += settled.eq(1)
-        with m.If(settled & ~self.blocks.valid):
+            at = Cat(tap, half & plan.single)
+            row, column = Signal(2, name=f"row_{half}"), Signal(2, name=f"column_{half}", reset_less=True)
+            words = Signal(ROW_WORDS + 1, name=f"words_{half}", reset_less=True)
+            once, twice = (row[bit].replicate(len(words)) for bit in range(2))
+            m.d.comb += row.eq(Mux(plan.kernel3, _of_taps(lambda tap: tap // SHIFTS, at), 1))
             m.d.sync += [
-                self.blocks.valid.eq(1),
-                self.blocks.payload.releases.eq(last),
-                self.blocks.payload.own.eq(plan.own),
-                self.blocks.payload.stride.eq(
-                    Mux(plan.pixels, Mux(plan.stride2, plan.row_words << 1, plan.row_words), 1)
-                ),
-                *(self.blocks.payload.base[half].eq(base + offset) for half, offset in enumerate(offsets)),
-                tap.eq(tap + step),
-                settled.eq(0),
-                has_slot.eq(~last),
+                column.eq(Mux(plan.kernel3, _of_taps(lambda tap: tap % SHIFTS, at), 1)),
+                words.eq((plan.row_words & once) | (plan.row_words << 1 & twice)),
+                offset.eq(Mux(pixels, words + column, plan.kstep)),
             ]
-            with m.If(last):
-                m.d.sync += left.eq(left - 1)
-        with m.If(taken):
-            m.d.sync += self.blocks.valid.eq(0)
-        with m.If(~held):
-            m.d.sync += held.eq(self.plans.valid)
-        with m.Elif(~has_slot & ~self.blocks.valid & (left == 0)):
-            m.d.sync += held.eq(0)
-        m.d.comb += self.idle.eq(~held)
+
+        # What a block would be is there as long as none is.
+        block = self.blocks.payload
+        with m.If(~self.blocks.valid):
+            m.d.sync += [
+                block.releases.eq(last_tap),
+                block.own.eq(plan.own),
+                block.stride.eq(Mux(pixels, plan.row_words << plan.stride2, 1)),
+                *(block.base[half].eq(base + offset) for half, offset in enumerate(offsets)),
+            ]
+        m.d.sync += self.blocks.valid.eq(issue | (self.blocks.valid & ~self.blocks.ready))
+        m.d.comb += self.idle.eq(vacant[0])
         return m

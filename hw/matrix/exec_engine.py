@@ -1,6 +1,6 @@
 """EXEC and EXEC_DW: steps for the array, with words of A in its buffer and of B in the window memories."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -10,9 +10,11 @@ from cpt.hw.contract.machine import MACHINE
 from cpt.hw.contract.passes import Sampling
 from cpt.hw.contract.step import Code
 from cpt.hw.contract.tiles import COPIES
+from cpt.hw.fetch.held import hold
 from cpt.hw.fetch.window_memory import HALVES
 from cpt.hw.layouts import exec_command, step_layout
 from cpt.hw.matrix.blocks import OWN_BITS, PLAN, Blocks, block_layout
+from cpt.hw.matrix.copies import copies
 from cpt.hw.matrix.executor import Executor
 from cpt.hw.program.gate import Gate
 from cpt.hw.program.layouts import COMMAND, MARKS, fields, waits
@@ -74,19 +76,18 @@ class ExecEngine(wiring.Component):
     def _command(self, m, executor, blocks):
         """From the queue, behind its gate, to executor and blocks; whether one is here."""
         m.submodules.gate = gate = Gate(once=True)
-        held = Signal(COMMAND, reset_less=True)
-        waiting, fresh = Signal(), Signal()
-        known = Signal(WORKED_OUT_CYCLES)
+        done, ended = Signal(), Signal()
+        held, (fresh,), vacant = hold(m, self.commands, Const(1), ended, 1)
+        waiting = ~vacant
+        known = Signal(WORKED_OUT_CYCLES - 1)
         m.d.comb += [
-            self.commands.ready.eq(~waiting),
             gate.marks.eq(self.marks),
             gate.load.eq(fresh),
             *(gate.waits[index].eq(wait) for index, wait in enumerate(waits(held.word))),
         ]
-        with m.If(~waiting):
-            m.d.sync += held.eq(self.commands.payload)
         plain, along = fields(Code.EXEC)(held.word), fields(Code.EXEC_DW)(held.word)
-        pixels, own = Signal(reset_less=True), Signal(reset_less=True)
+        pixels, pixels_too = copies(m, plain.code == Code.EXEC_DW, 2, "pixels")
+        own = Signal(reset_less=True)
         command, plan = Signal(exec_command(self.config), reset_less=True), Signal(PLAN, reset_less=True)
         ksteps = Signal.like(command.ksteps, reset_less=True)
         low, high, top = (
@@ -94,8 +95,6 @@ class ExecEngine(wiring.Component):
         )
         bits, pairs = held.slot_a.bits, Signal.like(plan.pairs, reset_less=True)
         m.d.sync += [
-            fresh.eq(self.commands.valid & ~waiting),
-            pixels.eq(plain.code == Code.EXEC_DW),
             own.eq((plain.code == Code.EXEC) & plain.all_ksteps.any()),
             ksteps.eq(Mux(pixels, along.rows, plain.ksteps)),
             low.eq(Mux(bits[0], ksteps, 0) + (Mux(bits[1], ksteps, 0) << 1)),
@@ -105,8 +104,8 @@ class ExecEngine(wiring.Component):
             command.a.eq(held.slot_a),
             command.b.eq(held.slot_b),
             command.ksteps.eq(ksteps),
-            command.tiles.eq(Mux(pixels, along.a_tiles, plain.a_tiles)),
-            command.blocks.eq(Mux(pixels, self._columns(along, pairs), plain.tiles)),
+            command.tiles.eq(Mux(pixels_too, along.a_tiles, plain.a_tiles)),
+            command.blocks.eq(Mux(pixels_too, self._columns(along, pairs), plain.tiles)),
             command.first.eq(1),
             command.last.eq(1),
             command.release_a.eq(1),
@@ -126,20 +125,20 @@ class ExecEngine(wiring.Component):
         known_all, given = Signal(), Signal(2)
         """``given``: the executor has it, the blocks have it."""
         parts = (executor.commands, blocks.plans)
-        m.d.sync += known.eq(Mux(waiting, (known << 1) | 1, 0))
+        m.d.sync += [
+            known.eq(Mux(waiting, (known << 1) | 1, 0)),
+            known_all.eq(waiting & known[-1] & gate.open & ~done & ~ended),
+            ended.eq(done),
+        ]
         m.d.comb += [
-            known_all.eq(waiting & known[-1] & gate.open),
             executor.commands.payload.eq(command),
             blocks.plans.payload.eq(plan),
             *(part.valid.eq(known_all & ~given[n]) for n, part in enumerate(parts)),
         ]
-        done = Cat(given[n] | (part.valid & part.ready) for n, part in enumerate(parts)).all()
-        with m.If(~waiting):
-            m.d.sync += waiting.eq(self.commands.valid)
-        with m.Elif(done):
-            m.d.sync += [waiting.eq(0), given.eq(0)]
-        with m.Else():
-            m.d.sync += given.eq(given | Cat(part.valid & part.ready for part in parts))
+        taken = Cat(part.valid & part.ready for part in parts)
+        m.d.comb += done.eq((given | taken).all())
+        # Gates, not a choice: that would become a reset, a further net.
+        m.d.sync += given.eq((given | taken) & ~done.replicate(len(given)))
         return waiting
 
     @staticmethod
@@ -178,10 +177,9 @@ class ExecEngine(wiring.Component):
         word, half = step.b_addr[:-1], step.b_addr[-1]
         valid, fresh, offset = Signal(), Signal(reset_less=True), Signal.like(word, reset_less=True)
         # The tile of rows in its block: where each takes its own K step, that is a word further for each.
-        tile, own = Signal(OWN_BITS), Signal()
-        m.d.comb += own.eq(Mux(half, places[1].own, places[0].own))
+        tile, own = Signal(OWN_BITS), Mux(half, places[1].own, places[0].own)
         with m.If(executor.valid & step.capture):
-            m.d.sync += tile.eq(Mux(executor.b_release, 0, tile + 1))
+            m.d.sync += tile.eq(Mux(own & ~executor.b_release, tile + 1, 0))
         bases = [
             Signal.like(address, name=f"base_{n}", reset_less=True) for n, address in enumerate(self.b_addr)
         ]
@@ -190,7 +188,7 @@ class ExecEngine(wiring.Component):
             stride.eq(Mux(half, places[1].stride, places[0].stride)),
             valid.eq(executor.valid),
             fresh.eq(step.fresh),
-            offset.eq(word + (tile & own.replicate(OWN_BITS))),
+            offset.eq(word + tile),
             *(base.eq(Mux(half, places[1].base[n], places[0].base[n])) for n, base in enumerate(bases)),
         ]
         with m.If(valid):

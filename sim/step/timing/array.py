@@ -11,7 +11,7 @@ from cpt.hw.matrix.exec_engine import WORKED_OUT_CYCLES, ExecEngine
 from cpt.sim.step.costs import Costs
 from cpt.sim.step.timing.run import Process, Run, known, later
 
-SLOT_CYCLES = 6
+SLOT_CYCLES = 5
 """From a slot that is complete, as its mark shows it, to the block made of it."""
 
 
@@ -26,8 +26,8 @@ def array(run: Run, costs: Costs) -> Process:
         word = moment.word
         taken = yield from run.take(moment, number, free)
         gate, why = yield from run.gate(word, 0, taken + 1)
-        accepted = max(gate, taken + 1 + WORKED_OUT_CYCLES, places.pop(0))
-        free = accepted + 1
+        accepted = max(gate + 1, taken + 1 + WORKED_OUT_CYCLES, places.pop(0))
+        free = accepted + 2
         start, why = later((last + 1, engine.name), (accepted + MACHINE.exec_start_cycles, why))
         block = yield from known(run.loaded, number)
         start, why = later((start, why), (block + MACHINE.exec_block_cycles, Engine.LOAD.name))
