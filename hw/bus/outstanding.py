@@ -40,23 +40,26 @@ class Outstanding(wiring.Component):
         """Ends in registers, and a count that lags a cycle: nothing late meets all of its bits."""
         came, went = Signal(), Signal()
         lag = Signal(range(self.limit + 1))
-        counts = counted(lag, came, went)
         some, single, full, almost = (Signal(name=name) for name in ("some", "single", "full", "almost"))
         stays = ~more & ~fewer
 
+        def moved(below, at, above):
+            """One of them, by what came and went in the cycle before."""
+            return Mux(came == went, at, Mux(came, below, above))
+
         def stands_at(number):
             """Whether there are so many now, more than 0 and fewer than all."""
-            before, at, behind = (
-                Signal(name=f"lag_{place}", init=place == 0) for place in (number - 1, number, number + 1)
-            )
-            for flag, place in zip((before, at, behind), (number - 1, number, number + 1), strict=True):
-                m.d.sync += flag.eq(counts == place)
-            return Mux(came == went, at, Mux(came, before, behind))
+            lagging = []
+            for place in (number - 1, number, number + 1):
+                flag = Signal(name=f"lag_{place}", init=place == 0)
+                m.d.sync += flag.eq(moved(*(lag == place + step for step in (-1, 0, 1))))
+                lagging.append(flag)
+            return moved(*lagging)
 
         m.d.sync += [
             came.eq(more),
             went.eq(fewer),
-            lag.eq(counts),
+            lag.eq(counted(lag, came, went)),
             some.eq(more | (some & ~(fewer & single))),
             single.eq((more & ~some) | (fewer & stands_at(2)) | (stays & single)),
             full.eq((more & almost) | (full & ~fewer)),

@@ -16,13 +16,15 @@ class Turns(wiring.Component):
 
     So neither side's signals reach the other's in the same cycle.
 
-    Parameters: ``shape`` of the payload.
+    Parameters: ``shape`` of the payload; ``early``: so many bits of it, the lowest, stand in registers of
+    their own.
     Members: ``i``, ``o``: what comes is there from the next cycle on, one a cycle, behind a choice of two.
     """
 
     latency_cycles = 1
 
-    def __init__(self, shape):
+    def __init__(self, shape, *, early: int = 0):
+        self._early = early
         super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
 
     def elaborate(self, platform):
@@ -45,15 +47,17 @@ class Turns(wiring.Component):
                     m.d.sync += held[place][part].eq(given[part])
         m.d.comb += [
             self.i.ready.eq(Mux(into, vacant[1][0], vacant[0][0])),
-            self.o.valid.eq(~Mux(shows[0], vacant[1][0], vacant[0][0])),
             came.eq(self.i.valid & self.i.ready),
             taken.eq(self.o.valid & self.o.ready),
-            Value.cast(self.o.payload).eq(
-                Cat(
-                    Mux(which, held[1][part], held[0][part])
-                    for part, which in zip(parts, shows[1:], strict=True)
-                )
-            ),
         ]
+        both = ~vacant[0][0] & ~vacant[1][0]
+        m.d.sync += self.o.valid.eq(came | both | (self.o.valid & ~taken))
+        chosen = Cat(
+            Mux(which, held[1][part], held[0][part]) for part, which in zip(parts, shows[1:], strict=True)
+        )
+        early = Signal(self._early, reset_less=True)
+        others = Cat(Mux(shows[0], held[0][n], held[1][n]) for n in range(self._early))
+        m.d.sync += early.eq(Mux(self.o.valid & ~taken, early, Mux(both, others, given)))
+        m.d.comb += Value.cast(self.o.payload).eq(Cat(early, chosen[self._early :]))
         m.d.sync += [into.eq(into ^ came), *(which.eq(which ^ taken) for which in shows)]
         return m

@@ -4,7 +4,7 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from cpt.hw.bus.turns import Turns
+from cpt.hw.bus.turns import SHARED_BITS, Turns
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.fetch.command import MODE, fetch_command, row_layout, step_layout
 from cpt.hw.fetch.cutter import STREAM_BITS, Cutter
@@ -14,6 +14,7 @@ from cpt.hw.fetch.rows import Rows
 from cpt.hw.fetch.slots import Slots
 from cpt.hw.fetch.spread_rows import SpreadRows
 from cpt.hw.fetch.steps import Steps
+from cpt.hw.matrix.copies import copies
 
 
 class Fill(wiring.Component):
@@ -58,7 +59,7 @@ class Fill(wiring.Component):
         m.submodules.pixel_rows = pixel_rows = PixelRows(config, depth)
         # Rows and words wait in registers, so that what takes them reaches neither walks nor the bus.
         m.submodules.next_words = next_words = Turns(STREAM_BITS)
-        m.submodules.next_row = next_row = Turns(row_layout(config))
+        m.submodules.next_row = next_row = Turns(row_layout(config), early=1)
         connect(m, flipped(self.words), next_words.i)
         connect(m, next_words.o, cutter.words)
         connect(m, slots.tiles, flipped(self.tiles))
@@ -88,7 +89,9 @@ class Fill(wiring.Component):
             command.pixels,
         ]
         bodies = [windows, windows, pixels]
-        turn, shown, accepted = Signal(len(walks), init=1), Signal(len(walks)), Signal()
+        taken, shown, accepted = Signal(len(walks), init=1), Signal(len(walks)), Signal()
+        (turn,) = copies(m, taken, 1, "turn")
+        """A cycle behind the mode, which says the same and has its own loads."""
         """``shown``: the command is shown to the walk that it is for, a cycle after it came."""
         m.d.comb += [
             accepted.eq(
@@ -96,10 +99,11 @@ class Fill(wiring.Component):
             ),
             self.commands.ready.eq(accepted),
         ]
-        m.d.sync += shown.eq(Mux(self.commands.valid & ~accepted, Cat(wanted), 0))
+        # Gates, not a choice: that would become a reset, a further net.
+        m.d.sync += shown.eq(Cat(wanted) & (self.commands.valid & ~accepted).replicate(len(walks)))
         with m.If(accepted):
             for number, mine in enumerate(wanted):
-                m.d.sync += turn[number].eq(mine)
+                m.d.sync += taken[number].eq(mine)
             m.d.sync += [
                 self.mode.pixels.eq(command.pixels),
                 self.mode.kernel1.eq(~command.pixels & windows.kernel1),
@@ -125,10 +129,15 @@ class Fill(wiring.Component):
             m.d.comb += getattr(slots.requests, name).eq(chosen)
         m.d.comb += [
             next_row.i.valid.eq(Mux(turn[1], spread.rows.valid, turn[0] & rows.rows.valid)),
-            next_row.i.payload.eq(Mux(turn[1], spread.rows.payload, rows.rows.payload)),
             rows.rows.ready.eq(next_row.i.ready & turn[0]),
             spread.rows.ready.eq(next_row.i.ready & turn[1]),
         ]
+
+        spreads = copies(m, taken[1], -(-row_layout(config).size // SHARED_BITS), "spreads")
+        ways = [walk.rows.payload.as_value() for walk in (spread, rows)]
+        for n, flag in enumerate(spreads):
+            part = slice(n * SHARED_BITS, (n + 1) * SHARED_BITS)
+            m.d.comb += next_row.i.payload.as_value()[part].eq(Mux(flag, *(way[part] for way in ways)))
 
         # Data go to the walk whose turn it is.
         along = self.mode.pixels

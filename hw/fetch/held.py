@@ -3,7 +3,23 @@
 from amaranth import Signal
 from amaranth.lib import data
 
-from cpt.hw.matrix.copies import MOST_LOADS, copies
+from cpt.hw.matrix.copies import MOST_LOADS, copies, counted
+
+ROOM = 8
+"""Places of a walk's queue of rows; rows on their way there take one too."""
+AHEAD = 2
+"""Rows that may leave before a taken place is seen."""
+
+
+def count_rows(m, emit, taken, resting, go) -> None:
+    """Drives ``resting``, set at first: none of a walk's rows is in their queue, or on its way there; and
+    ``go``: another may leave. ``emit``: one does; ``taken``: one leaves the queue."""
+    used = Signal(range(ROOM))
+    m.d.sync += [
+        used.eq(counted(used, emit, taken)),
+        resting.eq(~emit & (resting | (taken & (used == 1)))),
+        go.eq(used < ROOM - AHEAD),
+    ]
 
 
 def hold(m, commands, allowed, ended, begins: int):

@@ -9,17 +9,13 @@ from cpt.hw.bus.roomy_queue import RoomyQueue
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.tiles import FILL_PIXELS, PIECES
 from cpt.hw.fetch.command import pixel_command
-from cpt.hw.fetch.held import hold
+from cpt.hw.fetch.held import ROOM, count_rows, hold
 from cpt.hw.fetch.pixel_rows import pixel_row
 from cpt.hw.fetch.ports import row_ports
-from cpt.hw.matrix.copies import copies, counted
+from cpt.hw.matrix.copies import KEEP, copies
 
 MOST_ROWS = 4
 """Rows of a tile, at most."""
-ROOM = 8
-"""Places of the queue of rows; rows on their way there take one too."""
-AHEAD = 2
-"""Rows that may leave before a taken place is seen."""
 TURNS = 3
 """Cycles between planes: what ends is known in the last of them."""
 SETTLING = 5
@@ -48,13 +44,13 @@ class PixelFill(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         depth, group_channels = self.depth, self.config.group_channels
-        used, allowed, ended = Signal(range(ROOM)), Signal(), Signal()
-        """``used``: places taken in the queue."""
+        resting, allowed, ended = Signal(init=1), Signal(), Signal()
+        """``resting``: no row is in the queue, or on its way there."""
         same, goes_on = Signal(), Signal()
         m.d.comb += same.eq(self.complete & (self.commands.payload.words == self.slots.words))
-        m.d.sync += [allowed.eq((self.empty | same) & (used == 0)), goes_on.eq(same)]
+        m.d.sync += [allowed.eq((self.empty | same) & resting), goes_on.eq(same)]
         command, begins, vacant = hold(m, self.commands, allowed, ended, 5)
-        m.d.comb += self.idle.eq(vacant & (used == 0))
+        m.d.comb += self.idle.eq(vacant & resting)
         m.d.sync += self.slots.start.eq(begins[0] & ~goes_on)
         # They stand until all slots are given back, when the next command may be held already.
         with m.If(begins[4]):
@@ -63,12 +59,12 @@ class PixelFill(wiring.Component):
         # Where the walk is: all but the plane is counted in the second cycle of a turn. What ends is known
         # before it does.
         turn = Signal(TURNS)
-        counts = copies(m, turn[0], 4, "counts", reset_less=False)
+        counts = copies(m, turn[0], 5, "counts", reset_less=False)
         images_left, set_left = Signal.like(command.images), Signal.like(command.set_images)
         down_left, groups_left = Signal.like(command.down), Signal.like(command.groups)
         planes_left = Signal.like(command.bits)
         last_image, last_set, last_down, last_group, last_plane = (
-            Signal(name=f"last_{name}") for name in ("image", "set", "down", "group", "plane")
+            Signal(name=f"last_{name}", attrs=KEEP) for name in ("image", "set", "down", "group", "plane")
         )
         m.d.sync += [
             last_image.eq(images_left == 1),
@@ -77,6 +73,7 @@ class PixelFill(wiring.Component):
             last_group.eq(groups_left == 1),
             last_plane.eq(planes_left == 1),
         ]
+        (run_down,) = copies(m, down_left == 1, 1, "run_down")
         second = Signal()
         """Not the first group."""
         wraps_tile = [count & last_plane & last_group for count in counts]
@@ -89,7 +86,7 @@ class PixelFill(wiring.Component):
             ]
         with m.If(wraps_tile[1] | begins[1]):
             m.d.sync += down_left.eq(Mux(last_down | begins[1], command.down, down_left - 1))
-        with m.If((wraps_tile[2] & last_down) | begins[2]):
+        with m.If((wraps_tile[4] & last_down) | begins[2]):
             m.d.sync += images_left.eq(Mux(begins[2], command.images, images_left - 1))
         with m.If((wraps_tile[3] & last_down) | begins[3]):
             m.d.sync += set_left.eq(Mux(last_set | begins[3], command.set_images, set_left - 1))
@@ -115,7 +112,7 @@ class PixelFill(wiring.Component):
             next_plane.eq(plane + command.plane_words),
             next_group.eq(group + command.group_words),
             next_tile.eq(tile + command.tile_words),
-            next_run.eq(Mux(last_group, Mux(last_down, first, next_tile), next_group)),
+            next_run.eq(Mux(last_group, Mux(run_down, first, next_tile), next_group)),
         ]
         inside, inside_next, inside_first = (
             Signal(MOST_ROWS, name=name) for name in ("inside", "inside_next", "inside_first")
@@ -259,9 +256,8 @@ class PixelFill(wiring.Component):
             queue.push.eq(push),
             queue.payload.eq(row),
         ]
+        count_rows(m, emit, self.rows.valid & self.rows.ready, resting, go)
         m.d.sync += [
-            used.eq(counted(used, emit, self.rows.valid & self.rows.ready)),
-            go.eq(used < ROOM - AHEAD),
             found.eq(emit),
             push.eq(found),
             stage.addr.eq(Mux(clearing, word, address)),

@@ -8,7 +8,7 @@ from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.tiles import COPIES, FILL_PIXELS, PIECES, step_bits
 from cpt.hw.fetch.command import MODE, ROWS_WIDTH
 from cpt.hw.fetch.window_memory import HALVES, write_parts
-from cpt.hw.matrix.copies import MOST_LOADS, copies
+from cpt.hw.matrix.copies import MOST_LOADS, copies, spread
 
 MOST_PIECES = 2
 """Pieces that a row begins, at most."""
@@ -75,7 +75,7 @@ class PixelRows(wiring.Component):
                 "flush": Out(1),
                 "write": Out(pixel_write(config, depth)),
                 "filled": Out(1),
-                "idle": Out(1),
+                "idle": Out(1, init=1),
             }
         )
 
@@ -127,7 +127,8 @@ class PixelRows(wiring.Component):
         with m.Elif(first):
             m.d.sync += at_end.eq(one_block)
         once = row.zero | ~row.wanted
-        m.d.sync += busy.eq(Mux(ends, Mux(once, 0, writes), busy >> 1))
+        # Gates, not a choice: that would become a reset, a further net.
+        m.d.sync += busy.eq(Mux(ends, writes & ~once.replicate(len(writes)), busy >> 1))
 
         # Cycle 1: the step; 2: in its place of the row.
         incoming = Signal(step_bits(config), reset_less=True)
@@ -179,7 +180,7 @@ class PixelRows(wiring.Component):
             write.parts.eq(Cat(~half_piece | (then.part == n) | then.zero for n in range(parts))),
             self.filled.eq(done),
         ]
-        m.d.comb += self.idle.eq(~(begin | active | done | self.filled))
+        m.d.sync += self.idle.eq(~(ends | begin | active | done))
         return m
 
     def _pixels(self, m, blocks, mode, begin, zero, shift):
@@ -217,11 +218,12 @@ class PixelRows(wiring.Component):
     def _data(self, m, pixels, mode, half_piece, high):
         """The piece that a write takes."""
         group = self.config.group_channels
-        shared = max(1, MOST_LOADS // group)
+        shared = max(1, MOST_LOADS // (2 * group))
+        """Bits that share a choice, which may take two LUTs."""
         count = -(-group // shared)
         highs = copies(m, high, count, "high")
         # What never is has no copies.
-        strides = copies(m, mode.stride2, count, "stride2") if self.copied else count * [0]
+        strides = spread(m, mode.stride2, count, "stride2") if self.copied else count * [0]
         halved = copies(m, half_piece, count, "half") if group > FILL_PIXELS else count * [0]
         for x in range(group):
             n = x // shared

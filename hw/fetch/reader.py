@@ -70,11 +70,11 @@ class Reader(wiring.Component):
         self._ask(m, masters, order, taken)
         none_held = self._give(m, queues, order)
         error = Signal()
-        m.d.sync += error.eq(masters[0].error | masters[1].error)
+        idle = none_held & masters[0].idle & masters[1].idle & ~error & ~self.runs.valid
+        m.d.sync += [error.eq(masters[0].error | masters[1].error), self.idle.eq(idle)]
         m.d.comb += [
             self.error.eq(error),
             self.quiet.eq(masters[0].quiet & masters[1].quiet & ~error),
-            self.idle.eq(none_held & masters[0].idle & masters[1].idle & ~error),
         ]
         return m
 

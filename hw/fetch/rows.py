@@ -8,18 +8,14 @@ from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import TAPS
 from cpt.hw.contract.tiles import FILL_PIXELS
 from cpt.hw.fetch.command import TILES_WIDTH, quads, row_layout, window_command
-from cpt.hw.fetch.held import hold
+from cpt.hw.fetch.held import ROOM, count_rows, hold
 from cpt.hw.fetch.ports import row_ports
 from cpt.hw.fetch.slots import SlotPointer
 from cpt.hw.fetch.window_memory import QUAD, SHIFTS
-from cpt.hw.matrix.copies import copies, counted, one_less, one_more
+from cpt.hw.matrix.copies import KEEP, copies, one_less, one_more
 
 UP, CENTRE, DOWN = range(SHIFTS)
 """dy + 1. A row ``y`` is row dy of the outputs of row ``(y - dy) / stride``."""
-ROOM = 8
-"""Places of the queue of rows; rows on their way there take one too."""
-AHEAD = 2
-"""Rows that may leave before a taken place is seen."""
 TURNS = 2
 """Cycles between planes."""
 SETTLING = 3
@@ -43,11 +39,12 @@ class Rows(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         depth = self.config.b_depth_words
-        used, allowed, over, ended = Signal(range(ROOM)), Signal(), Signal(), Signal()
-        """``used``: places taken in the queue; ``over``: the walk is; ``ended``: its last row is queued."""
-        m.d.sync += allowed.eq(self.empty & (used == 0))
-        command, begins, vacant = hold(m, self.commands, allowed, ended, 9)
-        m.d.comb += self.idle.eq(vacant & (used == 0))
+        resting, allowed, over, ended = Signal(init=1), Signal(), Signal(), Signal()
+        """``resting``: no row is in the queue, or on its way there; ``over``: the walk is; ``ended``: its
+        last row is queued."""
+        m.d.sync += allowed.eq(self.empty & resting)
+        command, begins, vacant = hold(m, self.commands, allowed, ended, 13)
+        m.d.comb += self.idle.eq(vacant & resting)
         m.d.sync += self.slots.start.eq(begins[0])
         # They stand until all slots are given back, when the next command may be held already.
         with m.If(begins[5]):
@@ -60,16 +57,20 @@ class Rows(wiring.Component):
         images_left, down_left = Signal.like(command.images), Signal.like(command.down)
         strips_left, groups_left = Signal.like(command.strips), Signal.like(command.groups)
         planes_left = Signal.like(command.bits)
-        flags = {name: Signal(name=f"last_{name}") for name in ("image", "down", "strip", "group", "plane")}
+        flags = {
+            name: Signal(name=f"last_{name}", attrs=KEEP)
+            for name in ("image", "down", "strip", "group", "plane")
+        }
         lefts = (images_left, down_left, strips_left, groups_left, planes_left)
         m.d.sync += [turned.eq(turns[0])]
         m.d.sync += [flag.eq(left == 1) for flag, left in zip(flags.values(), lefts, strict=True)]
         last_image, last_down, last_strip, last_group, last_plane = flags.values()
+        (plane_ends,) = copies(m, planes_left == 1, 1, "plane_ends")
         first_strip, first_down, fresh, lag_moves = (
             Signal(name=name) for name in ("first_strip", "first_down", "fresh", "lag_moves")
         )
         """``fresh``: no row went into the tile of outputs yet."""
-        wraps_group = [turn & last_plane for turn in turns]
+        wraps_group = [turn & (plane_ends if n == 2 else last_plane) for n, turn in enumerate(turns)]
         wraps_tile = [wrap & last_group for wrap in wraps_group]
         wraps_down = [wrap & last_strip for wrap in wraps_tile]
         with m.If(turns[0] | begins[0]):
@@ -86,8 +87,8 @@ class Rows(wiring.Component):
                 down_left.eq(Mux(last_down | begins[6], command.down, down_left - 1)),
                 first_down.eq(last_down | begins[6]),
             ]
-        with m.If((wraps_down[4] & last_down) | begins[2]):
-            m.d.sync += images_left.eq(Mux(begins[2], command.images, images_left - 1))
+        with m.If((wraps_down[4] & last_down) | begins[10]):
+            m.d.sync += images_left.eq(Mux(begins[10], command.images, images_left - 1))
         m.d.sync += over.eq(wraps_down[5] & last_down & last_image)
         late = over
         for n in range(STAGES):
@@ -109,7 +110,7 @@ class Rows(wiring.Component):
                 tap.eq(Mux(last_group | begins[2], 1, tap.rotate_left(1))),
             ]
         step_offset = Signal.like(offset)
-        m.d.comb += step_offset.eq(Mux(last_plane, next_kstep, next_offset))
+        m.d.comb += step_offset.eq(Mux(plane_ends, next_kstep, next_offset))
         with m.If(turns[3] | begins[8]):
             m.d.sync += offset.eq(Mux(begins[8], 0, step_offset))
 
@@ -146,7 +147,7 @@ class Rows(wiring.Component):
             ends_all.eq(last_image),
             lag_moved.eq(wraps_tile[5] & moves & lag_moves),
         ]
-        pointers, settled = self._pointers(m, command, begins[4], moved, lag_moved, opened)
+        pointers, settled = self._pointers(m, command, begins[9], begins[4], moved, lag_moved, opened)
         owes = self._slots(m, command, opened, moved, ends, ends_all)
         running = Signal()
         m.d.sync += running.eq((running | opened) & ~over)
@@ -202,18 +203,18 @@ class Rows(wiring.Component):
         rest = {"many": rows_left[3:].any(), "few": rows_left[:3], "first_down": first_down}
         self._place(m, command, first, rest, pointers, offset, emit)
         taken = self.rows.valid & self.rows.ready
-        m.d.sync += [used.eq(counted(used, emit, taken)), go.eq(used < ROOM - AHEAD)]
+        count_rows(m, emit, taken, resting, go)
         return m
 
-    def _pointers(self, m, command, begin, moved, lag_moved, opened):
+    def _pointers(self, m, command, begins, begin, moved, lag_moved, opened):
         """Slots of the tiles of outputs before, at and below the tile; whether they are known. ``opened``:
         they are, for a new command."""
-        pointers = []
-        for name in ("lag", "mid", "lead"):
+        pointers, starts = [], copies(m, begins, 3, "starts")
+        for name, start in zip(("lag", "mid", "lead"), starts, strict=True):
             pointer = SlotPointer(self.config.b_depth_words)
             m.submodules[name] = pointer
             m.d.comb += [
-                pointer.start.eq(self.slots.start),
+                pointer.start.eq(start),
                 pointer.words.eq(self.slots.words),
                 pointer.limit.eq(self.slots.limit),
             ]
@@ -280,7 +281,7 @@ class Rows(wiring.Component):
         config, depth = self.config, self.config.b_depth_words
         count = quads(config)
         (kernel1,) = copies(m, command.kernel1, 1, "kernel1")
-        (stride2,) = copies(m, command.stride2, 1, "stride2")
+        stride2, late_stride2 = copies(m, command.stride2, 2, "stride2")
 
         # Second: which row of outputs it is, by dy, counted from their tile's first.
         second = Signal(_second(), reset_less=True)
@@ -354,14 +355,18 @@ class Rows(wiring.Component):
                 ),
             ]
         m.d.sync += [third.clear.eq(second.clear), *(third[name].eq(second[name]) for name in CARRIED)]
+        clears, zeros = (copies(m, second[name], SHIFTS, name) for name in ("clear", "zero"))
+        tapped = Signal(SHIFTS, reset_less=True)
+        of_dy = (second.tap[SHIFTS * dy : SHIFTS * (dy + 1)].any() for dy in range(SHIFTS))
+        m.d.sync += tapped.eq(Cat(~kernel1 | some for some in of_dy))
 
         # Fourth: addresses and columns.
         row = Signal(row_layout(config), reset_less=True)
         finishes = Mux(
             kernel1, third.finishes[CENTRE] & third.on[CENTRE], third.finishes[DOWN] & third.on[DOWN]
         )
-        own = Mux(kernel1 & ~stride2, 1, third.ends)
-        before = ~kernel1 & ~stride2 & ~third.starts
+        own = Mux(kernel1 & ~late_stride2, 1, third.ends)
+        before = ~kernel1 & ~late_stride2 & ~third.starts
         taps = Cat(Cat(third.tap[n::SHIFTS]).any() for n in range(SHIFTS))
         m.d.sync += [
             row.zero.eq(third.zero),
@@ -381,10 +386,9 @@ class Rows(wiring.Component):
                         for q in range(count):
                             is_mine = third.place[dy] == q // row_quads
                             m.d.comb += [mine[q].eq(is_mine), start[q].eq(is_mine & (q % row_quads == begin))]
-            tapped = ~kernel1 | third.tap[SHIFTS * dy : SHIFTS * (dy + 1)].any()
-            enabled = third.clear | (third.on[dy] & tapped)
-            block = Mux(stride2, start, start | start << 1)
-            hot = Mux(third.clear, (1 << count) - 1, Mux(third.zero, mine, block))
+            enabled = clears[dy] | (third.on[dy] & tapped[dy])
+            block = Mux(late_stride2, start, start | start << 1)
+            hot = Mux(clears[dy], (1 << count) - 1, Mux(zeros[dy], mine, block))
             m.d.sync += [
                 row.hot[dy].eq(Mux(enabled, hot, 0)),
                 *(row[name][dy].eq(third[name][dy] + offsets[-1]) for name in ADDRESSES),

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
 from cpt.hw.contract import ArrayConfig
+from cpt.hw.matrix.copies import copies
 
 SETTLING = 2
 """Cycles after a step of a pointer until it knows its next one."""
@@ -115,10 +116,14 @@ class Slots(wiring.Component):
         """``full``: seen two cycles late, which is when the newest slot is settled."""
         for pointer in (newest, reading, oldest):
             m.d.comb += [
-                pointer.start.eq(self.requests.start),
                 pointer.words.eq(self.requests.words),
                 pointer.limit.eq(self.requests.limit),
             ]
+        # Slots are read, and given back, long after the first is taken.
+        (later,) = copies(m, self.requests.start, 1, "later_start", reset_less=False)
+        m.d.comb += [reading.start.eq(later), oldest.start.eq(later), newest.start.eq(self.requests.start)]
+        offered = Signal()
+        """The count may lag, as the next slot takes longer to be known."""
         m.d.comb += [
             takes.eq(self.requests.wanted & self.requests.granted),
             self.requests.base.eq(newest.base),
@@ -138,7 +143,8 @@ class Slots(wiring.Component):
             none.eq((taken == 0) & ~takes),
             lacking.eq(lacking + takes - self.filled),
             self.complete.eq((lacking == 0) & ~takes),
-            ready.eq(ready + self.filled - offers),
+            offered.eq(offers),
+            ready.eq(ready + self.filled - offered),
             released.eq(released + self.release - oldest.advance),
         ]
         return m

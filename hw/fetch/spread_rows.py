@@ -8,19 +8,14 @@ from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import TAPS
 from cpt.hw.contract.tiles import FILL_PIXELS
 from cpt.hw.fetch.command import quads, row_layout, window_command
-from cpt.hw.fetch.held import hold
+from cpt.hw.fetch.held import ROOM, count_rows, hold
 from cpt.hw.fetch.ports import row_ports
 from cpt.hw.fetch.window_memory import QUAD, SHIFTS
-from cpt.hw.matrix.copies import counted
 
 MOST_REACH = 4
 """Tiles of outputs that even rows of one tile of the source stand in, at most."""
 MOST_ROWS = 4
 """Rows of a tile, at most."""
-ROOM = 8
-"""Places of the queue of rows; rows on their way there take one too."""
-AHEAD = 2
-"""Rows that may leave before a taken place is seen."""
 TURNS = 3
 """Cycles between planes: plane, group and tile are counted, one after the other."""
 SETTLING = 4
@@ -50,11 +45,11 @@ class SpreadRows(wiring.Component):
         m = Module()
         config = self.config
         depth = config.b_depth_words
-        used, allowed, ended = Signal(range(ROOM)), Signal(), Signal()
-        """``used``: places taken in the queue."""
-        m.d.sync += allowed.eq(self.empty & (used == 0))
+        resting, allowed, ended = Signal(init=1), Signal(), Signal()
+        """``resting``: no row is in the queue, or on its way there."""
+        m.d.sync += allowed.eq(self.empty & resting)
         command, begins, vacant = hold(m, self.commands, allowed, ended, 5)
-        m.d.comb += self.idle.eq(vacant & (used == 0))
+        m.d.comb += self.idle.eq(vacant & resting)
         m.d.sync += self.slots.start.eq(begins[0])
         # They stand until all slots are given back, when the next command may be held already.
         with m.If(begins[0]):
@@ -87,17 +82,19 @@ class SpreadRows(wiring.Component):
         held, wanted, inside = Signal(MOST_REACH), Signal(MOST_REACH), Signal(MOST_ROWS)
         """Slots that there are, and that there must be; rows of the tile that are the image's; from bit 0."""
         asking, granted, complete = Signal(), Signal(), Signal()
-        many_outputs, many_rows = Signal(), Signal()
+        many_outputs, many_rows, met = Signal(), Signal(), Signal()
         m.d.comb += [
             self.slots.wanted.eq(asking),
             granted.eq(asking & self.slots.granted),
-            complete.eq(opening & settling[0] & (held == wanted)),
+            complete.eq(opening & met),
         ]
         m.d.sync += [
             many_outputs.eq(outputs_left[3:].any()),
             many_rows.eq(rows_left[3:].any()),
             inside.eq(Cat(many_rows | (rows_left[:3] > n) for n in range(MOST_ROWS))),
-            settling.eq(Cat(settling[1:], opening)),
+            # Gates, not a choice: that would become a reset, a further net.
+            settling.eq(Cat(settling[1:], opening) & ~complete.replicate(SETTLING)),
+            met.eq(opening & settling[0] & (held == wanted) & ~complete),
             asking.eq(opening & settling[0] & (held != wanted) & ~granted),
         ]
         with m.If(~settling[0]):
@@ -113,13 +110,12 @@ class SpreadRows(wiring.Component):
         clear, at, turn = Signal(MOST_REACH), Signal(MOST_ROWS), Signal(TURNS)
         go, emit = Signal(), Signal()
         row_end = Signal(MOST_ROWS)
-        clears, rows = Signal(), Signal()
+        walks, clears = Signal(), Signal()
+        """A word is cleared or a row written next; a word is."""
         ends_clear, ends_plane = Signal(), Signal()
         m.d.sync += row_end.eq(Cat(command.rows[0], command.rows[1], 0, command.rows[2]))
         m.d.comb += [
-            clears.eq(clear.any()),
-            rows.eq(at.any()),
-            emit.eq((clears | rows) & go),
+            emit.eq(walks & go),
             ends_clear.eq((clear & ~(held >> 1)).any()),
             ends_plane.eq((at & row_end).any()),
         ]
@@ -127,6 +123,8 @@ class SpreadRows(wiring.Component):
             m.d.sync += [
                 clear.eq(Mux(ends_clear, 0, clear << 1)),
                 at.eq(Mux(ends_plane, 0, Mux(clears, ends_clear, at << 1))),
+                walks.eq(~ends_plane),
+                clears.eq(clears & ~ends_clear),
             ]
         m.d.sync += turn.eq(Cat(emit & ends_plane, turn[:-1]))
         wrapped_plane, wrapped_group = Signal(), Signal()
@@ -147,9 +145,9 @@ class SpreadRows(wiring.Component):
         """The next plane's words are to be cleared."""
         m.d.comb += fresh.eq(~command.kernel1 | tap[0])
         with m.If(turn[2] & ~wrapped_group):
-            m.d.sync += [clear.eq(fresh), at.eq(~fresh)]
+            m.d.sync += [clear.eq(fresh), at.eq(~fresh), walks.eq(1), clears.eq(fresh)]
         with m.If(complete):
-            m.d.sync += [clear.eq(1), opening.eq(0), settling.eq(0)]
+            m.d.sync += [clear.eq(1), walks.eq(1), clears.eq(1), opening.eq(0)]
         with m.If(turn[2] & wrapped_group):
             m.d.sync += [
                 before.eq(Mux(command.reach[2], bases[3], bases[1])),
@@ -180,7 +178,7 @@ class SpreadRows(wiring.Component):
             queue.o.ready.eq(self.rows.ready),
             taken.eq(self.rows.valid & self.rows.ready),
         ]
-        m.d.sync += [used.eq(counted(used, emit, taken)), go.eq(used < ROOM - AHEAD)]
+        count_rows(m, emit, taken, resting, go)
         plan = self._plan(m, command, at, clear, inside, first_down, last_down)
         stage = Signal(_stage(config), reset_less=True)
         valid, last = Signal(), Signal()

@@ -63,8 +63,9 @@ class Steps(wiring.Component):
             last.eq(row.zero | at_end),
             take.eq(self.rows.valid & (row.zero | self.pixels.valid)),
             self.pixels.ready.eq(self.rows.valid & ~row.zero),
-            self.rows.ready.eq(take & last),
-            self.flush.eq(row.flush & last),
+            # Each from registers at once, not one by the other: what shows rows and words follows.
+            self.rows.ready.eq(row.zero | (self.pixels.valid & at_end)),
+            self.flush.eq(row.flush & at_end),
         ]
         with m.If(take):
             m.d.sync += [
