@@ -8,8 +8,12 @@ from amaranth.lib.wiring import In, Out
 from cpt.hw.contract.config import ACC_BITS
 from cpt.hw.contract.floats import CHANNELS, Coefficient
 from cpt.hw.contract.machine import MACHINE
+from cpt.hw.matrix.copies import copies
 from cpt.hw.vector.ports import channel_memory
 from cpt.hw.vector.row import COEFFICIENTS
+
+_CHOSEN_BITS = 16
+"""Bits of a number that share a choice."""
 
 
 class Coefficients(wiring.Component):
@@ -35,8 +39,9 @@ class Coefficients(wiring.Component):
         inner = (CHANNELS - 1).bit_length()
         channel = Signal.like(self.channel, reset_less=True)
         field, asked = self.float.addr[inner:], Signal(range(len(Coefficient)), reset_less=True)
-        chosen = Signal.like(asked, reset_less=True)
-        m.d.sync += [channel.eq(self.channel), asked.eq(field), chosen.eq(asked)]
+        m.d.sync += [channel.eq(self.channel), asked.eq(field)]
+        parts = range(0, ACC_BITS, _CHOSEN_BITS)
+        chosen = copies(m, asked, len(parts), "chosen")
         numbers = []
         for which in Coefficient:
             name = which.name.lower()
@@ -57,5 +62,7 @@ class Coefficients(wiring.Component):
             wide = Signal(signed(ACC_BITS), name=f"{name}_wide")
             m.d.comb += wide.eq(number)
             numbers.append(wide)
-        m.d.sync += self.float.read_data.eq(Array(numbers)[chosen])
+        for low, choice in zip(parts, chosen, strict=True):
+            part = slice(low, low + _CHOSEN_BITS)
+            m.d.sync += self.float.read_data[part].eq(Array(number[part] for number in numbers)[choice])
         return m

@@ -182,10 +182,16 @@ class Lane(wiring.Component):
         extra = OPERAND_BITS - NUMBER_BITS
         part = Cat(product[:NUMBER_BITS], product[NUMBER_BITS:] & ~cut.replicate(extra)).as_signed()
         first, other = (Signal(signed(OPERAND_BITS), name=name, reset_less=True) for name in ("first", "x"))
+        # Gates where low bits become 0: a choice would become a reset of theirs alone, and the register none of
+        # the multiplier's.
+        signed_other = Cat(self.other, (self.other[-1] & ~cut).replicate(extra))
         m.d.sync += [
             first.eq(Mux(use_product, part, self.y)),
             other.eq(
-                Mux(wide, self.other << NOISE_BITS, Cat(self.other, (self.other[-1] & ~cut).replicate(9)))
+                Cat(
+                    self.other[:NOISE_BITS] & ~wide.replicate(NOISE_BITS),
+                    Mux(wide, Cat(self.other, self.other[-1]), signed_other[NOISE_BITS:]),
+                )
             ),
         ]
         multiplier, second, addend = (

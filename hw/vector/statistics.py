@@ -9,6 +9,7 @@ from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import ACC_BITS
 from cpt.hw.contract.floats import CHANNELS, Statistic
 from cpt.hw.contract.machine import MACHINE
+from cpt.hw.matrix.copies import copies
 from cpt.hw.vector.ports import NUMBER_BITS, channel_memory
 from cpt.hw.vector.reduction import sums
 
@@ -56,7 +57,9 @@ class Statistics(wiring.Component):
             channel.append(Signal.like(self.channel, name=f"channel_{n}", reset_less=True))
             ends.append(Signal(name=f"count_{n}"))
             m.d.sync += [channel[n].eq(channel[n - 1]), ends[n].eq(ends[n - 1])]
-        writing, written = ends[-1], channel[-1]
+        writing, *writes = copies(m, ends[-2], 1 + len(WIDTHS), "writing", reset_less=False)
+        """For the owners, and for each number."""
+        written = channel[-1]
 
         # Whose number is the later: the two bits are the same if it is the lanes'.
         owners = {}
@@ -105,7 +108,7 @@ class Statistics(wiring.Component):
         m.d.sync += [of_float.eq(back.data), owned.eq(lanes_asked.data ^ floats_asked.data), asked.eq(field)]
 
         numbers = []
-        for which, width in WIDTHS.items():
+        for (which, width), mine in zip(WIDTHS.items(), writes, strict=True):
             name = which.name.lower()
             shape = signed(width)
             memory = Memory(shape=shape, depth=CHANNELS, init=[])
@@ -125,7 +128,7 @@ class Statistics(wiring.Component):
                 back.addr.eq(self.float.addr),
                 into.addr.eq(written),
                 into.data.eq(counted),
-                into.en.eq(writing),
+                into.en.eq(mine),
             ]
             wide = Signal(signed(ACC_BITS), name=f"{name}_wide")
             m.d.comb += wide.eq(number)

@@ -13,7 +13,7 @@ from cpt.hw.contract.step import FORMATS, SCRATCH_BANKS, Code, Engine, Word
 from cpt.hw.contract.tiles import STREAM_BYTES
 from cpt.hw.control.guard import Guard
 from cpt.hw.program.gate import Gate
-from cpt.hw.vector.hash import Hash
+from cpt.hw.program.product import Product
 from cpt.hw.vector.kinds import APPLIES, DRAINS, Kind
 from cpt.hw.vector.lanes import CODE_QUEUE_WORDS, SETTLING_CYCLES, Lanes
 from cpt.hw.vector.noise_steps import PIXELS
@@ -248,14 +248,15 @@ def noise_cycles(run: Run, word: Word) -> int:
     image, group = word.out % (1 << IMAGE_BITS), word.out >> IMAGE_BITS
     counts = (fours, height, word.channels, group, image)
     made = NOISE_DIVIDE_CYCLES + sum(NOISE_PRODUCT_CYCLES + count.bit_length() for count in counts)
-    return max(made + config.cols // PIXELS, 2 * (Hash.latency_cycles + 1)) + NOISE_READY_CYCLES
+    return made + NOISE_QUAD_CYCLES * (config.cols // PIXELS) + NOISE_READY_CYCLES
 
 
 NOISE_DIVIDE_CYCLES = next(item.width for item in FORMATS[Code.APPLY] if item.name == "tiles") + 2
 """From an ERROR's begin to the first product of its noise."""
-NOISE_PRODUCT_CYCLES = 2
+NOISE_PRODUCT_CYCLES = Product.latency_cycles + 4
 """Of such a product, beside the bits of its count."""
-NOISE_READY_CYCLES = 4
+NOISE_QUAD_CYCLES = 3
+NOISE_READY_CYCLES = 7
 """From all that noise needs to the walk that sees it."""
 
 
