@@ -182,8 +182,8 @@ class Lane(wiring.Component):
         extra = OPERAND_BITS - NUMBER_BITS
         part = Cat(product[:NUMBER_BITS], product[NUMBER_BITS:] & ~cut.replicate(extra)).as_signed()
         first, other = (Signal(signed(OPERAND_BITS), name=name, reset_less=True) for name in ("first", "x"))
-        # Gates where low bits become 0: a choice would become a reset of theirs alone, and the register none of
-        # the multiplier's.
+        # Gates where low bits become 0: a choice would become a reset of theirs alone, and the register none
+        # of the multiplier's.
         signed_other = Cat(self.other, (self.other[-1] & ~cut).replicate(extra))
         m.d.sync += [
             first.eq(Mux(use_product, part, self.y)),
