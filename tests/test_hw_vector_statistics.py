@@ -12,7 +12,7 @@ from cpt.hw.contract import preset
 from cpt.hw.contract.floats import CHANNELS, Coefficient, Statistic
 from cpt.hw.vector.coefficients import Coefficients
 from cpt.hw.vector.reduction import Reduction
-from cpt.hw.vector.statistics import Statistics
+from cpt.hw.vector.statistics import CLEARS, Statistics
 
 TINY = preset("tiny")
 NAMES = [which.name.lower() for which in Statistic]
@@ -70,7 +70,7 @@ def test_statistics_go_on_from_what_was_counted_and_float_writes_stand_until_the
                 ctx.set(block.channel, channel)
             if cycle in due:
                 channel, values, clear = due.pop(cycle)
-                ctx.set(block.clear, clear)
+                ctx.set(block.clear, (1 << CLEARS) - 1 if clear else 0)
                 for name, value in zip(NAMES, values, strict=True):
                     ctx.set(getattr(block, name), value)
                 before = [counted[field, channel] for field in range(len(Statistic))]

@@ -26,7 +26,7 @@ from cpt.hw.vector.pool import Pool
 from cpt.hw.vector.ports import channel_memory, code_words, scratch_read, scratch_write
 from cpt.hw.vector.reduction import Reduction
 from cpt.hw.vector.row import Row
-from cpt.hw.vector.statistics import Statistics
+from cpt.hw.vector.statistics import CLEARS, WIDTHS, Statistics
 from cpt.hw.vector.walk import OPERANDS, slot_layout
 
 CODE_QUEUE_WORDS = 64
@@ -35,6 +35,8 @@ SETTLING_CYCLES = Decode.latency_cycles + 4
 """From the end of an instruction to settings that are another's, and what stands behind its last slot."""
 CODE_PUSHES = 7
 """Copies of what puts codes into their queue: as wide as it is, memory in LUTs has 200 enables."""
+SIGN_BITS = 8
+"""Bits of a sum that share a copy of its sign."""
 HELD_BITS = 32
 """Bits of a register that one copy of its enable serves."""
 
@@ -58,7 +60,7 @@ class Lanes(wiring.Component):
         self.result_cycles = self.row_cycles + Row.latency_cycles
         """... to its result."""
         levels = (config.cols - 1).bit_length()
-        self.counted_cycles = self.row_cycles + Row.joint_cycles + levels
+        self.counted_cycles = self.row_cycles + Row.joint_cycles + levels + 1
         """... to what it adds to statistics."""
         self.end_cycles = self.counted_cycles + Statistics.again_cycles - Statistics.numbers_cycles + 2
         """... to its unit in the mark."""
@@ -156,22 +158,37 @@ class Lanes(wiring.Component):
         self._codes(m, apply, row, end)
         counted = self.counted_cycles
         asks = counted - statistics.numbers_cycles
-        settings = self.settings(counted)
-        alone = settings.highest_alone
+        counts = self._counts(m, reduction, counted)
         m.d.comb += [
             statistics.count.eq(self.word(asks) & self.settings(asks).counts),
             statistics.channel.eq(at("channel", asks)),
-            statistics.clear.eq(at("clear", counted)),
-            statistics.total.eq(Mux(alone, 0, reduction.total)),
-            statistics.product.eq(Mux(settings.joint, reduction.product, 0)),
-            statistics.lowest.eq(Mux(alone, 0, reduction.lowest)),
-            statistics.highest.eq(reduction.highest),
+            statistics.clear.eq(Cat(copies(m, at("clear", counted - 1), CLEARS, "clears"))),
+            *(getattr(statistics, name).eq(value) for name, value in counts.items()),
             pool.count.eq(self.word(asks) & self.settings(asks).pools),
             pool.channel.eq(at("index", asks)),
             pool.clear.eq(at("fresh", counted)),
-            pool.total.eq(reduction.total),
+            pool.total.eq(counts["total"]),
         ]
         return m
+
+    def _counts(self, m, reduction, cycle: int) -> dict:
+        """What a word adds to statistics in ``cycle``: registers, with copies of signs that many bits are."""
+        settings = self.settings(cycle - 2)
+        alone = copies(m, settings.highest_alone, 2, "alone")
+        (joint,) = copies(m, settings.joint, 1, "joint")
+        through = {"total": ~alone[0], "product": joint, "lowest": ~alone[1]}
+        found = {}
+        for which, width in WIDTHS.items():
+            name = which.name.lower()
+            source = getattr(reduction, name)
+            if name in through:
+                source = (source.as_unsigned() & through[name].replicate(len(source))).as_signed()
+            value = Signal(len(source) - 1, name=f"counted_{name}", reset_less=True)
+            m.d.sync += value.eq(source)
+            spare = width - len(value)
+            signs = copies(m, source[-1], -(-spare // SIGN_BITS), f"sign_{name}")
+            found[name] = Cat(value, *(sign.replicate(SIGN_BITS) for sign in signs))[:width].as_signed()
+        return found
 
     def later(self, m, source, cycles: int, name: str):
         """``source`` so many cycles on."""

@@ -11,7 +11,6 @@ from cpt.hw.contract.floats import CHANNELS, Statistic
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.matrix.copies import copies
 from cpt.hw.vector.ports import NUMBER_BITS, channel_memory
-from cpt.hw.vector.reduction import sums
 
 WIDTHS = {
     Statistic.TOTAL: ACC_BITS,
@@ -20,6 +19,9 @@ WIDTHS = {
     Statistic.HIGHEST: NUMBER_BITS,
 }
 """Bits that lanes count with."""
+PART_BITS = 24
+"""... that share a copy of what starts them anew."""
+CLEARS = sum(-(-width // PART_BITS) for width in WIDTHS.values())
 
 
 class Statistics(wiring.Component):
@@ -30,7 +32,7 @@ class Statistics(wiring.Component):
 
     Members: ``float``: `channel_memory`; a number written is read two cycles later. ``count``: a word of
     ``channel`` comes; `numbers_cycles` later its ``total``, ``product``, ``lowest``, ``highest``, and
-    ``clear``: it starts them anew. A channel may come again after `again_cycles`.
+    ``clear``, in copies: it starts them anew. A channel may come again after `again_cycles`.
     """
 
     latency_cycles = MACHINE.channel_memory_cycles
@@ -43,8 +45,8 @@ class Statistics(wiring.Component):
                 "float": In(channel_memory(len(Statistic))),
                 "count": In(1),
                 "channel": In(range(CHANNELS)),
-                "clear": In(1),
-                **{name: In(shape) for name, shape in sums(config).items()},
+                "clear": In(CLEARS),
+                **{which.name.lower(): In(signed(width)) for which, width in WIDTHS.items()},
             }
         )
 
@@ -107,7 +109,7 @@ class Statistics(wiring.Component):
         asked = Signal.like(field, reset_less=True)
         m.d.sync += [of_float.eq(back.data), owned.eq(lanes_asked.data ^ floats_asked.data), asked.eq(field)]
 
-        numbers = []
+        numbers, cleared = [], 0
         for (which, width), mine in zip(WIDTHS.items(), writes, strict=True):
             name = which.name.lower()
             shape = signed(width)
@@ -122,7 +124,11 @@ class Statistics(wiring.Component):
                 Statistic.LOWEST: Mux(value < held, value, held),
                 Statistic.HIGHEST: Mux(value > held, value, held),
             }.get(which, value + held)
-            m.d.sync += [held.eq(out.data), number.eq(back.data), counted.eq(Mux(self.clear, value, joined))]
+            m.d.sync += [held.eq(out.data), number.eq(back.data)]
+            for low in range(0, width, PART_BITS):
+                part = slice(low, low + PART_BITS)
+                m.d.sync += counted[part].eq(Mux(self.clear[cleared], value[part], joined[part]))
+                cleared += 1
             m.d.comb += [
                 out.addr.eq(channel[0]),
                 back.addr.eq(self.float.addr),
