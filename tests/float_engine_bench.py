@@ -22,7 +22,7 @@ _WORD = 0xFFFF_FFFF
 class FloatBench:
     """Runs FLOAT words on the memories of a `State`, which change as the engine writes.
 
-    ``stall``: how often a read of local memory or scratch is not accepted.
+    ``stall``: how often a read of scratch is not accepted.
     """
 
     def __init__(self, state: State, seed: int = 0, stall: float = 0.0) -> None:
@@ -124,12 +124,12 @@ class FloatBench:
             *(MACHINE.channel_memory_cycles, MACHINE.channel_memory_cycles, MACHINE.slot_cycles),
         )
         under_way: list[deque[int | None]] = [deque([None] * (cycles - 1)) for cycles in delays]
+        ctx.set(local.ready, 1)
         ctx.set(write.ready, 1)
         asked = (local.valid, local.addr, sums.valid, sums.addr, statistics.addr, coefficients.addr)
         told = (write.valid, write.addr, write.en, *write.data, statistics.write, statistics.write_data)
         while True:
-            ready, sums_ready = (int(self.rng.random() >= self.stall) for _ in range(2))
-            ctx.set(local.ready, ready)
+            sums_ready = int(self.rng.random() >= self.stall)
             ctx.set(sums.ready, sums_ready)
             _, _, *seen = await ctx.tick().sample(
                 *asked, *told, coefficients.write, coefficients.write_data, slots.addr
@@ -139,7 +139,7 @@ class FloatBench:
             writes, to, enable, *rest = seen
             values, channel_writes, slot = rest[:width], rest[width:-1], rest[-1]
             answers = (
-                self._local(at, width) if wants and ready else None,
+                self._local(at, width) if wants else None,
                 at_sums if wants_sums and sums_ready else None,
                 int(state.statistics[at_statistics % len(state.statistics)]),
                 int(state.coefficients[at_coefficients % len(state.coefficients)]),

@@ -27,7 +27,7 @@ ROW = 2 * preset("tiny").float_lanes
 
 
 class Around(wiring.Component):
-    """A float engine with local memory, statistics and coefficients; ``other`` reads local memory first."""
+    """A float engine with local memory, statistics and coefficients; ``other`` reads local memory as well."""
 
     def __init__(self):
         self.engine = FloatEngine(preset("tiny"), SCRATCH_WORDS)
@@ -36,11 +36,11 @@ class Around(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.engine = engine = self.engine
-        m.submodules.local = local = LocalMemory(reads=((PAIR, ROW),), writes=(ROW,))
+        m.submodules.local = local = LocalMemory(reads=((ROW, PAIR),), writes=(ROW,))
         m.submodules.statistics = statistics = Statistics(preset("tiny"))
         m.submodules.coefficients = coefficients = Coefficients()
-        wiring.connect(m, wiring.flipped(self.other), local.read_0)
-        wiring.connect(m, engine.local_read, local.read_1)
+        wiring.connect(m, engine.local_read, local.read_0)
+        wiring.connect(m, wiring.flipped(self.other), local.read_1)
         wiring.connect(m, engine.local_write, local.write_0)
         wiring.connect(m, engine.statistics, statistics.float)
         wiring.connect(m, engine.coefficients, coefficients.float)

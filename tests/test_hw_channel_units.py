@@ -130,7 +130,9 @@ def test_reciprocals_and_roots_are_the_nearest(root, units):
 
 
 def test_the_reciprocal_of_0_overflows():
-    found = streamed(Roots(1), {"x": words(np.array([0, 1e-39], np.float32))}, ("overflow",), 26)
+    block = Roots(1)
+    x = words(np.array([0, 1e-39], np.float32))
+    found = streamed(block, {"x": x}, ("overflow",), block.interval_cycles)
     assert found == [(1,), (1,)]
 
 

@@ -10,28 +10,31 @@ from cpt.hw.channel.number import (
     FRACTION_BITS,
     MANTISSA_BITS,
     SETTLED_CYCLES,
+    chosen,
+    first_set,
     late,
     mantissa,
+    parts,
     settled,
+    twins,
 )
-from cpt.hw.matrix.copies import KEEP
+from cpt.hw.matrix.copies import KEEP, copies
 
 _SPARE = 3
 """Bits behind the mantissa while adding: two, and whether any beyond them is set."""
 _SUM_BITS = MANTISSA_BITS + _SPARE + 1
-_NIBBLES = _SUM_BITS // 4
-_HALF = _SUM_BITS // 2
+assert _SUM_BITS == 28
 
 
 class Adder(wiring.Component):
     """``fl(a + b)`` or ``fl(a - b)``, to nearest, halves to even: `float_unit.add`, `float_unit.subtract`.
 
-    Members: ``valid``, ``a``, ``b`` (float32), ``subtract``; ``done``, ``result``, ``overflow``: the result
-    is infinite.
+    Members: ``valid``, ``a``, ``b`` (float32), ``subtract``, ``used``: the result is 0 else; ``done``,
+    ``result``, ``overflow``: the result is infinite.
     A sum a cycle, `latency_cycles` later.
     """
 
-    latency_cycles = 9 + SETTLED_CYCLES
+    latency_cycles = 10 + SETTLED_CYCLES
 
     def __init__(self):
         super().__init__(
@@ -40,6 +43,7 @@ class Adder(wiring.Component):
                 "a": In(FLOAT),
                 "b": In(FLOAT),
                 "subtract": In(1),
+                "used": In(1, init=1),
                 "done": Out(1),
                 "result": Out(FLOAT),
                 "overflow": Out(1),
@@ -91,15 +95,20 @@ class Adder(wiring.Component):
         # 3, 4: the smaller one to its place; what leaves it is remembered as one bit.
         placed = Cat(0, 0, small)
         lost = Signal(reset_less=True)
-        for name, unit, bits in (("coarse", 8, shift[3:]), ("fine", 1, late(m, shift[:3], 1, "fine"))):
-            next_placed = Signal(len(placed), name=name, reset_less=True)
+        for name, unit, amounts in (
+            ("coarse", 8, [shift[3:]] * 2),
+            ("fine", 1, copies(m, shift[:3], 3, "fine")),
+        ):
+            next_placed = Signal(len(placed), name=f"{name}_placed", reset_less=True)
             next_lost = Signal(name=f"{name}_lost", reset_less=True)
-            ways = [(placed >> unit * n, placed[: unit * n].any()) for n in range(1 << len(bits))]
-            with m.Switch(bits):
-                for n, (value, gone) in enumerate(ways):
-                    with m.Case(n):
-                        m.d.sync += next_placed.eq(value)
-                        m.d.sync += next_lost.eq(gone if name == "coarse" else gone | lost)
+            ways = [placed >> unit * n for n in range(1 << len(amounts[0]))]
+            for amount, part in parts(amounts[1:], len(placed)):
+                with m.Switch(amount):
+                    for n, way in enumerate(ways):
+                        with m.Case(n):
+                            m.d.sync += next_placed[part].eq(way[part])
+            gone = Cat((amounts[0] > n) & placed[unit * n :][:unit].any() for n in range(len(ways) - 1)).any()
+            m.d.sync += next_lost.eq(gone if name == "coarse" else gone | lost)
             placed, lost = next_placed, next_lost
 
         # 5: the sum, never below 0.
@@ -108,32 +117,34 @@ class Adder(wiring.Component):
         smaller = Cat(lost, placed)
         m.d.sync += total.eq(Mux(late(m, unlike, 2, "unlike"), larger - smaller, larger + smaller))
 
-        # 6, 7: to the left by nibbles of zeros; 8: by the zeros of the first nibble.
-        nibbles = [total[_SUM_BITS - 4 * (n + 1) :][:4].any() for n in range(_NIBBLES)]
-        skips = [Signal(3, name=f"skipped_{n}", reset_less=True, attrs=KEEP) for n in range(2)]
-        skipped, zero, kept = skips[0], Signal(reset_less=True), late(m, total, 1, "total")
-        m.d.sync += [zero.eq(~Cat(nibbles).any()), *(copy.eq(_NIBBLES - 1) for copy in skips)]
-        for n in reversed(range(_NIBBLES)):
-            with m.If(nibbles[n]):
-                m.d.sync += [copy.eq(n) for copy in skips]
-        moved, place = Signal(_SUM_BITS, reset_less=True), Signal(EXPONENT, reset_less=True)
-        m.d.sync += [
-            moved[:_HALF].eq((kept << (skips[0] << 2))[:_HALF]),
-            moved[_HALF:].eq((kept << (skips[1] << 2))[_HALF:_SUM_BITS]),
-            place.eq(late(m, exponent, 4, "exponent") + 1 - (skipped << 2)),
+        # 6: whether its first 16 bits are 0; 7, 8, 9: to the left by 16, by 4s, by 1s, as far as bits are 0.
+        far, moved, normal = (
+            Signal(_SUM_BITS, name=name, reset_less=True) for name in ("far", "moved", "normal")
+        )
+        power, skipped, zeros = Signal(EXPONENT, reset_less=True), Signal(2), Signal(2)
+        empties, held = twins(m, ~total[-16:].any(), _SUM_BITS, "empties", 2), late(m, total, 1, "held_total")
+        nibbles = Signal(_SUM_BITS // 4, reset_less=True)
+        m.d.sync += nibbles.eq(Cat(total[-4 * (n + 1) :][:4].any() for n in range(_SUM_BITS // 4)))
+        m.d.comb += [
+            skipped.eq(Mux(empties[0], first_set([*nibbles[4:], 1]), first_set([*nibbles[:3], 1]))),
+            zeros.eq(first_set([moved[-1 - n] for n in range(4)])),
         ]
-        first, zeros = moved[-4:], Signal(2)
-        normal, power = Signal(_SUM_BITS, reset_less=True), Signal(EXPONENT, reset_less=True)
-        m.d.comb += zeros.eq(Mux(first[3], 0, Mux(first[2], 1, Mux(first[1], 2, 3))))
-        m.d.sync += [normal.eq(moved << zeros), power.eq(place - zeros)]
+        skips = twins(m, skipped, _SUM_BITS, "skips", 2)
+        top = late(m, late(m, exponent, 4, "exponent") + 1, 2, "top")
+        places = Cat(zeros, late(m, skips[0], 1, "fourths"), late(m, empties[0], 2, "sixteenth"))
+        m.d.sync += far.eq(chosen(m, empties, held << 16, held, _SUM_BITS))
+        for skip, part in parts(skips, _SUM_BITS):
+            m.d.sync += moved[part].eq((far << (skip << 2))[part])
+        m.d.sync += [normal.eq(moved << zeros), power.eq(top - places)]
+        zero = ~normal[-1] | ~self.used
 
-        # 9: rounded.
+        # 10: rounded.
         rounded = Signal(MANTISSA_BITS + 1, reset_less=True)
         rest = normal[: FRACTION_BITS + 1 - MANTISSA_BITS + _SPARE]
         up = normal[_SPARE] & (rest.any() | normal[_SPARE + 1])
         m.d.sync += rounded.eq(normal[_SPARE + 1 :] + up)
         result, over = settled(
-            m, late(m, negative, 7, "negative"), late(m, power, 1, "power"), rounded, late(m, zero, 3, "zero")
+            m, late(m, negative, 8, "negative"), late(m, power, 1, "power"), rounded, late(m, zero, 1, "zero")
         )
         m.d.comb += [self.result.eq(result), self.overflow.eq(over)]
         return m

@@ -15,7 +15,7 @@ from cpt.hw.channel.number import FLOAT_BITS, INTEGER, chosen, late, twins
 from cpt.hw.channel.root import Roots
 from cpt.hw.channel.rounder import Rounder
 from cpt.hw.contract.floats import Op
-from cpt.hw.matrix.copies import KEEP, copies
+from cpt.hw.matrix.copies import KEEP
 
 ROOT_UNITS = 4
 """Reciprocals and roots at work at once."""
@@ -43,7 +43,7 @@ INTERVALS = {Op.CROSS: CROSS_STEPS, **dict.fromkeys(_ROOTS, _ROOT_INTERVAL)}
 def latency_cycles(op: Op, lanes: int) -> int:
     """From an element to its result."""
     if op in _SUMS:
-        return Adder.latency_cycles + (Multiplier.latency_cycles if op is Op.MULTIPLY_ADD else 0) + 1
+        return 1 + Adder.latency_cycles + (Multiplier.latency_cycles if op is Op.MULTIPLY_ADD else 0) + 1
     if op in _LONG:
         steps = CROSS_STEPS - 1 if op is Op.CROSS else 0
         return Multiplier.exact_cycles + steps + Rounder.latency_cycles + 1
@@ -100,6 +100,7 @@ class Lane(wiring.Component):
                 "a": In(INTEGER),
                 "b": In(INTEGER),
                 "c": In(INTEGER),
+                "coming": Out(1),
                 "done": Out(1),
                 "result": Out(INTEGER),
                 "overflow": Out(1),
@@ -110,26 +111,22 @@ class Lane(wiring.Component):
         m = Module()
         flags = Flags(m, self.op)
         m.submodules.adder = adder = Adder()
-        m.submodules.multiplier = multiplier = Multiplier()
+        m.submodules.multiplier = multiplier = Multiplier(crosses=self.whole)
         m.submodules.rounder = rounder = Rounder()
         m.submodules.fixed = fixed = Fixed()
         m.submodules.exponents = exponents = ExponentUnit()
         a, b, c = self.a[:FLOAT_BITS], self.b[:FLOAT_BITS], self.c[:FLOAT_BITS]
-        chained, takes_shift = flags.among(Op.MULTIPLY_ADD), flags.among(Op.DRAIN_SHIFT)
-        chains = copies(m, chained, 2, "chains")
+        chained = flags.among(Op.MULTIPLY_ADD)
+        chains_a, chains_b = (twins(m, chained, FLOAT_BITS, f"chains_{name}") for name in "ab")
         longs = _LONG if self.whole else tuple(op for op in _LONG if op is not Op.CROSS)
         kinds = {op: Products.CROSS if op is Op.CROSS else Products.INTEGER for op in longs}
         m.d.comb += [
             multiplier.valid.eq(self.valid & flags.among(Op.MULTIPLY, Op.MULTIPLY_ADD, *longs)),
-            multiplier.kind.eq(flags.chosen(kinds, Products)),
+            multiplier.kind.eq(flags.chosen(kinds, Products if self.whole else range(Products.CROSS))),
             multiplier.a.eq(self.a),
             multiplier.b.eq(self.b),
             multiplier.c.eq(self.c if self.whole else 0),
             multiplier.constant.eq(self.constant if self.whole else 0),
-            adder.valid.eq(Mux(chained, multiplier.done, self.valid & flags.among(Op.ADD, Op.SUBTRACT))),
-            adder.a.eq(Mux(chains[0], multiplier.result.as_value(), a)),
-            adder.b.eq(Mux(chains[1], late(m, c, Multiplier.latency_cycles, "addend"), b)),
-            adder.subtract.eq(flags.among(Op.SUBTRACT)),
             rounder.valid.eq(multiplier.exact_done),
             rounder.value.eq(multiplier.exact),
             fixed.valid.eq(self.valid & flags.among(Op.TO_FIXED)),
@@ -142,32 +139,49 @@ class Lane(wiring.Component):
             exponents.a.eq(a),
             exponents.b.eq(self.b),
         ]
-
-        # Whose result it is.
-        shift = Mux(takes_shift, rounder.shift, rounder.result.as_value())
-        found = [
-            (_SUMS, adder.done, adder.result.as_value(), adder.overflow),
-            ((Op.MULTIPLY,), multiplier.done & ~chained, multiplier.result.as_value(), multiplier.overflow),
-            (longs, rounder.done, shift, 0),
-            ((Op.TO_FIXED,), fixed.done, fixed.result, 0),
-            (tuple(_EXPONENTS), exponents.done, exponents.result, exponents.overflow),
+        # A register for what the adder adds: elements, or a product and what is added to it.
+        adds = Mux(chained, multiplier.done, self.valid & flags.among(Op.ADD, Op.SUBTRACT))
+        addend = late(m, c, Multiplier.latency_cycles, "addend")
+        added = chosen(m, chains_a, multiplier.result.as_value(), a, FLOAT_BITS)
+        m.d.comb += [
+            adder.valid.eq(late(m, adds, 1, "adds", reset_less=False)),
+            adder.a.eq(late(m, added, 1, "added")),
+            adder.b.eq(late(m, chosen(m, chains_b, addend, b, FLOAT_BITS), 1, "added_to")),
+            adder.subtract.eq(flags.among(Op.SUBTRACT)),
         ]
+
+        # The result of a unit that is not used is 0; a product may be on its way to the adder.
+        m.d.comb += [
+            adder.used.eq(flags.among(*_SUMS)),
+            rounder.used.eq(flags.among(*(op for op in longs if op is not Op.DRAIN_SHIFT))),
+            rounder.shift_used.eq(flags.among(Op.DRAIN_SHIFT)),
+            fixed.used.eq(flags.among(Op.TO_FIXED)),
+            exponents.used.eq(flags.among(*_EXPONENTS)),
+        ]
+        floats = [adder, multiplier, exponents]
+        is_product = flags.among(Op.MULTIPLY)
+        products = twins(m, is_product, FLOAT_BITS, "products")
+        product = chosen(m, products, multiplier.result.as_value(), 0, FLOAT_BITS)
+        found = adder.result.as_value() | rounder.result.as_value() | rounder.shift | product
+        done = adder.done | rounder.done | (multiplier.done & is_product) | fixed.done | exponents.done
         if self.whole:
             m.submodules.roots = roots = Roots(ROOT_UNITS)
+            is_root = flags.among(*_ROOTS)
             m.d.comb += [
-                roots.valid.eq(self.valid & flags.among(*_ROOTS)),
+                roots.valid.eq(self.valid & is_root),
                 roots.x.eq(a),
                 roots.root.eq(flags.among(Op.RECIPROCAL_ROOT)),
+                roots.used.eq(is_root),
             ]
-            found.append((_ROOTS, roots.done, roots.result.as_value(), roots.overflow))
-        done = value = overflow = 0
-        for number, (ops, valid, result, over) in enumerate(found):
-            done, overflow = done | valid, overflow | (valid & over)
-            mine = twins(m, flags.among(*ops), INTEGER.width, f"from_unit_{number}")
-            value = value | chosen(m, mine, result, 0, INTEGER)
-        # A product on its way to the adder tells of infinity itself.
-        inner = multiplier.done & chained & multiplier.overflow
-        m.d.sync += [self.done.eq(done), self.result.eq(value), self.overflow.eq(overflow | inner)]
+            floats.append(roots)
+            found, done = found | roots.result.as_value(), done | roots.done
+        value = Signal(INTEGER)
+        m.d.comb += [value.eq(found | fixed.result | exponents.result), self.coming.eq(done)]
+        m.d.sync += [
+            self.done.eq(done),
+            self.result.eq(value),
+            self.overflow.eq(Cat(unit.done & unit.overflow for unit in floats).any()),
+        ]
         return m
 
 
@@ -178,7 +192,8 @@ class Arithmetic(wiring.Component):
     Members: ``op``, ``constant``, ``fraction_bits``, ``chain``: of an instruction; they stay from 3 cycles
     before its first element on; ``valid``, ``first`` (see `Extremes`, `IntegerUnit`), ``mask``: lanes that
     count, from lane 0 on, which alone takes operations of several cycles; ``a``, ``b``, ``c``: elements,
-    floats in the lower 32 bits; ``done``, ``result``, ``overflow``: of a float that is infinite.
+    floats in the lower 32 bits; ``coming``: a cycle before ``done``; ``result``; ``overflow``: of
+    a float that is infinite.
     `latency_cycles` of the operation; elements at least its `INTERVALS` apart.
     """
 
@@ -196,6 +211,7 @@ class Arithmetic(wiring.Component):
                 "a": In(INTEGER).array(lanes),
                 "b": In(INTEGER).array(lanes),
                 "c": In(INTEGER).array(lanes),
+                "coming": Out(1),
                 "done": Out(1),
                 "result": Out(INTEGER).array(lanes),
                 "overflow": Out(1),
@@ -211,7 +227,7 @@ class Arithmetic(wiring.Component):
             m.d.comb += [
                 lane.op.eq(self.op),
                 lane.constant.eq(self.constant),
-                lane.valid.eq(self.valid & self.mask[n]),
+                lane.valid.eq(self.valid & self.mask[n] if n else self.valid),
                 lane.a.eq(self.a[n]),
                 lane.b.eq(self.b[n]),
                 lane.c.eq(self.c[n]),
@@ -244,10 +260,10 @@ class Arithmetic(wiring.Component):
             ]
 
         # Whose result it is.
-        done = Signal()
-        m.d.sync += done.eq(extreme.done | integer.done)
+        together = extreme.done | integer.done
         m.d.comb += [
-            self.done.eq(done | lanes[0].done),
+            self.coming.eq(together | lanes[0].coming),
+            self.done.eq(late(m, together, 1, "done", reset_less=False) | lanes[0].done),
             self.overflow.eq(Cat(lane.overflow for lane in lanes).any()),
         ]
         for n, lane in enumerate(lanes):

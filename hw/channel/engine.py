@@ -5,11 +5,12 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from cpt.hw.channel.arithmetic import INTERVALS, Arithmetic, latency_cycles
-from cpt.hw.channel.number import late
+from cpt.hw.channel.number import late, parts, twins
 from cpt.hw.channel.operands import INTERVAL_BITS, Operands
-from cpt.hw.channel.plan import BEHIND_BITS, PACED_STEPS, SOURCES
+from cpt.hw.channel.plan import BEHIND_BITS, PACED_STEPS
 from cpt.hw.channel.ports import local_read, local_write
 from cpt.hw.channel.preparation import PREPARED, Preparation, place
+from cpt.hw.channel.steps import SOURCES
 from cpt.hw.channel.walk import LOOP
 from cpt.hw.channel.writer import Writer
 from cpt.hw.contract import ArrayConfig
@@ -17,13 +18,15 @@ from cpt.hw.contract.floats import Coefficient, Op, Statistic
 from cpt.hw.program.layouts import COMMAND, MARKS, slot_read
 from cpt.hw.vector.ports import channel_memory, scratch_read
 
-START_CYCLES = 3
-"""From the begin of an instruction to the start of its reads: registers of what it is, and what follows."""
-SWITCH_CYCLES = 7
+START_CYCLES = 2
+"""From the begin of an instruction to the start of its steps: registers of what it is, and what follows."""
+READ_CYCLES = START_CYCLES + Operands.start_cycles
+"""From the begin to its first read."""
+SWITCH_CYCLES = READ_CYCLES + 3
 """From the begin to the registers of what its results are: units and writer are done with the last ones."""
-LEAST_APART = 6
+LEAST_APART = 7
 """Cycles in which elements of the instruction before are still on their way to the units."""
-EMPTY_CYCLES = 4
+EMPTY_CYCLES = READ_CYCLES
 """From the begin of an instruction without elements to its mark, behind the one before it."""
 
 
@@ -33,8 +36,8 @@ def behind_cycles(op: Op, lanes: int) -> int:
 
 
 def apart_cycles(op: Op, lanes: int) -> int:
-    """From an instruction's last read to the start of the next one that reads nothing of it, at least."""
-    return max(latency_cycles(op, lanes), LEAST_APART) + START_CYCLES
+    """Between an instruction's last read and the first of the next one that reads nothing of it, at least."""
+    return max(latency_cycles(op, lanes), LEAST_APART) + 3
 
 
 class FloatEngine(wiring.Component):
@@ -99,12 +102,17 @@ class FloatEngine(wiring.Component):
             goes.eq(begins & ~plan.empty),
             self.done.eq(writer.finished | late(m, empties, EMPTY_CYCLES, "empty", reset_less=False)),
         ]
-        starts = late(m, goes, START_CYCLES, "starts", reset_less=False)
-        switches = late(m, starts, SWITCH_CYCLES - START_CYCLES, "switches", reset_less=False)
-        with m.If(goes):
-            m.d.sync += work.eq(next_one.payload)
-        with m.If(switches):
-            m.d.sync += made.eq(work)
+        gone = late(m, goes, 1, "gone", reset_less=False)
+        starts = late(m, gone, START_CYCLES - 1, "starts", reset_less=False)
+        switches = late(m, starts, SWITCH_CYCLES - START_CYCLES - 1, "switches", reset_less=False)
+        for to, value, loads, name in (
+            (work, next_one.payload, goes, "takes"),
+            (made, work, switches, "switch"),
+        ):
+            to, value = to.as_value(), value.as_value()
+            for load, bits in parts(twins(m, loads, len(to), name), len(to)):
+                with m.If(load):
+                    m.d.sync += to[bits].eq(value[bits])
         # So many cycles behind its last reads the next one finds what it wrote, or its place taken by none.
         left, left_apart = (
             Signal(BEHIND_BITS, name=name, reset_less=True) for name in ("left", "left_apart")
@@ -114,11 +122,12 @@ class FloatEngine(wiring.Component):
             (left_apart, clear_apart, self._of_op(m, work.word.op, "apart_work", apart_cycles)),
         ):
             with m.If(operands.ended):
-                m.d.sync += number.eq(cycles - (START_CYCLES + 2))
+                m.d.sync += number.eq(cycles - (READ_CYCLES + 1))
             with m.Elif(number != 0):
                 m.d.sync += [number.eq(number - 1), cleared.eq(number == 1)]
-            with m.If(goes):
+            with m.If(gone):
                 m.d.sync += [number.eq(0), cleared.eq(0)]
+        switched = late(m, switches, 2, "switched", reset_less=False)
         under_way = Signal(range(4))
         m.d.sync += under_way.eq(under_way + begins - self.done)
         before = preparation.before
@@ -164,8 +173,8 @@ class FloatEngine(wiring.Component):
             writer.tail.eq(made_tail),
             writer.to.eq(place(made.word, "to")),
             writer.plan.eq(made.plan),
-            writer.start.eq(switches),
-            writer.valid.eq(arithmetic.done),
+            writer.start.eq(switched),
+            writer.coming.eq(arithmetic.coming),
             *(port.eq(result) for port, result in zip(writer.result, arithmetic.result, strict=True)),
             arithmetic.chain.eq(made.plan.chain),
             arithmetic.mask.eq(operands.mask),

@@ -28,11 +28,12 @@ class ExponentUnit(wiring.Component):
 
     `float_unit.scale`, `float_unit.exponent`, `channel.power_of_two`.
     Members: ``kind`` (`Exponents`), which stays while anything is under way; ``valid``, ``a`` (float32),
-    ``b``; ``done``, ``result``: a float32 of SCALE, else a signed integer; ``overflow``.
+    ``b``; ``used``: the result is 0 else; ``done``, ``result``: a float32 of SCALE, else a signed integer;
+    ``overflow``.
     One a cycle, `latency_cycles` later.
     """
 
-    latency_cycles = 2
+    latency_cycles = 3
 
     def __init__(self):
         super().__init__(
@@ -41,6 +42,7 @@ class ExponentUnit(wiring.Component):
                 "valid": In(1),
                 "a": In(FLOAT),
                 "b": In(signed(32)),
+                "used": In(1, init=1),
                 "done": Out(1),
                 "result": Out(signed(FLOAT.size)),
                 "overflow": Out(1),
@@ -60,23 +62,38 @@ class ExponentUnit(wiring.Component):
             above.eq(self.a.fraction > HIGHEST_FRACTION),
             field.eq(self.a.exponent),
         ]
-        small, large = zero | (scaled < LEAST_EXPONENT), scaled >= NOT_FINITE
-        number = Signal(FLOAT)
-        m.d.comb += [
-            number.fraction.eq(Mux(small | large, 0, a.fraction)),
-            number.exponent.eq(Mux(small, 0, Mux(large, NOT_FINITE, scaled[:8]))),
-            number.negative.eq(a.negative & ~small),
+        # 2: whether the exponent is one of a float, as plain logic; what is no float.
+        small, large, scales, nothing = (
+            Signal(name=name, reset_less=True) for name in ("small", "large", "scales", "nothing")
+        )
+        held, exponent, integer = (
+            late(m, a, 1, "held"),
+            late(m, scaled[:8], 1, "exponent"),
+            Signal(signed(10), reset_less=True),
+        )
+        of_exponent, of_none = Signal(reset_less=True), Signal(signed(10), reset_less=True)
+        m.d.sync += [
+            of_exponent.eq(self.kind == Exponents.EXPONENT),
+            of_none.eq(Mux(self.used, Mux(of_exponent, OF_ZERO, POWER_OF_NONE), 0)),
+            small.eq(zero | scaled[-1] | ~scaled[1:].any()),
+            large.eq(~zero & ~scaled[-1] & (scaled[8:].any() | scaled[:8].all())),
+            scales.eq((self.kind == Exponents.SCALE) & self.used),
+            nothing.eq(zero | (a.negative & ~of_exponent) | ~self.used),
+            integer.eq(field + Mux(of_exponent, -BIAS, -(BIAS + NUMBER_BITS - 2)) + (above & ~of_exponent)),
         ]
-        m.d.sync += self.overflow.eq((self.kind == Exponents.SCALE) & large & ~zero)
-        with m.Switch(self.kind):
-            with m.Case(Exponents.SCALE):
-                m.d.sync += self.result.eq(number.as_value())
-            with m.Case(Exponents.EXPONENT):
-                m.d.sync += self.result.eq(Mux(zero, OF_ZERO, field - BIAS))
-            with m.Default():
-                k = field - (BIAS + NUMBER_BITS - 2) + above
-                m.d.sync += self.result.eq(Mux(zero | a.negative, POWER_OF_NONE, k))
+        # 3
+        scale = Signal(FLOAT)
+        m.d.comb += [
+            scale.fraction.eq(Mux(small | large, 0, held.fraction)),
+            scale.exponent.eq(Mux(small, 0, Mux(large, NOT_FINITE, exponent))),
+            scale.negative.eq(held.negative & ~small),
+        ]
+        m.d.sync += [
+            self.overflow.eq(scales & large),
+            self.result.eq(Mux(scales, scale.as_value().as_signed(), Mux(nothing, of_none, integer))),
+        ]
         return m
 
 
 assert HIGHEST_FRACTION < 1 << FRACTION_BITS
+assert (LEAST_EXPONENT, NOT_FINITE) == (2, 255)

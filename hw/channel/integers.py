@@ -2,13 +2,13 @@
 
 import enum
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from cpt.hw.channel.number import INTEGER, chosen, inverted, late, negated, twins
+from cpt.hw.channel.number import INTEGER, chosen, inverted, late, negated, parts, twins
 from cpt.hw.channel.ports import WORD_BITS
-from cpt.hw.matrix.copies import MOST_LOADS
+from cpt.hw.matrix.copies import copies
 
 SHIFT_BITS = 6
 
@@ -32,7 +32,8 @@ class IntegerUnit(wiring.Component):
     """INT_ADD, INT_SUBTRACT, SUM_MAGNITUDES, COPY and JOIN on 48 bits, signed; what is longer loses its top.
 
     Parameters: ``lanes``, elements at once, a power of two.
-    Members: ``kind`` (`Integers`); ``shift``: right, of COPY; left, 0 .. 16, of SUM_MAGNITUDES; ``chain``:
+    Members: ``kind`` (`Integers`); ``shift``: right, of COPY; left, 0 .. 16, of SUM_MAGNITUDES, whose a
+    has 32 bits; ``chain``:
     lane 0 takes the sum of all magnitudes; these stay while anything is under way; ``valid``, ``first``: of
     a row, else the sum of magnitudes so far takes the place of lane 0's c; ``mask``: lanes that count, from
     lane 0 on; ``a``, ``b``, ``c``; ``done``, ``result``.
@@ -63,73 +64,92 @@ class IntegerUnit(wiring.Component):
         levels = self.latency_cycles - latency_cycles(1)
         m.d.comb += self.done.eq(late(m, self.valid, self.latency_cycles, "valid", reset_less=False))
         mask = late(m, self.mask, 4, "mask")
-        sizes = [self._size(m, lane, mask[lane]) for lane in range(self.lanes)]
-        # Then the sum of all magnitudes, two by two.
+        sums = self.kind == Integers.SUM_MAGNITUDES
+        far, near = self._amounts(m)
+        sizes = [self._size(m, lane, mask[lane], far, near) for lane in range(self.lanes)]
+        # Then the sum of all magnitudes, two by two, where lane 0 takes it.
         totals, own = sizes, [late(m, size, levels, f"own_{lane}") for lane, size in enumerate(sizes)]
         for level in range(levels):
             pairs = []
             for at in range(0, len(totals), 2):
                 total = Signal(INTEGER, name=f"sum_{level}_{at}", reset_less=True)
-                m.d.sync += total.eq(totals[at] + totals[at + 1])
+                chains = twins(m, self.chain, INTEGER.width, f"chains_{level}_{at}")
+                m.d.sync += total.eq(totals[at] + chosen(m, chains, totals[at + 1], 0, INTEGER))
                 pairs.append(total)
             totals = pairs
-        chains = twins(m, self.chain, INTEGER.width, "chains")
-        own[0] = chosen(m, chains, totals[0], own[0], INTEGER)
+        own[0] = totals[0]
         # 6: added up.
         for lane, size in enumerate(own):
-            adding = twins(m, self.kind == Integers.SUM_MAGNITUDES, INTEGER.width, f"adds_{lane}")
             held = late(m, self.c[lane], 5 + levels, f"c_{lane}")
             if lane == 0:
                 first = late(m, self.first, 4 + levels, "first")
-                held = chosen(
-                    m, twins(m, first, INTEGER.width, "first_of_row"), held, self.result[0], INTEGER
-                )
+                firsts = twins(m, first, INTEGER.width, "first_of_row")
+                held = chosen(m, firsts, held, self.result[0], INTEGER)
             valid = late(m, self.valid, 4 + levels, f"sum_valid_{lane}", reset_less=False)
+            adding = twins(m, sums, INTEGER.width, f"adds_{lane}")
             found = Signal(INTEGER)
-            m.d.comb += found.eq(chosen(m, adding, held, 0, INTEGER) + size)
-            for n, takes in enumerate(twins(m, valid, INTEGER.width, f"valid_sum_{lane}")):
-                part = slice(n * MOST_LOADS, (n + 1) * MOST_LOADS)
+            m.d.comb += found.eq(size + chosen(m, adding, held, 0, INTEGER))
+            for takes, part in parts(twins(m, valid, INTEGER.width, f"valid_sum_{lane}"), INTEGER.width):
                 with m.If(takes):
                     m.d.sync += self.result[lane][part].eq(found[part])
         return m
 
-    def _size(self, m: Module, lane: int, counts) -> Signal:
-        """A lane's number before it is added, 5 cycles later; 0 of a lane that does not count."""
-        # 1, 2, 3: shifted to the right, by 16s, by 4s, by 1s; to the left in the first two.
-        left_coarse = Mux(self.shift[4], 4, self.shift[2:4])
-        right = self._shifted(m, "right_16", self.a[lane], self.shift[4:], lambda value, n: value >> 16 * n)
-        right = self._shifted(m, "right_4", right, self.shift[2:4], lambda value, n: value >> 4 * n)
-        left = self._shifted(m, "left_4", self.a[lane], left_coarse, lambda value, n: value << 4 * n)
-        left = self._shifted(m, "left_1", left, self.shift[:2], lambda value, n: value << n)
-        copied = self._shifted(m, "right_1", right, self.shift[:2], lambda value, n: value >> n)
-        a, b = late(m, self.a[lane], 2, "a"), late(m, self.b[lane], 2, "b")
-        joined, total = Signal(INTEGER, reset_less=True), Signal(INTEGER, reset_less=True)
-        takes_b = twins(m, self.kind == Integers.SUBTRACT, INTEGER.width, "subtracts")
-        of_sum = twins(m, self.kind == Integers.SUM_MAGNITUDES, INTEGER.width, "of_sum")
-        first_term, second_term = chosen(m, of_sum, left, a, INTEGER), inverted(m, takes_b, b)
-        m.d.sync += [
-            joined.eq(Cat(a[:WORD_BITS], b[: INTEGER.width - WORD_BITS])),
-            total.eq((Cat(1, first_term) + Cat(takes_b[0], second_term))[1:]),
-        ]
-        # 4: which of them; 5: its magnitude.
-        copying, joining, adding = (
-            twins(m, self.kind == kind, INTEGER.width, kind.name.lower())
-            for kind in (Integers.COPY, Integers.JOIN, Integers.SUM_MAGNITUDES)
+    def _amounts(self, m: Module) -> tuple[Signal, Signal]:
+        """How a is shifted, from registers: to the left by 16, not, or to the right by 16 or 32; then to the
+        right by 0 .. 15. So one shifter is for both ways.
+        """
+        far, near = Signal(2, reset_less=True), Signal(4, reset_less=True)
+        ahead, most = self.shift[4:], (1 << SHIFT_BITS) - INTEGER.width
+        m.d.sync += [far.eq(1), near.eq(0)]
+        with m.If(self.kind == Integers.SUM_MAGNITUDES):
+            m.d.sync += [far.eq(self.shift == 0), near.eq(-self.shift[:4])]
+        with m.Elif(self.kind == Integers.COPY):
+            m.d.sync += [far.eq(ahead + 1), near.eq(self.shift[:4])]
+            with m.If(ahead.all()):  # all of it: no more than its sign stays
+                m.d.sync += [far.eq(3), near.eq(most - 1)]
+        return far, near
+
+    def _size(self, m: Module, lane: int, counts, far: Signal, near: Signal) -> Signal:
+        """What a lane makes of a and b, four cycles later; its magnitude if that is wanted."""
+        # 1, 2, 3: shifted.
+        a, b = self.a[lane], late(m, self.b[lane], 2, f"b_{lane}")
+        joins = self.kind == Integers.JOIN
+        low = twins(m, joins, INTEGER.width - WORD_BITS, f"joins_{lane}")[0]
+        upper = a[WORD_BITS:] & ~low.replicate(INTEGER.width - WORD_BITS)
+        shifted = Cat(a[:WORD_BITS], upper).as_signed()
+        ways = (shifted << 16, shifted, a >> 16, a >> 32)
+        shifted = self._shifted(m, f"far_{lane}", ways, far)
+        for name, by, amount in (("fourths", 4, near[2:]), ("ones", 1, near[:2])):
+            shifted = self._shifted(m, f"{name}_{lane}", [shifted >> by * n for n in range(4)], amount)
+        # What is added to it.
+        second = Signal(INTEGER, name=f"second_{lane}", reset_less=True)
+        takes = (self.kind != Integers.COPY) & ~joins
+        adds = twins(m, takes, INTEGER.width, f"adds_b_{lane}")
+        subtracts = twins(m, self.kind == Integers.SUBTRACT, INTEGER.width, f"subtracts_{lane}")
+        joined = twins(m, joins, INTEGER.width, f"joined_{lane}")
+        added = chosen(m, adds, inverted(m, subtracts, b), 0, INTEGER)
+        m.d.sync += second.eq(chosen(m, joined, b << WORD_BITS, added, INTEGER))
+        # 4: added, with copies of the sign; 5: its magnitude.
+        sums = self.kind == Integers.SUM_MAGNITUDES
+        adding, carry = (
+            copies(m, sums, 1, f"sums_{lane}")[0],
+            copies(m, self.kind == Integers.SUBTRACT, 1, f"carry_{lane}")[0],
         )
-        value, size = Signal(INTEGER, reset_less=True), Signal(INTEGER, reset_less=True)
-        m.d.sync += value.eq(chosen(m, copying, copied, chosen(m, joining, joined, total, INTEGER), INTEGER))
-        signs = twins(m, total[-1] & adding[0], INTEGER.width, "sign")
-        m.d.sync += size.eq(Mux(counts, negated(m, signs, value), 0))
+        total, next_total = Signal(INTEGER, name=f"total_{lane}", reset_less=True), Signal(INTEGER)
+        m.d.comb += next_total.eq((Cat(1, shifted) + Cat(carry, second))[1:])
+        m.d.sync += total.eq(next_total)
+        signs = twins(m, next_total[-1] & adding, INTEGER.width, f"sign_{lane}")
+        size = Signal(INTEGER, name=f"size_{lane}", reset_less=True)
+        m.d.sync += size.eq(negated(m, signs, total))
+        with m.If(~counts):
+            m.d.sync += size.eq(0)
         return size
 
     @staticmethod
-    def _shifted(m: Module, name: str, value, amount, by) -> Signal:
-        """``by(value, amount)``, a cycle later; ``amount`` stays."""
+    def _shifted(m: Module, name: str, ways, amount) -> Signal:
+        """The one of ``ways`` that ``amount``, which stays, says, a cycle later."""
         found = Signal(INTEGER, name=name, reset_less=True)
-        ways = [Signal(INTEGER, name=f"{name}_by_{n}") for n in range(1 << len(amount))]
-        m.d.comb += [way.eq(by(value, n)) for n, way in enumerate(ways)]
-        for number, choice in enumerate(twins(m, amount, INTEGER.width, f"{name}_amount")):
-            part = slice(number * MOST_LOADS, (number + 1) * MOST_LOADS)
+        for choice, part in parts(twins(m, amount, INTEGER.width, f"{name}_amount", 2), INTEGER.width):
             with m.Switch(choice):
                 for n, way in enumerate(ways):
                     with m.Case(n):

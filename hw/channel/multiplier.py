@@ -18,9 +18,11 @@ from cpt.hw.channel.number import (
     inverted,
     late,
     mantissa,
+    parts,
     settled,
     twins,
 )
+from cpt.hw.matrix.copies import KEEP, copies
 
 FACTOR_BITS = 18
 """Of b, where a product of two integers is taken: port B of a DSP slice."""
@@ -51,6 +53,7 @@ class Multiplier(wiring.Component):
     Members: ``kind`` (`Products`), which stays while anything is under way; ``valid``, ``a``, ``b``, ``c``,
     ``constant``; ``done``, ``result`` (float32), ``overflow``; ``exact_done``, ``exact``.
     A product a cycle, a difference every `CROSS_STEPS` cycles; until then its operands must stay.
+    Parameters: ``crosses``: it forms differences.
     `latency_cycles` to ``done``; `exact_cycles` to ``exact_done``, and `CROSS_STEPS` - 1 more for a
     difference.
     """
@@ -58,7 +61,8 @@ class Multiplier(wiring.Component):
     latency_cycles = 7 + SETTLED_CYCLES
     exact_cycles = 7
 
-    def __init__(self):
+    def __init__(self, *, crosses: bool = True):
+        self.crosses = crosses
         super().__init__(
             {
                 "kind": In(Products),
@@ -77,85 +81,103 @@ class Multiplier(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        is_float = Signal(reset_less=True)
-        m.d.sync += is_float.eq(self.kind == Products.FLOAT)
+        is_float, is_integer, is_cross = (self.kind == kind for kind in Products)
         product_shape = signed(INTEGER.width + FACTOR_BITS)
-        of_floats = twins(m, self.kind == Products.FLOAT, product_shape.width, "of_floats")
-
-        # 1: what this cycle multiplies. The steps of a difference follow its first one.
-        step, more = Signal(range(CROSS_STEPS)), Signal(CROSS_STEPS - 1)
-        crosses = Signal()
-        m.d.comb += crosses.eq(self.valid & (self.kind == Products.CROSS))
-        m.d.sync += [more.eq(Cat(crosses, more)), step.eq(Mux(crosses, 1, step + 1))]
-        now = Signal(range(CROSS_STEPS))
-        m.d.comb += now.eq(Mux(self.valid, 0, step))
-        wide = Signal(INTEGER, reset_less=True)
-        factor, high_factor = (
-            Signal(signed(FACTOR_BITS), name=name, reset_less=True) for name in ("factor", "high_factor")
-        )
-        taken, high_digit, minus = (Signal(name=name) for name in ("taken", "high_digit", "minus"))
-        first, last = Signal(), Signal()
+        of_floats = twins(m, is_float, product_shape.width, "of_floats")
         a, b = Signal(FLOAT), Signal(FLOAT)
         m.d.comb += [a.eq(self.a[: FLOAT.size]), b.eq(self.b[: FLOAT.size])]
+
+        # 1: what this cycle multiplies. The steps of a difference follow its first one.
+        step, next_step, crosses = Signal(range(CROSS_STEPS)), Signal(range(CROSS_STEPS)), Signal()
+        left, digit = Signal(INTEGER), Signal(signed(FACTOR_BITS))
+        right, high_right = (Signal(signed(FACTOR_BITS), name=name) for name in ("right", "high_right"))
+        whole_b = self.b[:FACTOR_BITS].as_signed()
+        m.d.comb += [left.eq(self.a), right.eq(whole_b), high_right.eq(whole_b)]
+        if self.crosses:
+            m.d.comb += [
+                crosses.eq(self.valid & is_cross),
+                next_step.eq(Mux(crosses | step.any(), step + 1, 0)),
+            ]
+            m.d.sync += step.eq(next_step)
+            digits = (
+                self.constant[:DIGIT_BITS],
+                self.constant[DIGIT_BITS:].as_signed(),
+                self.c[:DIGIT_BITS],
+                self.c[DIGIT_BITS:CROSS_BITS].as_signed(),
+            )
+            with m.Switch(step):
+                for number, each in enumerate(digits):
+                    with m.Case(number):
+                        m.d.comb += digit.eq(each)
+            subtracts = twins(m, next_step[1], INTEGER.width, "subtracts")
+            of_digits = copies(m, is_cross, 2, "of_digits")
+            m.d.comb += [
+                left.eq(chosen(m, subtracts, self.b, self.a, INTEGER)),
+                right.eq(Mux(of_digits[0], digit, whole_b)),
+                high_right.eq(Mux(of_digits[1], digit, whole_b)),
+            ]
+        # Registers of their own, so that nothing but these stands before the slices.
+        low_wide = Signal(_LOW_BITS, reset_less=True, attrs=KEEP)
+        high_wide = Signal(signed(INTEGER.width - _LOW_BITS + 1), reset_less=True, attrs=KEEP)
+        factor, high_factor = (
+            Signal(signed(FACTOR_BITS), name=name, reset_less=True, attrs=KEEP)
+            for name in ("factor", "high_factor")
+        )
+        floats = copies(m, is_float, 4, "floats")
         m.d.sync += [
-            taken.eq(self.valid | more.any()),
-            first.eq(self.valid),
-            last.eq(more[-1] | (self.valid & (self.kind == Products.INTEGER))),
-            high_digit.eq((self.kind == Products.CROSS) & now[0]),
-            minus.eq((self.kind == Products.CROSS) & now[1]),
-            wide.eq(self.a),
+            low_wide.eq(Mux(floats[0], mantissa(a), left[:_LOW_BITS])),
+            high_wide.eq(Mux(floats[1], mantissa(a), left[_LOW_BITS:].as_signed())),
+            factor.eq(Mux(floats[2], b.fraction[:DIGIT_BITS], right)),
+            high_factor.eq(Mux(floats[3], mantissa(b)[DIGIT_BITS:], high_right)),
         ]
-        with m.Switch(self.kind):
-            with m.Case(Products.FLOAT):
-                m.d.sync += [
-                    wide.eq(Cat(mantissa(a), mantissa(a))),
-                    factor.eq(b.fraction[:DIGIT_BITS]),
-                    high_factor.eq(mantissa(b)[DIGIT_BITS:]),
-                ]
-            with m.Case(Products.INTEGER):
-                m.d.sync += [factor.eq(self.b), high_factor.eq(self.b)]
-            with m.Default():
-                digits = {
-                    0: self.constant[:DIGIT_BITS],
-                    1: self.constant[DIGIT_BITS:].as_signed(),
-                    2: self.c[:DIGIT_BITS],
-                    3: self.c[DIGIT_BITS:CROSS_BITS].as_signed(),
-                }
-                with m.Switch(now):
-                    for number, digit in digits.items():
-                        with m.Case(number):
-                            m.d.sync += [factor.eq(digit), high_factor.eq(digit)]
-                with m.If(now[1]):
-                    m.d.sync += wide.eq(self.b)
 
         # 2, 3, 4: registers of two DSP slices.
-        low = self._slice(m, "low", wide[:_LOW_BITS], factor)
-        high_wide = Mux(is_float, wide[_LOW_BITS:], wide[_LOW_BITS:].as_signed())
+        low = self._slice(m, "low", low_wide, factor)
         high = self._slice(m, "high", high_wide, high_factor)
+        # The sign of the lower one, which many bits need.
+        below, nonzero = Signal(reset_less=True), Signal(reset_less=True)
+        m.d.sync += [below.eq(factor[-1]), nonzero.eq(low_wide.any())]
+        extended = product_shape.width - len(low)
+        signs = twins(m, late(m, below & nonzero, 1, "low_sign"), extended, "low_signs", 2)
+        upper = Signal(extended)
+        for sign, part in parts(signs, extended):
+            m.d.comb += upper[part].eq(sign.replicate(part.stop - part.start))
 
         # 5: both together.
         product = Signal(product_shape, reset_less=True)
         placed = chosen(m, of_floats, high << DIGIT_BITS, high << _LOW_BITS, product_shape)
-        m.d.sync += product.eq(low + placed)
-        self._round(m, a, b, is_float, product)
+        m.d.sync += product.eq(placed + Cat(low, upper).as_signed())
+        self._round(m, a, b, product)
 
-        # 6, 7: products added up; -p is ~p and 1.
+        # 6, 7: products added up.
+        whole = late(m, self.valid & is_integer, self.exact_cycles - 1, "whole", reset_less=False)
+        if self.crosses:
+            self._add_up(m, product, crosses, step, whole)
+        else:
+            m.d.comb += [
+                self.exact.eq(late(m, product, 2, "exact_product")),
+                self.exact_done.eq(late(m, whole, 1, "exact_done", reset_less=False)),
+            ]
+        return m
+
+    def _add_up(self, m: Module, product, crosses, step, whole) -> None:
+        """Products of a difference, or one of its own; -p is ~p and 1."""
+        high_digit, minus, last = Signal(), Signal(), Signal()
+        m.d.comb += [high_digit.eq(step[0]), minus.eq(step[1]), last.eq(step == CROSS_STEPS - 1)]
         high_digits, minuses = (
-            twins(m, late(m, value, 3, name), EXACT.width, name)
-            for value, name in ((high_digit, "high_digit"), (minus, "minus"))
+            twins(m, late(m, value, 4, name), EXACT.width, f"{name}s")
+            for name, value in (("high_digit", high_digit), ("minus", minus))
         )
         turned, added = Signal(EXACT, reset_less=True), Signal(EXACT)
-        begins = twins(m, late(m, first, 4, "first"), EXACT.width, "begins")
-        plus = late(m, minus, 5, "plus")
-        m.d.sync += turned.eq(
-            inverted(m, minuses, chosen(m, high_digits, product << DIGIT_BITS, product, EXACT))
-        )
+        begins = twins(m, late(m, self.valid, 5, "first"), EXACT.width, "begins", 2)
+        plus = late(m, minus, 6, "plus")
+        shifted = chosen(m, high_digits, product << DIGIT_BITS, product, EXACT)
+        m.d.sync += turned.eq(inverted(m, minuses, shifted))
         m.d.comb += added.eq((Cat(1, chosen(m, begins, 0, self.exact, EXACT)) + Cat(plus, turned))[1:])
         m.d.sync += [
             self.exact.eq(added),
-            self.exact_done.eq(late(m, taken & last, 5, "ends", reset_less=False)),
+            self.exact_done.eq(late(m, last, self.exact_cycles - 1, "ends", reset_less=False) | whole),
         ]
-        return m
 
     @staticmethod
     def _slice(m: Module, name: str, left, right) -> Signal:
@@ -169,7 +191,7 @@ class Multiplier(wiring.Component):
         m.d.sync += [one.eq(left), other.eq(right), multiplied.eq(one * other), product.eq(multiplied)]
         return product
 
-    def _round(self, m: Module, a, b, is_float, product) -> None:
+    def _round(self, m: Module, a, b, product) -> None:
         """The float32 of a product of mantissas: 47 or 48 bits."""
         exponent = Signal(EXPONENT, reset_less=True)
         negative, zero = Signal(reset_less=True), Signal(reset_less=True)
@@ -199,5 +221,6 @@ class Multiplier(wiring.Component):
             rounded,
             late(m, zero, 6, "zero"),
         )
-        done = late(m, self.valid & is_float, self.latency_cycles, "float_done", reset_less=False)
+        valid = self.valid & (self.kind == Products.FLOAT)
+        done = late(m, valid, self.latency_cycles, "float_done", reset_less=False)
         m.d.comb += [self.result.eq(result), self.overflow.eq(over), self.done.eq(done)]

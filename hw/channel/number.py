@@ -1,6 +1,8 @@
 """float32 as the float engine's units see it, and how values travel beside a pipeline."""
 
-from amaranth import Cat, Mux, Signal, signed
+from collections.abc import Iterator
+
+from amaranth import Cat, Mux, Shape, Signal, signed
 from amaranth.lib import data
 
 from cpt.hw.contract.config import ACC_BITS
@@ -31,17 +33,26 @@ def late(m, value, cycles: int, name: str, *, reset_less: bool = True) -> Signal
     return value
 
 
-def twins(m, value, width: int, name: str) -> list:
-    """Registers that follow ``value``, one for each `MOST_LOADS` bits of a word that it chooses."""
-    return copies(m, value, -(-width // MOST_LOADS), name)
+def twins(m, value, width: int, name: str, uses: int = 1) -> list:
+    """Registers that follow ``value``, each for its part of a word of ``width`` bits that it chooses.
+
+    ``uses``: loads that a bit of the word is for its register.
+    """
+    return copies(m, value, -(-width * uses // MOST_LOADS), name)
+
+
+def parts(flags: list, width: int) -> Iterator[tuple]:
+    """Each of ``flags`` (`twins`) with its part of a word of ``width`` bits."""
+    size = -(-width // len(flags))
+    for n, flag in enumerate(flags):
+        yield flag, slice(n * size, min((n + 1) * size, width))
 
 
 def chosen(m, flags: list, yes, no, shape) -> Signal:
     """``yes`` where ``flags`` (`twins`), else ``no``, each flag for its bits, in ``shape``."""
     one, other, found = Signal(shape), Signal(shape), Signal(shape)
     m.d.comb += [one.eq(yes), other.eq(no)]
-    for n, flag in enumerate(flags):
-        part = slice(n * MOST_LOADS, (n + 1) * MOST_LOADS)
+    for flag, part in parts(flags, Shape.cast(shape).width):
         m.d.comb += found[part].eq(Mux(flag, one[part], other[part]))
     return found
 
@@ -49,9 +60,8 @@ def chosen(m, flags: list, yes, no, shape) -> Signal:
 def inverted(m, flags: list, value) -> Signal:
     """``~value`` where ``flags`` (`twins`), else ``value``."""
     found = Signal(value.shape())
-    for n, flag in enumerate(flags):
-        part = slice(n * MOST_LOADS, (n + 1) * MOST_LOADS)
-        m.d.comb += found[part].eq(value[part] ^ flag.replicate(len(value[part])))
+    for flag, part in parts(flags, len(value)):
+        m.d.comb += found[part].eq(value[part] ^ flag.replicate(part.stop - part.start))
     return found
 
 
@@ -60,6 +70,17 @@ def negated(m, flags: list, value) -> Signal:
     found = Signal(value.shape())
     m.d.comb += found.eq((Cat(1, inverted(m, flags, value)) + Cat(flags[0], 0))[1:])
     return found
+
+
+def first_set(flags: list):
+    """Number of the first of ``flags``, of the last one where none is; as plain logic."""
+    found = [0] * (len(flags) - 1).bit_length()
+    before = 0
+    for n, flag in enumerate(flags):
+        mine = (flag if n < len(flags) - 1 else 1) & ~before if n else flag
+        found = [bit | mine if n >> place & 1 else bit for place, bit in enumerate(found)]
+        before = before | flag
+    return Cat(found)
 
 
 def mantissa(number) -> Cat:
@@ -77,14 +98,16 @@ def settled(m, negative, exponent, rounded, zero) -> tuple:
     fraction = Signal(FRACTION_BITS, reset_less=True)
     sign, none, large = (Signal(name=name, reset_less=True) for name in ("sign", "none", "large"))
     result, over = Signal(FLOAT, reset_less=True), Signal(reset_less=True)
-    carry = rounded[MANTISSA_BITS]
-    small = (exponent < LEAST_EXPONENT - 1) | ((exponent == LEAST_EXPONENT - 1) & ~carry)
+    carry, below = rounded[MANTISSA_BITS], exponent < 0
+    # As plain logic: below LEAST_EXPONENT, and NOT_FINITE or more, with the carry.
+    small = below | (~exponent[1:].any() & ~(exponent[0] & carry))
+    most = exponent[1:8].all() & (exponent[0] | carry)
     m.d.sync += [
         carried.eq(exponent + carry),
         fraction.eq(rounded[:FRACTION_BITS]),
         sign.eq(negative),
         none.eq(zero | small),
-        large.eq(~zero & ((exponent >= NOT_FINITE) | ((exponent == NOT_FINITE - 1) & carry))),
+        large.eq(~zero & ~below & (exponent[8:].any() | most)),
         result.fraction.eq(Mux(none | large, 0, fraction)),
         result.exponent.eq(Mux(none, 0, Mux(large, NOT_FINITE, carried[:8]))),
         result.negative.eq(sign & ~none),
@@ -94,3 +117,4 @@ def settled(m, negative, exponent, rounded, zero) -> tuple:
 
 
 SETTLED_CYCLES = 2
+assert (LEAST_EXPONENT, NOT_FINITE) == (2, 255)

@@ -1,19 +1,20 @@
 """Reads the operands of a FLOAT, element by element."""
 
-from amaranth import Array, Cat, Module, Mux, Signal, signed
+from amaranth import Array, Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from cpt.hw.channel.number import INTEGER, late, twins
+from cpt.hw.channel.number import INTEGER, late, parts, twins
 from cpt.hw.channel.number import chosen as chosen_of
-from cpt.hw.channel.plan import BEHIND_BITS, PLAN, SOURCES
+from cpt.hw.channel.plan import BEHIND_BITS, PLAN
 from cpt.hw.channel.ports import WORD_BITS, local_read
-from cpt.hw.channel.walk import LOOP, OPERAND, Countdown, Walk
+from cpt.hw.channel.steps import LOADS, SOURCES, Steps
+from cpt.hw.channel.walk import LOOP, OPERAND
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.floats import Coefficient, Space, Statistic
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.contract.step import SCRATCH_BANKS
-from cpt.hw.matrix.copies import MOST_LOADS, copies
+from cpt.hw.matrix.copies import KEEP, MOST_LOADS, copies
 from cpt.hw.vector.ports import NUMBER_BITS, channel_memory, scratch_read
 
 SUM_BANKS = INTEGER.width // NUMBER_BITS
@@ -21,6 +22,30 @@ SUM_BANKS = INTEGER.width // NUMBER_BITS
 INTERVAL_BITS = 5
 _LANE_BITS = 8
 """Bits of a sum that share a copy of their group's number."""
+_UPPER = INTEGER.width - WORD_BITS
+"""Bits of the longest integers above those of a word."""
+_ENABLES = 4
+"""Copies of what lets a read go, for the enables of what follows it."""
+_GOES = _ENABLES + 5
+"""Those, and one for each thing that follows at once."""
+
+
+class _Read:
+    """The read at the ports: operands that it is ``accepted`` for; ``complete``: with it a step has all.
+
+    Of its step: ``two``, ``row_end``, ``last`` (`STEP`); behind it the next one ``waits``.
+    """
+
+    def __init__(self, row_bits: int) -> None:
+        self.which = Signal(len(SOURCES))
+        self.accepted = [Signal(name=f"accepted_{name}") for name in SOURCES]
+        self.complete = Signal()
+        self.low = [Signal(row_bits, name=f"low_{name}", reset_less=True) for name in SOURCES]
+        """Of the operands' addresses, of those that the step does not read as well."""
+        self.two, self.row_end, self.last, self.waits = (
+            Signal(name=name, reset_less=True) for name in ("two", "row_end", "last", "waits")
+        )
+        self.bank = Signal(range(SUM_BANKS), reset_less=True)
 
 
 class Operands(wiring.Component):
@@ -38,11 +63,13 @@ class Operands(wiring.Component):
     being written to; ``valid``, ``first`` (of what a unit keeps), ``mask`` (of lanes), ``element`` (of
     operands, and of their lanes): out. Ports: ``local``, ``statistics_addr``, ``statistics``,
     ``coefficients_addr``, ``coefficients``, ``sums``.
-    `latency_cycles` from a read that is accepted, the last of its step, to the elements.
+    `start_cycles` from ``start`` to the first read; `latency_cycles` from a read that is accepted, the last
+    of its step, to the elements.
     """
 
     read_cycles = max(MACHINE.local_cycles, MACHINE.scratch_cycles, MACHINE.channel_memory_cycles)
     latency_cycles = read_cycles + 3
+    start_cycles = 1 + Steps.latency_cycles + 2
 
     def __init__(self, config: ArrayConfig, scratch_words: int):
         self.config, self.scratch_words = config, scratch_words
@@ -75,16 +102,8 @@ class Operands(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        operands = [getattr(self, name) for name in SOURCES]
-        walks = [Walk(self.lanes) for _ in SOURCES]
-        m.submodules.count = count = Countdown()
-        for name, walk, operand in zip(SOURCES, walks, operands, strict=True):
-            m.submodules[f"walk_{name}"] = walk
-            m.d.comb += [walk.operand.eq(operand), walk.wide.eq(self.plan.wide)]
-            if name == "a":  # elements of sums are lanes of the word that it names
-                with m.If(operand.space == Space.SUMS):
-                    m.d.comb += walk.operand.moves.eq(0)
-        m.d.comb += count.loop.eq(self.loop)
+        operands, plan = [getattr(self, name) for name in SOURCES], self.plan
+        m.submodules.steps = steps = Steps(self.lanes)
 
         # What each operand is, from registers.
         is_in = {
@@ -94,141 +113,221 @@ class Operands(wiring.Component):
         for space, flags in is_in.items():
             for flag, operand in zip(flags, operands, strict=True):
                 m.d.sync += flag.eq(operand.space == space)
-        local, of_sums = is_in[Space.LOCAL], is_in[Space.SUMS][0]
-        memory = [Cat(flags[n] for flags in is_in.values()).any() for n in range(len(SOURCES))]
-        memory[1], memory[2] = (
-            Cat(flags[n] for space, flags in is_in.items() if space is not Space.SUMS).any() for n in (1, 2)
-        )
-        walks_memory = [Signal(name=f"{name}_walks", reset_less=True) for name in SOURCES]
-        by_rows = [Signal(name=f"{name}_by_rows", reset_less=True) for name in SOURCES]
-        plan = self.plan
-        for n, (operand, walk) in enumerate(zip(operands, walks, strict=True)):
-            changes = walk.operand.moves | (operand.stride != 0) | plan.serial_rows
+        of_sums = is_in[Space.SUMS][0]
+        starts = copies(m, self.start, LOADS + 1, "starts", reset_less=False)
+        settings = steps.settings
+        m.d.comb += [steps.load.eq(Cat(starts[:LOADS])), settings.loop.eq(self.loop)]
+        for n, operand in enumerate(operands):
+            places = [flags[n] for space, flags in is_in.items() if n == 0 or space is not Space.SUMS]
+            changes = Signal(name=f"{SOURCES[n]}_changes", reset_less=True)
+            moves = Signal(name=f"{SOURCES[n]}_moves", reset_less=True)
+            sums = operand.space == Space.SUMS if n == 0 else 0  # its elements are lanes of the word it names
             m.d.sync += [
-                walks_memory[n].eq(memory[n] & walk.operand.moves),
-                by_rows[n].eq(memory[n] & (changes | plan.serial)),
+                moves.eq(operand.moves & ~sums),
+                changes.eq(operand.stride.any()),
+                settings.memory[n].eq(Cat(places).any()),
+                settings.walks[n].eq(settings.walks_first[n]),
+                settings.again[n].eq(Cat(places).any() & (moves | changes | plan.serial_rows)),
             ]
-
-        # The reads that this step, or two, still need.
-        row_bits = (2 * self.lanes - 1).bit_length()
-        todo = Signal(len(SOURCES))
-        bank = Signal(range(SUM_BANKS))
-        active, waits, left = Signal(), Signal(), Signal(BEHIND_BITS + 1, reset_less=True)
-        young, rest = Signal(), Signal(INTERVAL_BITS)
-        """The step before still takes its cycles: this one, and ``rest`` more."""
-        slow, gap = Signal(reset_less=True), Signal(INTERVAL_BITS, reset_less=True)
-        m.d.sync += [slow.eq(self.interval != 1), gap.eq(self.interval - 2)]
-        upper = [walk.addr[row_bits - 1] for walk in walks]
-        begins = [~walks_memory[n] | ~upper[n] for n in range(len(SOURCES))]
-        doubles, two = Signal(reset_less=True), Signal()
-        m.d.sync += doubles.eq(plan.wide & ~of_sums)
-        m.d.comb += two.eq(Cat(begins).all() & doubles & ~count.one_left)
-        chosen = [todo[n] & ~todo[:n].any() for n in range(len(SOURCES))]
-        wants = {
-            space: Cat(chosen[n] & flags[n] for n in range(len(SOURCES))).any() & active
-            for space, flags in is_in.items()
-        }
-        accepted = Signal()
-        m.d.comb += [
-            self.local.valid.eq(wants[Space.LOCAL]),
-            self.sums.valid.eq(wants[Space.SUMS]),
-            accepted.eq(
-                (wants[Space.LOCAL] & self.local.ready)
-                | (wants[Space.SUMS] & self.sums.ready)
-                | (wants[Space.STATISTICS] & ~self.busy[0])
-                | (wants[Space.COEFFICIENTS] & ~self.busy[1])
-            ),
-        ]
-        addr = Signal.like(walks[0].addr)
-        for n, walk in enumerate(walks):
-            with m.If(chosen[n]):
-                m.d.comb += addr.eq(walk.addr)
-        bank_words = self.scratch_words // SCRATCH_BANKS
-        m.d.comb += [
-            self.local.addr.eq(addr[row_bits:]),
-            self.statistics_addr.eq(addr),
-            self.coefficients_addr.eq(addr),
-            self.sums.addr.eq(bank * bank_words + walks[0].addr[1:]),
-        ]
-        more_banks = chosen[0] & of_sums & (bank != SUM_BANKS - 1)
-        single = ~(todo & (todo - 1)[: len(SOURCES)]).any()
-        read_all, complete = Signal(), Signal()
-        m.d.comb += [
-            read_all.eq((todo == 0) | (accepted & single & ~more_banks)),
-            complete.eq(active & read_all & ~young),
-            count.advance.eq(complete),
-            count.two.eq(two),
-        ]
-        for walk in walks:
             m.d.comb += [
-                walk.start.eq(self.start),
-                walk.advance.eq(complete),
-                walk.two.eq(two),
-                walk.row_end.eq(count.row_end),
+                settings.walks_first[n].eq(Cat(places).any() & moves),
+                settings.address[n].eq(operand.address),
+                settings.stride[n].eq(operand.stride),
+                settings.moves[n].eq(moves),
+                settings.local[n].eq(is_in[Space.LOCAL][n]),
             ]
-        m.d.comb += count.start.eq(self.start)
-        with m.If(active & young):
-            m.d.sync += [young.eq(rest != 0), rest.eq(rest - 1)]
-        with m.If(accepted):
-            with m.If(more_banks):
-                m.d.sync += bank.eq(bank + 1)
-            with m.Else():
-                m.d.sync += [todo.eq(todo & ~Cat(chosen)), bank.eq(0)]
-        last_of_two = Signal()
-        m.d.sync += [self.ended.eq(last_of_two), last_of_two.eq(0)]
-        with m.If(waits):
-            m.d.sync += left.eq(left - 1)
-            with m.If(left == 0):
-                m.d.sync += [active.eq(1), waits.eq(0)]
-        with m.If(complete):
-            m.d.sync += [young.eq(two | slow), rest.eq(Mux(two, 0, gap))]
-            for n in range(len(SOURCES)):
-                ends_row = Mux(plan.wide, upper[n] | two, walks[n].addr[:row_bits].all())
-                again = Mux(count.row_end, by_rows[n], walks_memory[n] & (~local[n] | ends_row))
-                m.d.sync += todo[n].eq(Mux(plan.serial, memory[n], again))
-            with m.If(count.last):
-                m.d.sync += [active.eq(0), self.ended.eq(~two), last_of_two.eq(two)]
-            with m.Elif(plan.pauses & (plan.serial | (plan.serial_rows & count.row_end))):
-                m.d.sync += [active.eq(0), waits.eq(1), left.eq(plan.pause - 1 + two), young.eq(slow)]
-        with m.If(self.start):
-            m.d.sync += [active.eq(1), waits.eq(0), young.eq(slow), rest.eq(gap), bank.eq(0)]
-            m.d.sync += todo.eq(Cat(memory))
-
-        self._capture(m, walks, is_in, accepted, chosen, bank, complete, two, count)
+        m.d.sync += [
+            settings.wide.eq(plan.wide),
+            settings.doubles.eq(plan.wide & ~of_sums),
+            settings.serial.eq(plan.serial),
+        ]
+        read = self._read(m, steps, is_in)
+        self._capture(m, read, is_in, settings.moves, starts[-1])
         return m
 
-    def _capture(self, m: Module, walks, is_in, accepted, chosen, bank, complete, two, count) -> None:
+    def _read(self, m: Module, steps, is_in) -> _Read:
+        """Asks the ports for what steps need, a read a cycle, with the cycles between steps."""
+        count, step, reads = len(SOURCES), steps.steps.payload, steps.reads.payload
+        row_bits = (2 * self.lanes - 1).bit_length()
+        of_sums = is_in[Space.SUMS][0]
+
+        # The next read: of the step in front, what that reads behind it, and from which bank of sums.
+        chosen, rest = (Signal(count, name=name, reset_less=True) for name in ("chosen", "rest"))
+        bank, is_last = Signal(range(SUM_BANKS), reset_less=True), Signal(reset_less=True)
+        there, stays, next_there, next_last = (
+            Signal(name=name) for name in ("there", "stays", "next_there", "next_last")
+        )
+        takes_reads, takes_step = Signal(init=1, attrs=KEEP), Signal(attrs=KEEP)
+        """Whether with this read the next step's are taken in, and the step in front is done with."""
+
+        def first(reads):
+            return Cat(reads[0], reads[1] & ~reads[0], reads[2] & ~reads[1] & ~reads[0])
+
+        def alone(reads, more_banks):
+            return ~((reads[0] & (reads[1] | reads[2] | more_banks)) | (reads[1] & reads[2]))
+
+        def behind(reads, more_banks):
+            return Cat(reads[0] & more_banks, reads[1] & reads[0], reads[2] & (reads[1] | reads[0]))
+
+        more, more_banks = stays & rest[0], bank == 0
+        m.d.comb += [
+            stays.eq(there & ~is_last),
+            next_last.eq(Mux(stays, alone(rest, more_banks), alone(reads, of_sums))),
+            next_there.eq(stays | steps.reads.valid),
+        ]
+        next_read = [
+            chosen.eq(Mux(stays, first(rest), first(reads))),
+            is_last.eq(next_last),
+            rest.eq(Mux(stays, behind(rest, more_banks), behind(reads, of_sums))),
+            bank.eq(Cat(more & more_banks, more & bank[0])),
+            there.eq(next_there),
+            takes_reads.eq(~next_there | next_last),
+            takes_step.eq(next_there & next_last),
+        ]
+
+        # The read at the ports. Copies of what may hold it, for the enables of its registers, and for what
+        # must follow from the ports' ready at once.
+        read = _Read(row_bits)
+        new = {space: Cat(chosen[n] & flags[n] for n in range(count)).any() for space, flags in is_in.items()}
+        new[Space.SUMS] = chosen[0] & of_sums
+        next_held, goes = Signal(), []
+        for copy in range(_GOES):
+            held, sums, statistics, coefficients = (
+                Signal(name=f"{name}_{copy}", attrs=KEEP)
+                for name in ("held", "sums", "statistics", "coefficients")
+            )
+            stops = (sums & ~self.sums.ready) | (statistics & self.busy[0]) | (coefficients & self.busy[1])
+            goes.append(~stops & ~held)
+            m.d.sync += held.eq(next_held)
+            with m.If(goes[copy % _ENABLES]):
+                m.d.sync += [
+                    sums.eq(new[Space.SUMS] & there),
+                    statistics.eq(new[Space.STATISTICS] & there),
+                    coefficients.eq(new[Space.COEFFICIENTS] & there),
+                ]
+            if copy == 0:
+                held_back, asks_sums = held, sums
+        goes_accepted, goes_complete, goes_flags, goes_reads, goes_step = goes[_ENABLES:]
+        asks_local, fires, next_fires = Signal(), Signal(), Signal()
+        m.d.comb += [
+            next_fires.eq(is_last & there),
+            steps.reads.ready.eq(goes_reads & takes_reads),
+            steps.steps.ready.eq(goes_step & takes_step),
+        ]
+        with m.If(goes[0]):
+            m.d.sync += [
+                asks_local.eq(new[Space.LOCAL] & there),
+                fires.eq(next_fires),
+                read.which.eq(Mux(there, chosen, 0)),
+                *next_read,
+            ]
+        pauses, row_pauses = (Signal(name=name, reset_less=True) for name in ("pauses", "row_pauses"))
+        m.d.sync += [
+            pauses.eq(self.plan.pauses & self.plan.serial),
+            row_pauses.eq(self.plan.pauses & self.plan.serial_rows),
+        ]
+        addr, read_addr = Signal.like(step.addr[0]), Signal.like(step.addr[0], reset_less=True)
+        m.d.comb += addr.eq(Mux(chosen[0], step.addr[0], Mux(chosen[1], step.addr[1], step.addr[2])))
+        place_bits = (self.scratch_words // SCRATCH_BANKS).bit_length() - 1
+        word, sums_addr = step.addr[0][1:], Signal.like(self.sums.addr, reset_less=True)
+        with m.If(goes[1]):
+            m.d.sync += read_addr.eq(addr)
+        with m.If(goes[2]):
+            m.d.sync += sums_addr.eq(Cat(word[:place_bits], word[place_bits:] + bank))
+        with m.If(goes[3]):
+            m.d.sync += [
+                *(low.eq(step.addr[n][:row_bits]) for n, low in enumerate(read.low)),
+                *(getattr(read, name).eq(step[name]) for name in ("two", "row_end", "last")),
+                read.waits.eq((pauses | (row_pauses & step.row_end)) & ~step.last),
+                read.bank.eq(bank),
+            ]
+        m.d.comb += [
+            self.local.valid.eq(asks_local & ~held_back),
+            self.local.addr.eq(read_addr[row_bits:]),
+            self.sums.valid.eq(asks_sums & ~held_back),
+            self.sums.addr.eq(sums_addr),
+            self.statistics_addr.eq(read_addr),
+            self.coefficients_addr.eq(read_addr),
+            *(accepted.eq(read.which[n] & goes_accepted) for n, accepted in enumerate(read.accepted)),
+            read.complete.eq(fires & goes_complete),
+        ]
+
+        # Cycles that pass behind a step: counts that run on by themselves, and flags of what they hold: the
+        # last read of the next step, as long as a step is ``young``; any, as long as it ``waits``.
+        complete, two = read.complete, read.two
+        slow, young, waits = Signal(reset_less=True), Signal(), Signal()
+        gap, cycles = (Signal(INTERVAL_BITS, name=name, reset_less=True) for name in ("gap", "cycles"))
+        pause, to_wait = (
+            Signal(BEHIND_BITS + 1, name=name, reset_less=True) for name in ("pause", "to_wait")
+        )
+        still_young, still_waits, last_of_two = Signal(), Signal(), Signal()
+        some_gap, some_pause, more_cycles, more_to_wait = (
+            Signal(name=name, reset_less=True)
+            for name in ("some_gap", "some_pause", "more_cycles", "more_to_wait")
+        )
+        m.d.comb += [
+            still_young.eq(young & more_cycles),
+            still_waits.eq(waits & more_to_wait),
+            next_held.eq(
+                Mux(
+                    goes_flags,
+                    Mux(fires, read.waits | (next_fires & (two | slow)), next_fires & still_young),
+                    still_waits | (fires & still_young),
+                )
+            ),
+        ]
+        m.d.sync += [
+            slow.eq(self.interval != 1),
+            gap.eq(self.interval - 2),
+            pause.eq(self.plan.pause - 1),
+            some_gap.eq(gap != 0),
+            some_pause.eq(pause != 0),
+            more_cycles.eq(Mux(complete, ~two & some_gap, cycles != 1)),
+            more_to_wait.eq(Mux(complete, two | some_pause, to_wait != 1)),
+            cycles.eq(Mux(complete, Mux(two, 0, gap), cycles - 1)),
+            young.eq(Mux(complete, two | slow, still_young)),
+            to_wait.eq(Mux(complete, pause + two, to_wait - 1)),
+            waits.eq(Mux(complete, read.waits, still_waits)),
+            last_of_two.eq(complete & read.last & two),
+            self.ended.eq((complete & read.last & ~two) | last_of_two),
+        ]
+        return read
+
+    def _capture(self, m: Module, read: _Read, is_in, moves, start) -> None:
         """What comes back into the operands' rows; elements from them, two cycles behind their last read."""
-        lanes, cycles = self.lanes, self.read_cycles
+        lanes, cycles, complete = self.lanes, self.read_cycles, read.complete
         row_bits = (2 * lanes - 1).bit_length()
         lane_bits = row_bits - 1
         of_sums, local, wide = is_in[Space.SUMS][0], is_in[Space.LOCAL], self.plan.wide
         taken = [
-            late(m, accepted & chosen[n], cycles - 1, f"taken_{name}", reset_less=False)
+            late(m, read.accepted[n], cycles - 1, f"taken_{name}", reset_less=False)
             for n, name in enumerate(SOURCES)
         ]
 
         # A step's fire follows its last read by a cycle.
-        fires_before = late(m, complete, cycles, "fires_before", reset_less=False)
+        earlier = late(m, complete, cycles - 1, "fires_earlier", reset_less=False)
+        fires_before, fires_sums, *fires_of = copies(
+            m, earlier, 2 + len(SOURCES), "fires_before", reset_less=False
+        )
         fires = late(m, fires_before, 1, "fires", reset_less=False)
-        both = late(m, two, cycles + 1, "both")
-        ends = late(m, count.row_end, cycles + 1, "ends_row")
+        both = late(m, read.two, cycles + 1, "both")
+        ends = late(m, read.row_end, cycles + 1, "ends_row")
+        chain = late(m, self.plan.chain, 1, "chain")
         lane_place, starts = Signal(range(self.config.group_channels)), Signal()
         with m.If(complete):
             m.d.sync += [
-                lane_place.eq(Mux(count.row_end, 0, lane_place + self.a.moves)),
-                starts.eq(count.row_end & ~self.plan.chain_all),
+                lane_place.eq(Mux(read.row_end, 0, lane_place + self.a.moves)),
+                starts.eq(read.row_end & ~self.plan.chain_all),
             ]
-        with m.If(self.start):
+        with m.If(start):
             m.d.sync += [lane_place.eq(0), starts.eq(1)]
-        is_number = [~Cat(flags[n] for flags in is_in.values()).any() for n in range(len(SOURCES))]
-        first = late(m, starts | ~self.plan.chain, cycles + 1, "first_of_row")
+        first = late(m, starts | ~chain, cycles + 1, "first_of_row")
         near_valid, near_first = Signal(), Signal(reset_less=True)
         near_mask, second = Signal(lanes, reset_less=True), Signal()
         m.d.sync += [
             second.eq(fires & both),
             near_valid.eq(fires | second),
-            near_first.eq(Mux(fires, first, ~self.plan.chain)),
+            near_first.eq(Mux(fires, first, ~chain)),
             near_mask.eq(
                 Mux(Mux(fires, ends & ~both, late(m, ends, 1, "second_ends")), self.tail, self.full)
             ),
@@ -236,85 +335,131 @@ class Operands(wiring.Component):
             self.first.eq(near_first),
             self.mask.eq(near_mask),
         ]
-        found = {
-            Space.LOCAL: Cat(self.local.data[word] for word in range(2 * lanes)),
-            Space.STATISTICS: self._late_by(m, self.statistics, MACHINE.channel_memory_cycles, "statistics"),
-            Space.COEFFICIENTS: self._late_by(
-                m, self.coefficients, MACHINE.channel_memory_cycles, "coefficients"
+        # A row of local memory, or one long integer of the others.
+        row_found = Cat(self.local.data[word] for word in range(2 * lanes))
+        longs_found = {
+            Space.STATISTICS: late(m, self.statistics, cycles - MACHINE.channel_memory_cycles, "statistics"),
+            Space.COEFFICIENTS: late(
+                m, self.coefficients, cycles - MACHINE.channel_memory_cycles, "coefficients"
             ),
         }
-        group = Signal(range(max(self.config.group_channels // lanes, 2)))
-        place = Signal(lane_bits)
+        group, place = Signal(range(max(self.config.group_channels // lanes, 2))), Signal(lane_bits)
         m.d.comb += [
             group.eq(Mux(wide, lane_place, lane_place >> lane_bits)),
             place.eq(lane_place),
         ]
-        summed = self._sums(m, taken[0], walks[0], bank, late(m, group, cycles, "group"), fires_before)
+        summed = self._sums(m, taken[0], read, late(m, group, cycles, "group"), fires_sums)
+        seconds_before = late(
+            m, late(m, read.two, cycles, "two") & fires_before, 1, "seconds_before", reset_less=False
+        )
 
         for n, name in enumerate(SOURCES):
-            row = Signal(2 * lanes * WORD_BITS, name=f"{name}_row", reset_less=True)
-            near = Signal(lanes * WORD_BITS, name=f"{name}_near", reset_less=True)
-            odd = Signal(lanes * WORD_BITS, name=f"{name}_odd", reset_less=True)
-            value = Mux(is_number[n], self.numbers[n].replicate(2 * lanes), 0)
-            for space, held in found.items():
-                flags = twins(m, is_in[space][n], len(row), f"{name}_from_{space.name.lower()}")
-                value = value | chosen_of(m, flags, held, 0, len(row))
-            for part, enable in enumerate(twins(m, taken[n] | self.start, len(row), f"takes_{name}")):
+            size = lanes * WORD_BITS
+            row = Signal(2 * size, name=f"{name}_row", reset_less=True)
+            near, odd = (Signal(size, name=f"{name}_{kind}", reset_less=True) for kind in ("near", "odd"))
+            for enable, bits in parts(twins(m, taken[n], len(row), f"takes_{name}"), len(row)):
                 with m.If(enable):
-                    m.d.sync += row.word_select(part, MOST_LOADS).eq(value.word_select(part, MOST_LOADS))
-            # Half of the row; where two steps come of it the other half follows, else it stays.
-            low, high = row[: len(near)], row[len(near) :]
-            halves = late(m, walks[n].addr[lane_bits] & local[n], cycles, f"half_{n}")
-            now = chosen_of(m, twins(m, halves, len(near), f"{name}_upper"), high, low, len(near))
-            moves = self.plan.wide & walks[n].operand.moves & local[n]
-            follows = chosen_of(m, twins(m, moves, len(near), f"{name}_moving"), high, now, len(near))
-            for part, (fire, other) in enumerate(
-                zip(
-                    *(twins(m, fires_before, len(near), f"{name}_{kind}") for kind in ("now", "next")),
-                    strict=True,
-                )
-            ):
-                bits = slice(part * MOST_LOADS, (part + 1) * MOST_LOADS)
-                m.d.sync += near[bits].eq(Mux(fire, now[bits], odd[bits]))
-                with m.If(other):
-                    m.d.sync += odd[bits].eq(follows[bits])
-            # Of the half a word for each lane: its own, or the one that all take; of longer integers all.
+                    m.d.sync += row[bits].eq(row_found[bits])
+            # Half of the row; where two steps come of it the other half follows.
+            low, high = row[:size], row[size:]
+            upper = late(m, read.low[n][lane_bits], cycles, f"half_{n}")
+            now = chosen_of(m, twins(m, upper, size, f"{name}_upper"), high, low, size)
+            follows = seconds_before & wide & moves[n]
+            fires_long = fires_of[n]
+            goes = twins(m, fires_long | follows, size, f"{name}_goes")
+            fires_now, fires_next = (twins(m, fires_long, size, f"{name}_{kind}") for kind in ("now", "next"))
+            next_near = chosen_of(m, fires_now, now, odd, size)
+            tops = [next_near[WORD_BITS * (at + 1) - 1] for at in range(lanes)]
+            (goes_signs,) = copies(m, fires_long | follows, 1, f"{name}_goes_signs")
+            signs = self._signs(m, name, tops, goes_signs)
+            for (go, bits), fire in zip(parts(goes, size), fires_next, strict=True):
+                with m.If(go):
+                    m.d.sync += near[bits].eq(next_near[bits])
+                with m.If(fire):
+                    m.d.sync += odd[bits].eq(high[bits])
+            long = self._long(m, n, is_in, longs_found, taken[n] | start, fires_long)
+
+            # The word that all lanes take, or each its own; lane 0 alone takes the longest integers.
             at = Signal(lane_bits, name=f"{name}_at")
-            m.d.comb += at.eq(Mux(local[n], walks[n].addr[:lane_bits], place))
+            m.d.comb += at.eq(Mux(local[n], read.low[n][:lane_bits], place))
             at_held, at_now = Signal(lane_bits, name=f"{name}_at_held"), Signal(lane_bits)
             m.d.comb += at_now.eq(Mux(fires, late(m, at, cycles + 1, f"{name}_at_late"), at_held))
             m.d.sync += at_held.eq(at_now)
             own = Signal(name=f"{name}_own", reset_less=True)
             sums = of_sums if n == 0 else 0
-            m.d.sync += own.eq(wide & ((local[n] & walks[n].operand.moves) | sums))
-            is_long = is_in[Space.STATISTICS][n] | is_in[Space.COEFFICIENTS][n]
+            m.d.sync += own.eq(wide & ((local[n] & moves[n]) | sums))
+            taken_at = at_now & ~own.replicate(lane_bits)
+            word = self._word(m, near, WORD_BITS, range(WORD_BITS), taken_at, f"{name}_place")
+            (is_long,) = copies(m, ~local[n], 1, f"{name}_is_long")
             for lane in range(lanes):
                 label = f"{name}_{lane}"
-                places = twins(m, Mux(own, lane, at_now), INTEGER.width, f"{label}_place")
-                element = self._word(m, near, WORD_BITS, places)
-                if lane == 0:
-                    longs = twins(m, is_long, INTEGER.width, f"{label}_long")
-                    element = chosen_of(m, longs, near[: INTEGER.width].as_signed(), element, INTEGER)
+                (sign_at,) = copies(m, taken_at, 1, f"{label}_sign_place")
+                sign = Array(signs[lane])[sign_at]
+                (is_long_too,) = copies(m, ~local[n], 1, f"{label}_is_long")
+                common = Cat(
+                    Mux(is_long, long[:WORD_BITS], word),
+                    Mux(is_long_too, long[WORD_BITS:], sign.replicate(_UPPER)),
+                )
+                element = common
+                if lane:
+                    owns = twins(m, own, INTEGER.width, f"{label}_owns")
+                    own_word = Cat(near.word_select(lane, WORD_BITS), signs[-1][lane].replicate(_UPPER))
+                    element = chosen_of(m, owns, own_word, common, INTEGER)
                 if n == 0:
+                    total = summed.word_select(lane, INTEGER.width).as_signed()
+                    if not lane:
+                        total = self._word(
+                            m, summed, INTEGER.width, range(INTEGER.width), taken_at, f"{name}_sums_place"
+                        )
                     from_sums = twins(m, of_sums, INTEGER.width, f"{label}_from_sums")
-                    total = self._word(m, summed, INTEGER.width, places)
                     element = chosen_of(m, from_sums, total, element, INTEGER)
                 m.d.sync += self.element[n][lane].eq(element)
 
-    def _word(self, m: Module, near, width: int, places: list) -> Signal:
-        """The word of ``near`` that ``places`` (`twins`) say, with its sign."""
-        words = [Signal(INTEGER) for _ in range(self.lanes)]
-        found = Signal(INTEGER)
-        m.d.comb += [word.eq(near[at * width :][:width].as_signed()) for at, word in enumerate(words)]
-        for part, place in enumerate(places):
-            bits = slice(part * MOST_LOADS, (part + 1) * MOST_LOADS)
-            m.d.comb += found[bits].eq(Array(word[bits] for word in words)[place])
+    def _signs(self, m: Module, name: str, tops: list, go) -> list:
+        """Signs of a half row's words, copied for each lane that takes any of them, and for lanes' own."""
+        found = [
+            [Signal(name=f"{name}_sign_{n}_{at}", reset_less=True, attrs=KEEP) for at in range(self.lanes)]
+            for n in range(self.lanes + 1)
+        ]
+        with m.If(go):
+            m.d.sync += [copy.eq(top) for row in found for copy, top in zip(row, tops, strict=True)]
         return found
 
-    def _sums(self, m: Module, taken, walk, bank, group_of, fires_before) -> Signal:
+    def _long(self, m: Module, n: int, is_in, found, takes, fires_before) -> Signal:
+        """Operand ``n`` where it is no row: what was read, or its number; with a step's row."""
+        name, long = SOURCES[n], Signal(INTEGER)
+        held, near = (
+            Signal(INTEGER, name=f"{SOURCES[n]}_{kind}", reset_less=True) for kind in ("long", "near_long")
+        )
+        m.d.comb += long.eq(self.numbers[n].as_signed())
+        for space, value in found.items():
+            flags = twins(m, is_in[space][n], INTEGER.width, f"{name}_in_{space.name.lower()}")
+            long = chosen_of(m, flags, value, long, INTEGER)
+        takes, fires = (
+            twins(m, value, INTEGER.width, f"{name}_{kind}")
+            for kind, value in (("takes_long", takes), ("fires_long", fires_before))
+        )
+        for (take, bits), fire in zip(parts(takes, INTEGER.width), fires, strict=True):
+            with m.If(take):
+                m.d.sync += held[bits].eq(long[bits])
+            with m.If(fire):
+                m.d.sync += near[bits].eq(held[bits])
+        return near
+
+    def _word(self, m: Module, near, width: int, bits, place, name: str) -> Cat:
+        """``bits`` of the word of ``near`` in ``place``, of which copies follow."""
+        words = [near.word_select(at, width) for at in range(self.lanes)]
+        flags = twins(m, place, len(bits), name)
+        return Cat(
+            Array(word[bit] for word in words)[flag]
+            for flag, part in parts(flags, len(bits))
+            for bit in bits[part]
+        )
+
+    def _sums(self, m: Module, taken, read: _Read, group_of, fires_before) -> Signal:
         """The sums of a step's group of lanes, from three words of scratch."""
         cycles, group, lanes = self.read_cycles, self.config.group_channels, self.lanes
-        half, of_bank = late(m, walk.addr[0], cycles - 1, "half"), late(m, bank, cycles - 1, "bank")
+        half, of_bank = late(m, read.low[0][0], cycles - 1, "half"), late(m, read.bank, cycles - 1, "bank")
         sums = [Signal(group * NUMBER_BITS, name=f"sums_{n}", reset_less=True) for n in range(SUM_BANKS)]
         assert MACHINE.scratch_cycles == MACHINE.local_cycles == cycles
         row = self.sums.data.as_value()
@@ -324,8 +469,7 @@ class Operands(wiring.Component):
                 twins(m, value, len(held), f"{name}_{number}")
                 for name, value in (("takes", takes), ("halves", half))
             )
-            for n, (enable, upper) in enumerate(zip(enables, halves, strict=True)):
-                part = slice(n * MOST_LOADS, min((n + 1) * MOST_LOADS, len(held)))
+            for (enable, part), upper in zip(parts(enables, len(held)), halves, strict=True):
                 with m.If(enable):
                     m.d.sync += held[part].eq(
                         Mux(upper, row[group * NUMBER_BITS :][part], row[: group * NUMBER_BITS][part])
@@ -343,9 +487,3 @@ class Operands(wiring.Component):
             with m.If(enables[n * _LANE_BITS // MOST_LOADS]):
                 m.d.sync += summed[n * _LANE_BITS : (n + 1) * _LANE_BITS].eq(Array(words_of)[place])
         return summed
-
-    def _late_by(self, m: Module, value, cycles: int, name: str):
-        """``value`` that comes after ``cycles`` when that of local memory does; its sign kept in 64 bits."""
-        wide = Signal(signed(2 * WORD_BITS), name=f"{name}_wide")
-        m.d.comb += wide.eq(late(m, value, self.read_cycles - cycles, name))
-        return wide.as_unsigned()

@@ -1,20 +1,26 @@
 """How an instruction's loop may run: which elements wait for which."""
 
+from itertools import pairwise
+
 from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from cpt.hw.channel.arithmetic import INTERVALS, OP_BITS
+from cpt.hw.channel.number import late
+from cpt.hw.channel.steps import SOURCES
 from cpt.hw.channel.walk import ADDRESS_BITS, COUNT_BITS, LOOP, OPERAND
 from cpt.hw.contract.floats import Op, Space
+from cpt.hw.matrix.copies import KEEP, copies
 
 CHAINS = {
     **dict.fromkeys((Op.MAXIMUM, Op.MINIMUM, Op.LARGEST, Op.INT_MAXIMUM, Op.INT_MINIMUM), "a"),
     Op.SUM_MAGNITUDES: "c",
 }
 """Operations whose unit can keep a row's result so far, and the operand that it stands for."""
-SOURCES = "abc"
 _END_BITS = ADDRESS_BITS + COUNT_BITS + 1
+_ALIKE_BITS = 8
+"""Bits of two operands that are compared in one register."""
 BEHIND_BITS = 7
 """Of a number of cycles from an element's reads to its result in memory."""
 PLAN = data.StructLayout(
@@ -59,7 +65,7 @@ class Planner(wiring.Component):
     `latency_cycles`, and as many cycles more as ``reps - 1`` has bits.
     """
 
-    latency_cycles = 6
+    latency_cycles = 10
 
     def __init__(self, lanes: int):
         self.lanes = lanes
@@ -80,31 +86,32 @@ class Planner(wiring.Component):
         m = Module()
         names = ("to", *SOURCES)
         operands = {name: getattr(self, name) for name in names}
-        # The last address of each: stride times repetitions, a bit of these a cycle.
+        # The last address of each: n - 1 elements on, then stride times repetitions, a bit of these a cycle.
+        less = {name: late(m, self.loop[name] - 1, 1, f"{name}_less") for name in ("n", "reps")}
+        loads, begins, adds = Signal(), Signal(), Signal()
+        more, next_more = Signal(COUNT_BITS, reset_less=True), Signal(COUNT_BITS)
+        m.d.sync += [loads.eq(self.start), begins.eq(loads)]
+        m.d.comb += next_more.eq(Mux(begins, less["reps"][:COUNT_BITS], more >> 1))
+        several = late(m, self.loop.reps > 1, 1, "several_left")
+        m.d.sync += [more.eq(next_more), adds.eq(Mux(begins, several, more[1:].any() & several))]
         ends = {name: Signal(_END_BITS, name=f"end_{name}", reset_less=True) for name in names}
-        steps = {name: Signal(_END_BITS, name=f"step_{name}", reset_less=True) for name in names}
-        more = Signal(COUNT_BITS)
-        adds, began = Signal(), Signal()
-        m.d.comb += adds.eq(more != 0)
-        m.d.sync += began.eq(self.start)
-        with m.If(self.start):
-            m.d.sync += more.eq(Mux(self.loop.reps == 0, 0, self.loop.reps - 1))
-        with m.Elif(adds):
-            m.d.sync += more.eq(more >> 1)
         for name, item in operands.items():
-            with m.If(self.start):
-                m.d.sync += [
-                    ends[name].eq(item.address + Mux(item.moves, self.loop.n - 1, 0)),
-                    steps[name].eq(item.stride),
-                ]
-            with m.Elif(adds):
-                m.d.sync += steps[name].eq(steps[name] << 1)
-                with m.If(more[0]):
-                    m.d.sync += ends[name].eq(ends[name] + steps[name])
+            by = Signal(_END_BITS, name=f"by_{name}", reset_less=True)
+            counts = Signal(name=f"counts_{name}", reset_less=True, attrs=KEEP)
+            load, starts = copies(m, self.start, 2, f"load_{name}")
+            (begin,) = copies(m, loads, 1, f"begin_{name}")
+            before = less["n"][:COUNT_BITS] & item.moves.replicate(COUNT_BITS)
+            m.d.sync += [
+                counts.eq(loads | (begins & less["reps"][0]) | (~begins & more[1])),
+                by.eq(Mux(load, before, Mux(begin, item.stride, by << 1))),
+                ends[name].eq(Mux(starts, item.address, ends[name] + Mux(counts, by, 0))),
+            ]
 
         # Then, in a cycle each: who shares a space, who meets whom, what follows.
-        counted = Signal(self.latency_cycles - 1)
-        m.d.sync += counted.eq(Mux(self.start | began | adds, 0, (counted << 1) | 1))
+        counted = Signal(self.latency_cycles - 3)
+        busy = Signal()
+        m.d.comb += busy.eq(self.start | loads | begins | adds)
+        m.d.sync += counted.eq(Mux(busy, 0, (counted << 1) | 1))
         m.d.comb += self.done.eq(counted[-1])
         to, loop = self.to, self.loop
         same, apart, near = {}, {}, {}
@@ -115,7 +122,7 @@ class Planner(wiring.Component):
             )
             m.d.sync += [
                 near[name].eq(item.space == to.space),
-                same[name].eq(item.as_value() == to.as_value()),
+                same[name].eq(self._alike(m, item, to, f"same_{name}")),
                 apart[name].eq((ends[name] < to.address) | (ends["to"] < item.address)),
             ]
         rests, meets, empty = (Signal(name=name, reset_less=True) for name in ("rests", "meets", "empty"))
@@ -155,9 +162,18 @@ class Planner(wiring.Component):
             plan.serial_rows.eq(reads_own & meets & ~rests & ~conflict),
             plan.empty.eq(empty),
         ]
-        self._steps(m, operands, chain)
+        self._steps(m, operands, chain, several)
         self._before(m, operands, ends)
         return m
+
+    @staticmethod
+    def _alike(m: Module, one, other, name: str):
+        """Whether two operands are the same, from registers of what differs in parts of them."""
+        one, other = one.as_value(), other.as_value()
+        ends = [*range(0, len(one), _ALIKE_BITS), len(one)]
+        found = Signal(len(ends) - 1, name=f"{name}_parts", reset_less=True)
+        m.d.sync += found.eq(Cat(one[a:b] == other[a:b] for a, b in pairwise(ends)))
+        return found.all()
 
     def _before(self, m: Module, operands, ends) -> None:
         """Whether the instruction before writes what this one reads, other than at its own pace."""
@@ -175,13 +191,13 @@ class Planner(wiring.Component):
                 apart.eq(
                     (item.space == Space.LOCAL) & ((ends[name] < to.address) | (before.end < item.address))
                 ),
-                alike.eq(item.as_value() == to.as_value()),
+                alike.eq(self._alike(m, item, to, f"before_{name}")),
                 touch.eq(near & ~apart),
             ]
             touches.append(touch & ~(alike & paced & plan.wide))
         m.d.sync += [plan.follows.eq(Cat(touches).any()), plan.end.eq(ends["to"])]
 
-    def _steps(self, m: Module, operands, chain) -> None:
+    def _steps(self, m: Module, operands, chain, several) -> None:
         """How many elements a step has, and how long a repetition waits for the one before it."""
         lanes, loop, to, plan = self.lanes, self.loop, self.to, self.plan
         low = slice(0, (lanes - 1).bit_length())
@@ -189,7 +205,7 @@ class Planner(wiring.Component):
         for name, item in operands.items():
             aligned[name] = Signal(name=f"aligned_{name}", reset_less=True)
             suits[name] = Signal(name=f"suits_{name}", reset_less=True)
-            starts = ~item.address[low].any() & ((loop.reps == 1) | ~item.stride[low].any())
+            starts = ~item.address[low].any() & (~several | ~item.stride[low].any())
             m.d.sync += aligned[name].eq(starts)
             if name != "to":
                 of_channels = (item.space == Space.STATISTICS) | (item.space == Space.COEFFICIENTS)
@@ -208,25 +224,27 @@ class Planner(wiring.Component):
             ),
         ]
         # A repetition reads what the one before it wrote, step by step: from its first step on at that pace.
-        numbers = []
+        numbers, strided = [], late(m, to.stride.any(), 1, "strided")
         for name, count, ahead in (
             ("wide", (loop.n + (lanes - 1)) >> low.stop, 1),
             ("single", loop.n, 2 * lanes - 1),
         ):
-            steps = Signal(COUNT_BITS, name=f"steps_{name}", reset_less=True)
+            steps, most = Signal(COUNT_BITS, name=f"steps_{name}", reset_less=True), 2 + ahead
             short = Signal(signed(COUNT_BITS + 2), name=f"short_{name}", reset_less=True)
-            pause = Signal(BEHIND_BITS, name=f"pause_{name}", reset_less=True)
-            whole = (to.stride != 0) | (short >= self.behind)
+            whole, pause = (
+                Signal(name=f"whole_{name}", reset_less=True),
+                Signal(BEHIND_BITS, name=f"pause_{name}", reset_less=True),
+            )
             m.d.sync += [
                 steps.eq(count),
-                short.eq(self.behind + (2 + ahead) - steps),
-                pause.eq(Mux(whole, self.behind, Mux(short < 0, 0, short))),
+                short.eq(late(m, self.behind + most, 1, f"behind_{name}") - steps),
+                whole.eq(strided | (steps <= most)),
+                pause.eq(Mux(whole, self.behind, Mux(short[-1], 0, short[:BEHIND_BITS]))),
             ]
             numbers.append((steps, pause))
         (wide_steps, wide_pause), (steps, pause) = numbers
-        waits = Mux(plan.wide, wide_pause, Mux(plan.serial, self.behind, pause))
         m.d.sync += [
             plan.steps.eq(Mux(plan.wide, wide_steps, steps)),
-            plan.pause.eq(waits),
-            plan.pauses.eq(waits != 0),
+            plan.pause.eq(Mux(plan.wide, wide_pause, Mux(plan.serial, self.behind, pause))),
+            plan.pauses.eq(plan.pause != 0),
         ]

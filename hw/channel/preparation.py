@@ -5,12 +5,15 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from cpt.hw.channel.arithmetic import OP_BITS
-from cpt.hw.channel.plan import BEFORE, BEHIND_BITS, PLAN, SOURCES, Planner
+from cpt.hw.channel.number import parts, twins
+from cpt.hw.channel.plan import BEFORE, BEHIND_BITS, PLAN, Planner
 from cpt.hw.channel.ports import WORD_BITS
 from cpt.hw.channel.slot_numbers import SLOT_NUMBERS, WEIGHT_FRACTION, SlotNumbers
+from cpt.hw.channel.steps import SOURCES
 from cpt.hw.channel.walk import LOOP, OPERAND
 from cpt.hw.contract.floats import Op, Space
 from cpt.hw.contract.step import Code
+from cpt.hw.matrix.copies import KEEP, MOST_LOADS, copies
 from cpt.hw.program.gate import Gate
 from cpt.hw.program.layouts import COMMAND, MARKS, WAITS, fields, slot_read, waits
 
@@ -76,29 +79,35 @@ class Preparation(wiring.Component):
         word = Signal(fields(Code.FLOAT), reset_less=True)
         held_waits = Signal(WAITS, reset_less=True)
         loop = Signal(LOOP)
-        full, planned, take, starts = Signal(), Signal(), Signal(), Signal()
+        full, planned, take, starts, stands = (
+            Signal(name=name) for name in ("full", "planned", "take", "starts", "stands")
+        )
         prepared = self.prepared
+        next_full = Signal()
         m.d.comb += [
             loop.n.eq(word.n),
             loop.reps.eq(word.reps),
             self.commands.ready.eq(~full),
             take.eq(self.commands.valid & ~full),
+            next_full.eq(take | (full & ~(prepared.valid & prepared.ready))),
             self.idle.eq(~full),
-            prepared.valid.eq(full & planned & planner.done & gate.open),
+            prepared.valid.eq(stands),
             prepared.payload.word.eq(word),
             prepared.payload.plan.eq(planner.plan),
         ]
-        with m.If(take):
-            m.d.sync += [
-                full.eq(1),
-                word.eq(self.commands.payload.word),
-                *(
-                    held.eq(found)
-                    for held, found in zip(held_waits, waits(self.commands.payload.word), strict=True)
-                ),
-            ]
-        with m.Elif(prepared.valid & prepared.ready):
-            m.d.sync += full.eq(0)
+        stood = planned & planner.done & gate.open
+        m.d.sync += [full.eq(next_full), stands.eq(stood & full & ~(stands & prepared.ready))]
+        # What is offered is held all the time in which there is room for it.
+        coming, held = (
+            self.commands.payload.word,
+            Cat(word.as_value(), *(each.as_value() for each in held_waits)),
+        )
+        given = Cat(coming, *(each.as_value() for each in waits(coming)))
+        rooms = [Signal(name=f"room_{n}", init=1, attrs=KEEP) for n in range(-(-len(held) // MOST_LOADS))]
+        m.d.sync += [room.eq(~next_full) for room in rooms]
+        for room, bits in parts(rooms, len(held)):
+            with m.If(room):
+                m.d.sync += held[bits].eq(given[bits])
         m.d.sync += starts.eq(take)
         m.d.comb += [
             gate.marks.eq(self.marks),
@@ -145,9 +154,15 @@ class Preparation(wiring.Component):
                     m.d.sync += [addr.eq(word[name]), as_float.eq(of_op[min(n, 1)])]
                 else:
                     m.d.sync += addr.eq(word.constant[:8] * SLOT_NUMBERS)
-            with m.If(step[n + numbers.latency_cycles + 1]):
-                if name in SOURCES:
-                    of_slot = word[f"{name}_space"] == Space.SLOT
-                    m.d.sync += found[n].eq(Mux(of_slot, numbers.number, word.constant))
-                else:
+            now = step[n + numbers.latency_cycles]
+            if name not in SOURCES:
+                (takes,) = copies(m, now, 1, "takes_fraction", reset_less=False)
+                with m.If(takes):
                     m.d.sync += fraction.eq(numbers.fraction_bits)
+                continue
+            of_slot = Signal(name=f"{name}_of_slot", reset_less=True)
+            m.d.sync += of_slot.eq(word[f"{name}_space"] == Space.SLOT)
+            value = Mux(of_slot, numbers.number, word.constant)
+            for takes, bits in parts(twins(m, now, WORD_BITS + 1, f"takes_{name}"), WORD_BITS):
+                with m.If(takes):
+                    m.d.sync += found[n][bits].eq(value[bits])

@@ -2,7 +2,7 @@
 
 import struct
 
-from amaranth import Cat, Module, unsigned
+from amaranth import Array, Cat, Module, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -11,6 +11,7 @@ from cpt.hw.channel.number import FLOAT_BITS, late
 from cpt.hw.contract.config import MAX_BITS, SLOTS
 from cpt.hw.contract.floats import SlotConstant
 from cpt.hw.contract.machine import MACHINE
+from cpt.hw.matrix.copies import copies
 from cpt.hw.program.layouts import slot_read
 
 SLOT_NUMBERS = 8
@@ -41,7 +42,7 @@ class SlotNumbers(wiring.Component):
     bits, ``fraction_bits``: 17 less the slot's bits, both `latency_cycles` later. One a cycle.
     """
 
-    latency_cycles = MACHINE.slot_cycles + 1
+    latency_cycles = MACHINE.slot_cycles + 3
 
     def __init__(self):
         super().__init__(
@@ -56,24 +57,33 @@ class SlotNumbers(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        table = [
-            number(which, bits or MAX_BITS, bool(as_float))
-            for as_float in range(2)
-            for which in range(SLOT_NUMBERS)
-            for bits in range(MAX_BITS)
-        ]
-        m.submodules.table = rom = Memory(
-            shape=unsigned(FLOAT_BITS), depth=len(table), init=table, attrs={"rom_style": "distributed"}
-        )
-        read = rom.read_port()
+        # A cycle for the slot's bits, one for tables of what a LUT can hold, one to choose.
         which = (SLOT_NUMBERS - 1).bit_length()
-        place = Cat(self.addr[:which], self.as_float)
-        held = late(m, place, MACHINE.slot_cycles, "place")
+        place = late(m, self.addr[:which], MACHINE.slot_cycles, "place")
+        m.d.comb += self.slots.addr.eq(self.addr[which:])
         bits = self.slots.slot.bits
-        m.d.comb += [
-            self.slots.addr.eq(self.addr[which:]),
-            read.addr.eq(Cat(bits[: (MAX_BITS - 1).bit_length()], held)),
-            self.number.eq(read.data),
+        address = Cat(bits[: (MAX_BITS - 1).bit_length()], place)
+        choice = late(m, Cat(place[-1], late(m, self.as_float, MACHINE.slot_cycles, "as_float")), 2, "choice")
+        shared = len(address) - 1
+        found = []
+        for as_float in range(2):
+            for upper in range(2):
+                table = [
+                    number(value >> 4 | upper << which - 1, value % MAX_BITS or MAX_BITS, bool(as_float))
+                    for value in range(1 << shared)
+                ]
+                (held,) = copies(m, address[:shared], 1, f"address_{as_float}_{upper}")
+                m.submodules[f"table_{as_float}_{upper}"] = rom = Memory(
+                    shape=unsigned(FLOAT_BITS),
+                    depth=len(table),
+                    init=table,
+                    attrs={"rom_style": "distributed"},
+                )
+                read = rom.read_port()
+                m.d.comb += read.addr.eq(held)
+                found.append(read.data)
+        m.d.sync += [
+            self.number.eq(Array(found)[Cat(choice[0], choice[1])]),
+            self.fraction_bits.eq(late(m, WEIGHT_FRACTION - bits, 2, "fraction")),
         ]
-        m.d.sync += self.fraction_bits.eq(WEIGHT_FRACTION - bits)
         return m

@@ -5,6 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from cpt.hw.contract.step import FORMATS, Code
+from cpt.hw.matrix.copies import KEEP
 
 _WIDTHS = {item.name: item.width for item in FORMATS[Code.FLOAT]}
 ADDRESS_BITS = _WIDTHS["a"]
@@ -27,8 +28,7 @@ class Walk(wiring.Component):
 
     Parameters: ``lanes``, elements of a step where they are taken together.
     Members: ``start``: at the first of ``operand``, which stays; ``wide``: steps of ``lanes`` elements, it
-    stays too; ``advance``: to the next step, with ``two`` to the one after it, with ``row_end`` to the first
-    of the next repetition; ``addr``.
+    stays too; ``advance``: to the next step, with ``row_end`` to the first of the next repetition; ``addr``.
     """
 
     def __init__(self, lanes: int):
@@ -39,7 +39,6 @@ class Walk(wiring.Component):
                 "wide": In(1),
                 "start": In(1),
                 "advance": In(1),
-                "two": In(1),
                 "row_end": In(1),
                 "addr": Out(ADDRESS_BITS),
             }
@@ -50,9 +49,8 @@ class Walk(wiring.Component):
         row, operand = Signal(ADDRESS_BITS, reset_less=True), self.operand
         next_row, next_addr = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
         moves = operand.moves
-        wide = Mux(self.two, 2 * self.lanes, self.lanes)
-        step = Signal(range(2 * self.lanes + 1))
-        m.d.comb += step.eq(Mux(moves, Mux(self.wide, wide, 1), 0))
+        step = Signal(range(self.lanes + 1))
+        m.d.comb += step.eq(Mux(moves, Mux(self.wide, self.lanes, 1), 0))
         m.d.comb += [
             next_row.eq(row + operand.stride),
             next_addr.eq(Mux(self.row_end, next_row, self.addr + step)),
@@ -69,9 +67,8 @@ class Walk(wiring.Component):
 class Countdown(wiring.Component):
     """Counts steps of repetitions.
 
-    Members: ``start``: all of ``loop`` are left, at least one; ``advance``, ``two`` as of `Walk`;
-    ``one_left``: of this repetition; ``row_end``: ``advance`` leaves none of this repetition; ``last``: none
-    at all.
+    Members: ``start``: all of ``loop`` are left, at least one; ``advance``; ``row_end``: the step is the last
+    of its repetition; ``last``: of all.
     """
 
     def __init__(self):
@@ -80,8 +77,6 @@ class Countdown(wiring.Component):
                 "loop": In(LOOP),
                 "start": In(1),
                 "advance": In(1),
-                "two": In(1),
-                "one_left": Out(1),
                 "row_end": Out(1),
                 "last": Out(1),
             }
@@ -89,24 +84,26 @@ class Countdown(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        # A copy of its own counts.
+        one_left, counts_end = (
+            Signal(name=name, reset_less=True, attrs=KEEP) for name in ("one_left", "counts_end")
+        )
         left, rows = (Signal(COUNT_BITS, name=name, reset_less=True) for name in ("left", "rows"))
-        two_left, last_row = (Signal(name=name, reset_less=True) for name in ("two_left", "last_row"))
-        single, pair = self.loop.n == 1, self.loop.n == 2
+        last_row = Signal(reset_less=True)
+        single, single_row = (Signal(name=name, reset_less=True) for name in ("single", "single_row"))
+        ends = Signal()
+        m.d.sync += [single.eq(self.loop.n == 1), single_row.eq(self.loop.reps == 1)]
         m.d.comb += [
-            self.row_end.eq(Mux(self.two, two_left, self.one_left)),
-            self.last.eq(self.row_end & last_row),
+            self.row_end.eq(one_left),
+            self.last.eq(one_left & last_row),
+            ends.eq(self.advance & counts_end),
         ]
-        restart = self.start | (self.advance & self.row_end)
-        with m.If(restart):
-            m.d.sync += [left.eq(self.loop.n), self.one_left.eq(single), two_left.eq(pair)]
+        with m.If(self.start | ends):
+            m.d.sync += [left.eq(self.loop.n), one_left.eq(single), counts_end.eq(single)]
         with m.Elif(self.advance):
-            m.d.sync += [
-                left.eq(left - Mux(self.two, 2, 1)),
-                self.one_left.eq(Mux(self.two, left == 3, left == 2)),
-                two_left.eq(Mux(self.two, left == 4, left == 3)),
-            ]
+            m.d.sync += [left.eq(left - 1), one_left.eq(left == 2), counts_end.eq(left == 2)]
         with m.If(self.start):
-            m.d.sync += [rows.eq(self.loop.reps), last_row.eq(self.loop.reps == 1)]
-        with m.Elif(self.advance & self.row_end):
+            m.d.sync += [rows.eq(self.loop.reps), last_row.eq(single_row)]
+        with m.Elif(ends):
             m.d.sync += [rows.eq(rows - 1), last_row.eq(rows == 2)]
         return m

@@ -18,9 +18,10 @@ class Writer(wiring.Component):
 
     Parameters: ``lanes``, results of a step that is wide.
     Members: ``loop``, ``to``, ``plan``, ``full`` and ``tail``: lanes that count, of a repetition's last step
-    ``tail``: of an instruction, they stay; ``start``: two cycles later results may come; ``valid``,
-    ``result``; ``finished``: the last is on its port, reads from the next cycle on find it. Ports: ``local``,
-    which must be ready always; ``write`` to (statistics, coefficients) at ``addr`` with ``data``.
+    ``tail``: of an instruction, they stay; ``start``: two cycles later results may come; ``coming``: a cycle
+    before a ``result``; ``finished``: the last is on its port, reads from the next cycle on find it.
+    Ports: ``local``, which must be ready always; ``write`` to (statistics, coefficients) at ``addr`` with
+    ``data``.
     `latency_cycles` from a result to its write, one more where it waits for a second one.
     """
 
@@ -37,7 +38,7 @@ class Writer(wiring.Component):
                 "full": In(lanes),
                 "tail": In(lanes),
                 "start": In(1),
-                "valid": In(1),
+                "coming": In(1),
                 "result": In(INTEGER).array(lanes),
                 "finished": Out(1),
                 "local": Out(local_write(2 * lanes)),
@@ -56,14 +57,15 @@ class Writer(wiring.Component):
         spreads, walks_wide = copies(m, wide, 2, "spreads")
         of_lanes = copies(m, wide, 2 * self.lanes, "of_lanes")
         starts_walk, starts_count = copies(m, self.start, 2, "starts", reset_less=False)
+        comes, *advances = copies(m, self.coming, 3, "comes", reset_less=False)
         m.d.comb += [
             walk.operand.eq(self.to),
             walk.wide.eq(walks_wide),
             count.loop.eq(self.loop),
             walk.start.eq(starts_walk),
             count.start.eq(starts_count),
-            walk.advance.eq(self.valid),
-            count.advance.eq(self.valid),
+            walk.advance.eq(advances[0]),
+            count.advance.eq(advances[1]),
             walk.row_end.eq(count.row_end),
         ]
         # A result with its place; the words of a row that it becomes are known with it.
@@ -88,32 +90,40 @@ class Writer(wiring.Component):
                     Cat(Mux(upper, 0, mask), Mux(upper, mask, 0)),
                     Cat(walk.addr[:row_bits] == n for n in range(2 * self.lanes)),
                 )
-                & (self.valid & in_local).replicate(2 * self.lanes)
+                & (comes & in_local).replicate(2 * self.lanes)
             ),
         ]
         mine, *loads = copies(m, coming, 3, "mine", reset_less=False)
         """Words that come; for their enables, a copy each for half of their bits."""
         m.d.sync += [
-            valid.eq(self.valid),
-            takes.eq(self.valid & in_local),
-            last.eq(self.valid & count.last),
+            valid.eq(comes),
+            takes.eq(comes & in_local),
+            last.eq(comes & count.last),
             addr.eq(walk.addr),
             *(value.eq(result) for value, result in zip(values, self.result, strict=True)),
         ]
 
         # Held for a cycle, in which the one that touches it may come.
-        held, pair = Signal(len(addr) - 1, reset_less=True), Signal(len(addr) - 1)
-        held_en = Signal(2 * self.lanes)
+        pair, newest, held = (
+            Signal(len(addr) - 1),
+            *(Signal(len(addr) - 1, name=name, reset_less=True) for name in ("newest", "held")),
+        )
+        held_en, occupied, alike = Signal(2 * self.lanes), Signal(), Signal(reset_less=True)
         words = [Signal(WORD_BITS, name=f"held_{n}", reset_less=True) for n in range(2 * self.lanes)]
         leaves = Signal()
         m.d.comb += [
-            pair.eq(Mux(spreads, addr[row_bits:] << (row_bits - 1), addr[1:])),
-            leaves.eq(held_en.any() & (~takes | (pair != held))),
+            pair.eq(Mux(spreads, walk.addr[row_bits:] << (row_bits - 1), walk.addr[1:])),
+            leaves.eq(occupied & ~(takes & alike)),
         ]
-        with m.If(takes):
-            m.d.sync += [held.eq(pair), held_en.eq(mine | Mux(leaves, 0, held_en))]
-        with m.Elif(leaves):
-            m.d.sync += held_en.eq(0)
+        with m.If(comes & in_local):
+            m.d.sync += newest.eq(pair)
+        joined = held_en & (occupied & alike).replicate(len(held_en))
+        m.d.sync += [
+            alike.eq(pair == newest),
+            held.eq(newest),
+            occupied.eq(takes),
+            held_en.eq((mine | joined) & takes.replicate(len(held_en))),
+        ]
         for n, word in enumerate(words):
             value = Mux(of_lanes[n], values[n % self.lanes], values[0])
             for part, load in enumerate(loads):

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from cpt.hw.channel.arithmetic import INTERVALS
-from cpt.hw.channel.engine import EMPTY_CYCLES, START_CYCLES, apart_cycles, behind_cycles
+from cpt.hw.channel.engine import EMPTY_CYCLES, READ_CYCLES, apart_cycles, behind_cycles
 from cpt.hw.channel.operands import SUM_BANKS
 from cpt.hw.channel.plan import CHAINS, PACED_STEPS, Planner
 from cpt.hw.contract.floats import Op, Space
 from cpt.hw.contract.step import Word
 from cpt.sim.step.floats import FIXED_SPACES, Operand, operand
 
-SETUP_CYCLES = 9
+SETUP_CYCLES = 12
 """From the cycle after an instruction is taken to its begin: slots looked up, numbers put in place."""
-PLAN_CYCLES = Planner.latency_cycles
+PLAN_CYCLES = Planner.latency_cycles + 1
 """The same where finding the operands' ends takes longer: a cycle more for each bit of ``reps - 1``."""
 
 
-LEAD_CYCLES = START_CYCLES + 1
+LEAD_CYCLES = READ_CYCLES
 """The next instruction begins so long before the mark of the one before it, at the earliest."""
 
 
@@ -45,7 +45,7 @@ class Queue:
         if not empty:
             last = mark - 1 - behind_cycles(Op(word.op), self.lanes)
             self._clear = mark - LEAD_CYCLES
-            self._clear_apart = last + apart_cycles(Op(word.op), self.lanes) - START_CYCLES
+            self._clear_apart = last + apart_cycles(Op(word.op), self.lanes) + 1 - READ_CYCLES
             self._before = word
         return begin, mark
 
@@ -101,7 +101,7 @@ def float_cycles(word: Word, lanes: int) -> int:
     steps = -(-word.n // size)
     doubles = wide and sources[0].space is not Space.SUMS
     pause = behind if serial else _pause(word, behind, steps, 1 if wide else row_words - 1)
-    cycle, two, complete = begin + 1 + START_CYCLES, False, 0
+    cycle, two, complete = begin + READ_CYCLES, False, begin
     for row in range(word.reps):
         step = 0
         while step < steps:
@@ -119,10 +119,8 @@ def float_cycles(word: Word, lanes: int) -> int:
                     read = walks and (not local or at % row_words == 0)
                 reads += read * (SUM_BANKS if source.space is Space.SUMS else 1)
                 begins = begins and (not walks or at % row_words < lanes)
-            least = 1 if two else interval - 1
-            two = doubles and begins and step < steps - 1
-            complete = cycle + max(reads - 1, least, 0)
-            cycle = complete + 1
+            complete = max(cycle + max(reads - 1, 0), complete + (2 if two else interval))
+            cycle, two = complete + 1, doubles and begins and step < steps - 1
             step += 1 + two
             if pause and (serial or (serial_rows and step == steps)):
                 cycle += two + pause
