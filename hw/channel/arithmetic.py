@@ -63,13 +63,21 @@ class Flags:
 
     def __init__(self, m: Module, op: Signal):
         self._m, self._op = m, op
+        self._is: dict[Op, Signal] = {}
 
     def among(self, *ops: Op) -> Signal:
-        """Whether the instruction is one of ``ops``."""
+        """Whether the instruction is one of ``ops``; of more than two a cycle later, by registers of each."""
         name = "is_" + "_".join(op.name.lower() for op in ops)[:40]
         found = Signal(name=name, reset_less=True, attrs=KEEP)
-        self._m.d.sync += found.eq(Cat(self._op == op for op in ops).any())
+        several = len(ops) > 2
+        self._m.d.sync += found.eq(Cat(self._one(op) if several else self._op == op for op in ops).any())
         return found
+
+    def _one(self, op: Op) -> Signal:
+        if op not in self._is:
+            self._is[op] = Signal(name=f"is_{op.name.lower()}_first", reset_less=True)
+            self._m.d.sync += self._is[op].eq(self._op == op)
+        return self._is[op]
 
     def chosen(self, kinds, shape) -> Signal:
         """What ``kinds`` has for the operation."""

@@ -11,6 +11,8 @@ from cpt.hw.vector.ports import NUMBER_BITS
 
 HIGHEST_FRACTION = 0x7F_E000
 """Of 32752 = 2^15 - 2^4, the largest number of units of a power of two."""
+_NEAR_BITS = 10
+"""Of b, where an exponent may come out as one of a float."""
 OF_ZERO, POWER_OF_NONE = -126, -140
 """The exponent of 0; the power of what is not above 0."""
 
@@ -52,12 +54,15 @@ class ExponentUnit(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.d.comb += self.done.eq(late(m, self.valid, self.latency_cycles, "valid", reset_less=False))
-        a, scaled = Signal(FLOAT, reset_less=True), Signal(signed(34), reset_less=True)
+        a, scaled = Signal(FLOAT, reset_less=True), Signal(signed(_NEAR_BITS + 1), reset_less=True)
+        far, below = (Signal(name=name, reset_less=True) for name in ("far", "below"))
         zero, above = Signal(reset_less=True), Signal(reset_less=True)
         field = Signal(9, reset_less=True)
         m.d.sync += [
             a.eq(self.a),
-            scaled.eq(self.a.exponent + self.b),
+            scaled.eq(self.a.exponent + self.b[:_NEAR_BITS].as_signed()),
+            far.eq(self.b[_NEAR_BITS - 1 :].any() & ~self.b[_NEAR_BITS - 1 :].all()),
+            below.eq(self.b[-1]),
             zero.eq(self.a.exponent == 0),
             above.eq(self.a.fraction > HIGHEST_FRACTION),
             field.eq(self.a.exponent),
@@ -75,8 +80,8 @@ class ExponentUnit(wiring.Component):
         m.d.sync += [
             of_exponent.eq(self.kind == Exponents.EXPONENT),
             of_none.eq(Mux(self.used, Mux(of_exponent, OF_ZERO, POWER_OF_NONE), 0)),
-            small.eq(zero | scaled[-1] | ~scaled[1:].any()),
-            large.eq(~zero & ~scaled[-1] & (scaled[8:].any() | scaled[:8].all())),
+            small.eq(zero | Mux(far, below, scaled[-1] | ~scaled[1:].any())),
+            large.eq(~zero & Mux(far, ~below, ~scaled[-1] & (scaled[8:-1].any() | scaled[:8].all()))),
             scales.eq((self.kind == Exponents.SCALE) & self.used),
             nothing.eq(zero | (a.negative & ~of_exponent) | ~self.used),
             integer.eq(field + Mux(of_exponent, -BIAS, -(BIAS + NUMBER_BITS - 2)) + (above & ~of_exponent)),

@@ -208,16 +208,15 @@ class Operands(wiring.Component):
             if copy == 0:
                 held_back, asks_sums = held, sums
         goes_accepted, goes_complete, goes_flags, goes_reads, goes_step = goes[_ENABLES:]
-        asks_local, fires, next_fires = Signal(), Signal(), Signal()
+        asks_local, fires = Signal(), Signal()
         m.d.comb += [
-            next_fires.eq(is_last & there),
             steps.reads.ready.eq(goes_reads & takes_reads),
             steps.steps.ready.eq(goes_step & takes_step),
         ]
         with m.If(goes[0]):
             m.d.sync += [
                 asks_local.eq(new[Space.LOCAL] & there),
-                fires.eq(next_fires),
+                fires.eq(takes_step),
                 read.which.eq(Mux(there, chosen, 0)),
                 *next_read,
             ]
@@ -271,7 +270,7 @@ class Operands(wiring.Component):
             next_held.eq(
                 Mux(
                     goes_flags,
-                    Mux(fires, read.waits | (next_fires & (two | slow)), next_fires & still_young),
+                    Mux(fires, read.waits | (takes_step & (two | slow)), takes_step & still_young),
                     still_waits | (fires & still_young),
                 )
             ),

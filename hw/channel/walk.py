@@ -1,6 +1,6 @@
 """Addresses of an operand's elements, repetition by repetition."""
 
-from amaranth import Module, Mux, Signal, unsigned
+from amaranth import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -67,8 +67,8 @@ class Walk(wiring.Component):
 class Countdown(wiring.Component):
     """Counts steps of repetitions.
 
-    Members: ``start``: all of ``loop`` are left, at least one; ``advance``; ``row_end``: the step is the last
-    of its repetition; ``last``: of all.
+    Members: ``start``: all of ``loop`` are left, at least one; ``advance``; ``row_end``, in two copies: the
+    step is the last of its repetition; ``last``: of all.
     """
 
     def __init__(self):
@@ -77,7 +77,7 @@ class Countdown(wiring.Component):
                 "loop": In(LOOP),
                 "start": In(1),
                 "advance": In(1),
-                "row_end": Out(1),
+                "row_end": Out(2),
                 "last": Out(1),
             }
         )
@@ -85,23 +85,21 @@ class Countdown(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         # A copy of its own counts.
-        one_left, counts_end = (
-            Signal(name=name, reset_less=True, attrs=KEEP) for name in ("one_left", "counts_end")
-        )
+        ends_row = [Signal(name=f"ends_row_{n}", reset_less=True, attrs=KEEP) for n in range(3)]
         left, rows = (Signal(COUNT_BITS, name=name, reset_less=True) for name in ("left", "rows"))
         last_row = Signal(reset_less=True)
         single, single_row = (Signal(name=name, reset_less=True) for name in ("single", "single_row"))
         ends = Signal()
         m.d.sync += [single.eq(self.loop.n == 1), single_row.eq(self.loop.reps == 1)]
         m.d.comb += [
-            self.row_end.eq(one_left),
-            self.last.eq(one_left & last_row),
-            ends.eq(self.advance & counts_end),
+            self.row_end.eq(Cat(ends_row[:2])),
+            self.last.eq(ends_row[2] & last_row),
+            ends.eq(self.advance & ends_row[2]),
         ]
         with m.If(self.start | ends):
-            m.d.sync += [left.eq(self.loop.n), one_left.eq(single), counts_end.eq(single)]
+            m.d.sync += [left.eq(self.loop.n), *(copy.eq(single) for copy in ends_row)]
         with m.Elif(self.advance):
-            m.d.sync += [left.eq(left - 1), one_left.eq(left == 2), counts_end.eq(left == 2)]
+            m.d.sync += [left.eq(left - 1), *(copy.eq(left == 2) for copy in ends_row)]
         with m.If(self.start):
             m.d.sync += [rows.eq(self.loop.reps), last_row.eq(single_row)]
         with m.Elif(ends):

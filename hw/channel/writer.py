@@ -66,7 +66,7 @@ class Writer(wiring.Component):
             count.start.eq(starts_count),
             walk.advance.eq(advances[0]),
             count.advance.eq(advances[1]),
-            walk.row_end.eq(count.row_end),
+            walk.row_end.eq(count.row_end[0]),
         ]
         # A result with its place; the words of a row that it becomes are known with it.
         row_bits = (2 * self.lanes - 1).bit_length()
@@ -83,7 +83,7 @@ class Writer(wiring.Component):
         values = [Signal(INTEGER, name=f"value_{lane}", reset_less=True) for lane in range(self.lanes)]
         coming, mask, upper = Signal(2 * self.lanes), Signal(self.lanes), walk.addr[row_bits - 1]
         m.d.comb += [
-            mask.eq(Mux(count.row_end, self.tail, self.full)),
+            mask.eq(Mux(count.row_end[1], self.tail, self.full)),
             coming.eq(
                 Mux(
                     spreads,
