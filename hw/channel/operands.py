@@ -26,7 +26,7 @@ _UPPER = INTEGER.width - WORD_BITS
 """Bits of the longest integers above those of a word."""
 _ENABLES = 4
 """Copies of what lets a read go, for the enables of what follows it."""
-_GOES = _ENABLES + 5
+_GOES = _ENABLES + 4
 """Those, and one for each thing that follows at once."""
 
 
@@ -207,7 +207,7 @@ class Operands(wiring.Component):
                 ]
             if copy == 0:
                 held_back, asks_sums = held, sums
-        goes_accepted, goes_complete, goes_flags, goes_reads, goes_step = goes[_ENABLES:]
+        goes_accepted, goes_complete, goes_reads, goes_step = goes[_ENABLES:]
         asks_local, fires = Signal(), Signal()
         m.d.comb += [
             steps.reads.ready.eq(goes_reads & takes_reads),
@@ -267,11 +267,12 @@ class Operands(wiring.Component):
         m.d.comb += [
             still_young.eq(young & more_cycles),
             still_waits.eq(waits & more_to_wait),
+            # Of a read that a port keeps waiting too: a cycle too long at most, and sums' ready stays out.
             next_held.eq(
                 Mux(
-                    goes_flags,
-                    Mux(fires, read.waits | (takes_step & (two | slow)), takes_step & still_young),
+                    held_back,
                     still_waits | (fires & still_young),
+                    Mux(fires, read.waits | (takes_step & (two | slow)), takes_step & still_young),
                 )
             ),
         ]
