@@ -17,7 +17,7 @@ help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 17
 
 train: .venv/installed ## digits with cyclic precision on the simulated ZC706 (4 min)
-	$(BIN)/cpt train --machine step $(ARGS)
+	$(BIN)/cpt train $(ARGS)
 
 test: .venv/installed lint ## lint, types, all tests, a sample of the slow suites (20 min)
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
@@ -46,8 +46,9 @@ sim: .venv/installed ## full regression of RTL and killed training runs (hours)
 formal: .venv/installed ## proofs by an open solver, and the faults they find (1 min)
 	$(BIN)/python -m cpt.sim.formal --all --faults $(ARGS)
 
-synth: .venv/installed ## open synthesis, timing rule, budgets: build/synth/ (20 min)
-	$(BIN)/python -m cpt.sim.synth --preset all $(ARGS)
+synth: .venv/installed ## open synthesis, timing rule, budgets: build/synth/ (an hour and a half)
+	$(BIN)/python -m cpt.sim.synth $(ARGS)
+	$(BIN)/python -m cpt.sim.synth --machine matrix $(ARGS)
 
 pnr: .venv/installed ## small presets placed and routed for an ECP5: build/pnr/ (hours)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[pnr]'
@@ -78,7 +79,7 @@ docs: .venv/installed ## references, and the output that pages show (seconds)
 bitstream: .venv/installed ## the bitstream, in build/bitstream/BOARD/ (needs Vivado)
 	$(BIN)/cpt bitstream --board $(BOARD) $(ARGS)
 
-bitstream-check: .venv/installed ## all about the bitstream that needs no Vivado (6 min)
+bitstream-check: .venv/installed ## all about the bitstream that needs no Vivado (an hour)
 	$(BIN)/cpt bitstream --check $(ARGS)
 
 board-package: .venv/installed ## runtime, digits and bitstream for a board (seconds)

@@ -8,9 +8,8 @@ import math
 import sys
 from pathlib import Path
 
-from cpt.hw.contract import MACHINES, PRESETS, ContractError
+from cpt.hw.contract import PRESETS, ContractError
 from cpt.hw.contract.board import BOARDS, Board, board
-from cpt.hw.contract.config import MATRIX
 from cpt.progress import note
 
 OUTPUT = Path("build/bitstream")
@@ -22,9 +21,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--board", metavar="NAME", help=f"{', '.join(BOARDS)} (default: zc706; --check: all)")
     parser.add_argument(
         "--preset", metavar="NAME", help=f"array: {', '.join(PRESETS)} (default: the board's)"
-    )
-    parser.add_argument(
-        "--machine", metavar="NAME", default=MATRIX, help=f"{' or '.join(MACHINES)} (default: {MATRIX})"
     )
     parser.add_argument("--clock-mhz", type=float, metavar="MHZ", help="fabric clock (default: the board's)")
     parser.add_argument("--jobs", type=int, default=4, metavar="N", help="Vivado jobs (default: 4)")
@@ -59,9 +55,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _target(name: str, arguments: argparse.Namespace) -> Board:
-    """The board called ``name``, with the machine that was asked for, and the array in place of its own."""
+    """The board called ``name``, with the array that was asked for in place of its own."""
     found = board(name)
-    return dataclasses.replace(found, preset=arguments.preset or found.preset, machine=arguments.machine)
+    return dataclasses.replace(found, preset=arguments.preset or found.preset)
 
 
 def _build(target: Board, arguments: argparse.Namespace) -> int:
@@ -71,9 +67,8 @@ def _build(target: Board, arguments: argparse.Namespace) -> int:
     clock_mhz = target.clock_mhz if arguments.clock_mhz is None else arguments.clock_mhz
     target.clock_divisors(clock_mhz)
     require_vivado()
-    folder = target.name if target.machine == MATRIX else f"{target.name}-{target.machine}"
     try:
-        build = prepare(target, clock_mhz, arguments.out / folder, arguments.jobs)
+        build = prepare(target, clock_mhz, arguments.out / target.name, arguments.jobs)
         run_vivado(build)
         for line in handoff_problems(build.output / "cpt.hwh", target, clock_mhz):
             raise BuildError(f"cpt.hwh: {line}")

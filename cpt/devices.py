@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cpt.extras import missing
 from cpt.hw.contract import ContractError
 from cpt.hw.contract import preset as preset_of
-from cpt.hw.contract.config import MATRIX
+from cpt.hw.contract.config import STEP
 
 if TYPE_CHECKING:
     from cpt.host.driver import Accelerator
@@ -56,7 +56,7 @@ def check_options(arguments: argparse.Namespace, devices: Mapping[str, Sequence[
 
 @contextmanager
 def open_accelerator(
-    name: str, preset: str, memory: str, bitfile: str | None = None, *, machine: str = MATRIX
+    name: str, preset: str, memory: str, bitfile: str | None = None
 ) -> Iterator[Accelerator]:
     """The accelerator ``name``, closed at the end.
 
@@ -64,7 +64,6 @@ def open_accelerator(
         name: one of `DEVICES`.
         preset, memory: array shape and memory model of a simulated one.
         bitfile: the board's bitstream.
-        machine: what a simulated one does, one of `cpt.hw.contract.MACHINES`.
 
     Raises `ContractError` or `cpt.host.errors.DeviceError` in one line.
     """
@@ -81,7 +80,7 @@ def open_accelerator(
 
     try:
         with _OPENING:
-            device = open_simulated(name, preset_of(preset, machine), memory)
+            device = open_simulated(name, preset_of(preset, STEP), memory)
     except ModuleNotFoundError as error:
         raise DeviceError(f"device {name!r}: {missing(error)}") from None
     except (BuildError, ImportError) as error:

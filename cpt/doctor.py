@@ -1,4 +1,4 @@
-"""Check software and accelerator step by step: versions, who answers, whether it multiplies correctly.
+"""Check software and accelerator step by step: versions, who answers, whether it trains correctly.
 
 What is missing and not needed here is marked with dashes, and what it costs is said.
 """
@@ -8,31 +8,38 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cpt.devices import DEVICES, check_device, device_name, open_accelerator
-from cpt.host.engine import GemmEngine, GemmShape
+from cpt.host.board import CHECKED_S
+from cpt.host.config import TrainConfig
 from cpt.host.errors import DeviceError
-from cpt.host.precision import BACKWARD_SLOT, FORWARD_SLOT, PrecisionSlots
+from cpt.host.step_device import StepDevice
+from cpt.host.step_trainer import Machine, settled
 from cpt.hw.contract import CONTRACT_HASH, PRESETS, preset
 from cpt.hw.contract.config import MAX_BITS
-from cpt.model.golden import int_matmul
+from cpt.model.architecture import cifar_resnet
+from cpt.model.golden.fabric.network import Network
 from cpt.progress import note
 from cpt.software import PARTS
 from cpt.table import paragraph
+from cpt.trainers import golden_trainer, of_device
 
 if TYPE_CHECKING:
     from cpt.host.driver import Accelerator
 
-BITS = ((1, 1), (3, 8), (8, 8), (7, 16), (16, 16))
+STEPS = ((2, 4), (3, 8), (8, 8), (7, 16), (16, 16))
+"""Bits (fw, bw) of the training steps."""
+DEPTH, WIDTH, SIZE, CLASSES, IMAGES, RATE = 8, 4, 8, 10, 4, 0.05
+"""Of the network that it trains, its images, and the learning rate."""
+TIMED_S = 2 * CHECKED_S
+"""Wall time that they are repeated for, so that it can be read beside the cycle counter."""
 CONTIGUOUS_BYTES = 16 << 20
 """About what a step of ResNet-20 on CIFAR needs for its operands and results."""
-TIMED = (512, 1024, 576)
-"""Product that keeps the array busy for milliseconds, so that the wall clock can be read beside it."""
 Check = tuple[str, str]
 """What was looked at, and what was found."""
 
@@ -79,27 +86,35 @@ def findings(arguments: argparse.Namespace) -> Iterator[Check]:
         yield "fabric clock", f"{accelerator.clock_mhz:g} MHz"
         accelerator.free(accelerator.allocate((CONTIGUOUS_BYTES,), np.uint8))
         yield "contiguous memory", f"{CONTIGUOUS_BYTES >> 20} MiB"
-        for bits_a, bits_b in BITS:
-            shape = (config.rows + 1, config.cols + 1, 3 * config.word_bits + 5)
-            yield f"product {bits_a} x {bits_b} bits", _multiply(accelerator, shape, bits_a, bits_b)
-        if arguments.device == "board":
-            _multiply(accelerator, TIMED, MAX_BITS, MAX_BITS)
-            yield "clocks", accelerator.wall.check(accelerator.clock_mhz)
+        yield from _steps(accelerator, timed=arguments.device == "board")
 
 
-def _multiply(accelerator: Accelerator, size: tuple[int, int, int], bits_a: int, bits_b: int) -> str:
-    """Multiply random codes and compare with exact integers; `DeviceError` if one differs."""
-    m, n, k = size
-    slots = PrecisionSlots({FORWARD_SLOT: bits_a, BACKWARD_SLOT: bits_b}, accelerator.set_slot)
-    slots.set(FORWARD_SLOT, bits_a)
-    slots.set(BACKWARD_SLOT, bits_b)
-    engine = GemmEngine(accelerator, slots)
-    shape = GemmShape(m, n, k, FORWARD_SLOT, BACKWARD_SLOT)
-    engine.reserve(shape)
-    rng = np.random.default_rng(bits_a * 32 + bits_b)
-    a = rng.integers(0, 1 << bits_a, (m, k)).astype(np.uint16)
-    b = rng.integers(0, 1 << bits_b, (n, k)).astype(np.uint16)
-    wrong = int((engine.run(shape, a, b, "doctor").values != int_matmul(a, b)).sum())
-    if wrong:
-        raise DeviceError(f"{wrong} of {m * n} results of {shape.name} at {bits_a} x {bits_b} bits are wrong")
-    return f"{m} x {n} x {k}, all {m * n:,} results exact"
+def _steps(accelerator: Accelerator, timed: bool) -> Iterator[Check]:
+    """Training steps of a small network beside the golden functions; `DeviceError` if a weight differs."""
+    described = cifar_resnet(DEPTH, CLASSES, SIZE, 1, WIDTH)
+    factor, offset = np.full(1, 1 / 64, np.float32), np.full(1, -2, np.float32)
+    device = StepDevice(accelerator)
+    config = settled(TrainConfig(batch_size=IMAGES, fw=(MAX_BITS, MAX_BITS), bw=MAX_BITS))
+    makers: list[Callable[[Network, TrainConfig], Machine]] = [
+        of_device(device, accelerator.config),
+        golden_trainer,
+    ]
+    machine, golden = (make(Network.residual(described, factor, offset), config) for make in makers)
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 1 << 8, (IMAGES, SIZE, SIZE, 1), np.uint8)
+    labels = rng.integers(0, CLASSES, IMAGES)
+    for bits in STEPS:
+        for trainer in (machine, golden):
+            trainer.train_step(images, labels, bits, RATE)
+        found, expected = machine.state()[0], golden.state()[0]
+        wrong = sum(int((found[name] != value).sum()) for name, value in expected.items())
+        count = sum(value.size for value in expected.values())
+        what = f"step at {bits[0]} x {bits[1]} bits"
+        if wrong:
+            raise DeviceError(f"{wrong} of {count} numbers are wrong after a {what}")
+        yield what, f"{described.name}, {IMAGES} images, all {count:,} numbers exact"
+    if timed:
+        while accelerator.wall.seconds < TIMED_S:
+            machine.train_step(images, labels, STEPS[-1], RATE)
+            device.counters()
+        yield "clocks", accelerator.wall.check(accelerator.clock_mhz)

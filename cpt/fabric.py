@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import hashlib
 import json
 import time
 from pathlib import Path
@@ -12,20 +13,14 @@ from typing import Any
 import numpy as np
 
 from cpt.data import DIGITS, load_raw
-from cpt.host.config import TrainConfig
-from cpt.host.counters import Counters
-from cpt.host.data import Dataset, Images, training_batches
-from cpt.host.engine import GemmShape, OperandProduct
-from cpt.host.layers import StepContext
-from cpt.host.network import ResNet, resnet_depth
-from cpt.host.optimiser import Sgd, learning_rate
-from cpt.host.precision import BACKWARD_SLOT, FORWARD_SLOT, PrecisionSlots
-from cpt.host.step_trainer import StepTrainer, affine, with_bytes
+from cpt.extras import missing
+from cpt.host.config import TrainConfig, resnet_depth
+from cpt.host.data import Dataset
+from cpt.host.step_trainer import NoClock, StepTrainer, affine, with_bytes
 from cpt.hw.contract import ContractError, preset
 from cpt.hw.contract.config import STEP
 from cpt.model.architecture import cifar_resnet
-from cpt.model.golden import int_matmul
-from cpt.model.loss import correct, softmax_cross_entropy
+from cpt.model.golden.fabric.network import Network
 from cpt.options import TRAINING, add_options, train_config
 from cpt.progress import note
 from cpt.results_page import interval
@@ -33,10 +28,15 @@ from cpt.trainers import golden_trainer
 
 BESIDE = {
     "none": "nothing",
-    "float": "the float path of `cpt train`",
+    "float": "torch, whole batches and float32 between products",
     "whole": "whole batches instead of micro-batches",
 }
 """What each seed may be compared with."""
+SHARED = (
+    *("model", "width", "fw", "cycles", "per", "eval_bits", "epochs", "steps", "batch_size"),
+    *("lr", "lr_schedule", "momentum", "weight_decay", "max_shift", "seed"),
+)
+"""Fields of a configuration that torch runs have too."""
 RUNS = "fabric.jsonl"
 MOST_SEEDS = 100
 
@@ -99,7 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
 def train_fabric(config: TrainConfig, micro_batch: int, data: Dataset) -> dict[str, Any]:
     """A run on the golden functions: accuracy, mean loss of the last epoch, hash of the weights."""
     config = config.replace(micro_batch=micro_batch)
-    trainer = StepTrainer(config, data, preset("zc706", STEP), golden_trainer, lambda *_: _NoClock())
+    trainer = StepTrainer(config, data, preset("zc706", STEP), golden_trainer, lambda *_: NoClock())
     losses: list[float] = []
     while trainer.step < trainer.total_steps:
         losses += [report.loss for report in trainer.train_epoch()]
@@ -112,100 +112,68 @@ def train_fabric(config: TrainConfig, micro_batch: int, data: Dataset) -> dict[s
 
 
 def train_float(config: TrainConfig, data: Dataset) -> dict[str, Any]:
-    """The same run as `cpt train` computes it, its products in numpy instead of on a device."""
-    most = {FORWARD_SLOT: max(config.fw[1], config.evaluation_bits), BACKWARD_SLOT: config.bw}
-    slots = PrecisionSlots(most, lambda slot, bits: None)
-    engine: Any = _Products(slots)
-    network = ResNet(_description(config, data), config.seed)
-    network.plan((config.batch_size, *data.train.pixels.shape[1:]), engine)
-    optimiser = Sgd(
-        dict(network.named_parameters()), momentum=config.momentum, weight_decay=config.weight_decay
-    )
-    step_number = 0
+    """The same run in torch from the same weights: whole batches, float32 between products."""
+    try:
+        import torch
+
+        from cpt.model.data import ImageArrays, ImageSet
+        from cpt.model.training import Classification, TorchConfig, TorchTrainer
+    except ModuleNotFoundError as error:
+        raise ContractError(f"beside float: {missing(error)}") from None
+
+    torch.set_num_threads(1)
     factor, offset = affine(data)
-
-    def step(batch: Images, bits: tuple[int, int], lr: float) -> float:
-        nonlocal step_number
-        slots.set(FORWARD_SLOT, bits[0])
-        slots.set(BACKWARD_SLOT, bits[1])
-        context = StepContext(training=True, seed=config.seed, step=step_number)
-        logits = network.forward(batch.pixels * factor + offset, context)
-        loss, gradient = softmax_cross_entropy(logits, batch.labels)
-        network.backward(gradient, context)
-        optimiser.step(lr)
-        step_number += 1
-        return loss
-
-    loss = _train(config, data.train, step)
-    slots.set(FORWARD_SLOT, config.evaluation_bits)
-    hits, size = 0, config.batch_size
-    for start in range(0, len(data.test), size):
-        some = data.test.take(np.arange(start, min(start + size, len(data.test))))
-        padded = np.zeros((size, *some.pixels.shape[1:]), np.float32)
-        padded[: len(some)] = some.pixels * factor + offset
-        logits = network.forward(padded, StepContext(training=False))
-        hits += correct(logits[: len(some)], some.labels)
-    return {"accuracy": hits / len(data.test), "loss": loss, "weights_sha256": network.weights_sha256()}
+    train, test = (
+        ImageArrays((part.pixels * factor + offset).astype(np.float32), part.labels)
+        for part in (data.train, data.test)
+    )
+    method = "cpt" if config.fw[0] < config.fw[1] else "static"
+    shared = {name: getattr(config, name) for name in SHARED}
+    trainer = TorchTrainer(
+        TorchConfig(method=method, bw=(config.bw, config.bw), **shared),
+        Classification(ImageSet(data.name, train, test, data.classes)),
+    )
+    _same_weights(trainer.model, _network(config, data))
+    while not trainer.finished:
+        last = trainer.train_epoch()
+    digest = hashlib.sha256()
+    for value in trainer.model.state_dict().values():
+        digest.update(value.numpy().tobytes())
+    return {
+        "accuracy": trainer.evaluate()["accuracy"],
+        "loss": last["train_loss"],
+        "weights_sha256": digest.hexdigest(),
+    }
 
 
-class _NoClock:
-    """Counts nothing."""
-
-    def trained(self, bits: tuple[int, int]) -> Counters:
-        """Of a step."""
-        return Counters()
-
-    def evaluated(self, bits: int, images: int) -> Counters:
-        """Of an evaluation."""
-        return Counters()
-
-
-class _Products:
-    """Stands where layers expect the accelerator's engine: the same exact products, at once."""
-
-    def __init__(self, slots: PrecisionSlots) -> None:
-        self.slots = slots
-
-    def reserve(self, shape: GemmShape) -> None:
-        """Nothing to prepare."""
-
-    def run(self, shape: GemmShape, codes_a: np.ndarray, codes_b: np.ndarray, label: str) -> OperandProduct:
-        """The product and B's sums over K."""
-        del shape, label
-        return OperandProduct(int_matmul(codes_a, codes_b), codes_b.sum(1, dtype=np.int64))
-
-
-def _train(config: TrainConfig, train: Images, step: Any) -> float:
-    """All steps of a run; mean loss of the last epoch."""
-    per_epoch = len(train) // config.batch_size
-    if not per_epoch:
-        raise ContractError(f"batch-size is {config.batch_size}; allowed: 1..{len(train)} (training images)")
-    plan, total = config.plan(per_epoch), config.total_steps(per_epoch)
-    losses: list[float] = []
-    while len(losses) < total:
-        epoch = len(losses) // per_epoch
-        batches = training_batches(
-            train, config.batch_size, seed=config.seed, epoch=epoch, max_shift=config.max_shift
-        )
-        for batch in batches:
-            done = len(losses)
-            if done == total:
-                break
-            bits = plan.bits(epoch if config.per_epoch() else done)
-            losses.append(step(batch, bits, learning_rate(config.lr_schedule, config.lr, done / total)))
-    return sum(losses[-per_epoch:]) / len(losses[-per_epoch:])
-
-
-def _description(config: TrainConfig, data: Dataset) -> Any:
+def _network(config: TrainConfig, data: Dataset) -> Network:
+    """What the golden functions begin with."""
     height, width, channels = data.train.pixels.shape[1:]
-    return cifar_resnet(resnet_depth(config.model), data.classes, (height, width), channels, config.width)
+    described = cifar_resnet(
+        resnet_depth(config.model), data.classes, (height, width), channels, config.width
+    )
+    return Network.residual(described, *affine(data), config.seed)
+
+
+def _same_weights(model: Any, network: Network) -> None:
+    """Weights of ``network`` for a torch residual network, whose convolutions come in the same order."""
+    from torch import from_numpy, nn, no_grad
+
+    convolutions = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
+    given = network.parameters
+    with no_grad():
+        for layer, convolution in zip(network.layers, convolutions, strict=True):
+            weight = from_numpy(given[f"{layer.convolution}.weight"])
+            convolution.weight.copy_(weight.permute(0, 3, 1, 2))
+        model.classifier.weight.copy_(from_numpy(given["classifier.weight"]))
+        model.classifier.bias.copy_(from_numpy(given["classifier.bias"]))
 
 
 def _run(
     way: str, micro_batch: int, config: TrainConfig, data: Dataset, arguments: argparse.Namespace
 ) -> dict[str, Any]:
     """One run, or what is kept of it."""
-    named = {"way": "float" if way == "float" else "fabric", "micro_batch": micro_batch}
+    named = {"way": "torch" if way == "float" else "fabric", "micro_batch": micro_batch}
     key = {"data": arguments.data, **config.as_dict(), **named}
     path = arguments.out / RUNS if arguments.out else None
     if path and path.is_file():

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from cpt.command_line import LONGEST, check_range
-from cpt.host.config import TrainConfig
+from cpt.host.config import TrainConfig, resnet_depth
 from cpt.host.metrics import Tally
-from cpt.host.network import resnet_depth
 from cpt.host.step_trainer import MICRO_BATCH
 from cpt.hw.contract import PRESETS, ArrayConfig, ContractError, preset
-from cpt.hw.contract.config import MATRIX, STEP
+from cpt.hw.contract.config import STEP
 from cpt.model.architecture import cifar_resnet
 from cpt.model.bitops import PAPER_BATCH, PAPER_ITERATIONS, run_gbitops
 from cpt.model.run_config import LARGEST
@@ -23,22 +22,17 @@ from cpt.model.schedule import Plan
 from cpt.model.units import change, duration, gbitops, percent, precision
 from cpt.progress import note
 from cpt.sim.memory import MEMORY_MODELS, memory_model
-from cpt.step_costs import Products, WholeSteps
+from cpt.step_costs import WholeSteps
 from cpt.table import align, paragraph
 
 CIFAR_SIZE, CIFAR_CHANNELS, CIFAR_CLASSES, CIFAR_WIDTH = 32, 3, 10, 16
 PAPER_CYCLES = 32
-WAIT = {
-    MATRIX: "seconds each for resnet20, about half a minute for resnet74",
-    STEP: "up to a minute each for resnet20, several for resnet74",
-}
-SCOPE = {
-    MATRIX: "simulated, accelerator cycles only: im2col, packing, batch norm and everything else on the host "
-    "is not in it",
-    STEP: "simulated, whole steps by stated costs (docs/fabric.md): all but the host's look at logits, which "
-    "the order of micro-batches hides",
-}
-"""What is in the hours, by the machine."""
+WAIT = "up to a minute each for resnet20, several for resnet74"
+SCOPE = (
+    "simulated, whole steps by stated costs (docs/fabric.md): all but the host's look at logits, which the "
+    "order of micro-batches hides"
+)
+"""What is in the hours."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,21 +64,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             f"--{name}", type=int, default=value, metavar="N", help=f"{text} (default: {value})"
         )
     parser.add_argument(
-        "--machine",
-        default=MATRIX,
-        metavar="NAME",
-        help=f"{MATRIX}: products alone; {STEP}: whole training steps (default: {MATRIX})",
-    )
-    parser.add_argument(
         "--micro-batch",
         type=int,
         metavar="N",
-        help=f"images of a micro-batch, machine {STEP} (default: {MICRO_BATCH})",
+        help=f"images of a micro-batch (default: {MICRO_BATCH})",
     )
     parser.add_argument(
-        "--layers",
-        action="store_true",
-        help=f"a row per product of a static step; machine {STEP}: per layer and pass, at both bounds",
+        "--layers", action="store_true", help="a row per layer and pass of a step, at both bounds"
     )
     parser.add_argument("--json", action="store_true", help="the result as one line")
 
@@ -116,9 +102,7 @@ class Run:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the hours."""
-    config = preset(arguments.preset, arguments.machine)
-    if arguments.machine != STEP and arguments.micro_batch is not None:
-        raise ContractError(f"--micro-batch is given for machine {arguments.machine!r}; allowed: {STEP}")
+    config = preset(arguments.preset, STEP)
     plan_config = _train_config(arguments)
     model = memory_model(arguments.memory, config.clock_mhz)
     description = cifar_resnet(
@@ -127,13 +111,9 @@ def run(arguments: argparse.Namespace) -> int:
     precisions = plan_config.fw[1] - plan_config.fw[0] + 1
     note(
         arguments,
-        paragraph(
-            f"simulating a step at up to {precisions} precision{'s' * (precisions > 1)}: "
-            f"{WAIT[arguments.machine]}"
-        ),
+        paragraph(f"simulating a step at up to {precisions} precision{'s' * (precisions > 1)}: {WAIT}"),
     )
-    make = WholeSteps if arguments.machine == STEP else Products
-    steps = make(config, model, description, plan_config)
+    steps = WholeSteps(config, model, description, plan_config)
     runs = []
     for name, stated in _runs(plan_config):
         plan = stated.plan(stated.steps)
@@ -187,7 +167,7 @@ def _result(arguments: argparse.Namespace, config: ArrayConfig, runs: list[Run])
         "array": config.as_dict(),
         "clock_mhz": config.clock_mhz,
         "memory_model": arguments.memory,
-        "scope": SCOPE[arguments.machine],
+        "scope": SCOPE,
         "runs": [item.as_dict(config) for item in runs],
     }
     if len(runs) > 1:
@@ -227,6 +207,6 @@ def _render(arguments: argparse.Namespace, config: ArrayConfig, runs: list[Run])
         )
     machine = (
         f"{config.name} array at {config.clock_mhz:g} MHz, memory {arguments.memory}; "
-        f"{arguments.iterations:,} iterations of {arguments.batch} images; {SCOPE[arguments.machine]}"
+        f"{arguments.iterations:,} iterations of {arguments.batch} images; {SCOPE}"
     )
     return f"{arguments.model} on CIFAR\n{paragraph(machine)}\n\n{align(rows)}"

@@ -17,12 +17,12 @@ from cpt.table import paragraph
 
 COMMANDS = {
     "train": "train a network on the accelerator, with cyclic and with static precision",
-    "compare": "cycles of every program of a training step: compiled RTL beside the fast model",
-    "latency": "simulated hours of a full CIFAR training run, from the fast model's cycles",
-    "fabric": "train on the golden functions of the whole-step machine, beside the float path",
+    "compare": "cycles of every list of a training step: compiled RTL beside the model",
+    "latency": "simulated hours of a full CIFAR training run, with cyclic and static precision",
+    "fabric": "train on the golden functions of a step, seed by seed beside torch",
     "results": "train every method on the bundled data over many seeds, write docs/results.md",
     "bits": "show a precision schedule and what it saves",
-    "doctor": "check software and accelerator: who answers, whether it multiplies correctly",
+    "doctor": "check software and accelerator: who answers, whether it trains correctly",
     "bitstream": "build a board's bitstream with Vivado, or check it without",
     "package": "pack what a board needs into one archive",
     "range-test": "find the lowest precision that a network still learns at",

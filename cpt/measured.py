@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from cpt.host.config import TrainConfig
-from cpt.host.engine import GemmEngine
+import numpy as np
+
+from cpt.host.config import TrainConfig, resnet_depth
 from cpt.host.errors import HostError
 from cpt.host.measure import FORMAT
-from cpt.host.network import ResNet, resnet_depth
+from cpt.host.step_trainer import settled
 from cpt.hw.contract import CONTRACT_HASH, ArrayConfig, ContractError
 from cpt.model.architecture import cifar_resnet
+from cpt.model.golden.fabric.network import Network
 from cpt.model.json_files import read_object
-from cpt.sim.fast.forecast import Forecast, ShapeRecorder, total
-from cpt.sim.memory import memory_model
+from cpt.sim.memory import MemoryModel, memory_model
 from cpt.table import align, paragraph
 
 _NUMBERS = {"epoch": 0, "fw": 1, "bw": 1, "steps": 1, "cycles": 1, "wall_seconds": 0, "host_seconds": 0}
@@ -133,21 +136,12 @@ def _checked(row: dict[str, Any]) -> dict[str, Any]:
 
 def compare_measured(report: Report, memory: str) -> list[MeasuredRow]:
     """A row per epoch and precision; ``memory`` names the memory model that stands for the board's DRAM."""
-    config, array = report.config, report.array
-    height, width, channels = report.image_shape
-    description = cifar_resnet(
-        resnet_depth(config.model), report.classes, (height, width), channels, config.width
-    )
-    recorder = ShapeRecorder()
-    ResNet(description).plan((config.batch_size, *report.image_shape), cast(GemmEngine, recorder))
-    widest = max(config.fw[1], config.evaluation_bits)
-    forecast = Forecast(array, memory_model(memory, array.clock_mhz), recorder.shapes, widest, config.bw)
-    cycles: dict[tuple[int, int], int] = {}
+    array = report.array
+    timing = memory_model(memory, array.clock_mhz)
+    step_cycles = cache(_step_cycles(report, timing))
     rows = []
     for row in report.epochs:
         bits = (row["fw"], row["bw"])
-        if bits not in cycles:
-            cycles[bits] = total(forecast.step(*bits)).total_cycles
         rows.append(
             MeasuredRow(
                 row["epoch"],
@@ -156,11 +150,26 @@ def compare_measured(report: Report, memory: str) -> list[MeasuredRow]:
                 float(row["wall_seconds"] + row["host_seconds"]),
                 float(row["wall_seconds"]),
                 row["cycles"],
-                row["steps"] * cycles[bits],
+                row["steps"] * step_cycles(*bits),
                 array.clock_mhz,
             )
         )
     return rows
+
+
+def _step_cycles(report: Report, timing: MemoryModel) -> Callable[[int, int], int]:
+    """Cycles of a step by its bits (fw, bw)."""
+    from cpt.sim.step.forecast import Forecast
+
+    config = report.config
+    height, width, channels = report.image_shape
+    described = cifar_resnet(
+        resnet_depth(config.model), report.classes, (height, width), channels, config.width
+    )
+    ones, zeros = np.ones(channels, np.float32), np.zeros(channels, np.float32)
+    network = Network.residual(described, ones, zeros, config.seed)  # cycles know no numbers
+    forecast = Forecast(report.array, timing, network, settled(config))
+    return lambda fw, bw: forecast.trained((fw, bw)).total
 
 
 def print_measured(path: Path, memory: str, as_json: bool) -> int:
@@ -218,15 +227,21 @@ def _times(row: MeasuredRow) -> tuple[str, str, str, str]:
 
 
 def as_summary(measured: dict[str, Any], memory: str) -> dict[str, Any]:
-    """What a run's `Measurement` says per step: the whole, the accelerator's part, and that simulated."""
-    rows = compare_measured(report_of(measured), memory)
-    if not rows:
+    """What a run's `Measurement` says per step: the whole, the accelerator's part, and that simulated.
+
+    Without Amaranth, as on a board, nothing is simulated: ``cpt compare --measured`` does it elsewhere.
+    """
+    report = report_of(measured)
+    if not report.epochs:
         return {}
-    row = whole(rows)
-    times = {
-        "step_seconds": row.step_seconds,
-        "accelerator_step_seconds": row.accelerator_seconds,
-        "simulated_step_seconds": row.simulated_seconds,
+    steps = sum(row["steps"] for row in report.epochs)
+    cycles = sum(row["cycles"] for row in report.epochs)
+    means = {
+        "step_seconds": sum(row["wall_seconds"] + row["host_seconds"] for row in report.epochs) / steps,
+        "accelerator_step_seconds": cycles / steps / (report.array.clock_mhz * 1e6),
     }
-    means = {name: seconds / row.steps for name, seconds in times.items()}
-    return {**means, "simulated_memory_model": memory}
+    try:
+        simulated = whole(compare_measured(report, memory)).simulated_seconds
+    except ImportError:
+        return means
+    return {**means, "simulated_step_seconds": simulated / steps, "simulated_memory_model": memory}

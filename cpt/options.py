@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cpt.host.config import TrainConfig
-from cpt.host.optimiser import LR_SCHEDULES
+from cpt.host.learning_rate import LR_SCHEDULES
 from cpt.hw.contract import ContractError
 from cpt.model.schedule import UNITS
 

@@ -34,7 +34,7 @@ STARTS = (
     "cpt.compare",
     "cpt.doctor",
     "cpt.completion",
-    "cpt.sim.fast",
+    "cpt.sim.step.backend",
     "cpt.sim.device",
 )
 """Modules whose imports decide what is packed."""

@@ -1,28 +1,24 @@
-"""What a step of either machine takes: as a whole, and by its products or by passes of its layers."""
+"""What a training step takes: as a whole, and by passes of its layers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import cache
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from cpt.host.config import TrainConfig
-from cpt.host.engine import GemmEngine
 from cpt.host.metrics import Tally
-from cpt.host.network import ResNet
 from cpt.host.step_trainer import settled
 from cpt.hw.contract import ArrayConfig
 from cpt.model.bitops import counted_macs
 from cpt.model.golden.fabric.codes import image_bits
 from cpt.model.golden.fabric.network import Network
 from cpt.model.units import percent
-from cpt.sim.fast.forecast import Forecast, ShapeRecorder, total
 from cpt.sim.memory import MemoryModel
 from cpt.sim.step.by_layer import ALL, ARRAY, D_W, D_X
-from cpt.sim.step.forecast import Forecast as StepForecast
+from cpt.sim.step.forecast import Forecast
 from cpt.table import align
 
 
@@ -47,53 +43,8 @@ class LayerPass:
         return {"layer": row.pop("layer"), "pass": row.pop("which"), **row}
 
 
-class Products:
-    """Steps of the machine that multiplies."""
-
-    def __init__(self, config: ArrayConfig, model: MemoryModel, description: Any, plan: TrainConfig) -> None:
-        recorder = ShapeRecorder()
-        stem = description.layers[0]
-        shape = (plan.batch_size, stem.height, stem.width, stem.in_channels)
-        ResNet(description).plan(shape, cast(GemmEngine, recorder))
-        self._forecast = Forecast(config, model, recorder.shapes, plan.fw[1], plan.bw)
-        self._static = plan.fw[1], plan.bw
-        self._step = cache(lambda bits: self._forecast.step(*bits))
-
-    def tally(self, bits: tuple[int, int]) -> Tally:
-        """What a step takes."""
-        return total(self._step(bits))
-
-    def rows(self) -> dict[str, Any]:
-        """Products of a static step, as JSON has them."""
-        return {
-            "products": [
-                {"product": item.shape.name, "bits": [item.bits_a, item.bits_b], **item.tally.as_dict()}
-                for item in self._step(self._static)
-            ]
-        }
-
-    def table(self) -> str:
-        """Where the cycles of a static step go."""
-        static = self._step(self._static)
-        whole = sum(item.tally.total_cycles for item in static)
-        rows = [("product", "bits", "in a step", "cycles each", "of the step", "array busy")]
-        for item in sorted(static, key=lambda item: -item.tally.total_cycles):
-            tally = item.tally
-            rows.append(
-                (
-                    item.shape.name,
-                    f"{item.bits_a}x{item.bits_b}",
-                    str(item.count),
-                    f"{tally.total_cycles // item.count:,}",
-                    percent(tally.total_cycles / whole),
-                    percent(tally.array_busy()),
-                )
-            )
-        return align(rows)
-
-
 class WholeSteps:
-    """Steps of the machine that does them whole."""
+    """Steps of a network on a machine."""
 
     def __init__(self, config: ArrayConfig, model: MemoryModel, description: Any, plan: TrainConfig) -> None:
         channels = description.layers[0].in_channels
@@ -103,7 +54,7 @@ class WholeSteps:
         self._config, self._batch, self._bounds = config, plan.batch_size, (plan.fw, plan.bw)
         self._convolutions = {layer.shape.name: layer.shape for layer in network.layers}
         self._macs = counted_macs(description.layers) * plan.batch_size
-        self._forecast = StepForecast(config, model, network, settled_plan)
+        self._forecast = Forecast(config, model, network, settled_plan)
 
     def tally(self, bits: tuple[int, int]) -> Tally:
         """What a step takes."""

@@ -123,9 +123,11 @@ def render(summary: dict[str, Any]) -> str:
     )
     about = (
         "times are means of a training step: measured, the whole by the wall clock; the accelerator's part "
-        f"by its cycle counter; that part simulated with memory {summary['simulated_memory_model']}"
-        if times is MEASURED
+        f"by its cycle counter{_simulated_with(summary)}"
+        if times not in (_SIMULATED, _COUNTED)
         else f"memory {summary['memory_model']}; times are the accelerator's for all training steps"
+        if summary["simulated_seconds"]
+        else "times are not simulated without Amaranth"
     )
     machine = (
         f"{summary['device']}: {summary['array']['name']} array at {summary['clock_mhz']:g} MHz, {about}"
@@ -138,7 +140,13 @@ def _times(summary: dict[str, Any]) -> dict[str, str]:
     if summary["device"] != "board":
         return _SIMULATED
     runs = (summary, summary.get("static", summary))
-    return MEASURED if all(set(MEASURED) <= set(run) for run in runs) else _COUNTED
+    shared = {name: text for name, text in MEASURED.items() if all(name in run for run in runs)}
+    return shared or _COUNTED
+
+
+def _simulated_with(summary: dict[str, Any]) -> str:
+    memory = summary.get("simulated_memory_model")
+    return f"; that part simulated with memory {memory}" if memory else ""
 
 
 def _row(result: dict[str, Any], times: dict[str, str]) -> tuple[str, ...]:
@@ -147,7 +155,7 @@ def _row(result: dict[str, Any], times: dict[str, str]) -> tuple[str, ...]:
         result["run"],
         precision(config["fw"], config["bw"]),
         f"{accuracy(result['accuracy'])} (FW{result['eval_bits']})",
-        *(duration(result[name]) for name in times),
+        *(duration(result[name]) if result[name] else "-" for name in times),
         gbitops(result["gbitops"]),
         *(percent(result[name]) for name in _SHARES),
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 from cpt import public_flags, run_folder, torch_options, torch_train
 from cpt.check import RtlCheck, as_json, verdict
-from cpt.data import DIGITS, add_image_size
+from cpt.data import DIGITS, add_image_size, load_raw
 from cpt.devices import (
     DEVICES,
     SIMULATED,
@@ -29,8 +29,8 @@ from cpt.host.errors import DeviceError
 from cpt.host.measure import Measurement
 from cpt.host.run import TrainingRun
 from cpt.host.step_trainer import settled
-from cpt.hw.contract import PRESETS, ContractError, preset
-from cpt.hw.contract.config import MATRIX, STEP
+from cpt.hw.contract import PRESETS, preset
+from cpt.hw.contract.config import STEP
 from cpt.measured import as_summary
 from cpt.model.run import SUMMARY, write_json
 from cpt.model.units import accuracy, duration, precision
@@ -42,11 +42,10 @@ from cpt.trainers import Place
 
 CHECK_FAILED = 1
 MAIN = "cpt"
-SIMULATION = {"machine": MATRIX, "preset": "zc706", "memory": "ps-ddr"}
+SIMULATION = {"preset": "zc706", "memory": "ps-ddr"}
 """What is simulated unless told otherwise."""
 USED_BY = {
     "preset": SIMULATED,
-    "machine": DEVICES,
     # on a board, by --check-rtl
     "memory": DEVICES,
     "bitfile": ("board",),
@@ -67,12 +66,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="fast",
         metavar="NAME",
         help=f"{', '.join((*DEVICES, *TORCH_DEVICES))} (default: fast)",
-    )
-    machine.add_argument(
-        "--machine",
-        metavar="NAME",
-        help=f"{MATRIX}: products alone, the processor does the rest; {STEP}: whole training steps "
-        f"(default: {SIMULATION['machine']})",
     )
     machine.add_argument(
         "--preset", metavar="NAME", help=f"array: {', '.join(PRESETS)} (default: {SIMULATION['preset']})"
@@ -120,16 +113,14 @@ def run(arguments: argparse.Namespace) -> int:
         if getattr(arguments, name) is None:
             setattr(arguments, name, default)
     place = _place(arguments)
-    config = train_config(arguments)
-    if place.machine == STEP:
-        config = settled(config.replace(micro_batch=arguments.micro_batch or 0))
+    config = settled(train_config(arguments).replace(micro_batch=arguments.micro_batch or 0))
     method = MAIN if config.fw[0] < config.fw[1] else STATIC
     name = run_folder.default_name(arguments.data, config.model, method, arguments.device)
     with (
         run_folder.claimed(arguments, name) as folder,
         contextlib.redirect_stdout(sys.stderr if arguments.json else sys.stdout),
     ):
-        data = place.load(arguments.data, arguments.image_size)
+        data = load_raw(arguments.data, arguments.image_size)
         print(data.describe())
         summary, status = _Command(arguments, place, config, data, folder).train()
     if arguments.json:
@@ -138,13 +129,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _place(arguments: argparse.Namespace) -> Place:
-    preset(arguments.preset, arguments.machine)
-    if arguments.machine == MATRIX and arguments.micro_batch is not None:
-        raise ContractError(
-            f"--micro-batch is given for machine {MATRIX!r}; allowed: "
-            f"machine {STEP!r}, devices {', '.join(TORCH_DEVICES)}"
-        )
-    return Place(arguments.machine, arguments.device, arguments.preset, arguments.memory, arguments.bitfile)
+    preset(arguments.preset, STEP)
+    return Place(arguments.device, arguments.preset, arguments.memory, arguments.bitfile)
 
 
 class _Command:
@@ -169,13 +155,15 @@ class _Command:
 
     def train(self) -> tuple[dict[str, Any], int]:
         """Train everything and print the table; the summary of all, and the exit status."""
-        with RtlCheck(self.config, self.data, self.arguments.memory, self.place.machine) as check:
+        with RtlCheck(self.config, self.data, self.arguments.memory) as check:
             summary = self._one(MAIN, self.config, self.folder, check if self.check else None)
             if self.compare:
                 static = self._one(STATIC, self.config.static(), self.folder / STATIC, None)
                 summary["static"] = static
                 saved = {"gbitops", "simulated_seconds", *MEASURED} & set(summary) & set(static)
-                summary["saving"] = {name: 1 - summary[name] / static[name] for name in saved}
+                summary["saving"] = {
+                    name: 1 - summary[name] / static[name] if static[name] else 0.0 for name in saved
+                }
             line, passed = self._checked(check, summary)
         write_json(self.folder / SUMMARY, summary)
         print(render(summary))
@@ -222,8 +210,6 @@ class _Command:
         """Train one run and give its summary."""
         arguments = self.arguments
         machine = {"device": arguments.device, "preset": arguments.preset, "memory_model": arguments.memory}
-        if self.place.machine == STEP:
-            machine["machine"] = STEP
         if arguments.device == "board":
             machine |= {"preset": "bitstream", "memory_model": "board"}
         with self.place.open(config, self.data) as (trainer, accelerator):

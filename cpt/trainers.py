@@ -7,80 +7,61 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cpt.data import load_dataset, load_raw
 from cpt.devices import open_accelerator
 from cpt.host.config import TrainConfig
-from cpt.host.course import Course
 from cpt.host.data import Dataset
-from cpt.host.step_trainer import StepTrainer
-from cpt.host.trainer import Trainer
-from cpt.hw.contract import ContractError, preset
-from cpt.hw.contract.config import MATRIX, STEP
+from cpt.host.step_trainer import Clock, NoClock, StepTrainer
+from cpt.hw.contract import preset
+from cpt.hw.contract.config import STEP
 from cpt.model.golden.fabric.network import Network
 from cpt.model.golden.fabric.trainer import Settings
 from cpt.model.golden.fabric.trainer import Trainer as GoldenTrainer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from cpt.host.driver import Accelerator
     from cpt.host.fabric import Device, FabricTrainer
     from cpt.hw.contract import ArrayConfig
-
-OTHER = {MATRIX: STEP, STEP: MATRIX}
 
 
 @dataclass(frozen=True)
 class Place:
     """Where something is trained: names as on the command line."""
 
-    machine: str
     device: str
     preset: str
     memory: str
     bitfile: str | None = None
 
-    def load(self, source: str, image_size: Sequence[int] | None = None) -> Dataset:
-        """Images as this machine takes them."""
-        return (load_raw if self.machine == STEP else load_dataset)(source, image_size)
-
     @contextmanager
-    def open(self, config: TrainConfig, data: Dataset) -> Iterator[tuple[Course, Accelerator | None]]:
+    def open(self, config: TrainConfig, data: Dataset) -> Iterator[tuple[StepTrainer, Accelerator | None]]:
         """A trainer, and the accelerator behind it, if there is one.
 
+        Device ``fast`` are the golden functions, which train faster than the exact model of the machine does.
         Raises `ContractError` or `cpt.host.errors.HostError` in one line.
         """
-        if (self.machine, self.device) == (STEP, "fast"):
+        if self.device == "fast":
             yield self._golden(config, data), None
             return
-        with open_accelerator(
-            self.device, self.preset, self.memory, self.bitfile, machine=self.machine
-        ) as accelerator:
-            found = STEP if accelerator.config.scratch_words else MATRIX
-            if found != self.machine:
-                raise ContractError(
-                    f"machine is {self.machine!r}, the bitstream's is {found!r}; allowed: that"
-                )
-            if self.machine == STEP:
-                yield step_trainer(config, data, accelerator), accelerator
-            else:
-                yield Trainer(config, data, accelerator), accelerator
+        with open_accelerator(self.device, self.preset, self.memory, self.bitfile) as accelerator:
+            yield step_trainer(config, data, accelerator), accelerator
 
     def _golden(self, config: TrainConfig, data: Dataset) -> StepTrainer:
-        """Numbers by the golden functions, cycles by the forecast."""
+        """Numbers by the golden functions, cycles by the forecast, where that is installed."""
         from cpt.sim.memory import memory_model
-        from cpt.sim.step.forecast import Forecast
 
         array = preset(self.preset, STEP)
         timing = memory_model(self.memory, array.clock_mhz)
 
-        return StepTrainer(
-            config,
-            data,
-            array,
-            golden_trainer,
-            lambda network, settled: Forecast(array, timing, network, settled),
-        )
+        def clock(network: Network, settled: TrainConfig) -> Clock:
+            try:
+                from cpt.sim.step.forecast import Forecast
+            except ImportError:  # no Amaranth, whose classes hold the engines' latencies: a board's image
+                return NoClock()
+            return Forecast(array, timing, network, settled)
+
+        return StepTrainer(config, data, array, golden_trainer, clock)
 
 
 def golden_trainer(network: Network, settled: TrainConfig) -> GoldenTrainer:

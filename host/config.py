@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from typing import Any
 
-from cpt.host.network import resnet_depth
-from cpt.host.optimiser import learning_rate
-from cpt.host.precision import check_bits
+from cpt.host.learning_rate import learning_rate
 from cpt.hw.contract import ContractError
+from cpt.hw.contract.config import MAX_BITS
+from cpt.model.architecture.resnet import DEEPEST
 from cpt.model.run_config import RunConfig
 from cpt.model.schedule import CyclicCosine, Plan, Static
+
+
+def check_bits(name: str, bits: int) -> int:
+    """``bits``, if the machine has codes of so many; raises `ContractError` naming ``name`` otherwise."""
+    if not isinstance(bits, int) or not 1 <= bits <= MAX_BITS:
+        raise ContractError(f"{name} is {bits!r} bits; allowed: 1..{MAX_BITS}")
+    return bits
+
+
+def resnet_depth(name: str) -> int:
+    """Depth of ``resnetD``; raises `ContractError` unless D = 6n+2 with n >= 1."""
+    match = re.fullmatch(r"resnet(\d{1,4})", name)
+    depth = int(match[1]) if match else 0
+    if not 8 <= depth <= DEEPEST or (depth - 2) % 6:
+        raise ContractError(f"model is {name!r}; allowed: resnetD with D = 6n+2 (resnet8, resnet20, ...)")
+    return depth
 
 
 @dataclass(frozen=True)
@@ -42,7 +59,7 @@ class TrainConfig(RunConfig):
     """If above 0: length of the run in steps instead of epochs; the precision then moves per step."""
     batch_size: int = 32
     micro_batch: int = 0
-    """Images of a micro-batch, on a machine of whole steps; 0: its usual."""
+    """Images of a micro-batch; 0: the usual."""
     lr: float = 0.1
     lr_schedule: str = "cosine"
     momentum: float = 0.9

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from cpt.host.config import TrainConfig
+from cpt.host.config import TrainConfig, resnet_depth
 from cpt.host.data import Dataset, Images, training_batches
+from cpt.host.learning_rate import learning_rate
 from cpt.host.metrics import Tally
-from cpt.host.network import resnet_depth
-from cpt.host.optimiser import learning_rate
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import require
 from cpt.model import architecture

@@ -205,19 +205,6 @@ def training_batches(
         yield chosen
 
 
-def evaluation_batches(images: Images, batch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """All images in order: pixels (batch, H, W, C) and the labels of those that count.
-
-    The last batch is filled up with zeros, so that every batch runs the same programs.
-    """
-    for start in range(0, len(images), batch):
-        pixels, labels = images.pixels[start : start + batch], images.labels[start : start + batch]
-        missing = batch - len(labels)
-        if missing:
-            pixels = np.concatenate([pixels, np.zeros((missing, *pixels.shape[1:]), pixels.dtype)])
-        yield pixels, labels
-
-
 def _shift(pixels: np.ndarray, most: int, noise: np.ndarray) -> np.ndarray:
     """Each image (H, W, C) moved by two whole numbers from -most to most, drawn from ``noise`` (2*N,)."""
     drawn = np.floor((noise + np.float32(0.5)) * np.float32(2 * most + 1)).astype(np.int64) - most

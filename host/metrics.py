@@ -6,27 +6,19 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 
 from cpt.host.counters import Counters
-from cpt.host.engine import GemmRun
 from cpt.hw.contract import ArrayConfig
 
 
 @dataclass
 class Tally:
-    """Sums over what ran on the accelerator; `add` is a listener of `cpt.host.engine.GemmEngine`."""
+    """Sums over what ran on the accelerator."""
 
-    products: int = 0
-    """Of programs of one product; 0 on a machine of whole steps."""
     total_cycles: int = 0
     busy_cycles: int = 0
     bytes_read: int = 0
     bytes_written: int = 0
     binary_macs: int = 0
-    """Useful ones: m * n * k * bits_a * bits_b of every product."""
-
-    def add(self, run: GemmRun) -> None:
-        """Count one product."""
-        self.products += 1
-        self.add_counters(run.counters, run.binary_macs)
+    """Useful ones: of every product m * n * k * bits_a * bits_b."""
 
     def add_counters(self, counters: Counters, binary_macs: int) -> None:
         """Count what the accelerator counted during so much useful work."""

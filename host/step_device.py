@@ -12,7 +12,7 @@ from cpt.host.caches import drop, write_back
 from cpt.host.counters import Counters
 from cpt.host.diagnosis import named
 from cpt.host.driver import Accelerator
-from cpt.host.errors import DeviceError, DeviceTimeout
+from cpt.host.errors import DeviceError, DeviceTimeout, OutOfDeviceMemory
 from cpt.hw.contract.step import WORD_BYTES, decode
 
 _TAGS = 1 << 32
@@ -25,10 +25,12 @@ class StepDevice:
     """An opened accelerator as a `cpt.host.fabric.Device`.
 
     Words are rung without waiting for those before them; `wait` looks at the tag of the last END. Raises
-    `DeviceError` where the machine has stopped, `DeviceTimeout` past the accelerator's deadline.
+    `DeviceError` where the machine has stopped, or does no whole steps, `DeviceTimeout` past the deadline.
     """
 
     def __init__(self, accelerator: Accelerator) -> None:
+        if not accelerator.config.scratch_words:
+            raise DeviceError("the machine has no scratch; allowed: one that does whole training steps")
         self.accelerator = accelerator
         self._memory: Any = np.zeros(0, np.uint8)
         """A buffer of pynq's, once there is one."""
@@ -40,9 +42,18 @@ class StepDevice:
         self._busy_s = 0.0
 
     def allocate(self, size: int) -> int:
-        """Bus address of ``size`` bytes that the machine may read and write; once."""
+        """Bus address of ``size`` bytes that the machine may read and write; once.
+
+        Raises `OutOfDeviceMemory` if there is no room.
+        """
         if self._memory.size:
             raise DeviceError("memory was allocated already; allowed: once a device")
+        room = self.accelerator.free_bytes()
+        if room is not None and size > room:
+            raise OutOfDeviceMemory(
+                f"the network needs {size / 2**20:.1f} MiB of contiguous memory, {room / 2**20:.1f} MiB are "
+                "free; allowed: a smaller micro-batch or network, or more memory"
+            )
         self._memory = self.accelerator.allocate((size,), np.uint8)
         self._base = int(self._memory.device_address)
         self.accelerator.open_windows()

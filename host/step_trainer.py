@@ -22,7 +22,7 @@ from cpt.model.golden.fabric.trainer import Report
 LEAST_ERROR_BITS = 2
 """Codes of errors are symmetric about 0."""
 MICRO_BATCH = 16
-"""Images of a micro-batch unless told otherwise."""
+"""Images of a micro-batch unless told otherwise; fewer where they do not divide the batch."""
 _BYTE = 255
 
 
@@ -52,11 +52,23 @@ class Clock(Protocol):
         """Of the evaluation that has just been done."""
 
 
+class NoClock:
+    """Counts nothing."""
+
+    def trained(self, bits: tuple[int, int]) -> Counters:
+        """Of a step: nothing."""
+        return Counters()
+
+    def evaluated(self, bits: int, images: int) -> Counters:
+        """Of an evaluation: nothing."""
+        return Counters()
+
+
 class StepTrainer(Course):
     """A network in training on a machine of whole steps.
 
     Args:
-        config: ``micro_batch`` divides the batch; 0 is `MICRO_BATCH`, or the batch if that is smaller.
+        config: ``micro_batch`` divides the batch; 0 is `MICRO_BATCH`, or the next divisor below.
         data: images of bytes (`with_bytes`); what a byte stands for is standardised.
         array: of the machine.
         make, clock: the machine, and then what its work took, for a network and the configuration with its
@@ -131,7 +143,9 @@ class StepTrainer(Course):
 
 def settled(config: TrainConfig) -> TrainConfig:
     """``config`` with its micro-batch; raises `ContractError` unless that divides the batch."""
-    size = config.micro_batch or min(MICRO_BATCH, config.batch_size)
+    batch = config.batch_size
+    usual = next(size for size in range(min(MICRO_BATCH, batch), 0, -1) if batch % size == 0)
+    size = config.micro_batch or usual
     require(
         config.batch_size % size == 0,
         f"micro-batch is {size}; allowed: a divisor of batch-size ({config.batch_size})",

@@ -19,8 +19,9 @@ class Backend(Protocol):
     Backends are constructed as ``Class(config, memory_model, memory_bytes, memory_base=MEMORY_BASE)``
     and start out of reset: every slot unset, ring base and counters zero.
 
-    Simulated time passes only in `read_register` of STATUS and in `wait`. Writing RING_TAIL marks
-    the machine busy at once, so a STATUS read straight after the doorbell never reports idle.
+    Simulated time passes in `wait` and in reads of registers that tell how far the machine is, STATUS above
+    all. Writing RING_TAIL marks the machine busy at once, so a STATUS read straight after the doorbell
+    reports idle only if all is done.
     """
 
     config: ArrayConfig

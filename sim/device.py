@@ -155,6 +155,10 @@ class SimulatedDevice(Device):
 def make_backend(kind: str, config: ArrayConfig, memory: str, memory_bytes: int, **options: Any) -> Backend:
     """The simulated machine called ``kind``; see `open_simulated`."""
     timing = memory_model_named(memory, config.clock_mhz)
+    if kind == "fast" and config.scratch_words:
+        from cpt.sim.step.backend import StepBackend
+
+        return StepBackend(config, timing, memory_bytes, **options)
     if kind == "fast":
         from cpt.sim.fast import FastBackend
 
@@ -177,7 +181,7 @@ def open_simulated(
     """A simulated accelerator for `cpt.host.driver.Accelerator`.
 
     Args:
-        kind: ``"fast"`` (exact, numpy only) or ``"rtl"`` (compiled on first use).
+        kind: ``"fast"`` (an exact model, numpy only) or ``"rtl"`` (compiled on first use).
         config: array shape, or the name of a preset.
         memory: name of a memory model, see `cpt.sim.memory.memory_model`.
         memory_bytes: size of the device's memory.

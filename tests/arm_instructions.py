@@ -32,16 +32,15 @@ from armhf import FOLDER, ROOT, emulated_python, end, run
 from linux_board import DEVICE, bit_file, board, bus_words
 
 from cpt.host.compiler.network import compiled
-from cpt.host.config import TrainConfig
+from cpt.host.config import TrainConfig, resnet_depth
 from cpt.host.data import Dataset, Images
-from cpt.host.network import resnet_depth
 from cpt.hw.contract import REGISTERS, ArrayConfig, ContractError, preset
 from cpt.hw.contract.config import STEP
 from cpt.hw.contract.handoff import REGISTER_BASE, REGISTER_BYTES
 from cpt.model.architecture import cifar_resnet
 from cpt.model.golden.fabric.network import Network
-from cpt.sim.fast.registers import RegisterFile
 from cpt.sim.memory import memory_model
+from cpt.sim.registers import RegisterFile
 from cpt.sim.step.forecast import Forecast
 
 CLOCK_HZ, A_CYCLE = 667e6, 0.5

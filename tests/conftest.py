@@ -47,7 +47,7 @@ SLOW = {
     # compiled or simulated hardware, at length
     "test_hw_export",
     "test_sim_bench_blocks",
-    "test_sim_fast_commands",
+    "test_cpt_compare",
     "test_sim_fast_cycles",
     "test_sim_fast_odd_programs",
     "test_sim_hostile",
@@ -58,6 +58,7 @@ SLOW = {
     "test_sim_rtl_regression",
     "test_sim_unit_equality",
     "test_sim_unit_proof",
+    "test_step_device",
     "test_step_hostile",
     "test_step_rtl",
     "test_vivado_check",
@@ -95,7 +96,6 @@ RTL = {
     "test_host_driver_opening",
     "test_host_driver_recovery",
     "test_host_driver_rtl",
-    "test_host_product_check",
     "test_hw_export",
     "test_sim_bench_blocks",
     "test_sim_fast_cycles",
@@ -105,6 +105,7 @@ RTL = {
     "test_sim_rtl_harness",
     "test_sim_rtl_regression",
     "test_sim_unit_equality",
+    "test_step_device",
     "test_step_hostile",
     "test_step_rtl",
 }

@@ -85,7 +85,7 @@ def golden(net, data, bits, micro_batch):
 
 def fabric(name, net, batch, micro_batch, scratch_words, memory=1 << 24, way=None):
     """A trainer on the step machine ``name``, and the machine."""
-    machine = StepMachine(preset(name, "step"), memory_bytes=memory, scratch_words=scratch_words)
+    machine = StepMachine(preset(name, "step"), memory=memory, scratch_words=scratch_words)
     trainer = FabricTrainer(
         machine,
         preset(name, "step"),

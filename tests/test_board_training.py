@@ -15,13 +15,14 @@ from cpt.host.data import Images, save_images
 from cpt.host.driver import DEADLINE_S
 from cpt.host.errors import DeviceError
 from cpt.host.measure import MEASURED
-from cpt.hw.contract import register
+from cpt.hw.contract import preset, register
+from cpt.hw.contract.config import STEP
 from cpt.main import main
 from cpt.model.run import CHECKPOINT, METRICS, SUMMARY
 from cpt.sim.device import open_simulated
-from cpt.sim.fast.backend import FastBackend
+from cpt.sim.step.backend import StepBackend
 
-QUICK = ["--width", "4", "--steps", "4", "--batch-size", "16", "--cycles", "1", "--seed", "1"]
+QUICK = ["--width", "4", "--steps", "4", "--batch-size", "4", "--cycles", "1", "--seed", "1"]
 QUICK += ["--data", "small.npz"]
 
 
@@ -29,7 +30,7 @@ QUICK += ["--data", "small.npz"]
 def _small(tmp_path_factory, monkeypatch):
     """Eighty images of the digits' shape in the current folder: 64 to train, 16 to test."""
     monkeypatch.chdir(tmp_path_factory.mktemp("data"))
-    pixels = np.random.default_rng(0).standard_normal((80, 8, 8, 1)).astype(np.float32)
+    pixels = np.random.default_rng(0).integers(0, 256, (80, 8, 8, 1)).astype(np.float32)
     save_images(Path("small.npz"), Images(pixels, np.arange(80) % 10))
 
 
@@ -37,7 +38,8 @@ def _small(tmp_path_factory, monkeypatch):
 def board(request, monkeypatch, tmp_path):
     """A machine with the marks of a PYNQ image and an active pynq device, fast model or RTL."""
     monkeypatch.delattr(pynq.Clocks, "_real_instance", raising=False)
-    device = open_simulated(getattr(request, "param", "fast"), "tiny", memory_bytes=8 * MEMORY_BYTES)
+    array = preset("tiny", STEP)
+    device = open_simulated(getattr(request, "param", "fast"), array, memory_bytes=8 * MEMORY_BYTES)
     monkeypatch.setattr(pynq.Device, "_active_device", device, raising=False)
     for mark in ("sys/class/fpga_manager/fpga0", "proc/device-tree/chosen/pynq_board"):
         (tmp_path / "root" / mark).mkdir(parents=True)
@@ -173,7 +175,7 @@ def test_too_little_contiguous_memory_is_one_line(board, tmp_path, capsys):
     assert _train(board, tmp_path) == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith(
-        "cpt train: resnet8 with batch-size 16 needs 0.1 MiB of contiguous memory, 0.0 MiB are free"
+        "cpt train: the network needs 0.4 MiB of contiguous memory, 0.0 MiB are free; allowed: a smaller "
     )
 
 
@@ -190,21 +192,21 @@ def test_a_wrong_reference_ends_the_run_with_the_clock_it_found(board, tmp_path,
 def test_ctrl_c_frees_everything_and_keeps_the_last_checkpoint(board, tmp_path, capsys, monkeypatch):
     """Pressed while a program of the second epoch runs; the command then goes on where it was."""
     epochs = ["--steps", "0", "--epochs", "2", "--no-compare", "--no-check-rtl"]
-    real, pressed, status = FastBackend.read_register, [], register("STATUS").offset
+    real, pressed, tag = StepBackend.read_register, [], register("DONE_TAG").offset
     checkpoint = tmp_path / "small-resnet8-cpt-board" / CHECKPOINT
 
     def reading(self, offset):
-        if offset == status and checkpoint.exists() and not pressed:
+        if offset == tag and checkpoint.exists() and not pressed:
             pressed.append(offset)
             raise KeyboardInterrupt
         return real(self, offset)
 
-    monkeypatch.setattr(FastBackend, "read_register", reading)
+    monkeypatch.setattr(StepBackend, "read_register", reading)
     assert _train(board, tmp_path, *epochs) == 130
     assert pressed
     assert "cpt train: interrupted" in capsys.readouterr().err
     assert board.default_memory.regions.taken_bytes == 0
-    assert board.backend.read_register(status) == 0
+    assert board.backend.read_register(register("STATUS").offset) == 0
     assert _train(board, tmp_path, *epochs, "--resume") == 0
     rows = [
         json.loads(line) for line in (tmp_path / "small-resnet8-cpt-board" / METRICS).read_text().splitlines()
@@ -213,7 +215,7 @@ def test_ctrl_c_frees_everything_and_keeps_the_last_checkpoint(board, tmp_path, 
 
 
 def test_the_doctor_examines_a_board(board, capsys, monkeypatch):
-    monkeypatch.setattr("cpt.doctor.TIMED", (8, 8, 48))
+    monkeypatch.setattr("cpt.doctor.STEPS", ((3, 8), (16, 16)))
     assert main(["doctor", "--device", "board", "--bitfile", board.bitfile]) == 0
     printed = capsys.readouterr().out
     assert "device               board, build 00000000" in printed

@@ -1,12 +1,13 @@
 """``cpt doctor``: what it finds on a healthy device, and the one line for a sick one."""
 
 import json
+import re
 
 import pytest
 
+from cpt.host.step_device import StepDevice
 from cpt.hw.contract import CONTRACT_HASH
 from cpt.main import main
-from cpt.sim.fast.backend import FastBackend
 
 
 def test_a_healthy_model_passes_every_check(capsys):
@@ -15,7 +16,7 @@ def test_a_healthy_model_passes_every_check(capsys):
     assert found["contract"] == f"{CONTRACT_HASH:016x}"
     assert found["array"] == "tiny: 4 x 36 x 8"
     assert found["fabric clock"] == "200 MHz"
-    assert found["product 16 x 16 bits"] == "5 x 9 x 113, all 45 results exact"
+    assert found["step at 16 x 16 bits"] == "ResNet-8, 4 images, all 10,468 numbers exact"
     assert "clocks" not in found
 
 
@@ -33,18 +34,20 @@ def test_findings_are_printed_as_they_are_made(capsys):
 
 
 def test_a_wrong_result_is_counted(capsys, monkeypatch):
-    """Every bit of device memory that the machine wrote last is flipped once."""
-    real = FastBackend.read_register
+    """A bit of every tenth number that the host reads is not what the machine wrote."""
+    real = StepDevice.read
 
-    def flipping(self, offset):
-        value = real(self, offset)
-        if offset == 0x50:  # DONE_TAG, read when a program has ended
-            self.memory[:] ^= 1
-        return value
+    def flipping(self, address, size):
+        found = real(self, address, size)
+        found[::40] ^= 1
+        return found
 
-    monkeypatch.setattr(FastBackend, "read_register", flipping)
+    monkeypatch.setattr(StepDevice, "read", flipping)
     assert main(["doctor"]) == 2
-    assert "results of 5x9x113/s0s1 at 1 x 1 bits are wrong" in capsys.readouterr().err
+    found = re.search(
+        r"cpt doctor: (\d+) of 10468 numbers are wrong after a step at 2 x 4 bits", capsys.readouterr().err
+    )
+    assert int(found[1]) > 1000
 
 
 @pytest.mark.parametrize(

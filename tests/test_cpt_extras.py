@@ -49,7 +49,6 @@ def without(extra, *words, cwd=None):
         ("torch", ("landscape", "runs")),
         ("hw", ("bitstream", "--check", "--no-synthesis")),
         ("board", ("doctor",)),
-        ("board", ("train", "--device", "fast", "--steps", "1")),
     ],
     ids=lambda item: item if isinstance(item, str) else " ".join(item),
 )

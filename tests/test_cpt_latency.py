@@ -1,4 +1,4 @@
-"""`cpt latency --machine step`: hours of runs by whole steps."""
+"""`cpt latency`: hours of runs by whole steps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from cpt.main import main
 
-QUICK = ["latency", "--machine", "step", "--model", "resnet8", "--batch", "4", "--micro-batch", "4", "--json"]
+QUICK = ["latency", "--model", "resnet8", "--batch", "4", "--micro-batch", "4", "--json"]
 
 
 def test_hours_are_those_of_all_lists_of_all_steps(capsys) -> None:
@@ -19,6 +19,15 @@ def test_hours_are_those_of_all_lists_of_all_steps(capsys) -> None:
     assert run["simulated_hours"] == pytest.approx(1000 * cycles / (found["clock_mhz"] * 1e6) / 3600)
     assert found["array"]["scratch_words"] == 16384
     assert "whole steps" in found["scope"]
+    assert (found["clock_mhz"], found["memory_model"]) == (200.0, "ps-ddr")
+
+
+def test_a_cyclic_run_is_shorter_than_a_static_one(capsys) -> None:
+    assert main([*QUICK, "--fw", "3", "8", "--iterations", "320"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    cyclic, static = found["runs"]
+    assert 0 < cyclic["simulated_hours"] < static["simulated_hours"]
+    assert found["saving"]["gbitops"] == pytest.approx(1 - cyclic["gbitops"] / static["gbitops"])
 
 
 def test_a_step_is_told_by_layer_and_pass(capsys) -> None:
@@ -44,8 +53,7 @@ def test_a_step_is_told_by_layer_and_pass(capsys) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--machine", "neither"], "machine is 'neither'; allowed: matrix, step"),
-        (["--machine", "matrix"], "--micro-batch is given for machine 'matrix'; allowed: step"),
+        (["--model", "vgg"], "model is 'vgg'; allowed: resnetD"),
         (["--micro-batch", "3"], "micro-batch is 3; allowed: a divisor of batch-size (4)"),
     ],
 )

@@ -1,4 +1,4 @@
-"""`cpt train --machine step`: the course of a run, its cycles, what it refuses, and how it goes on."""
+"""`cpt train`: the course of a run, its cycles, what it refuses, and how it goes on."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from cpt.sim.step.forecast import Forecast
 from cpt.trainers import Place
 
 CONFIG = TrainConfig(model="resnet8", width=4, epochs=2, cycles=1, batch_size=8, micro_batch=4, lr=0.05)
-PLACE = Place("step", "fast", "tiny", "ps-ddr")
-QUICK = ["train", "--machine", "step", "--preset", "tiny", "--width", "4", "--batch-size", "8", "--quiet"]
+PLACE = Place("fast", "tiny", "ps-ddr")
+QUICK = ["train", "--preset", "tiny", "--width", "4", "--batch-size", "8", "--quiet"]
 
 
 def images(count: int = 40, seed: int = 0) -> Images:
@@ -99,19 +99,12 @@ def test_a_killed_run_goes_on_to_the_same_weights(tmp_path: Path, capsys) -> Non
     [
         (["--micro-batch", "3"], "micro-batch is 3; allowed: a divisor of batch-size (8)"),
         (["--bw", "1"], "bw is 1; allowed: 2..16"),
-        (["--machine", "both"], "machine is 'both'; allowed: matrix, step"),
-        (["--machine", "matrix", "--micro-batch", "4"], "--micro-batch is given for machine 'matrix'"),
     ],
 )
 def test_what_no_machine_takes_is_refused_in_one_line(options, message, tmp_path, capsys) -> None:
     assert main([*QUICK, *options, "--out", str(tmp_path)]) == 2
     assert message in capsys.readouterr().err
     assert not any(tmp_path.iterdir())
-
-
-def test_torch_has_no_machine(tmp_path: Path, capsys) -> None:
-    assert main(["train", "--machine", "step", "--device", "cpu", "--out", str(tmp_path)]) == 2
-    assert "--machine is given for device 'cpu'; allowed: fast, rtl, board" in capsys.readouterr().err
 
 
 def test_pixels_that_are_no_bytes_are_refused(tmp_path: Path) -> None:

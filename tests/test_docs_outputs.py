@@ -93,7 +93,7 @@ def test_a_training_run_ends_with_the_lines_that_the_readme_shows(tmp_path):
     """A short run on a small array: other numbers, the same lines in the same order."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     block = readme.partition("<!-- shape of: make train -->\n```")[2].partition("```")[0]
-    short = "--machine step --preset tiny --width 4 --steps 3 --batch-size 16 --compare --check-rtl"
+    short = "--preset tiny --width 4 --steps 3 --batch-size 16 --compare --check-rtl"
     output = printed(f"cpt train {short} --out {tmp_path}")
     starts = [line.split()[0] for line in output.splitlines() if line[:1].isalpha()]
     assert {"resnet8", "run", "cpt", "static", "difference", "RTL", "weights", "files:"} <= set(starts)

@@ -2,67 +2,66 @@
 
 import numpy as np
 import pytest
-from driven import Multiplication, codes, fast_backend, opened
+from driven import Multiplication, codes, opened
 
-from cpt.host.config import TrainConfig
-from cpt.host.data import Images, split
-from cpt.host.trainer import Trainer
-from cpt.hw.contract import Opcode, decode, preset, register, slot_offset
+from cpt.host.fabric import FabricTrainer
+from cpt.host.step_device import StepDevice
+from cpt.hw.contract import preset, register, slot_offset
+from cpt.hw.contract.config import STEP
+from cpt.hw.contract.step import Code, decode
 from cpt.sim.memory import memory_model
 from cpt.sim.rtl import RtlBackend
 from cpt.sim.rtl.library import EventKind
+from cpt.sim.step.backend import StepBackend
+from cpt.sim.step.rtl import Case, batches
 from cpt.sim.trace import TracedBackend
 
 SLOT_NAMES = {f"SLOT_{index}" for index in range(256)}
 
 
-def small_data():
-    rng = np.random.default_rng(0)
-    labels = (np.arange(40) % 2).astype(np.int64)
-    pixels = rng.normal(size=(40, 8, 8, 1)).astype(np.float32) + labels[:, None, None, None].astype(
-        np.float32
-    )
-    return split("two shades", Images(pixels, labels))
+def without_numbers(words):
+    """The ring's words without tags and keys of noise, which go on from step to step."""
+    kept = []
+    for word in map(decode, words):
+        values = {name: value for name, value in word.values.items() if name != "tag"}
+        if word.code is Code.SET and word.kind == 1:
+            del values["value"]
+        kept.append((word.code, values))
+    return kept
 
 
-def beside_slots(trace):
-    """Register writes that set no slot, with the ever-rising tail as instructions placed."""
-    others, tail = [], None
-    for name, value in trace.writes:
-        if name == "RING_TAIL":
-            others.append((name, value - tail if tail is not None else None))
-            tail = value
-        elif name not in SLOT_NAMES:
-            others.append((name, value))
-    return others
-
-
-def without_tags(trace):
-    """The instructions, END reduced to its opcode: its tag counts programs."""
-    return [bytes([Opcode.END]) if word[0] & 0xF == Opcode.END else word for word in trace.words]
-
-
-def test_between_epochs_of_different_precision_only_slots_change():
-    trace = TracedBackend(fast_backend(memory_bytes=1 << 26))
-    config = TrainConfig(model="resnet8", width=4, epochs=3, cycles=1, fw=(3, 8), batch_size=16, lr=0.01)
+def test_between_steps_of_different_precision_only_slots_change():
+    trace = TracedBackend(StepBackend(preset("tiny", STEP), memory_model("ideal", 200.0), 1 << 22))
+    case = Case(4, 4, 2, 2, (4, 8), before=0, steps=4, stall=0.0, seed=3)
     with opened(trace) as accelerator:
-        trainer = Trainer(config, small_data(), accelerator)
-        trainer.train_epoch()  # sets every slot for the first time
+        config = accelerator.config
+        trainer = FabricTrainer(
+            StepDevice(accelerator),
+            config,
+            case.network(),
+            batch_size=4,
+            micro_batch=2,
+            scratch_words=config.scratch_words,
+        )
         seen = []
-        for _ in range(2):
+        for (images, labels), bits in zip(batches(case), ((5, 8), (3, 8), (3, 8), (6, 8)), strict=True):
             trace.clear()
-            reports = trainer.train_epoch()
-            slots = [item for item in trace.writes if item[0] in SLOT_NAMES]
-            seen.append((reports[0].fw, slots, beside_slots(trace), without_tags(trace)))
-    (first_fw, _, first_writes, first_words), (second_fw, slots, second_writes, second_words) = seen
-    assert first_fw != second_fw
-    # every step begins with a reset, which writes all slots again
-    assert set(slots) == {("SLOT_0", second_fw), ("SLOT_1", 8)}
-    assert first_writes == second_writes
-    assert first_words == second_words
-    kinds = [decode(word.ljust(32, b"\0")).opcode for word in second_words]
-    assert kinds.count(Opcode.END) > 30
-    assert kinds.count(Opcode.LOAD_A) > 30
+            trainer.train_step(images, labels, bits, 0.05)
+            slots = dict(item for item in trace.writes if item[0] in SLOT_NAMES)
+            others = [name for name, _ in trace.writes if name not in SLOT_NAMES]
+            seen.append((slots, others, without_numbers(trace.words)))
+    of_layers = {f"SLOT_{index}" for index in range(7)}
+    (_, writes, words), lower, same, higher = seen
+    assert set(lower[0].values()) > {3}
+    assert set(lower[0]) >= of_layers
+    assert same[0] == {}
+    assert set(higher[0]) == set(lower[0])
+    for _, other_writes, other_words in (lower, same, higher):
+        assert other_writes == writes
+        assert other_words == words
+    codes = [code for code, _ in words]
+    assert codes.count(Code.RUN) == 4
+    assert codes.count(Code.END) == 5
 
 
 @pytest.fixture

@@ -6,14 +6,16 @@ from types import SimpleNamespace
 import numpy as np
 import pynq
 import pytest
-from driven import MEMORY_BYTES, fast_backend
 
 from cpt.host.caches import LINE_BYTES, drop, lines, write_back
-from cpt.host.config import TrainConfig
-from cpt.host.data import Images, split
 from cpt.host.driver import Accelerator
-from cpt.host.trainer import Trainer
+from cpt.host.fabric import FabricTrainer
+from cpt.host.step_device import StepDevice
+from cpt.hw.contract import preset
 from cpt.sim.device import SimulatedDevice
+from cpt.sim.memory import memory_model
+from cpt.sim.step.backend import StepBackend
+from cpt.sim.step.rtl import Case
 
 OUT, IN = "to the device", "from the device"
 
@@ -58,7 +60,7 @@ class XrtLike(SimulatedDevice):
 def device(monkeypatch):
     directions = SimpleNamespace(XCL_BO_SYNC_BO_TO_DEVICE=OUT, XCL_BO_SYNC_BO_FROM_DEVICE=IN)
     monkeypatch.setitem(sys.modules, "pyxrt", SimpleNamespace(xclBOSyncDirection=directions))
-    simulated = XrtLike(fast_backend(memory_bytes=8 * MEMORY_BYTES))
+    simulated = XrtLike(StepBackend(preset("tiny", "step"), memory_model("ideal", 200.0), 1 << 25))
     yield simulated
     simulated.close()
 
@@ -79,23 +81,24 @@ def test_a_view_is_synchronised_alone_in_the_direction_asked_for(device):
 
 
 def test_a_training_step_maintains_what_it_moves(device):
-    """At most a tenth more than the accelerator reads and writes; whole buffers would be far more."""
+    """At most a tenth more than the host writes and reads; the whole memory would be far more."""
+    config = device.backend.config
     rng = np.random.default_rng(0)
-    pixels = rng.normal(size=(64, 8, 8, 1)).astype(np.float32)
-    data = split("noise", Images(pixels, (np.arange(64) % 4).astype(np.int64)))
-    config = TrainConfig(model="resnet8", width=4, fw=(8, 8), steps=2, batch_size=16, cycles=1)
+    images, labels = rng.integers(0, 256, (8, 8, 8, 1), np.uint8), np.arange(8) % 10
+    case = Case(4, 4, 4, 2, (4, 8), before=0, steps=1, stall=0.0, seed=3)
     with Accelerator(device.bitfile, device) as accelerator:
-        trainer = Trainer(config, data, accelerator)
+        step = StepDevice(accelerator)
+        trainer = FabricTrainer(
+            step, config, case.network(), batch_size=8, micro_batch=4, scratch_words=config.scratch_words
+        )
+        touched = []
+        write, read = step.write, step.read
+        step.write = lambda at, values: (touched.append(values.nbytes), write(at, values))[1]
+        step.read = lambda at, size: (touched.append(size), read(at, size))[1]
         device.maintained.clear()
-        used = []
-        trainer.engine.listeners.append(lambda run: used.append(used_bytes(trainer.engine, run)))
-        assert len(trainer.train_epoch()) == 2
+        trainer.train_step(images, labels, case.bits, 0.05)
+    in_ring = [(way, size) for way, size in device.maintained if way == OUT]
+    assert len(in_ring) > len(touched) - 2
     maintained = sum(size for _, size in device.maintained)
-    assert sum(used) <= maintained <= 1.1 * sum(used)
-
-
-def used_bytes(engine, run):
-    """Operands, result and instructions of one product."""
-    planned = engine._planned[run.shape]
-    layouts = (planned.gemm.layout_a, planned.gemm.layout_b, planned.gemm.layout_c)
-    return sum(layout.nbytes for layout in layouts) + 32 * len(planned.program)
+    assert sum(touched) <= maintained <= 1.1 * sum(touched) + 4096
+    assert maintained < trainer.memory_bytes / 10

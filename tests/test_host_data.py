@@ -10,7 +10,6 @@ import pytest
 
 from cpt.host.data import (
     Images,
-    evaluation_batches,
     load_images,
     save_images,
     shuffled,
@@ -99,13 +98,6 @@ def test_a_moved_image_has_its_nearest_border_pixels_however_far_it_moves():
     }
     assert batch.pixels.dtype == np.uint8
     assert {image.tobytes() for image in batch.pixels} == allowed
-
-
-def test_evaluation_batches_cover_all_images_and_fill_the_last_with_zeros():
-    batches = list(evaluation_batches(numbered(20), 16))
-    assert [pixels.shape[0] for pixels, _ in batches] == [16, 16]
-    assert [len(labels) for _, labels in batches] == [16, 4]
-    assert not batches[1][0][4:].any()
 
 
 def test_saved_images_come_back(tmp_path):

@@ -18,11 +18,15 @@ from cpt.host.driver import Accelerator, open_board
 from cpt.host.errors import DeviceError, OutOfDeviceMemory
 from cpt.host.linux import FCLK0_GATE, LinuxDevice
 from cpt.host.ports import CHANNELS, PORT_BYTES, PORTS
+from cpt.hw.contract import preset
+from cpt.hw.contract.config import STEP
 from cpt.hw.contract.handoff import REGISTER_BASE
 from cpt.main import main
 from cpt.model.run import SUMMARY
 from cpt.sim.backend import MEMORY_BASE
 from cpt.sim.device import RegisterWindow
+from cpt.sim.memory import memory_model
+from cpt.sim.step.backend import StepBackend
 
 
 class Zynq(LinuxDevice):
@@ -94,7 +98,7 @@ def test_loading_hands_a_swapped_copy_to_the_fpga_manager_and_starts_the_clock(z
 
 
 def test_the_command_trains_on_it_as_on_the_model(tmp_path, monkeypatch, capsys):
-    machine = backend("fast", memory_bytes=8 * MEMORY_BYTES)
+    machine = StepBackend(preset("tiny", STEP), memory_model("ideal", 200.0), 8 * MEMORY_BYTES)
     root = board(tmp_path / "root", 8 * MEMORY_BYTES)
     monkeypatch.setattr(cpt.host.driver, "ROOT", root)
     monkeypatch.setattr(cpt.host.driver, "LinuxDevice", lambda root: Zynq(root, machine))

@@ -394,7 +394,7 @@ def test_instructions_of_a_compiled_step():
     """Every kind of FLOAT that a network's programs hold, each on the memories that it met there."""
     arch = cifar_resnet(8, classes=3, image_size=8, image_channels=1, width=4)
     net = Network.residual(arch, np.full(1, 0.05, np.float32), np.full(1, -0.7, np.float32), 1)
-    machine = StepMachine(preset("tiny"), memory_bytes=1 << 21, scratch_words=4 * 2048)
+    machine = StepMachine(preset("tiny"), memory=1 << 21, scratch_words=4 * 2048)
     settings = {"batch_size": 2, "micro_batch": 2, "scratch_words": 4 * 2048, "seed": 5}
     trainer = FabricTrainer(machine, preset("tiny"), net, **settings)
     seen, run = {}, machine.floats.run

@@ -25,7 +25,7 @@ from cpt.hw.program.runner import Runner
 from cpt.sim.step.machine import StepMachine
 
 LIST = 0x4000
-SIZES = {"memory_bytes": 1 << 21, "scratch_words": 4 * 2048}
+SIZES = {"memory": 1 << 21, "scratch_words": 4 * 2048}
 
 
 class Program(Elaboratable):

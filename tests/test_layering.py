@@ -148,19 +148,20 @@ for info in pkgutil.walk_packages(host.__path__, "cpt.host."):
 
 import numpy as np
 from cpt.host.config import TrainConfig
-from cpt.host.data import Images, split
+from cpt.host.data import Images, held_out
+from cpt.hw.contract import preset
 from cpt.host.driver import Accelerator
-from cpt.host.trainer import Trainer
 from cpt.sim.device import open_simulated
+from cpt.trainers import step_trainer
 
 rng = np.random.default_rng(0)
 labels = np.arange(80) % 4
-pixels = rng.normal(size=(80, 8, 8, 1)).astype(np.float32) + labels[:, None, None, None].astype(np.float32)
-data = split("steps of brightness", Images(pixels, labels.astype(np.int64)))
-device = open_simulated("fast", "tiny", "ideal")
+pixels = (rng.integers(0, 100, (80, 8, 8, 1)) + 40 * labels[:, None, None, None]).astype(np.float32)
+data = held_out("steps of brightness", Images(pixels, labels.astype(np.int64)))
+device = open_simulated("fast", preset("tiny", "step"), "ideal")
 config = TrainConfig(model="resnet8", width=4, steps=6, cycles=2, batch_size=16, lr=0.05)
 with Accelerator(device.bitfile, device) as accelerator:
-    trainer = Trainer(config, data, accelerator)
+    trainer = step_trainer(config, data, accelerator)
     reports = []
     while trainer.step < trainer.total_steps:
         reports += trainer.train_epoch()

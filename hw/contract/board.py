@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from cpt.hw.contract.config import MATRIX, ArrayConfig, preset, require
+from cpt.hw.contract.config import STEP, ArrayConfig, preset, require
 
 DIVIDER_MAX = 63
 """Largest value of each of the two dividers behind a fabric clock (UG585, FPGA_CLK_CTRL)."""
@@ -46,17 +46,15 @@ class Board:
     """Fabric clock unless another is asked for."""
     processor: tuple[tuple[str, str], ...]
     """Properties of processing_system7 that describe the board, in the order they are set."""
-    machine: str = MATRIX
-    """Which of `MACHINES` is built."""
 
     def __post_init__(self) -> None:
-        preset(self.preset, self.machine)  # refuses names that do not exist
+        preset(self.preset, STEP)  # refuses names that do not exist
         self.clock_divisors(self.clock_mhz)
 
     @property
     def config(self) -> ArrayConfig:
         """Shape of the array that is built."""
-        return preset(self.preset, self.machine)
+        return preset(self.preset, STEP)
 
     @property
     def pll_mhz(self) -> float:

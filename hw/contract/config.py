@@ -162,7 +162,7 @@ PRESETS: dict[str, ArrayConfig] = {
 }
 OF_STEPS: dict[str, dict[str, Any]] = {
     "zc706": {"scratch_words": 16384, "a_depth_words": 512},
-    "z7020": {"scratch_words": 4096},
+    "z7020": {"rows": 4, "word_bits": 36, "cols": 8, "a_depth_words": 512, "scratch_words": 8192},
     "middle": {"scratch_words": 8192},
     "tiny": {"scratch_words": 8192, "b_depth_words": 512},
 }

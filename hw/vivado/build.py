@@ -44,7 +44,7 @@ def _identity(target: Board, clock_mhz: float) -> int:
         path for path in sorted(hardware.rglob("*.py")) if path.parent not in (SCRIPTS, hardware / "board")
     ]
     text = "".join(path.read_text(encoding="utf-8") for path in sources)
-    return zlib.crc32(f"{target.name} {target.preset} {target.machine} {clock_mhz:g} {text}".encode())
+    return zlib.crc32(f"{target.name} {target.preset} {clock_mhz:g} {text}".encode())
 
 
 def require_vivado() -> str:

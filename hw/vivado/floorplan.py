@@ -19,13 +19,8 @@ SITES: dict[str, tuple[str, ...]] = {
         for column in (2, 3, 4, 5)
         for first in (0, 70)
     ),
-    # Three full columns of 60 DSPs, and what is left of two of them.
-    "pynq-z2": (
-        "DSP48_X2Y0:DSP48_X2Y39",
-        "DSP48_X3Y0:DSP48_X3Y39",
-        "DSP48_X4Y0:DSP48_X4Y39",
-        "DSP48_X3Y40:DSP48_X4Y59",
-    ),
+    # A third of two of the three full columns of 60 DSPs.
+    "pynq-z2": ("DSP48_X2Y0:DSP48_X2Y19", "DSP48_X3Y0:DSP48_X3Y19"),
 }
 """A range of DSP sites for each block, by board. Not checked against Vivado's list of sites."""
 _RANGE = re.compile(r"DSP48_X(\d+)Y(\d+):DSP48_X(\d+)Y(\d+)")

@@ -8,14 +8,13 @@ from numpy.typing import NDArray
 from cpt.hw.contract import ArrayConfig, Counter, Error, Instruction, Opcode, encode, register
 from cpt.hw.contract.config import BEAT_BYTES
 from cpt.hw.contract.isa import INSTRUCTION_BYTES
-from cpt.hw.contract.regs import RING_ALIGNMENT, RING_LOG2_MAX
 from cpt.sim.backend import MEMORY_BASE
 from cpt.sim.fast.checks import State, Window, decoded, faults
 from cpt.sim.fast.machine import Machine, MachineError, Residue
-from cpt.sim.fast.registers import RegisterFile
 from cpt.sim.fast.timing import Timekeeper
 from cpt.sim.faults import Faults
 from cpt.sim.memory import Channel, MemoryModel
+from cpt.sim.registers import RegisterFile
 
 _COUNT = 1 << 32
 _END = encode(Opcode.END, tag=0)
@@ -113,7 +112,7 @@ class FastBackend:
             self._stop([Error.BUSY_WRITE])
         else:
             registers.write(offset, value)
-            if name == "RING_TAIL" and self._running and not self._ring_is_sound:
+            if name == "RING_TAIL" and self._running and not registers.ring_is_sound:
                 self._stop([Error.BAD_RING])
 
     def wait(self, max_cycles: int) -> bool:
@@ -174,16 +173,6 @@ class FastBackend:
                 self._give_up(self._batch, size)
         except MachineError as stop:
             self._stop(stop.errors)
-
-    @property
-    def _ring_is_sound(self) -> bool:
-        """Whether the ring may be read at all."""
-        registers = self._registers
-        base, log2 = registers["RING_BASE"], registers["RING_LOG2"]
-        inside = (
-            registers["READ_BASE"] <= base and base + (INSTRUCTION_BYTES << log2) <= registers["READ_LIMIT"]
-        )
-        return inside and base % RING_ALIGNMENT == 0 and log2 <= RING_LOG2_MAX
 
     def _take(self, batch: _Batch, count: int, size: int) -> None:
         """Add the next instructions in the ring to ``batch``, up to the first faulty one."""

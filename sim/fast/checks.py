@@ -10,7 +10,7 @@ from typing import NamedTuple
 from cpt.hw.contract import FORMATS, ArrayConfig, ContractError, Error, Instruction, Opcode, decode
 from cpt.hw.contract.config import ACC_BITS, MAX_BITS
 from cpt.hw.contract.layout import SUM_ROWS, result_bytes
-from cpt.sim.fast.product import Precision
+from cpt.sim.registers import Precision
 
 _WINDOWS = {
     Opcode.LOAD_A: Error.READ_WINDOW,

@@ -13,9 +13,10 @@ from cpt.hw.contract import ArrayConfig, Error, Instruction, Opcode
 from cpt.hw.contract.layout import result_bytes
 from cpt.sim.fast.dram import BusError, Dram
 from cpt.sim.fast.operands import BlockQueue, Loaded, LoadMemory, arrange
-from cpt.sim.fast.product import Precision, exact_product, product_dtype
+from cpt.sim.fast.product import exact_product, product_dtype
 from cpt.sim.fast.results import TileQueue, Tiles, byte_planes
 from cpt.sim.memory import Channel
+from cpt.sim.registers import Precision
 
 
 class MachineError(Exception):

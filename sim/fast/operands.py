@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.machine import MACHINE
 from cpt.sim.fast.planes import codes_from_planes
-from cpt.sim.fast.product import Precision
+from cpt.sim.registers import Precision
 
 
 @dataclass(frozen=True)

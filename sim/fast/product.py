@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cpt.sim.registers import Precision
+
 FLOAT32_EXACT = 1 << 24
 FLOAT64_EXACT = 1 << 53
 _CHUNK_CODES = 64
 """Shortest stretch of K worth a call in float32."""
-
-
-@dataclass(frozen=True)
-class Precision:
-    """What a precision slot holds."""
-
-    bits: int
-    signed: bool
-
-    @property
-    def magnitude(self) -> int:
-        """Largest absolute value of a code."""
-        return 1 << (self.bits - 1) if self.signed else (1 << self.bits) - 1
 
 
 def product_dtype(a: Precision, b: Precision) -> type[np.floating]:

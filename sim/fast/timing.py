@@ -20,9 +20,9 @@ from cpt.hw.contract.machine import BURST_BYTES, FETCH_INSTRUCTIONS
 from cpt.sim.fast.checks import SLOT_FIELDS
 from cpt.sim.fast.dispatcher import Dispatcher
 from cpt.sim.fast.machine import EMPTY, Residue
-from cpt.sim.fast.product import Precision
 from cpt.sim.fast.work import DrainWork, LoadWork, work_of
 from cpt.sim.memory import MemoryModel
+from cpt.sim.registers import Precision
 
 _MEMO_PROGRAMS = 4096
 

@@ -14,8 +14,8 @@ from cpt.hw.contract.order import tile_cycles
 from cpt.sim.fast.bursts import BlockPlan, Pace, block_plan
 from cpt.sim.fast.checks import check_cycles
 from cpt.sim.fast.pipeline import ADDRESS_CYCLES, M0_ADDRESS_CYCLES, M0_DATA_CYCLES, M0_STEP_CYCLES
-from cpt.sim.fast.product import Precision
 from cpt.sim.memory import MemoryModel
+from cpt.sim.registers import Precision
 
 _RING_BURSTS = MACHINE.prefetch_instructions // FETCH_INSTRUCTIONS
 """Of the ring, in flight at the same time."""

@@ -96,6 +96,8 @@ class BurstProperties(Properties):
         self.inside(
             "waiting index", ~waiting | (self.peek("waiting_index", INDEX_BITS) == next_address[INDEX])
         )
+        long = next_beats[INDEX_BITS + 1 :].any()
+        self.inside("waiting long", ~waiting | (self.peek("long") == long))
         self.inside("waiting aligned", next_address[:BEAT_BITS] == 0)
         self.inside("waiting is not empty", ~waiting | (next_beats != 0))
         active, first, last = beats != 0, self.peek("first"), self.peek("last")
@@ -129,6 +131,8 @@ def queued(
     entries: list[Any],
     count: Any,
     stored_as: Callable[[Any], Any],
+    *,
+    late: bool = False,
 ) -> None:
     """The `cpt.hw.bus.roomy_queue.RoomyQueue` at ``path`` holds ``count`` ``entries``, the front first."""
     if properties.outside_only:
@@ -141,6 +145,9 @@ def queued(
     properties.inside(f"{path}: valid", valid == (count != 0))
     properties.inside(f"{path}: pointers", (produce - consume - count)[:bits] == 0)
     properties.inside(f"{path}: bound", count <= places)
+    if not late:
+        second = properties.peek(f"{path}.second", bits)
+        properties.inside(f"{path}: second", second == (consume + 1)[:bits])
     for n, entry in enumerate(entries):
         place = (consume + n)[:bits]
         properties.inside(f"{path}: place {n}", (count <= n) | (stored[place] == stored_as(entry)))

@@ -67,7 +67,10 @@ class MasterProperties(Properties):
                 f"stopped {n}", self.peek(f"generator.stopped_{n}") == self.peek("generator.stopped_0")
             )
         self.inside("vacant", self.peek("generator.vacant_1") == self.peek("generator.vacant_0"))
-        some = self.peek("generator.beats", RUN_BEATS_WIDTH) != 0
+        beats = self.peek("generator.beats", RUN_BEATS_WIDTH)
+        some = beats != 0
+        long = self.peek("generator.long") == beats[INDEX_BITS + 1 :].any()
+        self.inside("waiting long", self.peek("generator.vacant_0") | long)
         self.inside("waiting is not empty", self.peek("generator.vacant_0") | some)
         only = self.peek("generator.first") & self.peek("generator.last")
         single = ~self.peek("generator.resting_0") & only
@@ -161,7 +164,9 @@ class WriteMasterProperties(MasterProperties):
         self.inside("last", ~sending | (last == (left == 0)))
         waiting = [Mux(sending, lengths[n + 1], lengths[n]) for n in range(BURSTS)]
         valid = self.peek("lengths.o__valid")
-        queued(self, "lengths", valid, waiting, bursts - sending, lambda rest: Cat(rest, rest == 0))
+        queued(
+            self, "lengths", valid, waiting, bursts - sending, lambda rest: Cat(rest, rest == 0), late=True
+        )
         self.inside("lengths: one is left", self.peek("lengths.single") == (bursts - sending == 1))
         self.inside("count of bursts", in_flight == bursts + complete)
         bits = (MACHINE.write_beats - 1).bit_length()

@@ -93,7 +93,7 @@ class Ground:
 def ground(config: ArrayConfig) -> Ground:
     """By the exact model."""
     case = Case(4, 8, 2, 1, (4, 6), before=0, steps=2, stall=0.0, seed=11, inverted=True)
-    machine = StepMachine(config, memory_bytes=1 << 20, scratch_words=config.scratch_words)
+    machine = StepMachine(config, memory=1 << 20, scratch_words=config.scratch_words)
     trainer = FabricTrainer(
         machine,
         config,

@@ -13,10 +13,11 @@ from cpt.sim.rtl.build import build_library
 from cpt.sim.rtl.library import BusEvent, Simulation
 
 _STATUS, _TAIL = register("STATUS"), register("RING_TAIL")
+_POLLED = _STATUS.offset, register("DONE_TAG").offset
 _BUSY = 1 << _STATUS.field("busy").offset
 _HALTED = 1 << _STATUS.field("halted").offset
 POLL_CYCLES = 20_000
-"""Most cycles that one read of STATUS advances a busy machine."""
+"""Most cycles that one read of STATUS or DONE_TAG advances a busy machine."""
 _WRITE_CYCLES = 3
 """From the cycle in which a register write begins to the first that knows of it, nothing stalled."""
 
@@ -66,8 +67,8 @@ class RtlBackend:
         self.simulation.set_faults(faults)
 
     def read_register(self, offset: int) -> int:
-        """Read a register; STATUS while busy first advances up to `POLL_CYCLES`."""
-        if offset == _STATUS.offset:
+        """Read a register; one that drivers poll first advances a busy machine up to `POLL_CYCLES`."""
+        if offset in _POLLED:
             self.wait(POLL_CYCLES)
         return self.simulation.read(offset)
 

@@ -39,7 +39,7 @@ class Beside:
         )
         self._accelerator = Accelerator(self._simulated.bitfile, self._simulated, deadline_s=DEADLINE_S)
         self.rtl = StepDevice(self._accelerator)
-        self.model = StepMachine(config, memory_bytes=memory_bytes, scratch_words=config.scratch_words)
+        self.model = StepMachine(config, memory=memory_bytes, scratch_words=config.scratch_words)
         self._own = slice(0, 0)
         self._rung = 0
         """Tag of the last END."""

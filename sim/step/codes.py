@@ -12,14 +12,20 @@ from cpt.hw.contract.tiles import CodesLayout, Picture
 from cpt.sim.fast.codes import from_tiles, in_tiles, pack_codes, unpack_codes
 
 
-def _groups(memory: np.ndarray, address: int, layout: CodesLayout, images: int, groups: int) -> np.ndarray:
-    """Bytes of a tensor's groups, a view (tiles of all images, groups, bytes of a group).
+def codes_bytes(layout: CodesLayout, images: int, groups: int = 0) -> int:
+    """Bytes from the first to the last of a tensor's groups.
 
-    ``groups``: that memory holds of a tile; those of ``layout`` are some of them, from ``address`` on.
+    ``groups``: that memory holds of a tile, of which those of ``layout`` are some; 0: these alone.
     """
+    between = (groups or layout.groups) * layout.group_stride
+    return between * (images * layout.picture.tiles - 1) + layout.tile_stride
+
+
+def _groups(memory: np.ndarray, address: int, layout: CodesLayout, images: int, groups: int) -> np.ndarray:
+    """Bytes of groups from ``address`` on, a view (tiles of all images, groups, bytes of a group)."""
     shape = (images * layout.picture.tiles, layout.groups, layout.group_stride)
-    strides = (groups * layout.group_stride, layout.group_stride, 1)
-    length = strides[0] * (shape[0] - 1) + layout.tile_stride
+    strides = ((groups or layout.groups) * layout.group_stride, layout.group_stride, 1)
+    length = codes_bytes(layout, images, groups)
     return np.lib.stride_tricks.as_strided(memory[address : address + length], shape, strides)
 
 
@@ -33,7 +39,7 @@ def read_codes(
     groups: int = 0,
 ) -> np.ndarray:
     """Codes of ``images`` images: int64 (images, H, W, channels). ``groups``: of a tile in memory; 0: all."""
-    piece = _groups(memory, address, layout, images, groups or layout.groups).reshape(-1)
+    piece = _groups(memory, address, layout, images, groups).reshape(-1)
     return unpack_codes(layout, piece, images, bits, signed).transpose(0, 2, 3, 1)
 
 
@@ -44,7 +50,7 @@ def write_codes(
 
     Other planes stay as they are. ``groups``: of a tile in memory; 0: all.
     """
-    place = _groups(memory, address, layout, len(values), groups or layout.groups)
+    place = _groups(memory, address, layout, len(values), groups)
     packed = pack_codes(layout, values.transpose(0, 3, 1, 2), bits).reshape(place.shape)
     written = -(-bits * layout.plane_bytes // BEAT_BYTES) * BEAT_BYTES
     place[..., :written] = packed[..., :written]

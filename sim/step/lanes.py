@@ -15,7 +15,7 @@ from cpt.model.golden.fabric.hash import noise_bytes
 from cpt.model.golden.fabric.pool import pool_gradient, pool_sums
 from cpt.model.golden.fabric.product import Product
 from cpt.model.noise import extended
-from cpt.sim.step.codes import read_words, write_codes, write_words
+from cpt.sim.step.codes import codes_bytes, read_words, write_codes, write_words
 from cpt.sim.step.products import Products
 from cpt.sim.step.state import State
 
@@ -164,7 +164,8 @@ class Lanes:
         layout = CodesLayout(picture, codes.shape[-1], word.planes)
         groups = -(-word.channels // state.group)
         address = state.address(word) + image * picture.tiles * groups * layout.group_stride
-        write_codes(state.memory, address, layout, codes, state.slots[word.slot].bits, groups)
+        memory = state.writable(address, codes_bytes(layout, len(codes), groups))
+        write_codes(memory, 0, layout, codes, state.slots[word.slot].bits, groups)
 
     # ------------------------------------------------------------------------------------------ shared
 

@@ -24,11 +24,19 @@ class StepMachine:
     """Executes instruction words in the order of the program.
 
     That order is one of those that the engines' marks allow; that all of them leave the same bits is the
-    compiler's care. `run` takes words; SET, RUN and END are the ring's.
+    compiler's care. `run` takes words; SET, RUN and END are the ring's. ``memory``: its bytes, or how many;
+    ``memory_base``: bus address of the first.
     """
 
-    def __init__(self, config: ArrayConfig, *, memory_bytes: int, scratch_words: int) -> None:
-        self.state = State(config, memory_bytes, scratch_words)
+    def __init__(
+        self,
+        config: ArrayConfig,
+        *,
+        memory: int | np.ndarray,
+        scratch_words: int,
+        memory_base: int = 0,
+    ) -> None:
+        self.state = State(config, memory, scratch_words, memory_base)
         self.products = Products(self.state)
         self.lanes = Lanes(self.state, self.products)
         self.moves = Moves(self.state)
@@ -63,16 +71,18 @@ class StepMachine:
         """The memory's first ``size`` bytes; raises `ContractError` where it has fewer."""
         if size > len(self.state.memory):
             raise ContractError(f"memory is {len(self.state.memory)} bytes; allowed: at least {size}")
-        return 0
+        return self.state.memory_base
 
     def write(self, address: int, values: np.ndarray) -> None:
         """Bytes of ``values`` to memory."""
         held = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
-        self.state.memory[address : address + held.size] = held
+        place = address - self.state.memory_base
+        self.state.memory[place : place + held.size] = held
 
     def read(self, address: int, size: int) -> np.ndarray:
         """``size`` bytes of memory."""
-        return self.state.memory[address : address + size].copy()
+        place = address - self.state.memory_base
+        return self.state.memory[place : place + size].copy()
 
     def set_slots(self, slots: Mapping[int, tuple[int, bool]]) -> None:
         """Bits and sign of the codes of precision slots."""
@@ -122,8 +132,7 @@ class StepMachine:
         (self.state.keys if word.kind else self.state.bases)[word.index] = word.value
 
     def _call(self, word: Word) -> None:
-        first = self.state.address(word)
-        words = self.state.memory[first : first + word.count * WORD_BYTES].tobytes()
+        words = self.state.readable(self.state.address(word), word.count * WORD_BYTES).tobytes()
         if any(words[at] & 0xF == Code.RUN for at in range(0, len(words), WORD_BYTES)):
             raise ContractError("RUN inside a list of instructions; allowed: in the ring alone")
         self.run_list(words)

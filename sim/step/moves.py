@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from cpt.hw.contract import Error
 from cpt.hw.contract.config import BEAT_BYTES, MAX_BITS, TAPS, require
 from cpt.hw.contract.passes import Bring, Store
 from cpt.hw.contract.step import Word
 from cpt.sim.step.codes import weight_planes
-from cpt.sim.step.state import State
+from cpt.sim.step.state import State, Stopped
 
 
 class Moves:
@@ -26,7 +27,7 @@ class Moves:
         """
         kind = Bring(word.kind)
         size = self.state.columns if kind is Bring.BYTES else None
-        for memory, words in self._runs(word, kind is Bring.LOCAL, size):
+        for memory, words in self._runs(word, kind is Bring.LOCAL, self.state.readable, size):
             held = memory if kind is Bring.BYTES else memory.view(words.dtype)
             words[:] = held.reshape(words.shape)
 
@@ -36,11 +37,15 @@ class Moves:
         if kind is Store.PACK:
             self._pack(word)
             return
-        for memory, words in self._runs(word, kind is Store.LOCAL):
+        for memory, words in self._runs(word, kind is Store.LOCAL, self.state.writable):
             memory[:] = words.view(np.uint8).ravel()
 
     def _runs(
-        self, word: Word, local: bool, size: int | None = None
+        self,
+        word: Word,
+        local: bool,
+        memory: Callable[[int, int], np.ndarray],
+        size: int | None = None,
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Bytes of memory and words on chip of every run, as views; ``size``: bytes of a word in memory."""
         state = self.state
@@ -55,13 +60,14 @@ class Moves:
                 f"{word.code.name} of local memory has odd words or places; allowed: pairs of words",
             )
         steps = (first, word.stride * (word.runs > 1))
-        require(
-            not any(step % BEAT_BYTES for step in steps),
-            f"{word.code.name} has byte {first}, runs {word.stride} bytes apart; allowed: whole beats",
-        )
+        if any(step % BEAT_BYTES for step in steps):
+            raise Stopped(
+                Error.MISALIGNED,
+                f"{word.code.name} has byte {first}, runs {word.stride} bytes apart; allowed: whole beats",
+            )
         for run in range(word.runs):
             at, place = first + run * word.stride, word.place + run * stride
-            yield state.memory[at : at + word.words * unit], held[place : place + word.words]
+            yield memory(at, word.words * unit), held[place : place + word.words]
 
     def _pack(self, word: Word) -> None:
         """Codes in local memory as operand A.
@@ -95,4 +101,4 @@ class Moves:
         for tile in range(tiles):
             for plane in range(bits):
                 at = first + (tile * MAX_BITS + plane) * (word.all_ksteps or word.ksteps) * step
-                state.memory[at : at + word.ksteps * step] = planes[tile, plane].ravel()
+                state.writable(at, word.ksteps * step)[:] = planes[tile, plane].ravel()

@@ -12,7 +12,7 @@ from cpt.hw.contract.passes import Kernel, Sampling, gradient_tiles
 from cpt.hw.contract.step import Word
 from cpt.hw.contract.tiles import PIECES, CodesLayout, Picture
 from cpt.model.golden.gemm import int_matmul
-from cpt.sim.step.codes import planes_weight, read_codes
+from cpt.sim.step.codes import codes_bytes, planes_weight, read_codes
 from cpt.sim.step.state import State
 
 
@@ -70,12 +70,12 @@ class Products:
         """LOAD_A: rows of weights, int64 (rows, ksteps, word bits)."""
         state, bits = self.state, self.state.slots[word.slot].bits
         step = state.config.group_bytes("a")
-        memory, first = state.memory, state.address(word)
+        first = state.address(word)
         planes = np.empty((word.tiles, bits, word.ksteps, step), np.uint8)
         for tile in range(word.tiles):
             for plane in range(bits):
                 at = first + tile * word.tile_stride + plane * word.plane_stride
-                planes[tile, plane] = memory[at : at + word.ksteps * step].reshape(word.ksteps, step)
+                planes[tile, plane] = state.readable(at, word.ksteps * step).reshape(word.ksteps, step)
         self.blocks.append(planes_weight(planes, state.config.rows, state.config.word_bits))
 
     def fetch(self, word: Word) -> None:
@@ -165,9 +165,8 @@ class Products:
         )
         layout = CodesLayout(picture, word.groups * state.group, word.planes)
         groups = word.values.get("all_groups", 0)
-        return read_codes(
-            state.memory, state.address(word), layout, word.images, slot.bits, slot.signed, groups
-        )
+        memory = state.readable(state.address(word), codes_bytes(layout, word.images, groups))
+        return read_codes(memory, 0, layout, word.images, slot.bits, slot.signed, groups)
 
     def _chunk(self, word: Word, images: int, lanes: int) -> tuple[slice, slice]:
         """Images and lanes of a word: as many images as fill 8 groups of pixels."""

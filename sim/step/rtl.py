@@ -150,7 +150,7 @@ def run(case: Case, config: ArrayConfig) -> int:
 
 def run_model(case: Case, config: ArrayConfig) -> int:
     """Train the steps on the exact model, which counts no cycles: 0. Raises as `beside_golden` does."""
-    model = StepMachine(config, memory_bytes=MEMORY_BYTES, scratch_words=config.scratch_words)
+    model = StepMachine(config, memory=MEMORY_BYTES, scratch_words=config.scratch_words)
     beside_golden(case, config, model)
     return 0
 

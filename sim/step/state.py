@@ -6,11 +6,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract import ArrayConfig, ContractError, Error
 from cpt.hw.contract.config import require
 from cpt.hw.contract.floats import CHANNELS, LOCAL_WORDS, Coefficient, Statistic
 from cpt.hw.contract.step import BASES, KEYS, SCRATCH_BANKS, SLOTS, Word
 from cpt.hw.contract.tiles import Picture
+
+
+class Stopped(ContractError):
+    """The machine stops with a sticky error; the message says where."""
+
+    def __init__(self, error: Error, message: str) -> None:
+        super().__init__(message)
+        self.error = error
 
 
 @dataclass
@@ -22,13 +30,26 @@ class Slot:
 
 
 class State:
-    """All memories of a machine of one shape, zero at first."""
+    """All memories of a machine of one shape, zero at first.
 
-    def __init__(self, config: ArrayConfig, memory_bytes: int, scratch_words: int) -> None:
+    ``memory``: its bytes, or how many; ``memory_base``: bus address of the first.
+    """
+
+    def __init__(
+        self,
+        config: ArrayConfig,
+        memory: int | np.ndarray,
+        scratch_words: int,
+        memory_base: int = 0,
+    ) -> None:
         self.config = config
         self.group = config.group_channels
         self.columns = config.cols
-        self.memory = np.zeros(memory_bytes, np.uint8)
+        self.memory = np.zeros(memory, np.uint8) if isinstance(memory, int) else memory
+        self.memory_base = memory_base
+        everything = memory_base, memory_base + self.memory.size
+        self.read_window, self.write_window = everything, everything
+        """First address that may be read, or written, and the first behind it that may not."""
         self.scratch = np.zeros((scratch_words, config.cols), np.int16)
         self.local = np.zeros(LOCAL_WORDS, np.int32)
         self.statistics = np.zeros(len(Statistic) * CHANNELS, np.int64)
@@ -43,8 +64,26 @@ class State:
         return len(self.scratch) // SCRATCH_BANKS
 
     def address(self, word: Word) -> int:
-        """The byte address that an instruction names."""
+        """The bus address that an instruction names."""
         return self.bases[word.base] + word.offset
+
+    def readable(self, address: int, length: int) -> np.ndarray:
+        """``length`` bytes of memory, a view; raises `Stopped` unless the machine may read them."""
+        return self._inside(address, length, self.read_window, Error.READ_WINDOW)
+
+    def writable(self, address: int, length: int) -> np.ndarray:
+        """``length`` bytes of memory, a view; raises `Stopped` unless the machine may write them."""
+        return self._inside(address, length, self.write_window, Error.WRITE_WINDOW)
+
+    def _inside(self, address: int, length: int, window: tuple[int, int], error: Error) -> np.ndarray:
+        first, limit = window
+        if not first <= address <= address + length <= limit:
+            raise Stopped(
+                error,
+                f"bytes are {address:#x}..{address + length - 1:#x}; allowed: {first:#x}..{limit - 1:#x}",
+            )
+        place = address - self.memory_base
+        return self.memory[place : place + length]
 
     def coefficient(self, field: Coefficient, first: int, count: int) -> np.ndarray:
         """A field of the coefficients of ``count`` channels, int64."""

@@ -8,18 +8,17 @@ import sys
 from pathlib import Path
 
 from cpt.hw.contract import MACHINES, PRESETS, ArrayConfig, ContractError, preset
-from cpt.hw.contract.config import MATRIX
+from cpt.hw.contract.config import MATRIX, STEP
 from cpt.hw.export import accelerator_verilog, export_block, unit_verilog
 from cpt.hw.matrix.unit import FORMS, MODULE_NAME
 from cpt.model.scratch import Scratch
-from cpt.sim.synth.apart import HEAD, blocks_apart, line_of, sum_of
+from cpt.sim.synth.apart import HEAD, blocks_apart, line_of, shares, sum_of
 from cpt.sim.synth.budget import budgets, exceeded
 from cpt.sim.synth.page import page, tables
 from cpt.sim.synth.report import Report, block_report, name_of, report
 from cpt.sim.synth.yosys import synthesise, yosys
 
 ALL, BAD = "all", 1
-SHARES = {"lut": "LUT sites", "ff": "flip-flops", "bram36": "BRAM36", "dsp": "DSP48E1"}
 FORM = "xc7" if "xc7" in FORMS else FORMS[0]
 """Of the unit: the one for the part, where there is one."""
 
@@ -29,14 +28,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m cpt.sim.synth", description=__doc__)
     parser.add_argument("--preset", default=ALL, help=f"{', '.join(PRESETS)} or {ALL} (default: {ALL})")
     parser.add_argument(
-        "--machine", default=MATRIX, help=f"what is synthesised: {', '.join(MACHINES)} (default: {MATRIX})"
+        "--machine", default=STEP, help=f"what is synthesised: {', '.join(MACHINES)} (default: {STEP})"
     )
     parser.add_argument("--block", metavar="NAME", help="only this block of the preset, on its own")
     parser.add_argument(
-        "--apart", action="store_true", help="every block of the machine of whole steps, and their sum"
-    )
-    parser.add_argument(
-        "--docs", metavar="FILE", type=Path, help="write the tables, without the places, here"
+        "--docs", metavar="FILE", type=Path, help=f"{MATRIX}: write the tables, without the places, here"
     )
     parser.add_argument("-o", "--output", type=Path, default=Path("build/synth"), help="default: build/synth")
     options = parser.parse_args(arguments)
@@ -46,10 +42,9 @@ def main(arguments: list[str] | None = None) -> int:
         configs = [preset(name, options.machine) for name in names]
         if options.block:
             return _block(options.block, configs)
-        if options.apart:
+        if options.machine == STEP:
             return _apart(configs, options.output)
-        page_name = "index" if options.machine == MATRIX else options.machine
-        return _presets(configs, options.output, options.docs, page_name)
+        return _presets(configs, options.output, options.docs)
     except ContractError as error:
         parser.error(str(error))
 
@@ -72,7 +67,7 @@ def _block(name: str, configs: list[ArrayConfig]) -> int:
 
 
 def _apart(configs: list[ArrayConfig], output: Path) -> int:
-    """Synthesise each block on its own, and print what they take together."""
+    """Synthesise each block on its own, and print what they take together: the whole is too much at once."""
     problems: list[str] = []
     for config in configs:
         name, found = name_of(config), []
@@ -82,21 +77,19 @@ def _apart(configs: list[ArrayConfig], output: Path) -> int:
             print(line_of(block), flush=True)
         whole = sum_of(config, found)
         (output / f"{name}.json").write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
-        print(f"all, and what share of {whole['part']}:")
-        for key, text in SHARES.items():
-            print(f"{text:12}{whole[key]:>12,.10g}{whole[f'{key}_percent']:>6.0f} %")
+        print("\n".join(shares(whole)))
         problems += exceeded(whole, budgets().get(name, {}))
     for line in problems:
         print(line, file=sys.stderr)
     return BAD if problems else 0
 
 
-def _presets(configs: list[ArrayConfig], output: Path, docs: Path | None, page_name: str) -> int:
+def _presets(configs: list[ArrayConfig], output: Path, docs: Path | None) -> int:
     """Write the JSON of each preset, the page of all, and its tables into ``docs`` as well."""
     output.mkdir(parents=True, exist_ok=True)
     reports: list[Report] = []
     problems: list[str] = []
-    limits, written = budgets(), output / f"{page_name}.md"
+    limits, written = budgets(), output / "index.md"
     for config in configs:
         found = report(config, synthesise(accelerator_verilog(config, form=FORM)))
         name = name_of(config)

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.board import Board
 from cpt.hw.contract.config import require
 from cpt.hw.export import export_block
 from cpt.hw.export.blocks import top_blocks
@@ -23,7 +24,8 @@ from cpt.sim.verilator import sources_key
 HERE = Path(__file__).parent
 TOTALS = {"luts": "lut", "flip_flops": "ff", "carry4": "carry4", "dsp": "dsp", "bram36": "bram36"}
 """What is added up, and what the sum is called in a preset's report."""
-
+SHARES = {"lut": "LUT sites", "ff": "flip-flops", "bram36": "BRAM36", "dsp": "DSP48E1"}
+WHOLE = 100
 WAYS = ("nets_inside", "nets_leaving", "nets_through")
 HEAD = f"{'block':10}{'LUTs':>9}{'FF':>9}{'BRAM36':>7}{'DSP':>5}{'nets':>6}{'loads':>7}{'breaks':>8}"
 
@@ -57,14 +59,15 @@ def _kept(file: Path) -> Report:
     return found if isinstance(found, dict) else {}
 
 
-def sum_of(config: ArrayConfig, found: list[Report]) -> Report:
-    """The report of a preset whose blocks were synthesised apart."""
-    capacity = board_of(config).capacity
+def sum_of(config: ArrayConfig, found: list[Report], board: Board | None = None) -> Report:
+    """The report of a preset whose blocks were synthesised apart; ``board``: another than the preset's."""
+    board = board or board_of(config)
+    capacity = board.capacity
     totals = {name: sum(report[field] for report in found) for field, name in TOTALS.items()}
     most = {"lut": capacity.luts, "ff": capacity.flip_flops, "dsp": capacity.dsp, "bram36": capacity.bram36}
     return {
         "preset": name_of(config),
-        "part": board_of(config).part,
+        "part": board.part,
         **totals,
         **{f"{name}_percent": round(100 * totals[name] / most[name], 2) for name in most},
         "worst_nets": max(report[way] for report in found for way in WAYS),
@@ -72,6 +75,23 @@ def sum_of(config: ArrayConfig, found: list[Report]) -> Report:
         "timing_rule_held": all(report["timing_rule_held"] for report in found),
         "breaches": sum(len(report["broken"]) for report in found),
     }
+
+
+def shares(whole: Report) -> list[str]:
+    """Lines for what `sum_of` has added up, and what share of the part it is."""
+    return [
+        f"all, and what share of {whole['part']}:",
+        *(f"{text:12}{whole[key]:>12,.10g}{whole[f'{key}_percent']:>6.0f} %" for key, text in SHARES.items()),
+    ]
+
+
+def too_much(whole: Report) -> list[str]:
+    """What the part has less of."""
+    return [
+        f"{text} are {whole[key]:,g}, {whole[f'{key}_percent']:g} % of what {whole['part']} has"
+        for key, text in SHARES.items()
+        if whole[f"{key}_percent"] > WHOLE
+    ]
 
 
 def line_of(found: Report) -> str:

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from cpt.hw.contract import ArrayConfig
-from cpt.hw.contract.board import Board
 from cpt.hw.contract.ports import TOP
 from cpt.sim.synth.cells import LUTS_OF_MEMORY
 from cpt.sim.synth.graph import is_module
 from cpt.sim.synth.lut_sites import lut_sites
-from cpt.sim.synth.yosys import DEADLINE_S, Netlist
-from cpt.sim.synth.yosys import synthesise as netlist_of
+from cpt.sim.synth.yosys import Netlist
 
 RESULT_PATH = tuple(f"{TOP}.{name}" for name in ("array", "collector", "results"))
 """The array and what its results pass on their way to the drain or, in whole steps, the lanes."""
@@ -55,11 +51,6 @@ class Synthesis:
     whole: Resources
 
 
-def synthesise(verilog: Path, deadline_s: float = DEADLINE_S) -> Synthesis:
-    """Count the exported design at ``verilog``; `ContractError` if there is no Yosys or it fails."""
-    return count(netlist_of(verilog.read_text(), deadline_s=deadline_s))
-
-
 def count(netlist: Netlist) -> Synthesis:
     """What the design of a netlist takes."""
     passed = RESULT_PATH if LANES in netlist.modules else (*RESULT_PATH, DRAIN)
@@ -94,38 +85,3 @@ def cells(modules: dict[str, Any], module: str) -> Counter[str]:
             for inner, more in cells(modules, kind).items():
                 found[inner] += times * more
     return found
-
-
-def table(target: Board, config: ArrayConfig, found: Synthesis) -> str:
-    """The counts beside what the part has."""
-    capacity = target.capacity
-    part = Resources(capacity.luts, capacity.flip_flops, capacity.bram36, capacity.dsp)
-    macs = config.binary_macs
-    lines = [f"{'':26}{'LUTs':>9}{'flip-flops':>12}{'BRAM36':>8}{'DSP48':>7}  LUTs per binary MAC"]
-    for name, item, macs_of in (
-        (f"dot-product unit, 1 of {found.units}", found.unit, config.word_bits),
-        ("array and result path", found.array, macs),
-        ("whole design", found.whole, macs),
-        (target.part, part, 0),
-    ):
-        line = f"{name:26}{item.luts:>9,}{item.flip_flops:>12,}{item.bram36:>8g}{item.dsp:>7}"
-        lines.append(line + (f"{item.luts / macs_of:>21.2f}" if macs_of else ""))
-    whole = found.whole
-    used = (
-        whole.luts / part.luts,
-        whole.flip_flops / part.flip_flops,
-        whole.bram36 / part.bram36,
-        whole.dsp / part.dsp,
-    )
-    lines.append(f"{'taken':26}{used[0]:>9.0%}{used[1]:>12.0%}{used[2]:>8.0%}{used[3]:>7.0%}")
-    return "\n".join(lines)
-
-
-def synthesis_problems(target: Board, found: Synthesis) -> list[str]:
-    """Resources of which the design takes more than the part has."""
-    return [
-        f"{name} is {used:g}; allowed on {target.part}: {most}"
-        for name in ("luts", "flip_flops", "bram36", "dsp")
-        for used, most in [(getattr(found.whole, name), getattr(target.capacity, name))]
-        if used > most
-    ]

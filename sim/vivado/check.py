@@ -11,7 +11,8 @@ from cpt.hw.matrix.unit import MODULE_NAME
 from cpt.hw.vivado.build import prepare
 from cpt.hw.vivado.settings import Build
 from cpt.model.scratch import Scratch
-from cpt.sim.synth.resources import synthesis_problems, synthesise, table
+from cpt.sim.synth.apart import HEAD, blocks_apart, line_of, shares, sum_of, too_much
+from cpt.sim.synth.report import name_of
 from cpt.sim.synth.yosys import yosys
 from cpt.sim.vivado.checks.documents import document_problems
 from cpt.sim.vivado.checks.handoff import handoff_problems
@@ -22,6 +23,9 @@ from cpt.sim.vivado.checks.scripts import gate_problems, script_problems
 
 DOCS = Path(__file__).absolute().parents[3] / "docs"
 """The generated pages; an installed package has none, and nothing to compare."""
+
+KEPT = Path("build/synth")
+"""Blocks that were counted before."""
 
 
 def steps(build: Build, folder: Path) -> Iterator[tuple[str, Callable[[], Iterable[str]]]]:
@@ -66,21 +70,22 @@ def check(target: Board, clock_mhz: float | None = None, synthesis: bool = False
             if problems:
                 return found  # the later checks build on this one
         if synthesis:
-            found += _count_resources(build, scratch)
+            found += _count_resources(build)
     return found
 
 
-def _count_resources(build: Build, folder: Path) -> list[str]:
-    """Synthesise and print what the design takes; problems if it does not fit the board's part.
-
-    Build id 0: another checksum of the sources must not change the count.
-    """
-    found = synthesise(export(build.config, folder / "synthesis", form="xc7"))
-    problems = synthesis_problems(build.board, found)
-    print(
-        f"{build.board.name}: {'FAIL' if problems else 'ok  '} resources by {found.program}, before placement"
-    )
-    print(table(build.board, build.config, found), flush=True)
+def _count_resources(build: Build) -> list[str]:
+    """Synthesise block by block and print what the design takes; problems if the part has less."""
+    board, config = build.board, build.config
+    blocks = []
+    print(HEAD, flush=True)
+    for block in blocks_apart(config, "xc7", KEPT / name_of(config)):
+        blocks.append(block)
+        print(line_of(block), flush=True)
+    whole = sum_of(config, blocks, board)
+    problems = too_much(whole)
+    print("\n".join(shares(whole)))
+    print(f"{board.name}: {'FAIL' if problems else 'ok  '} resources by Yosys, before placement", flush=True)
     for line in problems:
         print(f"    {line}", file=sys.stderr)
     return problems

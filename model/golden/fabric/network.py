@@ -64,7 +64,7 @@ class Block:
 class Network:
     """Parameters, running statistics and order of a network; `step` computes with them.
 
-    ``parameters``: float32 by name, as `cpt.host.network.ResNet` names them; batch norms have gamma and beta.
+    ``parameters``: float32 by name; batch norms have gamma and beta.
     ``buffers``: running mean and variance of batch norms; per tensor of activations its running range
     [highest, weight], value ``highest/weight``. ``factor``, ``offset``: float32 per image channel; a byte p
     stands for ``factor*p + offset``.

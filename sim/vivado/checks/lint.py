@@ -17,6 +17,24 @@ WAIVERS = (
     ("SYMRSVDWORD", "*", "names that only matter in C++"),
     ("WIDTHEXPAND", "*", "Yosys leaves zero extension to the language"),
     ("WIDTHTRUNC", "*LOGNOT expects 1 bit*", "Yosys writes `!x` for `x == 0`"),
+    (
+        "WIDTHTRUNC",
+        "*RHS's SHIFTR generates*",
+        "a table is a constant, shifted by an index, of which a bit is taken",
+    ),
+    ("WIDTHTRUNC", "*RHS's COND generates 32*", "Yosys spells out a signed division by a power of two"),
+    ("WIDTHTRUNC", "*RHS's DIVS generates*", "the same"),
+    ("ASCRANGE", "*[-1:0]*", "Yosys writes so a signal without bits, which nothing reads"),
+    ("VARHIDDEN", "*", "a signal is called as the block that holds its block"),
+    ("CMPCONST", "*", "a limit that no value of a preset's width passes"),
+    ("UNSIGNED", "*", "the same"),
+    ("ALWNEVER", "*", "Yosys writes a process for what is constant"),
+    ("UNDRIVEN", "*'slot'*", "a structure's fields that nothing reads"),
+    (
+        "UNOPTFLAT",
+        "*",
+        "fields of a structure that follow from each other; no loop of gates, which synthesis would tell",
+    ),
 )
 """Rule, pattern of the message, and why it may stand: habits of the generator, not of the design."""
 DEADLINE_S = 300.0

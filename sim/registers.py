@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from cpt.hw.contract import CONTRACT_HASH, REGISTERS, ArrayConfig, Counter, register
 from cpt.hw.contract.config import SLOTS
-from cpt.hw.contract.regs import SLOT_BASE
-from cpt.sim.fast.product import Precision
+from cpt.hw.contract.isa import INSTRUCTION_BYTES
+from cpt.hw.contract.regs import RING_ALIGNMENT, RING_LOG2_MAX, SLOT_BASE
 
 _BY_OFFSET = {item.offset: item for item in REGISTERS}
 _MASK_32 = 0xFFFF_FFFF
 _MASK_64 = 0xFFFF_FFFF_FFFF_FFFF
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What a precision slot holds."""
+
+    bits: int
+    signed: bool
+
+    @property
+    def magnitude(self) -> int:
+        """Largest absolute value of a code."""
+        return 1 << (self.bits - 1) if self.signed else (1 << self.bits) - 1
 
 
 class RegisterFile:
@@ -71,6 +86,13 @@ class RegisterFile:
         """Name of the register at byte ``offset``, ``""`` where there is none."""
         item = _BY_OFFSET.get(offset)
         return item.name if item else ""
+
+    @property
+    def ring_is_sound(self) -> bool:
+        """Whether the ring may be read at all."""
+        base, log2 = self["RING_BASE"], self["RING_LOG2"]
+        inside = self["READ_BASE"] <= base and base + (INSTRUCTION_BYTES << log2) <= self["READ_LIMIT"]
+        return inside and base % RING_ALIGNMENT == 0 and log2 <= RING_LOG2_MAX
 
     def flag(self, name: str, field: str) -> int:
         """Mask of the one-bit ``field`` of register ``name``."""
