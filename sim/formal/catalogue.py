@@ -102,7 +102,7 @@ PROOFS: dict[str, Proof] = {
             "burst generator: runs are covered exactly",
             BurstProperties,
             (
-                Fault("an address is replaced before it is taken", {"queue.o__ready": Const(1)}),
+                Fault("what waits is forgotten", {"queue.single": Const(1)}),
                 Fault("a short run is read too far", {"only_rest": Const(15, 4)}),
                 Fault("a run ends with its first burst", {"last": Const(1)}),
             ),
@@ -112,7 +112,7 @@ PROOFS: dict[str, Proof] = {
             "read master: addresses, bursts in flight, beats",
             ReadMasterProperties,
             (
-                Fault("an address is replaced before it is taken", {"generator.queue.o__ready": Const(1)}),
+                Fault("what waits is forgotten", {"generator.queue.single": Const(1)}),
                 Fault("a short run is read too far", {"generator.only_rest": Const(15, 4)}),
                 Fault("more bursts than agreed", build=lambda: ReadMasterProperties(2 * BURSTS)),
             ),
