@@ -18,7 +18,7 @@ def test_the_checked_in_file_is_what_the_array_needs(board):
 def test_every_column_of_units_has_one_place_and_no_two_places_overlap(board):
     text = floorplan(board)
     columns = [int(number) for number in re.findall(r"array/unit_\*_(\d+)/", text)]
-    assert columns == list(range(preset(board.preset).cols))
+    assert columns == list(range(board.config.cols))
     taken = [
         (x, y)
         for area in SITES[board.name]

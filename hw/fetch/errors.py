@@ -38,7 +38,7 @@ class Errors(wiring.Component):
                 "slots": Out(slot_requests(depth)),
                 "write": Out(pixel_write(config, depth)),
                 "loaded": Out(1),
-                "idle": Out(1),
+                "idle": Out(1, init=1),
             }
         )
 
