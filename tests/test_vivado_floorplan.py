@@ -4,7 +4,6 @@ import re
 
 import pytest
 
-from cpt.hw.contract import preset
 from cpt.hw.contract.board import BOARDS
 from cpt.hw.vivado.floorplan import SITES, floorplan, path, sites
 
