@@ -15,7 +15,7 @@ WRITE_STREAMS = {
     "b": In(stream.Signature(2)),
 }
 """Members of a component that writes, ``b`` with the response code; `connect_write` makes a port of them."""
-MASTER_STATE = {"stop": In(1), "error": Out(1), "idle": Out(1), "quiet": Out(1)}
+MASTER_STATE = {"stop": In(1), "error": Out(1), "idle": Out(1, init=1), "quiet": Out(1)}
 """Further members of either. ``stop``: issue nothing new; ``error``: a response was an error; ``idle``:
 nothing is held or in flight; ``quiet``: nothing is in flight."""
 

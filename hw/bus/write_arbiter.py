@@ -36,7 +36,7 @@ class WriteArbiter(wiring.Component):
                 "runs": Out(stream.Signature(RUN)),
                 "beats": Out(stream.Signature(BEAT_BITS)),
                 "answered": In(1),
-                "idle": Out(1, init=1),
+                "idle": Out(1),
             }
         )
 
