@@ -12,10 +12,9 @@ import numpy as np
 
 from cpt.host.config import TrainConfig
 from cpt.host.counters import Counters
-from cpt.host.course import Course
 from cpt.host.data import Dataset, Images
 from cpt.host.errors import HostError
-from cpt.host.step_trainer import StepTrainer
+from cpt.host.trainer import Trainer
 from cpt.trainers import Place
 
 TOLERANCE = 0.02
@@ -62,7 +61,7 @@ class _Before:
     counters: dict[str, Any]
 
 
-def _repeated(trainer: StepTrainer, before: _Before) -> tuple[dict[str, np.ndarray], Counters]:
+def _repeated(trainer: Trainer, before: _Before) -> tuple[dict[str, np.ndarray], Counters]:
     """All arrays after the step, and what it took."""
     trainer.load_state(before.arrays, before.counters)
     _, took = trainer.one_step(before.batch, before.bits, before.lr)
@@ -87,7 +86,7 @@ class RtlCheck:
         self._before: _Before | None = None
         self._pool = ThreadPoolExecutor(1, "rtl-check")
         self._stack = ExitStack()
-        self._machines: tuple[StepTrainer, StepTrainer] | None = None
+        self._machines: tuple[Trainer, Trainer] | None = None
         self._futures: list[Future[CheckedStep]] = []
         self._stopped = False
 
@@ -99,13 +98,13 @@ class RtlCheck:
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._stack.close()
 
-    def before_step(self, trainer: Course, batch: Images) -> None:
+    def before_step(self, trainer: Trainer, batch: Images) -> None:
         """Keep the state if the coming step is one to repeat."""
         if trainer.step in _chosen_steps(trainer, 2 if self._images else 3):
             some = Images(batch.pixels[: self._images], batch.labels[: self._images])
             self._before = _Before(some, trainer.bits(), trainer.learning_rate(), *trainer.state())
 
-    def after_step(self, trainer: Course) -> None:
+    def after_step(self, trainer: Trainer) -> None:
         """Hand a kept step over to be repeated."""
         if self._before:
             after = None if self._images else trainer.state()[0]
@@ -116,7 +115,7 @@ class RtlCheck:
         """Outcomes of all repeated steps, waiting for them; raises what a repetition raised."""
         return [future.result() for future in self._futures]
 
-    def _machine(self, device: str) -> StepTrainer:
+    def _machine(self, device: str) -> Trainer:
         place = Place(device, PRESET, self._memory)
         trainer, _ = self._stack.enter_context(place.open(self._config, self._data))
         trainer.listeners.append(self._stop)
@@ -180,7 +179,7 @@ def as_json(steps: list[CheckedStep]) -> dict[str, Any]:
     }
 
 
-def _chosen_steps(trainer: Course, most: int) -> set[int]:
+def _chosen_steps(trainer: Trainer, most: int) -> set[int]:
     """First step of the first epoch at the lowest, the highest, and of ``most`` 3 the middle precision."""
     first: dict[int, int] = {}
     epochs = range(-(-trainer.total_steps // trainer.steps_per_epoch))

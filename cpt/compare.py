@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from cpt.check import TOLERANCE
 from cpt.data import DIGITS, load_raw
-from cpt.host.config import TrainConfig
+from cpt.host.config import MICRO_BATCH, TrainConfig
 from cpt.host.data import Dataset
-from cpt.host.step_trainer import MICRO_BATCH, StepTrainer
+from cpt.host.trainer import Trainer
 from cpt.hw.contract import PRESETS, ArrayConfig, preset
 from cpt.hw.contract.config import STEP
 from cpt.measured import print_measured
@@ -146,7 +146,7 @@ def compare(config: TrainConfig, data: Dataset, preset_name: str, memory: str) -
         return forecasts[-1]
 
     with Observed(array, memory_bytes=MEMORY_BYTES, memory=memory) as device:
-        trainer = StepTrainer(config, data, array, of_device(device, array), clock)
+        trainer = Trainer(config, data, array, of_device(device, array), clock)
         lists = cast("FabricTrainer", trainer.machine).lists
         device.seen(lists)
         trainer.train_step(trainer.epoch_batches()[0])

@@ -16,10 +16,10 @@ import numpy as np
 
 from cpt.devices import DEVICES, check_device, device_name, open_accelerator
 from cpt.host.board import CHECKED_S
-from cpt.host.config import TrainConfig
+from cpt.host.config import TrainConfig, settled
 from cpt.host.errors import DeviceError
 from cpt.host.step_device import StepDevice
-from cpt.host.step_trainer import Machine, settled
+from cpt.host.trainer import Machine
 from cpt.hw.contract import CONTRACT_HASH, PRESETS, preset
 from cpt.hw.contract.config import MAX_BITS
 from cpt.model.architecture import cifar_resnet

@@ -15,8 +15,8 @@ import numpy as np
 from cpt.data import DIGITS, load_raw
 from cpt.extras import missing
 from cpt.host.config import TrainConfig, resnet_depth
-from cpt.host.data import Dataset
-from cpt.host.step_trainer import NoClock, StepTrainer, affine, with_bytes
+from cpt.host.data import Dataset, affine, with_bytes
+from cpt.host.trainer import NoClock, Trainer
 from cpt.hw.contract import ContractError, preset
 from cpt.hw.contract.config import STEP
 from cpt.model.architecture import cifar_resnet
@@ -99,7 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
 def train_fabric(config: TrainConfig, micro_batch: int, data: Dataset) -> dict[str, Any]:
     """A run on the golden functions: accuracy, mean loss of the last epoch, hash of the weights."""
     config = config.replace(micro_batch=micro_batch)
-    trainer = StepTrainer(config, data, preset("zc706", STEP), golden_trainer, lambda *_: NoClock())
+    trainer = Trainer(config, data, preset("zc706", STEP), golden_trainer, lambda *_: NoClock())
     losses: list[float] = []
     while trainer.step < trainer.total_steps:
         losses += [report.loss for report in trainer.train_epoch()]

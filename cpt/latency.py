@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cpt.command_line import LONGEST, check_range
-from cpt.host.config import TrainConfig, resnet_depth
+from cpt.host.config import MICRO_BATCH, TrainConfig, resnet_depth
 from cpt.host.metrics import Tally
-from cpt.host.step_trainer import MICRO_BATCH
 from cpt.hw.contract import PRESETS, ArrayConfig, ContractError, preset
 from cpt.hw.contract.config import STEP
 from cpt.model.architecture import cifar_resnet

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from cpt.host.config import TrainConfig, resnet_depth
+from cpt.host.config import TrainConfig, resnet_depth, settled
 from cpt.host.errors import HostError
 from cpt.host.measure import FORMAT
-from cpt.host.step_trainer import settled
 from cpt.hw.contract import CONTRACT_HASH, ArrayConfig, ContractError
 from cpt.model.architecture import cifar_resnet
 from cpt.model.golden.fabric.network import Network

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from cpt.host.config import TrainConfig
+from cpt.host.config import TrainConfig, settled
 from cpt.host.metrics import Tally
-from cpt.host.step_trainer import settled
 from cpt.hw.contract import ArrayConfig
 from cpt.model.bitops import counted_macs
 from cpt.model.golden.fabric.codes import image_bits

@@ -22,13 +22,12 @@ from cpt.devices import (
     device_name,
 )
 from cpt.host.board import WallClock
-from cpt.host.config import TrainConfig
-from cpt.host.course import StepReport
+from cpt.host.config import TrainConfig, settled
 from cpt.host.data import Dataset, Images
 from cpt.host.errors import DeviceError
 from cpt.host.measure import Measurement
 from cpt.host.run import TrainingRun
-from cpt.host.step_trainer import settled
+from cpt.host.trainer import StepReport
 from cpt.hw.contract import PRESETS, preset
 from cpt.hw.contract.config import STEP
 from cpt.measured import as_summary

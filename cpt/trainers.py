@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cpt.devices import open_accelerator
 from cpt.host.config import TrainConfig
 from cpt.host.data import Dataset
-from cpt.host.step_trainer import Clock, NoClock, StepTrainer
+from cpt.host.trainer import Clock, NoClock, Trainer
 from cpt.hw.contract import preset
 from cpt.hw.contract.config import STEP
 from cpt.model.golden.fabric.network import Network
@@ -35,7 +35,7 @@ class Place:
     bitfile: str | None = None
 
     @contextmanager
-    def open(self, config: TrainConfig, data: Dataset) -> Iterator[tuple[StepTrainer, Accelerator | None]]:
+    def open(self, config: TrainConfig, data: Dataset) -> Iterator[tuple[Trainer, Accelerator | None]]:
         """A trainer, and the accelerator behind it, if there is one.
 
         Device ``fast`` are the golden functions, which train faster than the exact model of the machine does.
@@ -45,9 +45,9 @@ class Place:
             yield self._golden(config, data), None
             return
         with open_accelerator(self.device, self.preset, self.memory, self.bitfile) as accelerator:
-            yield step_trainer(config, data, accelerator), accelerator
+            yield trainer_on(config, data, accelerator), accelerator
 
-    def _golden(self, config: TrainConfig, data: Dataset) -> StepTrainer:
+    def _golden(self, config: TrainConfig, data: Dataset) -> Trainer:
         """Numbers by the golden functions, cycles by the forecast, where that is installed."""
         from cpt.sim.memory import memory_model
 
@@ -61,7 +61,7 @@ class Place:
                 return NoClock()
             return Forecast(array, timing, network, settled)
 
-        return StepTrainer(config, data, array, golden_trainer, clock)
+        return Trainer(config, data, array, golden_trainer, clock)
 
 
 def golden_trainer(network: Network, settled: TrainConfig) -> GoldenTrainer:
@@ -95,11 +95,11 @@ def of_device(device: Device, array: ArrayConfig) -> Callable[[Network, TrainCon
     return make
 
 
-def step_trainer(config: TrainConfig, data: Dataset, accelerator: Accelerator) -> StepTrainer:
+def trainer_on(config: TrainConfig, data: Dataset, accelerator: Accelerator) -> Trainer:
     """Whole steps on an opened accelerator."""
     from cpt.host.step_device import DeviceClock, StepDevice
 
     device, array = StepDevice(accelerator), accelerator.config
-    trainer = StepTrainer(config, data, array, of_device(device, array), lambda *_: DeviceClock(device))
+    trainer = Trainer(config, data, array, of_device(device, array), lambda *_: DeviceClock(device))
     trainer.memory_bytes, trainer.listeners = device.memory_bytes, device.listeners
     return trainer

@@ -9,10 +9,13 @@ from typing import Any
 
 from cpt.host.learning_rate import learning_rate
 from cpt.hw.contract import ContractError
-from cpt.hw.contract.config import MAX_BITS
+from cpt.hw.contract.config import MAX_BITS, require
 from cpt.model.architecture.resnet import DEEPEST
 from cpt.model.run_config import RunConfig
 from cpt.model.schedule import CyclicCosine, Plan, Static
+
+MICRO_BATCH = 16
+"""Images of a micro-batch unless told otherwise; fewer where they do not divide the batch."""
 
 
 def check_bits(name: str, bits: int) -> int:
@@ -100,3 +103,15 @@ class TrainConfig(RunConfig):
     def static(self) -> TrainConfig:
         """The same run at the upper bound throughout."""
         return self.replace(fw=(self.fw[1], self.fw[1]))
+
+
+def settled(config: TrainConfig) -> TrainConfig:
+    """``config`` with its micro-batch; raises `ContractError` unless that divides the batch."""
+    batch = config.batch_size
+    usual = next(size for size in range(min(MICRO_BATCH, batch), 0, -1) if batch % size == 0)
+    size = config.micro_batch or usual
+    require(
+        config.batch_size % size == 0,
+        f"micro-batch is {size}; allowed: a divisor of batch-size ({config.batch_size})",
+    )
+    return config.replace(micro_batch=size)

@@ -6,7 +6,7 @@ import hashlib
 import io
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,12 +15,14 @@ import numpy as np
 from cpt.host.errors import HostError
 from cpt.host.files import write_atomically
 from cpt.hw.contract import ContractError
+from cpt.hw.contract.config import require
 from cpt.model.arithmetic import divide, sum_in_halves
 from cpt.model.noise import noise_key, uniform
 from cpt.model.npz import NpzError, read_npz
 
 _ORDER_STREAM, _SHIFT_STREAM, _SPLIT_STREAM = 0xFFFF_FFFF, 0xFFFF_FFFE, 0xFFFF_FFFD
 """Noise streams beside those of the layers, which count from 0."""
+_BYTE = 255
 _IMAGES_AT_ONCE = 256
 """Images summed at a time, so that the scratch stays small."""
 
@@ -232,3 +234,25 @@ def _moved(pixels: np.ndarray, by: np.ndarray, axis: int) -> np.ndarray:
         target[:, end:] = source[:, last:]
         moved[alike] = result
     return moved
+
+
+def with_bytes(data: Dataset) -> Dataset:
+    """``data`` with pixels of uint8; raises `ContractError` unless all of them are bytes."""
+    train, test = (_bytes(data.name, part) for part in (data.train, data.test))
+    return replace(data, train=train, test=test)
+
+
+def _bytes(name: str, images: Images) -> Images:
+    pixels = images.pixels
+    whole = bool(pixels.min() >= 0 and pixels.max() <= _BYTE and (pixels == np.rint(pixels)).all())
+    require(whole, f"data {name} has pixels that are no bytes; allowed: whole numbers 0..{_BYTE}")
+    return Images(pixels.astype(np.uint8), images.labels)
+
+
+def affine(data: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Factor and offset that standardise a byte, float32 per image channel."""
+    mean, deviation = mean_and_deviation(data.name, data.train)
+    values = 1 / float(deviation), -float(mean) / float(deviation)
+    channels = data.train.pixels.shape[-1]
+    factor, offset = (np.full(channels, value, np.float32) for value in values)
+    return factor, offset

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from cpt.host.board import WallClock
-from cpt.host.course import Course, StepReport
 from cpt.host.files import write_atomically
+from cpt.host.trainer import StepReport, Trainer
 from cpt.hw.contract import CONTRACT_HASH
 
 FORMAT = "cpt-measured-1"
@@ -23,7 +23,7 @@ class Measurement:
     of the step: packing, batch norm and everything else that the processor does.
     """
 
-    def __init__(self, trainer: Course, wall: WallClock) -> None:
+    def __init__(self, trainer: Trainer, wall: WallClock) -> None:
         self._trainer, self._wall = trainer, wall
         self._rows: dict[tuple[int, int, int], dict[str, Any]] = {}
         self._start_s, self._wall_s, self._cycles = 0.0, 0.0, 0

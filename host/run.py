@@ -7,16 +7,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cpt.host.course import Course, StepReport
 from cpt.host.data import Images
 from cpt.host.errors import CheckpointError
 from cpt.host.metrics import Tally
+from cpt.host.trainer import StepReport, Trainer
 from cpt.hw.contract import CONTRACT_HASH
 from cpt.model import checkpoint
 from cpt.model.run import Run
 
 
-class TrainingRun(Run[Course]):
+class TrainingRun(Run[Trainer]):
     """A `Run` on the accelerator.
 
     Args:
@@ -26,7 +26,7 @@ class TrainingRun(Run[Course]):
     Files are replaced as a whole after every epoch, so an interrupted run leaves the last epoch's.
     """
 
-    def __init__(self, name: str, trainer: Course, folder: Path, machine: Mapping[str, Any]) -> None:
+    def __init__(self, name: str, trainer: Trainer, folder: Path, machine: Mapping[str, Any]) -> None:
         config = trainer.array
         stated = {
             **machine,

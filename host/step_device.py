@@ -146,7 +146,7 @@ class StepDevice:
 
 
 class DeviceClock:
-    """A `cpt.host.step_trainer.Clock` that asks the device; asked first, it forgets what was before."""
+    """A `cpt.host.trainer.Clock` that asks the device; asked first, it forgets what was before."""
 
     def __init__(self, device: StepDevice) -> None:
         self._device = device

@@ -4,7 +4,7 @@
     sudo .venv/bin/python tests/arm_instructions.py
 
 Emulated (`armhf.py`, as a Cortex-A9) and counted (`count_instructions.c`): all that a board without PYNQ's
-image does for a step of a run, by the code that runs there: `StepTrainer`, `FabricTrainer`, `StepDevice`, the
+image does for a step of a run, by the code that runs there: `Trainer`, `FabricTrainer`, `StepDevice`, the
 driver, pynq's MMIO and buffers, `LinuxDevice`. In place of the board are files (`linux_board.py`), whose
 registers and memory are mapped as the board's are. The registers say that all work is done, so a wait asks
 once: waiting is not counted, and the machine's time is the forecast's. Programs are the network's, compiled

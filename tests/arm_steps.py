@@ -21,7 +21,7 @@ from cpt.host.driver import open_board
 from cpt.host.fabric import FabricTrainer
 from cpt.host.linux import LinuxDevice
 from cpt.host.step_device import StepDevice
-from cpt.trainers import step_trainer
+from cpt.trainers import trainer_on
 
 WARM = 2
 """Steps before those that are counted: they fill caches and set precision slots."""
@@ -77,7 +77,7 @@ def main() -> int:
     cpt.host.fabric.compiled = lambda *_, **__: programs
     mark = Marks()
     with open_board(str(folder / BITFILE), folder / BOARD) as accelerator:
-        trainer = step_trainer(config, data, accelerator)
+        trainer = trainer_on(config, data, accelerator)
         bits, rate = trainer.bits(), trainer.learning_rate()
         mark("draw")
         batches = trainer.epoch_batches()

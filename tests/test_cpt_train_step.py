@@ -11,8 +11,7 @@ import pytest
 
 from cpt.data import load_raw
 from cpt.host.config import TrainConfig
-from cpt.host.data import Images, held_out, save_images
-from cpt.host.step_trainer import affine
+from cpt.host.data import Images, affine, held_out, save_images
 from cpt.hw.contract import ContractError, preset
 from cpt.main import main
 from cpt.model.golden.fabric.network import Network

@@ -84,7 +84,7 @@ def test_a_library_that_sums_backwards_trains_the_same_weights(expected, tmp_pat
 
 WEIGHT_PATH = sorted(
     name
-    for name in reachable("cpt.host.step_trainer") | reachable("cpt.host.run") | reachable("cpt.data")
+    for name in reachable("cpt.host.trainer") | reachable("cpt.host.run") | reachable("cpt.data")
     if name.startswith(("cpt.host.", "cpt.model.")) or name == "cpt.data"
     if not name.startswith("cpt.model.data.") or name.endswith((".folders", ".decode"))
 ) + sorted(name for name in MODULES if name.startswith("cpt.model.golden.fabric"))

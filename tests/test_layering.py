@@ -152,7 +152,7 @@ from cpt.host.data import Images, held_out
 from cpt.hw.contract import preset
 from cpt.host.driver import Accelerator
 from cpt.sim.device import open_simulated
-from cpt.trainers import step_trainer
+from cpt.trainers import trainer_on
 
 rng = np.random.default_rng(0)
 labels = np.arange(80) % 4
@@ -161,7 +161,7 @@ data = held_out("steps of brightness", Images(pixels, labels.astype(np.int64)))
 device = open_simulated("fast", preset("tiny", "step"), "ideal")
 config = TrainConfig(model="resnet8", width=4, steps=6, cycles=2, batch_size=16, lr=0.05)
 with Accelerator(device.bitfile, device) as accelerator:
-    trainer = step_trainer(config, data, accelerator)
+    trainer = trainer_on(config, data, accelerator)
     reports = []
     while trainer.step < trainer.total_steps:
         reports += trainer.train_epoch()

@@ -22,7 +22,7 @@ from cpt.sim.step.timeline import Timeline
 
 
 class Forecast:
-    """A `cpt.host.step_trainer.Clock` for a machine that is not there.
+    """A `cpt.host.trainer.Clock` for a machine that is not there.
 
     Lists take the same cycles whatever their numbers, so each is run once at each precision. What the host
     does between them is hidden by their order and not counted. ``config`` has its micro-batch settled.
