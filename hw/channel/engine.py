@@ -6,10 +6,11 @@ from amaranth.lib.wiring import In, Out
 
 from cpt.hw.channel.arithmetic import INTERVALS, Arithmetic, latency_cycles
 from cpt.hw.channel.number import late, parts, twins
-from cpt.hw.channel.operands import INTERVAL_BITS, Operands
+from cpt.hw.channel.operands import Operands
 from cpt.hw.channel.plan import BEHIND_BITS, PACED_STEPS
 from cpt.hw.channel.ports import local_read, local_write
 from cpt.hw.channel.preparation import PREPARED, Preparation, place
+from cpt.hw.channel.reads import INTERVAL_BITS
 from cpt.hw.channel.steps import SOURCES
 from cpt.hw.channel.walk import LOOP
 from cpt.hw.channel.writer import Writer

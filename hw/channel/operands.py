@@ -6,46 +6,21 @@ from amaranth.lib.wiring import In, Out
 
 from cpt.hw.channel.number import INTEGER, late, parts, twins
 from cpt.hw.channel.number import chosen as chosen_of
-from cpt.hw.channel.plan import BEHIND_BITS, PLAN
+from cpt.hw.channel.plan import PLAN
 from cpt.hw.channel.ports import WORD_BITS, local_read
+from cpt.hw.channel.reads import INTERVAL_BITS, SUM_BANKS, Reads
 from cpt.hw.channel.steps import LOADS, SOURCES, Steps
 from cpt.hw.channel.walk import LOOP, OPERAND
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.floats import Coefficient, Space, Statistic
 from cpt.hw.contract.machine import MACHINE
-from cpt.hw.contract.step import SCRATCH_BANKS
 from cpt.hw.matrix.copies import KEEP, MOST_LOADS, copies
 from cpt.hw.vector.ports import NUMBER_BITS, channel_memory, scratch_read
 
-SUM_BANKS = INTEGER.width // NUMBER_BITS
-"""Banks of scratch that a 48-bit sum lies in."""
-INTERVAL_BITS = 5
 _LANE_BITS = 8
 """Bits of a sum that share a copy of their group's number."""
 _UPPER = INTEGER.width - WORD_BITS
 """Bits of the longest integers above those of a word."""
-_ENABLES = 4
-"""Copies of what lets a read go, for the enables of what follows it."""
-_GOES = _ENABLES + 4
-"""Those, and one for each thing that follows at once."""
-
-
-class _Read:
-    """The read at the ports: operands that it is ``accepted`` for; ``complete``: with it a step has all.
-
-    Of its step: ``two``, ``row_end``, ``last`` (`STEP`); behind it the next one ``waits``.
-    """
-
-    def __init__(self, row_bits: int) -> None:
-        self.which = Signal(len(SOURCES))
-        self.accepted = [Signal(name=f"accepted_{name}") for name in SOURCES]
-        self.complete = Signal()
-        self.low = [Signal(row_bits, name=f"low_{name}", reset_less=True) for name in SOURCES]
-        """Of the operands' addresses, of those that the step does not read as well."""
-        self.two, self.row_end, self.last, self.waits = (
-            Signal(name=name, reset_less=True) for name in ("two", "row_end", "last", "waits")
-        )
-        self.bank = Signal(range(SUM_BANKS), reset_less=True)
 
 
 class Operands(wiring.Component):
@@ -141,159 +116,31 @@ class Operands(wiring.Component):
             settings.doubles.eq(plan.wide & ~of_sums),
             settings.serial.eq(plan.serial),
         ]
-        read = self._read(m, steps, is_in)
-        self._capture(m, read, is_in, settings.moves, starts[-1])
+        m.submodules.reads = reads = Reads(self.config, self.scratch_words)
+        wiring.connect(m, steps.steps, reads.steps)
+        wiring.connect(m, steps.reads, reads.reads)
+        m.d.comb += [
+            *(
+                getattr(reads, f"in_{space.name.lower()}").eq(Cat(is_in[space]))
+                for space in (Space.LOCAL, Space.STATISTICS, Space.COEFFICIENTS)
+            ),
+            reads.of_sums.eq(of_sums),
+            reads.plan.eq(plan),
+            reads.interval.eq(self.interval),
+            reads.busy.eq(self.busy),
+            reads.sums_ready.eq(self.sums.ready),
+            self.local.valid.eq(reads.local_valid),
+            self.local.addr.eq(reads.local_addr),
+            self.sums.valid.eq(reads.sums_valid),
+            self.sums.addr.eq(reads.sums_addr),
+            self.statistics_addr.eq(reads.memory_addr),
+            self.coefficients_addr.eq(reads.memory_addr),
+            self.ended.eq(reads.ended),
+        ]
+        self._capture(m, reads.read, is_in, settings.moves, starts[-1])
         return m
 
-    def _read(self, m: Module, steps, is_in) -> _Read:
-        """Asks the ports for what steps need, a read a cycle, with the cycles between steps."""
-        count, step, reads = len(SOURCES), steps.steps.payload, steps.reads.payload
-        row_bits = (2 * self.lanes - 1).bit_length()
-        of_sums = is_in[Space.SUMS][0]
-
-        # The next read: of the step in front, what that reads behind it, and from which bank of sums.
-        chosen, rest = (Signal(count, name=name, reset_less=True) for name in ("chosen", "rest"))
-        bank, is_last = Signal(range(SUM_BANKS), reset_less=True), Signal(reset_less=True)
-        there, stays, next_there, next_last = (
-            Signal(name=name) for name in ("there", "stays", "next_there", "next_last")
-        )
-        takes_reads, takes_step = Signal(init=1, attrs=KEEP), Signal(attrs=KEEP)
-        """Whether with this read the next step's are taken in, and the step in front is done with."""
-
-        def first(reads):
-            return Cat(reads[0], reads[1] & ~reads[0], reads[2] & ~reads[1] & ~reads[0])
-
-        def alone(reads, more_banks):
-            return ~((reads[0] & (reads[1] | reads[2] | more_banks)) | (reads[1] & reads[2]))
-
-        def behind(reads, more_banks):
-            return Cat(reads[0] & more_banks, reads[1] & reads[0], reads[2] & (reads[1] | reads[0]))
-
-        more, more_banks = stays & rest[0], bank == 0
-        m.d.comb += [
-            stays.eq(there & ~is_last),
-            next_last.eq(Mux(stays, alone(rest, more_banks), alone(reads, of_sums))),
-            next_there.eq(stays | steps.reads.valid),
-        ]
-        next_read = [
-            chosen.eq(Mux(stays, first(rest), first(reads))),
-            is_last.eq(next_last),
-            rest.eq(Mux(stays, behind(rest, more_banks), behind(reads, of_sums))),
-            bank.eq(Cat(more & more_banks, more & bank[0])),
-            there.eq(next_there),
-            takes_reads.eq(~next_there | next_last),
-            takes_step.eq(next_there & next_last),
-        ]
-
-        # The read at the ports. Copies of what may hold it, for the enables of its registers, and for what
-        # must follow from the ports' ready at once.
-        read = _Read(row_bits)
-        new = {space: Cat(chosen[n] & flags[n] for n in range(count)).any() for space, flags in is_in.items()}
-        new[Space.SUMS] = chosen[0] & of_sums
-        next_held, goes = Signal(), []
-        for copy in range(_GOES):
-            held, sums, statistics, coefficients = (
-                Signal(name=f"{name}_{copy}", attrs=KEEP)
-                for name in ("held", "sums", "statistics", "coefficients")
-            )
-            stops = (sums & ~self.sums.ready) | (statistics & self.busy[0]) | (coefficients & self.busy[1])
-            goes.append(~stops & ~held)
-            m.d.sync += held.eq(next_held)
-            with m.If(goes[copy % _ENABLES]):
-                m.d.sync += [
-                    sums.eq(new[Space.SUMS] & there),
-                    statistics.eq(new[Space.STATISTICS] & there),
-                    coefficients.eq(new[Space.COEFFICIENTS] & there),
-                ]
-            if copy == 0:
-                held_back, asks_sums = held, sums
-        goes_accepted, goes_complete, goes_reads, goes_step = goes[_ENABLES:]
-        asks_local, fires = Signal(), Signal()
-        m.d.comb += [
-            steps.reads.ready.eq(goes_reads & takes_reads),
-            steps.steps.ready.eq(goes_step & takes_step),
-        ]
-        with m.If(goes[0]):
-            m.d.sync += [
-                asks_local.eq(new[Space.LOCAL] & there),
-                fires.eq(takes_step),
-                read.which.eq(Mux(there, chosen, 0)),
-                *next_read,
-            ]
-        pauses, row_pauses = (Signal(name=name, reset_less=True) for name in ("pauses", "row_pauses"))
-        m.d.sync += [
-            pauses.eq(self.plan.pauses & self.plan.serial),
-            row_pauses.eq(self.plan.pauses & self.plan.serial_rows),
-        ]
-        addr, read_addr = Signal.like(step.addr[0]), Signal.like(step.addr[0], reset_less=True)
-        m.d.comb += addr.eq(Mux(chosen[0], step.addr[0], Mux(chosen[1], step.addr[1], step.addr[2])))
-        place_bits = (self.scratch_words // SCRATCH_BANKS).bit_length() - 1
-        word, sums_addr = step.addr[0][1:], Signal.like(self.sums.addr, reset_less=True)
-        with m.If(goes[1]):
-            m.d.sync += read_addr.eq(addr)
-        with m.If(goes[2]):
-            m.d.sync += sums_addr.eq(Cat(word[:place_bits], word[place_bits:] + bank))
-        with m.If(goes[3]):
-            m.d.sync += [
-                *(low.eq(step.addr[n][:row_bits]) for n, low in enumerate(read.low)),
-                *(getattr(read, name).eq(step[name]) for name in ("two", "row_end", "last")),
-                read.waits.eq((pauses | (row_pauses & step.row_end)) & ~step.last),
-                read.bank.eq(bank),
-            ]
-        m.d.comb += [
-            self.local.valid.eq(asks_local & ~held_back),
-            self.local.addr.eq(read_addr[row_bits:]),
-            self.sums.valid.eq(asks_sums & ~held_back),
-            self.sums.addr.eq(sums_addr),
-            self.statistics_addr.eq(read_addr),
-            self.coefficients_addr.eq(read_addr),
-            *(accepted.eq(read.which[n] & goes_accepted) for n, accepted in enumerate(read.accepted)),
-            read.complete.eq(fires & goes_complete),
-        ]
-
-        # Cycles that pass behind a step: counts that run on by themselves, and flags of what they hold: the
-        # last read of the next step, as long as a step is ``young``; any, as long as it ``waits``.
-        complete, two = read.complete, read.two
-        slow, young, waits = Signal(reset_less=True), Signal(), Signal()
-        gap, cycles = (Signal(INTERVAL_BITS, name=name, reset_less=True) for name in ("gap", "cycles"))
-        pause, to_wait = (
-            Signal(BEHIND_BITS + 1, name=name, reset_less=True) for name in ("pause", "to_wait")
-        )
-        still_young, still_waits, last_of_two = Signal(), Signal(), Signal()
-        some_gap, some_pause, more_cycles, more_to_wait = (
-            Signal(name=name, reset_less=True)
-            for name in ("some_gap", "some_pause", "more_cycles", "more_to_wait")
-        )
-        m.d.comb += [
-            still_young.eq(young & more_cycles),
-            still_waits.eq(waits & more_to_wait),
-            # Of a read that a port keeps waiting too: a cycle too long at most, and sums' ready stays out.
-            next_held.eq(
-                Mux(
-                    held_back,
-                    still_waits | (fires & still_young),
-                    Mux(fires, read.waits | (takes_step & (two | slow)), takes_step & still_young),
-                )
-            ),
-        ]
-        m.d.sync += [
-            slow.eq(self.interval != 1),
-            gap.eq(self.interval - 2),
-            pause.eq(self.plan.pause - 1),
-            some_gap.eq(gap != 0),
-            some_pause.eq(pause != 0),
-            more_cycles.eq(Mux(complete, ~two & some_gap, cycles != 1)),
-            more_to_wait.eq(Mux(complete, two | some_pause, to_wait != 1)),
-            cycles.eq(Mux(complete, Mux(two, 0, gap), cycles - 1)),
-            young.eq(Mux(complete, two | slow, still_young)),
-            to_wait.eq(Mux(complete, pause + two, to_wait - 1)),
-            waits.eq(Mux(complete, read.waits, still_waits)),
-            last_of_two.eq(complete & read.last & two),
-            self.ended.eq((complete & read.last & ~two) | last_of_two),
-        ]
-        return read
-
-    def _capture(self, m: Module, read: _Read, is_in, moves, start) -> None:
+    def _capture(self, m: Module, read, is_in, moves, start) -> None:
         """What comes back into the operands' rows; elements from them, two cycles behind their last read."""
         lanes, cycles, complete = self.lanes, self.read_cycles, read.complete
         row_bits = (2 * lanes - 1).bit_length()
@@ -456,7 +303,7 @@ class Operands(wiring.Component):
             for bit in bits[part]
         )
 
-    def _sums(self, m: Module, taken, read: _Read, group_of, fires_before) -> Signal:
+    def _sums(self, m: Module, taken, read, group_of, fires_before) -> Signal:
         """The sums of a step's group of lanes, from three words of scratch."""
         cycles, group, lanes = self.read_cycles, self.config.group_channels, self.lanes
         half, of_bank = late(m, read.low[0][0], cycles - 1, "half"), late(m, read.bank, cycles - 1, "bank")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from cpt.hw.channel.arithmetic import INTERVALS
 from cpt.hw.channel.engine import EMPTY_CYCLES, READ_CYCLES, apart_cycles, behind_cycles
-from cpt.hw.channel.operands import SUM_BANKS
 from cpt.hw.channel.plan import CHAINS, PACED_STEPS, Planner
+from cpt.hw.channel.reads import SUM_BANKS
 from cpt.hw.contract.floats import Op, Space
 from cpt.hw.contract.step import Word
 from cpt.sim.step.floats import FIXED_SPACES, Operand, operand
