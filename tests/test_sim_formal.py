@@ -1,4 +1,4 @@
-"""cpt.sim.formal: a sample of the proofs closes, and every property set finds a block made wrong."""
+"""cpt.sim.formal: all proofs by induction close, and every property set finds a block made wrong."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from cpt.sim.formal.properties import Properties
 
 pytest.importorskip("bitwuzla", reason="the solver comes with the extra sim")
 
-SAMPLE = ("queue_2", "read_master")
-"""Those that take seconds; `make formal` closes all."""
+BOUNDED = "loader"
+"""Without an induction, and slow; `make formal` runs it too."""
 
 
-@pytest.mark.parametrize("name", SAMPLE)
-def test_a_sample_of_the_proofs_closes_by_induction(name: str) -> None:
+@pytest.mark.parametrize("name", sorted(PROOFS.keys() - {BOUNDED}))
+def test_a_proof_closes_by_induction(name: str) -> None:
     outcome = PROOFS[name].run()
     assert (outcome.kind, outcome.broken) == ("proven", ())
     assert outcome.demands > 5

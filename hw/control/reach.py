@@ -54,11 +54,14 @@ class Reach(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         # The bits of the counts, one term after the other; a cycle for "nothing left" ends each.
-        count, high = Signal(COUNT_BITS, reset_less=True), Signal(reset_less=True)
-        """``high``: whether one of its upper half's bits is set."""
+        count = Signal(COUNT_BITS, reset_less=True)
+        high, fresh_high = (Signal(name=name, reset_less=True) for name in ("high", "fresh_high"))
+        """Whether one of its upper half's bits is set: of a count that was shifted, that was taken."""
         nothing_left = Signal(reset_less=True)
-        at_term, ending = Signal(TERMS), Signal(TERMS)
-        add, take_run = Signal(), Signal()
+        at_term = Signal(TERMS)
+        ending = Signal(TERMS)
+        add = Signal()
+        take_run = Signal()
         """Add the term; add the run."""
         shift = Signal(init=1)
         load = [Signal(name=f"load_{n}", attrs=KEEP) for n in range(TERMS)]
@@ -72,21 +75,21 @@ class Reach(wiring.Component):
             Cat(load).eq(starting),
             shift.eq(~starting.any()),
             count.eq(count >> 1),
-            high.eq(count[_HIGH + 1 :].any()),
-            nothing_left.eq(~(count[1:_HIGH].any() | high)),
+            high.eq(count[_HIGH + 1 :].any() & ~starting.any()),
+            fresh_high.eq(Cat(starting[n] & self.counts[n][_HIGH:].any() for n in range(TERMS)).any()),
+            nothing_left.eq(~(count[1:_HIGH].any() | high | fresh_high)),
         ]
         for n in range(TERMS):
             with m.If(starting[n]):
-                m.d.sync += [
-                    count.eq(self.counts[n]),
-                    high.eq(self.counts[n][_HIGH:].any()),
-                    nothing_left.eq(self.zeros[n]),
-                ]
+                m.d.sync += [count.eq(self.counts[n]), nothing_left.eq(self.zeros[n])]
 
         # What they choose is added a cycle later. Bits above 4 GB are lost, and that is remembered.
-        term, end = Signal(BEAT_ADDRESS_BITS, reset_less=True), Signal(BEAT_ADDRESS_BITS, reset_less=True)
+        term = Signal(BEAT_ADDRESS_BITS, reset_less=True)
+        end = Signal(BEAT_ADDRESS_BITS, reset_less=True)
         addend = Signal(BEAT_ADDRESS_BITS)
-        term_beyond, addend_beyond, beyond = Signal(), Signal(), Signal()
+        term_beyond = Signal()
+        addend_beyond = Signal()
+        beyond = Signal()
         total = Signal(BEAT_ADDRESS_BITS + 1)
         chosen = Mux(load[0], self.strides[0], Mux(load[1], self.strides[1], self.strides[2]))
         m.d.comb += total.eq(end + addend)
@@ -111,12 +114,15 @@ class Reach(wiring.Component):
             (self.write_window, self.leaves_write),
         ):
             # The sign of a difference comes straight out of its carry chain.
-            below, above = (Signal(signed(ADDRESS_BITS + 1), reset_less=True) for _ in range(2))
+            below, above = (
+                Signal(signed(ADDRESS_BITS + 1), reset_less=True, name=name) for name in ("below", "above")
+            )
             m.d.sync += [
                 below.eq(Cat(low, self.base) - window.base),
                 above.eq(window.limit - Cat(low, end)),
             ]
             m.d.comb += leaves.eq(beyond | below[-1] | above[-1])
-        added, final = Signal(), Signal()
+        added = Signal()
+        final = Signal()
         m.d.sync += [added.eq(take_run), final.eq(added), self.done.eq(final)]
         return m

@@ -43,7 +43,11 @@ class TileWalker(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        accepted, moved, rises, more = Signal(), Signal(), Signal(), Signal()
+        ready = Signal(init=1)
+        accepted = Signal()
+        moved = Signal()
+        rises = Signal()
+        more = Signal()
         waits = Signal()
         occupied, *full = copies(m, more, 1 + _PARTS, "full", reset_less=False)
         """There is a command; for each part of its registers too."""
@@ -57,14 +61,15 @@ class TileWalker(wiring.Component):
         ends, *half_ends = (Signal(name=f"ends_{n}", reset_less=True, attrs=KEEP) for n in range(3))
         """The tile is the last of its block; for each half of an address too."""
         m.d.comb += [
-            accepted.eq(self.commands.valid & ~occupied),
+            accepted.eq(self.commands.valid & ready),
             moved.eq(self.runs.valid & self.runs.ready),
             more.eq(accepted | (occupied & ~(step & ends & last_block))),
             rises.eq(waits & complete[0]),
-            self.commands.ready.eq(~occupied),
-            self.idle.eq(~occupied),
+            self.commands.ready.eq(ready),
+            self.idle.eq(ready),
         ]
         m.d.sync += [
+            ready.eq(~more),
             waits.eq(begin | (step & ~(ends & last_block)) | (waits & ~complete[0])),
             self.runs.valid.eq(rises | (self.runs.valid & ~self.runs.ready)),
         ]

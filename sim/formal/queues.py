@@ -73,6 +73,11 @@ class CountProperties(Properties):
         self.reach("one comes while one goes", count.issue & count.finish)
         if self.outside_only:
             return
-        self.inside("count", self.peek("count", bits) == level[:bits])
+        lag, came, went = self.peek("lag", bits), self.peek("came"), self.peek("went")
+        self.inside("one way at a time", ~(came & went))
+        self.inside("count", level == (lag + came - went)[: bits + 2])
+        self.inside("lag", lag <= limit)
+        for at in {place + step for place in (2, limit - 2) for step in (-1, 0, 1)}:
+            self.inside(f"lag at {at}", self.peek(f"lag_{at}") == (lag == at))
         for name, at in (("single", 1), ("almost", limit - 1)):
             self.inside(name, self.peek(name) == (level == at))

@@ -182,6 +182,7 @@ class TileWalkerProperties(Properties):
         if self.outside_only:
             return
         # What the induction needs to know of the inside: it is in one of its states, and all copies say so.
+        self.inside("ready", walker.commands.ready == ~self.peek("full_0"))
         layout = drain_command()
         for name, count in {"begin": 5, "step": 5, "full": 1 - (-layout.size // MOST_LOADS)}.items():
             for n in range(1, count):

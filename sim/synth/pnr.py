@@ -25,7 +25,7 @@ from cpt.hw.matrix.unit import MODULE_NAME
 from cpt.model.scratch import Scratch
 from cpt.sim.synth.graph import without_bit
 from cpt.sim.synth.report import Report
-from cpt.sim.synth.yosys import DEADLINE_S, KEEP, run
+from cpt.sim.synth.yosys import DEADLINE_S, ELEMENTS, KEEP, run
 from cpt.sim.tool import run_tool
 
 PART = ("--85k", "--package", "CABGA756", "--speed", "8", "--out-of-context")
@@ -37,6 +37,8 @@ ROUTE_DEADLINE_S = 6 * 3600.0
 ROUTERS = {"tiny": "router1", "middle": "router2"}
 """router1 pulls out as many wires as it lays where four fifths of the LUTs are taken: in two hours of a
 processor it had not laid a sixth of those of `middle`."""
+PLACERS = {"tiny": "heap", "middle": "static"}
+"""heap leaves `middle` a quarter more wire than static, and router2 stands still at 40,000 nets too many."""
 WORST, LARGEST = 5, 10
 """Registers and nets on the page."""
 Routed = dict[str, Any]
@@ -60,6 +62,7 @@ def netlist(config: ArrayConfig) -> dict[str, Any]:
         "read_verilog design.v",
         f"hierarchy -check -top {TOP}",
         *KEEP,
+        ELEMENTS,
         f"setattr -mod -set keep_hierarchy 1 {MODULE_NAME}",
         f"synth_ecp5 -top {TOP}",
         f"setattr -mod -unset keep_hierarchy {MODULE_NAME}",
@@ -86,13 +89,15 @@ def largest_nets(mapped: dict[str, Any]) -> list[tuple[str, int]]:
     return [(names.get(bit, str(bit)), count) for bit, count in loads.most_common(LARGEST)]
 
 
-def route(design: Path, seed: int, folder: Path, router: str, deadline_s: float = ROUTE_DEADLINE_S) -> Routed:
+def route(design: Path, seed: int, folder: Path, name: str, deadline_s: float = ROUTE_DEADLINE_S) -> Routed:
     """Place and route one seed; nextpnr's report. `ContractError` with its last line if it fails."""
     report = folder / f"report_{seed}.json"
     command = [nextpnr(), *PART, "--json", design.name, "--seed", str(seed), "--freq", str(CLOCK_MHZ)]
     command += [
+        "--placer",
+        PLACERS.get(name, "static"),
         "--router",
-        router,
+        ROUTERS.get(name, "router2"),
         "--report",
         report.name,
         "--detailed-timing-report",
@@ -247,7 +252,7 @@ def _routed(config: ArrayConfig, seeds: Iterable[int], output: Path) -> dict[str
     with Scratch("pnr") as folder:
         (folder / "design.json").write_text(json.dumps(mapped))
         for seed in seeds:
-            routed[seed] = route(folder / "design.json", seed, folder, ROUTERS.get(config.name, "router2"))
+            routed[seed] = route(folder / "design.json", seed, folder, config.name)
             print(f"{config.name}: seed {seed}: {clock_mhz(routed[seed]):.1f} MHz", flush=True)
     found = result(config, mapped, routed)
     (output / f"{config.name}.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")

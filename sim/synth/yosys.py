@@ -26,6 +26,12 @@ KEEP = ("proc", "select -set kept a:keep w:* %i", "setattr -set keep 1 @kept %ci
 
 Yosys merges equal flip-flops whatever the attributes of the wires that they drive; Vivado reads the source's.
 """
+ELEMENTS = "rename -hide w:*\\[*"
+"""A command that takes the names of the elements of arrays, ``row[0]`` beside ``row``.
+
+Yosys calls the bits of ``row`` so when it maps to LUTs, and dies where a wire has the name already
+(YosysHQ/yosys, issue 4349).
+"""
 _KEPT = re.compile(r'\(\* keep = "true" \*\)(?=\n(?: *\(\*.*\*\)\n)*(?: *output .*\n)? *(reg|wire) )')
 """The attribute that Amaranth's Yosys writes at a kept register, and at other names of it."""
 _INITIAL = re.compile(r"^ *initial for .*\n", re.MULTILINE)
@@ -90,7 +96,7 @@ def synthesise(verilog: str, top: str = TOP, deadline_s: float = DEADLINE_S) -> 
         name for name in UNITS if f"module {name}(" in source and name != top
     ]
     library = [f"read_verilog -lib +/xilinx/{name}.v" for name in ("cells_sim", "cells_xtra")]
-    commands = [*library, "read_verilog design.v", f"hierarchy -check -top {top}", *KEEP]
+    commands = [*library, "read_verilog design.v", f"hierarchy -check -top {top}", *KEEP, ELEMENTS]
     if kept:
         commands.append(f"setattr -mod -set keep_hierarchy 1 {' '.join(kept)}")
     commands.append(f"synth_xilinx -family xc7 -top {top} -flatten -noiopad -noclkbuf")
