@@ -147,7 +147,8 @@ class Accelerator(wiring.Component):
         registers, control, watchdog = chip.registers, chip.control, chip.watchdog
         engines = (loader_a, loader_b, executor, drain)
         ports = (ring, loader_a, loader_b, drain)
-        engines_idle, quiet = Signal(init=1), Signal(init=1)
+        engines_idle = Signal(init=1)
+        quiet = Signal(init=1)
         m.d.engines += [
             engines_idle.eq(all_of(engine.idle for engine in engines)),
             quiet.eq(all_of(port.quiet for port in ports)),

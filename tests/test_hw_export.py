@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from cpt.hw.contract import CONTRACT_HASH, ContractError, preset
+from cpt.hw.contract.config import STEP
 from cpt.hw.contract.ports import PORTS, TOP
-from cpt.hw.export import export, export_block, unit_verilog
+from cpt.hw.export import accelerator_verilog, export, export_block, unit_verilog
 from cpt.hw.export.blocks import BLOCKS
 from cpt.hw.matrix.unit import FORMS
 
@@ -118,3 +119,10 @@ def test_the_command_refuses_an_unknown_preset_with_status_2(tmp_path: Path) -> 
     assert done.returncode == 2
     assert "preset is 'huge'; allowed: zc706, z7020, middle, tiny" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("machine", [None, STEP])
+def test_every_register_has_a_name_that_its_source_gave_it(machine: str | None) -> None:
+    """Amaranth names a Signal by what it is assigned to, and cannot where several are assigned at once."""
+    text = accelerator_verilog(preset("tiny", machine) if machine else TINY)
+    assert re.findall(r"^ *reg .*\$signal.*", text, re.M) == []

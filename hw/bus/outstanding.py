@@ -38,7 +38,8 @@ class Outstanding(wiring.Component):
 
     def _in_binary(self, m, more, fewer) -> None:
         """Ends in registers, and a count that lags a cycle: nothing late meets all of its bits."""
-        came, went = Signal(), Signal()
+        came = Signal()
+        went = Signal()
         lag = Signal(range(self.limit + 1))
         some, single, full, almost = (Signal(name=name) for name in ("some", "single", "full", "almost"))
         stays = ~more & ~fewer

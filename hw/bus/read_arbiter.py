@@ -50,7 +50,8 @@ class ReadArbiter(wiring.Component):
         m.submodules.addresses = addresses = WideQueue(_BURST, self.max_outstanding)
         m.submodules.tags = tags = RoomyQueue(1, self.max_outstanding, sure=True)
 
-        first, second = Signal(), Signal()
+        first = Signal()
+        second = Signal()
         pushes = copies(m, first | second, addresses.pushes + 1, "push", reset_less=False)
         m.d.comb += [
             first.eq(self.ar0.valid & ~self.ar0.ready),

@@ -42,7 +42,8 @@ class RoomyQueue(wiring.Component):
         m.submodules.memory = memory
         write, read = memory.write_port(), memory.read_port(domain="comb")
         produce, consume = (Signal(range(self.depth), name=name) for name in ("produce", "consume"))
-        taken, single = Signal(), Signal()
+        taken = Signal()
+        single = Signal()
         m.d.comb += [
             write.en.eq(self.push),
             write.addr.eq(produce),

@@ -24,7 +24,8 @@ class Shown(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        given, held = Signal(self._width), Signal(self._width, reset_less=True)
+        given = Signal(self._width)
+        held = Signal(self._width, reset_less=True)
         shows = [Signal(name=f"shows_{n}", attrs=KEEP) for n in range(-(-self._width // MOST_LOADS) + 1)]
         """The first answers, the others load parts of the payload."""
         for n, flag in enumerate(shows[1:]):

@@ -34,7 +34,8 @@ class Turns(wiring.Component):
         into = Signal()
         shows = [Signal(name=f"shows_{n}", attrs=KEEP) for n in range(len(parts) + 1)]
         """Which place is shown: for the flags, and for each part of the payload."""
-        came, taken = Signal(), Signal()
+        came = Signal()
+        taken = Signal()
         held, vacant = [], []
         for place in range(PLACES):
             flags = [Signal(name=f"vacant_{place}_{n}", init=1, attrs=KEEP) for n in range(len(parts) + 1)]

@@ -34,7 +34,8 @@ class WideQueue(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         part_bits = 48 if self.depth <= _DOUBLE else 24
-        taken, single = Signal(), Signal()
+        taken = Signal()
+        single = Signal()
         given = Signal(self._width)
         m.d.comb += [given.eq(self.payload), taken.eq(self.o.valid & self.o.ready)]
         produce, consume = [], []

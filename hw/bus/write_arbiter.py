@@ -50,10 +50,13 @@ class WriteArbiter(wiring.Component):
         starts = range(0, width, PART_BITS)
         frees = [Signal(name=f"free_{n}", init=1, attrs=KEEP) for n in range(2 + len(starts))]
         """No run is held: for what decides, for the count of its beats, for parts of the run."""
-        free, second = frees[0], Signal()
+        free = frees[0]
+        second = Signal()
         """``second``: the run that is sent, or was last, is the second writer's."""
-        held, offered = Signal(RUN, reset_less=True), Signal()
-        left, sending = Signal.like(held.beats, reset_less=True), Signal()
+        held = Signal(RUN, reset_less=True)
+        offered = Signal()
+        left = Signal.like(held.beats, reset_less=True)
+        sending = Signal()
         # Whose turn it is is seen a cycle before, while another run is sent or none asked for: nothing that
         # has asked takes it back, and what it says after it was taken is not looked at.
         wants = Cat(run.valid for run in asked)
@@ -61,7 +64,8 @@ class WriteArbiter(wiring.Component):
         picks = Signal(WRITERS)
         selects = copies(m, seconds, 2 + len(starts), "selects")
         whose = copies(m, Mux(free, selects[0], second), 1 + -(-BEAT_BITS // PART_BITS), "whose")
-        takes, sent = Signal(), Signal()
+        takes = Signal()
+        sent = Signal()
         m.d.comb += [
             takes.eq(free & picks.any()),
             *(run.ready.eq(free & pick) for run, pick in zip(asked, picks, strict=True)),

@@ -36,7 +36,8 @@ class Beats(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.stored = stored = Outstanding(self.depth)
-        push, pop = Signal(), Signal()
+        push = Signal()
+        pop = Signal()
         m.d.comb += [
             push.eq(self.i.valid & self.i.ready),
             pop.eq(self.o.valid & self.o.ready),

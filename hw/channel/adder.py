@@ -79,7 +79,8 @@ class Adder(wiring.Component):
             Signal(shape, name=name, reset_less=True)
             for name, shape in (("exponent", 8), ("negative", 1), ("unlike", 1))
         )
-        shift, apart = Signal(5, reset_less=True), Signal(8)
+        shift = Signal(5, reset_less=True)
+        apart = Signal(8)
         of_a = [Mux(copy, mantissa(a), 0) for copy in counts["a"]]
         of_b = [Mux(copy, mantissa(b), 0) for copy in counts["b"]]
         m.d.comb += apart.eq(Mux(less[2], behind, ahead)[:8])
@@ -121,7 +122,9 @@ class Adder(wiring.Component):
         far, moved, normal = (
             Signal(_SUM_BITS, name=name, reset_less=True) for name in ("far", "moved", "normal")
         )
-        power, skipped, zeros = Signal(EXPONENT, reset_less=True), Signal(2), Signal(2)
+        power = Signal(EXPONENT, reset_less=True)
+        skipped = Signal(2)
+        zeros = Signal(2)
         empties, held = twins(m, ~total[-16:].any(), _SUM_BITS, "empties", 2), late(m, total, 1, "held_total")
         nibbles = Signal(_SUM_BITS // 4, reset_less=True)
         m.d.sync += nibbles.eq(Cat(total[-4 * (n + 1) :][:4].any() for n in range(_SUM_BITS // 4)))

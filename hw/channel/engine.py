@@ -91,10 +91,14 @@ class FloatEngine(wiring.Component):
         ]
 
         # The instruction whose elements are read, and the one whose results come.
-        next_one, work = preparation.prepared, Signal(PREPARED, reset_less=True)
+        next_one = preparation.prepared
+        work = Signal(PREPARED, reset_less=True)
         made = Signal(PREPARED, reset_less=True)
-        begins, empties, goes = Signal(), Signal(), Signal()
-        clear, clear_apart = Signal(init=1), Signal(init=1)
+        begins = Signal()
+        empties = Signal()
+        goes = Signal()
+        clear = Signal(init=1)
+        clear_apart = Signal(init=1)
         plan = next_one.payload.plan
         m.d.comb += [
             next_one.ready.eq(Mux(plan.follows | plan.empty, clear, clear_apart)),
@@ -144,7 +148,8 @@ class FloatEngine(wiring.Component):
         m.d.comb += before.paced.eq(paced)
 
         word = work.word
-        steps, made_steps = Signal(LOOP), Signal(LOOP)
+        steps = Signal(LOOP)
+        made_steps = Signal(LOOP)
         m.d.comb += [
             steps.n.eq(work.plan.steps),
             steps.reps.eq(word.reps),

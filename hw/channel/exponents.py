@@ -54,9 +54,11 @@ class ExponentUnit(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.d.comb += self.done.eq(late(m, self.valid, self.latency_cycles, "valid", reset_less=False))
-        a, scaled = Signal(FLOAT, reset_less=True), Signal(signed(_NEAR_BITS + 1), reset_less=True)
+        a = Signal(FLOAT, reset_less=True)
+        scaled = Signal(signed(_NEAR_BITS + 1), reset_less=True)
         far, below = (Signal(name=name, reset_less=True) for name in ("far", "below"))
-        zero, above = Signal(reset_less=True), Signal(reset_less=True)
+        zero = Signal(reset_less=True)
+        above = Signal(reset_less=True)
         field = Signal(9, reset_less=True)
         m.d.sync += [
             a.eq(self.a),
@@ -71,12 +73,11 @@ class ExponentUnit(wiring.Component):
         small, large, scales, nothing = (
             Signal(name=name, reset_less=True) for name in ("small", "large", "scales", "nothing")
         )
-        held, exponent, integer = (
-            late(m, a, 1, "held"),
-            late(m, scaled[:8], 1, "exponent"),
-            Signal(signed(10), reset_less=True),
-        )
-        of_exponent, of_none = Signal(reset_less=True), Signal(signed(10), reset_less=True)
+        held = late(m, a, 1, "held")
+        exponent = late(m, scaled[:8], 1, "exponent")
+        integer = Signal(signed(10), reset_less=True)
+        of_exponent = Signal(reset_less=True)
+        of_none = Signal(signed(10), reset_less=True)
         m.d.sync += [
             of_exponent.eq(self.kind == Exponents.EXPONENT),
             of_none.eq(Mux(self.used, Mux(of_exponent, OF_ZERO, POWER_OF_NONE), 0)),

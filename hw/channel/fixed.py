@@ -56,7 +56,8 @@ class Fixed(wiring.Component):
         m = Module()
         m.d.comb += self.done.eq(late(m, self.valid, self.latency_cycles, "valid", reset_less=False))
         # What a result may be, from the width.
-        bits, most = Signal(WIDTH_BITS, reset_less=True), Signal(_PLACES, reset_less=True)
+        bits = Signal(WIDTH_BITS, reset_less=True)
+        most = Signal(_PLACES, reset_less=True)
         one = self._power(m, bits, "one")
         m.d.sync += [
             bits.eq(self.width - 1),
@@ -66,12 +67,14 @@ class Fixed(wiring.Component):
             m.d.sync += most.eq((1 << FACTOR_BITS - 1) - 1)
 
         # 1, 2: places to the right of where a mantissa at the left of 48 bits ends.
-        place, a = Signal(signed(34), reset_less=True), Signal(FLOAT, reset_less=True)
+        place = Signal(signed(34), reset_less=True)
+        a = Signal(FLOAT, reset_less=True)
         zero, beyond, gone, far, low_beyond, low_gone = (
             Signal(name=name, reset_less=True)
             for name in ("zero", "beyond", "gone", "far", "low_beyond", "low_gone")
         )
-        right, negative = Signal(6), late(m, place[-1], 1, "place_negative")
+        right = Signal(6)
+        negative = late(m, place[-1], 1, "place_negative")
         top = BIAS + FRACTION_BITS + _PLACES - MANTISSA_BITS
         m.d.sync += [
             a.eq(self.a),
@@ -110,12 +113,14 @@ class Fixed(wiring.Component):
         whole = Signal(_PLACES + 1, reset_less=True)
         nothing = late(m, late(m, zero, 1, "zero") | gone | ~self.used, 2, "nothing")
         m.d.sync += whole.eq(value[2:] + (value[1] & (value[0] | lost | value[2])))
-        held, cut = late(m, whole, 1, "whole"), Signal(_PLACES, reset_less=True)
+        held = late(m, whole, 1, "whole")
+        cut = Signal(_PLACES, reset_less=True)
         overs = twins(m, (whole > most) | late(m, beyond, 3, "beyond"), _PLACES, "over")
         nones = twins(m, late(m, nothing, 1, "none"), _PLACES, "nothing")
         m.d.sync += cut.eq(chosen(m, nones, 0, chosen(m, overs, most, held, _PLACES), _PLACES))
         minuses = twins(m, late(m, a.negative, 6, "negative"), _PLACES, "minus")
-        with_sign, place_of_centre = Signal(INTEGER, reset_less=True), Signal(6, reset_less=True)
+        with_sign = Signal(INTEGER, reset_less=True)
+        place_of_centre = Signal(6, reset_less=True)
         centre = self._power(
             m, late(m, place_of_centre, 6, "place_of_centre"), "centre", self.centred & self.used
         )

@@ -98,7 +98,8 @@ class IntegerUnit(wiring.Component):
         """How a is shifted, from registers: to the left by 16, not, or to the right by 16 or 32; then to the
         right by 0 .. 15. So one shifter is for both ways.
         """
-        far, near = Signal(2, reset_less=True), Signal(4, reset_less=True)
+        far = Signal(2, reset_less=True)
+        near = Signal(4, reset_less=True)
         ahead, most = self.shift[4:], (1 << SHIFT_BITS) - INTEGER.width
         m.d.sync += [far.eq(1), near.eq(0)]
         with m.If(self.kind == Integers.SUM_MAGNITUDES):
@@ -135,7 +136,8 @@ class IntegerUnit(wiring.Component):
             copies(m, sums, 1, f"sums_{lane}")[0],
             copies(m, self.kind == Integers.SUBTRACT, 1, f"carry_{lane}")[0],
         )
-        total, next_total = Signal(INTEGER, name=f"total_{lane}", reset_less=True), Signal(INTEGER)
+        total = Signal(INTEGER, name=f"total_{lane}", reset_less=True)
+        next_total = Signal(INTEGER)
         m.d.comb += next_total.eq((Cat(1, shifted) + Cat(carry, second))[1:])
         m.d.sync += total.eq(next_total)
         signs = twins(m, next_total[-1] & adding, INTEGER.width, f"sign_{lane}")

@@ -84,12 +84,16 @@ class Multiplier(wiring.Component):
         is_float, is_integer, is_cross = (self.kind == kind for kind in Products)
         product_shape = signed(INTEGER.width + FACTOR_BITS)
         of_floats = twins(m, is_float, product_shape.width, "of_floats")
-        a, b = Signal(FLOAT), Signal(FLOAT)
+        a = Signal(FLOAT)
+        b = Signal(FLOAT)
         m.d.comb += [a.eq(self.a[: FLOAT.size]), b.eq(self.b[: FLOAT.size])]
 
         # 1: what this cycle multiplies. The steps of a difference follow its first one.
-        step, next_step, crosses = Signal(range(CROSS_STEPS)), Signal(range(CROSS_STEPS)), Signal()
-        left, digit = Signal(INTEGER), Signal(signed(FACTOR_BITS))
+        step = Signal(range(CROSS_STEPS))
+        next_step = Signal(range(CROSS_STEPS))
+        crosses = Signal()
+        left = Signal(INTEGER)
+        digit = Signal(signed(FACTOR_BITS))
         right, high_right = (Signal(signed(FACTOR_BITS), name=name) for name in ("right", "high_right"))
         whole_b = self.b[:FACTOR_BITS].as_signed()
         m.d.comb += [left.eq(self.a), right.eq(whole_b), high_right.eq(whole_b)]
@@ -135,7 +139,8 @@ class Multiplier(wiring.Component):
         low = self._slice(m, "low", low_wide, factor)
         high = self._slice(m, "high", high_wide, high_factor)
         # The sign of the lower one, which many bits need.
-        below, nonzero = Signal(reset_less=True), Signal(reset_less=True)
+        below = Signal(reset_less=True)
+        nonzero = Signal(reset_less=True)
         m.d.sync += [below.eq(factor[-1]), nonzero.eq(low_wide.any())]
         extended = product_shape.width - len(low)
         signs = twins(m, late(m, below & nonzero, 1, "low_sign"), extended, "low_signs", 2)
@@ -162,13 +167,16 @@ class Multiplier(wiring.Component):
 
     def _add_up(self, m: Module, product, crosses, step, whole) -> None:
         """Products of a difference, or one of its own; -p is ~p and 1."""
-        high_digit, minus, last = Signal(), Signal(), Signal()
+        high_digit = Signal()
+        minus = Signal()
+        last = Signal()
         m.d.comb += [high_digit.eq(step[0]), minus.eq(step[1]), last.eq(step == CROSS_STEPS - 1)]
         high_digits, minuses = (
             twins(m, late(m, value, 4, name), EXACT.width, f"{name}s")
             for name, value in (("high_digit", high_digit), ("minus", minus))
         )
-        turned, added = Signal(EXACT, reset_less=True), Signal(EXACT)
+        turned = Signal(EXACT, reset_less=True)
+        added = Signal(EXACT)
         begins = twins(m, late(m, self.valid, 5, "first"), EXACT.width, "begins", 2)
         plus = late(m, minus, 6, "plus")
         shifted = chosen(m, high_digits, product << DIGIT_BITS, product, EXACT)
@@ -194,7 +202,8 @@ class Multiplier(wiring.Component):
     def _round(self, m: Module, a, b, product) -> None:
         """The float32 of a product of mantissas: 47 or 48 bits."""
         exponent = Signal(EXPONENT, reset_less=True)
-        negative, zero = Signal(reset_less=True), Signal(reset_less=True)
+        negative = Signal(reset_less=True)
+        zero = Signal(reset_less=True)
         m.d.sync += [
             exponent.eq(a.exponent + b.exponent),
             negative.eq(a.negative ^ b.negative),

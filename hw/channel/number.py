@@ -50,7 +50,9 @@ def parts(flags: list, width: int) -> Iterator[tuple]:
 
 def chosen(m, flags: list, yes, no, shape) -> Signal:
     """``yes`` where ``flags`` (`twins`), else ``no``, each flag for its bits, in ``shape``."""
-    one, other, found = Signal(shape), Signal(shape), Signal(shape)
+    one = Signal(shape)
+    other = Signal(shape)
+    found = Signal(shape)
     m.d.comb += [one.eq(yes), other.eq(no)]
     for flag, part in parts(flags, Shape.cast(shape).width):
         m.d.comb += found[part].eq(Mux(flag, one[part], other[part]))
@@ -97,7 +99,8 @@ def settled(m, negative, exponent, rounded, zero) -> tuple:
     carried = Signal(EXPONENT, reset_less=True)
     fraction = Signal(FRACTION_BITS, reset_less=True)
     sign, none, large = (Signal(name=name, reset_less=True) for name in ("sign", "none", "large"))
-    result, over = Signal(FLOAT, reset_less=True), Signal(reset_less=True)
+    result = Signal(FLOAT, reset_less=True)
+    over = Signal(reset_less=True)
     carry, below = rounded[MANTISSA_BITS], exponent < 0
     # As plain logic: below LEAST_EXPONENT, and NOT_FINITE or more, with the carry.
     small = below | (~exponent[1:].any() & ~(exponent[0] & carry))

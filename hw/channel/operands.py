@@ -160,7 +160,8 @@ class Operands(wiring.Component):
         both = late(m, read.two, cycles + 1, "both")
         ends = late(m, read.row_end, cycles + 1, "ends_row")
         chain = late(m, self.plan.chain, 1, "chain")
-        lane_place, starts = Signal(range(self.config.group_channels)), Signal()
+        lane_place = Signal(range(self.config.group_channels))
+        starts = Signal()
         with m.If(complete):
             m.d.sync += [
                 lane_place.eq(Mux(read.row_end, 0, lane_place + self.a.moves)),
@@ -169,8 +170,10 @@ class Operands(wiring.Component):
         with m.If(start):
             m.d.sync += [lane_place.eq(0), starts.eq(1)]
         first = late(m, starts | ~chain, cycles + 1, "first_of_row")
-        near_valid, near_first = Signal(), Signal(reset_less=True)
-        near_mask, second = Signal(lanes, reset_less=True), Signal()
+        near_valid = Signal()
+        near_first = Signal(reset_less=True)
+        near_mask = Signal(lanes, reset_less=True)
+        second = Signal()
         m.d.sync += [
             second.eq(fires & both),
             near_valid.eq(fires | second),
@@ -190,7 +193,8 @@ class Operands(wiring.Component):
                 m, self.coefficients, cycles - MACHINE.channel_memory_cycles, "coefficients"
             ),
         }
-        group, place = Signal(range(max(self.config.group_channels // lanes, 2))), Signal(lane_bits)
+        group = Signal(range(max(self.config.group_channels // lanes, 2)))
+        place = Signal(lane_bits)
         m.d.comb += [
             group.eq(Mux(wide, lane_place, lane_place >> lane_bits)),
             place.eq(lane_place),
@@ -229,7 +233,8 @@ class Operands(wiring.Component):
             # The word that all lanes take, or each its own; lane 0 alone takes the longest integers.
             at = Signal(lane_bits, name=f"{name}_at")
             m.d.comb += at.eq(Mux(local[n], read.low[n][:lane_bits], place))
-            at_held, at_now = Signal(lane_bits, name=f"{name}_at_held"), Signal(lane_bits)
+            at_held = Signal(lane_bits, name=f"{name}_at_held")
+            at_now = Signal(lane_bits)
             m.d.comb += at_now.eq(Mux(fires, late(m, at, cycles + 1, f"{name}_at_late"), at_held))
             m.d.sync += at_held.eq(at_now)
             own = Signal(name=f"{name}_own", reset_less=True)
@@ -274,7 +279,8 @@ class Operands(wiring.Component):
 
     def _long(self, m: Module, n: int, is_in, found, takes, fires_before) -> Signal:
         """Operand ``n`` where it is no row: what was read, or its number; with a step's row."""
-        name, long = SOURCES[n], Signal(INTEGER)
+        name = SOURCES[n]
+        long = Signal(INTEGER)
         held, near = (
             Signal(INTEGER, name=f"{SOURCES[n]}_{kind}", reset_less=True) for kind in ("long", "near_long")
         )

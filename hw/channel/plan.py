@@ -88,8 +88,11 @@ class Planner(wiring.Component):
         operands = {name: getattr(self, name) for name in names}
         # The last address of each: n - 1 elements on, then stride times repetitions, a bit of these a cycle.
         less = {name: late(m, self.loop[name] - 1, 1, f"{name}_less") for name in ("n", "reps")}
-        loads, begins, adds = Signal(), Signal(), Signal()
-        more, next_more = Signal(COUNT_BITS, reset_less=True), Signal(COUNT_BITS)
+        loads = Signal()
+        begins = Signal()
+        adds = Signal()
+        more = Signal(COUNT_BITS, reset_less=True)
+        next_more = Signal(COUNT_BITS)
         m.d.sync += [loads.eq(self.start), begins.eq(loads)]
         m.d.comb += next_more.eq(Mux(begins, less["reps"][:COUNT_BITS], more >> 1))
         several = late(m, self.loop.reps > 1, 1, "several_left")
@@ -178,7 +181,8 @@ class Planner(wiring.Component):
     def _before(self, m: Module, operands, ends) -> None:
         """Whether the instruction before writes what this one reads, other than at its own pace."""
         before, to, plan = self.before, self.before.to, self.plan
-        paced, touches = Signal(reset_less=True), []
+        paced = Signal(reset_less=True)
+        touches = []
         m.d.sync += paced.eq(before.paced & (self.loop.reps == 1) & (self.loop.n == before.n))
         for name in SOURCES:
             item = operands[name]
@@ -213,7 +217,8 @@ class Planner(wiring.Component):
                 m.d.sync += suits[name].eq(
                     Mux(item.space == Space.LOCAL, ~item.moves | aligned[name], others)
                 )
-        long, sources = Signal(reset_less=True), Signal(reset_less=True)
+        long = Signal(reset_less=True)
+        sources = Signal(reset_less=True)
         in_local = Signal(reset_less=True)
         m.d.sync += [
             long.eq(Cat(self.op == op for op in INTERVALS).any()),

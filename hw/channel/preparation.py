@@ -146,7 +146,8 @@ class Preparation(wiring.Component):
                 Cat(word.op == op for op, names in FLOATS.items() if "b" in names).any(),
             )
         )
-        addr, as_float = Signal.like(numbers.addr, reset_less=True), Signal(reset_less=True)
+        addr = Signal.like(numbers.addr, reset_less=True)
+        as_float = Signal(reset_less=True)
         m.d.comb += [numbers.addr.eq(addr), numbers.as_float.eq(as_float)]
         for n, name in enumerate(_LOOKUPS):
             with m.If(step[n]):

@@ -85,11 +85,13 @@ class Reads(wiring.Component):
 
         # The next read: of the step in front, what that reads behind it, and from which bank of sums.
         chosen, rest = (Signal(count, name=name, reset_less=True) for name in ("chosen", "rest"))
-        bank, is_last = Signal(range(SUM_BANKS), reset_less=True), Signal(reset_less=True)
+        bank = Signal(range(SUM_BANKS), reset_less=True)
+        is_last = Signal(reset_less=True)
         there, stays, next_there, next_last = (
             Signal(name=name) for name in ("there", "stays", "next_there", "next_last")
         )
-        takes_reads, takes_step = Signal(init=1, attrs=KEEP), Signal(attrs=KEEP)
+        takes_reads = Signal(init=1, attrs=KEEP)
+        takes_step = Signal(attrs=KEEP)
         """Whether with this read the next step's are taken in, and the step in front is done with."""
 
         def first(reads):
@@ -126,7 +128,8 @@ class Reads(wiring.Component):
             Space.COEFFICIENTS: (chosen & self.in_coefficients).any(),
             Space.SUMS: chosen[0] & of_sums,
         }
-        next_held, goes = Signal(), []
+        next_held = Signal()
+        goes = []
         for copy in range(_GOES):
             held, sums, statistics, coefficients = (
                 Signal(name=f"{name}_{copy}", attrs=KEEP)
@@ -144,7 +147,8 @@ class Reads(wiring.Component):
             if copy == 0:
                 held_back, asks_sums = held, sums
         goes_accepted, goes_complete, goes_reads, goes_step = goes[_ENABLES:]
-        asks_local, fires = Signal(), Signal()
+        asks_local = Signal()
+        fires = Signal()
         m.d.comb += [
             self.reads.ready.eq(goes_reads & takes_reads),
             self.steps.ready.eq(goes_step & takes_step),
@@ -161,10 +165,12 @@ class Reads(wiring.Component):
             pauses.eq(self.plan.pauses & self.plan.serial),
             row_pauses.eq(self.plan.pauses & self.plan.serial_rows),
         ]
-        addr, read_addr = Signal.like(step.addr[0]), Signal.like(step.addr[0], reset_less=True)
+        addr = Signal.like(step.addr[0])
+        read_addr = Signal.like(step.addr[0], reset_less=True)
         m.d.comb += addr.eq(Mux(chosen[0], step.addr[0], Mux(chosen[1], step.addr[1], step.addr[2])))
         place_bits = (self.scratch_words // SCRATCH_BANKS).bit_length() - 1
-        word, sums_addr = step.addr[0][1:], Signal.like(self.sums_addr, reset_less=True)
+        word = step.addr[0][1:]
+        sums_addr = Signal.like(self.sums_addr, reset_less=True)
         lows = [Signal(row_bits, name=f"low_{name}", reset_less=True) for name in SOURCES]
         two, row_end, last, read_waits = (
             Signal(name=name, reset_less=True) for name in ("two", "row_end", "last", "read_waits")
@@ -199,12 +205,16 @@ class Reads(wiring.Component):
 
         # Cycles that pass behind a step: counts that run on by themselves, and flags of what they hold: the
         # last read of the next step, as long as a step is ``young``; any, as long as it ``waits``.
-        slow, young, waits = Signal(reset_less=True), Signal(), Signal()
+        slow = Signal(reset_less=True)
+        young = Signal()
+        waits = Signal()
         gap, cycles = (Signal(INTERVAL_BITS, name=name, reset_less=True) for name in ("gap", "cycles"))
         pause, to_wait = (
             Signal(BEHIND_BITS + 1, name=name, reset_less=True) for name in ("pause", "to_wait")
         )
-        still_young, still_waits, last_of_two = Signal(), Signal(), Signal()
+        still_young = Signal()
+        still_waits = Signal()
+        last_of_two = Signal()
         some_gap, some_pause, more_cycles, more_to_wait = (
             Signal(name=name, reset_less=True)
             for name in ("some_gap", "some_pause", "more_cycles", "more_to_wait")

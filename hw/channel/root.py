@@ -59,14 +59,17 @@ class _Digits(wiring.Component):
         m = Module()
         rest, plus, minus = (Signal(_REST, name=name, reset_less=True) for name in ("rest", "plus", "minus"))
         """What is left; what is taken from it where it is not below 0; what is added where it is."""
-        once, thrice = Signal(DIGITS, reset_less=True), Signal(_TRIPLE_BITS, reset_less=True)
+        once = Signal(DIGITS, reset_less=True)
+        thrice = Signal(_TRIPLE_BITS, reset_less=True)
         found = Signal(DIGITS, reset_less=True)
         below = {
             name: [Signal(name=f"below_{name}_{n}", reset_less=True, attrs=KEEP) for n in range(count)]
             for name, count in _COPIES.items()
         }
         (digit,) = below["digit"]
-        next_rest, next_plus, next_minus = (Signal(_REST) for _ in range(3))
+        next_rest, next_plus, next_minus = (
+            Signal(_REST, name=name) for name in ("next_rest", "next_plus", "next_minus")
+        )
 
         def added(first, second, carry):
             return (Cat(1, first) + Cat(carry, second))[1:]
@@ -129,7 +132,8 @@ class Roots(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        odd, number = self.x.exponent[0], Signal(DIGITS)
+        odd = self.x.exponent[0]
+        number = Signal(DIGITS)
         held, once, thrice = (
             Signal(bits, name=name, reset_less=True)
             for name, bits in (("held", DIGITS), ("once", DIGITS), ("thrice", _TRIPLE_BITS))

@@ -95,7 +95,8 @@ class Rounder(wiring.Component):
 
         # 8: the last one; the first bit is set now, unless all are 0. 9: rounded.
         normal = Signal(len(value), name="normal", reset_less=True)
-        power, none = Signal(EXPONENT, reset_less=True), Signal(reset_less=True)
+        power = Signal(EXPONENT, reset_less=True)
+        none = Signal(reset_less=True)
         top = BIAS + EXACT.width - 1
         m.d.sync += [
             normal.eq(Mux(value[-1], value, value << 1)),
@@ -138,9 +139,11 @@ class Rounder(wiring.Component):
 
     def _drain_shift(self, m: Module, kept, rest, power, nothing) -> None:
         """Counted from the exponent; one more where the bits are above those of 32767."""
-        ones, beyond = Signal(reset_less=True), Signal(reset_less=True)
+        ones = Signal(reset_less=True)
+        beyond = Signal(reset_less=True)
         m.d.sync += [ones.eq(kept[-LANE_TOP:].all()), beyond.eq(kept[:-LANE_TOP].any() | rest)]
-        wanted, none = Signal(EXPONENT, reset_less=True), Signal(reset_less=True)
+        wanted = Signal(EXPONENT, reset_less=True)
+        none = Signal(reset_less=True)
         shift = Signal(EXPONENT, reset_less=True)
         m.d.sync += [
             shift.eq(power - (BIAS + LANE_TOP - 1)),

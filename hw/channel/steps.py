@@ -82,9 +82,13 @@ class Steps(wiring.Component):
 
         # A step is there, and goes into the queue in the next cycle, as long as that has room for those that
         # are under way. What begins goes the same way, without a step; behind the last one none is real.
-        begin, there, goes = Signal(), Signal(), Signal()
-        ends, last_row = Signal(), Signal()
-        over, overs = Signal(), [Signal(name=f"over_{n}", attrs=KEEP) for n in range(2)]
+        begin = Signal()
+        there = Signal()
+        goes = Signal()
+        ends = Signal()
+        last_row = Signal()
+        over = Signal()
+        overs = [Signal(name=f"over_{n}", attrs=KEEP) for n in range(2)]
         taken = late(m, queue.o.valid & queue.o.ready, 1, "taken", reset_less=False)
         held = tokens(m, "queued", QUEUED, queue.push, taken)
         m.d.comb += [
@@ -127,7 +131,8 @@ class Steps(wiring.Component):
         """Whether 1, 2, 3, 4 steps are left of this repetition."""
         all_few = Signal(4, reset_less=True)
         m.d.sync += all_few.eq(Cat(settings.loop.n == number for number in range(1, 5)))
-        next_left, next_few = Signal(COUNT_BITS), Signal(4)
+        next_left = Signal(COUNT_BITS)
+        next_few = Signal(4)
         near = Signal(2)
         """Whether 5, 6 steps are left."""
         m.d.comb += [
@@ -147,12 +152,14 @@ class Steps(wiring.Component):
         walks = settings.walks_first.as_value()
         starts = Cat(address[row_bits - 1] for address in settings.address)
         m.d.sync += turns.eq(walks & Cat(stride[row_bits - 1] for stride in settings.stride))
-        next_upper, next_other = Signal(count), Signal(count)
+        next_upper = Signal(count)
+        next_other = Signal(count)
         m.d.comb += [
             next_upper.eq(Mux(load, walks & starts, upper ^ turns)),
             next_other.eq(Mux(load, ~walks | starts, other ^ turns)),
         ]
-        next_two, next_ends = Signal(), Signal()
+        next_two = Signal()
+        next_ends = Signal()
         m.d.comb += [
             next_two.eq(settings.doubles & ~next_few[0] & Mux(ends, new_evens, Mux(two, evens, odds))),
             next_ends.eq(Mux(next_two, next_few[1], next_few[0])),

@@ -46,8 +46,10 @@ class Walk(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        row, operand = Signal(ADDRESS_BITS, reset_less=True), self.operand
-        next_row, next_addr = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
+        row = Signal(ADDRESS_BITS, reset_less=True)
+        operand = self.operand
+        next_row = Signal(ADDRESS_BITS)
+        next_addr = Signal(ADDRESS_BITS)
         moves = operand.moves
         step = Signal(range(self.lanes + 1))
         m.d.comb += step.eq(Mux(moves, Mux(self.wide, self.lanes, 1), 0))

@@ -78,10 +78,14 @@ class Writer(wiring.Component):
             in_statistics.eq(self.to.space == Space.STATISTICS),
             in_coefficients.eq(self.to.space == Space.COEFFICIENTS),
         ]
-        valid, last, takes = Signal(), Signal(), Signal()
+        valid = Signal()
+        last = Signal()
+        takes = Signal()
         addr = Signal.like(walk.addr, reset_less=True)
         values = [Signal(INTEGER, name=f"value_{lane}", reset_less=True) for lane in range(self.lanes)]
-        coming, mask, upper = Signal(2 * self.lanes), Signal(self.lanes), walk.addr[row_bits - 1]
+        coming = Signal(2 * self.lanes)
+        mask = Signal(self.lanes)
+        upper = walk.addr[row_bits - 1]
         m.d.comb += [
             mask.eq(Mux(count.row_end[1], self.tail, self.full)),
             coming.eq(
@@ -108,7 +112,9 @@ class Writer(wiring.Component):
             Signal(len(addr) - 1),
             *(Signal(len(addr) - 1, name=name, reset_less=True) for name in ("newest", "held")),
         )
-        held_en, occupied, alike = Signal(2 * self.lanes), Signal(), Signal(reset_less=True)
+        held_en = Signal(2 * self.lanes)
+        occupied = Signal()
+        alike = Signal(reset_less=True)
         words = [Signal(WORD_BITS, name=f"held_{n}", reset_less=True) for n in range(2 * self.lanes)]
         leaves = Signal()
         m.d.comb += [

@@ -119,16 +119,19 @@ class WordCheck(wiring.Component):
         stray, stray_too = any_with("stray", strays[:half]), any_with("stray_too", strays[half:])
         execute = words[Opcode.EXEC]
         several = some("several", Cat(execute.tiles[1:], execute.blocks[1:]))
-        partial, first = Signal(reset_less=True), Signal(reset_less=True)
+        partial = Signal(reset_less=True)
+        first = Signal(reset_less=True)
         unreadable = Signal(reset_less=True)
-        any_opcode, sound = Signal(), Signal()
+        any_opcode = Signal()
+        sound = Signal()
         m.d.sync += [
             partial.eq(~(execute.first & execute.last)),
             first.eq(execute.first),
             unreadable.eq(self.unreadable),
         ]
         m.d.comb += [any_opcode.eq(self.opcode.as_value().any()), sound.eq(any_opcode & ~unreadable)]
-        faults, reserved_too = Signal(FAULTS), Signal()
+        faults = Signal(FAULTS)
+        reserved_too = Signal()
         m.d.comb += [
             self.faults.eq(faults),
             self.faults.reserved_bits.eq(faults.reserved_bits | reserved_too),

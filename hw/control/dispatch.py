@@ -90,7 +90,8 @@ class Dispatch(wiring.Component):
         m = Module()
         config = self.config
         # A copy of the instruction, a cycle behind the ring's memory. It has no enable: the ring keeps it.
-        word, unreadable = Signal(INSTRUCTION_BITS, reset_less=True), Signal(reset_less=True)
+        word = Signal(INSTRUCTION_BITS, reset_less=True)
+        unreadable = Signal(reset_less=True)
         m.d.sync += [word.eq(self.instructions.payload), unreadable.eq(self.unreadable)]
         words = {op: data.View(instruction_layout(op), word) for op in Opcode}
         m.d.comb += [self.slot_a_addr.eq(word[_place("slot_a")]), self.slot_b_addr.eq(word[_place("slot_b")])]
@@ -116,10 +117,14 @@ class Dispatch(wiring.Component):
         opcode = word_check.opcode
         stop = Signal()
         m.d.sync += stop.eq(self.stop)
-        begun, began = Signal(), Signal()
+        begun = Signal()
+        began = Signal()
         m.d.sync += [began.eq(begun), reach.start.eq(began)]
-        all_empty, were_empty = Signal(), Signal()
-        deciding, drained, refusing, ending, leaving = (Signal() for _ in range(5))
+        all_empty = Signal()
+        were_empty = Signal()
+        deciding, drained, refusing, ending, leaving = (
+            Signal(name=name) for name in ("deciding", "drained", "refusing", "ending", "leaving")
+        )
         m.d.comb += [
             all_empty.eq(reduce(and_, (queue.empty for queue in queues.values()))),
             drained.eq(self.engines_idle & were_empty),
@@ -148,7 +153,8 @@ class Dispatch(wiring.Component):
             m.d.sync += open_tile.eq(~words[Opcode.EXEC].last)
 
         # One instruction at a time: at work until it was pushed, then the next may be looked for.
-        at_work, decided = Signal(), Signal()
+        at_work = Signal()
+        decided = Signal()
         m.d.comb += [
             begun.eq(self.instructions.valid & ~at_work & ~stop),
             deciding.eq(decided & ~self.dispatched),
@@ -209,13 +215,16 @@ class Dispatch(wiring.Component):
         # they are allowed, and where an instruction reaches only of one that is otherwise good.
         opcode, known = word_check.opcode, word_check.known
         is_load = opcode.load_a | opcode.load_b
-        bad_slots, good, overflow = Signal(), Signal(), Signal()
+        bad_slots = Signal()
+        good = Signal()
+        overflow = Signal()
         m.d.sync += [
             bad_slots.eq(operands.bad_slots),
             good.eq(~(word_check.faults.as_value().any() | operands.bad_slots | operands.too_wide)),
         ]
         m.d.comb += overflow.eq(operands.overflow)
-        found, faulty = Signal(FAULTS), Signal()
+        found = Signal(FAULTS)
+        faulty = Signal()
         reads, writes = is_load & reach.leaves_read, opcode.drain & reach.leaves_write
         m.d.sync += [
             found.eq(word_check.faults),

@@ -46,7 +46,8 @@ class Guard(wiring.Component):
         below, above = (
             Signal(signed(ADDRESS_BITS + 2), name=name, reset_less=True) for name in ("below", "above")
         )
-        accepted, passed = Signal(), Signal()
+        accepted = Signal()
+        passed = Signal()
         m.d.comb += [
             self.asked.ready.eq(vacant[0]),
             self.runs.payload.eq(run),
@@ -63,7 +64,8 @@ class Guard(wiring.Component):
             below.eq(run.addr - self.window.base),
             above.eq(self.window.limit - end),
         ]
-        beyond, odd = Signal(), Signal()
+        beyond = Signal()
+        odd = Signal()
         m.d.comb += [beyond.eq(below[-1] | above[-1]), odd.eq(run.addr[:_LOW_BITS].any())]
         with m.If(looked[-1]):
             m.d.sync += [

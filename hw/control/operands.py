@@ -70,7 +70,8 @@ class Operands(wiring.Component):
         # The slots, and K steps and tiles of this kind of instruction.
         ksteps = Signal.like(load.ksteps, reset_less=True)
         tiles = Signal.like(load.tiles, reset_less=True)
-        bad_a, bad_b = Signal(reset_less=True), Signal(reset_less=True)
+        bad_a = Signal(reset_less=True)
+        bad_b = Signal(reset_less=True)
         m.d.sync += [
             ksteps.eq(Mux(opcode.exec, execute.ksteps, load.ksteps)),
             tiles.eq(Mux(opcode.exec, execute.tiles, load.tiles)),
@@ -88,11 +89,14 @@ class Operands(wiring.Component):
         for name, slot in (("a", self.a), ("b", self.b)):
             words[name] = _product(m, f"words_{name}", slot.bits, ksteps)[:TILE_BITS]
         m.d.comb += self.a_tile_words.eq(words["a"])
-        tile_words, times = Signal(TILE_BITS, reset_less=True), Signal.like(tiles, reset_less=True)
+        tile_words = Signal(TILE_BITS, reset_less=True)
+        times = Signal.like(tiles, reset_less=True)
         m.d.sync += [tile_words.eq(words["a"]), times.eq(tiles)]
         block_words = _product(m, "block_words", tile_words, times)
         half_a, half_b = config.half_words("a"), config.half_words("b")
-        over_a, over_b, over_tile_b = (Signal(reset_less=True) for _ in range(3))
+        over_a, over_b, over_tile_b = (
+            Signal(reset_less=True, name=name) for name in ("over_a", "over_b", "over_tile_b")
+        )
         m.d.sync += [
             over_a.eq(block_words > half_a),
             over_b.eq(block_words > half_b),
@@ -106,7 +110,8 @@ class Operands(wiring.Component):
         ]
 
         # The bits of a result, its bytes, and the beats of a run: a plane, or a tile and its sums.
-        slot_bits, result_bits = Signal(BITS_WIDTH + 1, reset_less=True), Signal(7, reset_less=True)
+        slot_bits = Signal(BITS_WIDTH + 1, reset_less=True)
+        result_bits = Signal(7, reset_less=True)
         m.d.sync += [
             slot_bits.eq(self.slot_a.bits + self.slot_b.bits),
             result_bits.eq(slot_bits + drain.k_log2),

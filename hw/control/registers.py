@@ -163,7 +163,8 @@ class RegisterFile(wiring.Component):
         # Reads: the address is held, then a register is selected while the slot memory is read, then all are
         # gathered in two steps. Each register has its select: one address would have hundreds of loads.
         read_word = Signal(word_bits, reset_less=True, attrs=KEEP)
-        arready, arready_slots = Signal(init=1, attrs=KEEP), Signal(init=1, attrs=KEEP)
+        arready = Signal(init=1, attrs=KEEP)
+        arready_slots = Signal(init=1, attrs=KEEP)
         looked_up = Signal()
         selected = Signal()
         gathered = Signal(attrs=KEEP)

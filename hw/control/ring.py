@@ -65,7 +65,9 @@ class Ring(wiring.Component):
         """Requested and not yet handed on; the low bits of both counts tell."""
         count = Signal(range(FETCH_INSTRUCTIONS + 1))
         """Of the run that is asked for, or would be."""
-        asking, taken, counted = Signal(), Signal(), Signal()
+        asking = Signal()
+        taken = Signal()
+        counted = Signal()
         handed_on = Signal()
         m.d.comb += handed_on.eq(self.instructions.valid & self.instructions.ready)
         m.d.sync += [
@@ -81,7 +83,9 @@ class Ring(wiring.Component):
         # Base, size and window stand still while anything is to be read, so there is time to look at them.
         end = Signal(ADDRESS_BITS + 1, reset_less=True)
         """The ring's last byte, if its base is aligned."""
-        placed, begins, ends, sound = (Signal(reset_less=True) for _ in range(4))
+        placed, begins, ends, sound = (
+            Signal(reset_less=True, name=name) for name in ("placed", "begins", "ends", "sound")
+        )
         last_byte = Cat(Const(INSTRUCTION_BYTES - 1, _BYTE_BITS), self.mask)
         m.d.sync += [
             self.mask.eq(Cat(self.log2 > bit for bit in range(len(self.mask)))),
@@ -93,10 +97,14 @@ class Ring(wiring.Component):
         ]
 
         # How many to ask for, and where: from register to register, so what was taken shows two cycles later.
-        gap, addr = Signal(32, reset_less=True), Signal(32, reset_less=True)
-        within, aligned = Signal(range(FETCH_INSTRUCTIONS)), Signal(range(FETCH_INSTRUCTIONS + 1))
+        gap = Signal(32, reset_less=True)
+        addr = Signal(32, reset_less=True)
+        within = Signal(range(FETCH_INSTRUCTIONS))
+        aligned = Signal(range(FETCH_INSTRUCTIONS + 1))
         few = gap[: len(within)]
-        room, many, some = Signal(), Signal(), Signal()
+        room = Signal()
+        many = Signal()
+        some = Signal()
         m.d.comb += [
             within.eq(self.mask),
             many.eq(gap[len(within) :].any()),

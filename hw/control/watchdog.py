@@ -22,7 +22,9 @@ class Watchdog(wiring.Component):
         m = Module()
         # A register behind each step: what moves is known late, and the sum and the comparison are long.
         idle_cycles = Signal(32, reset_less=True)
-        stuck, reached, enabled = Signal(), Signal(), Signal()
+        stuck = Signal()
+        reached = Signal()
+        enabled = Signal()
         m.d.sync += [
             stuck.eq(self.busy & ~self.progress),
             idle_cycles.eq(idle_cycles + 1),

@@ -48,7 +48,8 @@ class Words(wiring.Component):
         ]
         # Beats lie in queues by their place in the instruction, which is there when the last one is. The
         # queues hear a cycle late that it was handed on: one net would have too many loads.
-        place, refused = Signal(INSTRUCTION_BEATS, init=1), Signal()
+        place = Signal(INSTRUCTION_BEATS, init=1)
+        refused = Signal()
         last = place[-1]
         with m.If(master.beat_valid):
             m.d.sync += [place.eq(place.rotate_left(1)), refused.eq(~last & (refused | master.error))]

@@ -50,7 +50,8 @@ class Collector(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        active, last = Signal(), Signal()
+        active = Signal()
+        last = Signal()
         collect = Signal(COLLECT)
         m.d.comb += last.eq(self.row_index == self.config.rows - 1)
         with m.If(active):

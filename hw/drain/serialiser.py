@@ -85,7 +85,8 @@ class Serialiser(wiring.Component):
         """
         rows, groups = self.config.rows, self.config.cols // BEAT_BYTES
         new, address = self.tiles.payload, self.drain_addr
-        active, which = Signal(), Signal()
+        active = Signal()
+        which = Signal()
         plane = Signal(range(_PLANES), reset_less=True)
         group = Signal(range(max(2, groups)), reset_less=True)
         group_ends, plane_ends, row_ends = (

@@ -194,8 +194,11 @@ class Decode(wiring.Component):
             IMAGES: (image_stride, first_image, None),
             PAIR: (group_stride, HALVES, None),
         }
-        settling, settled, chooses = Signal(SETTLING), Signal(3), Signal()
-        go, at = settling[-1], Signal(len(steps))
+        settling = Signal(SETTLING)
+        settled = Signal(3)
+        chooses = Signal()
+        go = settling[-1]
+        at = Signal(len(steps))
         """``at``: the step at hand, a bit for each; what follows it has copies."""
         factors, (counts, starts, targets) = copies(m, at, 2, "at_factor"), copies(m, at, 3, "at")
         final = kept("final", Mux(pixels, at[IMAGES] | at[PAIR], at[NEEDED]))
@@ -237,7 +240,8 @@ class Decode(wiring.Component):
             m.d.sync += self.known.eq(1)
 
         # A pair of groups at a time.
-        left, pair = Signal.like(groups, name="left", reset_less=True), Signal(range(HALVES + 1))
+        left = Signal.like(groups, name="left", reset_less=True)
+        pair = Signal(range(HALVES + 1))
         with m.If(go):
             m.d.sync += left.eq(groups)
         with m.Elif(following):
@@ -276,7 +280,8 @@ class Decode(wiring.Component):
 
         # What is said to walker and fetch.
         fewer = kept("fewer", last < ahead)
-        windows, sets = Signal(window_command(config)), Signal(pixel_command(depth))
+        windows = Signal(window_command(config))
+        sets = Signal(pixel_command(depth))
         both = {
             "stride2": stride2,
             "bits": bits,

@@ -92,10 +92,13 @@ class FetchEngine(wiring.Component):
     def _command(self, m, decode, walker, fetch):
         """From the queue, behind its gate and decoded, to walker and fetch; whether one is here."""
         m.submodules.gate = gate = Gate(once=True)
-        ended, known, allowed = Signal(), Signal(), Signal()
+        ended = Signal()
+        known = Signal()
+        allowed = Signal()
         held, begins, vacant = hold(m, self.commands, Const(1), ended, 2)
         parts = (walker.walks, fetch.commands)
-        given, offered = Signal(len(parts)), Signal(len(parts))
+        given = Signal(len(parts))
+        offered = Signal(len(parts))
         """``known``: what was decoded is this instruction; ``given``: the walker has it, the fetch has it."""
         taken = Cat(part.valid & part.ready for part in parts)
         m.d.comb += [

@@ -89,7 +89,9 @@ class Fill(wiring.Component):
             command.pixels,
         ]
         bodies = [windows, windows, pixels]
-        taken, shown, accepted = Signal(len(walks), init=1), Signal(len(walks)), Signal()
+        taken = Signal(len(walks), init=1)
+        shown = Signal(len(walks))
+        accepted = Signal()
         (turn,) = copies(m, taken, 1, "turn")
         """A cycle behind the mode, which says the same and has its own loads."""
         """``shown``: the command is shown to the walk that it is for, a cycle after it came."""

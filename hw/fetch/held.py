@@ -31,7 +31,9 @@ def hold(m, commands, allowed, ended, begins: int):
     there is none.
     """
     given = commands.payload.as_value()
-    accepted, vacant, busy = Signal(), Signal(init=1), Signal()
+    accepted = Signal()
+    vacant = Signal(init=1)
+    busy = Signal()
     m.d.comb += [
         accepted.eq(commands.valid & commands.ready),
         commands.ready.eq(vacant & allowed),

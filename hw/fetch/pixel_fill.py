@@ -44,9 +44,12 @@ class PixelFill(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         depth, group_channels = self.depth, self.config.group_channels
-        resting, allowed, ended = Signal(init=1), Signal(), Signal()
+        resting = Signal(init=1)
+        allowed = Signal()
+        ended = Signal()
         """``resting``: no row is in the queue, or on its way there."""
-        same, goes_on = Signal(), Signal()
+        same = Signal()
+        goes_on = Signal()
         m.d.comb += same.eq(self.complete & (self.commands.payload.words == self.slots.words))
         m.d.sync += [allowed.eq((self.empty | same) & resting), goes_on.eq(same)]
         command, begins, vacant = hold(m, self.commands, allowed, ended, 5)
@@ -60,8 +63,10 @@ class PixelFill(wiring.Component):
         # before it does.
         turn = Signal(TURNS)
         counts = copies(m, turn[0], 5, "counts", reset_less=False)
-        images_left, set_left = Signal.like(command.images), Signal.like(command.set_images)
-        down_left, groups_left = Signal.like(command.down), Signal.like(command.groups)
+        images_left = Signal.like(command.images)
+        set_left = Signal.like(command.set_images)
+        down_left = Signal.like(command.down)
+        groups_left = Signal.like(command.groups)
         planes_left = Signal.like(command.bits)
         last_image, last_set, last_down, last_group, last_plane = (
             Signal(name=f"last_{name}", attrs=KEEP) for name in ("image", "set", "down", "group", "plane")
@@ -166,10 +171,17 @@ class PixelFill(wiring.Component):
         ]
 
         # Words of zeros; rows of a plane, then the turn to the next.
-        clearing, again, clear_last = Signal(), Signal(), Signal()
+        clearing = Signal()
+        again = Signal()
+        clear_last = Signal()
         word = Signal(width, reset_less=True)
-        at, row_end = Signal(MOST_ROWS), Signal(MOST_ROWS)
-        go, emit, clears, ends_plane, starts_rows = Signal(), Signal(), Signal(), Signal(), Signal()
+        at = Signal(MOST_ROWS)
+        row_end = Signal(MOST_ROWS)
+        go = Signal()
+        emit = Signal()
+        clears = Signal()
+        ends_plane = Signal()
+        starts_rows = Signal()
         m.d.sync += row_end.eq(Cat(command.rows[0], command.rows[1], 0, command.rows[2]))
         m.d.comb += [
             emit.eq((clearing | at.any()) & go),
@@ -232,8 +244,10 @@ class PixelFill(wiring.Component):
             m.d.sync += [slot_left.eq(first_left), inside.eq(inside_first)]
 
         # Which piece of a word the image is.
-        piece, part = Signal(PIECES, init=1), Signal()
-        wide, narrow = Signal(), Signal()
+        piece = Signal(PIECES, init=1)
+        part = Signal()
+        wide = Signal()
+        narrow = Signal()
         m.d.sync += [
             wide.eq((FILL_PIXELS << command.out_pitch) > group_channels),
             narrow.eq((FILL_PIXELS << command.out_pitch) < group_channels),
@@ -247,8 +261,10 @@ class PixelFill(wiring.Component):
 
         # Behind the walk nothing waits: it goes on only while the queue has room.
         m.submodules.queue = queue = RoomyQueue(pixel_row(depth), ROOM)
-        row, stage = Signal(pixel_row(depth), reset_less=True), Signal(pixel_row(depth), reset_less=True)
-        found, push = Signal(), Signal()
+        row = Signal(pixel_row(depth), reset_less=True)
+        stage = Signal(pixel_row(depth), reset_less=True)
+        found = Signal()
+        push = Signal()
         m.d.comb += [
             self.rows.valid.eq(queue.o.valid),
             self.rows.payload.eq(queue.o.payload),

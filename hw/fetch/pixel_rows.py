@@ -102,7 +102,9 @@ class PixelRows(wiring.Component):
         m.d.sync += writes.eq(Mux(two_pieces, (1 << MOST_PIECES * most - 1) - 1, (1 << most - 1) - 1))
 
         # Steps that are taken; which of their row is the last.
-        first, at_end, left = Signal(init=1), Signal(), Signal(ROWS_WIDTH)
+        first = Signal(init=1)
+        at_end = Signal()
+        left = Signal(ROWS_WIDTH)
         """``at_end``: the next step of a row with data is its last."""
         place = Signal(config.cols // FILL_PIXELS, init=1)
         busy = Signal(len(writes) + 1)
@@ -147,8 +149,11 @@ class PixelRows(wiring.Component):
         begin, loads = copies(m, ends, 2, "begin", reset_less=False)
         m.d.sync += held.eq(row)
         now = Signal(pixel_row(self.depth), reset_less=True)
-        active, odd, more = Signal(), Signal(), Signal.like(writes)
-        high, shift = Signal(), Signal()
+        active = Signal()
+        odd = Signal()
+        more = Signal.like(writes)
+        high = Signal()
+        shift = Signal()
         m.d.sync += [
             active.eq(begin | (active & more[0])),
             odd.eq(~begin & ~odd),
@@ -166,8 +171,10 @@ class PixelRows(wiring.Component):
         # Cycle 3: the pixels of a write; 4: the write.
         pixels = self._pixels(m, blocks, mode, begin, held.zero, shift)
         self._data(m, pixels, mode, half_piece, high)
-        write, then = self.write, Signal(pixel_row(self.depth), reset_less=True)
-        piece, done = Signal(PIECES), Signal()
+        write = self.write
+        then = Signal(pixel_row(self.depth), reset_less=True)
+        piece = Signal(PIECES)
+        done = Signal()
         parts = write_parts(config)
         piece_now = Mux(now.zero, (1 << PIECES) - 1, Mux(high, now.piece << 1, now.piece))
         m.d.sync += [

@@ -67,7 +67,9 @@ class PixelWalker(wiring.Component):
         # A walk is taken in as long as there is none, so nothing that comes late loads its registers.
         loads = -(-PIXEL_WALK.size // MOST_LOADS)
         vacant = [Signal(name=f"vacant_{n}", init=1, attrs=KEEP) for n in range(loads + 1)]
-        accepted, advance, ended = Signal(), Signal(), Signal()
+        accepted = Signal()
+        advance = Signal()
+        ended = Signal()
         walk = _loaded(m, vacant[1:], self.walks.payload, "walk")
         m.d.sync += [flag.eq(ended | (vacant[0] & ~self.walks.valid)) for flag in vacant]
         m.d.comb += [

@@ -96,7 +96,9 @@ class Reader(wiring.Component):
     def _ask(self, m, masters, order, taken):
         """Runs to ports, when there is room."""
         depth = MACHINE.reader_words
-        run, settled, sending = Signal(RUN, reset_less=True), Signal(3), Signal()
+        run = Signal(RUN, reset_less=True)
+        settled = Signal(3)
+        sending = Signal()
         holds = Signal()
         helds = copies(m, holds, len(run.as_value()) // MOST_LOADS + 1, "held", reset_less=False)
         held = helds[0]
@@ -105,7 +107,9 @@ class Reader(wiring.Component):
         free = [Signal(range(depth + 1), name=f"free_{n}", init=depth) for n in range(PORTS)]
         places = Signal(range(RUNS + 1))
         """Runs that are not given on yet."""
-        room, issue, ended = Signal(), Signal(), Signal()
+        room = Signal()
+        issue = Signal()
+        ended = Signal()
         self._ended = ended
         m.d.comb += [
             self.runs.ready.eq(~held),
@@ -144,14 +148,17 @@ class Reader(wiring.Component):
         """Words of the run whose turn it is; whether none is on its way."""
         m.submodules.out = out = WideQueue(STREAM_BITS, OUT)
         width = order.payload.shape()
-        left, last = Signal(width), Signal()
+        left = Signal(width)
+        last = Signal()
         # Whose words go on, a bit for each port; copies for the queues, and for what follows from a word that
         # is taken, so that they share nothing.
         for_queues, (first, second) = (
             [Signal(name=f"{name}_{n}", attrs=KEEP) for n in range(PORTS)] for name in ("gives", "takes")
         )
         go, go_too = (Signal(name=f"go_{n}", attrs=KEEP) for n in range(2))
-        used, take, fresh = Signal(range(OUT)), Signal(), Signal()
+        used = Signal(range(OUT))
+        take = Signal()
+        fresh = Signal()
         ports = [Signal(name=f"port_{n}", attrs=KEEP) for n in range(1 + -(-STREAM_BITS // _SHARED_BITS))]
         """Whose words go on, also of those between: for what decides, and for parts of a word."""
         port = ports[0]

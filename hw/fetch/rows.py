@@ -39,7 +39,10 @@ class Rows(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         depth = self.config.b_depth_words
-        resting, allowed, over, ended = Signal(init=1), Signal(), Signal(), Signal()
+        resting = Signal(init=1)
+        allowed = Signal()
+        over = Signal()
+        ended = Signal()
         """``resting``: no row is in the queue, or on its way there; ``over``: the walk is; ``ended``: its
         last row is queued."""
         m.d.sync += allowed.eq(self.empty & resting)
@@ -51,11 +54,14 @@ class Rows(wiring.Component):
             m.d.sync += [self.slots.words.eq(command.words), self.slots.limit.eq(depth - command.words)]
 
         # Where the walk is: counted in the first cycle of a turn. What ends is known before it does.
-        ends_plane, emit = Signal(), Signal()
+        ends_plane = Signal()
+        emit = Signal()
         turns = copies(m, emit & ends_plane, 6, "turn", reset_less=False)
         turned = Signal()
-        images_left, down_left = Signal.like(command.images), Signal.like(command.down)
-        strips_left, groups_left = Signal.like(command.strips), Signal.like(command.groups)
+        images_left = Signal.like(command.images)
+        down_left = Signal.like(command.down)
+        strips_left = Signal.like(command.strips)
+        groups_left = Signal.like(command.groups)
         planes_left = Signal.like(command.bits)
         flags = {
             name: Signal(name=f"last_{name}", attrs=KEEP)
@@ -98,8 +104,11 @@ class Rows(wiring.Component):
         m.d.comb += ended.eq(late)
 
         # Words: of a plane and group within the slot; with a 1 x 1 kernel nine groups share one.
-        tap, kstep, next_kstep = Signal(TAPS), Signal.like(command.ksteps), Signal.like(command.ksteps)
-        offset, next_offset = Signal(range(depth)), Signal(range(depth))
+        tap = Signal(TAPS)
+        kstep = Signal.like(command.ksteps)
+        next_kstep = Signal.like(command.ksteps)
+        offset = Signal(range(depth))
+        next_offset = Signal(range(depth))
         m.d.sync += [
             next_kstep.eq(Mux(last_group, 0, Mux(command.kernel1, kstep + tap[-1], kstep + 1))),
             next_offset.eq(offset + command.ksteps),
@@ -115,10 +124,14 @@ class Rows(wiring.Component):
             m.d.sync += offset.eq(Mux(begins[8], 0, step_offset))
 
         # Tiles of outputs: which row of the source a tile begins with, from the first that they need.
-        place, rows_left = Signal(3), Signal(TILES_WIDTH)
+        place = Signal(3)
+        rows_left = Signal(TILES_WIDTH)
         """``rows_left``: rows of outputs from the first of their tile to the end of the image."""
-        next_place, next_left = Signal(4), Signal(TILES_WIDTH)
-        full, moves, steps_place = Signal(), Signal(), Signal()
+        next_place = Signal(4)
+        next_left = Signal(TILES_WIDTH)
+        full = Signal()
+        moves = Signal()
+        steps_place = Signal()
         ends_image = last_strip & last_down
         span = Signal(4)
         m.d.sync += [
@@ -153,7 +166,10 @@ class Rows(wiring.Component):
         m.d.sync += running.eq((running | opened) & ~over)
 
         # Rows of a plane: 0: zeros before the first; then the rows; behind them zeros below the last.
-        index, walking, special, next_special = Signal(3), Signal(), Signal(), Signal()
+        index = Signal(3)
+        walking = Signal()
+        special = Signal()
+        next_special = Signal()
         settling = Signal()
         final = Signal(3)
         clears_next, clears_first, special_group, special_tile = (
@@ -178,7 +194,9 @@ class Rows(wiring.Component):
             m.d.sync += special.eq(next_special)
         with m.Elif(settling):
             m.d.sync += special.eq(Mux(command.kernel1, clears_first, 1))
-        waiting, may, go = Signal(SETTLING), Signal(), Signal()
+        waiting = Signal(SETTLING)
+        may = Signal()
+        go = Signal()
         m.d.sync += [
             settling.eq(begins[4]),
             waiting.eq(Mux(wraps_tile[0] | opened, (1 << SETTLING) - 1, waiting >> 1)),
@@ -220,8 +238,12 @@ class Rows(wiring.Component):
             ]
             pointers.append(pointer)
         lag, mid, lead = pointers
-        opening, begun, steps, none_left = Signal(), Signal(), Signal.like(command.strips), Signal()
-        settled, leads = Signal(), Signal()
+        opening = Signal()
+        begun = Signal()
+        steps = Signal.like(command.strips)
+        none_left = Signal()
+        settled = Signal()
+        leads = Signal()
         m.d.comb += [
             settled.eq(lag.settled & mid.settled & lead.settled),
             leads.eq(opening & settled & ~none_left),
@@ -239,10 +261,13 @@ class Rows(wiring.Component):
 
     def _slots(self, m, command, opened, moved, ends_image, last_image):
         """Asks for slots, one more than are needed now; whether one that is needed is missing."""
-        debt, tiles_left = Signal(TILES_WIDTH), Signal(TILES_WIDTH)
+        debt = Signal(TILES_WIDTH)
+        tiles_left = Signal(TILES_WIDTH)
         """Slots to ask for: now, and later in this image."""
-        spare, extra = Signal(), Signal()
-        first_debt, first_left = Signal(TILES_WIDTH), Signal(TILES_WIDTH)
+        spare = Signal()
+        extra = Signal()
+        first_debt = Signal(TILES_WIDTH)
+        first_left = Signal(TILES_WIDTH)
         owes, any_debt, asking, taken, some_left = (
             Signal(name=name) for name in ("owes", "any_debt", "asking", "taken", "some_left")
         )
@@ -256,7 +281,8 @@ class Rows(wiring.Component):
             asking.eq(any_debt & ~taken),
             some_left.eq(tiles_left != 0),
         ]
-        took, more = Signal(), Signal()
+        took = Signal()
+        more = Signal()
         starts = [Signal(name=f"starts_{n}") for n in range(2)]
         m.d.comb += [
             more.eq(moved & ~ends_image & some_left),

@@ -142,7 +142,8 @@ class Scatter(wiring.Component):
         """First register of what is zero: by block of columns, its first, or last, column is at a side."""
         step, mode = self.step, self.mode
         blocks = self.config.cols // FILL_PIXELS
-        first, last = Signal(blocks), Signal(blocks)
+        first = Signal(blocks)
+        last = Signal(blocks)
         strided = Signal(reset_less=True)
         m.d.sync += strided.eq(mode.stride2)
         with m.Switch(mode.out_pitch):
@@ -155,7 +156,8 @@ class Scatter(wiring.Component):
                         first.eq(Mux(mode.kernel1 | mode.pixels, 0, firsts)),
                         last.eq(Mux(mode.kernel1 | mode.stride2 | mode.pixels, 0, lasts)),
                     ]
-        zero_first, zero_last = Signal(blocks), Signal(blocks)
+        zero_first = Signal(blocks)
+        zero_last = Signal(blocks)
         m.d.sync += [
             zero_first.eq(Mux(step.starts[0], first, 0)),
             zero_last.eq(Mux(step.ends[0], last, 0)),

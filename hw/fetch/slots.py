@@ -57,7 +57,8 @@ class SlotPointer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        words, edge = Signal.like(self.words, reset_less=True), Signal(signed(len(self.limit) + 1))
+        words = Signal.like(self.words, reset_less=True)
+        edge = Signal(signed(len(self.limit) + 1))
         """``edge``: the last word that a slot with one behind it begins at."""
         wraps = Signal()
         after = Signal(len(self.words) + 1)
@@ -109,10 +110,13 @@ class Slots(wiring.Component):
         m.submodules.newest = newest = SlotPointer(depth)
         m.submodules.reading = reading = SlotPointer(depth)
         m.submodules.oldest = oldest = SlotPointer(depth)
-        some_released, none = Signal(), Signal(init=1)
+        some_released = Signal()
+        none = Signal(init=1)
         taken, ready, released = (Signal(range(depth + 1), name=n) for n in ("taken", "ready", "released"))
         lacking = Signal(range(depth + 1))
-        full, takes, offers = Signal(), Signal(), Signal()
+        full = Signal()
+        takes = Signal()
+        offers = Signal()
         """``full``: seen two cycles late, which is when the newest slot is settled."""
         for pointer in (newest, reading, oldest):
             m.d.comb += [

@@ -45,7 +45,9 @@ class SpreadRows(wiring.Component):
         m = Module()
         config = self.config
         depth = config.b_depth_words
-        resting, allowed, ended = Signal(init=1), Signal(), Signal()
+        resting = Signal(init=1)
+        allowed = Signal()
+        ended = Signal()
         """``resting``: no row is in the queue, or on its way there."""
         m.d.sync += allowed.eq(self.empty & resting)
         command, begins, vacant = hold(m, self.commands, allowed, ended, 5)
@@ -56,12 +58,18 @@ class SpreadRows(wiring.Component):
             m.d.sync += [self.slots.words.eq(command.words), self.slots.limit.eq(depth - command.words)]
 
         # Where the walk is. What ends is known before it does.
-        images_left, down_left = Signal.like(command.images), Signal.like(command.down)
-        rows_left, outputs_left = Signal.like(command.source_height), Signal.like(command.outputs)
+        images_left = Signal.like(command.images)
+        down_left = Signal.like(command.down)
+        rows_left = Signal.like(command.source_height)
+        outputs_left = Signal.like(command.outputs)
         """Rows of the source from the tile's first on; tiles of outputs of the image without a slot."""
-        groups_left, planes_left = Signal.like(command.groups), Signal.like(command.bits)
-        tap, kstep, offset = Signal(TAPS, init=1), Signal.like(command.ksteps), Signal(range(depth))
-        next_kstep, next_plane = Signal.like(kstep), Signal.like(offset)
+        groups_left = Signal.like(command.groups)
+        planes_left = Signal.like(command.bits)
+        tap = Signal(TAPS, init=1)
+        kstep = Signal.like(command.ksteps)
+        offset = Signal(range(depth))
+        next_kstep = Signal.like(kstep)
+        next_plane = Signal.like(offset)
         last_image, last_down, last_group, last_plane = (
             Signal(name=f"last_{name}") for name in ("image", "down", "group", "plane")
         )
@@ -76,13 +84,20 @@ class SpreadRows(wiring.Component):
         ]
 
         # A tile opens: slots for the tiles of outputs that its even rows stand in.
-        opening, settling = Signal(), Signal(SETTLING)
+        opening = Signal()
+        settling = Signal(SETTLING)
         bases = Signal(data.ArrayLayout(range(depth), MOST_REACH), reset_less=True)
         before = Signal(range(depth), reset_less=True)
-        held, wanted, inside = Signal(MOST_REACH), Signal(MOST_REACH), Signal(MOST_ROWS)
+        held = Signal(MOST_REACH)
+        wanted = Signal(MOST_REACH)
+        inside = Signal(MOST_ROWS)
         """Slots that there are, and that there must be; rows of the tile that are the image's; from bit 0."""
-        asking, granted, complete = Signal(), Signal(), Signal()
-        many_outputs, many_rows, met = Signal(), Signal(), Signal()
+        asking = Signal()
+        granted = Signal()
+        complete = Signal()
+        many_outputs = Signal()
+        many_rows = Signal()
+        met = Signal()
         m.d.comb += [
             self.slots.wanted.eq(asking),
             granted.eq(asking & self.slots.granted),
@@ -107,12 +122,17 @@ class SpreadRows(wiring.Component):
                 m.d.sync += bases[n].eq(self.slots.base)
 
         # A plane: its words cleared, its rows, then the turn to the next.
-        clear, at, turn = Signal(MOST_REACH), Signal(MOST_ROWS), Signal(TURNS)
-        go, emit = Signal(), Signal()
+        clear = Signal(MOST_REACH)
+        at = Signal(MOST_ROWS)
+        turn = Signal(TURNS)
+        go = Signal()
+        emit = Signal()
         row_end = Signal(MOST_ROWS)
-        walks, clears = Signal(), Signal()
+        walks = Signal()
+        clears = Signal()
         """A word is cleared or a row written next; a word is."""
-        ends_clear, ends_plane = Signal(), Signal()
+        ends_clear = Signal()
+        ends_plane = Signal()
         m.d.sync += row_end.eq(Cat(command.rows[0], command.rows[1], 0, command.rows[2]))
         m.d.comb += [
             emit.eq(walks & go),
@@ -127,7 +147,8 @@ class SpreadRows(wiring.Component):
                 clears.eq(clears & ~ends_clear),
             ]
         m.d.sync += turn.eq(Cat(emit & ends_plane, turn[:-1]))
-        wrapped_plane, wrapped_group = Signal(), Signal()
+        wrapped_plane = Signal()
+        wrapped_group = Signal()
         with m.If(turn[0]):
             m.d.sync += [
                 wrapped_plane.eq(last_plane),
@@ -181,7 +202,8 @@ class SpreadRows(wiring.Component):
         count_rows(m, emit, taken, resting, go)
         plan = self._plan(m, command, at, clear, inside, first_down, last_down)
         stage = Signal(_stage(config), reset_less=True)
-        valid, last = Signal(), Signal()
+        valid = Signal()
+        last = Signal()
         m.d.comb += last.eq(last_plane & last_group)
         m.d.sync += [
             valid.eq(emit),
@@ -242,7 +264,8 @@ class SpreadRows(wiring.Component):
         row = Signal(row_layout(config), reset_less=True)
         m.d.comb += queue.payload.eq(row)
         offset = Signal.like(stage.offset, reset_less=True)
-        found, pushed = Signal(), Signal()
+        found = Signal()
+        pushed = Signal()
         m.d.comb += queue.push.eq(pushed.replicate(PUSHES))
         m.d.sync += [
             found.eq(valid),

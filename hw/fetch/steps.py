@@ -56,9 +56,12 @@ class Steps(wiring.Component):
         narrow = copies(m, mode.spread & (mode.out_pitch == 0), -(-size // MOST_LOADS), "narrow")
 
         # First register: which block, and which columns it goes to.
-        first, at_end, left = Signal(init=1), Signal(), Signal(ROWS_WIDTH)
+        first = Signal(init=1)
+        at_end = Signal()
+        left = Signal(ROWS_WIDTH)
         """``at_end``: the next block of a row with pixels is its last."""
-        last, take = Signal(), Signal()
+        last = Signal()
+        take = Signal()
         m.d.comb += [
             last.eq(row.zero | at_end),
             take.eq(self.rows.valid & (row.zero | self.pixels.valid)),

@@ -128,7 +128,8 @@ class LoadCommand(wiring.Component):
             (before, Mux(self.pixels, word.groups, plain.tiles), words),
         ]
         of_address, first_of_weights = 3, 6
-        settling, chooses = Signal(_SETTLING_CYCLES), Signal()
+        settling = Signal(_SETTLING_CYCLES)
+        chooses = Signal()
         at = Signal(len(steps))
         """The step at hand, a bit for each; what follows it has copies."""
         factors, counts, starts, targets = (

@@ -198,7 +198,8 @@ class LoadEngine(wiring.Component):
         for offer, (way, payload, mine) in zip(offers, ways, strict=True):
             m.d.comb += [way.valid.eq(offer), way.payload.eq(payload)]
             m.d.sync += offer.eq((start & mine) | (offer & ~way.ready))
-        slots, half = errors.slots, Signal()
+        slots = errors.slots
+        half = Signal()
         with m.If(errors.commands.valid & errors.commands.ready):
             m.d.sync += half.eq(turn)
         m.d.comb += [

@@ -61,7 +61,9 @@ class Walker(wiring.Component):
 
         # A command is taken in as long as there is none, so nothing that comes late loads its registers.
         command = Signal(self._command, reset_less=True)
-        accepted, advance, ended = Signal(), Signal(), Signal()
+        accepted = Signal()
+        advance = Signal()
+        ended = Signal()
         narrow = ("bits", "tiles", "blocks")
         wide = [name for name in self._command.members if name not in narrow]
         vacant = [Signal(name=f"vacant_{n}", init=1, attrs=KEEP) for n in range(2 + len(wide))]

@@ -44,9 +44,13 @@ class WordQueue(wiring.Component):
         connect(m, shown.o, flipped(self.words))
 
         # A run passes when there is room for all of it; what is known of the run before is out of date.
-        size, free = Signal(range(depth + 1)), Signal(range(depth + 1), init=depth)
+        size = Signal(range(depth + 1))
+        free = Signal(range(depth + 1), init=depth)
         change = Signal(signed(len(free) + 1))
-        passes, settled, fits, taken = Signal(), Signal(2), Signal(), Signal()
+        passes = Signal()
+        settled = Signal(2)
+        fits = Signal()
+        taken = Signal()
         m.d.comb += [
             size.eq(self.asked.payload.beats[WORD_BEATS.bit_length() - 1 :]),
             self.runs.payload.eq(self.asked.payload),

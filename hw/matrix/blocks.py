@@ -81,18 +81,24 @@ class Blocks(wiring.Component):
         m = Module()
         # A plan, then the slots that it still wants, then whether the next of them is its last; they follow
         # each other in registers, a cycle each, and so do a tap and the words that it lies in.
-        plan, vacant = Signal(PLAN, reset_less=True), flags_of(PLAN, "vacant")
+        plan = Signal(PLAN, reset_less=True)
+        vacant = flags_of(PLAN, "vacant")
         """``vacant``: there is none; so long it is loaded."""
         begun = Signal(2)
         left = Signal.like(plan.blocks, reset_less=True)
-        final, wants = Signal(reset_less=True), Signal()
+        final = Signal(reset_less=True)
+        wants = Signal()
         base = Signal.like(self.tiles.payload, reset_less=True)
-        has_slot, ends_plan = Signal(), Signal(reset_less=True)
-        tap, last_tap = Signal(range(TAPS), reset_less=True), Signal(reset_less=True)
+        has_slot = Signal()
+        ends_plan = Signal(reset_less=True)
+        tap = Signal(range(TAPS), reset_less=True)
+        last_tap = Signal(reset_less=True)
         step = Mux(plan.single, HALVES, 1)
         offsets = [Signal.like(base, name=f"offset_{half}", reset_less=True) for half in range(HALVES)]
         moved = Signal(_OFFSET_CYCLES)
-        gets_slot, issue, leaves = Signal(), Signal(), Signal()
+        gets_slot = Signal()
+        issue = Signal()
+        leaves = Signal()
         m.d.comb += [
             self.plans.ready.eq(vacant[0]),
             self.tiles.ready.eq(wants),

@@ -76,7 +76,8 @@ class ExecEngine(wiring.Component):
     def _command(self, m, executor, blocks):
         """From the queue, behind its gate, to executor and blocks; whether one is here."""
         m.submodules.gate = gate = Gate(once=True)
-        done, ended = Signal(), Signal()
+        done = Signal()
+        ended = Signal()
         held, (fresh,), vacant = hold(m, self.commands, Const(1), ended, 1)
         waiting = ~vacant
         known = Signal(WORKED_OUT_CYCLES - 1)
@@ -88,12 +89,14 @@ class ExecEngine(wiring.Component):
         plain, along = fields(Code.EXEC)(held.word), fields(Code.EXEC_DW)(held.word)
         pixels, pixels_too = copies(m, plain.code == Code.EXEC_DW, 2, "pixels")
         own = Signal(reset_less=True)
-        command, plan = Signal(exec_command(self.config), reset_less=True), Signal(PLAN, reset_less=True)
+        command = Signal(exec_command(self.config), reset_less=True)
+        plan = Signal(PLAN, reset_less=True)
         ksteps = Signal.like(command.ksteps, reset_less=True)
         low, high, top = (
             Signal.like(command.a_tile_words, name=n, reset_less=True) for n in ("low", "high", "top")
         )
-        bits, pairs = held.slot_a.bits, Signal.like(plan.pairs, reset_less=True)
+        bits = held.slot_a.bits
+        pairs = Signal.like(plan.pairs, reset_less=True)
         m.d.sync += [
             own.eq((plain.code == Code.EXEC) & plain.all_ksteps.any()),
             ksteps.eq(Mux(pixels, along.rows, plain.ksteps)),
@@ -122,7 +125,8 @@ class ExecEngine(wiring.Component):
             plan.row_words.eq(held.slot_b.bits + (held.slot_b.bits << 1)),
         ]
         m.d.comb += command.a_tile_words.eq(top)
-        known_all, given = Signal(), Signal(2)
+        known_all = Signal()
+        given = Signal(2)
         """``given``: the executor has it, the blocks have it."""
         parts = (executor.commands, blocks.plans)
         m.d.sync += [
@@ -151,7 +155,9 @@ class ExecEngine(wiring.Component):
         """Words of a block to addresses; blocks lie in two places by turns, as the executor counts halves."""
         layout = block_layout(self.config)
         places = [Signal(layout, name=f"block_{n}", reset_less=True) for n in range(MACHINE.halves)]
-        free, into, leaving = Signal(range(MACHINE.halves + 1), init=MACHINE.halves), Signal(), Signal()
+        free = Signal(range(MACHINE.halves + 1), init=MACHINE.halves)
+        into = Signal()
+        leaving = Signal()
         loads = Signal()
         m.d.comb += [
             blocks.blocks.ready.eq(free != 0),
@@ -175,9 +181,12 @@ class ExecEngine(wiring.Component):
 
         step = executor.step
         word, half = step.b_addr[:-1], step.b_addr[-1]
-        valid, fresh, offset = Signal(), Signal(reset_less=True), Signal.like(word, reset_less=True)
+        valid = Signal()
+        fresh = Signal(reset_less=True)
+        offset = Signal.like(word, reset_less=True)
         # The tile of rows in its block: where each takes its own K step, that is a word further for each.
-        tile, own = Signal(OWN_BITS), Mux(half, places[1].own, places[0].own)
+        tile = Signal(OWN_BITS)
+        own = Mux(half, places[1].own, places[0].own)
         with m.If(executor.valid & step.capture):
             m.d.sync += tile.eq(Mux(own & ~executor.b_release, tile + 1, 0))
         bases = [

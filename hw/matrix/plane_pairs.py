@@ -45,12 +45,16 @@ class PlanePairs(wiring.Component):
         m = Module()
         # A diagonal: its lowest plane of A with that of B, pairs beside the first, whether the first comes
         # last, and whether a bubble goes before it. `last` holds without one too.
-        tile, valid, last = Signal(self._tile, reset_less=True), Signal(), Signal(init=1)
+        tile = Signal(self._tile, reset_less=True)
+        valid = Signal()
+        last = Signal(init=1)
         plane_a, plane_b, more = (
             Signal(PLANE_WIDTH, name=n, reset_less=True) for n in ("low_a", "high_b", "more")
         )
         clear, bubble, rotated = (Signal(name=n, reset_less=True) for n in ("top", "negative", "rotated"))
-        more_pairs, move, falls_a = Signal(), Signal(), Signal(reset_less=True)
+        more_pairs = Signal()
+        move = Signal()
+        falls_a = Signal(reset_less=True)
         inside = copies(m, more_pairs, RUNS, "inside", reset_less=False)
         m.d.comb += [
             move.eq((self.run[2] & ~inside[2]) | ~valid),

@@ -144,8 +144,10 @@ class Sequencer(wiring.Component):
         depth = MACHINE.pair_queue
         m.submodules.memory = memory = Memory(shape=self._pair, depth=depth, init=[])
         write, read = memory.write_port(), memory.read_port(domain="comb")
-        level, used = Signal(range(depth + 1)), Signal(range(depth + 1))
-        some, taken = Signal(), Signal()
+        level = Signal(range(depth + 1))
+        used = Signal(range(depth + 1))
+        some = Signal()
+        taken = Signal()
         m.d.comb += [
             write.en.eq(valid),
             write.data.eq(pair),

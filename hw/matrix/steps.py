@@ -75,7 +75,8 @@ class Steps(wiring.Component):
         work = Signal(self._pair, reset_less=True)
         half_a, half_b = Signal(name="half_a", init=1), Signal(name="half_b", init=1)
         valid, missing = Signal(name="valid"), Signal(name="missing")
-        more_next, ends_next = Signal(), Signal()
+        more_next = Signal()
+        ends_next = Signal()
         goes = Signal(_PARTS)
         with m.If(goes[0]):
             mores = copies(m, more_next, _PARTS, "more", reset_less=False)
@@ -84,7 +85,9 @@ class Steps(wiring.Component):
 
         # A blocked step holds its pair; else a step is taken. `over`: the pair's last step, which ends no
         # tile, or no pair at all.
-        allowed, issue, last_issue = Signal(), Signal(), Signal()
+        allowed = Signal()
+        issue = Signal()
+        last_issue = Signal()
         over = Signal(init=1)
         early = self._early(m, last_issue)
         free = tokens(
@@ -140,7 +143,9 @@ class Steps(wiring.Component):
 
     def _take(self, m, pair, head, replaced, there):
         """Into ``pair`` what comes, while ``head`` holds none or it begins now."""
-        stop, following, fetched = Signal(), Signal(), Signal()
+        stop = Signal()
+        following = Signal()
+        fetched = Signal()
         heads = copies(m, following, 2, "head", reset_less=False)
         given = self.pairs.payload
         m.d.sync += stop.eq(self.stop)

@@ -59,11 +59,18 @@ class Tiles(wiring.Component):
             m.d.comb += [planes.signed_a.eq(command.a.signed), planes.signed_b.eq(command.b.signed)]
 
         # `block_last`, `ends`: it is the last tile of its block, of its command; both hold without a tile.
-        tile, ends = self.tile, Signal(init=1)
+        tile = self.tile
+        ends = Signal(init=1)
         released = Signal(init=1)
-        tiles_left, blocks_left = Signal.like(self.held[0].tiles), Signal.like(self.held[0].blocks)
-        final, one_tile_more, one_block_more = Signal(), Signal(), Signal()
-        begin, known, valid_next, other_next = Signal(), Signal(), Signal(), Signal()
+        tiles_left = Signal.like(self.held[0].tiles)
+        blocks_left = Signal.like(self.held[0].blocks)
+        final = Signal()
+        one_tile_more = Signal()
+        one_block_more = Signal()
+        begin = Signal()
+        known = Signal()
+        valid_next = Signal()
+        other_next = Signal()
         valids = [self.valid, *copies(m, valid_next, 2, "valid", reset_less=False)]
         moves = [self.take | ~valid for valid in valids]
         waiting = tokens(m, "waiting", places, known, begin)
@@ -124,7 +131,9 @@ class Tiles(wiring.Component):
         """Commands into their places; a bit that is high with each."""
         places, payload = len(self.held), self.commands.payload.as_value()
         parts = -(-len(payload) // MOST_LOADS)
-        accepted, turn, room = Signal(), Signal(), Signal()
+        accepted = Signal()
+        turn = Signal()
+        room = Signal()
         readies = copies(m, room, parts, "ready", reset_less=False)
         free = tokens(m, "free", places, self.finished, accepted, full=True)
         m.d.comb += [

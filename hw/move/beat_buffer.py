@@ -49,12 +49,17 @@ class BeatBuffer(wiring.Component):
         m.submodules.queue = queue = WideQueue(BEAT_BITS, _READS)
         connect(m, queue.o, flipped(self.o))
         write, read = memory.write_port(), memory.read_port()
-        produce, consume = Signal(range(BUFFER_BEATS)), Signal(range(BUFFER_BEATS))
+        produce = Signal(range(BUFFER_BEATS))
+        consume = Signal(range(BUFFER_BEATS))
         stored = Signal(range(BUFFER_BEATS + 1))
         """Beats to read. One that is there in any case is read: looked at a cycle late."""
-        one, two, before = Signal(), Signal(), Signal()
-        arrived, beat = Signal(), Signal(BEAT_BITS, reset_less=True)
-        fetch, out = Signal(), Signal()
+        one = Signal()
+        two = Signal()
+        before = Signal()
+        arrived = Signal()
+        beat = Signal(BEAT_BITS, reset_less=True)
+        fetch = Signal()
+        out = Signal()
         m.d.sync += [arrived.eq(self.beat_valid), beat.eq(self.beat)]
         m.d.comb += [
             write.en.eq(arrived),
@@ -77,7 +82,8 @@ class BeatBuffer(wiring.Component):
             m.d.sync += produce.eq(produce + 1)
         with m.If(fetch):
             m.d.sync += consume.eq(consume + 1)
-        held, coming = Signal(BEAT_BITS, reset_less=True), Signal(_READ_CYCLES)
+        held = Signal(BEAT_BITS, reset_less=True)
+        coming = Signal(_READ_CYCLES)
         m.d.sync += [held.eq(read.data), coming.eq(Cat(fetch, coming))]
         m.d.comb += [queue.push.eq(coming[-1].replicate(PUSHES)), queue.payload.eq(held)]
 

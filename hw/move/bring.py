@@ -73,7 +73,8 @@ class Bring(wiring.Component):
         # Runs are named from a copy of their own, taken while none are; so the next instruction may come.
         asked = Signal(STRETCH, reset_less=True)
         vacant = flags_of(STRETCH, "vacant")
-        settled, start = Signal(), Signal()
+        settled = Signal()
+        start = Signal()
         kind = {name: Signal(name=name) for name in KINDS[Code.BRING]}
         """Of all that is at work."""
         streams = Signal()
@@ -126,7 +127,9 @@ class Bring(wiring.Component):
         m.submodules.walker = walker = PlaceWalker()
         now = Signal(PLACES, reset_less=True)
         vacant = flags_of(PLACES, "resting")
-        seen, goes, ends = Signal(2), Signal(), Signal()
+        seen = Signal(2)
+        goes = Signal()
+        ends = Signal()
         """``seen``: cycles in which the walker rested and there was one."""
         pushes = copies(m, start, PUSHES, "pushes", reset_less=False)
         follow(m, now, queue.o.payload, vacant)

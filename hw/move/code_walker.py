@@ -48,9 +48,11 @@ class CodeWalker(wiring.Component):
         # Where tile and K step begin: local words, bytes, channels and rows that are left after the first.
         tile_place, step_place = (Signal(LOCAL_BITS, name=f"{at}_place") for at in ("tile", "step"))
         tile_addr, step_addr = (Signal(32, name=f"{at}_addr") for at in ("tile", "step"))
-        rows_left, channels_left = Signal(left), Signal(left)
+        rows_left = Signal(left)
+        channels_left = Signal(left)
         ksteps_left = Signal.like(command.ksteps)
-        last_step, last_tile = Signal(), Signal()
+        last_step = Signal()
+        last_tile = Signal()
         m.d.sync += [
             last_step.eq(ksteps_left == 1),
             last_tile.eq(rows_left < per_tile),
@@ -69,7 +71,8 @@ class CodeWalker(wiring.Component):
         tile_ends = copies(m, self.written & last_step, 4, "tile_ends", reset_less=False)
         step_ends = copies(m, self.written & ~last_step, 5, "step_ends", reset_less=False)
         tiles = copies(m, starts[0] | (tile_ends[0] & ~last_tile), 5, "tiles", reset_less=False)
-        begins, known = Signal(), Signal()
+        begins = Signal()
+        known = Signal()
         begun = [Signal(name=f"begun_{n}", attrs=KEEP) for n in range(4)]
         m.d.sync += [
             begins.eq(tiles[0] | step_ends[0]),
@@ -111,11 +114,14 @@ class CodeWalker(wiring.Component):
             Signal(LOCAL_BITS, name=name, reset_less=True)
             for name in ("addr", "part_addr", "row_addr", "second_addr")
         )
-        channel, part, row = Signal(range(group)), Signal(range(TAPS)), Signal(range(per_tile))
+        channel = Signal(range(group))
+        part = Signal(range(TAPS))
+        row = Signal(range(per_tile))
         channel_last = [Signal(name=f"channel_last_{n}", attrs=KEEP) for n in range(3)]
         part_last = [Signal(name=f"part_last_{n}", attrs=KEEP) for n in range(3)]
         row_last = Signal()
-        channel_count, row_count = Signal(left), Signal(left)
+        channel_count = Signal(left)
+        row_count = Signal(left)
         """Below 0: there is no such channel or row."""
         step = [flag & queue.i.ready for flag in active]
         row_ends = channel_last[0] & part_last[0]

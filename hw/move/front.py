@@ -39,7 +39,8 @@ class Front(wiring.Component):
         m.submodules.gate = gate = Gate(once=True)
         held = Signal(COMMAND, reset_less=True)
         free = [Signal(name=f"free_{bit}", init=1, attrs=KEEP) for bit in range(0, COMMAND.size, _HELD_BITS)]
-        fresh, waiting = Signal(), Signal()
+        fresh = Signal()
+        waiting = Signal()
         for flag, low in zip(free, range(0, COMMAND.size, _HELD_BITS), strict=True):
             part = slice(low, low + _HELD_BITS)
             with m.If(flag):

@@ -88,7 +88,8 @@ class Inward(wiring.Component):
         for number, flag in enumerate(narrow[1:]):
             part = slice(number * _SHARED_BITS, (number + 1) * _SHARED_BITS)
             m.d.comb += parts.i.payload[part].eq(Mux(flag, widened[part], self.words.payload[part]))
-        word, pair = Signal(), Signal()
+        word = Signal()
+        pair = Signal()
         m.d.comb += [
             word.eq(scratch.valid & scratch.ready),
             pair.eq(local.valid & local.ready),

@@ -79,7 +79,8 @@ class Outward(wiring.Component):
         m.d.comb += [splitter.push.eq(coming_words[-1]), waiting.push.eq(coming_pairs[-1].replicate(PUSHES))]
 
         # Both come to the queue, where there is a place for what has gone.
-        goes, went = Signal(), Signal()
+        goes = Signal()
+        went = Signal()
         pair = Signal(BEAT_BITS, reset_less=True)
         m.d.comb += [
             splitter.room.eq(~room.full),

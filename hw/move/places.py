@@ -32,9 +32,11 @@ class PlaceWalker(wiring.Component):
         active = [Signal(name=f"active_{n}", attrs=KEEP) for n in range(4)]
         resting = [Signal(name=f"resting_{n}", init=1, attrs=KEEP) for n in range(4)]
         """What is used at the start is loaded until then."""
-        addr, after = Signal(PLACE_BITS, reset_less=True), Signal(PLACE_BITS, reset_less=True)
+        addr = Signal(PLACE_BITS, reset_less=True)
+        after = Signal(PLACE_BITS, reset_less=True)
         """Of the unit; of the first unit of the next run."""
-        units, runs = Signal(COUNT_BITS, reset_less=True), Signal(COUNT_BITS, reset_less=True)
+        units = Signal(COUNT_BITS, reset_less=True)
+        runs = Signal(COUNT_BITS, reset_less=True)
         """Units after this one, runs after this one."""
         unit_last = [Signal(name=f"unit_last_{n}", attrs=KEEP) for n in range(4)]
         run_last = Signal()
@@ -57,7 +59,9 @@ class PlaceWalker(wiring.Component):
             m.d.sync += after.eq(self.places.next)
         with m.Elif(step[1] & unit_last[2]):
             m.d.sync += after.eq(after + self.places.stride)
-        single, double, others = Signal(), Signal(), Signal(COUNT_BITS, reset_less=True)
+        single = Signal()
+        double = Signal()
+        others = Signal(COUNT_BITS, reset_less=True)
         """A run has one unit, has two; how many it has beside the first."""
         second_last = Signal()
         """The unit after this one is the last of its run."""

@@ -57,9 +57,12 @@ class PlaneBuffer(wiring.Component):
 
     def _collect(self, m, write, count, beat_bits):
         # What a last beat has beyond the codes is 0.
-        padding, place = Signal(), Signal(range(BEAT_BITS))
-        taken, code = Signal(), Signal(MAX_BITS)
-        ends, closes = Signal(), Signal()
+        padding = Signal()
+        place = Signal(range(BEAT_BITS))
+        taken = Signal()
+        code = Signal(MAX_BITS)
+        ends = Signal()
+        closes = Signal()
         m.d.comb += [
             taken.eq(self.valid | padding),
             closes.eq(taken & ends & (padding | self.last)),
@@ -96,8 +99,11 @@ class PlaneBuffer(wiring.Component):
             planes.append(bits)
 
         # A beat of plane n is there a cycle after its last bit; it is chosen in two steps.
-        which, beat = Signal(range(MAX_BITS)), Signal(beat_bits)
-        writing, more, ended = Signal(), Signal(), Signal()
+        which = Signal(range(MAX_BITS))
+        beat = Signal(beat_bits)
+        writing = Signal()
+        more = Signal()
+        ended = Signal()
         m.d.comb += [writing.eq(later[0].beat | more), self.full.eq(ended)]
         fours = Signal(data.ArrayLayout(BEAT_BITS, MAX_BITS // _FOUR), reset_less=True)
         low_copies = [Signal(2, name=f"low_{bit}", attrs=KEEP) for bit in range(0, BEAT_BITS, 4)]
@@ -113,7 +119,8 @@ class PlaneBuffer(wiring.Component):
                 choices = Array(plane[part] for plane in planes[_FOUR * number :][:_FOUR])
                 m.d.sync += fours[number][part].eq(choices[low])
         high_copies = [Signal(2, name=f"high_{bit}", attrs=KEEP) for bit in range(0, BEAT_BITS, 16)]
-        stored, enable = Signal(BEAT_BITS, reset_less=True), Signal(3)
+        stored = Signal(BEAT_BITS, reset_less=True)
+        enable = Signal(3)
         where = Signal(data.ArrayLayout(beat_bits + 4, 3), reset_less=True)
         m.d.sync += [
             *(high.eq(where[0][beat_bits + 2 :]) for high in high_copies),
@@ -133,9 +140,14 @@ class PlaneBuffer(wiring.Component):
         m.submodules.reads = reads = Outstanding(_READS)
         m.submodules.queue = queue = WideQueue(BEAT_BITS, _READS)
         connect(m, queue.o, flipped(self.beats))
-        begins, active = Signal(3), Signal()
-        plane, beat = Signal(range(MAX_BITS)), Signal(beat_bits)
-        beat_last, plane_last, fetch, ends = Signal(), Signal(), Signal(), Signal()
+        begins = Signal(3)
+        active = Signal()
+        plane = Signal(range(MAX_BITS))
+        beat = Signal(beat_bits)
+        beat_last = Signal()
+        plane_last = Signal()
+        fetch = Signal()
+        ends = Signal()
         left = Signal(BITS_WIDTH)
         m.d.comb += [
             read.en.eq(1),
@@ -156,6 +168,7 @@ class PlaneBuffer(wiring.Component):
             m.d.sync += [left.eq(left - 1), plane_last.eq(left == 1), plane.eq(plane + 1)]
         with m.If(fetch):
             m.d.sync += [beat.eq(Mux(beat_last, 0, beat + 1)), beat_last.eq(beat == count - 2)]
-        held, coming = Signal(BEAT_BITS, reset_less=True), Signal(2)
+        held = Signal(BEAT_BITS, reset_less=True)
+        coming = Signal(2)
         m.d.sync += [held.eq(read.data), coming.eq(Cat(fetch, coming))]
         m.d.comb += [queue.push.eq(coming[-1].replicate(PUSHES)), queue.payload.eq(held)]

@@ -72,15 +72,20 @@ class Store(wiring.Component):
         decoded, runs = decode.decoded, stretches.runs
 
         # Runs and places are named from copies of their own, so that the next instruction may come.
-        asked, now = Signal(STRETCH, reset_less=True), Signal.like(decoded.places, reset_less=True)
+        asked = Signal(STRETCH, reset_less=True)
+        now = Signal.like(decoded.places, reset_less=True)
         vacant = flags_of(STRETCH, "vacant")
         """No runs are named, or those of a PACK, which gives new ones for every K step."""
         resting = flags_of(decoded.places.shape(), "resting")
         """No places are named."""
         start, starts, packs, ended = (Signal(name=name) for name in ("start", "starts", "packs", "ended"))
-        packing, local = Signal(), Signal()
+        packing = Signal()
+        local = Signal()
         """What is at work: a PACK; pairs of local memory."""
-        quiet, rested, settled, same = Signal(), Signal(), Signal(), Signal()
+        quiet = Signal()
+        rested = Signal()
+        settled = Signal()
+        same = Signal()
         packs_runs = copies(m, packing, len(STRETCH.members), "packs_runs")
         named = {
             name: Mux(flag, pack.stretch[name], decoded.stretch[name])
@@ -94,7 +99,9 @@ class Store(wiring.Component):
         """The K step whose runs are named is the last; the walker may be a step further."""
         with m.If(pack.go):
             m.d.sync += final.eq(pack.final)
-        last, done, packed = Signal(), Signal(), Signal()
+        last = Signal()
+        done = Signal()
+        packed = Signal()
         m.d.comb += [
             front.marks.eq(self.marks),
             decode.command.eq(front.command),

@@ -41,20 +41,27 @@ class Stretches(wiring.Component):
         m = Module()
         most, low = self.most, self.most.bit_length()
         stretch = self.stretch
-        active, known = Signal(), Signal()
+        active = Signal()
+        known = Signal()
         """Pieces are left; what the next one is has been worked out."""
         resting = [Signal(name=f"resting_{n}", init=1, attrs=KEEP) for n in range(8)]
         """What the first piece needs is loaded."""
-        addr, after = Signal(32, reset_less=True), Signal(32, reset_less=True)
+        addr = Signal(32, reset_less=True)
+        after = Signal(32, reset_less=True)
         """Of the next piece; of the next run."""
-        left, runs = Signal(RUN_BEATS_WIDTH, reset_less=True), Signal(COUNT_BITS, reset_less=True)
+        left = Signal(RUN_BEATS_WIDTH, reset_less=True)
+        runs = Signal(COUNT_BITS, reset_less=True)
         more = [Signal(name=f"more_{n}", reset_less=True, attrs=KEEP) for n in range(3)]
         """The piece does not end its run."""
-        big, exact, run_last = Signal(), Signal(), Signal()
+        big = Signal()
+        exact = Signal()
+        run_last = Signal()
         """What is left has a piece at least, and is one; the run is the last."""
-        begun, stepped = Signal(), Signal()
+        begun = Signal()
+        stepped = Signal()
         beats = Signal(low, reset_less=True)
-        offer, ends = Signal(), Signal()
+        offer = Signal()
+        ends = Signal()
         m.d.comb += offer.eq(known & self.room & ~self.runs.valid)
         # A cycle to decide, one to step, two to look at what is left.
         steps = copies(m, offer, 7, "steps", reset_less=False)
@@ -79,7 +86,8 @@ class Stretches(wiring.Component):
             m.d.sync += self.runs.payload.addr.eq(addr)
         with m.If(steps[5]):
             m.d.sync += [self.runs.payload.beats.eq(beats), self.last.eq(~more[2] & run_last)]
-        first, before = Signal(32), Signal(32)
+        first = Signal(32)
+        before = Signal(32)
         for n in range(2):
             part = slice(16 * n, 16 * (n + 1))
             m.d.comb += [

@@ -30,7 +30,10 @@ class WordBuilder(wiring.Component):
         m = Module()
         place = Signal(self.parts, init=1)
         """Which part comes next, a bit each."""
-        complete, take, move, loads = Signal(), Signal(), Signal(), Signal(attrs=KEEP)
+        complete = Signal()
+        take = Signal()
+        move = Signal()
+        loads = Signal(attrs=KEEP)
         given = Signal(self.bits, reset_less=True)
         m.d.comb += [
             move.eq(complete & ~self.o.valid & ~loads),

@@ -35,7 +35,8 @@ class Gate(wiring.Component):
         m = Module()
         # A cycle each: what changes, the mark needed and the mark there, their difference, whether both are
         # there. A copy of what loads registers for each wait.
-        changed, stale = Signal(), Signal(2)
+        changed = Signal()
+        stale = Signal(2)
         m.d.comb += changed.eq(self.load | (0 if self.once else self.advance))
         m.d.sync += stale.eq(Cat(changed, stale))
         loads = copies(m, self.load, len(self.waits), "load")

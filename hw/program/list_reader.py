@@ -64,10 +64,13 @@ class ListReader(wiring.Component):
         left = Signal(MARK_BITS)
         held = Signal(range(MACHINE.prefetch_instructions + 1))
         """Asked for and not yet handed on."""
-        accepted, taken, handed_on = Signal(), Signal(), Signal()
+        accepted = Signal()
+        taken = Signal()
+        handed_on = Signal()
         some = Signal()
         """Something is left."""
-        asking, settled = Signal(), Signal(4)
+        asking = Signal()
+        settled = Signal(4)
         """``settled``: what is known of the next run follows from what was taken before."""
         count = Signal(range(FETCH_INSTRUCTIONS + 1), reset_less=True)
         moved = copies(m, taken, 3, "moved", reset_less=False)
@@ -97,7 +100,8 @@ class ListReader(wiring.Component):
 
         # From register to register: how many to the end of a burst, how many are left, how many to ask for.
         aligned = Signal(range(FETCH_INSTRUCTIONS + 1), reset_less=True)
-        many, room = Signal(reset_less=True), Signal(reset_less=True)
+        many = Signal(reset_less=True)
+        room = Signal(reset_less=True)
         few = Signal(_PLACE_BITS, reset_less=True)
         m.d.sync += [
             aligned.eq(FETCH_INSTRUCTIONS - place[:_PLACE_BITS]),

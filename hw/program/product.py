@@ -39,10 +39,13 @@ class Product(wiring.Component):
         # Copies of what loads and adds: one for the count, and for each half of the sum.
         half = FACTOR_BITS // 2
         goes = copies(m, self.go, 5, "go", reset_less=False)
-        factor, count = Signal(FACTOR_BITS, reset_less=True), Signal.like(self.count, reset_less=True)
+        factor = Signal(FACTOR_BITS, reset_less=True)
+        count = Signal.like(self.count, reset_less=True)
         adds = [Signal(name=f"adds_{n}", reset_less=True, attrs=KEEP) for n in range(2)]
         """The lowest bit of ``count``."""
-        running, settled, empty = Signal(), Signal(), Signal()
+        running = Signal()
+        settled = Signal()
+        empty = Signal()
         m.d.comb += self.done.eq(settled & empty)
         m.d.sync += [
             running.eq(goes[0] | (running & ~self.done)),

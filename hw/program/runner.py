@@ -83,14 +83,16 @@ class Runner(wiring.Component):
         listed = Signal()
         leaves = Signal()
         """The word in front goes."""
-        word, unreadable = Signal(WORD_BITS, reset_less=True), Signal(reset_less=True)
+        word = Signal(WORD_BITS, reset_less=True)
+        unreadable = Signal(reset_less=True)
         waits = Mux(listed, reader.instructions.valid, self.ring.valid)
         for number, from_list in enumerate(copies(m, listed, WORD_BITS // PART_BITS, "chosen")):
             part = slice(PART_BITS * number, PART_BITS * (number + 1))
             m.d.sync += word[part].eq(
                 Mux(from_list, reader.instructions.payload[part], self.ring.payload[part])
             )
-        stopped, engines_idle = Signal(), Signal()
+        stopped = Signal()
+        engines_idle = Signal()
         m.d.sync += [
             unreadable.eq(Mux(listed, reader.unreadable, self.ring_unreadable)),
             stopped.eq(self.stop),
@@ -125,8 +127,11 @@ class Runner(wiring.Component):
             present.eq(waits & ~leaves),
             standing.eq(Mux(present & ~leaves, (standing << 1) | 1, 0)),
         ]
-        deciding, drained, quiet = Signal(), Signal(), Signal(QUIET_CYCLES)
-        going, faulty = Signal(), Signal()
+        deciding = Signal()
+        drained = Signal()
+        quiet = Signal(QUIET_CYCLES)
+        going = Signal()
+        faulty = Signal()
         queues = {engine: Queue(COMMAND, queue_instructions(engine)) for engine in Engine}
         empty = Signal()
         m.d.comb += empty.eq(reduce(and_, (queue.empty for queue in queues.values())))
@@ -193,7 +198,8 @@ class Runner(wiring.Component):
 
     def _set(self, m, word, sets, write):
         """Base registers and keys, a cycle after ``sets``, while the word still stands."""
-        base, keys = Signal(), Signal(KEYS)
+        base = Signal()
+        keys = Signal(KEYS)
         m.d.sync += [
             base.eq(sets & ~word.kind),
             keys.eq(Cat(sets & word.kind & (word.index == index) for index in range(KEYS))),
@@ -205,7 +211,8 @@ class Runner(wiring.Component):
 
     def _address(self, m, words, read):
         """Base register and offset of the word, added."""
-        base, address = Signal(32, reset_less=True), Signal(32, reset_less=True)
+        base = Signal(32, reset_less=True)
+        address = Signal(32, reset_less=True)
         m.d.comb += read.addr.eq(_chosen(m, words, ("base",), "number"))
         m.d.sync += [
             base.eq(read.data),

@@ -261,7 +261,8 @@ class StepMachine(wiring.Component):
             memory.idle,
         ]
         ports = (ring, runner, load, fetch, memory)
-        engines_idle, quiet = Signal(init=1), Signal(init=1)
+        engines_idle = Signal(init=1)
+        quiet = Signal(init=1)
         m.d.engines += [
             engines_idle.eq(all_of(idle)),
             quiet.eq(all_of(port.quiet for port in ports)),

@@ -121,7 +121,8 @@ class MemoryPorts(wiring.Component):
         for name in WRITE_STREAMS:
             here, there = flipped(getattr(self, name)), getattr(writer, name)
             connect(m, here, there) if name == "b" else connect(m, there, here)
-        idle, quiet = Signal(init=1), Signal(init=1)
+        idle = Signal(init=1)
+        quiet = Signal(init=1)
         m.d.sync += [
             idle.eq(reader.idle & streamer.idle & writer.idle & writes.idle),
             quiet.eq(reader.quiet & streamer.quiet & writer.quiet),

@@ -69,7 +69,8 @@ class ApplyWalk(wiring.Component):
         self._address(m, at)
 
         # A group of codes needs room, once.
-        words, needs = Signal(), Signal()
+        words = Signal()
+        needs = Signal()
         """Slots may come; the next one begins a group of codes."""
         m.d.comb += [
             self.working.eq(words),
@@ -84,9 +85,13 @@ class ApplyWalk(wiring.Component):
         # Operands that come one by one would be lost to a slot between them.
         m.d.comb += at.again.eq(words & ~self.go)
 
-        codes_before, done, pooled, stops = (Signal() for _ in range(4))
+        codes_before, done, pooled, stops = (
+            Signal(name=name) for name in ("codes_before", "done", "pooled", "stops")
+        )
         """Of the instruction before; of this one all; a tile's end is the end of more."""
-        starts, begins, ends_tile = Signal(), Signal(), Signal()
+        starts = Signal()
+        begins = Signal()
+        ends_tile = Signal()
         m.d.sync += [
             pooled.eq(settings.added == Added.POOLED),
             stops.eq(at.last_all | (at.last_image & (settings.pools | pooled))),
@@ -159,7 +164,8 @@ class ApplyWalk(wiring.Component):
     def _address(self, m, at) -> None:
         """Where a group's codes go."""
         word = at.word
-        stride, tile_stride = Signal(32, reset_less=True), Signal(32, reset_less=True)
+        stride = Signal(32, reset_less=True)
+        tile_stride = Signal(32, reset_less=True)
         """From one group's codes to the next, to the first of the next tile."""
         plane_bytes = self.config.cols * self.config.group_channels // 8
         m.d.sync += stride.eq((word.planes * plane_bytes + (STREAM_BYTES - 1)) & ~Const(STREAM_BYTES - 1, 32))

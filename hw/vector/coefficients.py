@@ -38,7 +38,8 @@ class Coefficients(wiring.Component):
         m = Module()
         inner = (CHANNELS - 1).bit_length()
         channel = Signal.like(self.channel, reset_less=True)
-        field, asked = self.float.addr[inner:], Signal(range(len(Coefficient)), reset_less=True)
+        field = self.float.addr[inner:]
+        asked = Signal(range(len(Coefficient)), reset_less=True)
         m.d.sync += [channel.eq(self.channel), asked.eq(field)]
         parts = range(0, ACC_BITS, _CHOSEN_BITS)
         chosen = copies(m, asked, len(parts), "chosen")

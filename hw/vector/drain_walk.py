@@ -29,7 +29,9 @@ class DrainWalk(wiring.Component):
         stream = Mux(settings.parts, word.out, word.stream << IN_WORDS_LOG2)
         at.place({"y": word.y, "other": stream, "mask": word.mask << IN_WORDS_LOG2, "out": word.out})
 
-        rows, sums, words = result_rows(self.config), Signal(), Signal()
+        rows = result_rows(self.config)
+        sums = Signal()
+        words = Signal()
         """The two states in which slots come, a register each."""
         second = Signal()
         """Which of the result buffer's tiles."""

@@ -240,7 +240,8 @@ class Decode(wiring.Component):
             for name, shape in (("first", Times), ("second", Times), ("added", Added), ("mask", Mask))
         }
         bounds = [of_kind(f"bounds_{n}", Bounds, lambda item: item.bounds.value, KEEP) for n in range(2)]
-        alone, top = Signal(reset_less=True), Signal(NUMBER_BITS, reset_less=True)
+        alone = Signal(reset_less=True)
+        top = Signal(NUMBER_BITS, reset_less=True)
         left = Signal(LEFT_BITS, reset_less=True)
         m.d.sync += [
             alone.eq(self.alone),

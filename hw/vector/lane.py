@@ -216,7 +216,8 @@ class Lane(wiring.Component):
             ),
             total.eq(times + late_others),
         ]
-        some, positive = Signal(ACC_BITS // 6, reset_less=True), Signal(reset_less=True)
+        some = Signal(ACC_BITS // 6, reset_less=True)
+        positive = Signal(reset_less=True)
         m.d.sync += [
             some.eq(Cat(total[low : low + 6].any() for low in range(0, ACC_BITS, 6))),
             positive.eq(some.any() & ~self._later(m, total[-1], 1, "negative")),

@@ -298,7 +298,8 @@ class Lanes(wiring.Component):
             queue.payload.last.eq(self.at("last", cycle)),
         ]
         room = Signal(range(CODE_QUEUE_WORDS + 1), init=CODE_QUEUE_WORDS)
-        taken, given = Signal(), Signal()
+        taken = Signal()
+        given = Signal()
         # What is taken in a cycle is counted in the next; so is what left.
         m.d.sync += [
             taken.eq(self.codes.valid & self.codes.ready),
@@ -317,7 +318,9 @@ class Lanes(wiring.Component):
             ends[0].eq(ended & self.drains_at[end]),
             ends[1].eq((ended & ~self.drains_at[end] & ~codes) | self.done | apply.flushed),
         ]
-        under_way, begins, settled = Signal(MARK_BITS), Signal(), Signal(init=1)
+        under_way = Signal(MARK_BITS)
+        begins = Signal()
+        settled = Signal(init=1)
         m.d.sync += [
             begins.eq(apply.begins),
             under_way.eq(under_way + begins - ends[1]),
@@ -332,7 +335,8 @@ class Lanes(wiring.Component):
         # next command is taken in a little before that.
         for walk in (drain, apply):
             rest = Signal(range(end + 3))
-            early, empty = Signal(init=1), Signal(init=1)
+            early = Signal(init=1)
+            empty = Signal(init=1)
             m.d.sync += [
                 rest.eq(Mux(walk.working, end + 2, Mux(rest == 0, 0, rest - 1))),
                 early.eq(~walk.working & (rest <= SETTLING_CYCLES)),
@@ -347,6 +351,7 @@ class Lanes(wiring.Component):
 
     def _there(self, m, drain) -> None:
         """Result tiles that are collected and not begun."""
-        waiting, begins = Signal(range(MACHINE.result_tiles + 1)), Signal()
+        waiting = Signal(range(MACHINE.result_tiles + 1))
+        begins = Signal()
         m.d.sync += [begins.eq(drain.begins), waiting.eq(waiting + self.complete - begins)]
         m.d.comb += drain.there.eq(waiting != 0)

@@ -100,12 +100,15 @@ class Noise(wiring.Component):
 
     def _key(self, m, unit):
         """Of the layer and the micro-batch: hashed twice, by the first unit while nobody walks."""
-        key, keyed, second = Signal(HASH_BITS, reset_less=True), Signal(), Signal()
+        key = Signal(HASH_BITS, reset_less=True)
+        keyed = Signal()
+        second = Signal()
         first, seed, more = (
             Signal(HASH_BITS, name=name, reset_less=True) for name in ("first", "seed", "more")
         )
         # The seed is there two cycles after the shape; a hash one register and the unit after the key.
-        begins, way = Signal(2), Signal(unit.latency_cycles + 1)
+        begins = Signal(2)
+        way = Signal(unit.latency_cycles + 1)
         half = HASH_BITS // 2
         loads = copies(m, begins[-1], 3, "loads", reset_less=False)
         comes = copies(m, way[-1], 3, "comes", reset_less=False)
@@ -119,7 +122,8 @@ class Noise(wiring.Component):
             second.eq((second | comes[0]) & ~self.start),
             keyed.eq((keyed | (comes[0] & second)) & ~self.start),
         ]
-        added, hashed = Signal(HASH_BITS), Signal(HASH_BITS)
+        added = Signal(HASH_BITS)
+        hashed = Signal(HASH_BITS)
         m.d.sync += added.eq(
             Cat(more[:half] & ~seconds[0].replicate(half), more[half:] & ~seconds[1].replicate(half))
         )
@@ -152,7 +156,8 @@ class Noise(wiring.Component):
         m.d.sync += origin.eq(key + steps.origin)
 
         # What is asked for is chosen in the next cycle, and done in the one behind that.
-        begins, stepped = Signal(), Signal()
+        begins = Signal()
+        stepped = Signal()
         choices = copies(
             m, Mux(known[-2] & ~known[-1], Walk.CHANNEL.value, self.walk.as_value()), 3, "choice"
         )

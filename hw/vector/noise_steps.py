@@ -91,7 +91,9 @@ class NoiseSteps(wiring.Component):
             Signal(bits, name=name, reset_less=True)
             for name, bits in (("tiles_down", _FACTOR), ("rest", len(shape.strips) + 1))
         )
-        divides, token, done = Signal(), Signal(_FACTOR), Signal()
+        divides = Signal()
+        token = Signal(_FACTOR)
+        done = Signal()
         more = Cat(quotient[-1], rest)
         less = (more - shape.strips)[: len(more) + 1]
         fits = ~less[-1]
@@ -129,7 +131,8 @@ class NoiseSteps(wiring.Component):
         count = len(products)
         places = [Signal(count, name=f"step_{n}", init=1, attrs=KEEP) for n in range(3)]
         """Which product it is: copies for both halves of a factor, and for the rest."""
-        factor, by = Signal(HASH_BITS, reset_less=True), Signal(_FACTOR, reset_less=True)
+        factor = Signal(HASH_BITS, reset_less=True)
+        by = Signal(_FACTOR, reset_less=True)
         half = HASH_BITS // 2
         chosen = [
             reduce(
@@ -169,8 +172,11 @@ class NoiseSteps(wiring.Component):
             Signal(HASH_BITS, name=name, reset_less=True)
             for name in ("quad", "first", "base", "step", "made")
         )
-        number, ends, ended = Signal(range(self.quads_count), reset_less=True), Signal(), Signal()
-        shows, picks = Signal(), Signal()
+        number = Signal(range(self.quads_count), reset_less=True)
+        ends = Signal()
+        ended = Signal()
+        shows = Signal()
+        picks = Signal()
         # The last quad made is the last of all: the others move on, each by a copy of what moves them.
         m.d.sync += made.eq(quad)
         chain = [*self.quads, made]

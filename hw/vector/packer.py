@@ -157,7 +157,9 @@ class Packer(wiring.Component):
         connect(m, queue.o, flipped(self.beats))
 
         group = groups.o.payload
-        busy, running, more = Signal(), Signal(), Signal()
+        busy = Signal()
+        running = Signal()
+        more = Signal()
         """A group is read; a batch of it is; there are batches to begin."""
         left = Signal.like(group.batches, reset_less=True)
         half = Signal()
@@ -170,7 +172,9 @@ class Packer(wiring.Component):
         last = Signal(reset_less=True)
         second = Signal()
         """The second of two planes in a beat."""
-        begin, start, plane_last, batch_last, group_last = (Signal() for _ in range(5))
+        begin, start, plane_last, batch_last, group_last = (
+            Signal(name=name) for name in ("begin", "start", "plane_last", "batch_last", "group_last")
+        )
         m.d.comb += [
             self.runs.valid.eq(offered[0]),
             begin.eq(groups.o.valid & ~busy & ~offered[0]),
@@ -228,7 +232,8 @@ class Packer(wiring.Component):
     def _beats(self, m, parts, queue):
         """Bits of the part that is complete, into the queue: there is room."""
         if self.planes > 1:
-            low, part = Signal(BEAT_BITS // 2, reset_less=True), parts[0]
+            low = Signal(BEAT_BITS // 2, reset_less=True)
+            part = parts[0]
             uppers = [Signal(name=f"upper_{n}", attrs=KEEP) for n in range(2)]
             m.d.comb += queue.push.eq(
                 Cat(copies(m, part.valid & uppers[0], PUSHES, "push", reset_less=False))

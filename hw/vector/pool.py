@@ -53,9 +53,11 @@ class Pool(wiring.Component):
         held = Signal(signed(WORD_BITS), reset_less=True)
         m.d.sync += held.eq(out.data)
 
-        local, channel = Signal(range(LOCAL_WORDS)), Signal(range(CHANNELS))
+        local = Signal(range(LOCAL_WORDS))
+        channel = Signal(range(CHANNELS))
         left = Signal(range(2 * CHANNELS))
-        filling, flushing = Signal(), Signal()
+        filling = Signal()
+        flushing = Signal()
         m.d.comb += self.busy.eq(filling | flushing)
         with m.If(self.fill | self.flush):
             m.d.sync += [

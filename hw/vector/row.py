@@ -152,7 +152,9 @@ class Row(wiring.Component):
             choice = Signal(Added, name=f"added_{n}", reset_less=True)
             m.d.sync += choice.eq(added)
             added = choice
-        half, pooled, parts = ACC_BITS // 2, Signal(signed(ACC_BITS)), []
+        half = ACC_BITS // 2
+        pooled = Signal(signed(ACC_BITS))
+        parts = []
         m.d.comb += pooled.eq(self.pooled)
         for n, choice in enumerate(copies(m, Value.cast(added), 2, "added_last")):
             part = slice(n * half, (n + 1) * half)

@@ -72,7 +72,8 @@ class Statistics(wiring.Component):
             owners[name] = into, memory.read_port(), memory.read_port()
         into, _, lanes_asked = owners["lanes"]
         other, floats_of_channel, floats_asked = owners["floats"]
-        address, write = Signal(inner, reset_less=True), Signal()
+        address = Signal(inner, reset_less=True)
+        write = Signal()
         field = Signal(range(len(Statistic)), reset_less=True)
         m.d.sync += [
             address.eq(self.float.addr),
@@ -105,7 +106,8 @@ class Statistics(wiring.Component):
             into.en.eq(self.float.write),
             back.addr.eq(self.float.addr),
         ]
-        of_float, owned = Signal(signed(ACC_BITS), reset_less=True), Signal(len(Statistic), reset_less=True)
+        of_float = Signal(signed(ACC_BITS), reset_less=True)
+        owned = Signal(len(Statistic), reset_less=True)
         asked = Signal.like(field, reset_less=True)
         m.d.sync += [of_float.eq(back.data), owned.eq(lanes_asked.data ^ floats_asked.data), asked.eq(field)]
 

@@ -139,7 +139,8 @@ class Places:
             walk.settings.eq(self.settings),
             walk.bits.eq(self.command.slot_a.bits),
         ]
-        self.load, self.step = Signal(), Signal()
+        self.load = Signal()
+        self.step = Signal()
         """The instruction begins; a slot of its words comes."""
         m.d.comb += self.gate.load.eq(self.load)
         self._order()
@@ -153,13 +154,17 @@ class Places:
         firsts = {"groups": self.groups, "tiles": word.tiles, "strips": word.strips, "images": word.images}
         self.counts = {name: _Count(m, first, name) for name, first in firsts.items()}
         groups, tiles, strips, images = self.counts.values()
-        self.inner, self.part = Signal(range(self.group)), Signal(range(PARTS))
-        self.clear, self.fresh, self.first_inner = (Signal() for _ in range(3))
+        self.inner = Signal(range(self.group))
+        self.part = Signal(range(PARTS))
+        self.clear, self.fresh, self.first_inner = (
+            Signal(name=name) for name in ("clear", "fresh", "first_inner")
+        )
         self.again = Signal()
         """The word's operands are read from the first on."""
         self.ends = ends = {name: Signal(name=f"{name}_ends") for name in _ENDS}
         split, last_inner, last_part = (Signal(name=name) for name in ("split", "last_inner", "last_part"))
-        inner_after, part_after = Signal(), Signal()
+        inner_after = Signal()
+        part_after = Signal()
         """Of the slot that comes next: it is the last word of its group, the last part of its word."""
         # A group has several words, so there is a cycle to find out whether it is the last of more.
         self.last_image, self.last_all = (Signal(name=f"last_of_{name}") for name in ("image", "all"))
@@ -235,7 +240,8 @@ class Places:
     def _move(self) -> None:
         """Places, and channels, of the slot that is shown."""
         m, word, slot = self.m, self.word, self.walk.slot
-        self.index, self.channel = Signal.like(slot.index), Signal.like(slot.channel)
+        self.index = Signal.like(slot.index)
+        self.channel = Signal.like(slot.channel)
         moving = {**self.places, "index": self.index, "channel": self.channel}
         moves = copies(m, self.step & self.ends["word"], len(moving), "moves", reset_less=False)
         loads = copies(m, self.load, len(moving), "begins", reset_less=False)
@@ -293,7 +299,8 @@ class Places:
         """The slot that is decided on, and a cycle later shown."""
         m, slot, settings, word = self.m, self.walk.slot, self.settings, self.word
         groups, tiles, strips, _ = self.counts.values()
-        self.flags, shown = Signal(_FLAGS), Signal(_FLAGS, reset_less=True)
+        self.flags = Signal(_FLAGS)
+        shown = Signal(_FLAGS, reset_less=True)
         flags = self.flags
         m.d.comb += [
             flags.final.eq(settings.parts | self.ends["word"]),
