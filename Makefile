@@ -41,6 +41,7 @@ sim: .venv/installed ## full regression of RTL and killed training runs (hours)
 	$(BIN)/python -m cpt.sim.hostile --machine step --count 4000
 	$(BIN)/python -m cpt.sim.step.rtl --steps 60
 	$(BIN)/python -m cpt.sim.step.rtl --device model --steps 1000 --each 50
+	$(BIN)/python -m cpt.sim.step.layers
 	$(BIN)/python tests/kill_and_resume.py --kills 20
 
 formal: .venv/installed ## proofs by an open solver, and the faults they find (1 min)

@@ -20,6 +20,7 @@ def drains(bench: Bench, picture: Picture, images: int) -> None:
     group = bench.config.group_channels
     bench.drain(Drain.FORWARD, picture, 2 * group, images, out=A)
     bench.drain(Drain.INNER_ERROR, picture, 2 * group, images, out=B, y=C)
+    bench.drain(Drain.FORWARD, picture, group, images, out=A, keeps=1)
     bench.drain(Drain.SHORTCUT_ERROR, picture, group, images, out=D, channel=group)
     bench.drain(
         Drain.BLOCK_ERROR, picture, group, images, out=D, y=C, stream=D // BANK, mask=A // BANK, channel=2

@@ -247,11 +247,11 @@ def stream_unit(v: Vectors, highest: Vector, slot: int) -> Vector:
     return v.maximum(share, number(float(golden.ACTIVATION_FLOOR)))
 
 
-def code_coefficients(v: Vectors, channel: int, channels: int, code_unit: Vector, unit: Vector) -> None:
-    """Coefficients of CODE, the same for all channels."""
-    factor, shift = _code_factor(v, channel, channels, code_unit, unit)
-    v.to_fixed(factor, shift, MULTIPLIER_BITS, to=coefficient(Coefficient.MULTIPLIER, channel, channels))
-    v.copy(ZERO, to=coefficient(Coefficient.ADDEND, channel, channels), count=channels)
+def code_coefficients(v: Vectors, channel: int, code_unit: Vector, unit: Vector) -> None:
+    """Coefficients of CODE, those of one channel, which serve all."""
+    factor, shift = _code_factor(v, channel, 1, code_unit, unit)
+    v.to_fixed(factor, shift, MULTIPLIER_BITS, to=coefficient(Coefficient.MULTIPLIER, channel, 1))
+    v.copy(ZERO, to=coefficient(Coefficient.ADDEND, channel, 1))
 
 
 def _code_factor(

@@ -170,8 +170,10 @@ class Forward(Work):
             unit_of = floats.linear_unit if linear else floats.stream_unit
             unit = unit_of(v, real, block.output.slot)
             v.copy(unit, to=self._unit(block.output))
-            coefficients_of = floats.linear_coefficients if linear else floats.code_coefficients
-            coefficients_of(v, first, count, unit, exponent)
+            if linear:
+                floats.linear_coefficients(v, first, count, unit, exponent)
+            else:
+                floats.code_coefficients(v, first, unit, exponent)
             kind = Apply.IMAGE if linear else Apply.CODE
             self.lanes.apply(kind, end.output, count, first, target, codes=block.output)
         if self.training and late:

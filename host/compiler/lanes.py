@@ -84,17 +84,17 @@ class Lanes:
         part: Part,
         y: Tensor | None = None,
     ) -> None:
-        """Part of a tensor that a product makes again; its statistics are nobody's.
+        """Part of a tensor that a product makes again, whose statistics nobody wants.
 
         ``y``: of an INNER_ERROR, in scratch already.
         """
         product(part)
         used = self.moves.used(Tensor(place), picture, channels, part)
         if not y:
-            self._drain(Drain.FORWARD, slot, picture, part, channel, used, ())
+            self._drain(Drain.FORWARD, slot, picture, part, channel, used, (), keeps=1)
             return
         read = self.moves.used(y, picture, channels, part)
-        self._drain(Drain.INNER_ERROR, slot, picture, part, channel, used, [read], y=read.start)
+        self._drain(Drain.INNER_ERROR, slot, picture, part, channel, used, [read], y=read.start, keeps=1)
 
     def _drain(
         self,
@@ -105,15 +105,17 @@ class Lanes:
         channel: int,
         used: Region,
         operands: Iterable[Region],
+        keeps: int = 0,
         **fields: int,
     ) -> None:
-        """DRAIN of a part; ``channel``: of the whole tensor's first."""
+        """DRAIN of a part; ``channel``: of the whole tensor's first; it ``keeps`` statistics as they are."""
         group = self.layout.group
         at, held = channel + part.group * group, part.groups * group
+        counted = () if keeps else Statistic
         self.builder.add(
             Code.DRAIN,
             [*operands, *(_fields("coefficients", field, at, held) for field in Coefficient)],
-            [used, *(_fields("statistics", field, at, held) for field in Statistic)],
+            [used, *(_fields("statistics", field, at, held) for field in counted)],
             kind=int(kind),
             slot=slot,
             **geometry(picture),
@@ -122,7 +124,8 @@ class Lanes:
             images=part.images,
             channel=at,
             out=used.start,
-            clear=int(part.first),
+            clear=int(part.first and not keeps),
+            keeps=keeps,
             **fields,
         )
 
@@ -199,6 +202,8 @@ class Lanes:
             else:
                 places = self._bring([item for item in (y, second) if item], picture, channels, part)
             at, held = channel + part.group * group, part.groups * group
+            if kind is Apply.CODE:  # the coefficients of one channel serve all
+                at, held = channel, 1
             turns = self._turns(shown, part)
             reads = [piece for place in places.values() for piece in _by_turns(place, turns)]
             if kind not in PLAIN:

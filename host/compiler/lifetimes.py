@@ -1,13 +1,18 @@
-"""Words of local memory for vectors, by how long each lives: programs name them, this gives them places."""
+"""Words of local memory for vectors, by how long each lives: programs name them, this gives them places.
+
+Channels' regions (`cpt.host.compiler.regions`) get theirs with them.
+"""
 
 from __future__ import annotations
 
 import bisect
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from cpt.host.compiler.builder import Builder, Region
 from cpt.host.compiler.memory import PAIR
+from cpt.host.compiler.regions import NAMED, Channels, channel_of, number_of, placed, renumbered
 from cpt.hw.contract import ArrayConfig, ContractError
 from cpt.hw.contract.step import WORD_BYTES, Code, Word, decode
 
@@ -36,33 +41,38 @@ class Held:
     fields: dict[str, int]
     touched: frozenset[int]
     """Vectors by number."""
+    channels: frozenset[tuple[str, int]]
+    """Regions by memory and number."""
     part: str = ""
     """Of which list it is, in one that is woven of several."""
 
     def touches(self) -> Iterator[tuple[Region, bool]]:
-        """What it reads and writes, but for vectors, and whether it writes it."""
+        """What it reads and writes, but for vectors and regions, and whether it writes it."""
         for regions, written in ((self.reads, False), (self.writes, True)):
             yield from ((region, written) for region in regions if region.start < VIRTUAL)
 
-    def renumbered(self, first: int, address: int) -> Held:
-        """With vectors that have ``first`` others before them, up to ``address``."""
+    def renumbered(self, first: int, address: int, regions: int) -> Held:
+        """With vectors that have ``first`` others before them, up to ``address``, and so many ``regions``."""
         beyond = address - VIRTUAL
 
-        def moved(regions: list[Region]) -> list[Region]:
-            return [
-                replace(item, start=item.start + beyond, stop=item.stop + beyond)
-                if item.start >= VIRTUAL
-                else item
-                for item in regions
-            ]
+        def moved(value: int) -> int:
+            if value >= NAMED:
+                return renumbered(value, regions)
+            return value + beyond * (value >= VIRTUAL)
 
         return replace(
             self,
-            reads=moved(self.reads),
-            writes=moved(self.writes),
-            fields={name: value + beyond * (value >= VIRTUAL) for name, value in self.fields.items()},
+            reads=[_at(item, moved(item.start)) for item in self.reads],
+            writes=[_at(item, moved(item.start)) for item in self.writes],
+            fields={name: moved(value) for name, value in self.fields.items()},
             touched=frozenset(number + first for number in self.touched),
+            channels=frozenset((memory, number + regions) for memory, number in self.channels),
         )
+
+
+def _at(region: Region, start: int) -> Region:
+    """It from another address on."""
+    return replace(region, start=start, stop=start + region.stop - region.start)
 
 
 @dataclass(frozen=True)
@@ -137,10 +147,10 @@ class _Room:
 
 @dataclass
 class Recorder:
-    """Takes instructions as a `Builder` does and hands them on with places for their vectors.
+    """Takes instructions as a `Builder` does and hands them on with places for their vectors and regions.
 
     ``first`` to ``stop``: local words for vectors. A vector has its words from the instruction that first
-    names it to the one that last does.
+    names it to the one that last does, and a region its channels, until the last that does so of each memory.
     """
 
     config: ArrayConfig
@@ -150,6 +160,8 @@ class Recorder:
     """Instructions so far."""
     _starts: list[int] = field(default_factory=list)
     _counts: list[int] = field(default_factory=list)
+    _channels: list[int] = field(default_factory=list)
+    """How many every region has."""
 
     def name(self, count: int) -> int:
         """Address of a new vector of ``count`` words, rounded up to the lanes of the float engine."""
@@ -159,14 +171,21 @@ class Recorder:
         self._counts.append(count)
         return start
 
+    def region(self, count: int) -> int:
+        """First of ``count`` channels of a new region."""
+        self._channels.append(count)
+        return channel_of(len(self._channels) - 1)
+
     def add(
         self, code: Code, reads: Iterable[Region] = (), writes: Iterable[Region] = (), **fields: int
     ) -> None:
         """One instruction, as `Builder.add` takes it."""
         reads, writes = list(reads), list(writes)
-        named = [value for value in fields.values() if value >= VIRTUAL]
-        named += [item.start for item in (*reads, *writes) if item.start >= VIRTUAL]
-        self.held.append(Held(code, reads, writes, fields, frozenset(self._number(value) for value in named)))
+        regions = [item for item in (*reads, *writes) if item.start >= VIRTUAL]
+        named = {*fields.values(), *(item.start for item in regions)}
+        vectors = frozenset(self._number(value) for value in named if VIRTUAL <= value < NAMED)
+        channels = frozenset((item.memory, number_of(item.start)) for item in regions if item.start >= NAMED)
+        self.held.append(Held(code, reads, writes, fields, vectors, channels))
 
     @property
     def count(self) -> int:
@@ -183,30 +202,55 @@ class Recorder:
 
     def beside(self, other: Recorder) -> tuple[Recorder, list[Held]]:
         """A list that has the vectors of both and no instruction yet; the other's instructions in it."""
-        moved = [item.renumbered(len(self._starts), self._end) for item in other.held]
+        before = len(self._starts), self._end, len(self._channels)
+        moved = [item.renumbered(*before) for item in other.held]
         starts = [start + self._end - VIRTUAL for start in other._starts]
         both = replace(self, held=[], _starts=[*self._starts, *starts])
-        return replace(both, _counts=[*self._counts, *other._counts]), moved
+        both._counts, both._channels = (
+            [*self._counts, *other._counts],
+            [*self._channels, *other._channels],
+        )
+        return both, moved
 
     def program(self) -> Listing:
-        """All instructions; raises `ContractError` where vectors do not fit."""
-        try:
-            return self._placed(tight=False)
-        except ContractError:
-            return self._placed(tight=True)
+        """All instructions; raises `ContractError` where vectors or regions do not fit."""
+        ways = [(vectors, regions) for regions in (False, True) for vectors in (False, True)]
+        for way in ways:
+            try:
+                return self._placed(*way)
+            except ContractError as error:
+                failed = error
+        raise failed
 
     @property
     def _end(self) -> int:
         """Of all vectors' addresses."""
         return self._starts[-1] + self._counts[-1] if self._starts else VIRTUAL
 
-    def _placed(self, *, tight: bool) -> Listing:
-        """All instructions, with large vectors where they wait for few others, or ``tight``."""
+    def _placed(self, tight: bool, tight_regions: bool) -> Listing:
+        """All instructions, with vectors and regions where they wait for few others, or ``tight``."""
         last = {number: place for place, item in enumerate(self.held) for number in item.touched}
+        wanted = {each: place for place, item in enumerate(self.held) for each in item.channels}
+        memories = defaultdict(list)
+        for memory, number in wanted:
+            memories[number].append(memory)
         lanes = self.config.float_lanes
-        room = _Room(_whole(self.first, lanes), self.stop // lanes * lanes, tight)
+        room, channels = (
+            _Room(_whole(self.first, lanes), self.stop // lanes * lanes, tight),
+            Channels(tight_regions),
+        )
         places: dict[int, int] = {}
+        firsts: dict[int, int] = {}
         builder = Builder(self.config)
+
+        def real(value: int) -> int:
+            if value >= NAMED:
+                return placed(value, firsts[number_of(value)])
+            if value < VIRTUAL:
+                return value
+            number = self._number(value)
+            return places[number] + value - self._starts[number]
+
         for place, item in enumerate(self.held):
             for number in sorted(item.touched - places.keys()):
                 count = self._counts[number]
@@ -218,25 +262,20 @@ class Recorder:
                         f"allowed: {size} in all, fewer images or channels"
                     )
                 places[number] = found
-
-            def real(value: int) -> int:
-                if value < VIRTUAL:
-                    return value
-                number = self._number(value)
-                return places[number] + value - self._starts[number]
-
-            def moved(regions: list[Region]) -> list[Region]:
-                return [
-                    replace(item, start=real(item.start), stop=real(item.start) + item.stop - item.start)
-                    for item in regions
-                ]
-
+            for number in sorted({number for _, number in item.channels} - firsts.keys()):
+                firsts[number] = channels.take(number, self._channels[number], memories[number])
             fields = {name: real(value) for name, value in item.fields.items()}
+            reads, writes = (
+                [_at(each, real(each.start)) for each in all] for all in (item.reads, item.writes)
+            )
             builder.part = item.part
-            builder.add(item.code, moved(item.reads), moved(item.writes), **fields)
+            builder.add(item.code, reads, writes, **fields)
             for number in item.touched:
                 if last[number] == place:
                     room.give(places[number], self._counts[number])
+            for memory, number in item.channels:
+                if wanted[memory, number] == place:
+                    channels.give(number, memory)
         return Listing(builder.program, tuple(builder.parts))
 
     def _number(self, address: int) -> int:

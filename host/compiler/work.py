@@ -16,7 +16,7 @@ from cpt.host.compiler.plan import IMAGE_SLOT, Codes, ConvPlan
 from cpt.host.compiler.products import Products
 from cpt.host.compiler.vectors import ZERO, Vector, Vectors, coefficient, integer, of_slot
 from cpt.hw.contract import ContractError
-from cpt.hw.contract.floats import CHANNELS, Coefficient, SlotConstant, Space
+from cpt.hw.contract.floats import Coefficient, SlotConstant, Space
 from cpt.model.golden.fabric.apply import LEAST_NOISE_SHIFT
 
 CHUNK = 4608
@@ -35,7 +35,6 @@ class Work:
         self.moves = Moves(layout, self.recorder, self.v, scratch)
         self.products = Products(layout, self.recorder)
         self.lanes = Lanes(layout, self.recorder, self.moves)
-        self._next_channel = 0
 
     def _unit(self, codes: Codes) -> Vector:
         return Vector(Space.LOCAL, codes.unit, 1)
@@ -45,11 +44,8 @@ class Work:
         return Vector(Space.LOCAL, 0, self.layout.unit_words)
 
     def _region(self, channels: int) -> int:
-        """Places for ``channels``' coefficients and statistics: behind the last ones, round and round."""
-        held = self._held(channels)
-        first = self._next_channel if self._next_channel + held <= CHANNELS else 0
-        self._next_channel = first + held
-        return first
+        """First of ``channels`` with places for coefficients and statistics."""
+        return self.recorder.region(self._held(channels))
 
     def _held(self, channels: int) -> int:
         """Channels in whole groups."""

@@ -259,7 +259,12 @@ FORMATS: dict[Code, tuple[WordField, ...]] = {
         + _at(1, ("tiles", 16, "Tiles per image."), ("a_tiles", 6, "Groups of channels."))
         + _at(2, ("images", 10, "Images."), ("channel", 9, "First channel's coefficients and statistics."))
         + _at(3, ("out", 24, "Scratch word of the first result."))
-        + _at(4, ("y", 24, "Scratch word of y: INNER_ERROR, BLOCK_ERROR."), ("clear", 1, "Statistics start."))
+        + _at(
+            4,
+            ("y", 24, "Scratch word of y: INNER_ERROR, BLOCK_ERROR."),
+            ("clear", 1, "Statistics start."),
+            ("keeps", 1, "Statistics stay as they are."),
+        )
         + _at(5, ("stream", 16, "Scratch words of g, in 256."), ("mask", 16, "Scratch words of x', in 256."))
         + _WAITS
     ),

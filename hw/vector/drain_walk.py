@@ -25,7 +25,12 @@ class DrainWalk(wiring.Component):
         m = Module()
         at = Places(m, self, Code.DRAIN, "a_tiles")
         word, slot, settings, ends = at.word, self.slot, at.settings, at.ends
-        m.d.comb += [at.decode.kind.eq(word.kind), at.decode.alone.eq(word.first), self.idle.eq(at.vacant)]
+        m.d.comb += [
+            at.decode.kind.eq(word.kind),
+            at.decode.alone.eq(word.first),
+            at.decode.keeps.eq(word.keeps),
+            self.idle.eq(at.vacant),
+        ]
         stream = Mux(settings.parts, word.out, word.stream << IN_WORDS_LOG2)
         at.place({"y": word.y, "other": stream, "mask": word.mask << IN_WORDS_LOG2, "out": word.out})
 

@@ -205,7 +205,8 @@ class Decode(wiring.Component):
     """Settings of an instruction from its kind and its slot's bits.
 
     Members: ``kind``: see `number_of`; ``bits``; ``alone``: a GRADIENT starts from 0, COUNT has one operand
-    twice; ``settings``: `latency_cycles` later. Kinds that are none read and write nothing.
+    twice; ``keeps``: nothing is counted; ``settings``: `latency_cycles` later. Kinds that are none read and
+    write nothing.
     """
 
     latency_cycles = 2
@@ -216,6 +217,7 @@ class Decode(wiring.Component):
                 "kind": In(range(max(KINDS) + 1)),
                 "bits": In(BITS_WIDTH),
                 "alone": In(1),
+                "keeps": In(1),
                 "settings": Out(SETTINGS),
             }
         )
@@ -241,16 +243,19 @@ class Decode(wiring.Component):
         }
         bounds = [of_kind(f"bounds_{n}", Bounds, lambda item: item.bounds.value, KEEP) for n in range(2)]
         alone = Signal(reset_less=True)
+        keeps = Signal(reset_less=True)
         top = Signal(NUMBER_BITS, reset_less=True)
         left = Signal(LEFT_BITS, reset_less=True)
         m.d.sync += [
             alone.eq(self.alone),
+            keeps.eq(self.keeps),
             top.eq(Cat(bit < self.bits for bit in range(NUMBER_BITS))),
             left.eq(NUMBER_BITS - self.bits),
         ]
         settings, half = self.settings, top >> 1
         m.d.sync += [
             *(getattr(settings, name).eq(value) for name, value in (flags | choices).items()),
+            settings.counts.eq(flags["counts"] & ~keeps),
             settings.left.eq(Mux(flags["parts"], 0, left)),
         ]
         with m.If(flags["parts"]):

@@ -68,7 +68,9 @@ class Lanes:
                 mask_of = None if y is None else applies.relu_mask(y, self._affine(word.channel, channels))
                 out, statistics = drains.inner_error_drain(product, weights, shift, mask_of, y)
             joint = statistics.with_y
-        self._count(word, bool(word.clear), statistics.total, joint, statistics.lowest, statistics.highest)
+        if not word.keeps:
+            counted = statistics.total, joint, statistics.lowest, statistics.highest
+            self._count(word, bool(word.clear), *counted)
         rows = out.reshape(word.images, picture.height, picture.width, channels)
         write_words(state.scratch, word.out, picture, rows)
 

@@ -1,0 +1,219 @@
+"""Convolutions of known networks, all passes: ``python -m cpt.sim.step.layers``.
+
+Each stands in a network of its own, behind a convolution that makes its input: one training step multiplies
+it forward, for the errors of its input and for its gradient. A stem takes images, and has no errors of them.
+Parameters, velocities and running statistics must be those of the golden trainer; on the RTL (``--device
+rtl``) memory must be that of the exact model too, and the cycles of each list those that the estimate says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cpt.host.fabric import Device, FabricTrainer, precision_slots
+from cpt.hw.contract import ArrayConfig, ContractError, preset
+from cpt.hw.contract.config import STEP
+from cpt.model.architecture import Conv, cifar_resnet, imagenet_resnet, mobilenet_v2
+from cpt.model.architecture.layers import Layer as Described
+from cpt.model.golden.fabric.network import Block, Layer, Network
+from cpt.model.golden.fabric.trainer import Settings, Trainer
+from cpt.sim.memory import Stalls, memory_model
+from cpt.sim.step.forecast import timeline
+from cpt.sim.step.machine import StepMachine
+from cpt.sim.step.observed import Observed
+from cpt.sim.step.state import Slot
+
+MEMORY_BYTES = 1 << 27
+CLASSES, RATE = 10, 0.05
+PASSES = ("forward", "dW", "dX")
+STEM = "stem"
+MEMORY = "ps-ddr"
+STALLED, STALL = 0.5, 0.2
+"""Share of convolutions whose bus stalls on the RTL, and in what share of its cycles."""
+TOLERANCE = 2.0
+"""Percent of the RTL's cycles, of a list whose bus does not stall."""
+NETWORKS: dict[str, Callable[[], Sequence[Described]]] = {
+    "resnet20": lambda: cifar_resnet(20).layers,
+    "resnet74": lambda: cifar_resnet(74).layers,
+    "mobilenetv2": mobilenet_v2,
+    "resnet18": lambda: imagenet_resnet(18).layers,
+}
+"""Whose convolutions they are; ImageNet's stem is not quantised, so the array never sees it."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A convolution at a precision, in micro-batches of ``images``."""
+
+    network: str
+    conv: Conv
+    images: int
+    bits: tuple[int, int]
+    stall: float
+    seed: int
+
+    def __str__(self) -> str:
+        c, (fw, bw) = self.conv, self.bits
+        kind = "depth-wise " if c.groups > 1 else ""
+        return (
+            f"{self.network} {c.name}: {kind}{c.in_channels} to {c.out_channels} channels, "
+            f"{c.kernel} x {c.kernel}, stride {c.stride}, {c.height} x {c.width}, "
+            f"{self.images} images, {fw} x {bw} bits"
+        )
+
+    @property
+    def convolutions(self) -> tuple[Conv, ...]:
+        """Of its network: the convolution behind one that makes its input."""
+        c = self.conv
+        before = Conv("before", 1, c.in_channels, 3, 1, 1, c.height, c.width)
+        return (c,) if c.name.startswith(STEM) else (before, c)
+
+    @property
+    def passes(self) -> int:
+        """Of the convolution, in a step."""
+        return len(PASSES) if len(self.convolutions) > 1 else len(PASSES) - 1
+
+    def described(self) -> Network:
+        """What it trains in."""
+        blocks = tuple(
+            Block(conv.name, (Layer(index, conv.name, f"{conv.name}_norm", conv),))
+            for index, conv in enumerate(self.convolutions)
+        )
+        channels = self.convolutions[0].in_channels
+        numbers = np.full(channels, 1 / 64, np.float32), np.full(channels, -2, np.float32)
+        return Network(blocks, CLASSES, *numbers, self.seed)
+
+    def batch(self) -> tuple[np.ndarray, np.ndarray]:
+        """Images of noise, and labels."""
+        rng = np.random.default_rng(self.seed)
+        shape = (self.images, self.conv.height, self.conv.width, self.convolutions[0].in_channels)
+        return rng.integers(0, 256, shape, np.uint8), rng.integers(0, CLASSES, self.images)
+
+
+def convolutions(names: Sequence[str]) -> list[tuple[str, Conv]]:
+    """Every shape once, with the first network that has it."""
+    found: dict[Conv, tuple[str, Conv]] = {}
+    for name in names:
+        for layer in NETWORKS[name]():
+            if isinstance(layer, Conv) and layer.quantised:
+                found.setdefault(replace(layer, name=""), (name, layer))
+    return list(found.values())
+
+
+def train(drawn: Drawn, config: ArrayConfig, device: Device) -> FabricTrainer:
+    """A step on ``device`` from the golden trainer's state; `AssertionError` with the array that differs."""
+    golden = Trainer(
+        drawn.described(),
+        Settings(seed=drawn.seed, batch_size=drawn.images, micro_batch=drawn.images),
+    )
+    trainer = FabricTrainer(
+        device,
+        config,
+        drawn.described(),
+        batch_size=drawn.images,
+        micro_batch=drawn.images,
+        scratch_words=config.scratch_words,
+        seed=drawn.seed,
+    )
+    trainer.load_state(*golden.state())
+    for each in (golden, trainer):
+        each.train_step(*drawn.batch(), drawn.bits, RATE)
+    for found, expected in zip(trainer.state(), golden.state(), strict=True):
+        for name, value in expected.items():
+            np.testing.assert_array_equal(found[name], value, name)
+    return trainer
+
+
+def on_model(drawn: Drawn, config: ArrayConfig) -> str:
+    """The step on the exact model, which counts no cycles."""
+    train(drawn, config, StepMachine(config, memory=MEMORY_BYTES, scratch_words=config.scratch_words))
+    return "exact"
+
+
+def on_rtl(drawn: Drawn, config: ArrayConfig) -> str:
+    """The step on the RTL; `AssertionError` too for a list that takes other cycles than the estimate."""
+    stalls = Stalls(drawn.stall, drawn.seed) if drawn.stall else None
+    with Observed(config, memory_bytes=MEMORY_BYTES, memory=MEMORY, stalls=stalls) as device:
+        trainer = train(drawn, config, device)
+        seen = device.seen(trainer.lists)
+    taken = ", ".join(f"{one.name} {one.cycles:,} cycles" for one in seen)
+    if stalls:
+        return f"exact; {taken}, with stalls"
+    slots = {
+        slot: Slot(width, signed)
+        for slot, (width, signed) in precision_slots(trainer.network, *drawn.bits).items()
+    }
+    times = timeline(config, memory_model(MEMORY, config.clock_mhz), slots)
+    errors = []
+    for one in seen:
+        error = 100 * (times.run(trainer.lists[one.name]).cycles / one.cycles - 1)
+        if abs(error) > TOLERANCE:
+            raise AssertionError(
+                f"{drawn}: {one.name} takes {one.cycles} cycles, the estimate is {error:+.1f} %"
+            )
+        errors.append(error)
+    return f"exact; {taken}; estimate {' and '.join(f'{error:+.1f}' for error in errors)} %"
+
+
+DEVICES = {"model": on_model, "rtl": on_rtl}
+
+
+def draw(options: argparse.Namespace) -> Iterator[Drawn]:
+    """Every convolution once, or ``count`` of them; everything else by the seed."""
+    rng = random.Random(options.seed)
+    every = convolutions(options.networks)
+    for name, conv in rng.sample(every, options.count) if options.count else every:
+        yield Drawn(
+            name,
+            conv,
+            options.images,
+            (rng.randint(3, 8), rng.randint(4, 8)),
+            STALL if rng.random() < STALLED else 0.0,
+            rng.getrandbits(16),
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print a line for each; 1 if one differs, 2 for a wrong argument."""
+    parser = argparse.ArgumentParser(prog="python -m cpt.sim.step.layers", description=__doc__)
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS), metavar="NAME")
+    parser.add_argument("--preset", default="zc706", help="array configuration (zc706)")
+    parser.add_argument("--device", default="model", choices=DEVICES)
+    parser.add_argument("--images", type=int, default=2, metavar="N", help="of the step (2)")
+    parser.add_argument("--count", type=int, default=0, metavar="N", help="drawn ones (0: every shape)")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args(arguments)
+    try:
+        config = preset(options.preset, STEP)
+    except ContractError as error:
+        parser.error(str(error))
+    exact, passes, refused, differ = 0, 0, 0, 0
+    for drawn in draw(options):
+        begun = time.monotonic()
+        try:
+            found = DEVICES[options.device](drawn, config)
+            exact += 1
+            passes += drawn.passes
+        except ContractError as error:
+            found = f"refused: {error}"
+            refused += 1
+        except AssertionError as error:
+            found = " ".join(str(error).split())
+            differ += 1
+        print(f"{drawn}: {found} ({time.monotonic() - begun:.0f} s)", flush=True)
+    print(
+        f"{exact} convolutions, {passes} passes ({', '.join(PASSES)}) exact on the "
+        f"{options.device} of {config.name}; {refused} refused, {differ} differ"
+    )
+    return int(differ > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
