@@ -1,7 +1,8 @@
 """Convolutions of known networks, all passes: ``python -m cpt.sim.step.layers``.
 
-Each stands in a network of its own, behind a convolution that makes its input: one training step multiplies
-it forward, for the errors of its input and for its gradient. A stem takes images, and has no errors of them.
+Each stands in a network of its own, behind a convolution that makes its input and before one that leaves few
+channels to pool: one training step multiplies it forward, for the errors of its input and for its gradient. A
+stem takes images, and has no errors of them.
 Parameters, velocities and running statistics must be those of the golden trainer; on the RTL (``--device
 rtl``) memory must be that of the exact model too, and the cycles of each list those that the estimate says.
 """
@@ -34,6 +35,8 @@ MEMORY_BYTES = 1 << 27
 CLASSES, RATE = 10, 0.05
 PASSES = ("forward", "dW", "dX")
 STEM = "stem"
+FEW = 4
+"""Channels that are pooled."""
 MEMORY = "ps-ddr"
 STALLED, STALL = 0.5, 0.2
 """Share of convolutions whose bus stalls on the RTL, and in what share of its cycles."""
@@ -70,15 +73,16 @@ class Drawn:
 
     @property
     def convolutions(self) -> tuple[Conv, ...]:
-        """Of its network: the convolution behind one that makes its input."""
+        """Of its network: what makes its input, itself, and what takes its output."""
         c = self.conv
         before = Conv("before", 1, c.in_channels, 3, 1, 1, c.height, c.width)
-        return (c,) if c.name.startswith(STEM) else (before, c)
+        after = Conv("after", c.out_channels, FEW, 1, 1, 0, c.out_height, c.out_width)
+        return (c, after) if c.name.startswith(STEM) else (before, c, after)
 
     @property
     def passes(self) -> int:
         """Of the convolution, in a step."""
-        return len(PASSES) if len(self.convolutions) > 1 else len(PASSES) - 1
+        return len(PASSES) if len(self.convolutions) > 2 else len(PASSES) - 1
 
     def described(self) -> Network:
         """What it trains in."""
