@@ -11,7 +11,7 @@ from float_engine_bench import FloatBench
 from cpt.host.fabric import FabricTrainer
 from cpt.hw.contract import preset
 from cpt.hw.contract.config import FLOAT_LANES
-from cpt.hw.contract.floats import Op, Space
+from cpt.hw.contract.floats import CHANNELS, Op, Space
 from cpt.hw.contract.step import Code, Engine, decode, encode
 from cpt.model.architecture import cifar_resnet
 from cpt.model.golden.fabric.network import Network
@@ -91,17 +91,17 @@ SAMPLES = {
     Op.POWER: [((L, 2, 1), (L, 100, 1))],
     Op.FROM_INTEGER: [
         ((L, 2, 1), (S, 100, 1), (Space.SLOT, 8 * 5 + 4)),
-        ((L, 2, 1), (C, 700, 1), (L, INTEGERS_AT, 1)),
+        ((L, 2, 1), (C, CHANNELS + 188, 1), (L, INTEGERS_AT, 1)),
     ],
-    Op.TO_FIXED: [((C, 1100, 1), (L, 100, 1), (L, SHIFTS_AT, 1))],
+    Op.TO_FIXED: [((C, 2 * CHANNELS + 76, 1), (L, 100, 1), (L, SHIFTS_AT, 1))],
     Op.CROSS: [
-        ((L, 2, 1), (S, 512, 1), (S, 0, 1), (S, 1100, 1)),
-        ((L, 2, 1), (S, 512, 1), (C, 700, 1), (L, INTEGERS_AT, 1)),
+        ((L, 2, 1), (S, CHANNELS, 1), (S, 0, 1), (S, 2 * CHANNELS + 76, 1)),
+        ((L, 2, 1), (S, CHANNELS, 1), (C, CHANNELS + 188, 1), (L, INTEGERS_AT, 1)),
     ],
     Op.INT_ADD: [((L, 2, 1), (L, INTEGERS_AT, 1), (S, 3, 1))],
     Op.INT_SUBTRACT: [((L, 2, 1), (Space.CONSTANT, 0), (S, 3, 1))],
     Op.INT_MAXIMUM: [((L, 2, 1), (S, 5, 1), (L, INTEGERS_AT, 1))],
-    Op.INT_MINIMUM: [((S, 2, 1), (S, 1025, 1), (C, 700, 1))],
+    Op.INT_MINIMUM: [((S, 2, 1), (S, 1025, 1), (C, CHANNELS + 188, 1))],
     Op.SUM_MAGNITUDES: [((L, 2, 1), (L, SHIFTS_AT, 1), (L, INTEGERS_AT, 1), (L, SHIFTS_AT + 9, 0))],
     Op.DRAIN_SHIFT: [((C, 600, 1), (L, INTEGERS_AT, 1), (Space.SLOT, 8 * 9 + 4))],
     Op.COPY: [((C, 600, 1), (L, INTEGERS_AT, 1)), ((L, 9, 1), (S, 33, 1))],

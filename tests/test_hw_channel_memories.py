@@ -13,7 +13,7 @@ from cpt.hw.channel.engine import FloatEngine
 from cpt.hw.channel.local import LocalMemory
 from cpt.hw.channel.ports import PAIR, local_read
 from cpt.hw.contract import preset
-from cpt.hw.contract.floats import Op, Space
+from cpt.hw.contract.floats import CHANNELS, Op, Space
 from cpt.hw.contract.step import decode
 from cpt.hw.vector.coefficients import Coefficients
 from cpt.hw.vector.statistics import Statistics
@@ -55,8 +55,8 @@ def program():
     yield word(Op.JOIN, (S, 5, 1), (L, 0, 1), (L, 1, 1), n=8)
     yield word(Op.INT_SUBTRACT, (S, 6, 1), (S, 5, 1), (L, 2, 1), n=5)
     yield word(Op.COPY, (L, 20, 1), (S, 5, 1), n=8, constant=32)
-    yield word(Op.COPY, (C, 4 * 512 + 3, 1), (S, 5, 1), n=8)
-    yield word(Op.FROM_INTEGER, (L, 31, 1), (C, 4 * 512 + 3, 1), NUMBER, n=8, constant=1)
+    yield word(Op.COPY, (C, 4 * CHANNELS + 3, 1), (S, 5, 1), n=8)
+    yield word(Op.FROM_INTEGER, (L, 31, 1), (C, 4 * CHANNELS + 3, 1), NUMBER, n=8, constant=1)
     yield word(Op.RECIPROCAL, (L, 40, 1), (L, 31, 1), n=8)
     yield word(Op.MULTIPLY, (L, 50, 1), (L, 40, 1), (L, 31, 1), n=8)
     yield word(Op.MAXIMUM, (L, 60, 0), (L, 60, 0), (L, 50, 1), n=8)

@@ -194,7 +194,7 @@ def test_the_command_prints_a_row_for_each_list(capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit) as stopped:
         main(["--network", "mobilenetv2", "--multiplier", "1", "--preset", "zc706"])
     assert stopped.value.code == 2
-    assert "has 576 channels; allowed: 512" in capsys.readouterr().err
+    assert "has 1280 channels; allowed: 1008" in capsys.readouterr().err
 
 
 def test_the_command_knows_mobilenet_by_name() -> None:

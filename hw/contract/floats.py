@@ -2,7 +2,7 @@
 
 import enum
 
-CHANNELS = 512
+CHANNELS = 1024
 """Channels that coefficients and statistics are kept for."""
 LOCAL_WORDS = 1 << 14
 """Words of local memory, 32 bits each."""

@@ -257,7 +257,7 @@ FORMATS: dict[Code, tuple[WordField, ...]] = {
             ("first", 1, "GRADIENT: sums start from 0."),
         )
         + _at(1, ("tiles", 16, "Tiles per image."), ("a_tiles", 6, "Groups of channels."))
-        + _at(2, ("images", 10, "Images."), ("channel", 9, "First channel's coefficients and statistics."))
+        + _at(2, ("images", 10, "Images."), ("channel", 10, "First channel's coefficients and statistics."))
         + _at(3, ("out", 24, "Scratch word of the first result."))
         + _at(
             4,
@@ -286,7 +286,7 @@ FORMATS: dict[Code, tuple[WordField, ...]] = {
         + _at(
             2,
             ("y", 22, "Scratch word of the first operand."),
-            ("channel", 9, "First channel's coefficients."),
+            ("channel", 10, "First channel's coefficients."),
         )
         + _at(
             3,
@@ -303,7 +303,7 @@ FORMATS: dict[Code, tuple[WordField, ...]] = {
             ("base", _BASE, "Base register."),
             ("planes", 5, "Planes that memory keeps for a group."),
             ("layer", 12, "Layer number, for noise."),
-            ("channels", 10, "Channels that memory holds of a tile; those beyond have coefficients 0."),
+            ("channels", 11, "Channels that memory holds of a tile; those beyond have coefficients 0."),
         )
         + _WAITS
     ),
