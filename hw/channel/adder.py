@@ -93,24 +93,24 @@ class Adder(wiring.Component):
             shift.eq(apart[:5] | apart[5:].any().replicate(5)),
         ]
 
-        # 3, 4: the smaller one to its place; what leaves it is remembered as one bit.
-        placed = Cat(0, 0, small)
-        lost = Signal(reset_less=True)
-        for name, unit, amounts in (
-            ("coarse", 8, [shift[3:]] * 2),
-            ("fine", 1, copies(m, shift[:3], 3, "fine")),
-        ):
-            next_placed = Signal(len(placed), name=f"{name}_placed", reset_less=True)
-            next_lost = Signal(name=f"{name}_lost", reset_less=True)
-            ways = [placed >> unit * n for n in range(1 << len(amounts[0]))]
-            for amount, part in parts(amounts[1:], len(placed)):
-                with m.Switch(amount):
-                    for n, way in enumerate(ways):
-                        with m.Case(n):
-                            m.d.sync += next_placed[part].eq(way[part])
-            gone = Cat((amounts[0] > n) & placed[unit * n :][:unit].any() for n in range(len(ways) - 1)).any()
-            m.d.sync += next_lost.eq(gone if name == "coarse" else gone | lost)
-            placed, lost = next_placed, next_lost
+        # 3, 4: the smaller one to its place, by 8s, by 1s; what leaves it becomes one bit.
+        far, near = shift[3:], copies(m, shift[:3], 3, "near")
+        coarse, placed = (
+            Signal(MANTISSA_BITS + 2, name=name, reset_less=True) for name in ("coarse", "placed")
+        )
+        start = Cat(0, 0, small)
+        m.d.sync += coarse.eq(start >> (far << 3))
+        for amount, part in parts(near[1:], len(placed)):
+            m.d.sync += placed[part].eq((coarse >> amount)[part])
+        full, lost = Signal(3, reset_less=True), Signal(reset_less=True)
+        far_before = late(m, far, 1, "far")
+        m.d.sync += [
+            full.eq(Cat(start[8 * n :][:8].any() for n in range(3))),
+            lost.eq(
+                Cat(full[n] & (far_before > n) for n in range(3)).any()
+                | Cat(coarse[n] & (near[0] > n) for n in range(7)).any()
+            ),
+        ]
 
         # 5: the sum, never below 0.
         total = Signal(_SUM_BITS, reset_less=True)
