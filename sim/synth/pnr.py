@@ -33,7 +33,7 @@ CLOCK_MHZ = 150
 SEEDS = (1, 2, 3)
 NAMES = ("tiny", "middle")
 ROUTE_DEADLINE_S = 6 * 3600.0
-"""Of a seed: `tiny` takes 12 minutes of a processor, `middle` more than half an hour."""
+"""Of a seed: `tiny` takes 12 minutes of a processor, `middle` 25."""
 ROUTERS = {"tiny": "router1", "middle": "router2"}
 """router1 pulls out as many wires as it lays where four fifths of the LUTs are taken: in two hours of a
 processor it had not laid a sixth of those of `middle`."""
