@@ -12,7 +12,7 @@ from hw_streams import simulate, stream_put
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import TAPS
 from cpt.hw.contract.step import Code, Engine, Word, encode
-from cpt.hw.contract.tiles import PIECES
+from cpt.hw.contract.tiles import PIECES, Picture
 from cpt.hw.load.engine import LoadEngine
 from cpt.sim.step.products import Products
 from cpt.sim.step.state import Slot, State
@@ -62,15 +62,17 @@ class Rig:
             products.load_errors(word)
             codes = products.errors[0].codes
             images, rows, lanes, _ = codes.shape
-            pitch = 1 << word.pitch_log2
-            placed = np.zeros((rows, PIECES * group // pitch, pitch, word.groups, group), np.int64)
+            picture = Picture(config, word.height, word.width)
+            shape = (rows, picture.set_images, picture.span, word.groups, group)
+            placed = np.zeros(shape, np.int64)
             placed[:, :images, :lanes] = codes.transpose(1, 0, 2, 3).reshape(rows, images, lanes, -1, group)
             pixels = placed.transpose(3, 0, 4, 1, 2).reshape(word.groups, 1, rows, group, -1)
             planes = pixels >> np.arange(bits).reshape(1, bits, 1, 1, 1) & 1
             flat = planes.reshape(-1, group, PIECES * group)
             # The last ninth must be zero, or its stale bits would be multiplied.
             found = np.pad(flat, ((0, 0), (0, 0), (0, group)))
-            beyond = [image * pitch + x for image in range(images) for x in range(lanes, pitch)]
+            strips = picture.strips * picture.pitch
+            beyond = [image * picture.span + x for image in range(images) for x in range(lanes, strips)]
             said = (1 << TAPS * group) - 1 - sum(1 << at for at in beyond)
         packed = np.packbits(found.astype(np.uint8), axis=-1, bitorder="little")
         return [([int.from_bytes(row.tobytes(), "little") & said for row in rows], said) for rows in packed]

@@ -42,6 +42,12 @@ def widening(width, wide, size=8, channels=1):
     )
 
 
+def wide(width, size):
+    """A stem and a block that keeps its input, all of stride 1."""
+    main = (layer(1, "first", (width, width), size), layer(2, "second", (width, width), size, kernel=1))
+    return Block("stem", (layer(0, "stem", (1, width), size),)), Block("same", main, identity=True)
+
+
 def inverted(width, inner, size=8, channels=1):
     """A stem; inverted residuals with stride 2, that keeps its input, with a shortcut; a head."""
     half = -(-size // 2)

@@ -12,7 +12,15 @@ from cpt.hw.contract import ArrayConfig, preset
 from cpt.hw.contract.passes import Kernel, Sampling
 from cpt.hw.contract.step import Code, encode
 from cpt.hw.contract.tiles import CodesLayout, Picture
-from cpt.hw.fetch.command import codes_walk, fetch_command, fetch_pixels, fetch_windows, first_row, payload
+from cpt.hw.fetch.command import (
+    codes_walk,
+    fetch_command,
+    fetch_pixels,
+    fetch_windows,
+    first_row,
+    payload,
+    rows_walk,
+)
 from cpt.hw.fetch.decode import Decode
 from cpt.sim.bench.fetches import PixelShape, Shape
 
@@ -74,7 +82,8 @@ def of_pixels(
         "planes": shape.bits,
         "pitch_log2": pitch_log2(source),
         "out_pitch_log2": pitch_log2(output),
-        "strips": 1,
+        "strips": source.strips,
+        "out_strips": output.strips,
         "height": source.height,
         "width": source.width,
         "row": row,
@@ -83,12 +92,12 @@ def of_pixels(
     }
     images = min(layout.images, shape.images - image_group * layout.images)
     start = base + image_group * layout.images * codes.image_stride
-    start += first_row(layout, chunk) * codes.tile_stride
+    start += first_row(layout, chunk) * source.strips * codes.tile_stride
     found = []
     for first in range(0, groups, 2):
         together = min(groups - first, 2)
         command = fetch_pixels(layout, together, images, shape.bits, chunk, rows=fields["rows"])
-        walk = codes_walk(codes, images, shape.bits, start + first * codes.group_stride)
+        walk = rows_walk(codes, images, shape.bits, start + first * codes.group_stride)
         found.append((payload(command), walk | {"groups": together, "tiles": command["down"]}))
     return fields, found
 
@@ -181,6 +190,7 @@ PIXELS = {
     "pitch_log2": 4,
     "out_pitch_log2": 4,
     "strips": 1,
+    "out_strips": 1,
     "height": 4,
     "width": 12,
     "rows": 4,
@@ -214,7 +224,13 @@ REFUSED = [
     (Code.FETCH_X, {"rows": 3}, False),
     (Code.FETCH_X, {"row": 1, "rows": 3}, False),
     (Code.FETCH_X, {"row": 1}, True),
+    (Code.FETCH_X, {"width": 20, "strips": 2, "out_strips": 2}, False),
     (Code.FETCH_X, {"width": 20, "strips": 2}, True),
+    (Code.FETCH_X, {"width": 20, "strips": 1, "out_strips": 2}, True),
+    (Code.FETCH_X, {"width": 64, "strips": 4, "out_strips": 4, "image_group": 1}, False),
+    (Code.FETCH_X, {"width": 65, "strips": 5, "out_strips": 5, "image_group": 1}, True),
+    (Code.FETCH_X, STRIDE | {"width": 128, "strips": 8, "out_strips": 4, "rows": 2}, False),
+    (Code.FETCH_X, STRIDE | {"width": 129, "strips": 9, "out_strips": 5, "rows": 2}, True),
     (Code.FETCH_X, {"pad": 0}, True),
     (Code.FETCH_X, {"image_group": 1}, True),
     (Code.FETCH_X, {"image_group": 1, "images": 5}, False),
@@ -240,10 +256,12 @@ def test_words_that_the_fetch_cannot_do_or_that_contradict_themselves_are_refuse
 
 def test_an_array_of_8_columns_takes_no_strips() -> None:
     block = Decode(preset("tiny"))
-    fields = WINDOWS | WIDE | {"pitch_log2": 3, "out_pitch_log2": 3, "strips": 3, "out_strips": 3}
+    strips = WIDE | {"pitch_log2": 3, "out_pitch_log2": 3, "strips": 3, "out_strips": 3}
+    along = {name: value for name, value in strips.items() if name != "out_width"}
 
     async def bench(ctx: Any) -> None:
-        await ask(ctx, block, Code.FETCH, fields, 2, 0)
-        assert ctx.get(block.bad)
+        for code, fields in ((Code.FETCH, WINDOWS | strips), (Code.FETCH_X, PIXELS | along)):
+            await ask(ctx, block, code, fields, 2, 0)
+            assert ctx.get(block.bad)
 
     simulate(block, bench)

@@ -12,7 +12,7 @@ from hw_fetch import slot_checked, slot_released
 from hw_memory import ReadMemory
 from hw_streams import simulate, stream_put
 from numpy.typing import NDArray
-from step_networks import network, widening
+from step_networks import layer, network, wide, widening
 
 from cpt.host.compiler.network import LAST_BACKWARD, ONLY_FORWARD, compiled
 from cpt.hw.contract import ArrayConfig, preset
@@ -20,6 +20,7 @@ from cpt.hw.contract.passes import Kernel, Sampling, units
 from cpt.hw.contract.step import Code, Engine, Word, decode, encode
 from cpt.hw.contract.tiles import COPIES, PIECES, CodesLayout, Picture, PixelLayout, WindowLayout
 from cpt.hw.fetch.engine import FetchEngine
+from cpt.model.golden.fabric.network import Block
 from cpt.sim.fast.windows import columns_inside, pixel_words, window_words
 from cpt.sim.step.codes import read_codes, write_codes
 
@@ -87,7 +88,7 @@ def fetched(config: ArrayConfig, memory: NDArray[np.uint8], word: Word, address:
             for n in (pair, min(pair + 1, word.groups - 1))
         ]
         some.append(np.concatenate(halves, axis=1)[first:last])
-    lanes = np.flatnonzero(np.arange(PIECES * group) % pixels.output.pitch < pixels.output.width).tolist()
+    lanes = np.flatnonzero(np.arange(PIECES * group) % pixels.output.span < pixels.output.width).tolist()
     mask = sum(1 << lane for lane in lanes)
     return Fetched(word, address, some, np.full((len(some), config.cols), mask, dtype=object))
 
@@ -195,6 +196,28 @@ def test_the_array_reads_what_compiled_instructions_mean(
             counted += units(bench.config, item.word)
             await ctx.tick().repeat(4)
             assert bench.dones == counted, item.word
+        await ctx.tick().repeat(20)
+        assert ctx.get(bench.engine.idle)
+        bench.over = True
+
+    bench.run(items, array)
+
+
+def test_strips_of_inputs_come_as_rows() -> None:
+    """Of three images, two of which a word holds; of two groups, and of one of three at a time."""
+    bench = Bench(preset("middle"), 8, 0.1)
+    down = (Block("stem", (layer(0, "stem", (1, 8), 20, 2),)),)
+    words = [
+        word
+        for blocks, size in ((wide(16, 20), 3), (wide(8, 40), 2), (down, 3))
+        for word in emitted(bench.config, Code.FETCH_X, blocks, size)
+    ]
+    assert {(word.strips, word.out_strips, word.sampling) for word in words} == {(2, 2, 0), (3, 3, 0), (2, 1, 1)}
+    items = [bench.place(word) for word in words]
+
+    async def array(ctx: Any) -> None:
+        for item in items:
+            await bench.read(ctx, item)
         await ctx.tick().repeat(20)
         assert ctx.get(bench.engine.idle)
         bench.over = True

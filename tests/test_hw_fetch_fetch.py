@@ -83,6 +83,11 @@ def test_zeros_stand_between_the_pixels_of_a_spread_picture(config: ArrayConfig,
         (TINY, [PixelShape(5, 8, stride=1, groups=1, bits=1, images=4, chunks=3)]),
         (MIDDLE, [PixelShape(4, 15, stride=2, groups=2, bits=1, images=3)]),
         (WIDE, [PixelShape(1, 8, stride=1, groups=1, bits=1, images=16)]),
+        (MIDDLE, [PixelShape(3, 20, stride=1, groups=2, bits=2, images=3)]),
+        (MIDDLE, [PixelShape(4, 40, 1, 1, 2, 2, chunks=2), PixelShape(2, 64, 1, groups=1, bits=1, images=1)]),
+        (MIDDLE, [PixelShape(5, 20, 2, 2, 1, 5), PixelShape(4, 40, 2, 1, bits=2, images=3, chunks=2)]),
+        (MIDDLE, [PixelShape(3, 104, stride=2, groups=2, bits=1, images=1)]),
+        (WIDE, [PixelShape(2, 56, stride=1, groups=1, bits=1, images=2)]),
     ],
 )
 def test_the_array_reads_pixels_along_k(config: ArrayConfig, shapes: list[Any]) -> None:

@@ -1,7 +1,8 @@
-"""cpt.hw.fetch.pixel_walker: a run for every image, tile and group of a walk, in order."""
+"""cpt.hw.fetch.pixel_walker: a run for every image, tile, group, plane and strip of a walk."""
 
 from __future__ import annotations
 
+import itertools
 import random
 from typing import Any
 
@@ -14,16 +15,17 @@ from cpt.hw.fetch.pixel_walker import PixelWalker
 
 
 @pytest.mark.parametrize(("name", "stall"), [("tiny", 0.0), ("middle", 0.4), ("zc706", 0.1)])
-def test_runs_are_the_planes_of_every_group_where_strides_say(name: str, stall: float) -> None:
+def test_runs_begin_where_strides_say(name: str, stall: float) -> None:
     config, rng = preset(name), random.Random(name)
     plane_bytes = config.cols * config.group_channels // 8
     block = PixelWalker(config)
     walks: list[dict[str, int]] = []
     want = []
-    for counts in [(1, 1, 1), (2, 3, 1), (1, 2, 4), *([rng.randint(1, 4) for _ in range(3)] for _ in "abc")]:
-        images, tiles, groups = counts
-        walk = {"base": 16 * rng.randrange(1 << 20), "images": images, "tiles": tiles, "groups": groups}
-        walk |= {f"{stride}_stride": 16 * rng.randrange(1 << 20) for stride in ("image", "tile", "group")}
+    names = ("images", "tiles", "groups", "planes", "strips")
+    for counts in [(1,) * 5, (2, 3, 1, 1, 1), (1, 2, 4, 1, 1), *([rng.randint(1, 3) for _ in names] for _ in "ab")]:
+        walk = {"base": 16 * rng.randrange(1 << 20)} | dict(zip(names, counts, strict=True))
+        strided = [name for name in names if name != "planes"]
+        walk |= {f"{name.removesuffix('s')}_stride": 16 * rng.randrange(1 << 20) for name in strided}
         walks.append(walk | {"bits": rng.randint(1, 16)})
         beats = -(-walks[-1]["bits"] * plane_bytes // STREAM_BYTES) * 2
         want += [
@@ -31,12 +33,12 @@ def test_runs_are_the_planes_of_every_group_where_strides_say(name: str, stall: 
                 walk["base"]
                 + image * walk["image_stride"]
                 + tile * walk["tile_stride"]
-                + group * walk["group_stride"],
+                + group * walk["group_stride"]
+                + plane * plane_bytes
+                + strip * walk["strip_stride"],
                 beats,
             )
-            for image in range(images)
-            for tile in range(tiles)
-            for group in range(groups)
+            for image, tile, group, plane, strip in itertools.product(*map(range, counts))
         ]
     found: list[tuple[int, int]] = []
 

@@ -10,9 +10,10 @@ from hw_streams import simulate
 
 from cpt.hw.contract import preset
 from cpt.hw.contract.step import Code, encode
-from cpt.hw.contract.tiles import CodesLayout, Picture, PixelLayout
-from cpt.hw.fetch.command import load_errors
+from cpt.hw.contract.tiles import CodesLayout, Picture
+from cpt.hw.fetch.command import load_errors, rows_walk
 from cpt.hw.load.command import LoadCommand
+from cpt.sim.bench.fetches import widest_strips
 
 LONGEST_CYCLES = 100
 
@@ -21,19 +22,16 @@ LONGEST_CYCLES = 100
 def test_instructions_say_what_layouts_say(name: str) -> None:
     config, draw = preset(name), random.Random(name)
     block = LoadCommand(config)
-    fields = {
-        "walk": ("base", "bits", "groups", "tiles", "images", "group_stride", "tile_stride", "image_stride"),
-        "weights": (
-            "bits",
-            "tiles",
-            "ksteps",
-            "blocks",
-            "base",
-            "tile_stride",
-            "plane_stride",
-            "block_words",
-        ),
-    }
+    of_weights = (
+        "bits",
+        "tiles",
+        "ksteps",
+        "blocks",
+        "base",
+        "tile_stride",
+        "plane_stride",
+        "block_words",
+    )
 
     async def worked_out(ctx: Any, word: bytes, address: int, bits: int) -> None:
         ctx.set(block.command.word, int.from_bytes(word, "little"))
@@ -59,14 +57,14 @@ def test_instructions_say_what_layouts_say(name: str) -> None:
                 want = {**given, **strides, "bits": bits, "base": address, "blocks": 1}
                 want["block_words"] = bits * given["tiles"] * given["ksteps"]
                 assert not ctx.get(block.pixels)
-                assert {key: ctx.get(block.weights[key]) for key in fields["weights"]} == want
+                assert {key: ctx.get(block.weights[key]) for key in of_weights} == want
                 continue
-            # Rows in chunks of whole tiles; of a strip, as of a picture that is no wider.
-            width, height = draw.randint(1, 2 * config.cols), draw.randint(1, 40)
+            # Rows in chunks of whole tiles.
+            width = draw.randint(1, draw.choice((1, widest_strips(config, 1))) * config.cols)
+            height = draw.randint(1, 40)
             picture = Picture(config, height, width)
-            strip, groups, more = draw.randrange(picture.strips), draw.randint(1, 3), draw.randint(0, 2)
-            of_strip = Picture(config, height, min(width, config.cols))
-            in_set = PixelLayout(of_strip, 1, height).images
+            groups, more = draw.randint(1, 3), draw.randint(0, 2)
+            in_set = picture.set_images
             images = draw.randint(1, 3 * in_set)
             image_group = draw.randrange(-(-images // in_set))
             chunk = draw.randrange(height) if picture.tile_rows == 1 else 0
@@ -89,26 +87,18 @@ def test_instructions_say_what_layouts_say(name: str) -> None:
                     row=chunk * rows,
                     rows=rows,
                     image_group=image_group,
-                    strip=strip,
                 ),
                 address,
                 bits,
             )
             some = min(in_set, images - image_group * in_set)
-            want = load_errors(of_strip, rows, groups, some, bits, chunk)
+            want = load_errors(picture, rows, groups, some, bits, chunk)
             assert ctx.get(block.pixels)
             assert {key: ctx.get(block.errors[key]) for key in want} == want
-            tile = chunk * rows // picture.tile_rows * picture.strips + strip
+            tile = chunk * rows // picture.tile_rows * picture.strips
             first = image_group * in_set * layout.image_stride + tile * layout.tile_stride
-            assert {key: ctx.get(block.walk[key]) for key in fields["walk"]} == {
-                "base": (address + first) % (1 << 32),
-                "bits": bits,
-                "groups": groups,
-                "tiles": want["down"],
-                "images": some,
-                "group_stride": layout.group_stride,
-                "tile_stride": layout.tile_stride * picture.strips,
-                "image_stride": layout.image_stride,
-            }
+            walk = rows_walk(layout, some, bits, (address + first) % (1 << 32))
+            walk |= {"groups": groups, "tiles": want["down"]}
+            assert {key: ctx.get(block.walk[key]) for key in walk} == walk
 
     simulate(block, bench)

@@ -89,22 +89,36 @@ def test_blocks_of_a_compiled_network_hold_what_the_model_says(
     rig.run()
 
 
-def test_errors_of_some_groups_and_of_a_strip_come_alone() -> None:
+def test_errors_of_some_groups_and_rows_come_alone() -> None:
     config = preset("tiny")
     rig = Rig(config, 5, 0.3)
     rig.slot(1, 2)
     rig.slot(ERROR_SLOT, 3, signed=True)
     stride = CodesLayout(Picture(config, 8, 8), 4, 8).group_stride
-    wide = Picture(config, 4, 14)
-    assert wide.strips == 2
     rig.words = [
         of_errors(config, 5, 8, 2, 3, all_groups=5, offset=START + 2 * stride),
         of_weights(config, 2, 3),
-        of_errors(config, 4, 14, 2, 7, strip=1, image_group=1, row=1, rows=2),
-        of_errors(config, 4, 14, 2, 4, strip=0, row=3, rows=1),
+        of_errors(config, 4, 8, 2, 7, image_group=1, row=1, rows=2),
+        of_errors(config, 4, 7, 2, 4, row=3, rows=1),
         of_weights(config, 1, 1),
         of_weights(config, 1, 2),
         of_errors(config, 3, 6, 1, 1),
+    ]
+    rig.run()
+
+
+def test_strips_of_a_row_of_errors_come_side_by_side() -> None:
+    config = preset("middle")
+    rig = Rig(config, 6, 0.3)
+    rig.slot(1, 2)
+    rig.slot(ERROR_SLOT, 3, signed=True)
+    stride = CodesLayout(Picture(config, 3, 20), config.group_channels, 8).group_stride
+    rig.words = [
+        of_errors(config, 3, 20, 2, 3, all_groups=3, offset=START + stride),
+        of_errors(config, 4, 40, 1, 2, image_group=1, row=1, rows=2),
+        of_weights(config, 2, 3),
+        of_errors(config, 2, 64, 2, 1),
+        of_errors(config, 5, 12, 1, 1),
     ]
     rig.run()
 

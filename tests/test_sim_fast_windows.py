@@ -117,7 +117,16 @@ def test_window_words_of_a_spread_picture_are_those_of_one_with_zeros(config, he
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize(
     ("config", "size", "images", "chunks"),
-    [(TINY, 8, 6, 1), (TINY, 5, 4, 2), (MIDDLE, 12, 4, 1), (LARGE, 32, 4, 3), (LARGE, 8, 16, 1)],
+    [
+        (TINY, 8, 6, 1),
+        (TINY, 5, 4, 2),
+        (MIDDLE, 12, 4, 1),
+        (LARGE, 32, 4, 3),
+        (LARGE, 8, 16, 1),
+        (MIDDLE, 20, 3, 2),
+        (MIDDLE, 40, 2, 5),
+        (LARGE, 56, 3, 4),
+    ],
 )
 def test_pixel_words_times_error_words_are_the_gradient_of_the_weights(config, size, images, chunks, stride):
     group, bits, error_bits = config.group_channels, 3, 2
@@ -125,7 +134,7 @@ def test_pixel_words_times_error_words_are_the_gradient_of_the_weights(config, s
     out = Picture(config, -(-size // stride), -(-size // stride))
     rows = -(-out.height // chunks)
     layout = PixelLayout(picture, stride, rows)
-    assert (layout.chunks, layout.images) == (chunks, 8 * group // out.pitch)
+    assert (layout.chunks, layout.images) == (chunks, 8 * group // out.span)
     codes = drawn(5, images, group, size, size, bits, signed=False)
     errors = drawn(6, images, group, out.height, out.width, error_bits, signed=True)
     sets = -(-images // layout.images)
@@ -145,6 +154,29 @@ def test_pixel_words_times_error_words_are_the_gradient_of_the_weights(config, s
             assert (product == np.einsum("nohw,nchw->oc", errors, taken)).all(), (dy, dx)
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(
+    ("config", "width", "images"), [(MIDDLE, 12, 4), (MIDDLE, 20, 2), (MIDDLE, 40, 1), (LARGE, 56, 2), (LARGE, 104, 1)]
+)
+def test_a_word_along_k_holds_rows_of_images_each_at_a_multiple_of_a_power_of_two(config, width, images, stride):
+    picture = Picture(config, 3, width * stride)
+    layout = PixelLayout(picture, stride, -(-3 // stride))
+    span = 8 * config.group_channels // images
+    assert (layout.images, layout.output.span) == (images, span)
+    codes = drawn(8, images + 1, config.group_channels, 3, picture.width, 4, signed=False)
+    words = pixel_words(layout, codes, 4)
+    rng = np.random.default_rng(9)
+    for image, channel, row, x, plane in rng.integers(
+        0, (images + 1, config.group_channels, layout.slot_rows, width, 4), (50, 5)
+    ):
+        for dx in (-1, 0, 1):
+            word = row * layout.row_words(4) + plane * 3 + dx + 1
+            y, at = row - 1, stride * x + dx
+            inside = 0 <= y < 3 and 0 <= at < picture.width
+            bit = codes[image, channel, y, at] >> plane & 1 if inside else 0
+            assert words[image // images, 0, word, channel, image % images * span + x] == bit
+
+
 def test_shapes_outside_the_contract_are_refused_with_their_value():
     with pytest.raises(ContractError, match="width is 0; allowed: at least 1"):
         Picture(TINY, 4, 0)
@@ -157,5 +189,9 @@ def test_shapes_outside_the_contract_are_refused_with_their_value():
         WindowLayout(picture, 4, 3, 2, (8, 18))
     with pytest.raises(ContractError, match="width is 9; allowed along K: at most 8"):
         PixelLayout(picture, 1, 4)
+    with pytest.raises(ContractError, match="width is 65; allowed along K: at most 64"):
+        PixelLayout(Picture(MIDDLE, 4, 65), 1, 4)
+    with pytest.raises(ContractError, match="width is 129; allowed along K: at most 128"):
+        PixelLayout(Picture(MIDDLE, 4, 129), 2, 2)
     with pytest.raises(ContractError, match="rows are 3; allowed: 8, or fewer where a tile is one row"):
         PixelLayout(Picture(MIDDLE, 8, 8), 1, 3)

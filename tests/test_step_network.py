@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from step_networks import inverted, same_weights
+from step_networks import inverted, layer, same_weights, wide
 
 from cpt.host.compiler.builder import Builder
 from cpt.host.compiler.lanes import Lanes
@@ -13,7 +13,7 @@ from cpt.hw.contract.passes import CHOICES, COUNTS
 from cpt.hw.contract.step import WORD_BYTES, decode
 from cpt.model.architecture import cifar_resnet
 from cpt.model.golden.fabric import step
-from cpt.model.golden.fabric.network import Network
+from cpt.model.golden.fabric.network import Block, Network
 from cpt.model.golden.fabric.trainer import Settings, Trainer
 from cpt.sim.step.interleaving import Interleaving
 from cpt.sim.step.machine import StepMachine
@@ -85,6 +85,22 @@ def test_depth_wise_layers_and_linear_ends_train_as_the_golden_trainer_does(
     shape = {"size": 8, "channels": 1, **settings}
     blocks = inverted(width, inner, **shape)
     same_weights(name, blocks, bits, batch=4, micro_batch=2, scratch_words=4 * 2048, **shape)
+
+
+STRIPS = {
+    "two strips": (wide(8, 20), 20, 4),
+    "three strips": (wide(8, 40), 40, 2),
+    "two strips to one": ((Block("stem", (layer(0, "stem", (1, 8), 20, 2),)),), 20, 3),
+}
+"""Networks of pictures wider than the array's columns, their size, and images."""
+
+
+@pytest.mark.parametrize("kind", STRIPS)
+def test_pictures_in_strips_train_as_the_golden_trainer_does(kind):
+    blocks, size, images = STRIPS[kind]
+    same_weights(
+        "middle", blocks, (3, 5), batch=images, micro_batch=images, scratch_words=4 * 4096, size=size
+    )
 
 
 def test_running_statistics_are_the_golden_ones_too():

@@ -27,7 +27,7 @@ from cpt.hw.contract.config import BEAT_BYTES, MAX_BITS, TAPS
 from cpt.hw.contract.floats import CHANNELS
 from cpt.hw.contract.passes import gradient_tiles
 from cpt.hw.contract.step import SCRATCH_BANKS
-from cpt.hw.contract.tiles import COPIES, CodesLayout, Picture, WindowLayout
+from cpt.hw.contract.tiles import COPIES, CodesLayout, Picture, PixelLayout, WindowLayout
 from cpt.model.architecture import Conv
 from cpt.model.golden.fabric.network import Block, Layer, Network
 
@@ -184,7 +184,8 @@ class Layout:
         )
 
     def _check_windows(self, plan: ConvPlan) -> None:
-        """Raise `ContractError` unless the window memories hold what the fetch needs at once."""
+        """Raise `ContractError` unless the fetch can make the windows of all passes, and holds what it needs
+        at once."""
         conv, source = plan.conv, plan.source
         windows = [WindowLayout(source, conv.in_channels, conv.kernel, conv.stride)]
         if plan.layer.index:
@@ -195,6 +196,10 @@ class Layout:
                 layout.require_room(self.widest)
             except ContractError as error:
                 raise ContractError(f"{which}{conv.name}: {error}") from None
+        try:
+            PixelLayout(source, conv.stride, conv.out_height)
+        except ContractError as error:
+            raise ContractError(f"dW of {conv.name}: {error}") from None
 
     def _subsets(self, plan: ConvPlan, most_words: int) -> list[Subset]:
         """Groups of a dW product at a time: as many as the buffers and ``most_words`` of sums hold."""

@@ -10,7 +10,7 @@ from cpt.host.compiler.plan import ERROR_SLOT, Codes, ConvPlan, Planes, Subset
 from cpt.hw.contract.config import MAX_BITS
 from cpt.hw.contract.passes import Drain, Kernel, Sampling, gradient_tiles
 from cpt.hw.contract.step import Code
-from cpt.hw.contract.tiles import PIECES, Picture
+from cpt.hw.contract.tiles import Picture
 from cpt.model.architecture import Conv
 
 
@@ -122,25 +122,18 @@ class Products:
     def gradient(self, plan: ConvPlan, inputs: Codes, subset: Subset, sums: Sums) -> None:
         """dW of some groups of a convolution into the 48-bit ``sums``, chunk by chunk."""
         conv, layout = plan.conv, self.layout
-        together = self.together(plan)
         rows = layout.chunk_rows(plan, subset)
         first = True
-        for image_group in range(-(-layout.images // together)):
-            for strip in range(plan.output.strips):
-                for row in range(0, conv.out_height, rows):
-                    chunk = {
-                        "row": row,
-                        "rows": min(rows, conv.out_height - row),
-                        "image_group": image_group,
-                        "strip": strip,
-                        "images": layout.images,
-                    }
-                    self._gradient_chunk(plan, inputs, subset, chunk, sums, first=first)
-                    first = False
-
-    def together(self, plan: ConvPlan) -> int:
-        """Images whose pixels a word of a dW product holds."""
-        return max(PIECES * self.layout.group // plan.output.pitch, 1)
+        for image_group in range(-(-layout.images // plan.output.set_images)):
+            for row in range(0, conv.out_height, rows):
+                chunk = {
+                    "row": row,
+                    "rows": min(rows, conv.out_height - row),
+                    "image_group": image_group,
+                    "images": layout.images,
+                }
+                self._gradient_chunk(plan, inputs, subset, chunk, sums, first=first)
+                first = False
 
     def _gradient_chunk(
         self,
@@ -156,7 +149,7 @@ class Products:
         kernel = Kernel.THREE if conv.kernel == 3 else Kernel.ONE
         sampling = Sampling.STRIDE if conv.stride == 2 else Sampling.SAME
         operands = ((errors, subset.output, subset.outputs), (inputs, subset.input, subset.inputs))
-        together = self.together(plan)
+        together = plan.output.set_images
         image = chunk["image_group"] * together
         images = image, min(together, layout.images - image)
         of_errors, of_inputs = (
@@ -190,6 +183,7 @@ class Products:
             pitch_log2=plan.source.pitch.bit_length() - 1,
             out_pitch_log2=plan.output.pitch.bit_length() - 1,
             strips=plan.source.strips,
+            out_strips=plan.output.strips,
             pad=conv.padding,
             height=conv.height,
             width=conv.width,

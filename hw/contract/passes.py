@@ -76,7 +76,7 @@ COUNTS: dict[Code, tuple[str, ...]] = {
     Code.LOAD_A: ("tiles", "ksteps"),
     Code.LOAD_E: (*_TENSOR, "rows"),
     Code.FETCH: (*_TENSOR, "out_strips", "out_height", "out_width"),
-    Code.FETCH_X: (*_TENSOR, "rows"),
+    Code.FETCH_X: (*_TENSOR, "out_strips", "rows"),
     Code.EXEC: ("ksteps", "a_tiles", "tiles"),
     Code.EXEC_DW: ("a_tiles", "groups", "rows"),
     Code.DRAIN: ("tiles", "a_tiles", "images"),

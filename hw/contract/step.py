@@ -201,7 +201,7 @@ FORMATS: dict[Code, tuple[WordField, ...]] = {
         + _memory(2)
         + _at(3, ("height", 10, "Of the error."), ("width", 10, "Of the error."))
         + _at(4, ("row", 10, "First row of this chunk."), ("rows", 10, "Rows of it."))
-        + _at(5, ("image_group", 10, "Which word's worth of images."), ("strip", 4, "Which strip."))
+        + _at(5, ("image_group", 10, "Which word's worth of images."))
         + _WAITS
     ),
     Code.FETCH_X: tuple(
@@ -227,7 +227,7 @@ FORMATS: dict[Code, tuple[WordField, ...]] = {
         + _memory(2)
         + _at(3, ("height", 10, "Of the input."), ("width", 10, "Of the input."))
         + _at(4, ("row", 10, "First row of the error's chunk."), ("rows", 10, "Rows of it."))
-        + _at(5, ("image_group", 10, "Which word's worth of images."), ("strip", 4, "Which strip."))
+        + _at(5, ("image_group", 10, "Which word's worth of images."), ("out_strips", 4, "Of the error."))
         + _WAITS
     ),
     Code.EXEC_DW: tuple(

@@ -16,6 +16,8 @@ STREAM_BYTES = 2 * BEAT_BYTES
 """Bytes in address order that both read ports together bring in a cycle; groups begin at multiples of it."""
 PIECES = 8
 """Parts of a word that hold pixels where K runs along pixels; the ninth is zero."""
+STRIP_COLUMNS = 2 * FILL_PIXELS
+"""Columns of an array, at least, on which pictures may lie in strips."""
 COPIES = 3
 """Copies of every row where K runs along pixels: shifted by -1, 0 and 1 pixels."""
 
@@ -57,6 +59,16 @@ class Picture:
     def strips(self) -> int:
         """Tiles side by side."""
         return -(-self.width // self.pitch)
+
+    @property
+    def span(self) -> int:
+        """Pixels along K (dW) that a row takes: those of its strips, rounded up to a power of two of them."""
+        return self.pitch << (self.strips - 1).bit_length()
+
+    @property
+    def set_images(self) -> int:
+        """Images whose row a word along K holds: a set. 0: not even one."""
+        return PIECES * self.config.group_channels // self.span
 
     @property
     def tiles(self) -> int:
@@ -195,7 +207,7 @@ class WindowLayout:
             f"width is {source.width}; allowed with stride 2: at most {2 * config.cols}",
         )
         require(
-            source.strips == 1 or config.cols >= 16,
+            source.strips == 1 or config.cols >= STRIP_COLUMNS,
             f"width is {source.width}; allowed with {config.cols} columns: at most {config.cols}",
         )
         require(
@@ -226,8 +238,9 @@ class WindowLayout:
 class PixelLayout:
     """What the window memories hold of a tensor where K runs along pixels (dW): slots for sets of images.
 
-    A word is one row of ``images`` images, one channel: their pixels side by side in `PIECES` ninths of it;
-    what the last ninth and pixels beyond the output's width hold is not said (the errors are 0 there). A slot
+    A word is one row of ``images`` images, one channel: their pixels side by side in `PIECES` ninths of it,
+    those of all strips of a row, which begins at a multiple of `Picture.span`; what the last ninth and pixels
+    beyond the output's width hold is not said (the errors are 0 there). A slot
     serves ``rows`` rows of the output: word ``row * row_words + plane * COPIES + dx + 1`` holds the pixels
     ``stride*x + dx`` of row ``stride * rows * chunk - 1 + row`` of the source, zero outside. Column ``c`` of
     the array is channel ``c mod g`` of the group in its half.
@@ -239,9 +252,11 @@ class PixelLayout:
 
     def __post_init__(self) -> None:
         require(self.stride in (1, 2), f"stride is {self.stride}; allowed: 1, 2")
+        config = self.source.config
+        most = self.stride * PIECES * config.group_channels if config.cols >= STRIP_COLUMNS else config.cols
         require(
-            self.source.strips == 1,
-            f"width is {self.source.width}; allowed along K: at most {self.source.config.cols}",
+            self.source.width <= most,
+            f"width is {self.source.width}; allowed along K: at most {most}",
         )
         height = self.output.height
         require(
@@ -258,7 +273,7 @@ class PixelLayout:
     @property
     def images(self) -> int:
         """Images in a word: a set."""
-        return PIECES * self.source.config.group_channels // self.output.pitch
+        return self.output.set_images
 
     @property
     def chunks(self) -> int:

@@ -7,7 +7,15 @@ from amaranth.utils import bits_for
 
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import MAX_BITS, require
-from cpt.hw.contract.tiles import COPIES, CodesLayout, Picture, PixelLayout, WindowLayout, step_bits
+from cpt.hw.contract.tiles import (
+    COPIES,
+    PIECES,
+    CodesLayout,
+    Picture,
+    PixelLayout,
+    WindowLayout,
+    step_bits,
+)
 from cpt.hw.fetch.window_memory import QUAD, SHIFTS
 
 GROUPS_WIDTH, TILES_WIDTH, IMAGES_WIDTH = 10, 14, 16
@@ -15,6 +23,12 @@ ROWS_WIDTH = 3
 """Rows of a tile, and blocks of 8 pixels in a row of it."""
 REACH_WIDTH = 3
 """Tiles of outputs that even rows of one tile of the source stand in."""
+STRIPS_WIDTH = 4
+"""Strips of a row of pixels along K."""
+MOST_OUT_STRIPS = PIECES // 2
+"""Of outputs, at most: each is two pieces of a word."""
+MOST_STRIPS = 2 * MOST_OUT_STRIPS
+"""At most, where the outputs have stride 2."""
 
 
 def quads(config: ArrayConfig) -> int:
@@ -63,16 +77,32 @@ def window_command(config: ArrayConfig) -> data.StructLayout:
 
 
 def codes_walk(codes: CodesLayout, images: int, bits: int, base: int) -> dict[str, int]:
-    """The fields of `cpt.hw.fetch.pixel_walker.PIXEL_WALK` for a whole tensor."""
+    """The fields of `cpt.hw.fetch.pixel_walker.PIXEL_WALK` for a whole tensor, tile by tile."""
     return {
         "base": base,
         "bits": bits,
+        "strips": 1,
+        "planes": 1,
         "groups": codes.groups,
         "tiles": codes.picture.tiles,
         "images": images,
+        "strip_stride": codes.tile_stride,
         "group_stride": codes.group_stride,
         "tile_stride": codes.tile_stride,
         "image_stride": codes.image_stride,
+    }
+
+
+def rows_walk(codes: CodesLayout, images: int, bits: int, base: int) -> dict[str, int]:
+    """The same along K, row of tiles by row of tiles: where those have strips a run is one plane of a tile."""
+    picture = codes.picture
+    if picture.strips == 1:
+        return codes_walk(codes, images, bits, base)
+    return codes_walk(codes, images, 1, base) | {
+        "strips": picture.strips,
+        "planes": bits,
+        "tiles": picture.height,
+        "tile_stride": picture.strips * codes.tile_stride,
     }
 
 
@@ -116,9 +146,11 @@ def pixel_command(depth: int) -> data.StructLayout:
     """A decoded command that brings pixels along K: ``images`` in sets of ``set_images``, ``words`` for each.
 
     ``down`` tiles of ``rows`` x ``blocks`` an image, of ``groups``; output rows of ``8 << out_pitch`` pixels.
-    The first row of data is row ``above`` of a slot; rows of a slot are ``slot_rows``. Words from one row,
-    plane, group and tile to the next: ``row_words`` .. ``tile_words``. Words up to ``clear_above`` and from
-    ``clear_below`` on hold zeros; all of them do first where a set lacks images.
+    Where a row is several ``strips``, each is a tile of one row, ``8 << out_pitch`` are the outputs of one,
+    and all strips of a plane come one behind the other. The first row of data is row ``above`` of a slot;
+    rows of a slot are ``slot_rows``. Words from one row, plane, group and tile to the next: ``row_words`` ..
+    ``tile_words``. Words up to ``clear_above`` and from ``clear_below`` on hold zeros; all of them do first
+    where a set lacks images, or rows have ``gaps`` between them.
     """
     words = bits_for(depth)
     return data.StructLayout(
@@ -130,6 +162,8 @@ def pixel_command(depth: int) -> data.StructLayout:
             "groups": GROUPS_WIDTH,
             "bits": bits_for(MAX_BITS),
             "rows": ROWS_WIDTH,
+            "strips": STRIPS_WIDTH,
+            "gaps": 1,
             "blocks": ROWS_WIDTH,
             "out_pitch": 2,
             "above": 1,
@@ -164,10 +198,11 @@ def fetch_pixels(
     )
     first = first_row(layout, chunk)
     above = int(chunk == 0)
-    down = source.tiles
+    down = source.tiles // source.strips
     if layout.chunks > 1:
         down = min(source.height, first + slot_rows - above) - first
     held = above + down * source.tile_rows
+    outputs = output.pitch if source.strips == 1 else source.pitch // layout.stride
     return {
         "stride2": int(layout.stride == 2),
         "images": images,
@@ -176,8 +211,10 @@ def fetch_pixels(
         "groups": groups,
         "bits": bits,
         "rows": source.tile_rows,
+        "strips": source.strips,
+        "gaps": 0,
         "blocks": source.pitch // 8,
-        "out_pitch": (output.pitch // 8).bit_length() - 1,
+        "out_pitch": (outputs // 8).bit_length() - 1,
         "above": above,
         "slot_rows": slot_rows,
         "row_words": row_words,
@@ -207,10 +244,12 @@ def load_errors(
         "stride2": 0,
         "images": images,
         "set_images": layout.images,
-        "down": picture.tiles if layout.chunks == 1 else held,
+        "down": picture.tiles // picture.strips if layout.chunks == 1 else held,
         "groups": groups,
         "bits": bits,
         "rows": picture.tile_rows,
+        "strips": picture.strips,
+        "gaps": int(picture.strips * picture.pitch < picture.span),
         "blocks": picture.pitch // 8,
         "out_pitch": (picture.pitch // 8).bit_length() - 1,
         "above": 0,

@@ -11,8 +11,8 @@ from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import TAPS
 from cpt.hw.contract.passes import Sampling
 from cpt.hw.contract.step import Code
-from cpt.hw.contract.tiles import COPIES, FILL_PIXELS, PIECES, STREAM_BYTES
-from cpt.hw.fetch.command import TILES_WIDTH, fetch_command, pixel_command, window_command
+from cpt.hw.contract.tiles import COPIES, FILL_PIXELS, PIECES, STREAM_BYTES, STRIP_COLUMNS
+from cpt.hw.fetch.command import MOST_OUT_STRIPS, TILES_WIDTH, fetch_command, pixel_command, window_command
 from cpt.hw.fetch.pixel_walker import PIXEL_WALK
 from cpt.hw.fetch.window_memory import HALVES
 from cpt.hw.matrix.copies import KEEP, MOST_LOADS, copies
@@ -21,8 +21,8 @@ from cpt.hw.program.product import FACTOR_BITS, Product
 
 SETTLING = 6
 """Cycles from a command until what its first products need is known; what later ones need comes meanwhile."""
-TILE_STRIDE, TILES, IMAGE_STRIDE, WORDS, LAST, NEEDED, ROWS, IMAGES, PAIR = range(9)
-"""Products in their order. `LAST`: tiles of outputs, or of pixels the words with data; `NEEDED`: words of all
+TILE_STRIDE, ROW_STRIDE, IMAGE_STRIDE, WORDS, LAST, NEEDED, ROWS, IMAGES, PAIR = range(9)
+"""Products in their order. `ROW_STRIDE`: of windows an image's tiles instead; `LAST`: tiles of outputs, or of pixels the words with data; `NEEDED`: words of all
 slots that a fill needs; `ROWS` and what follows are parts of the address."""
 WORDS_BITS = 17
 """Width of the words of the largest slot that a word may name."""
@@ -36,10 +36,11 @@ _SHARED = (
     "pitch_log2",
     "out_pitch_log2",
     "strips",
+    "out_strips",
     "planes",
 )
 """Fields that lie at another place in the other instruction."""
-_COPIES_OF_KIND = 13
+_COPIES_OF_KIND = 16
 """Copies of what says FETCH_X: for the word, products, and parts of the command."""
 
 
@@ -48,8 +49,9 @@ class Decode(wiring.Component):
 
     It refuses what the fetch cannot do and words that contradict themselves: a pitch, strips, outputs or
     padding that the picture does not have; more planes than memory keeps; strips where they are not served
-    (stride 2, spread, pixels, arrays of 8 columns); a slot, or as many as a fill needs, that the memories do
-    not hold; rows that the picture lacks, or part of them where tiles have several; a set without images.
+    (windows of stride 2, spread, arrays of 8 columns), or more of them than a word of pixels holds; a slot,
+    or as many as a fill needs, that the memories do not hold; rows that the picture lacks, or part of them
+    where tiles have several; a set without images.
 
     Parameters: ``config``.
     Members: ``command``: FETCH or FETCH_X, stable; ``start``: it is a new one, there since the cycle before;
@@ -109,7 +111,7 @@ class Decode(wiring.Component):
             sampled[name] = kept(f"sampled_{name}", Mux(halves, halved[name], size)[: len(size)])
             out[name] = kept(f"out_{name}", Mux(some_pixels[2], sampled[name], plain[f"out_{name}"]))
         out_height = out["height"]
-        out_strips = kept("out_strips", Mux(some_pixels[2], 1, plain.out_strips))
+        out_strips = said["out_strips"]
         source_rows, tiles_down = self._rows(kept, "source", height, said["pitch_log2"])
         out_rows, outputs_down = self._rows(kept, "out", out_height, said["out_pitch_log2"])
 
@@ -149,10 +151,14 @@ class Decode(wiring.Component):
         reached = kept("reached", Mux(deep, slot_rows, rows_there)[: len(slot_rows)])
         row_words = kept("row_words", (bits << 1) + bits)
         set_log2 = (PIECES * config.group_channels).bit_length() - 1
-        set_images, first_image = (
-            kept(name, self._by_pitch(said["out_pitch_log2"], [value << set_log2 - p for p in self._pitches]))
-            for name, value in (("set_images", Const(1)), ("first_image", along.image_group))
-        )
+        two_strips = kept("two_strips", out_strips == 2)
+        set_images, first_image = [], []
+        for sets, value in ((set_images, Const(1)), (first_image, along.image_group)):
+            *narrower, of_one = (value << set_log2 - p for p in self._pitches)
+            of_strips = Mux(one_strip, of_one, Mux(two_strips, of_one >> 1, of_one >> 2))
+            sets.append(self._by_pitch(said["out_pitch_log2"], [*narrower, of_strips]))
+        set_images, first_image = kept("set_images", *set_images), kept("first_image", *first_image)
+        along_strips = kept("along_strips", pixels & (strips != 1))
         images_left = kept("images_left", images - first_image)
         many = kept("many", images_left > set_images)
         some = kept("some", Mux(many, set_images, images_left)[: len(images)])
@@ -165,17 +171,18 @@ class Decode(wiring.Component):
         all_groups = kept("all_groups", Mux(pixels & along.all_groups.any(), along.all_groups, groups))
         m.submodules.product = product = Product(max(len(first_image), len(first_row), TILES_WIDTH))
         before = product.total
-        tile_stride, tiles, image_stride, words, last, base = (
+        tile_stride, row_stride, image_stride, words, last, base = (
             Signal(size, name=name, reset_less=True)
             for name, size in (
                 ("tile_stride", len(group_stride) + len(all_groups)),
-                ("tiles", TILES_WIDTH),
+                ("row_stride", FACTOR_BITS),
                 ("image_stride", FACTOR_BITS),
                 ("words", WORDS_BITS),
                 ("last_product", WORDS_BITS),
                 ("base", FACTOR_BITS),
             )
         )
+        tiles = row_stride[:TILES_WIDTH]
         by_kind = {
             "slot": (slot_rows, ksteps),
             "slot_count": (row_words, bits),
@@ -185,12 +192,16 @@ class Decode(wiring.Component):
         chosen = {name: kept(name, Mux(some_pixels[3], *values)) for name, values in by_kind.items()}
         steps = {
             TILE_STRIDE: (group_stride, all_groups, tile_stride),
-            TILES: (tiles_down, strips, tiles),
-            IMAGE_STRIDE: (tile_stride, tiles, image_stride),
+            ROW_STRIDE: (Mux(some_pixels[5], tile_stride, tiles_down), strips, row_stride),
+            IMAGE_STRIDE: (
+                Mux(some_pixels[6], row_stride, tile_stride),
+                Mux(some_pixels[3], tiles_down, tiles),
+                image_stride,
+            ),
             WORDS: (chosen["slot"], chosen["slot_count"], words),
             LAST: (chosen["data"], chosen["data_count"], last),
             NEEDED: (words, fewest, None),
-            ROWS: (tile_stride, first_row, None),
+            ROWS: (row_stride, first_row, None),
             IMAGES: (image_stride, first_image, None),
             PAIR: (group_stride, HALVES, None),
         }
@@ -260,15 +271,15 @@ class Decode(wiring.Component):
             shaped.append(Mux(spread, twice, equal))
         rows_end = kept("rows_end", row + rows)
         partial = kept("partial", rows != out_height)
-        served = pixels | stride2 | spread
+        most_strips = kept("most_strips", Mux(pixels, MOST_OUT_STRIPS, Mux(stride2 | spread, 1, 15)))
         wrong = [
             ~self._fits(kept, "source", width, strips, said["pitch_log2"]),
             ~self._fits(kept, "out", out["width"], out_strips, said["out_pitch_log2"]),
             ~(shaped[0] & shaped[1]),
             said["pad"] != kernel3,
             bits > said["planes"],
-            (strips != 1) & (pixels | int(config.cols < 2 * FILL_PIXELS)),
-            served & ~one_strip,
+            (strips != 1) & int(config.cols < STRIP_COLUMNS),
+            out_strips > most_strips,
             short,
             pixels & (rows_end > out_height),
             pixels & several & (~above | partial),
@@ -286,8 +297,9 @@ class Decode(wiring.Component):
             "stride2": stride2,
             "bits": bits,
             "rows": source_rows,
+            "strips": strips,
             "blocks": self._by_pitch(said["pitch_log2"], [1 << p - _FIRST_PITCH for p in self._pitches]),
-            "out_pitch": said["out_pitch_log2"] - _FIRST_PITCH,
+            "out_pitch": said["out_pitch_log2"] - _FIRST_PITCH - (along_strips & stride2),
             "words": words,
         }
         of_windows = {
@@ -298,7 +310,6 @@ class Decode(wiring.Component):
             "source_height": height,
             "images": images,
             "down": tiles_down,
-            "strips": strips,
             "groups": groups,
             "ksteps": ksteps,
             "out_rows": out_rows,
@@ -312,6 +323,7 @@ class Decode(wiring.Component):
         of_pixels = {
             "images": some,
             "set_images": set_images,
+            "gaps": 0,
             "down": down,
             "groups": pair,
             "above": above,
@@ -325,12 +337,15 @@ class Decode(wiring.Component):
         }
         walk = {
             "base": base,
-            "bits": bits,
+            "bits": Mux(along_strips, 1, bits),
+            "strips": Mux(along_strips, strips, 1),
+            "planes": Mux(along_strips, bits, 1),
             "groups": Mux(pixels, pair, groups),
             "tiles": Mux(pixels, down, tiles),
             "images": Mux(some_pixels[-1], some, images),
+            "strip_stride": tile_stride,
             "group_stride": group_stride,
-            "tile_stride": tile_stride,
+            "tile_stride": Mux(some_pixels[7], row_stride, tile_stride),
             "image_stride": image_stride,
         }
         m.d.comb += [
@@ -346,7 +361,7 @@ class Decode(wiring.Component):
         m.d.comb += [bodies[0].eq(windows.as_value()), bodies[1].eq(sets.as_value())]
         for n in range(-(-len(body) // MOST_LOADS)):
             part = slice(MOST_LOADS * n, MOST_LOADS * (n + 1))
-            m.d.sync += body[part].eq(Mux(some_pixels[5 + n], bodies[1][part], bodies[0][part]))
+            m.d.sync += body[part].eq(Mux(some_pixels[8 + n], bodies[1][part], bodies[0][part]))
         return m
 
     @property

@@ -8,7 +8,7 @@ from amaranth.utils import bits_for
 from cpt.hw.bus.roomy_queue import RoomyQueue
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.tiles import FILL_PIXELS, PIECES
-from cpt.hw.fetch.command import pixel_command
+from cpt.hw.fetch.command import MOST_STRIPS, pixel_command
 from cpt.hw.fetch.held import ROOM, count_rows, hold
 from cpt.hw.fetch.pixel_rows import pixel_row
 from cpt.hw.fetch.ports import row_ports
@@ -32,7 +32,7 @@ class PixelFill(wiring.Component):
     Parameters: ``config``; ``depth`` of the memory in words.
     Members: `row_ports`; ``rows`` go to `PixelRows`; ``complete``: the slots are this walk's, and all that
     are taken are filled.
-    A row a cycle, and `TURNS` idle ones between planes; a cycle for each word of zeros.
+    A row a cycle, or a strip of one, and `TURNS` idle ones between planes; a cycle for each word of zeros.
     """
 
     def __init__(self, config: ArrayConfig, depth: int):
@@ -96,6 +96,16 @@ class PixelFill(wiring.Component):
         with m.If((wraps_tile[3] & last_down) | begins[3]):
             m.d.sync += set_left.eq(Mux(last_set | begins[3], command.set_images, set_left - 1))
 
+        # Strips of a row come as rows of a tile would, but at one address.
+        several = Signal()
+        inner = Signal(range(MOST_STRIPS + 1), reset_less=True)
+        row_step = Signal.like(command.row_words, reset_less=True)
+        m.d.sync += [
+            several.eq(command.strips != 1),
+            inner.eq(Mux(several, command.strips, command.rows)),
+            row_step.eq(Mux(several, 0, command.row_words)),
+        ]
+
         # Addresses of the slot's words, and which rows of the tile are the slot's.
         width = bits_for(depth)
         address, plane, group, tile, next_plane, next_group, next_tile, next_run, first = (
@@ -120,7 +130,7 @@ class PixelFill(wiring.Component):
             next_run.eq(Mux(last_group, Mux(run_down, first, next_tile), next_group)),
         ]
         inside, inside_next, inside_first = (
-            Signal(MOST_ROWS, name=name) for name in ("inside", "inside_next", "inside_first")
+            Signal(MOST_STRIPS, name=name) for name in ("inside", "inside_next", "inside_first")
         )
         slot_left, first_left, next_left = (
             Signal(len(command.slot_rows) + 1, name=name) for name in ("slot_left", "first_left", "next_left")
@@ -131,7 +141,7 @@ class PixelFill(wiring.Component):
             m.d.sync += [
                 many.eq(left[3:-1].any() & ~left[-1]),
                 few.eq(Mux(left[-1], 0, left[:3])),
-                rows.eq(Cat(many | (few > n) for n in range(MOST_ROWS))),
+                rows.eq(Cat(many | (few > Mux(several, 0, n)) for n in range(MOST_STRIPS))),
             ]
         m.d.sync += [
             first_left.eq(command.slot_rows - command.above),
@@ -161,7 +171,7 @@ class PixelFill(wiring.Component):
             settling.eq(Mux(opening, Cat(settling[1:], 1), 0)),
             asking.eq(Mux(asking, ~taken, opening & settling[0] & ~granted)),
             granted.eq(taken),
-            lacks.eq(images_left < command.set_images),
+            lacks.eq(command.gaps | (images_left < command.set_images)),
             above_words.eq(Mux(lacks, command.words, command.clear_above)),
             below_words.eq(command.words - command.clear_below),
             above.eq(above_words != 0),
@@ -175,14 +185,14 @@ class PixelFill(wiring.Component):
         again = Signal()
         clear_last = Signal()
         word = Signal(width, reset_less=True)
-        at = Signal(MOST_ROWS)
-        row_end = Signal(MOST_ROWS)
+        at = Signal(MOST_STRIPS)
+        row_end = Signal(MOST_STRIPS)
         go = Signal()
         emit = Signal()
         clears = Signal()
         ends_plane = Signal()
         starts_rows = Signal()
-        m.d.sync += row_end.eq(Cat(command.rows[0], command.rows[1], 0, command.rows[2]))
+        m.d.sync += row_end.eq(Cat(inner == n + 1 for n in range(MOST_STRIPS)))
         m.d.comb += [
             emit.eq((clearing | at.any()) & go),
             clears.eq(clearing & go),
@@ -226,7 +236,7 @@ class PixelFill(wiring.Component):
         with m.Elif(opens[1]):
             m.d.sync += [address.eq(first), plane.eq(first)]
         with m.Elif(go & at.any()):
-            m.d.sync += address.eq(address + command.row_words)
+            m.d.sync += address.eq(address + row_step)
         with m.If(counts[0] & last_plane):
             m.d.sync += group.eq(next_run)
         with m.Elif(opens[2]):
@@ -243,21 +253,35 @@ class PixelFill(wiring.Component):
         with m.Elif(opens[3]):
             m.d.sync += [slot_left.eq(first_left), inside.eq(inside_first)]
 
-        # Which piece of a word the image is.
+        # Which piece of a word the image begins with, and the row that leaves.
+        image = Signal(PIECES, init=1)
         piece = Signal(PIECES, init=1)
         part = Signal()
         wide = Signal()
         narrow = Signal()
+        by = Signal(3)
+        """``wide``: a row, or a strip of one, is two pieces; ``narrow``: half of one; ``by``: an image takes
+        one, two or four; all of them, where neither."""
         m.d.sync += [
             wide.eq((FILL_PIXELS << command.out_pitch) > group_channels),
-            narrow.eq((FILL_PIXELS << command.out_pitch) < group_channels),
+            narrow.eq(command.set_images == 2 * PIECES),
+            by.eq(Cat(command.set_images == PIECES >> n for n in range(len(by)))),
         ]
         with m.If(opens[3]):
-            m.d.sync += [piece.eq(1), part.eq(0)]
+            m.d.sync += [image.eq(1), part.eq(0)]
         with m.Elif(wraps_tile[3] & last_down):
             m.d.sync += part.eq(narrow & ~part)
-            with m.If(~narrow | part):
-                m.d.sync += piece.eq(Mux(wide, piece.rotate_left(2), piece.rotate_left(1)))
+            with m.If(by[0] | (narrow & part)):
+                m.d.sync += image.eq(image.rotate_left(1))
+            for n in (1, 2):
+                with m.Elif(by[n]):
+                    m.d.sync += image.eq(image.rotate_left(1 << n))
+        with m.If(opens[3]):
+            m.d.sync += piece.eq(1)
+        with m.Elif(turn[-1]):
+            m.d.sync += piece.eq(image)
+        with m.Elif(go & at.any() & several):
+            m.d.sync += piece.eq(Mux(wide, piece.rotate_left(2), piece.rotate_left(1)))
 
         # Behind the walk nothing waits: it goes on only while the queue has room.
         m.submodules.queue = queue = RoomyQueue(pixel_row(depth), ROOM)
@@ -282,7 +306,9 @@ class PixelFill(wiring.Component):
             stage.halves.eq(Mux(clearing | (command.groups == 1), 3, Mux(second, 2, 1))),
             stage.wanted.eq(clearing | (at & inside).any()),
             stage.zero.eq(clearing),
-            stage.flush.eq(ends_plane & last_plane),
+            stage.starts.eq(at[0] | ~several),
+            stage.joins.eq(several & at.any() & ~ends_plane & ~command.stride2),
+            stage.flush.eq(several | (ends_plane & last_plane)),
             stage.done.eq(ends_plane & last_plane & last_group & last_down & last_set),
             row.eq(stage),
             row.addr.eq(stage.addr + slot),

@@ -1,6 +1,6 @@
 """Rows of pixels along K: collected, and written three times, shifted by a pixel each, or once."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,10 +15,11 @@ MOST_PIECES = 2
 
 
 def pixel_row(depth: int) -> data.StructLayout:
-    """Where a row of an image goes: ``addr`` of its first copy, first ``piece`` and, where a row is less than
-    one, ``part`` of it; ``halves`` of the columns; ``wanted``: it is written at all; ``zero``: one write of
-    zeros into every piece at ``addr`` that takes no pixels; ``flush``: the last of a run; ``done``: the slot
-    is complete with it."""
+    """Where a row of an image goes, or one of its strips: ``addr`` of its first copy, first ``piece`` and, where
+    a row is less than one, ``part`` of it; ``halves`` of the columns; ``wanted``: it is written at all;
+    ``zero``: one write of zeros into every piece at ``addr`` that takes no pixels; ``starts``: a row of the
+    image does; ``joins``: the first pixel behind it, which comes next, is its neighbour; ``flush``: the last
+    of a run; ``done``: the slot is complete with it."""
     return data.StructLayout(
         {
             "addr": (depth - 1).bit_length(),
@@ -27,6 +28,8 @@ def pixel_row(depth: int) -> data.StructLayout:
             "halves": HALVES,
             "wanted": 1,
             "zero": 1,
+            "starts": 1,
+            "joins": 1,
             "flush": 1,
             "done": 1,
         }
@@ -52,15 +55,16 @@ class PixelRows(wiring.Component):
     """Turns steps (8 pixels of all channels) into pieces (``g`` pixels of a channel, for every channel).
 
     Nothing behind the steps that are taken waits: a row's last step is taken when the writes of the row
-    before will be done in time, which is known beforehand.
+    before will be done in time, which is known beforehand. Of a strip with one behind it all steps are taken;
+    its writes begin when the next one's first step is there, whose first pixel it needs, and is not taken yet.
 
     Parameters: ``config``; ``depth`` of the memory in words; ``copied``: a row is written three times, else
     once as it is.
     Members: ``mode``, which stands some cycles before the first row; ``rows``, ``pixels`` (in); ``flush``: as
     in `Steps`; ``write`` (out), with no ``piece`` where there is none; ``filled``: a slot is complete with
     it; ``idle``: nothing is held.
-    A step a cycle against a write for each piece that a row begins, and each copy. From a row's last step to
-    its first write `latency_cycles`.
+    A step a cycle, and one that is waited for behind such a strip, against a write for each piece that a row
+    begins, and each copy. From a row's last step to its first write `latency_cycles`.
     """
 
     latency_cycles = 4
@@ -108,14 +112,17 @@ class PixelRows(wiring.Component):
         """``at_end``: the next step of a row with data is its last."""
         place = Signal(config.cols // FILL_PIXELS, init=1)
         busy = Signal(len(writes) + 1)
-        last, take, ends = (Signal(name=name) for name in ("last", "take", "ends"))
+        last, take, ends, whole, may = (Signal(name=name) for name in ("last", "take", "ends", "whole", "may"))
+        """``whole``: all steps of the strip are taken; ``may``: the row's next step may be."""
         # Each from registers at once, not one by the other: what shows rows and words follows.
         shown, free, there = self.rows.valid, ~busy[0], self.pixels.valid
+        joins = row.joins if self.copied else Const(0)
         m.d.comb += [
             last.eq(row.zero | at_end),
-            take.eq(shown & Mux(row.zero, free, there & (free | ~at_end))),
-            ends.eq(shown & free & (row.zero | (there & at_end))),
-            self.pixels.ready.eq(shown & ~row.zero & (free | ~at_end)),
+            may.eq(~whole & (free | ~at_end | joins)),
+            take.eq(shown & Mux(row.zero, free, there & may)),
+            ends.eq(shown & free & (row.zero | (there & Mux(joins, whole, at_end)))),
+            self.pixels.ready.eq(shown & ~row.zero & may),
             self.rows.ready.eq(ends),
             self.flush.eq(row.flush & last),
         ]
@@ -128,6 +135,7 @@ class PixelRows(wiring.Component):
             ]
         with m.Elif(first):
             m.d.sync += at_end.eq(one_block)
+        m.d.sync += whole.eq(joins & ~ends & (whole | (take & at_end)))
         once = row.zero | ~row.wanted
         # Gates, not a choice: that would become a reset, a further net.
         m.d.sync += busy.eq(Mux(ends, writes & ~once.replicate(len(writes)), busy >> 1))
@@ -169,7 +177,7 @@ class PixelRows(wiring.Component):
             m.d.sync += now.addr.eq(now.addr + 1)
 
         # Cycle 3: the pixels of a write; 4: the write.
-        pixels = self._pixels(m, blocks, mode, begin, held.zero, shift)
+        pixels = self._pixels(m, blocks, incoming, mode, begin, held, shift)
         self._data(m, pixels, mode, half_piece, high)
         write = self.write
         then = Signal(pixel_row(self.depth), reset_less=True)
@@ -190,37 +198,40 @@ class PixelRows(wiring.Component):
         m.d.sync += self.idle.eq(~(ends | begin | active | done))
         return m
 
-    def _pixels(self, m, blocks, mode, begin, zero, shift):
-        """The row's pixels, which move by one for each copy, so that the same wires serve all."""
-        group, cols = self.config.group_channels, self.config.cols
-        before = int(self.copied)
-        flat = Cat(blocks)
-        pixels = [Signal(group, name=f"at_{n}", reset_less=True) for n in range(cols + before)]
-        shared = max(1, MOST_LOADS // group)
-        """Pixels that share their signals."""
-        count = -(-len(pixels) // shared)
-        loads, shifts = copies(m, begin, count, "load"), copies(m, shift, count, "shift")
+    def _pixels(self, m, blocks, incoming, mode, begin, held, shift):
+        """The row's pixels, which move by one for each copy, so that the same wires serve all; where copies
+        are made its neighbours are beside them, those of other strips or zeros."""
+        group = self.config.group_channels
         beyond = []
         for n in range(len(blocks)):
             none = Signal(name=f"beyond_{n}", reset_less=True)
             m.d.sync += none.eq(mode.blocks <= n)
-            beyond.append(none)
+            beyond.append(held.zero | none)
+        own = Cat(blocks)
+        sources = [(own[n : n + group], beyond[n // step_bits(self.config)]) for n in range(0, len(own), group)]
+        if self.copied:
+            before, behind = (Signal(group, name=name, reset_less=True) for name in ("before", "behind"))
+            sources = [(before, held.zero | held.starts), *sources, (behind, held.zero | ~held.joins)]
+            m.d.sync += behind.eq(incoming[:group])
+        pixels = [Signal(group, name=f"at_{n}", reset_less=True) for n in range(len(sources))]
+        shared = max(1, MOST_LOADS // group)
+        """Pixels that share their signals."""
+        count = -(-len(pixels) // shared)
+        loads, shifts = copies(m, begin, count + 1, "load"), copies(m, shift, count, "shift")
         for n in range(count):
-            mine = range(shared * n, min(shared * (n + 1), len(pixels)))
-            block = max(0, mine[-1] - before) // FILL_PIXELS
-            (zeros,) = copies(m, zero | beyond[block], 1, f"zeros_{n}")
-            for at in mine:
-                inside = before <= at and (at - before) // FILL_PIXELS == block
-                source = flat[(at - before) * group :][:group] if at >= before else 0
-                behind = pixels[at + 1] if at + 1 < len(pixels) else 0
-                own = zeros
-                if at >= before and not inside:
-                    (own,) = copies(m, zero | beyond[(at - before) // FILL_PIXELS], 1, f"zeros_{n}_{at}")
+            zeros: dict[int, Signal] = {}
+            for at in range(shared * n, min(shared * (n + 1), len(pixels))):
+                source, no_pixel = sources[at]
+                if id(no_pixel) not in zeros:
+                    (zeros[id(no_pixel)],) = copies(m, no_pixel, 1, f"zeros_{n}_{at}")
                 with m.If(loads[n]):
-                    m.d.sync += pixels[at].eq(Mux(own, 0, source))
+                    m.d.sync += pixels[at].eq(Mux(zeros[id(no_pixel)], 0, source))
                 with m.Elif(shifts[n]):
-                    m.d.sync += pixels[at].eq(behind)
-        return pixels + [0] * (1 - before)
+                    m.d.sync += pixels[at].eq(pixels[at + 1] if at + 1 < len(pixels) else 0)
+        if self.copied:
+            with m.If(loads[count]):
+                m.d.sync += before.eq(own[-group:])
+        return pixels
 
     def _data(self, m, pixels, mode, half_piece, high):
         """The piece that a write takes."""

@@ -1,4 +1,4 @@
-"""Walks images, tiles and groups of a tensor of codes as runs of memory, wherever they lie."""
+"""Walks images, tiles, groups, planes and strips of a tensor of codes as runs of memory, wherever they lie."""
 
 from amaranth import Cat, Const, Module, Signal
 from amaranth.lib import data, stream, wiring
@@ -9,12 +9,19 @@ from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import BEAT_BYTES, MAX_BITS
 from cpt.hw.contract.step import FORMATS, Code
 from cpt.hw.contract.tiles import STREAM_BYTES
-from cpt.hw.fetch.command import TILES_WIDTH
+from cpt.hw.fetch.command import STRIPS_WIDTH, TILES_WIDTH
 from cpt.hw.layouts import RUN
 from cpt.hw.matrix.copies import KEEP, MOST_LOADS, copies
 
 _WIDTHS = {item.name: item.width for item in FORMATS[Code.LOAD_E]}
-_COUNTS = {"groups": _WIDTHS["groups"], "tiles": TILES_WIDTH, "images": _WIDTHS["images"]}
+_COUNTS = {
+    "strips": STRIPS_WIDTH,
+    "planes": bits_for(MAX_BITS),
+    "groups": _WIDTHS["groups"],
+    "tiles": TILES_WIDTH,
+    "images": _WIDTHS["images"],
+}
+"""Of loops, the innermost first."""
 _HALF = 16
 """Bits of an address that share the signals it loads by."""
 
@@ -23,11 +30,12 @@ PIXEL_WALK = data.StructLayout(
         "base": 32,
         "bits": bits_for(MAX_BITS),
         **_COUNTS,
-        **{f"{name.removesuffix('s')}_stride": 32 for name in _COUNTS},
+        **{f"{name.removesuffix('s')}_stride": 32 for name in _COUNTS if name != "planes"},
     }
 )
-"""A walk from byte ``base`` on: ``images`` of ``tiles`` of ``groups``, at least 1 each, of ``bits`` planes;
-bytes from one to the next are ``group_stride``, ``tile_stride``, ``image_stride``.
+"""A walk from byte ``base`` on: ``images`` of ``tiles`` of ``groups`` of ``planes`` of ``strips``, at least 1
+each, in runs of ``bits`` planes; bytes from one to the next are ``strip_stride`` .. ``image_stride``, and of a
+single plane what it takes.
 """
 
 
@@ -43,9 +51,10 @@ def _loaded(m, vacant, payload, name: str):
 
 
 class PixelWalker(wiring.Component):
-    """Emits one run for every (image, tile, group) of a walk: the planes of its precision, which touch.
+    """Emits the runs of a walk, one for every (image, tile, group): the planes of its precision, which touch.
 
-    Runs are whole words of both ports (`STREAM_BYTES`), so a run may end with planes that nobody wants.
+    Where a row is several tiles along K, one for every (image, row, group, plane, strip). Runs are whole words
+    of both ports (`STREAM_BYTES`), so a run may end with planes that nobody wants.
 
     Parameters: ``config``.
     Members: ``walks`` (in): `PIXEL_WALK`, one at a time; ``runs`` (out); ``idle``: no walk is held.
@@ -81,12 +90,13 @@ class PixelWalker(wiring.Component):
 
         # What happens is known a cycle before it does, so that its signals have copies: for the counts, and
         # two for each address.
+        loaded = 1 + 2 * len(_COUNTS)
         last = {name: Signal(name=f"last_{name}", reset_less=True) for name in _COUNTS}
         all_inner, steps = advance, {}
         for name in _COUNTS:
-            steps[name] = copies(m, all_inner & ~last[name], 7, f"step_{name}", reset_less=False)
+            steps[name] = copies(m, all_inner & ~last[name], loaded, f"step_{name}", reset_less=False)
             all_inner = all_inner & last[name]
-        begins = copies(m, accepted, 7, "begin", reset_less=False)
+        begins = copies(m, accepted, loaded, "begin", reset_less=False)
         m.d.comb += ended.eq(all_inner)
         restarts = begins[0]
         for name in reversed(_COUNTS):
@@ -101,12 +111,14 @@ class PixelWalker(wiring.Component):
         # Where the group, tile and image at hand begin; sums stand ready before they are asked for. An
         # address follows its own step and those outside of it.
         names = list(_COUNTS)
+        plane_bytes = self.config.cols * self.config.group_channels // 8
         at, following = (
             {name: Signal(32, name=f"{kind}_{name}", reset_less=True) for name in names}
             for kind in ("at", "next")
         )
         for number, name in enumerate(names):
-            m.d.sync += following[name].eq(at[name] + walk[f"{name.removesuffix('s')}_stride"])
+            stride = plane_bytes if name == "planes" else walk[f"{name.removesuffix('s')}_stride"]
+            m.d.sync += following[name].eq(at[name] + stride)
             for half in range(32 // _HALF):
                 part = slice(_HALF * half, _HALF * (half + 1))
                 with m.If(begins[1 + 2 * number + half]):
@@ -115,8 +127,7 @@ class PixelWalker(wiring.Component):
                     with m.Elif(steps[outer][1 + 2 * number + half]):
                         m.d.sync += at[name][part].eq(following[outer][part])
 
-        plane_bytes = self.config.cols * self.config.group_channels // 8
         size = (walk.bits * plane_bytes + (STREAM_BYTES - 1))[(STREAM_BYTES - 1).bit_length() :]
-        m.d.comb += self.runs.payload.addr.eq(at["groups"])
+        m.d.comb += self.runs.payload.addr.eq(at["strips"])
         m.d.sync += self.runs.payload.beats.eq(Cat(Const(0, STREAM_BYTES // BEAT_BYTES - 1), size))
         return m

@@ -11,7 +11,7 @@ from amaranth.utils import bits_for
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.step import Code
 from cpt.hw.contract.tiles import FILL_PIXELS, PIECES, STREAM_BYTES
-from cpt.hw.fetch.command import pixel_command
+from cpt.hw.fetch.command import MOST_OUT_STRIPS, pixel_command
 from cpt.hw.fetch.pixel_walker import PIXEL_WALK
 from cpt.hw.layouts import load_command
 from cpt.hw.matrix.copies import copies
@@ -36,12 +36,13 @@ def _chosen(at, values):
 class LoadCommand(wiring.Component):
     """Fields of `Walker`, `PixelWalker` and `Errors` for the instruction that is held.
 
-    Errors: one set of images of one strip, rows that begin and end with tiles or with the image.
+    Errors: one set of images, rows that begin and end with tiles or with the image. Where they lie in strips
+    runs are single planes of them, strip by strip.
 
     Parameters: ``config``.
     Members: ``command``, stable from ``begin`` on; ``pixels``: it is a LOAD_E; ``weights``, or ``walk`` and
     ``errors``: what it says, from ``done`` until the next ``begin``; ``done``: for a cycle.
-    Latency six cycles, five for each product, two of a LOAD_A and eight of a LOAD_E, and one for each bit of
+    Latency six cycles, five for each product, two of a LOAD_A and seven of a LOAD_E, and one for each bit of
     its count: 20 to 100.
     """
 
@@ -70,11 +71,14 @@ class LoadCommand(wiring.Component):
         shapes = range(_log2(config.cols // FILL_PIXELS) + 1)
         tile_rows, sets = (
             [config.cols // FILL_PIXELS >> n for n in shapes],
-            [PIECES * group // FILL_PIXELS >> n for n in shapes],
+            [PIECES * group // FILL_PIXELS >> n for n in range(len(shapes) + _log2(MOST_OUT_STRIPS))],
         )
         pitch = (word.pitch_log2 - _log2(FILL_PIXELS))[: bits_for(shapes[-1])]
-        wider = copies(m, pitch, 5, "wider")
-        """log2 of the blocks of 8 pixels in a row."""
+        wider = copies(m, pitch, 4, "wider")
+        """log2 of the blocks of 8 pixels in a row of a tile."""
+        across = copies(m, pitch + Mux(word.strips > 2, 2, word.strips == 2), 2, "across")
+        """The same of a whole row, its strips rounded up."""
+        several = Signal()
         all_groups, down, held_down, first_down = (
             Signal.like(word.height, name=name, reset_less=True)
             for name in ("all_groups", "down", "held_down", "first_down")
@@ -101,8 +105,9 @@ class LoadCommand(wiring.Component):
             down.eq(down_from(wider[0], word.height, 1)),
             held_down.eq(down_from(wider[1], word.rows, 1)),
             first_down.eq(down_from(wider[2], word.row, 0)),
-            first_image.eq(Array(word.image_group << _log2(count) for count in sets)[wider[3]]),
-            set_images.eq(Array(Const(count) for count in sets)[wider[3]]),
+            first_image.eq(Array(word.image_group << _log2(count) for count in sets)[across[0]]),
+            set_images.eq(Array(Const(count) for count in sets)[across[1]]),
+            several.eq(word.strips != 1),
             images_left.eq(word.images - first_image),
             few.eq(images_left < set_images),
         ]
@@ -122,12 +127,11 @@ class LoadCommand(wiring.Component):
             (before, word.strips, row_stride),
             (before, down, image_stride),
             (before, first_image, None),
-            (row_stride, first_down, None),
-            (tile_stride, word.strip, base),
+            (row_stride, first_down, base),
             (Mux(self.pixels, word.rows, plain.ksteps), bits, group_words),
             (before, Mux(self.pixels, word.groups, plain.tiles), words),
         ]
-        of_address, first_of_weights = 3, 6
+        of_address, first_of_weights = 3, 5
         settling = Signal(_SETTLING_CYCLES)
         chooses = Signal()
         at = Signal(len(steps))
@@ -140,7 +144,7 @@ class LoadCommand(wiring.Component):
             settling.eq(Cat(self.begin, settling)),
             chooses.eq(settling[-1] | (product.done & ~at[-1])),
             product.go.eq(chooses),
-            product.on.eq(starts[0][of_address + 1 : of_address + 3].any()),
+            product.on.eq(starts[0][of_address + 1]),
             product.start.eq(Mux(starts[0][of_address], held.address, 0)),
             product.count.eq(_chosen(counts[0], [count for _, count, _ in steps])),
             self.done.eq(product.done & at[-1]),
@@ -168,10 +172,13 @@ class LoadCommand(wiring.Component):
             weights.plane_stride.eq(plain.plane_stride),
             weights.block_words.eq(words),
             walk.base.eq(base),
-            walk.bits.eq(bits),
+            walk.bits.eq(Mux(several, 1, bits)),
+            walk.strips.eq(word.strips),
+            walk.planes.eq(Mux(several, bits, 1)),
             walk.groups.eq(word.groups),
             walk.tiles.eq(held_down),
             walk.images.eq(errors.images),
+            walk.strip_stride.eq(tile_stride),
             walk.group_stride.eq(group_stride),
             walk.tile_stride.eq(row_stride),
             walk.image_stride.eq(image_stride),
@@ -180,9 +187,11 @@ class LoadCommand(wiring.Component):
             errors.down.eq(held_down),
             errors.groups.eq(word.groups),
             errors.bits.eq(bits),
-            errors.rows.eq(Array(Const(count) for count in tile_rows)[wider[4]]),
-            errors.blocks.eq(1 << wider[4]),
-            errors.out_pitch.eq(wider[4]),
+            errors.rows.eq(Array(Const(count) for count in tile_rows)[wider[3]]),
+            errors.strips.eq(word.strips),
+            errors.gaps.eq(word.strips == MOST_OUT_STRIPS - 1),
+            errors.blocks.eq(1 << wider[3]),
+            errors.out_pitch.eq(wider[3]),
             errors.slot_rows.eq(word.rows),
             errors.row_words.eq(1),
             errors.plane_words.eq(word.rows),

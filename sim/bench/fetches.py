@@ -11,8 +11,24 @@ from numpy.typing import NDArray
 
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import BEAT_BYTES, TAPS
-from cpt.hw.contract.tiles import PIECES, STREAM_BYTES, CodesLayout, Picture, PixelLayout, WindowLayout
-from cpt.hw.fetch.command import codes_walk, fetch_pixels, fetch_windows, first_row, load_errors, payload
+from cpt.hw.contract.tiles import (
+    PIECES,
+    STREAM_BYTES,
+    STRIP_COLUMNS,
+    CodesLayout,
+    Picture,
+    PixelLayout,
+    WindowLayout,
+)
+from cpt.hw.fetch.command import (
+    MOST_OUT_STRIPS,
+    codes_walk,
+    fetch_pixels,
+    fetch_windows,
+    first_row,
+    load_errors,
+    payload,
+)
 from cpt.hw.fetch.window_memory import write_parts
 from cpt.sim.fast.codes import pack_codes
 from cpt.sim.fast.windows import columns_inside, pixel_words, row_words, window_words
@@ -115,6 +131,23 @@ def drawn_fetch(config: ArrayConfig, shape: Shape, rng: np.random.Generator, bas
     )
 
 
+def widest_strips(config: ArrayConfig, stride: int) -> int:
+    """Strips of a picture along K, at most."""
+    return 1 if config.cols < STRIP_COLUMNS else stride * MOST_OUT_STRIPS
+
+
+def rows_along(layout: CodesLayout, memory: NDArray[np.uint8], first: int, down: int) -> bytes:
+    """What the runs of dW hold of ``down`` rows of tiles from ``first`` on, of all images in ``memory``: whole
+    groups, or, where rows are strips, of each plane all strips."""
+    strips = layout.picture.strips
+    rows = layout.picture.tiles // strips
+    tiles = memory.reshape(-1, rows, strips, layout.groups, layout.group_stride)[:, first : first + down]
+    if strips == 1:
+        return tiles.tobytes()
+    planes = tiles.reshape(*tiles.shape[:-1], layout.max_bits, layout.plane_bytes)
+    return np.moveaxis(planes, 2, 4).tobytes()
+
+
 @dataclass(frozen=True)
 class PixelShape:
     """A tensor whose pixels go along K: one or two groups of channels."""
@@ -131,7 +164,8 @@ class PixelShape:
     @classmethod
     def random(cls, config: ArrayConfig) -> PixelShape:
         """One that a test can afford and the fetch can do."""
-        width, stride, bits = random.randint(1, config.cols), random.choice((1, 2)), random.randint(1, 6)
+        stride, bits = random.choice((1, 2)), random.randint(1, 6)
+        width = random.randint(1, random.choice((1, widest_strips(config, stride))) * config.cols)
         most = config.b_depth_words // (3 * bits) - 2
         height = random.randint(1, min(most, 9))
         one_row = Picture(config, height, width).tile_rows == 1
@@ -161,20 +195,20 @@ def drawn_pixels(config: ArrayConfig, shape: PixelShape, rng: np.random.Generato
     layout, group = shape.layout(config), config.group_channels
     channels, bits = shape.groups * group, shape.bits
     codes = rng.integers(0, 1 << bits, (shape.images, channels, shape.height, shape.width))
-    memory = pack_codes(CodesLayout(layout.source, channels, bits), codes, bits)
-    tiles = memory.reshape(shape.images, layout.source.tiles, -1)
     chunks = range(layout.chunks)
     commands = [fetch_pixels(layout, shape.groups, shape.images, bits, chunk) for chunk in chunks]
     starts = [first_row(layout, chunk) for chunk in chunks]
+    place = CodesLayout(layout.source, channels, bits)
+    memory = pack_codes(place, codes, bits)
     parts = [
-        tiles[:, start : start + command["down"]].tobytes()
+        rows_along(place, memory, start, command["down"])
         for start, command in zip(starts, commands, strict=True)
     ]
     halves = [pixel_words(layout, part, bits) for part in (codes[:, :group], codes[:, -group:])]
     found = np.concatenate(halves, axis=3).swapaxes(0, 1)  # (chunk, set, word, column, bit)
     packed = np.packbits(found, axis=-1, bitorder="little").reshape(-1, -(-config.word_bits // 8))
     words = np.array([int.from_bytes(item.tobytes(), "little") for item in packed], dtype=object)
-    inside = np.arange(8 * group) % layout.output.pitch < layout.output.width
+    inside = np.arange(8 * group) % layout.output.span < layout.output.width
     return PixelFetch(
         commands,
         stream_words(b"".join(parts)),
@@ -198,12 +232,12 @@ class ErrorShape:
     @classmethod
     def random(cls, config: ArrayConfig) -> ErrorShape:
         """One that a test can afford and half of operand A's buffer holds."""
-        width, bits, groups = random.randint(1, config.cols), random.randint(1, 4), random.randint(1, 3)
+        width = random.randint(1, random.choice((1, widest_strips(config, 1))) * config.cols)
+        bits, groups = random.randint(1, 4), random.randint(1, 3)
         height = random.randint(1, min(config.half_words("a") // (bits * groups), 9))
         picture = Picture(config, height, width)
         chunks = random.randint(1, height) if picture.tile_rows == 1 else 1
-        most = PixelLayout(picture, 1, height).images
-        return cls(height, width, groups, bits, random.randint(1, most), chunks)
+        return cls(height, width, groups, bits, random.randint(1, picture.set_images), chunks)
 
 
 @dataclass(frozen=True)
@@ -221,8 +255,8 @@ def drawn_errors(config: ArrayConfig, shape: ErrorShape, rng: np.random.Generato
     group, bits = config.group_channels, shape.bits
     picture, rows = Picture(config, shape.height, shape.width), -(-shape.height // shape.chunks)
     codes = rng.integers(0, 1 << bits, (shape.images, shape.groups * group, shape.height, shape.width))
-    memory = pack_codes(CodesLayout(picture, shape.groups * group, bits), codes, bits)
-    tiles = memory.reshape(shape.images, picture.tiles, -1)
+    place = CodesLayout(picture, shape.groups * group, bits)
+    memory = pack_codes(place, codes, bits)
     found = [
         row_words(picture, rows, codes[:, first : first + group], bits)[0]
         for first in range(0, shape.groups * group, group)
@@ -232,7 +266,7 @@ def drawn_errors(config: ArrayConfig, shape: ErrorShape, rng: np.random.Generato
         command = load_errors(picture, rows, shape.groups, shape.images, bits, chunk)
         first = chunk * rows // picture.tile_rows
         commands.append(command)
-        streams.append(stream_words(tiles[:, first : first + command["down"]].tobytes()))
+        streams.append(stream_words(rows_along(place, memory, first, command["down"])))
         kept = [
             item[chunk]
             .reshape(bits, rows, group, -1)[:, : command["slot_rows"]]

@@ -72,10 +72,10 @@ def pixel_words(layout: PixelLayout, codes: NDArray[np.integer], bits: int) -> B
     copies = np.stack(
         [wide[..., 1 + dx : 1 + dx + layout.stride * output.width : layout.stride] for dx in (-1, 0, 1)]
     )
-    copies = np.pad(copies, [(0, 0)] * 5 + [(0, output.pitch - output.width)])
+    copies = np.pad(copies, [(0, 0)] * 5 + [(0, output.span - output.width)])
     # (copy, plane, image, channel, row, pixel) to (set, chunk, row, plane, copy, channel, image, pixel)
     split = copies.reshape(
-        COPIES, bits, sets, layout.images, group, layout.chunks, layout.slot_rows, output.pitch
+        COPIES, bits, sets, layout.images, group, layout.chunks, layout.slot_rows, output.span
     )
     words = split.transpose(2, 5, 6, 1, 0, 4, 3, 7)
     words = words.reshape(sets, layout.chunks, layout.slot_words(bits), group, PIECES * group)

@@ -10,7 +10,7 @@ import numpy as np
 from cpt.hw.contract.config import TAPS, require
 from cpt.hw.contract.passes import Kernel, Sampling, gradient_tiles
 from cpt.hw.contract.step import Word
-from cpt.hw.contract.tiles import PIECES, CodesLayout, Picture
+from cpt.hw.contract.tiles import CodesLayout, Picture, PixelLayout
 from cpt.model.golden.gemm import int_matmul
 from cpt.sim.step.codes import codes_bytes, planes_weight, read_codes
 from cpt.sim.step.state import State
@@ -122,13 +122,11 @@ class Products:
         return Result(np.concatenate(values, 3), np.concatenate(sums, 3))
 
     def load_errors(self, word: Word) -> None:
-        """LOAD_E: a chunk of error codes, (images, rows, lanes, channels)."""
-        codes = self._codes(word)
-        images, lanes = self._chunk(word, len(codes), 1 << word.pitch_log2)
-        self.errors.append(Chunk(codes[images, word.row : word.row + word.rows, lanes]))
+        """LOAD_E: a chunk of error codes, (images, rows, pixels, channels)."""
+        self.errors.append(Chunk(self._chunk(word, self._codes(word), 1)))
 
     def fetch_inputs(self, word: Word) -> None:
-        """FETCH_X: the inputs' windows of a chunk, (images, rows, lanes, taps, channels)."""
+        """FETCH_X: the inputs' windows of a chunk, (images, rows, pixels, taps, channels)."""
         codes = self._codes(word)
         kernel, sampling = Kernel(word.kernel), Sampling(word.sampling)
         step = 2 if sampling is Sampling.STRIDE else 1
@@ -136,8 +134,7 @@ class Products:
         down = (word.height + 2 * word.pad - size) // step + 1
         across = (word.width + 2 * word.pad - size) // step + 1
         whole = _windows(codes, kernel, sampling, word.pad, down, across)
-        images, lanes = self._chunk(word, len(codes), 1 << word.out_pitch_log2)
-        self.inputs.append(Chunk(whole[images, word.row : word.row + word.rows, lanes]))
+        self.inputs.append(Chunk(self._chunk(word, whole, step)))
 
     def execute_gradient(self, word: Word) -> None:
         """EXEC_DW: result tiles (tiles of columns, tiles of rows, rows, columns) of a chunk."""
@@ -168,12 +165,12 @@ class Products:
         memory = state.readable(state.address(word), codes_bytes(layout, word.images, groups))
         return read_codes(memory, 0, layout, word.images, slot.bits, slot.signed, groups)
 
-    def _chunk(self, word: Word, images: int, lanes: int) -> tuple[slice, slice]:
-        """Images and lanes of a word: as many images as fill 8 groups of pixels."""
-        together = max(PIECES * self.state.group // lanes, 1)
+    def _chunk(self, word: Word, values: np.ndarray, stride: int) -> np.ndarray:
+        """A word's images and rows of ``values`` (images, rows, ...), which are sampled by ``stride``."""
+        source = Picture(self.state.config, word.height, word.width)
+        together = PixelLayout(source, stride, -(-source.height // stride)).images
         first = word.image_group * together
-        across = slice(word.strip * lanes, (word.strip + 1) * lanes)
-        return slice(first, min(first + together, images)), across
+        return values[first : first + together, word.row : word.row + word.rows]
 
 
 def _windows(

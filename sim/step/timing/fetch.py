@@ -11,7 +11,7 @@ from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import BEAT_BYTES, TAPS
 from cpt.hw.contract.passes import Kernel, Sampling
 from cpt.hw.contract.step import Code, Engine, Word
-from cpt.hw.contract.tiles import COPIES, FILL_PIXELS, PIECES, STREAM_BYTES, Picture
+from cpt.hw.contract.tiles import COPIES, FILL_PIXELS, STREAM_BYTES, Picture, PixelLayout
 from cpt.hw.control.guard import Guard
 from cpt.hw.fetch import pixel_fill, rows, spread_rows
 from cpt.hw.fetch.decode import SETTLING
@@ -237,37 +237,40 @@ def spread_reach(source: Picture, output: Picture) -> int:
 
 
 def along(costs: Costs, word: Word, work: Fill) -> Iterator[Row]:
-    """Rows of a pair of groups of a FETCH_X, each written three times."""
+    """Rows of a pair of groups of a FETCH_X, or strips of them, each written three times."""
     config, bits = costs.config, costs.slots[word.slot].bits
     source = Picture(config, word.height, word.width)
     set_images, images, tiles = chunk(config, word)
     stride = 2 if word.sampling == Sampling.STRIDE else 1
-    lines, blocks = source.tile_rows, source.pitch // FILL_PIXELS
-    writes = COPIES * max((1 << word.out_pitch_log2) // config.group_channels, 1)
+    lines, blocks, strips = source.tile_rows, source.pitch // FILL_PIXELS, source.strips
+    outputs = 1 << word.out_pitch_log2 if strips == 1 else source.pitch // stride
+    writes = COPIES * max(outputs // config.group_channels, 1)
     slot_rows, above = stride * (word.rows - 1) + COPIES, int(word.row == 0)
     reached = min(tiles * lines + above, slot_rows)
     cleared = slot_rows if images < set_images else above + slot_rows - reached
     for index in range(cleared * COPIES * bits):
         yield Row(0, 1 if index else 1 + pixel_fill.SETTLING, 1, 0, 1)
     count = images * tiles * work.groups
-    for run in range(count):
-        inside = slot_rows - above - (run // work.groups % tiles) * lines
+    for part in range(count):
+        inside = slot_rows - above - (part // work.groups % tiles) * lines
         for plane in range(bits):
-            for line in range(lines):
+            for line in range(lines * strips):
                 gap = 1 if line else 1 + pixel_fill.TURNS
-                cost = max(blocks, writes) if line < inside else blocks
-                steps = (plane * lines + line + 1) * blocks
-                done = int((run, plane, line) == (count - 1, bits - 1, lines - 1))
+                joins = int(stride == 1 and line < strips - 1)
+                cost = max(blocks + joins, writes if line // strips < inside else 0)
+                done = int((part, plane, line) == (count - 1, bits - 1, lines * strips - 1))
+                run, steps = part, (plane * lines + line + 1) * blocks
+                if strips > 1:
+                    run, steps = (part * bits + plane) * strips + line, blocks
                 yield Row(run, gap, cost, steps, 1, done)
 
 
 def chunk(config: ArrayConfig, word: Word) -> tuple[int, int, int]:
-    """Of a FETCH_X: images of a set, images that there are, tiles of the source that are read of each."""
-    out_pitch = 1 << word.out_pitch_log2
+    """Of a FETCH_X: images of a set, images that there are, rows of tiles that are read of each."""
     source = Picture(config, word.height, word.width)
-    set_images = PIECES * config.group_channels // out_pitch
-    images = min(word.images - word.image_group * set_images, set_images)
     stride = 2 if word.sampling == Sampling.STRIDE else 1
+    set_images = PixelLayout(source, stride, -(-word.height // stride)).images
+    images = min(word.images - word.image_group * set_images, set_images)
     above = int(word.row == 0)
     first = 0 if above else stride * word.row - 1
     slot_rows = stride * (word.rows - 1) + COPIES
@@ -297,7 +300,6 @@ def runs(costs: Costs, word: Word, groups: int) -> Iterator[tuple[int, int]]:
     """Words and address of each run."""
     config, bits = costs.config, costs.slots[word.slot].bits
     plane_bytes = config.cols * config.group_channels // 8
-    size = -(-bits * plane_bytes // STREAM_BYTES)
     stride = -(-word.planes * plane_bytes // STREAM_BYTES) * STREAM_BYTES
     source = Picture(config, word.height, word.width)
     images, tiles = word.images, source.tiles
@@ -305,10 +307,16 @@ def runs(costs: Costs, word: Word, groups: int) -> Iterator[tuple[int, int]]:
     if word.code is Code.FETCH_X:
         _, images, tiles = chunk(config, word)
         held = word.all_groups or word.groups
+    strips = source.strips if word.code is Code.FETCH_X else 1
+    planes = bits if strips > 1 else 1
+    size = -(-bits // planes * plane_bytes // STREAM_BYTES)
     for image in range(images):
-        for tile in range(tiles):
+        for tile in range(0, tiles * strips, strips):
             for group in range(groups):
-                yield size, word.offset + ((image * source.tiles + tile) * held + group) * stride
+                for plane in range(planes):
+                    for strip in range(strips):
+                        at = ((image * source.tiles + tile + strip) * held + group) * stride
+                        yield size, word.offset + at + plane * plane_bytes
 
 
 def counts(costs: Costs, word: Word) -> list[int]:
@@ -333,7 +341,7 @@ def counts(costs: Costs, word: Word) -> list[int]:
     return [
         word.all_groups or word.groups,
         source.strips,
-        source.tiles,
+        source.tiles // source.strips,
         row_words,
         row_words,
         1,

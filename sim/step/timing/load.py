@@ -5,7 +5,7 @@ from __future__ import annotations
 from cpt.hw.contract.config import BEAT_BYTES
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.contract.step import Code, Engine, Word
-from cpt.hw.contract.tiles import FILL_PIXELS, PIECES, STREAM_BYTES, Picture
+from cpt.hw.contract.tiles import FILL_PIXELS, STREAM_BYTES, Picture
 from cpt.hw.control.guard import Guard
 from cpt.hw.fetch.pixel_fill import TURNS
 from cpt.hw.program.product import Product
@@ -90,11 +90,11 @@ def errors(run: Run, costs: Costs, master: Master, rows: Rows, begin: int, momen
     config, word = run.config, moment.word
     group, bits = config.group_channels, costs.slots[word.slot].bits
     picture = Picture(config, word.height, word.width)
-    set_images = PIECES * group // picture.pitch
-    images = min(word.images - word.image_group * set_images, set_images)
-    lines, blocks = picture.tile_rows, picture.pitch // FILL_PIXELS
+    images = min(word.images - word.image_group * picture.set_images, picture.set_images)
+    lines, blocks, strips = picture.tile_rows, picture.pitch // FILL_PIXELS, picture.strips
     tiles = -(-word.rows // lines)
-    words = -(-bits * config.cols * group // 8 // STREAM_BYTES)
+    planes = 1 if strips > 1 else bits
+    words = -(-planes * config.cols * group // 8 // STREAM_BYTES)
     beats = words * STREAM_BYTES // BEAT_BYTES
     pieces = max(picture.pitch // group, 1)
     asked = begin + FIRST_RUN_CYCLES[word.code] - 2
@@ -102,20 +102,21 @@ def errors(run: Run, costs: Costs, master: Master, rows: Rows, begin: int, momen
     inside = word.rows
     step_bytes = FILL_PIXELS * group // 8
     address = word.offset
-    for number in range(images * tiles * word.groups):
-        left = inside - number // word.groups % tiles * lines
+    runs = bits // planes * strips
+    for number in range(images * tiles * word.groups * runs):
+        left = inside - number // (word.groups * runs) % tiles * lines
         at = asked + Guard.latency_cycles
         moved = master.read(at, address, beats)
         address += 256
         asked = max(asked + RUN_CYCLES, master.free - Guard.latency_cycles)
         run.read(moment, beats)
         first, whole = moved[0][0] - moved[0][1] + 2, moved[-1][0]
-        for plane in range(bits):
+        for plane in range(planes):
             for line in range(lines):
                 steps = (plane * lines + line + 1) * blocks
                 data = min(first + 2 * ((steps * step_bytes - 1) // STREAM_BYTES), whole)
                 cost = max(blocks, pieces) if line < left else blocks
-                rows.row(1 if line else 1 + TURNS, data + DATA_CYCLES, cost)
+                rows.row(1 if line or number % strips else 1 + TURNS, data + DATA_CYCLES, cost)
     return asked, rows.took + WRITTEN_CYCLES[word.code]
 
 
@@ -125,7 +126,7 @@ def counts(costs: Costs, word: Word) -> list[int]:
     if word.code is Code.LOAD_A:
         return [bits, word.tiles]
     picture = Picture(costs.config, word.height, word.width)
-    first_image = word.image_group * (PIECES * costs.config.group_channels // picture.pitch)
+    first_image = word.image_group * picture.set_images
     down = picture.tiles // picture.strips
     return [
         word.all_groups or word.groups,
@@ -133,7 +134,6 @@ def counts(costs: Costs, word: Word) -> list[int]:
         down,
         first_image,
         word.row // picture.tile_rows,
-        word.strip,
         bits,
         word.groups,
     ]
