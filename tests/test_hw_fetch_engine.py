@@ -212,7 +212,11 @@ def test_strips_of_inputs_come_as_rows() -> None:
         for blocks, size in ((wide(16, 20), 3), (wide(8, 40), 2), (down, 3))
         for word in emitted(bench.config, Code.FETCH_X, blocks, size)
     ]
-    assert {(word.strips, word.out_strips, word.sampling) for word in words} == {(2, 2, 0), (3, 3, 0), (2, 1, 1)}
+    assert {(word.strips, word.out_strips, word.sampling) for word in words} == {
+        (2, 2, 0),
+        (3, 3, 0),
+        (2, 1, 1),
+    }
     items = [bench.place(word) for word in words]
 
     async def array(ctx: Any) -> None:

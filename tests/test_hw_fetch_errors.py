@@ -71,7 +71,7 @@ def run(config: ArrayConfig, fetches: list[ErrorFetch]) -> None:
         (TINY, [ErrorShape(7, 8, groups=3, bits=2, images=3, chunks=3)]),
         (MIDDLE, [ErrorShape(5, 8, groups=2, bits=2, images=7), ErrorShape(3, 16, 1, 3, images=4, chunks=2)]),
         (WIDE, [ErrorShape(5, 8, groups=1, bits=2, images=15), ErrorShape(3, 30, 2, bits=1, images=3)]),
-        (MIDDLE, [ErrorShape(4, 20, groups=2, bits=2, images=2), ErrorShape(3, 36, 2, 3, images=1, chunks=2)]),
+        (MIDDLE, [ErrorShape(4, 20, groups=2, bits=2, images=2), ErrorShape(3, 36, 2, 3, 1, chunks=2)]),
         (MIDDLE, [ErrorShape(2, 16, 1, 1, images=4), ErrorShape(3, 32, 1, 2, 1), ErrorShape(2, 64, 2, 1, 1)]),
         (WIDE, [ErrorShape(2, 80, groups=1, bits=1, images=1), ErrorShape(3, 56, 2, bits=1, images=2)]),
     ],

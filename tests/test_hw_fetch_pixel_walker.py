@@ -22,7 +22,12 @@ def test_runs_begin_where_strides_say(name: str, stall: float) -> None:
     walks: list[dict[str, int]] = []
     want = []
     names = ("images", "tiles", "groups", "planes", "strips")
-    for counts in [(1,) * 5, (2, 3, 1, 1, 1), (1, 2, 4, 1, 1), *([rng.randint(1, 3) for _ in names] for _ in "ab")]:
+    for counts in [
+        (1,) * 5,
+        (2, 3, 1, 1, 1),
+        (1, 2, 4, 1, 1),
+        *([rng.randint(1, 3) for _ in names] for _ in "ab"),
+    ]:
         walk = {"base": 16 * rng.randrange(1 << 20)} | dict(zip(names, counts, strict=True))
         strided = [name for name in names if name != "planes"]
         walk |= {f"{name.removesuffix('s')}_stride": 16 * rng.randrange(1 << 20) for name in strided}

@@ -156,9 +156,12 @@ def test_pixel_words_times_error_words_are_the_gradient_of_the_weights(config, s
 
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize(
-    ("config", "width", "images"), [(MIDDLE, 12, 4), (MIDDLE, 20, 2), (MIDDLE, 40, 1), (LARGE, 56, 2), (LARGE, 104, 1)]
+    ("config", "width", "images"),
+    [(MIDDLE, 12, 4), (MIDDLE, 20, 2), (MIDDLE, 40, 1), (LARGE, 56, 2), (LARGE, 104, 1)],
 )
-def test_a_word_along_k_holds_rows_of_images_each_at_a_multiple_of_a_power_of_two(config, width, images, stride):
+def test_a_word_along_k_holds_rows_of_images_each_at_a_multiple_of_a_power_of_two(
+    config, width, images, stride
+):
     picture = Picture(config, 3, width * stride)
     layout = PixelLayout(picture, stride, -(-3 // stride))
     span = 8 * config.group_channels // images

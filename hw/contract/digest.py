@@ -155,7 +155,13 @@ _SAMPLES: dict[str, list[Any]] = {
     ],
     "PixelLayout": [
         [item, item.row_words(3), item.slot_words(3)]
-        for picture, *shape in ((_PICTURES[0], 1, 3), (_PICTURES[3], 1, 12), (_PICTURES[5], 2, 5))
+        for picture, *shape in (
+            (_PICTURES[0], 1, 3),
+            (_PICTURES[3], 1, 12),
+            (_PICTURES[5], 2, 5),
+            (_PICTURES[4], 1, 7),
+            (_PICTURES[4], 2, 2),
+        )
         for item in [tiles.PixelLayout(picture, *shape)]
     ],
     "slot_offset": [regs.slot_offset(index) for index in (0, 1, 100)],

@@ -252,17 +252,23 @@ class PixelLayout:
 
     def __post_init__(self) -> None:
         require(self.stride in (1, 2), f"stride is {self.stride}; allowed: 1, 2")
-        config = self.source.config
-        most = self.stride * PIECES * config.group_channels if config.cols >= STRIP_COLUMNS else config.cols
         require(
-            self.source.width <= most,
-            f"width is {self.source.width}; allowed along K: at most {most}",
+            self.source.width <= self.most_width,
+            f"width is {self.source.width}; allowed along K: at most {self.most_width}",
         )
         height = self.output.height
         require(
             self.rows == height or (1 <= self.rows < height and self.source.tile_rows == 1),
             f"rows are {self.rows}; allowed: {height}, or fewer where a tile is one row",
         )
+
+    @property
+    def most_width(self) -> int:
+        """Widest source: its outputs fill a word, or the array's columns where these hold no strips."""
+        config = self.source.config
+        if config.cols < STRIP_COLUMNS:
+            return config.cols
+        return self.stride * PIECES * config.group_channels
 
     @property
     def output(self) -> Picture:

@@ -94,7 +94,7 @@ def codes_walk(codes: CodesLayout, images: int, bits: int, base: int) -> dict[st
 
 
 def rows_walk(codes: CodesLayout, images: int, bits: int, base: int) -> dict[str, int]:
-    """The same along K, row of tiles by row of tiles: where those have strips a run is one plane of a tile."""
+    """The same along K, row by row of tiles: where those have strips, a run is one plane of a tile."""
     picture = codes.picture
     if picture.strips == 1:
         return codes_walk(codes, images, bits, base)

@@ -22,8 +22,9 @@ from cpt.hw.program.product import FACTOR_BITS, Product
 SETTLING = 6
 """Cycles from a command until what its first products need is known; what later ones need comes meanwhile."""
 TILE_STRIDE, ROW_STRIDE, IMAGE_STRIDE, WORDS, LAST, NEEDED, ROWS, IMAGES, PAIR = range(9)
-"""Products in their order. `ROW_STRIDE`: of windows an image's tiles instead; `LAST`: tiles of outputs, or of pixels the words with data; `NEEDED`: words of all
-slots that a fill needs; `ROWS` and what follows are parts of the address."""
+"""Products in their order. `ROW_STRIDE`: of windows an image's tiles instead; `LAST`: tiles of outputs, or of
+pixels the words with data; `NEEDED`: words of all slots that a fill needs; `ROWS` and what follows are parts
+of the address."""
 WORDS_BITS = 17
 """Width of the words of the largest slot that a word may name."""
 _FIRST_PITCH = FILL_PIXELS.bit_length() - 1

@@ -15,11 +15,11 @@ MOST_PIECES = 2
 
 
 def pixel_row(depth: int) -> data.StructLayout:
-    """Where a row of an image goes, or one of its strips: ``addr`` of its first copy, first ``piece`` and, where
-    a row is less than one, ``part`` of it; ``halves`` of the columns; ``wanted``: it is written at all;
-    ``zero``: one write of zeros into every piece at ``addr`` that takes no pixels; ``starts``: a row of the
-    image does; ``joins``: the first pixel behind it, which comes next, is its neighbour; ``flush``: the last
-    of a run; ``done``: the slot is complete with it."""
+    """Where a row of an image, or a strip of one, goes: ``addr`` of its first copy, first ``piece`` and,
+    where it is less than one, ``part`` of it; ``halves`` of the columns; ``wanted``: it is written at all;
+    ``zero``: one write of zeros into every piece at ``addr`` that takes no pixels; ``starts``: the row begins
+    with it; ``joins``: the next strip's first pixel is its neighbour; ``flush``: the last of a run;
+    ``done``: the slot is complete with it."""
     return data.StructLayout(
         {
             "addr": (depth - 1).bit_length(),
@@ -55,16 +55,16 @@ class PixelRows(wiring.Component):
     """Turns steps (8 pixels of all channels) into pieces (``g`` pixels of a channel, for every channel).
 
     Nothing behind the steps that are taken waits: a row's last step is taken when the writes of the row
-    before will be done in time, which is known beforehand. Of a strip with one behind it all steps are taken;
-    its writes begin when the next one's first step is there, whose first pixel it needs, and is not taken yet.
+    before will be done in time, which is known beforehand. Of a strip that joins the next one all steps are
+    taken at once; its writes begin when that one's first step, which holds its neighbour, is shown.
 
     Parameters: ``config``; ``depth`` of the memory in words; ``copied``: a row is written three times, else
     once as it is.
     Members: ``mode``, which stands some cycles before the first row; ``rows``, ``pixels`` (in); ``flush``: as
     in `Steps`; ``write`` (out), with no ``piece`` where there is none; ``filled``: a slot is complete with
     it; ``idle``: nothing is held.
-    A step a cycle, and one that is waited for behind such a strip, against a write for each piece that a row
-    begins, and each copy. From a row's last step to its first write `latency_cycles`.
+    A step a cycle, and a cycle behind a strip that joins, against a write for each piece that a row begins,
+    and each copy. From a row's last step to its first write `latency_cycles`.
     """
 
     latency_cycles = 4
@@ -112,7 +112,9 @@ class PixelRows(wiring.Component):
         """``at_end``: the next step of a row with data is its last."""
         place = Signal(config.cols // FILL_PIXELS, init=1)
         busy = Signal(len(writes) + 1)
-        last, take, ends, whole, may = (Signal(name=name) for name in ("last", "take", "ends", "whole", "may"))
+        last, take, ends, whole, may = (
+            Signal(name=name) for name in ("last", "take", "ends", "whole", "may")
+        )
         """``whole``: all steps of the strip are taken; ``may``: the row's next step may be."""
         # Each from registers at once, not one by the other: what shows rows and words follows.
         shown, free, there = self.rows.valid, ~busy[0], self.pixels.valid
@@ -208,7 +210,9 @@ class PixelRows(wiring.Component):
             m.d.sync += none.eq(mode.blocks <= n)
             beyond.append(held.zero | none)
         own = Cat(blocks)
-        sources = [(own[n : n + group], beyond[n // step_bits(self.config)]) for n in range(0, len(own), group)]
+        sources = [
+            (own[n : n + group], beyond[n // step_bits(self.config)]) for n in range(0, len(own), group)
+        ]
         if self.copied:
             before, behind = (Signal(group, name=name, reset_less=True) for name in ("before", "behind"))
             sources = [(before, held.zero | held.starts), *sources, (behind, held.zero | ~held.joins)]

@@ -1,4 +1,4 @@
-"""Walks images, tiles, groups, planes and strips of a tensor of codes as runs of memory, wherever they lie."""
+"""Walks images, tiles, groups, planes and strips of a tensor of codes as runs of memory."""
 
 from amaranth import Cat, Const, Module, Signal
 from amaranth.lib import data, stream, wiring
@@ -34,8 +34,8 @@ PIXEL_WALK = data.StructLayout(
     }
 )
 """A walk from byte ``base`` on: ``images`` of ``tiles`` of ``groups`` of ``planes`` of ``strips``, at least 1
-each, in runs of ``bits`` planes; bytes from one to the next are ``strip_stride`` .. ``image_stride``, and of a
-single plane what it takes.
+each, in runs of ``bits`` planes; bytes from one to the next are ``strip_stride`` .. ``image_stride``, and
+between planes those of one.
 """
 
 
@@ -53,8 +53,8 @@ def _loaded(m, vacant, payload, name: str):
 class PixelWalker(wiring.Component):
     """Emits the runs of a walk, one for every (image, tile, group): the planes of its precision, which touch.
 
-    Where a row is several tiles along K, one for every (image, row, group, plane, strip). Runs are whole words
-    of both ports (`STREAM_BYTES`), so a run may end with planes that nobody wants.
+    Where a row along K is several tiles, one for every (image, row, group, plane, strip). Runs are whole
+    words of both ports (`STREAM_BYTES`), so a run may end with planes that nobody wants.
 
     Parameters: ``config``.
     Members: ``walks`` (in): `PIXEL_WALK`, one at a time; ``runs`` (out); ``idle``: no walk is held.

@@ -137,7 +137,7 @@ def widest_strips(config: ArrayConfig, stride: int) -> int:
 
 
 def rows_along(layout: CodesLayout, memory: NDArray[np.uint8], first: int, down: int) -> bytes:
-    """What the runs of dW hold of ``down`` rows of tiles from ``first`` on, of all images in ``memory``: whole
+    """What runs of dW hold of ``down`` rows of tiles from ``first`` on, of all images in ``memory``: whole
     groups, or, where rows are strips, of each plane all strips."""
     strips = layout.picture.strips
     rows = layout.picture.tiles // strips
