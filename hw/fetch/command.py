@@ -282,9 +282,18 @@ def payload(body: dict[str, int]) -> dict[str, Any]:
 
 
 MODE = data.StructLayout(
-    {"pixels": 1, "kernel1": 1, "stride2": 1, "spread": 1, "out_pitch": 2, "blocks": ROWS_WIDTH}
+    {
+        "pixels": 1,
+        "strips": 1,
+        "kernel1": 1,
+        "stride2": 1,
+        "spread": 1,
+        "out_pitch": 2,
+        "blocks": ROWS_WIDTH,
+    }
 )
-"""How a command fills the memories: stands from its first row to its last."""
+"""How a command fills the memories: stands from its first row to its last. ``strips``: a row along K is
+several."""
 
 
 def row_layout(config: ArrayConfig) -> data.StructLayout:

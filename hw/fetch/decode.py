@@ -41,7 +41,7 @@ _SHARED = (
     "planes",
 )
 """Fields that lie at another place in the other instruction."""
-_COPIES_OF_KIND = 16
+_COPIES_OF_KIND = 17
 """Copies of what says FETCH_X: for the word, products, and parts of the command."""
 
 
@@ -196,7 +196,7 @@ class Decode(wiring.Component):
             ROW_STRIDE: (Mux(some_pixels[5], tile_stride, tiles_down), strips, row_stride),
             IMAGE_STRIDE: (
                 Mux(some_pixels[6], row_stride, tile_stride),
-                Mux(some_pixels[3], tiles_down, tiles),
+                Mux(some_pixels[8], tiles_down, tiles),
                 image_stride,
             ),
             WORDS: (chosen["slot"], chosen["slot_count"], words),
@@ -362,7 +362,7 @@ class Decode(wiring.Component):
         m.d.comb += [bodies[0].eq(windows.as_value()), bodies[1].eq(sets.as_value())]
         for n in range(-(-len(body) // MOST_LOADS)):
             part = slice(MOST_LOADS * n, MOST_LOADS * (n + 1))
-            m.d.sync += body[part].eq(Mux(some_pixels[8 + n], bodies[1][part], bodies[0][part]))
+            m.d.sync += body[part].eq(Mux(some_pixels[9 + n], bodies[1][part], bodies[0][part]))
         return m
 
     @property

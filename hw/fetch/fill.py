@@ -108,6 +108,7 @@ class Fill(wiring.Component):
                 m.d.sync += taken[number].eq(mine)
             m.d.sync += [
                 self.mode.pixels.eq(command.pixels),
+                self.mode.strips.eq(pixels.strips != 1),
                 self.mode.kernel1.eq(~command.pixels & windows.kernel1),
                 self.mode.spread.eq(~command.pixels & windows.spread),
                 *(

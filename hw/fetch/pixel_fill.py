@@ -8,7 +8,7 @@ from amaranth.utils import bits_for
 from cpt.hw.bus.roomy_queue import RoomyQueue
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.tiles import FILL_PIXELS, PIECES
-from cpt.hw.fetch.command import MOST_STRIPS, pixel_command
+from cpt.hw.fetch.command import pixel_command
 from cpt.hw.fetch.held import ROOM, count_rows, hold
 from cpt.hw.fetch.pixel_rows import pixel_row
 from cpt.hw.fetch.ports import row_ports
@@ -96,13 +96,14 @@ class PixelFill(wiring.Component):
         with m.If((wraps_tile[3] & last_down) | begins[3]):
             m.d.sync += set_left.eq(Mux(last_set | begins[3], command.set_images, set_left - 1))
 
-        # Strips of a row come as rows of a tile would, but at one address.
+        # Strips of a row come one behind the other, at one address.
         several = Signal()
-        inner = Signal(range(MOST_STRIPS + 1), reset_less=True)
+        strips_left = Signal.like(command.strips)
+        first_strip = Signal()
+        last_strip = Signal()
         row_step = Signal.like(command.row_words, reset_less=True)
         m.d.sync += [
             several.eq(command.strips != 1),
-            inner.eq(Mux(several, command.strips, command.rows)),
             row_step.eq(Mux(several, 0, command.row_words)),
         ]
 
@@ -130,7 +131,7 @@ class PixelFill(wiring.Component):
             next_run.eq(Mux(last_group, Mux(run_down, first, next_tile), next_group)),
         ]
         inside, inside_next, inside_first = (
-            Signal(MOST_STRIPS, name=name) for name in ("inside", "inside_next", "inside_first")
+            Signal(MOST_ROWS, name=name) for name in ("inside", "inside_next", "inside_first")
         )
         slot_left, first_left, next_left = (
             Signal(len(command.slot_rows) + 1, name=name) for name in ("slot_left", "first_left", "next_left")
@@ -141,7 +142,7 @@ class PixelFill(wiring.Component):
             m.d.sync += [
                 many.eq(left[3:-1].any() & ~left[-1]),
                 few.eq(Mux(left[-1], 0, left[:3])),
-                rows.eq(Cat(many | (few > Mux(several, 0, n)) for n in range(MOST_STRIPS))),
+                rows.eq(Cat(many | (few > n) for n in range(MOST_ROWS))),
             ]
         m.d.sync += [
             first_left.eq(command.slot_rows - command.above),
@@ -185,18 +186,21 @@ class PixelFill(wiring.Component):
         again = Signal()
         clear_last = Signal()
         word = Signal(width, reset_less=True)
-        at = Signal(MOST_STRIPS)
-        row_end = Signal(MOST_STRIPS)
+        at = Signal(MOST_ROWS)
+        row_end = Signal(MOST_ROWS)
+        walking = Signal()
+        """A row leaves, as soon as it may."""
         go = Signal()
         emit = Signal()
         clears = Signal()
         ends_plane = Signal()
         starts_rows = Signal()
-        m.d.sync += row_end.eq(Cat(inner == n + 1 for n in range(MOST_STRIPS)))
+        m.d.sync += row_end.eq(Cat(command.rows[0], command.rows[1], 0, command.rows[2]))
         m.d.comb += [
-            emit.eq((clearing | at.any()) & go),
+            walking.eq(at.any()),
+            emit.eq((clearing | walking) & go),
             clears.eq(clearing & go),
-            ends_plane.eq((at & row_end).any()),
+            ends_plane.eq((at & row_end).any() & last_strip),
             starts_rows.eq((clears & clear_last & ~again) | (granted & ~above & ~below)),
         ]
         with m.If(asking):
@@ -221,8 +225,16 @@ class PixelFill(wiring.Component):
         ]
         with m.If(starts_rows | (turn[-1] & ~ends_set)):
             m.d.sync += at.eq(1)
-        with m.Elif(go):
-            m.d.sync += at.eq(Mux(ends_plane, 0, at << 1))
+        with m.Elif(go & last_strip):
+            m.d.sync += at.eq(Mux((at & row_end).any(), 0, at << 1))
+        with m.If(~walking):
+            m.d.sync += [strips_left.eq(command.strips), first_strip.eq(1), last_strip.eq(~several)]
+        with m.Elif(go & several):
+            m.d.sync += [
+                strips_left.eq(strips_left - 1),
+                first_strip.eq(0),
+                last_strip.eq(strips_left == 2),
+            ]
         ended_all = Signal()
         m.d.sync += ended_all.eq(wraps_tile[0] & last_down & last_image)
         m.d.comb += ended.eq(turn[-1] & ended_all)
@@ -235,7 +247,7 @@ class PixelFill(wiring.Component):
             ]
         with m.Elif(opens[1]):
             m.d.sync += [address.eq(first), plane.eq(first)]
-        with m.Elif(go & at.any()):
+        with m.Elif(go & walking):
             m.d.sync += address.eq(address + row_step)
         with m.If(counts[0] & last_plane):
             m.d.sync += group.eq(next_run)
@@ -280,7 +292,7 @@ class PixelFill(wiring.Component):
             m.d.sync += piece.eq(1)
         with m.Elif(turn[-1]):
             m.d.sync += piece.eq(image)
-        with m.Elif(go & at.any() & several):
+        with m.Elif(go & walking & several):
             m.d.sync += piece.eq(Mux(wide, piece.rotate_left(2), piece.rotate_left(1)))
 
         # Behind the walk nothing waits: it goes on only while the queue has room.
@@ -306,8 +318,8 @@ class PixelFill(wiring.Component):
             stage.halves.eq(Mux(clearing | (command.groups == 1), 3, Mux(second, 2, 1))),
             stage.wanted.eq(clearing | (at & inside).any()),
             stage.zero.eq(clearing),
-            stage.starts.eq(at[0] | ~several),
-            stage.joins.eq(several & at.any() & ~ends_plane & ~command.stride2),
+            stage.starts.eq(first_strip),
+            stage.joins.eq(walking & ~last_strip & ~command.stride2),
             stage.flush.eq(several | (ends_plane & last_plane)),
             stage.done.eq(ends_plane & last_plane & last_group & last_down & last_set),
             row.eq(stage),

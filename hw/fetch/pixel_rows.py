@@ -1,6 +1,6 @@
 """Rows of pixels along K: collected, and written three times, shifted by a pixel each, or once."""
 
-from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -55,15 +55,15 @@ class PixelRows(wiring.Component):
     """Turns steps (8 pixels of all channels) into pieces (``g`` pixels of a channel, for every channel).
 
     Nothing behind the steps that are taken waits: a row's last step is taken when the writes of the row
-    before will be done in time, which is known beforehand. Of a strip that joins the next one all steps are
-    taken at once; its writes begin when that one's first step, which holds its neighbour, is shown.
+    before will be done in time, which is known beforehand. Of strips whose neighbours count all steps are
+    taken at once; writes of one that joins the next begin when that one's first step is shown.
 
     Parameters: ``config``; ``depth`` of the memory in words; ``copied``: a row is written three times, else
     once as it is.
     Members: ``mode``, which stands some cycles before the first row; ``rows``, ``pixels`` (in); ``flush``: as
     in `Steps`; ``write`` (out), with no ``piece`` where there is none; ``filled``: a slot is complete with
     it; ``idle``: nothing is held.
-    A step a cycle, and a cycle behind a strip that joins, against a write for each piece that a row begins,
+    A step a cycle, and a cycle behind each of such strips, against a write for each piece that a row begins,
     and each copy. From a row's last step to its first write `latency_cycles`.
     """
 
@@ -89,8 +89,9 @@ class PixelRows(wiring.Component):
         group = config.group_channels
 
         # What stands while a command fills.
-        one_block, two_blocks, two_pieces, half_piece = (
-            Signal(name=name) for name in ("one_block", "two_blocks", "two_pieces", "half_piece")
+        one_block, two_blocks, two_pieces, half_piece, neighbours = (
+            Signal(name=name)
+            for name in ("one_block", "two_blocks", "two_pieces", "half_piece", "neighbours")
         )
         mode = Signal(MODE)
         m.d.sync += [
@@ -99,6 +100,7 @@ class PixelRows(wiring.Component):
             two_blocks.eq(mode.blocks == 2),
             two_pieces.eq((FILL_PIXELS << mode.out_pitch) > group),
             half_piece.eq((FILL_PIXELS << mode.out_pitch) < group),
+            neighbours.eq(mode.strips & ~mode.stride2 if self.copied else 0),
         ]
         most = COPIES if self.copied else 1
         writes = Signal(MOST_PIECES * most - 1)
@@ -112,18 +114,22 @@ class PixelRows(wiring.Component):
         """``at_end``: the next step of a row with data is its last."""
         place = Signal(config.cols // FILL_PIXELS, init=1)
         busy = Signal(len(writes) + 1)
-        last, take, ends, whole, may = (
-            Signal(name=name) for name in ("last", "take", "ends", "whole", "may")
+        last, take, ends, whole, may, with_pixels, alone = (
+            Signal(name=name) for name in ("last", "take", "ends", "whole", "may", "with_pixels", "alone")
         )
-        """``whole``: all steps of the strip are taken; ``may``: the row's next step may be."""
+        joined = Signal()
+        """``whole``: all steps of a strip with neighbours are taken; ``may``: the row's next step may be;
+        ``joined``: the strip joins the next, known with ``whole``."""
+        m.d.sync += joined.eq(row.joins)
         # Each from registers at once, not one by the other: what shows rows and words follows.
         shown, free, there = self.rows.valid, ~busy[0], self.pixels.valid
-        joins = row.joins if self.copied else Const(0)
         m.d.comb += [
             last.eq(row.zero | at_end),
-            may.eq(~whole & (free | ~at_end | joins)),
+            may.eq(~whole & (free | ~at_end | neighbours)),
             take.eq(shown & Mux(row.zero, free, there & may)),
-            ends.eq(shown & free & (row.zero | (there & Mux(joins, whole, at_end)))),
+            with_pixels.eq(free & Mux(neighbours, whole, at_end)),
+            alone.eq(free & whole & ~joined),
+            ends.eq(shown & Mux(row.zero, free, alone | (there & with_pixels))),
             self.pixels.ready.eq(shown & ~row.zero & may),
             self.rows.ready.eq(ends),
             self.flush.eq(row.flush & last),
@@ -137,7 +143,7 @@ class PixelRows(wiring.Component):
             ]
         with m.Elif(first):
             m.d.sync += at_end.eq(one_block)
-        m.d.sync += whole.eq(joins & ~ends & (whole | (take & at_end)))
+        m.d.sync += whole.eq(neighbours & ~ends & (whole | (take & at_end)))
         once = row.zero | ~row.wanted
         # Gates, not a choice: that would become a reset, a further net.
         m.d.sync += busy.eq(Mux(ends, writes & ~once.replicate(len(writes)), busy >> 1))

@@ -89,28 +89,51 @@ class PixelWalker(wiring.Component):
         ]
 
         # What happens is known a cycle before it does, so that its signals have copies: for the counts, and
-        # two for each address.
-        loaded = 1 + 2 * len(_COUNTS)
-        last = {name: Signal(name=f"last_{name}", reset_less=True) for name in _COUNTS}
-        all_inner, steps = advance, {}
-        for name in _COUNTS:
-            steps[name] = copies(m, all_inner & ~last[name], loaded, f"step_{name}", reset_less=False)
-            all_inner = all_inner & last[name]
-        begins = copies(m, accepted, loaded, "begin", reset_less=False)
-        m.d.comb += ended.eq(all_inner)
-        restarts = begins[0]
-        for name in reversed(_COUNTS):
-            left, count = Signal(_COUNTS[name], name=f"{name}_left", reset_less=True), walk[name]
-            with m.If(restarts):
-                m.d.sync += [left.eq(count), last[name].eq(count == 1)]
-            with m.Elif(steps[name][0]):
-                m.d.sync += [left.eq(left - 1), last[name].eq(left == 2)]
-            restarts = restarts | steps[name][0]
-        m.d.sync += self.runs.valid.eq(restarts | (self.runs.valid & ~advance))
-
-        # Where the group, tile and image at hand begin; sums stand ready before they are asked for. An
-        # address follows its own step and those outside of it.
+        # two for each address; none of them is shared, as gates of one would come behind those of another.
         names = list(_COUNTS)
+        last = {name: Signal(name=f"last_{name}", reset_less=True) for name in names}
+        last_run = Signal(reset_less=True)
+        """Of a group: the last strip of the last plane."""
+        every = 3 * len(names) + 1
+        begins = iter(copies(m, accepted, every, "begin", reset_less=False))
+        steps = {}
+        all_inner = advance
+        for number, name in enumerate(names):
+            count = 3 * number + 4
+            steps[name] = iter(copies(m, all_inner & ~last[name], count, f"step_{name}", reset_less=False))
+            all_inner = advance & last_run if name == "planes" else all_inner & last[name]
+        m.d.comb += ended.eq(all_inner)
+
+        def outer(number: int):
+            """A copy of what sets the loop of a name back: those outside of it step, or a walk begins."""
+            return Cat(next(begins), *(next(steps[name]) for name in names[number + 1 :])).any()
+
+        single = {name: Signal(name=f"single_{name}", reset_less=True) for name in ("strips", "planes")}
+        """There is one, known with the walk."""
+        with m.If(vacant[0]):
+            m.d.sync += [flag.eq(self.walks.payload[name] == 1) for name, flag in single.items()]
+        for number, name in enumerate(names):
+            left, count = Signal(_COUNTS[name], name=f"{name}_left", reset_less=True), walk[name]
+            restarts, own = outer(number), next(steps[name])
+            with m.If(restarts):
+                m.d.sync += [left.eq(count), last[name].eq(single.get(name, count == 1))]
+            with m.Elif(own):
+                m.d.sync += [left.eq(left - 1), last[name].eq(left == 2)]
+            if name == "strips":
+                # Set back by a plane that ends, or by what sets planes back too.
+                strip_steps, strips_end = own, left == 2
+            elif name == "planes":
+                with m.If(restarts):
+                    m.d.sync += last_run.eq(single["strips"] & single["planes"])
+                with m.Elif(own):
+                    m.d.sync += last_run.eq(single["strips"] & (left == 2))
+                with m.Elif(strip_steps):
+                    m.d.sync += last_run.eq(strips_end & last[name])
+        moved = Cat(next(begins), *(next(steps[name]) for name in names)).any()
+        m.d.sync += self.runs.valid.eq(moved | (self.runs.valid & ~self.runs.ready))
+
+        # Where the strip, plane, group, tile and image at hand begin; sums stand ready before they are asked
+        # for. An address follows its own step and those outside of it.
         plane_bytes = self.config.cols * self.config.group_channels // 8
         at, following = (
             {name: Signal(32, name=f"{kind}_{name}", reset_less=True) for name in names}
@@ -121,11 +144,11 @@ class PixelWalker(wiring.Component):
             m.d.sync += following[name].eq(at[name] + stride)
             for half in range(32 // _HALF):
                 part = slice(_HALF * half, _HALF * (half + 1))
-                with m.If(begins[1 + 2 * number + half]):
+                with m.If(next(begins)):
                     m.d.sync += at[name][part].eq(walk.base[part])
-                for outer in reversed(names[number:]):
-                    with m.Elif(steps[outer][1 + 2 * number + half]):
-                        m.d.sync += at[name][part].eq(following[outer][part])
+                for outside in reversed(names[number:]):
+                    with m.Elif(next(steps[outside])):
+                        m.d.sync += at[name][part].eq(following[outside][part])
 
         size = (walk.bits * plane_bytes + (STREAM_BYTES - 1))[(STREAM_BYTES - 1).bit_length() :]
         m.d.comb += self.runs.payload.addr.eq(at["strips"])
