@@ -172,6 +172,7 @@ class Bench:
     [
         ("tiny", 5, {Code.FETCH: 2, Code.FETCH_X: 5}, 0.2),
         ("middle", 9, {Code.FETCH: 1, Code.FETCH_X: 1}, 0.0),
+        ("middle", 18, {Code.FETCH: 1, Code.FETCH_X: 1}, 0.1),
     ],
 )
 def test_the_array_reads_what_compiled_instructions_mean(

@@ -69,6 +69,16 @@ def test_the_array_reads_the_windows_of_every_tile(config: ArrayConfig, shapes: 
         (MIDDLE, [Shape(5, 8, 8, 3, 1, 2, images=1, odd=0), Shape(5, 7, 16, 3, 1, 1, images=1, odd=1)]),
         (MIDDLE, [Shape(5, 4, 8, 3, 1, 2, images=2, odd=1), Shape(3, 8, 80, 1, 1, 1, images=1, odd=0)]),
         (WIDE, [Shape(5, 8, 16, 3, 1, 1, images=1, odd=0), Shape(3, 16, 16, 1, 1, 1, images=1, odd=1)]),
+        (MIDDLE, [Shape(4, 10, 16, 3, 1, 2, images=2, odd=0), Shape(3, 16, 8, 3, 1, 1, images=1, odd=1)]),
+        (
+            MIDDLE,
+            [
+                Shape(3, 12, 80, 1, 1, 1, odd=1),
+                Shape(2, 9, 8, 1, 1, 3, odd=0),
+                Shape(1, 9, 8, 3, 1, 2, odd=1),
+            ],
+        ),
+        (WIDE, [Shape(3, 28, 16, 3, 1, 1, images=2, odd=0), Shape(2, 20, 16, 1, 1, 1, images=1, odd=1)]),
     ],
 )
 def test_zeros_stand_between_the_pixels_of_a_spread_picture(config: ArrayConfig, shapes: list[Any]) -> None:

@@ -194,6 +194,10 @@ def test_shapes_outside_the_contract_are_refused_with_their_value():
         PixelLayout(picture, 1, 4)
     with pytest.raises(ContractError, match="width is 65; allowed along K: at most 64"):
         PixelLayout(Picture(MIDDLE, 4, 65), 1, 4)
+    with pytest.raises(ContractError, match="width is 40; allowed of a spread picture: at most 32"):
+        WindowLayout(Picture(MIDDLE, 4, 20), 8, 3, 1, (8, 40)).require_room(2)
+    with pytest.raises(ContractError, match="width is 16; allowed with 8 columns: at most 8"):
+        WindowLayout(Picture(TINY, 4, 8), 8, 3, 1, (8, 16)).require_room(2)
     with pytest.raises(ContractError, match="width is 129; allowed along K: at most 128"):
         PixelLayout(Picture(MIDDLE, 4, 129), 2, 2)
     with pytest.raises(ContractError, match="rows are 3; allowed: 8, or fewer where a tile is one row"):

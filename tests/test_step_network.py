@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from step_networks import inverted, layer, same_weights, wide
+from step_networks import inverted, layer, same_weights, wide, widening
 
 from cpt.host.compiler.builder import Builder
 from cpt.host.compiler.lanes import Lanes
@@ -90,6 +90,8 @@ def test_depth_wise_layers_and_linear_ends_train_as_the_golden_trainer_does(
 STRIPS = {
     "two strips": (wide(8, 20), 20, 4),
     "three strips": (wide(8, 40), 40, 2),
+    "two strips and one": (widening(8, 16, 20), 20, 3),
+    "all of two strips": (widening(8, 8, 32), 32, 2),
     "two strips to one": ((Block("stem", (layer(0, "stem", (1, 8), 20, 2),)),), 20, 3),
 }
 """Networks of pictures wider than the array's columns, their size, and images."""

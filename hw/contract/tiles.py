@@ -187,7 +187,7 @@ class WindowLayout:
         More keep the array busy while they fill.
         """
         if self.spread:
-            return self.reach + (self.kernel == 3)
+            return self.reach + (self.kernel == 3) * self.output.strips
         strips = self.output.strips
         if self.kernel == 1:
             return 1
@@ -206,13 +206,14 @@ class WindowLayout:
             self.stride == 1 or output.strips == 1,
             f"width is {source.width}; allowed with stride 2: at most {2 * config.cols}",
         )
+        for picture in (source, output):
+            require(
+                picture.strips == 1 or config.cols >= STRIP_COLUMNS,
+                f"width is {picture.width}; allowed with {config.cols} columns: at most {config.cols}",
+            )
         require(
-            source.strips == 1 or config.cols >= STRIP_COLUMNS,
-            f"width is {source.width}; allowed with {config.cols} columns: at most {config.cols}",
-        )
-        require(
-            not self.spread or output.strips == 1,
-            f"width is {output.width}; allowed of a spread picture: at most {config.cols}",
+            not self.spread or source.strips == 1,
+            f"width is {output.width}; allowed of a spread picture: at most {2 * config.cols}",
         )
         words = self.slot_words(bits)
         require(
@@ -223,7 +224,7 @@ class WindowLayout:
     @property
     def reach(self) -> int:
         """Tiles of outputs that even rows of one tile of the source stand in, where it is spread."""
-        return 2 * self.source.tile_rows // self.output.tile_rows
+        return 2 * self.source.tile_rows // self.output.tile_rows * self.output.strips
 
     @property
     def zero_row_below(self) -> bool:

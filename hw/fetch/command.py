@@ -23,6 +23,8 @@ ROWS_WIDTH = 3
 """Rows of a tile, and blocks of 8 pixels in a row of it."""
 REACH_WIDTH = 3
 """Tiles of outputs that even rows of one tile of the source stand in."""
+DONE_WIDTH = 3
+"""Slots that are complete with a row."""
 STRIPS_WIDTH = 4
 """Strips of a row of pixels along K."""
 MOST_OUT_STRIPS = PIECES // 2
@@ -41,7 +43,8 @@ def window_command(config: ArrayConfig) -> data.StructLayout:
 
     ``down`` x ``strips`` tiles an image, of ``rows`` x ``blocks``; ``outputs`` tiles an image of ``out_rows``
     rows of ``8 << out_pitch`` pixels, ``height`` in all. With ``spread`` a tile's even rows of outputs stand
-    in ``reach`` tiles of them, and the last row is an even one if ``odd``; ``source_height`` rows.
+    in ``reach`` tiles of them, and the last row is an even one if ``odd``; ``source_height`` rows. Where they
+    lie in two strips rows are ``halved``: the left half of one and the right half, of ``blocks`` each.
     ``first_slots``: taken at the start of an image, then one more for each tile done with. ``clear_group``:
     the first group of a K step that lacks some, where ``clears``; ``zero_below`` as in
     `cpt.hw.contract.tiles`.
@@ -52,6 +55,7 @@ def window_command(config: ArrayConfig) -> data.StructLayout:
             "kernel1": 1,
             "stride2": 1,
             "spread": 1,
+            "halved": 1,
             "reach": REACH_WIDTH,
             "odd": 1,
             "source_height": TILES_WIDTH,
@@ -112,6 +116,7 @@ def fetch_windows(layout: WindowLayout, images: int, bits: int) -> dict[str, int
     layout.require_room(bits)
     words = layout.slot_words(bits)
     lacking = layout.groups % 9 if layout.kernel == 1 else 0
+    halved = int(bool(layout.spread) and output.strips > 1)
     ahead = 1
     if layout.kernel == 3:
         ahead = 2 if output.strips == 1 else output.strips + 2
@@ -119,6 +124,7 @@ def fetch_windows(layout: WindowLayout, images: int, bits: int) -> dict[str, int
         "kernel1": int(layout.kernel == 1),
         "stride2": int(layout.stride == 2),
         "spread": int(bool(layout.spread)),
+        "halved": halved,
         "reach": layout.reach if layout.spread else 0,
         "odd": output.height % 2,
         "source_height": source.height,
@@ -129,7 +135,7 @@ def fetch_windows(layout: WindowLayout, images: int, bits: int) -> dict[str, int
         "bits": bits,
         "ksteps": layout.ksteps,
         "rows": source.tile_rows,
-        "blocks": source.pitch // 8,
+        "blocks": source.pitch // 8 >> halved,
         "out_rows": output.tile_rows,
         "out_pitch": (output.pitch // 8).bit_length() - 1,
         "height": output.height,
@@ -316,7 +322,7 @@ def row_layout(config: ArrayConfig) -> data.StructLayout:
             "starts": 1,
             "ends": 1,
             "flush": 1,
-            "done": 2,
+            "done": DONE_WIDTH,
         }
     )
 

@@ -50,9 +50,9 @@ class Decode(wiring.Component):
 
     It refuses what the fetch cannot do and words that contradict themselves: a pitch, strips, outputs or
     padding that the picture does not have; more planes than memory keeps; strips where they are not served
-    (windows of stride 2, spread, arrays of 8 columns), or more of them than a word of pixels holds; a slot,
-    or as many as a fill needs, that the memories do not hold; rows that the picture lacks, or part of them
-    where tiles have several; a set without images.
+    (windows of stride 2, more than two of them spread, arrays of 8 columns), or more than a word of pixels
+    holds; a slot, or as many as a fill needs, that the memories do not hold; rows that the picture lacks, or
+    part of them where tiles have several; a set without images.
 
     Parameters: ``config``.
     Members: ``command``: FETCH or FETCH_X, stable; ``start``: it is a new one, there since the cycle before;
@@ -123,9 +123,11 @@ class Decode(wiring.Component):
         ksteps = kept("ksteps", Mux(kernel3, groups, of_nine))
         one_strip = kept("one_strip", out_strips == 1)
         wide = kept("wide", said["out_pitch_log2"] != said["pitch_log2"])
-        reach = kept("reach", Mux(spread, Mux(wide, 4, 2), 0))
+        two_strips = kept("two_strips", out_strips == 2)
+        halved = kept("halved", ~pixels & spread & two_strips)
+        reach = kept("reach", Mux(spread, Mux(wide | two_strips, 4, 2), 0))
         ahead = kept("ahead", Mux(kernel3, Mux(one_strip, 2, out_strips + 2), 1))
-        of_spread = kept("of_spread", reach + kernel3)
+        of_spread = kept("of_spread", reach + Mux(kernel3, Mux(two_strips, 2, 1), 0))
         at_stride_1 = kept("at_stride_1", Mux(one_strip, 3, (out_strips << 1) + 3))
         of_kernel_3 = kept("of_kernel_3", Mux(stride2, 2, at_stride_1))
         fewest = kept("fewest", Mux(pixels, 1, Mux(spread, of_spread, Mux(kernel3, of_kernel_3, 1))))
@@ -152,7 +154,6 @@ class Decode(wiring.Component):
         reached = kept("reached", Mux(deep, slot_rows, rows_there)[: len(slot_rows)])
         row_words = kept("row_words", (bits << 1) + bits)
         set_log2 = (PIECES * config.group_channels).bit_length() - 1
-        two_strips = kept("two_strips", out_strips == 2)
         set_images, first_image = [], []
         for sets, value in ((set_images, Const(1)), (first_image, along.image_group)):
             *narrower, of_one = (value << set_log2 - p for p in self._pitches)
@@ -272,14 +273,14 @@ class Decode(wiring.Component):
             shaped.append(Mux(spread, twice, equal))
         rows_end = kept("rows_end", row + rows)
         partial = kept("partial", rows != out_height)
-        most_strips = kept("most_strips", Mux(pixels, MOST_OUT_STRIPS, Mux(stride2 | spread, 1, 15)))
+        most_strips = kept("most_strips", Mux(pixels, MOST_OUT_STRIPS, Mux(spread, 2, Mux(stride2, 1, 15))))
         wrong = [
             ~self._fits(kept, "source", width, strips, said["pitch_log2"]),
             ~self._fits(kept, "out", out["width"], out_strips, said["out_pitch_log2"]),
             ~(shaped[0] & shaped[1]),
             said["pad"] != kernel3,
             bits > said["planes"],
-            (strips != 1) & int(config.cols < STRIP_COLUMNS),
+            (~one_strip | (strips != 1)) & int(config.cols < STRIP_COLUMNS),
             out_strips > most_strips,
             short,
             pixels & (rows_end > out_height),
@@ -294,18 +295,20 @@ class Decode(wiring.Component):
         fewer = kept("fewer", last < ahead)
         windows = Signal(window_command(config))
         sets = Signal(pixel_command(depth))
+        blocks = self._by_pitch(said["pitch_log2"], [1 << p - _FIRST_PITCH for p in self._pitches])
         both = {
             "stride2": stride2,
             "bits": bits,
             "rows": source_rows,
             "strips": strips,
-            "blocks": self._by_pitch(said["pitch_log2"], [1 << p - _FIRST_PITCH for p in self._pitches]),
+            "blocks": blocks >> halved,
             "out_pitch": said["out_pitch_log2"] - _FIRST_PITCH - (along_strips & stride2),
             "words": words,
         }
         of_windows = {
             "kernel1": ~kernel3,
             "spread": spread,
+            "halved": halved,
             "reach": reach,
             "odd": out_height[0],
             "source_height": height,

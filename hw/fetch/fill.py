@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from cpt.hw.bus.turns import SHARED_BITS, Turns
 from cpt.hw.contract import ArrayConfig
-from cpt.hw.fetch.command import MODE, fetch_command, row_layout, step_layout
+from cpt.hw.fetch.command import DONE_WIDTH, MODE, fetch_command, row_layout, step_layout
 from cpt.hw.fetch.cutter import STREAM_BITS, Cutter
 from cpt.hw.fetch.pixel_fill import PixelFill
 from cpt.hw.fetch.pixel_rows import PixelRows, pixel_write
@@ -40,7 +40,7 @@ class Fill(wiring.Component):
                 "step": Out(step_layout(config)),
                 "piece": Out(pixel_write(config, depth)),
                 "piece_done": Out(1),
-                "filled": In(2),
+                "filled": In(DONE_WIDTH),
                 "tiles": Out(stream.Signature(range(depth))),
                 "release": In(1),
                 "idle": Out(1),
@@ -147,8 +147,9 @@ class Fill(wiring.Component):
         m.d.comb += [
             steps.pixels.payload.eq(cutter.steps.payload),
             pixel_rows.pixels.payload.eq(cutter.steps.payload),
-            steps.pixels.valid.eq(cutter.steps.valid & ~along),
-            pixel_rows.pixels.valid.eq(cutter.steps.valid & along),
+            # Who takes them has rows, which come when it is its turn.
+            steps.pixels.valid.eq(cutter.steps.valid),
+            pixel_rows.pixels.valid.eq(cutter.steps.valid),
             cutter.steps.ready.eq(Mux(along, pixel_rows.pixels.ready, steps.pixels.ready)),
             cutter.flush.eq(Mux(along, pixel_rows.flush, steps.flush)),
         ]

@@ -80,7 +80,9 @@ class PixelFill(wiring.Component):
         ]
         (run_down,) = copies(m, down_left == 1, 1, "run_down")
         second = Signal()
-        """Not the first group."""
+        ends_image = Signal()
+        """``second``: not the first group; ``ends_image``: with this turn, known in its second cycle."""
+        m.d.sync += ends_image.eq(last_plane & last_group & last_down)
         wraps_tile = [count & last_plane & last_group for count in counts]
         with m.If(turn[0] | begins[0]):
             m.d.sync += planes_left.eq(Mux(last_plane | begins[0], command.bits, planes_left - 1))
@@ -188,8 +190,8 @@ class PixelFill(wiring.Component):
         word = Signal(width, reset_less=True)
         at = Signal(MOST_ROWS)
         row_end = Signal(MOST_ROWS)
-        walking = Signal()
-        """A row leaves, as soon as it may."""
+        walking, moving = (Signal(name=name, attrs=KEEP) for name in ("walking", "moving"))
+        """A row leaves, as soon as it may; a copy that moves what goes with it."""
         go = Signal()
         emit = Signal()
         clears = Signal()
@@ -197,7 +199,6 @@ class PixelFill(wiring.Component):
         starts_rows = Signal()
         m.d.sync += row_end.eq(Cat(command.rows[0], command.rows[1], 0, command.rows[2]))
         m.d.comb += [
-            walking.eq(at.any()),
             emit.eq((clearing | walking) & go),
             clears.eq(clearing & go),
             ends_plane.eq((at & row_end).any() & last_strip),
@@ -224,10 +225,15 @@ class PixelFill(wiring.Component):
             ends_set.eq(wraps_tile[0] & last_down & last_set),
         ]
         with m.If(starts_rows | (turn[-1] & ~ends_set)):
-            m.d.sync += at.eq(1)
+            m.d.sync += [at.eq(1), walking.eq(1), moving.eq(1)]
         with m.Elif(go & last_strip):
-            m.d.sync += at.eq(Mux((at & row_end).any(), 0, at << 1))
-        with m.If(~walking):
+            in_plane = ~(at & row_end).any()
+            m.d.sync += [
+                at.eq(Mux(in_plane, at << 1, 0)),
+                walking.eq(walking & in_plane),
+                moving.eq(moving & in_plane),
+            ]
+        with m.If(~moving):
             m.d.sync += [strips_left.eq(command.strips), first_strip.eq(1), last_strip.eq(~several)]
         with m.Elif(go & several):
             m.d.sync += [
@@ -247,7 +253,7 @@ class PixelFill(wiring.Component):
             ]
         with m.Elif(opens[1]):
             m.d.sync += [address.eq(first), plane.eq(first)]
-        with m.Elif(go & walking):
+        with m.Elif(go & moving):
             m.d.sync += address.eq(address + row_step)
         with m.If(counts[0] & last_plane):
             m.d.sync += group.eq(next_run)
@@ -281,7 +287,7 @@ class PixelFill(wiring.Component):
         ]
         with m.If(opens[3]):
             m.d.sync += [image.eq(1), part.eq(0)]
-        with m.Elif(wraps_tile[3] & last_down):
+        with m.Elif(counts[3] & ends_image):
             m.d.sync += part.eq(narrow & ~part)
             with m.If(by[0] | (narrow & part)):
                 m.d.sync += image.eq(image.rotate_left(1))
@@ -292,7 +298,7 @@ class PixelFill(wiring.Component):
             m.d.sync += piece.eq(1)
         with m.Elif(turn[-1]):
             m.d.sync += piece.eq(image)
-        with m.Elif(go & walking & several):
+        with m.Elif(go & moving & several):
             m.d.sync += piece.eq(Mux(wide, piece.rotate_left(2), piece.rotate_left(1)))
 
         # Behind the walk nothing waits: it goes on only while the queue has room.

@@ -110,8 +110,9 @@ class PixelRows(wiring.Component):
         # Steps that are taken; which of their row is the last.
         first = Signal(init=1)
         at_end = Signal()
+        waits_end = Signal()
         left = Signal(ROWS_WIDTH)
-        """``at_end``: the next step of a row with data is its last."""
+        """``at_end``: the next step of a row with data is its last; ``waits_end``: and its writes follow."""
         place = Signal(config.cols // FILL_PIXELS, init=1)
         busy = Signal(len(writes) + 1)
         last, take, ends, whole, may, with_pixels, alone = (
@@ -125,7 +126,7 @@ class PixelRows(wiring.Component):
         shown, free, there = self.rows.valid, ~busy[0], self.pixels.valid
         m.d.comb += [
             last.eq(row.zero | at_end),
-            may.eq(~whole & (free | ~at_end | neighbours)),
+            may.eq(~whole & (free | ~waits_end)),
             take.eq(shown & Mux(row.zero, free, there & may)),
             with_pixels.eq(free & Mux(neighbours, whole, at_end)),
             alone.eq(free & whole & ~joined),
@@ -134,15 +135,17 @@ class PixelRows(wiring.Component):
             self.rows.ready.eq(ends),
             self.flush.eq(row.flush & last),
         ]
+        ends_next = Mux(last, one_block, Mux(first, two_blocks, left == 2))
         with m.If(take):
             m.d.sync += [
                 first.eq(last),
-                at_end.eq(Mux(last, one_block, Mux(first, two_blocks, left == 2))),
+                at_end.eq(ends_next),
+                waits_end.eq(ends_next & ~neighbours),
                 left.eq(Mux(first, mode.blocks - 1, left - 1)),
                 place.eq(Mux(last, 1, place << 1)),
             ]
         with m.Elif(first):
-            m.d.sync += at_end.eq(one_block)
+            m.d.sync += [at_end.eq(one_block), waits_end.eq(one_block & ~neighbours)]
         m.d.sync += whole.eq(neighbours & ~ends & (whole | (take & at_end)))
         once = row.zero | ~row.wanted
         # Gates, not a choice: that would become a reset, a further net.

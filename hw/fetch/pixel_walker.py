@@ -92,43 +92,43 @@ class PixelWalker(wiring.Component):
         # two for each address; none of them is shared, as gates of one would come behind those of another.
         names = list(_COUNTS)
         last = {name: Signal(name=f"last_{name}", reset_less=True) for name in names}
-        last_run = Signal(reset_less=True)
-        """Of a group: the last strip of the last plane."""
-        every = 3 * len(names) + 1
-        begins = iter(copies(m, accepted, every, "begin", reset_less=False))
+        all_last = {name: Signal(name=f"all_last_{name}", reset_less=True) for name in ("planes", "groups")}
+        """``all_last``: so are all loops inside."""
+        begins = iter(copies(m, accepted, 3 * len(names) + 3, "begin", reset_less=False))
         steps = {}
         all_inner = advance
         for number, name in enumerate(names):
-            count = 3 * number + 4
-            steps[name] = iter(copies(m, all_inner & ~last[name], count, f"step_{name}", reset_less=False))
-            all_inner = advance & last_run if name == "planes" else all_inner & last[name]
+            ends = all_inner & ~last[name]
+            steps[name] = iter(copies(m, ends, 3 * number + 6, f"step_{name}", reset_less=False))
+            all_inner = advance & all_last[name] if name in all_last else all_inner & last[name]
         m.d.comb += ended.eq(all_inner)
 
-        def outer(number: int):
-            """A copy of what sets the loop of a name back: those outside of it step, or a walk begins."""
+        def restarts(number: int):
+            """A walk begins, or a loop outside of one steps."""
             return Cat(next(begins), *(next(steps[name]) for name in names[number + 1 :])).any()
 
-        single = {name: Signal(name=f"single_{name}", reset_less=True) for name in ("strips", "planes")}
+        lefts = {name: Signal(_COUNTS[name], name=f"{name}_left", reset_less=True) for name in names}
+        single = {name: Signal(name=f"single_{name}", reset_less=True) for name in names}
         """There is one, known with the walk."""
         with m.If(vacant[0]):
             m.d.sync += [flag.eq(self.walks.payload[name] == 1) for name, flag in single.items()]
-        for number, name in enumerate(names):
-            left, count = Signal(_COUNTS[name], name=f"{name}_left", reset_less=True), walk[name]
-            restarts, own = outer(number), next(steps[name])
-            with m.If(restarts):
-                m.d.sync += [left.eq(count), last[name].eq(single.get(name, count == 1))]
-            with m.Elif(own):
+        for number, (name, left) in enumerate(lefts.items()):
+            with m.If(restarts(number)):
+                m.d.sync += [left.eq(walk[name]), last[name].eq(single[name])]
+            with m.Elif(next(steps[name])):
                 m.d.sync += [left.eq(left - 1), last[name].eq(left == 2)]
-            if name == "strips":
-                # Set back by a plane that ends, or by what sets planes back too.
-                strip_steps, strips_end = own, left == 2
-            elif name == "planes":
-                with m.If(restarts):
-                    m.d.sync += last_run.eq(single["strips"] & single["planes"])
-                with m.Elif(own):
-                    m.d.sync += last_run.eq(single["strips"] & (left == 2))
-                with m.Elif(strip_steps):
-                    m.d.sync += last_run.eq(strips_end & last[name])
+        for outermost, flag in all_last.items():
+            number = names.index(outermost)
+            # One at a time, so gates, not a choice of the first.
+            moves = [restarts(number)]
+            known = [moves[0] & Cat(single[name] for name in names[: number + 1]).all()]
+            for place in range(number + 1):
+                inside = [single[name] for name in names[:place]]
+                outside = [last[name] for name in names[place + 1 : number + 1]]
+                moves.append(next(steps[names[place]]))
+                known.append(moves[-1] & Cat(lefts[names[place]] == 2, *inside, *outside).all())
+            with m.If(Cat(moves).any()):
+                m.d.sync += flag.eq(Cat(known).any())
         moved = Cat(next(begins), *(next(steps[name]) for name in names)).any()
         m.d.sync += self.runs.valid.eq(moved | (self.runs.valid & ~self.runs.ready))
 

@@ -7,6 +7,7 @@ from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from cpt.hw.contract import ArrayConfig
+from cpt.hw.fetch.command import DONE_WIDTH
 from cpt.hw.fetch.cutter import STREAM_BITS
 from cpt.hw.fetch.slots import slot_requests
 from cpt.hw.fetch.window_memory import window_read
@@ -21,7 +22,7 @@ def fetch_ports(config: ArrayConfig, command: ShapeLike) -> dict[str, Any]:
         "words": In(stream.Signature(STREAM_BITS)),
         "tiles": Out(stream.Signature(range(config.b_depth_words))),
         "release": In(1),
-        "filled": Out(2),
+        "filled": Out(DONE_WIDTH),
         "read": In(window_read(config)),
         "idle": Out(1),
     }

@@ -8,7 +8,7 @@ from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import TAPS
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.contract.tiles import FILL_PIXELS
-from cpt.hw.fetch.command import MODE, quads, step_layout
+from cpt.hw.fetch.command import DONE_WIDTH, MODE, quads, step_layout
 from cpt.hw.fetch.pixel_rows import pixel_write
 from cpt.hw.fetch.window_memory import HALVES, QUAD, SHIFTS, window_write, write_parts
 from cpt.hw.matrix.copies import KEEP, copies, spread
@@ -61,7 +61,7 @@ class Scatter(wiring.Component):
                 "piece": In(pixel_write(config, config.b_depth_words)),
                 "piece_done": In(1),
                 "write": Out(window_write(config)),
-                "filled": Out(2),
+                "filled": Out(DONE_WIDTH),
             }
         )
 
@@ -73,7 +73,7 @@ class Scatter(wiring.Component):
         addresses = self._addresses(m)
         done = [self.step.done | self.piece_done]
         for n in range(self.latency_cycles + 1):
-            later = Signal(2, name=f"done_{n}")
+            later = Signal(DONE_WIDTH, name=f"done_{n}")
             m.d.sync += later.eq(done[-1])
             done.append(later)
         m.d.comb += self.filled.eq(done[-1])

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
 from cpt.hw.contract import ArrayConfig
+from cpt.hw.fetch.command import DONE_WIDTH
 from cpt.hw.matrix.copies import copies
 
 SETTLING = 2
@@ -96,7 +97,7 @@ class Slots(wiring.Component):
         super().__init__(
             {
                 "requests": In(slot_requests(depth)),
-                "filled": In(2),
+                "filled": In(DONE_WIDTH),
                 "tiles": Out(stream.Signature(range(depth))),
                 "release": In(1),
                 "empty": Out(1),

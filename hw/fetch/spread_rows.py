@@ -30,7 +30,9 @@ class SpreadRows(wiring.Component):
 
     Where a tile of the source begins, the tiles of outputs that its even rows stand in get slots. For each
     plane and group their words are cleared, a cycle each (with a 1 x 1 kernel, before the first of nine
-    groups); then the rows are written, so zeros between pixels take no data.
+    groups); then the rows are written, so zeros between pixels take no data. Where outputs lie in two strips,
+    a row is written as two, left half and right half; the right one's first pixel is also the neighbour of
+    the left strip's last column.
 
     Parameters: ``config``.
     Members: `row_ports`.
@@ -87,11 +89,14 @@ class SpreadRows(wiring.Component):
         opening = Signal()
         settling = Signal(SETTLING)
         bases = Signal(data.ArrayLayout(range(depth), MOST_REACH), reset_less=True)
-        before = Signal(range(depth), reset_less=True)
+        before, before_left = (
+            Signal(range(depth), name=name, reset_less=True) for name in ("before", "before_left")
+        )
         held = Signal(MOST_REACH)
         wanted = Signal(MOST_REACH)
         inside = Signal(MOST_ROWS)
-        """Slots that there are, and that there must be; rows of the tile that are the image's; from bit 0."""
+        """``before``: the last slot of the tile before, ``before_left`` that of the strip left of it. Slots
+        that there are, and that there must be; rows of the tile that are the image's; from bit 0."""
         asking = Signal()
         granted = Signal()
         complete = Signal()
@@ -131,18 +136,21 @@ class SpreadRows(wiring.Component):
         walks = Signal()
         clears = Signal()
         """A word is cleared or a row written next; a word is."""
+        right = Signal()
+        """It is the right half of a row that is halved."""
         ends_clear = Signal()
         ends_plane = Signal()
         m.d.sync += row_end.eq(Cat(command.rows[0], command.rows[1], 0, command.rows[2]))
         m.d.comb += [
             emit.eq(walks & go),
             ends_clear.eq((clear & ~(held >> 1)).any()),
-            ends_plane.eq((at & row_end).any()),
+            ends_plane.eq((at & row_end).any() & (right | ~command.halved)),
         ]
         with m.If(emit):
             m.d.sync += [
                 clear.eq(Mux(ends_clear, 0, clear << 1)),
-                at.eq(Mux(ends_plane, 0, Mux(clears, ends_clear, at << 1))),
+                at.eq(Mux(ends_plane, 0, Mux(clears, ends_clear, Mux(command.halved, 1, at << 1)))),
+                right.eq(command.halved & ~clears & ~right),
                 walks.eq(~ends_plane),
                 clears.eq(clears & ~ends_clear),
             ]
@@ -172,6 +180,7 @@ class SpreadRows(wiring.Component):
         with m.If(turn[2] & wrapped_group):
             m.d.sync += [
                 before.eq(Mux(command.reach[2], bases[3], bases[1])),
+                before_left.eq(bases[2]),
                 held.eq(0),
                 first_down.eq(last_down),
                 down_left.eq(Mux(last_down, command.down, down_left - 1)),
@@ -200,7 +209,7 @@ class SpreadRows(wiring.Component):
             taken.eq(self.rows.valid & self.rows.ready),
         ]
         count_rows(m, emit, taken, resting, go)
-        plan = self._plan(m, command, at, clear, inside, first_down, last_down)
+        plan = self._plan(m, command, at, right, clear, inside, first_down, last_down)
         stage = Signal(_stage(config), reset_less=True)
         valid = Signal()
         last = Signal()
@@ -210,6 +219,7 @@ class SpreadRows(wiring.Component):
             stage.zero.eq(clears),
             stage.offset.eq(offset),
             stage.tap.eq(Mux(command.kernel1 & ~clears, tap, (1 << TAPS) - 1)),
+            stage.right.eq(right),
             stage.flush.eq(ends_plane & last_plane),
             stage.done.eq(Mux(last, plan["done"], 0)),
         ]
@@ -219,31 +229,42 @@ class SpreadRows(wiring.Component):
                 stage.place[dy].eq(plan["place"][dy]),
                 stage.on[dy].eq(plan["on"][dy]),
             ]
-        self._place(m, command, stage, valid, [before, *bases], queue)
+        left = {UP: bases[2], CENTRE: bases[0], DOWN: before_left}
+        self._place(m, command, stage, valid, [before, *bases, before_left], left, queue)
         return m
 
-    def _plan(self, m, command, at, clear, inside, first_down, last_down):
-        """Of the row that leaves, by dy: which tile it goes to (one bit each, the one before first), which
-        row of it, and whether it goes there; and how many slots are complete with it."""
+    def _plan(self, m, command, at, right, clear, inside, first_down, last_down):
+        """Of the row that leaves, by dy: which tile it goes to (one bit each, the one before first, that of
+        the strip left of it last), which row of it, and whether it goes there; and how many slots are
+        complete with it, in each strip."""
         sizes = {1 << n: command.out_rows[n] for n in range(MOST_ROWS.bit_length())}
+        whole = Signal()
+        """Outputs of one row a tile in one strip."""
+        m.d.sync += whole.eq(sizes[1] & ~command.halved)
+        bottom = Signal(MOST_ROWS)
         ends = Signal()
-        """It is the image's last row."""
-        m.d.comb += ends.eq(last_down & (at & inside & ~(inside >> 1)).any())
+        """``bottom``: the image's last row, if it is in this tile; ``ends``: that is it."""
+        m.d.sync += bottom.eq(Mux(last_down, inside & ~(inside >> 1), 0))
+        m.d.comb += ends.eq((at & bottom).any())
         here = (at & inside).any()
         spare = ends & command.odd
         """The row of outputs below it is outside."""
         on = {UP: here & ~spare, CENTRE: here, DOWN: here & ~(first_down & at[0])}
         tiles, places = [], []
         for dy in range(SHIFTS):
-            tile = [0] * (MOST_REACH + 1)
+            tile = [0] * (MOST_REACH + 2)
             place = [0] * MOST_ROWS
             for row in range(MOST_ROWS):
                 for size, is_size in sizes.items():
                     number, rest = divmod(2 * row + OUTPUT[dy], size)
                     if number < MOST_REACH:
-                        tile[number + 1] |= at[row] & is_size
+                        tile[number + 1] |= at[row] & (whole if size == 1 else is_size)
                         place[rest] |= at[row] & is_size
-            tiles.append(Cat(tile[0], *(tile[n + 1] | clear[n] for n in range(MOST_REACH))))
+            # Both strips of a row of outputs, the left one first.
+            number = 2 * OUTPUT[dy] + 1
+            tile[number % (MOST_REACH + 2)] |= at[0] & command.halved & ~right
+            tile[number + 1] |= at[0] & command.halved & right
+            tiles.append(Cat(tile[0], *(tile[n + 1] | clear[n] for n in range(MOST_REACH)), tile[-1]))
             places.append(Cat(place))
         clears = clear.any()
         even = at[0] | at[2]
@@ -257,8 +278,9 @@ class SpreadRows(wiring.Component):
             "done": above + own + below,
         }
 
-    def _place(self, m, command, stage, valid, bases, queue):
-        """Columns and addresses of a row, into the queue: two cycles."""
+    def _place(self, m, command, stage, valid, bases, left, queue):
+        """Columns and addresses of a row, into the queue: two cycles. ``left``: by dy, the slot left of it
+        where it is a right half."""
         config = self.config
         count = quads(config)
         row = Signal(row_layout(config), reset_less=True)
@@ -272,12 +294,19 @@ class SpreadRows(wiring.Component):
             offset.eq(stage.offset),
             pushed.eq(found),
         ]
-        for name in ("zero", "flush", "done"):
-            later = Signal(row[name].shape(), name=f"later_{name}", reset_less=True)
+        for name in ("zero", "flush"):
+            later = Signal(name=f"later_{name}", reset_less=True)
             m.d.sync += [later.eq(stage[name]), row[name].eq(later)]
+        right = Signal(reset_less=True)
+        done = Signal.like(row.done, reset_less=True)
+        of_both = Mux(stage.right, stage.done << 1, 0)
         m.d.sync += [
-            row.starts.eq(1),
-            row.ends.eq(1),
+            right.eq(stage.right),
+            done.eq(Mux(command.halved, of_both, stage.done)),
+            row.starts.eq(~right),
+            # The last column of either strip waits for the right half, or stays clear.
+            row.ends.eq(~command.halved),
+            row.done.eq(done),
         ]
         taps = Signal(TAPS, reset_less=True)
         zero = Signal(reset_less=True)
@@ -306,7 +335,7 @@ class SpreadRows(wiring.Component):
                 row.hot[dy].eq(Mux(enabled, Mux(zero, (1 << count) - 1, hot), 0)),
                 row.addr[dy].eq(base + offset),
                 row.addr_first[dy].eq(0),
-                row.addr_last[dy].eq(0),
+                row.addr_last[dy].eq(left[dy] + offset),
             ]
 
 
@@ -315,12 +344,13 @@ def _stage(config: ArrayConfig) -> data.StructLayout:
     return data.StructLayout(
         {
             "zero": 1,
+            "right": 1,
             "flush": 1,
             "done": 2,
             "tap": TAPS,
             "offset": (config.b_depth_words - 1).bit_length(),
             "on": SHIFTS,
-            "tile": data.ArrayLayout(MOST_REACH + 1, SHIFTS),
+            "tile": data.ArrayLayout(MOST_REACH + 2, SHIFTS),
             "place": data.ArrayLayout(MOST_ROWS, SHIFTS),
         }
     )

@@ -43,14 +43,18 @@ class Steps(wiring.Component):
         row, step = self.rows.payload, self.step
 
         # What stands while a command fills.
-        one_block, two_blocks, shifts = (Signal(name=n) for n in ("one_block", "two_blocks", "shifts"))
-        """``shifts``: a pixel of a tile belongs to windows of the ones beside it."""
+        one_block, two_blocks, shares_first, shares_last = (
+            Signal(name=name) for name in ("one_block", "two_blocks", "shares_first", "shares_last")
+        )
+        """``shares_first``: the first pixel of a tile belongs to windows of the one before it too;
+        ``shares_last``: the last one to those of the one behind."""
         mode = Signal(MODE)
         m.d.sync += [
             mode.eq(self.mode),
             one_block.eq(mode.blocks == 1),
             two_blocks.eq(mode.blocks == 2),
-            shifts.eq(~(mode.stride2 | mode.spread | mode.kernel1)),
+            shares_first.eq(~(mode.stride2 | mode.kernel1)),
+            shares_last.eq(~(mode.stride2 | mode.spread | mode.kernel1)),
         ]
         # A spread row of at most 4 pixels: every row of outputs is 8 columns, but wires are those of 16.
         narrow = copies(m, mode.spread & (mode.out_pitch == 0), -(-size // MOST_LOADS), "narrow")
@@ -79,12 +83,11 @@ class Steps(wiring.Component):
         with m.Elif(first):
             m.d.sync += at_end.eq(one_block)
         block = Signal(step_layout(self.config), reset_less=True)
-        inner = ~row.zero & shifts
         sides = {
             "starts": row.zero | (first & row.starts),
             "ends": row.zero | (last & row.ends),
-            "over": last & ~row.ends & inner,
-            "under": first & ~row.starts & inner,
+            "over": last & ~row.ends & ~row.zero & shares_last,
+            "under": first & ~row.starts & ~row.zero & shares_first,
         }
         for name, value in sides.items():
             m.d.sync += block[name].eq(value)

@@ -59,16 +59,18 @@ class Shape:
     @classmethod
     def random(cls, config: ArrayConfig) -> Shape:
         """One that a test can afford and the fetch can do."""
-        kernel, stride, widest = random.choice((1, 3)), random.choice((1, 2)), 1
+        kernel, stride = random.choice((1, 3)), random.choice((1, 2))
+        strips = config.cols >= STRIP_COLUMNS
         odd = random.choice((0, 1)) if stride == 1 and random.random() < 0.5 else None
+        widest = config.cols
         if odd is not None:
-            widest = 0
-        elif config.cols >= 16:
-            widest = random.choice((1, 4 - stride))
+            widest = config.cols if strips else config.cols // 2
+        elif strips:
+            widest = random.choice((1, 4 - stride)) * config.cols
         groups = random.choice((1, 3) if kernel == 3 else (2, 11))
         shape = cls(
             height=random.randint(1, 12),
-            width=random.randint(1, widest * config.cols or config.cols // 2),
+            width=random.randint(1, widest),
             channels=random.randint(1, groups * config.group_channels),
             kernel=kernel,
             stride=stride,

@@ -171,6 +171,7 @@ def windows(costs: Costs, word: Word) -> Iterator[Row]:
     lines, blocks, strips = source.tile_rows, source.pitch // FILL_PIXELS, source.strips
     down, tiles = source.tiles // strips, output.tiles
     reach, span = spread_reach(source, output), output.tile_rows * stride
+    halves = output.strips if spread else 1
     ahead = (2 if output.strips == 1 else output.strips + 2) if three else 1
     zero_below = three and word.height % lines == 0 and stride * (word.out_height - 1) + 1 == word.height
     ends = completions(word, output, stride, three, spread)
@@ -199,7 +200,7 @@ def windows(costs: Costs, word: Word) -> Iterator[Row]:
                 zeros = int(down_at == 0 if three else fresh and word.groups % TAPS and group == lacking)
                 if spread:
                     zeros = outputs - before if three or group % TAPS == 0 else 0
-                count = zeros + lines + int(zero_below and down_at == down - 1)
+                count = zeros + lines * halves + int(zero_below and down_at == down - 1)
                 for plane in range(bits):
                     last = group == word.groups - 1 and plane == bits - 1
                     for index in range(count):
@@ -208,12 +209,14 @@ def windows(costs: Costs, word: Word) -> Iterator[Row]:
                             + (turns if index == 0 else 0)
                             + (opens if (group, plane, index) == (0, 0, 0) else 0)
                         )
-                        line = index - zeros
+                        line, half = divmod(index - zeros, halves)
                         y = down_at * lines + line
-                        done = strip_done * (last and line >= 0) * ends.get(y, 0)
+                        whole = last and line >= 0 and half == halves - 1
+                        done = strip_done * halves * whole * ends.get(y, 0)
                         if 0 <= line < lines:
-                            steps = (plane * lines + line + 1) * blocks
-                            yield Row(run, gap, blocks, steps, slots, done)
+                            each = blocks // halves
+                            steps = (plane * lines + line) * blocks + (half + 1) * each
+                            yield Row(run, gap, each, steps, slots, done)
                         else:
                             yield Row(run, gap, 1, 0, slots, done)
                 run += 1
@@ -233,7 +236,7 @@ def completions(word: Word, output: Picture, stride: int, three: bool, spread: b
 
 def spread_reach(source: Picture, output: Picture) -> int:
     """Tiles of outputs that even rows of a tile of the source stand in."""
-    return 4 if output.pitch != source.pitch else 2
+    return 4 if output.pitch != source.pitch or output.strips > 1 else 2
 
 
 def along(costs: Costs, word: Word, work: Fill) -> Iterator[Row]:
@@ -327,7 +330,7 @@ def counts(costs: Costs, word: Word) -> list[int]:
         output = Picture(config, word.out_height, word.out_width)
         three, spread = word.kernel == Kernel.THREE, word.sampling == Sampling.SPREAD
         if spread:
-            fewest = spread_reach(source, output) + int(three)
+            fewest = spread_reach(source, output) + int(three) * output.strips
         elif three:
             at_stride_1 = 3 if output.strips == 1 else 2 * output.strips + 3
             fewest = 2 if word.sampling == Sampling.STRIDE else at_stride_1
