@@ -93,9 +93,9 @@ class PixelFill(wiring.Component):
             ]
         with m.If(wraps_tile[1] | begins[1]):
             m.d.sync += down_left.eq(Mux(last_down | begins[1], command.down, down_left - 1))
-        with m.If((wraps_tile[4] & last_down) | begins[2]):
+        with m.If((counts[4] & ends_image) | begins[2]):
             m.d.sync += images_left.eq(Mux(begins[2], command.images, images_left - 1))
-        with m.If((wraps_tile[3] & last_down) | begins[3]):
+        with m.If((counts[3] & ends_image) | begins[3]):
             m.d.sync += set_left.eq(Mux(last_set | begins[3], command.set_images, set_left - 1))
 
         # Strips of a row come one behind the other, at one address.

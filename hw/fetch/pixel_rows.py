@@ -89,10 +89,11 @@ class PixelRows(wiring.Component):
         group = config.group_channels
 
         # What stands while a command fills.
-        one_block, two_blocks, two_pieces, half_piece, neighbours = (
+        one_block, two_blocks, two_pieces, half_piece, strips, neighbours = (
             Signal(name=name)
-            for name in ("one_block", "two_blocks", "two_pieces", "half_piece", "neighbours")
+            for name in ("one_block", "two_blocks", "two_pieces", "half_piece", "strips", "neighbours")
         )
+        """``neighbours``: those of a strip count; a cycle behind the others, so that none counts at first."""
         mode = Signal(MODE)
         m.d.sync += [
             mode.eq(self.mode),
@@ -100,7 +101,8 @@ class PixelRows(wiring.Component):
             two_blocks.eq(mode.blocks == 2),
             two_pieces.eq((FILL_PIXELS << mode.out_pitch) > group),
             half_piece.eq((FILL_PIXELS << mode.out_pitch) < group),
-            neighbours.eq(mode.strips & ~mode.stride2 if self.copied else 0),
+            strips.eq(mode.strips & ~mode.stride2 if self.copied else 0),
+            neighbours.eq(strips),
         ]
         most = COPIES if self.copied else 1
         writes = Signal(MOST_PIECES * most - 1)
@@ -110,54 +112,51 @@ class PixelRows(wiring.Component):
         # Steps that are taken; which of their row is the last.
         first = Signal(init=1)
         at_end = Signal()
-        waits_end = Signal()
+        stop = Signal()
+        alone = Signal()
         left = Signal(ROWS_WIDTH)
-        """``at_end``: the next step of a row with data is its last; ``waits_end``: and its writes follow."""
+        """``at_end``: the next step of a row with data is its last; ``stop``: so the row ends with it, or, of
+        a strip with neighbours, all steps are taken and its writes may begin; ``alone``: it joins no other."""
         place = Signal(config.cols // FILL_PIXELS, init=1)
         busy = Signal(len(writes) + 1)
-        last, take, ends, whole, may, with_pixels, alone = (
-            Signal(name=name) for name in ("last", "take", "ends", "whole", "may", "with_pixels", "alone")
-        )
-        joined = Signal()
-        """``whole``: all steps of a strip with neighbours are taken; ``may``: the row's next step may be;
-        ``joined``: the strip joins the next, known with ``whole``."""
-        m.d.sync += joined.eq(row.joins)
+        last, take, ends = (Signal(name=name) for name in ("last", "take", "ends"))
         # Each from registers at once, not one by the other: what shows rows and words follows.
         shown, free, there = self.rows.valid, ~busy[0], self.pixels.valid
+        may = ~stop | (free & ~neighbours)
         m.d.comb += [
             last.eq(row.zero | at_end),
-            may.eq(~whole & (free | ~waits_end)),
             take.eq(shown & Mux(row.zero, free, there & may)),
-            with_pixels.eq(free & Mux(neighbours, whole, at_end)),
-            alone.eq(free & whole & ~joined),
-            ends.eq(shown & Mux(row.zero, free, alone | (there & with_pixels))),
+            ends.eq(shown & free & (row.zero | (stop & (there | alone)))),
             self.pixels.ready.eq(shown & ~row.zero & may),
             self.rows.ready.eq(ends),
             self.flush.eq(row.flush & last),
         ]
         ends_next = Mux(last, one_block, Mux(first, two_blocks, left == 2))
+        m.d.sync += alone.eq(neighbours & ~row.joins)
         with m.If(take):
             m.d.sync += [
                 first.eq(last),
                 at_end.eq(ends_next),
-                waits_end.eq(ends_next & ~neighbours),
+                stop.eq(Mux(neighbours, at_end, ends_next)),
                 left.eq(Mux(first, mode.blocks - 1, left - 1)),
                 place.eq(Mux(last, 1, place << 1)),
             ]
+        with m.Elif(neighbours):
+            m.d.sync += stop.eq(stop & ~ends)
         with m.Elif(first):
-            m.d.sync += [at_end.eq(one_block), waits_end.eq(one_block & ~neighbours)]
-        m.d.sync += whole.eq(neighbours & ~ends & (whole | (take & at_end)))
+            m.d.sync += [at_end.eq(one_block), stop.eq(one_block)]
         once = row.zero | ~row.wanted
         # Gates, not a choice: that would become a reset, a further net.
         m.d.sync += busy.eq(Mux(ends, writes & ~once.replicate(len(writes)), busy >> 1))
 
-        # Cycle 1: the step; 2: in its place of the row.
+        # Cycle 1: the step; 2: in its place of the row, which it may find before it is taken.
         incoming = Signal(step_bits(config), reset_less=True)
         m.d.sync += incoming.eq(self.pixels.payload)
         blocks = []
+        whole = neighbours & stop
         for n in range(len(place)):
             block = Signal(step_bits(config), name=f"block_{n}", reset_less=True)
-            for k, mine in enumerate(copies(m, take & place[n], -(-len(block) // MOST_LOADS), f"mine_{n}")):
+            for k, mine in enumerate(copies(m, place[n] & ~whole, -(-len(block) // MOST_LOADS), f"mine_{n}")):
                 part = slice(MOST_LOADS * k, MOST_LOADS * (k + 1))
                 with m.If(mine):
                     m.d.sync += block[part].eq(incoming[part])

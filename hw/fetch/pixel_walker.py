@@ -22,8 +22,9 @@ _COUNTS = {
     "images": _WIDTHS["images"],
 }
 """Of loops, the innermost first."""
-_HALF = 16
+_SHARED = 8
 """Bits of an address that share the signals it loads by."""
+_PARTS = 32 // _SHARED
 
 PIXEL_WALK = data.StructLayout(
     {
@@ -89,17 +90,18 @@ class PixelWalker(wiring.Component):
         ]
 
         # What happens is known a cycle before it does, so that its signals have copies: for the counts, and
-        # two for each address; none of them is shared, as gates of one would come behind those of another.
+        # `_PARTS` for each address; none is shared, as gates of one would come behind those of another.
         names = list(_COUNTS)
         last = {name: Signal(name=f"last_{name}", reset_less=True) for name in names}
         all_last = {name: Signal(name=f"all_last_{name}", reset_less=True) for name in ("planes", "groups")}
         """``all_last``: so are all loops inside."""
-        begins = iter(copies(m, accepted, 3 * len(names) + 3, "begin", reset_less=False))
+        begins = iter(copies(m, accepted, (_PARTS + 1) * len(names) + 3, "begin", reset_less=False))
         steps = {}
         all_inner = advance
         for number, name in enumerate(names):
             ends = all_inner & ~last[name]
-            steps[name] = iter(copies(m, ends, 3 * number + 6, f"step_{name}", reset_less=False))
+            count = (_PARTS + 1) * (number + 1) + 3
+            steps[name] = iter(copies(m, ends, count, f"step_{name}", reset_less=False))
             all_inner = advance & all_last[name] if name in all_last else all_inner & last[name]
         m.d.comb += ended.eq(all_inner)
 
@@ -142,8 +144,8 @@ class PixelWalker(wiring.Component):
         for number, name in enumerate(names):
             stride = plane_bytes if name == "planes" else walk[f"{name.removesuffix('s')}_stride"]
             m.d.sync += following[name].eq(at[name] + stride)
-            for half in range(32 // _HALF):
-                part = slice(_HALF * half, _HALF * (half + 1))
+            for n in range(_PARTS):
+                part = slice(_SHARED * n, _SHARED * (n + 1))
                 with m.If(next(begins)):
                     m.d.sync += at[name][part].eq(walk.base[part])
                 for outside in reversed(names[number:]):

@@ -179,8 +179,6 @@ class SpreadRows(wiring.Component):
             m.d.sync += [clear.eq(1), walks.eq(1), clears.eq(1), opening.eq(0)]
         with m.If(turn[2] & wrapped_group):
             m.d.sync += [
-                before.eq(Mux(command.reach[2], bases[3], bases[1])),
-                before_left.eq(bases[2]),
                 held.eq(0),
                 first_down.eq(last_down),
                 down_left.eq(Mux(last_down, command.down, down_left - 1)),
@@ -190,6 +188,10 @@ class SpreadRows(wiring.Component):
             with m.If(last_down):
                 m.d.sync += [images_left.eq(images_left - 1), outputs_left.eq(command.outputs)]
         m.d.comb += ended.eq(turn[2] & wrapped_group & last_down & last_image)
+        closed = Signal()
+        m.d.sync += closed.eq(turn[2] & wrapped_group)
+        with m.If(closed):
+            m.d.sync += [before.eq(Mux(command.reach[2], bases[3], bases[1])), before_left.eq(bases[2])]
         with m.If(begins[1]):
             m.d.sync += [opening.eq(1), held.eq(0), first_down.eq(1), images_left.eq(command.images)]
         with m.If(begins[2]):
