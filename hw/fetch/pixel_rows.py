@@ -116,13 +116,15 @@ class PixelRows(wiring.Component):
         alone = Signal()
         left = Signal(ROWS_WIDTH)
         """``at_end``: the next step of a row with data is its last; ``stop``: so the row ends with it, or, of
-        a strip with neighbours, all steps are taken and its writes may begin; ``alone``: it joins no other."""
+        a strip with neighbours, all steps are taken and its writes may begin; ``alone``: it joins none."""
         place = Signal(config.cols // FILL_PIXELS, init=1)
         busy = Signal(len(writes) + 1)
         last, take, ends = (Signal(name=name) for name in ("last", "take", "ends"))
         # Each from registers at once, not one by the other: what shows rows and words follows.
         shown, free, there = self.rows.valid, ~busy[0], self.pixels.valid
-        may = ~stop | (free & ~neighbours)
+        spare = Signal(init=1)
+        """The last step may be taken: writes of the row before will be done, and those of its own follow."""
+        may = ~stop | spare
         m.d.comb += [
             last.eq(row.zero | at_end),
             take.eq(shown & Mux(row.zero, free, there & may)),
@@ -147,7 +149,8 @@ class PixelRows(wiring.Component):
             m.d.sync += [at_end.eq(one_block), stop.eq(one_block)]
         once = row.zero | ~row.wanted
         # Gates, not a choice: that would become a reset, a further net.
-        m.d.sync += busy.eq(Mux(ends, writes & ~once.replicate(len(writes)), busy >> 1))
+        busy_next = Mux(ends, writes & ~once.replicate(len(writes)), busy >> 1)
+        m.d.sync += [busy.eq(busy_next), spare.eq(~busy_next[0] & ~neighbours)]
 
         # Cycle 1: the step; 2: in its place of the row, which it may find before it is taken.
         incoming = Signal(step_bits(config), reset_less=True)

@@ -189,7 +189,7 @@ class SpreadRows(wiring.Component):
                 m.d.sync += [images_left.eq(images_left - 1), outputs_left.eq(command.outputs)]
         m.d.comb += ended.eq(turn[2] & wrapped_group & last_down & last_image)
         closed = Signal()
-        m.d.sync += closed.eq(turn[2] & wrapped_group)
+        m.d.sync += closed.eq(wrapped_group)
         with m.If(closed):
             m.d.sync += [before.eq(Mux(command.reach[2], bases[3], bases[1])), before_left.eq(bases[2])]
         with m.If(begins[1]):
