@@ -155,9 +155,14 @@ class Decode(wiring.Component):
         row_words = kept("row_words", (bits << 1) + bits)
         set_log2 = (PIECES * config.group_channels).bit_length() - 1
         set_images, first_image = [], []
-        for sets, value in ((set_images, Const(1)), (first_image, along.image_group)):
+        for name, sets, value in (
+            ("set_images", set_images, Const(1)),
+            ("first_image", first_image, along.image_group),
+        ):
             *narrower, of_one = (value << set_log2 - p for p in self._pitches)
-            of_strips = Mux(one_strip, of_one, Mux(two_strips, of_one >> 1, of_one >> 2))
+            of_strips = kept(
+                f"wide_{name}", Mux(one_strip, of_one, Mux(two_strips, of_one >> 1, of_one >> 2))
+            )
             sets.append(self._by_pitch(said["out_pitch_log2"], [*narrower, of_strips]))
         set_images, first_image = kept("set_images", *set_images), kept("first_image", *first_image)
         along_strips = kept("along_strips", pixels & (strips != 1))

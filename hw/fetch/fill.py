@@ -147,10 +147,10 @@ class Fill(wiring.Component):
         m.d.comb += [
             steps.pixels.payload.eq(cutter.steps.payload),
             pixel_rows.pixels.payload.eq(cutter.steps.payload),
-            # Who takes them has rows, which come when it is its turn.
+            # Who takes them has rows, which come when it is its turn; so who has none is not ready.
             steps.pixels.valid.eq(cutter.steps.valid),
             pixel_rows.pixels.valid.eq(cutter.steps.valid),
-            cutter.steps.ready.eq(Mux(along, pixel_rows.pixels.ready, steps.pixels.ready)),
+            cutter.steps.ready.eq(pixel_rows.pixels.ready | steps.pixels.ready),
             cutter.flush.eq(Mux(along, pixel_rows.flush, steps.flush)),
         ]
         return m
