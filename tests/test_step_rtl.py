@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from step_networks import RATE, SEED, drawn, golden, network, wide, widening
 
 from cpt.check import RtlCheck, verdict
 from cpt.host.compiler.choice import Way
@@ -12,6 +13,7 @@ from cpt.host.data import Dataset, Images, held_out
 from cpt.host.fabric import FabricTrainer
 from cpt.hw.contract import preset
 from cpt.hw.contract.step import Code, encode
+from cpt.model.golden.fabric.network import Block
 from cpt.sim.rtl.library import EventKind
 from cpt.sim.step.beside import Beside, StepsDiffer
 from cpt.sim.step.rtl import MEMORY_BYTES, Case, batches, run
@@ -33,6 +35,33 @@ TINY = preset("tiny", "step")
 )
 def test_steps_leave_the_golden_trainers_weights(case: Case) -> None:
     assert run(case, TINY) > 0
+
+
+@pytest.mark.parametrize(
+    ("blocks", "size", "images", "bits"),
+    [(widening(8, 16, 20), 20, 1, (2, 3)), (wide(8, 40), 40, 2, (5, 4))],
+    ids=["two strips and one", "three strips"],
+)
+def test_pictures_in_strips_leave_the_golden_trainers_weights(
+    blocks: tuple[Block, ...], size: int, images: int, bits: tuple[int, int]
+) -> None:
+    """On the array of 16 columns, which builds in minutes: tiny has no strips."""
+    config, data = preset("middle", "step"), drawn(images, size)
+    reference = golden(network(blocks), data, bits, images)
+    with Beside(config, memory_bytes=2 * MEMORY_BYTES) as device:
+        trainer = FabricTrainer(
+            device,
+            config,
+            network(blocks),
+            batch_size=images,
+            micro_batch=images,
+            scratch_words=config.scratch_words,
+            seed=SEED,
+        )
+        trainer.train_step(*data[0], bits, RATE)
+        found, _ = trainer.state()
+    for name, value in reference.state()[0].items():
+        np.testing.assert_array_equal(found[name], value, name)
 
 
 def test_the_host_touches_images_logits_their_gradient_and_the_rate() -> None:
