@@ -155,7 +155,8 @@ class Backward(Work):
         product = partial(self.products.mask, block.mask)
         mask = Tensor(D, make=partial(self.lanes.again, MASK_SLOT, product, picture, count, first, D))
         if not self.moves.whole(mask, picture, count) and REGIONS * held > CHANNELS:
-            for part in self.layout.parts(self.scratch, picture, count):
+            most = self.layout.most_groups(picture, count)
+            for part in self.layout.parts(self.scratch, picture, count, most):
                 self.moves.bring(mask, picture, count, part)
                 self.moves.take(Tensor(D), picture, count, part)
             return Tensor(D)

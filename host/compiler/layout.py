@@ -130,6 +130,10 @@ class Layout:
                     )
                 key = (picture.height, picture.width, self.groups(channels))
                 most[key] = min(most.get(key, MOST_GROUPS), half // (ksteps * self.widest))
+        for end in (block.main[-1] for block in self.blocks):  # its mask, times an identity
+            groups = self.groups(end.conv.out_channels)
+            key = (end.output.height, end.output.width, groups)
+            most[key] = min(most[key], half // (self.ksteps(1, groups) * MASK_BITS))
         return most
 
     def _scratch(self, words: int) -> None:

@@ -67,8 +67,10 @@ class Products:
         self.gradients: deque[np.ndarray] = deque()
 
     def load_weights(self, word: Word) -> None:
-        """LOAD_A: rows of weights, int64 (rows, ksteps, word bits)."""
+        """LOAD_A: rows of weights, int64 (rows, ksteps, word bits); at most half of the buffer."""
         state, bits = self.state, self.state.slots[word.slot].bits
+        words, half = word.tiles * word.ksteps * bits, state.config.half_words("a")
+        require(words <= half, f"words of a block of weights are {words}; allowed: at most {half}")
         step = state.config.group_bytes("a")
         first = state.address(word)
         planes = np.empty((word.tiles, bits, word.ksteps, step), np.uint8)
