@@ -51,13 +51,15 @@ def test_instructions_say_what_layouts_say(name: str) -> None:
         for _ in range(30):
             bits, address = draw.randint(1, 8), 16 * draw.getrandbits(20)
             if draw.random() < 0.3:
-                given = {"tiles": draw.randint(1, 3), "ksteps": draw.randint(1, 4)}
+                given = {"tiles": draw.randint(1, 3), "ksteps": draw.choice((1, 2, 4, 24, 64))}
                 strides = {f"{name}_stride": 8 * draw.getrandbits(10) for name in ("tile", "plane")}
                 await worked_out(ctx, encode(Code.LOAD_A, **given, **strides), address, bits)
                 want = {**given, **strides, "bits": bits, "base": address, "blocks": 1}
                 want["block_words"] = bits * given["tiles"] * given["ksteps"]
                 assert not ctx.get(block.pixels)
-                assert {key: ctx.get(block.weights[key]) for key in of_weights} == want
+                beyond = want["block_words"] > config.half_words("a")
+                assert ctx.get(block.bad) == beyond
+                assert beyond or {key: ctx.get(block.weights[key]) for key in of_weights} == want
                 continue
             # Rows in chunks of whole tiles.
             width = draw.randint(1, draw.choice((1, widest_strips(config, 1))) * config.cols)
@@ -94,6 +96,7 @@ def test_instructions_say_what_layouts_say(name: str) -> None:
             some = min(in_set, images - image_group * in_set)
             want = load_errors(picture, rows, groups, some, bits, chunk)
             assert ctx.get(block.pixels)
+            assert not ctx.get(block.bad)
             assert {key: ctx.get(block.errors[key]) for key in want} == want
             tile = chunk * rows // picture.tile_rows * picture.strips
             first = image_group * in_set * layout.image_stride + tile * layout.tile_stride

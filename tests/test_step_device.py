@@ -37,13 +37,13 @@ def device(request: pytest.FixtureRequest) -> Iterator[StepDevice]:
     simulated.close()
 
 
-def rung(device: StepDevice, *words: bytes) -> None:
+def rung(device: StepDevice, *words: bytes, tag: int = 7) -> None:
     """A list of ``words``, to its END."""
     device.write(device.base + LIST, np.frombuffer(b"".join(words), np.uint8))
     call = encode(Code.RUN, base=1, count=len(words))
     ahead = encode(Code.SET, index=1, value=device.base + LIST) + encode(Code.SET, index=0, value=device.base)
-    device.ring(ahead + call + encode(Code.END, tag=7))
-    device.wait(7)
+    device.ring(ahead + call + encode(Code.END, tag=tag))
+    device.wait(tag)
 
 
 def test_a_machine_tells_its_scratch(device: StepDevice) -> None:
@@ -78,6 +78,27 @@ def test_what_must_not_run_stops_the_machine_which_a_reset_restarts(
     rung(device, good, encode(Code.STORE, base=0, offset=8, place=2, **LOCAL_OUT, **after_it))
     found = device.read(device.base, 64)
     assert [found[:8].min(), found[8:16].max(), found[16:].min()] == [0xFF, 0, 0xFF]
+
+
+ERRORS = {"images": 1, "groups": 1, "pitch_log2": 3, "strips": 1, "planes": 8, "height": 32, "width": 8}
+
+
+@pytest.mark.parametrize(
+    ("code", "fits", "beyond"),
+    [
+        (Code.LOAD_A, {"tiles": 16, "ksteps": 1}, {"tiles": 17, "ksteps": 1}),
+        (Code.LOAD_E, {**ERRORS, "rows": 16}, {**ERRORS, "rows": 17}),
+    ],
+    ids=["weights", "errors"],
+)
+def test_a_block_that_half_of_the_buffer_does_not_hold_stops_the_machine(
+    device: StepDevice, code: Code, fits: dict[str, int], beyond: dict[str, int]
+) -> None:
+    """128 words of 8 planes are the most; more would lie over what the array multiplies with."""
+    device.set_slots({0: (8, True)})
+    rung(device, encode(code, base=0, **fits))
+    with pytest.raises(DeviceError, match="operand_overflow"):
+        rung(device, encode(code, base=0, **beyond), tag=8)
 
 
 def test_a_wait_that_never_ends_is_seen_by_the_watchdog(device: StepDevice) -> None:

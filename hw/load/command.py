@@ -41,7 +41,8 @@ class LoadCommand(wiring.Component):
 
     Parameters: ``config``.
     Members: ``command``, stable from ``begin`` on; ``pixels``: it is a LOAD_E; ``weights``, or ``walk`` and
-    ``errors``: what it says, from ``done`` until the next ``begin``; ``done``: for a cycle.
+    ``errors``: what it says, from ``done`` until the next ``begin``; ``bad``, likewise: half of the buffer
+    does not hold the block; ``done``: for a cycle.
     Latency six cycles, five for each product, two of a LOAD_A and seven of a LOAD_E, and one for each bit of
     its count: 20 to 100.
     """
@@ -56,6 +57,7 @@ class LoadCommand(wiring.Component):
                 "weights": Out(load_command(config, "a")),
                 "walk": Out(PIXEL_WALK),
                 "errors": Out(pixel_command(config.a_depth_words)),
+                "bad": Out(1),
                 "done": Out(1),
             }
         )
@@ -161,6 +163,8 @@ class LoadCommand(wiring.Component):
             if target is not None:
                 with m.If(targets[0][n]):
                     m.d.sync += target.eq(before)
+        with m.If(targets[0][-1]):
+            m.d.sync += self.bad.eq(before > config.half_words("a"))
 
         m.d.comb += [
             weights.bits.eq(bits),

@@ -69,7 +69,8 @@ class LoadEngine(wiring.Component):
     Members: ``commands`` (in); ``marks``: as `Gate` takes them; ``window``, ``leaves``, ``misaligned``: as in
     `Guard`, for all runs; ``ar``, ``r`` (AXI); ``read`` of the buffer, as in `OperandBuffer`; ``loaded``: the
     last word of a block is being written; ``done``: the same, for the mark; ``release``: EXEC has finished
-    with a block; ``stop``, ``error``, ``idle``, ``quiet`` as in `ReadMaster`.
+    with a block; ``bad``: half of the buffer does not hold a block, and none begins until the reset;
+    ``stop``, ``error``, ``idle``, ``quiet`` as in `ReadMaster`.
     Weights come a beat a cycle, errors as `Errors` takes them.
     """
 
@@ -89,6 +90,7 @@ class LoadEngine(wiring.Component):
                 "release": In(1),
                 "leaves": Out(1),
                 "misaligned": Out(1),
+                "bad": Out(1),
                 **MASTER_STATE,
                 "idle": Out(1, init=1),
             }
@@ -181,7 +183,8 @@ class LoadEngine(wiring.Component):
         """The next one may begin, but for what it waits for."""
         m.d.sync += [
             ready.eq(~vacant & (ready | known.done)),
-            free.eq(~halves.full & (begun.none | (along == known.pixels)) & ~start),
+            free.eq(~halves.full & (begun.none | (along == known.pixels)) & ~start & ~known.bad),
+            self.bad.eq(self.bad | (ready & known.bad)),
             start.eq(ready & ~vacant & gate.open & free & ~start & ~started),
             started.eq(~ended & (started | start)),
             turn.eq(turn ^ ended),

@@ -278,7 +278,7 @@ class StepMachine(wiring.Component):
         raised = {
             Error.ILLEGAL_OPCODE: faults.illegal_code | faults.bad_value,
             Error.BAD_SLOT: faults.bad_slot,
-            Error.OPERAND_OVERFLOW: fetch.bad,
+            Error.OPERAND_OVERFLOW: load.bad | fetch.bad,
             Error.AXI_READ: faults.unreadable | load.error | fetch.error | memory.read_error,
             Error.AXI_WRITE: memory.write_error,
             Error.WATCHDOG: watchdog.expired,

@@ -67,10 +67,9 @@ class Products:
         self.gradients: deque[np.ndarray] = deque()
 
     def load_weights(self, word: Word) -> None:
-        """LOAD_A: rows of weights, int64 (rows, ksteps, word bits); at most half of the buffer."""
+        """LOAD_A: rows of weights, int64 (rows, ksteps, word bits)."""
         state, bits = self.state, self.state.slots[word.slot].bits
-        words, half = word.tiles * word.ksteps * bits, state.config.half_words("a")
-        require(words <= half, f"words of a block of weights are {words}; allowed: at most {half}")
+        self._require_room(word.tiles * word.ksteps * bits)
         step = state.config.group_bytes("a")
         first = state.address(word)
         planes = np.empty((word.tiles, bits, word.ksteps, step), np.uint8)
@@ -125,6 +124,7 @@ class Products:
 
     def load_errors(self, word: Word) -> None:
         """LOAD_E: a chunk of error codes, (images, rows, pixels, channels)."""
+        self._require_room(word.rows * word.groups * self.state.slots[word.slot].bits)
         self.errors.append(Chunk(self._chunk(word, self._codes(word), 1)))
 
     def fetch_inputs(self, word: Word) -> None:
@@ -154,6 +154,11 @@ class Products:
                     half[:] = split[:, :, place[0], place[1]]
             tiles.append(np.concatenate(halves, axis=-1))
         self.gradients.append(np.stack(tiles))
+
+    def _require_room(self, words: int) -> None:
+        """Raise `ContractError` unless half of operand A's buffer holds a block of so many words."""
+        half = self.state.config.half_words("a")
+        require(words <= half, f"words of a block of operand A are {words}; allowed: at most {half}")
 
     def _codes(self, word: Word) -> np.ndarray:
         state, slot = self.state, self.state.slots[word.slot]
