@@ -15,10 +15,9 @@ from cpt.host.counters import Counters
 from cpt.host.data import Dataset, Images
 from cpt.host.errors import HostError
 from cpt.host.trainer import Trainer
+from cpt.sim.step import TOLERANCE
 from cpt.trainers import Place
 
-TOLERANCE = 0.02
-"""Largest allowed difference of a step's cycles, fast model against RTL, relative to the RTL."""
 IMAGES = 4
 """Of a batch, that a whole step is repeated with; a step of all takes minutes on the RTL of ``tiny``."""
 PRESET = "tiny"

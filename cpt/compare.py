@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from cpt.check import TOLERANCE
 from cpt.data import DIGITS, load_raw
 from cpt.host.config import MICRO_BATCH, TrainConfig
 from cpt.host.data import Dataset
@@ -23,6 +22,7 @@ from cpt.model.units import percent
 from cpt.options import TRAINING, add_options
 from cpt.progress import note
 from cpt.sim.memory import MEMORY_MODELS, memory_model
+from cpt.sim.step import TOLERANCE
 from cpt.table import align, paragraph
 from cpt.trainers import of_device
 

@@ -6,12 +6,13 @@ import json
 import numpy as np
 import pytest
 
-from cpt.check import TOLERANCE, CheckedStep, RtlCheck, as_json, differing, verdict
+from cpt.check import CheckedStep, RtlCheck, as_json, differing, verdict
 from cpt.devices import open_accelerator
 from cpt.host.config import TrainConfig
 from cpt.host.data import Images, held_out
 from cpt.host.errors import DeviceError
 from cpt.main import main
+from cpt.sim.step import TOLERANCE
 from cpt.trainers import Place
 
 QUICK = ["--preset", "tiny", "--width", "4", "--steps", "2", "--batch-size", "4", "--seed", "1", "--json"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from cpt.check import TOLERANCE
 from cpt.host.compiler.network import LAST_BACKWARD, ONLY_FORWARD
 from cpt.hw.contract import preset
 from cpt.hw.contract.step import Engine
+from cpt.sim.step import TOLERANCE
 from cpt.sim.step.compare import Compared, compared, main
 from cpt.sim.step.rtl import Case
 

@@ -58,9 +58,7 @@ def called(word: Word) -> str:
 
 def compared(config: ArrayConfig, memory: str, case: Case) -> list[Compared]:
     """The lists of a step of ``case`` in the order in which they ran."""
-    model = memory_model(memory, config.clock_mhz)
     net = case.network()
-    slots = {slot: Slot(width, signed) for slot, (width, signed) in precision_slots(net, *case.bits).items()}
     with Observed(config, memory_bytes=MEMORY_BYTES, memory=memory) as device:
         trainer = FabricTrainer(
             device,
@@ -72,8 +70,18 @@ def compared(config: ArrayConfig, memory: str, case: Case) -> list[Compared]:
         )
         device.seen(trainer.lists)
         trainer.train_step(*batches(case)[0], case.bits, RATE)
-        times = timeline(config, model, slots)
-        return [Compared(seen, times.run(trainer.lists[seen.name])) for seen in device.seen(trainer.lists)]
+        return estimated(config, memory, trainer, device.seen(trainer.lists), case.bits)
+
+
+def estimated(
+    config: ArrayConfig, memory: str, trainer: FabricTrainer, seen: Sequence[SeenList], bits: tuple[int, int]
+) -> list[Compared]:
+    """Lists of ``trainer`` that ran on the RTL at ``bits``, with what the model says of each."""
+    slots = {
+        slot: Slot(width, signed) for slot, (width, signed) in precision_slots(trainer.network, *bits).items()
+    }
+    times = timeline(config, memory_model(memory, config.clock_mhz), slots)
+    return [Compared(one, times.run(trainer.lists[one.name])) for one in seen]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

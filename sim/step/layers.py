@@ -18,18 +18,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cpt.host.fabric import Device, FabricTrainer, precision_slots
+from cpt.host.fabric import Device, FabricTrainer
 from cpt.hw.contract import ArrayConfig, ContractError, preset
 from cpt.hw.contract.config import STEP
 from cpt.model.architecture import Conv, cifar_resnet, imagenet_resnet, mobilenet_v2
 from cpt.model.architecture.layers import Layer as Described
 from cpt.model.golden.fabric.network import Block, Layer, Network
-from cpt.model.golden.fabric.trainer import Settings, Trainer
-from cpt.sim.memory import Stalls, memory_model
-from cpt.sim.step.forecast import timeline
+from cpt.model.golden.fabric.trainer import Settings
+from cpt.sim.memory import Stalls
+from cpt.sim.step import TOLERANCE
+from cpt.sim.step.compare import estimated
 from cpt.sim.step.machine import StepMachine
 from cpt.sim.step.observed import Observed
-from cpt.sim.step.state import Slot
+from cpt.sim.step.pair import Pair
 
 MEMORY_BYTES = 1 << 27
 CLASSES, RATE = 10, 0.05
@@ -40,8 +41,6 @@ FEW = 4
 MEMORY = "ps-ddr"
 STALLED, STALL = 0.5, 0.2
 """Share of convolutions whose bus stalls on the RTL, and in what share of its cycles."""
-TOLERANCE = 2.0
-"""Percent of the RTL's cycles, of a list whose bus does not stall."""
 NETWORKS: dict[str, Callable[[], Sequence[Described]]] = {
     "resnet20": lambda: cifar_resnet(20).layers,
     "resnet74": lambda: cifar_resnet(74).layers,
@@ -112,27 +111,12 @@ def convolutions(names: Sequence[str]) -> list[tuple[str, Conv]]:
 
 
 def train(drawn: Drawn, config: ArrayConfig, device: Device) -> FabricTrainer:
-    """A step on ``device`` from the golden trainer's state; `AssertionError` with the array that differs."""
-    golden = Trainer(
-        drawn.described(),
-        Settings(seed=drawn.seed, batch_size=drawn.images, micro_batch=drawn.images),
-    )
-    trainer = FabricTrainer(
-        device,
-        config,
-        drawn.described(),
-        batch_size=drawn.images,
-        micro_batch=drawn.images,
-        scratch_words=config.scratch_words,
-        seed=drawn.seed,
-    )
-    trainer.load_state(*golden.state())
-    for each in (golden, trainer):
-        each.train_step(*drawn.batch(), drawn.bits, RATE)
-    for found, expected in zip(trainer.state(), golden.state(), strict=True):
-        for name, value in expected.items():
-            np.testing.assert_array_equal(found[name], value, name)
-    return trainer
+    """A step on ``device``; `AssertionError` with the array that is not the golden trainer's."""
+    settings = Settings(seed=drawn.seed, batch_size=drawn.images, micro_batch=drawn.images)
+    pair = Pair(drawn.described, settings, config, device)
+    pair.begin()
+    pair.train_step(drawn.batch(), drawn.bits, RATE)
+    return pair.fabric
 
 
 def on_model(drawn: Drawn, config: ArrayConfig) -> str:
@@ -147,23 +131,14 @@ def on_rtl(drawn: Drawn, config: ArrayConfig) -> str:
     with Observed(config, memory_bytes=MEMORY_BYTES, memory=MEMORY, stalls=stalls) as device:
         trainer = train(drawn, config, device)
         seen = device.seen(trainer.lists)
-    taken = ", ".join(f"{one.name} {one.cycles:,} cycles" for one in seen)
+    taken = "exact; " + ", ".join(f"{one.name} {one.cycles:,} cycles" for one in seen)
     if stalls:
-        return f"exact; {taken}, with stalls"
-    slots = {
-        slot: Slot(width, signed)
-        for slot, (width, signed) in precision_slots(trainer.network, *drawn.bits).items()
-    }
-    times = timeline(config, memory_model(MEMORY, config.clock_mhz), slots)
-    errors = []
-    for one in seen:
-        error = 100 * (times.run(trainer.lists[one.name]).cycles / one.cycles - 1)
-        if abs(error) > TOLERANCE:
-            raise AssertionError(
-                f"{drawn}: {one.name} takes {one.cycles} cycles, the estimate is {error:+.1f} %"
-            )
-        errors.append(error)
-    return f"exact; {taken}; estimate {' and '.join(f'{error:+.1f}' for error in errors)} %"
+        return f"{taken}, with stalls"
+    lists = estimated(config, MEMORY, trainer, seen, drawn.bits)
+    found = f"{taken}; estimate {' and '.join(f'{one.difference:+.1f}' for one in lists)} %"
+    if any(abs(one.difference) > 100 * TOLERANCE for one in lists):
+        raise AssertionError(f"{found}; allowed: {100 * TOLERANCE:g} %")
+    return found
 
 
 DEVICES = {"model": on_model, "rtl": on_rtl}
@@ -199,6 +174,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ContractError as error:
         parser.error(str(error))
     exact, passes, refused, differ = 0, 0, 0, 0
+    if options.device == "rtl":
+        print(
+            f"simulated cycles of a step's lists: {config.name} at {config.clock_mhz:g} MHz, memory {MEMORY}"
+        )
     for drawn in draw(options):
         begun = time.monotonic()
         try:

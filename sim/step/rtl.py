@@ -15,15 +15,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from cpt.host.compiler.choice import Way
-from cpt.host.fabric import Device, FabricTrainer
+from cpt.host.fabric import Device
 from cpt.hw.contract import ArrayConfig, preset
 from cpt.hw.contract.config import STEP
 from cpt.model.architecture import Conv
 from cpt.model.golden.fabric.network import Block, Layer, Network
-from cpt.model.golden.fabric.trainer import Settings, Trainer
+from cpt.model.golden.fabric.trainer import Settings
 from cpt.sim.memory import Stalls
 from cpt.sim.step.beside import Beside
 from cpt.sim.step.machine import StepMachine
+from cpt.sim.step.pair import Pair
 
 MEMORY_BYTES = 1 << 22
 MICRO_BATCHES = (1, 4, 16)
@@ -160,31 +161,16 @@ def beside_golden(case: Case, config: ArrayConfig, device: Device) -> None:
 
     Raises `AssertionError` with the array that differs.
     """
-    batch = case.micro_batch * case.micro_batches
-    golden = Trainer(
-        case.network(),
-        Settings(seed=case.seed, batch_size=batch, micro_batch=case.micro_batch),
-    )
     data = batches(case)
-    for images, labels in data[: case.before]:
-        golden.train_step(images, labels, case.bits, RATE)
-    trainer = FabricTrainer(
-        device,
-        config,
-        case.network(),
-        batch_size=batch,
-        micro_batch=case.micro_batch,
-        scratch_words=config.scratch_words,
-        seed=case.seed,
-        way=case.way,
+    settings = Settings(
+        seed=case.seed, batch_size=case.micro_batch * case.micro_batches, micro_batch=case.micro_batch
     )
-    trainer.load_state(*golden.state())
-    for images, labels in data[case.before :]:
-        golden.train_step(images, labels, case.bits, RATE)
-        trainer.train_step(images, labels, case.bits, RATE)
-        found, expected = trainer.state()[0], golden.state()[0]
-        for name, value in expected.items():
-            np.testing.assert_array_equal(found[name], value, name)
+    pair = Pair(case.network, settings, config, device, case.way)
+    for batch in data[: case.before]:
+        pair.golden.train_step(*batch, case.bits, RATE)
+    pair.begin()
+    for batch in data[case.before :]:
+        pair.train_step(batch, case.bits, RATE)
 
 
 DEVICES = {"rtl": run, "model": run_model}
