@@ -68,7 +68,7 @@ class WeightGradients:
             live.append(self.moves.used(g, picture, channels, self.moves.all_of(channels)))
         for subset in layout.subsets[plan.layer.index]:
             self.finish()
-            sums = self.scratch.sums(layout.sum_words(plan, subset), live)
+            sums = self.scratch.sums(layout.dw.sum_words(plan, subset), live)
             covered = [part for part in sums.regions if any(part.meets(region) for region in live)]
             assert len(covered) <= 1  # one has room in memory
             for region in covered:

@@ -20,14 +20,13 @@ from cpt.host.compiler.plan import (
     Codes,
     ConvPlan,
     Planes,
-    Subset,
 )
+from cpt.host.compiler.subsets import Subsets
 from cpt.hw.contract import ArrayConfig, ContractError
 from cpt.hw.contract.config import BEAT_BYTES, MAX_BITS, TAPS
 from cpt.hw.contract.floats import CHANNELS
-from cpt.hw.contract.passes import gradient_tiles
 from cpt.hw.contract.step import SCRATCH_BANKS
-from cpt.hw.contract.tiles import COPIES, CodesLayout, Picture, PixelLayout, WindowLayout
+from cpt.hw.contract.tiles import CodesLayout, Picture, PixelLayout, WindowLayout
 from cpt.model.architecture import Conv
 from cpt.model.golden.fabric.network import Block, Layer, Network
 
@@ -60,6 +59,7 @@ class Layout:
     ) -> None:
         self.config, self.network, self.images, self.widest = config, network, images, widest
         self.group = config.group_channels
+        self.dw = Subsets(config, widest)
         self.memory = Memory()
         self.unit_words = 0
         """Local words for the units of codes."""
@@ -142,10 +142,10 @@ class Layout:
         if words % whole:
             raise ContractError(f"scratch has {words} words; allowed: multiples of {whole}")
         self.subsets = {
-            plan.layer.index: self._subsets(plan, words // SCRATCH_BANKS // SUMS_SHARE) for plan in self.plans
+            plan.layer.index: self.dw.of(plan, words // SCRATCH_BANKS // SUMS_SHARE) for plan in self.plans
         }
         sums = max(
-            self.sum_words(plan, part) for plan in self.plans for part in self.subsets[plan.layer.index]
+            self.dw.sum_words(plan, part) for plan in self.plans for part in self.subsets[plan.layer.index]
         )
         self.forward = Scratch(self.config, words, 2)
         self.backward = Scratch(self.config, words, 3, sums, self._mixed())
@@ -204,75 +204,6 @@ class Layout:
             PixelLayout(source, conv.stride, conv.out_height)
         except ContractError as error:
             raise ContractError(f"dW of {conv.name}: {error}") from None
-
-    def _subsets(self, plan: ConvPlan, most_words: int) -> list[Subset]:
-        """Groups of a dW product at a time: as many as the buffers and ``most_words`` of sums hold."""
-        conv, config = plan.conv, self.config
-        groups, outputs = self.groups(conv.in_channels), self.groups(conv.out_channels)
-        fewest = self.fewest_rows(plan)
-        inputs, held = (1, 1) if plan.layer.depthwise else (groups, outputs)
-        while inputs > 2 and self.input_words(plan, fewest, inputs) > config.b_depth_words:
-            inputs -= 2 if inputs % 2 == 0 else 1
-        while held > 1 and fewest * self.widest * held > config.half_words("a"):
-            held -= 1
-
-        def tiles() -> int:
-            return len(gradient_tiles(conv.kernel**2, inputs)) * held * self.group
-
-        while held > 1 and tiles() > most_words:
-            held -= 1
-        while inputs > 2 and tiles() > most_words:
-            inputs -= 2 if inputs % 2 == 0 else 1
-        needed = {
-            "a": (fewest * self.widest * held, config.half_words("a")),
-            "b": (self.input_words(plan, fewest, inputs), config.b_depth_words),
-        }
-        for buffer, (words, room) in needed.items():
-            if words > room:
-                raise ContractError(
-                    f"dW of {conv.name} takes {words} words of the {buffer.upper()} buffer at {self.widest} "
-                    f"bits; allowed: {room}"
-                )
-        if plan.layer.depthwise:
-            return [Subset(number, 1, number, 1) for number in range(groups)]
-        return [
-            Subset(output, min(held, outputs - output), first, min(inputs, groups - first))
-            for output in range(0, outputs, held)
-            for first in range(0, groups, inputs)
-        ]
-
-    def sum_words(self, plan: ConvPlan, subset: Subset) -> int:
-        """Words of each bank that the sums of a dW product take."""
-        return len(gradient_tiles(plan.conv.kernel**2, subset.inputs)) * subset.outputs * self.group
-
-    def fewest_rows(self, plan: ConvPlan) -> int:
-        """Rows of the output that a chunk of dW has at least: whole tiles.
-
-        All of them where a tile of the input has several.
-        """
-        if plan.source.tile_rows > 1:
-            return plan.conv.out_height
-        return min(plan.output.tile_rows, plan.conv.out_height)
-
-    def input_words(self, plan: ConvPlan, rows: int, groups: int) -> int:
-        """Words of the B buffer that a chunk of dW takes."""
-        source_rows = plan.conv.stride * (rows - 1) + COPIES
-        return source_rows * self.widest * COPIES * -(-groups // 2)
-
-    def chunk_rows(self, plan: ConvPlan, subset: Subset) -> int:
-        """Rows of a chunk: what half of the buffers holds, so that the next one can come; at least one.
-
-        Chunks are about equal.
-        """
-        fewest = rows = self.fewest_rows(plan)
-        a, b = (self.config.half_words(operand) for operand in "ab")
-        while rows < plan.conv.out_height:
-            more = rows + fewest
-            if self.widest * subset.outputs * more > a or self.input_words(plan, more, subset.inputs) > b:
-                break
-            rows = more
-        chunks = -(-plan.conv.out_height // rows)
-        return min(-(-plan.conv.out_height // (chunks * fewest)) * fewest, plan.conv.out_height)
 
     @property
     def plans(self) -> list[ConvPlan]:

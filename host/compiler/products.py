@@ -122,7 +122,7 @@ class Products:
     def gradient(self, plan: ConvPlan, inputs: Codes, subset: Subset, sums: Sums) -> None:
         """dW of some groups of a convolution into the 48-bit ``sums``, chunk by chunk."""
         conv, layout = plan.conv, self.layout
-        rows = layout.chunk_rows(plan, subset)
+        rows = layout.dw.chunk_rows(plan, subset)
         first = True
         for image_group in range(-(-layout.images // plan.output.set_images)):
             for row in range(0, conv.out_height, rows):
