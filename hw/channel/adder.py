@@ -102,7 +102,8 @@ class Adder(wiring.Component):
         m.d.sync += coarse.eq(start >> (far << 3))
         for amount, part in parts(near[1:], len(placed)):
             m.d.sync += placed[part].eq((coarse >> amount)[part])
-        full, lost = Signal(3, reset_less=True), Signal(reset_less=True)
+        full = Signal(3, reset_less=True)
+        lost = Signal(reset_less=True)
         far_before = late(m, far, 1, "far")
         m.d.sync += [
             full.eq(Cat(start[8 * n :][:8].any() for n in range(3))),

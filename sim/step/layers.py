@@ -116,7 +116,7 @@ def train(drawn: Drawn, config: ArrayConfig, device: Device) -> FabricTrainer:
     pair = Pair(drawn.described, settings, config, device)
     pair.begin()
     pair.train_step(drawn.batch(), drawn.bits, RATE)
-    return pair.fabric
+    return pair.trainer
 
 
 def on_model(drawn: Drawn, config: ArrayConfig) -> str:

@@ -14,7 +14,10 @@ from cpt.model.golden.fabric.trainer import Settings, Trainer
 
 
 class Pair:
-    """Both trainers of what ``network`` makes, anew for each; ``way``: as `FabricTrainer` has it."""
+    """``golden`` and the device's ``trainer`` of what ``network`` makes, anew for each.
+
+    ``way``: as `FabricTrainer` has it; `ContractError` for what the device does not take.
+    """
 
     def __init__(
         self,
@@ -25,7 +28,7 @@ class Pair:
         way: Way | None = None,
     ) -> None:
         self.golden = Trainer(network(), settings)
-        self.fabric = FabricTrainer(
+        self.trainer = FabricTrainer(
             device,
             config,
             network(),
@@ -38,12 +41,12 @@ class Pair:
 
     def begin(self) -> None:
         """The device goes on from where the golden trainer is."""
-        self.fabric.load_state(*self.golden.state())
+        self.trainer.load_state(*self.golden.state())
 
     def train_step(self, batch: tuple[np.ndarray, np.ndarray], bits: tuple[int, int], rate: float) -> None:
         """A step of both on images and labels; `AssertionError` names the array that differs after it."""
-        for trainer in (self.golden, self.fabric):
-            trainer.train_step(*batch, bits, rate)
-        for found, expected in zip(self.fabric.state(), self.golden.state(), strict=True):
+        for each in (self.golden, self.trainer):
+            each.train_step(*batch, bits, rate)
+        for found, expected in zip(self.trainer.state(), self.golden.state(), strict=True):
             for name, value in expected.items():
                 np.testing.assert_array_equal(found[name], value, name)
