@@ -205,10 +205,12 @@ class Recorder:
         before = len(self._starts), self._end, len(self._channels)
         moved = [item.renumbered(*before) for item in other.held]
         starts = [start + self._end - VIRTUAL for start in other._starts]
-        both = replace(self, held=[], _starts=[*self._starts, *starts])
-        both._counts, both._channels = (
-            [*self._counts, *other._counts],
-            [*self._channels, *other._channels],
+        both = replace(
+            self,
+            held=[],
+            _starts=[*self._starts, *starts],
+            _counts=[*self._counts, *other._counts],
+            _channels=[*self._channels, *other._channels],
         )
         return both, moved
 
