@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from cpt.data import DIGITS, load_raw
+from cpt.data import BY_NAME, DIGITS, load_raw
 from cpt.host.config import MICRO_BATCH, TrainConfig
 from cpt.host.data import Dataset
 from cpt.host.trainer import Trainer
@@ -83,7 +83,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="bits of weights and activations, and of gradients (default: 8 8)",
     )
     parser.add_argument(
-        "--data", default=DIGITS, metavar="NAME", help=f"{DIGITS}, or an .npz of pixels and labels"
+        "--data",
+        default=DIGITS,
+        metavar="NAME",
+        help=f"{', '.join(BY_NAME)}, or an .npz of pixels and labels",
     )
     parser.add_argument(
         "--micro-batch",

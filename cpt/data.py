@@ -1,17 +1,18 @@
-"""Where training images come from: scikit-learn's digits, a file of arrays, or class folders."""
+"""Where training images come from: digits that ship with scikit-learn, a file of arrays, or class folders."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from cpt.host.data import Dataset, Images, held_out, load_images
 from cpt.host.errors import HostError
 
-DIGITS = "digits"
+DIGITS, PHOTO_DIGITS = "digits", "photo-digits"
 BUNDLED = Path(__file__).with_name("digits.npz")
 """The digits as a file, in the archive for boards (`cpt package`)."""
 SPLIT_SEED = 0
@@ -33,8 +34,8 @@ def load_dataset(source: str, image_size: Sequence[int] | None = None) -> Datase
     """The images of ``source``, standardised; where there is no test part, a fifth of each class is held out.
 
     Args:
-        source: ``"digits"``; or the path of an ``.npz`` file as `cpt.host.data.save_images` writes it: how
-            images reach a board, which has no scikit-learn; or a folder of class folders
+        source: a name of `BY_NAME`; or the path of an ``.npz`` file as `cpt.host.data.save_images` writes
+            it: how images reach a board, which has no scikit-learn; or a folder of class folders
             (`cpt.model.data.load_class_folders`).
         image_size: side, or height and width, that the images of class folders are brought to.
 
@@ -46,14 +47,16 @@ def load_dataset(source: str, image_size: Sequence[int] | None = None) -> Datase
 def load_raw(source: str, image_size: Sequence[int] | None = None) -> Dataset:
     """The same with pixels as they come."""
     path = Path(source)
-    if source != DIGITS and path.is_dir():
+    if source not in BY_NAME and path.is_dir():
         return _class_folders(path, image_size)
     if image_size:
         raise HostError(f"image-size is given for data {source!r}; allowed: a folder of class folders")
-    if source == DIGITS:
-        return held_out(DIGITS, digits(), seed=SPLIT_SEED)
+    if source in BY_NAME:
+        return held_out(source, BY_NAME[source](), seed=SPLIT_SEED)
     if path.suffix != ".npz":
-        raise HostError(f"data is {source!r}; allowed: {DIGITS}, an .npz file, or a folder of class folders")
+        raise HostError(
+            f"data is {source!r}; allowed: {', '.join(BY_NAME)}, an .npz file, or a folder of class folders"
+        )
     return held_out(path.stem, load_images(path), seed=SPLIT_SEED)
 
 
@@ -88,6 +91,32 @@ def digits() -> Images:
     """
     if BUNDLED.is_file():
         return load_images(BUNDLED)
+    bunch = _sklearn_datasets().load_digits()
+    return Images(bunch.images[..., None].astype(np.float32), bunch.target.astype(np.int64))
+
+
+def photo_digits() -> Images:
+    """Each digit in a random colour over a patch of a photograph, (1797, 8, 8, 3), 0..255; no download.
+
+    Harder than `digits`: brightness and colour say nothing about the class. The photographs are scikit-learn's
+    two sample images, a quarter of their height and width.
+    """
+    datasets = _sklearn_datasets()
+    photographs = [picture[::4, ::4] for picture in datasets.load_sample_images().images]
+    plain = digits()
+    rng = np.random.default_rng(11)
+    side = plain.pixels.shape[1]
+    made = np.empty((len(plain), side, side, 3), np.float32)
+    for picture, digit in zip(made, plain.pixels, strict=True):
+        photograph = photographs[rng.integers(len(photographs))]
+        top, left = (rng.integers(size - side + 1) for size in photograph.shape[:2])
+        ink = digit / plain.pixels.max()
+        picture[:] = ink * rng.uniform(51, 255, 3)
+        picture += (1 - ink) * photograph[top : top + side, left : left + side]
+    return Images(np.rint(made), plain.labels)
+
+
+def _sklearn_datasets() -> Any:
     try:
         from sklearn import datasets
     except ImportError:
@@ -95,5 +124,8 @@ def digits() -> Images:
             "scikit-learn, which holds the digits, is not installed; allowed: pip install 'cpt-fpga[torch]', "
             "or --data with a file of images"
         ) from None
-    bunch = datasets.load_digits()
-    return Images(bunch.images[..., None].astype(np.float32), bunch.target.astype(np.int64))
+    return datasets
+
+
+BY_NAME: dict[str, Callable[[], Images]] = {DIGITS: digits, PHOTO_DIGITS: photo_digits}
+"""Images that come with the dependencies."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cpt.data import DIGITS, load_raw
+from cpt.data import BY_NAME, DIGITS, load_raw
 from cpt.extras import missing
 from cpt.host.config import TrainConfig, resnet_depth
 from cpt.host.data import Dataset, affine, with_bytes
@@ -44,7 +44,10 @@ MOST_SEEDS = 100
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``cpt fabric``."""
     parser.add_argument(
-        "--data", default=DIGITS, metavar="NAME", help=f"{DIGITS}, or an .npz of byte pixels and labels"
+        "--data",
+        default=DIGITS,
+        metavar="NAME",
+        help=f"{', '.join(BY_NAME)}, or an .npz of byte pixels and labels",
     )
     add_options(parser, TRAINING)
     fabric = parser.add_argument_group("fabric")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cpt import run_folder
-from cpt.data import DIGITS, load_dataset
+from cpt.data import BY_NAME, load_dataset
 from cpt.hw.contract import ContractError
 from cpt.model.units import change, gbitops, metric, precision
 from cpt.options import AUTO, TRAINING
@@ -193,9 +193,9 @@ def open_data(
         if image_size:
             raise ValueError(f"image-size is given for data {name!r}; allowed: a folder of class folders")
         return open_task(name, folder, config, scale or 4)
-    if name != DIGITS and not name.endswith(".npz") and not Path(name).is_dir():
+    if name not in BY_NAME and not name.endswith(".npz") and not Path(name).is_dir():
         raise ValueError(
-            f"data is {name!r}; allowed: {DIGITS}, {', '.join(NAMES)}, an .npz file, "
+            f"data is {name!r}; allowed: {', '.join((*BY_NAME, *NAMES))}, an .npz file, "
             "or a folder of class folders"
         )
     data = load_dataset(name, image_size)

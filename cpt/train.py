@@ -12,7 +12,7 @@ from typing import Any
 
 from cpt import public_flags, run_folder, torch_options, torch_train
 from cpt.check import RtlCheck, as_json, verdict
-from cpt.data import DIGITS, add_image_size, load_raw
+from cpt.data import BY_NAME, DIGITS, add_image_size, load_raw
 from cpt.devices import (
     DEVICES,
     SIMULATED,
@@ -77,8 +77,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data",
         default=DIGITS,
         metavar="NAME",
-        help=f"{DIGITS}, an .npz of pixels and labels, a folder with train/CLASS/*.png, or a name of "
-        "docs/training.md",
+        help=f"{', '.join(BY_NAME)}, an .npz of pixels and labels, a folder with train/CLASS/*.png, or a "
+        "name of docs/training.md",
     )
     add_image_size(parser)
     add_options(parser.add_argument_group("training"), TRAINING, unset=True)

@@ -275,7 +275,7 @@ WRONG = [
     ),
     (["--data", "cifar10"], "data is 'cifar10' without --data-dir; allowed: the folder of its files"),
     (["--data", "cifar10", "--data-dir", "nowhere"], "data has no data_batch_1 in nowhere"),
-    (["--data", "mnist"], "data is 'mnist'; allowed: digits, cifar10"),
+    (["--data", "mnist"], "data is 'mnist'; allowed: digits, photo-digits, cifar10"),
     (["--data", "gone.npz"], "images gone.npz cannot be read"),
     (["--model", "resnet9"], "model is 'resnet9'; allowed: resnetD"),
     (["--fw", "3", "5", "8"], "fw is 3 5 8; allowed: one or two bit-widths"),

@@ -76,7 +76,10 @@ WRONG = [
     (["--batch-size", "5000"], "batch-size is 5000; allowed: 1..1438 (training images)"),
     (["--run-name", "../up"], "run-name is '../up'; allowed: letters, digits"),
     (["--resume", "--run-name", "never"], "checkpoint.npz does not exist"),
-    (["--data", "mnist"], "data is 'mnist'; allowed: digits, an .npz file, or a folder of class folders"),
+    (
+        ["--data", "mnist"],
+        "data is 'mnist'; allowed: digits, photo-digits, an .npz file, or a folder of class folders",
+    ),
     (["--data", "gone.npz"], "images gone.npz cannot be read (No such file or directory)"),
     (["--epochs", "many"], "argument --epochs: invalid int value: 'many'"),
     (["--colour"], "unrecognized arguments: --colour"),
