@@ -98,8 +98,8 @@ def digits() -> Images:
 def photo_digits() -> Images:
     """Each digit in a random colour over a patch of a photograph, (1797, 8, 8, 3), 0..255; no download.
 
-    Harder than `digits`: brightness and colour say nothing about the class. The photographs are scikit-learn's
-    two sample images, a quarter of their height and width.
+    Harder than `digits`: brightness and colour say nothing about the class. The photographs are the two
+    sample images of scikit-learn, a quarter of their height and width.
     """
     datasets = _sklearn_datasets()
     photographs = [picture[::4, ::4] for picture in datasets.load_sample_images().images]
