@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hw_streams import simulate
 from vector_words import settings_of
 
 from cpt.hw.contract.config import MAX_BITS
 from cpt.hw.contract.passes import Apply, Drain
-from cpt.hw.vector.kinds import SETTINGS, Decode, number_of
+from cpt.hw.vector.kinds import APPLIES, DRAINS, SETTINGS, Decode
 
 
-def test_an_instruction_is_decoded_by_its_kind_and_bits() -> None:
-    block = Decode()
+@pytest.mark.parametrize("kinds", [DRAINS, APPLIES])
+def test_an_instruction_is_decoded_by_its_kind_and_bits(kinds: Any) -> None:
+    block = Decode(kinds)
     asked: list[tuple[Drain | Apply, int, bool]] = [
-        (kind, bits, alone)
-        for kind in (*Drain, *Apply)
-        for bits in range(1, MAX_BITS + 1)
-        for alone in (False, True)
+        (kind, bits, alone) for kind in kinds for bits in range(1, MAX_BITS + 1) for alone in (False, True)
     ]
 
     async def bench(ctx: Any) -> None:
         for cycle in range(len(asked) + block.latency_cycles):
             if cycle < len(asked):
                 kind, bits, alone = asked[cycle]
-                ctx.set(block.kind, number_of(kind))
+                ctx.set(block.kind, kind)
                 ctx.set(block.bits, bits)
                 ctx.set(block.alone, alone)
             if cycle >= block.latency_cycles:
@@ -40,7 +39,7 @@ def test_an_instruction_is_decoded_by_its_kind_and_bits() -> None:
 
 
 def test_a_kind_that_is_none_does_nothing() -> None:
-    block = Decode()
+    block = Decode(DRAINS)
 
     async def bench(ctx: Any) -> None:
         ctx.set(block.kind, len(Drain))

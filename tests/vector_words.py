@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from cpt.hw.contract.passes import Apply, Drain
-from cpt.hw.vector.kinds import KINDS, Bounds, Kind, Times, number_of
+from cpt.hw.vector import kinds
+from cpt.hw.vector.kinds import Bounds, Kind, Times
 from cpt.model.golden.fabric import apply as applies
 from cpt.model.golden.fabric import drain as drains
 from cpt.model.golden.fabric.codes import WeightCodes
@@ -22,7 +23,7 @@ DRAINS = [kind for kind in Drain if kind is not Drain.GRADIENT]
 
 def kind_of(kind: Drain | Apply) -> Kind:
     """What the lanes know of it."""
-    return KINDS[number_of(kind)]
+    return kinds.DRAINS[kind] if isinstance(kind, Drain) else kinds.APPLIES[kind]
 
 
 def settings_of(kind: Drain | Apply, bits: int, alone: bool = False) -> dict[str, Any]:

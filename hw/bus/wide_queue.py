@@ -64,7 +64,10 @@ class WideQueue(wiring.Component):
         if len(consume) * len(second) > MOST_LOADS // 2:  # too many for one enable
             following = Signal.like(second)
             m.d.comb += following.eq(Mux(taken, second, consume[0]))
-            m.d.sync += [second.eq(up(second, taken)), *(pointer.eq(following) for pointer in consume)]
+            m.d.sync += [
+                second.eq(Mux(taken, up(second, 1), second)),
+                *(pointer.eq(following) for pointer in consume),
+            ]
         else:
             with m.If(taken):
                 m.d.sync += [second.eq(up(second, 1)), *(pointer.eq(second) for pointer in consume)]

@@ -120,7 +120,7 @@ STEP_PARTS: dict[str, Callable[[ArrayConfig], wiring.Component]] = {
     "drain_walk": lambda config: DrainWalk(config, config.scratch_words),
     "apply_walk": lambda config: ApplyWalk(config, config.scratch_words),
     "noise": Noise,
-    "pool": Pool,
+    "pool": lambda config: Pool(),
     "coefficients": lambda config: Coefficients(),
     "statistics": Statistics,
     "reduction": Reduction,

@@ -1,6 +1,6 @@
 """Walks the tiles of APPLY: their words in scratch, channel by channel, to codes or words."""
 
-from amaranth import Const, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -9,7 +9,7 @@ from cpt.hw.contract.passes import Apply
 from cpt.hw.contract.step import Code
 from cpt.hw.contract.tiles import STREAM_BYTES
 from cpt.hw.matrix.copies import copies
-from cpt.hw.vector.kinds import APPLY_KINDS, Added
+from cpt.hw.vector.kinds import Added
 from cpt.hw.vector.noise_steps import NOISE_SHAPE, noise_shape
 from cpt.hw.vector.pool import POOLED
 from cpt.hw.vector.walk import IN_WORDS_LOG2, Places, walk_members
@@ -48,9 +48,15 @@ class ApplyWalk(wiring.Component):
         m = Module()
         at = Places(m, self, Code.APPLY, "groups")
         word, slot, settings, ends = at.word, self.slot, at.settings, at.ends
+        alike = Signal(2)
         twice = Signal()
-        m.d.sync += twice.eq(word.y == word.second << IN_WORDS_LOG2)
-        m.d.comb += [at.decode.kind.eq(APPLY_KINDS | word.kind), at.decode.alone.eq(twice)]
+        half = len(word.y) // 2
+        differs = word.y ^ (word.second << IN_WORDS_LOG2)
+        m.d.sync += [
+            alike.eq(Cat(~differs[:half].any(), ~differs[half:].any())),
+            twice.eq(alike.all()),
+        ]
+        m.d.comb += [at.decode.kind.eq(word.kind), at.decode.alone.eq(twice)]
         m.d.comb += [
             self.noise_shape.as_value().eq(noise_shape(word)),
             self.idle.eq(at.vacant & self.settled),
@@ -71,37 +77,54 @@ class ApplyWalk(wiring.Component):
         # A group of codes needs room, once.
         words = Signal()
         needs = Signal()
-        """Slots may come; the next one begins a group of codes."""
+        fits = Signal(init=1)
+        """Slots may come; the next one begins a group of codes; there is room if it needs some."""
+        needs_after = Signal()
         m.d.comb += [
             self.working.eq(words),
-            at.step.eq(words & self.go & (~needs | self.room)),
+            at.step.eq(words & self.go & fits),
             self.coming.eq(at.step),
             self.takes_room.eq(at.step & needs),
+            needs_after.eq(Mux(at.load, settings.codes, Mux(at.step, ends["group"] & settings.codes, needs))),
         ]
-        with m.If(at.step):
-            m.d.sync += needs.eq(ends["group"] & settings.codes)
-        with m.If(at.load):
-            m.d.sync += needs.eq(settings.codes)
+        m.d.sync += [needs.eq(needs_after), fits.eq(~needs_after | self.room)]
         # Operands that come one by one would be lost to a slot between them.
         m.d.comb += at.again.eq(words & ~self.go)
 
-        codes_before, done, pooled, stops = (
-            Signal(name=name) for name in ("codes_before", "done", "pooled", "stops")
+        codes_before, done, pooled, stops, stopped = (
+            Signal(name=name) for name in ("codes_before", "done", "pooled", "stops", "stopped")
         )
-        """Of the instruction before; of this one all; a tile's end is the end of more."""
-        starts = Signal()
+        """Of the instruction before; of this one all; a tile's end is the end of more, and was."""
+        follows = Signal()
+        """With a tile's end another may begin."""
+        quiet = Signal()
+        """It needs no noise that is not there."""
+        stops_next = at.last_all | (at.last_image & (settings.pools | pooled))
+        groups_last = at.counts["groups"].last
+        there = Signal()
+        """The image before is out of the lanes, and this one's first unit may start."""
         begins = Signal()
         ends_tile = Signal()
+        enters = Signal()
+        waiting = Signal()
+        """A tile may begin from the next cycle on; it may, behind none."""
         m.d.sync += [
+            waiting.eq(enters | (~begins & (waiting | (at.step & follows)))),
+            follows.eq(at.group_after & groups_last & ~stops_next),
+            there.eq(at.gate.open & self.empty & ~at.load),
+            quiet.eq(self.noise_ready | ~settings.noise),
+            stopped.eq(ends_tile & stops),
+            self.fill.eq(0),
+            self.flush.eq(0),
             pooled.eq(settings.added == Added.POOLED),
-            stops.eq(at.last_all | (at.last_image & (settings.pools | pooled))),
+            stops.eq(stops_next),
             self.noise_start.eq(at.load & settings.noise),
             done.eq(~at.load & (done | (at.step & ends["all"]))),
             at.ended.eq(0),
         ]
         m.d.comb += [
-            starts.eq(at.gate.open & (self.noise_ready | ~settings.noise)),
             ends_tile.eq(at.step & ends["tile"]),
+            begins.eq(at.gate.open & quiet & (waiting | (at.step & follows))),
         ]
         m.d.sync += words.eq(begins | (words & ~ends_tile))
         with m.If(begins):
@@ -116,30 +139,25 @@ class ApplyWalk(wiring.Component):
                 m.next = "IMAGE"
             with m.State("IMAGE"):
                 with m.If(~pooled):
-                    m.next = "WAIT"
-                with m.Elif(at.gate.open & self.empty):
-                    m.d.comb += self.fill.eq(1)
-                    m.next = "FILL"
-            with m.State("FILL"), m.If(~self.pool_busy):
-                m.next = "WAIT"
-            with m.State("WAIT"):
-                m.d.comb += begins.eq(starts)
-                with m.If(starts):
+                    m.d.comb += enters.eq(1)
                     m.next = "WORDS"
-            with m.State("WORDS"), m.If(ends_tile):
-                m.d.comb += begins.eq(starts & ~stops)
-                with m.If(stops & settings.pools):
+                with m.Elif(there):
+                    m.d.sync += self.fill.eq(1)
+                    m.next = "FILL"
+            with m.State("FILL"), m.If(~self.fill & ~self.pool_busy):
+                m.d.comb += enters.eq(1)
+                m.next = "WORDS"
+            with m.State("WORDS"), m.If(stopped):
+                with m.If(settings.pools):
                     m.next = "FLUSH"
-                with m.Elif(stops & at.last_all):
+                with m.Elif(at.last_all):
                     m.next = "OUT"
-                with m.Elif(stops):
+                with m.Else():
                     m.next = "IMAGE"
-                with m.Elif(~starts):
-                    m.next = "WAIT"
             with m.State("FLUSH"), m.If(self.empty):
-                m.d.comb += self.flush.eq(1)
+                m.d.sync += self.flush.eq(1)
                 m.next = "FLUSHED"
-            with m.State("FLUSHED"), m.If(~self.pool_busy):
+            with m.State("FLUSHED"), m.If(~self.flush & ~self.pool_busy):
                 m.d.comb += self.flushed.eq(1)
                 m.next = "IMAGE"
                 with m.If(done):

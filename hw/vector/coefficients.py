@@ -12,7 +12,7 @@ from cpt.hw.matrix.copies import copies
 from cpt.hw.vector.ports import channel_memory
 from cpt.hw.vector.row import COEFFICIENTS
 
-_CHOSEN_BITS = 16
+_CHOSEN_BITS = 12
 """Bits of a number that share a choice."""
 
 

@@ -2,7 +2,7 @@
 
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In
+from amaranth.lib.wiring import In, Out
 
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.step import Code
@@ -14,12 +14,12 @@ class DrainWalk(wiring.Component):
     """A result tile is a unit: one group of channels of a tile of pixels.
 
     Parameters: ``words`` of scratch. Members: `walk_members`; ``there``: a result tile is, and goes with
-    ``begins``. With tiles there ``group + 1`` cycles a tile.
+    ``begins``; ``rests``: ``coming`` is low, a register. With tiles there ``group + 1`` cycles a tile.
     """
 
     def __init__(self, config: ArrayConfig, words: int):
         self.config, self.words = config, words
-        super().__init__({**walk_members(config, words), "there": In(1)})
+        super().__init__({**walk_members(config, words), "there": In(1), "rests": Out(1, init=1)})
 
     def elaborate(self, platform):
         m = Module()
@@ -55,10 +55,19 @@ class DrainWalk(wiring.Component):
 
         last = words & ends["group"]
         """Of a tile."""
+        waiting = Signal()
+        """A tile may begin, behind none."""
+        follows = Signal()
+        """With a tile's end another may begin."""
         begins = Signal()
+        goes_on = sums | (words & ~ends["group"])
+        m.d.comb += begins.eq(at.gate.open & self.there & (waiting | (words & follows)))
         m.d.sync += [
+            waiting.eq(at.load | (~begins & (waiting | (words & follows)))),
+            follows.eq(at.group_after & ~at.last_all),
             sums.eq(begins),
-            words.eq(sums | (words & ~ends["group"])),
+            words.eq(goes_on),
+            self.rests.eq(~(begins | goes_on)),
             at.ended.eq(0),
         ]
         with m.If(last):
@@ -70,17 +79,9 @@ class DrainWalk(wiring.Component):
                 m.next = "PREPARED"
             with m.State("PREPARED"):
                 m.d.comb += at.load.eq(1)
-                m.next = "WAIT"
-            with m.State("WAIT"):
-                m.d.comb += begins.eq(at.gate.open & self.there)
-                with m.If(begins):
-                    m.next = "WORK"
-            with m.State("WORK"), m.If(last):
-                m.d.comb += begins.eq(at.gate.open & self.there & ~at.last_all)
-                with m.If(at.last_all):
-                    m.next = "OUT"
-                with m.Elif(~begins):
-                    m.next = "WAIT"
+                m.next = "WORK"
+            with m.State("WORK"), m.If(last & at.last_all):
+                m.next = "OUT"
             with m.State("OUT"), m.If(self.early):
                 m.d.sync += at.ended.eq(1)
                 m.next = "EMPTY"

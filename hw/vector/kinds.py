@@ -1,8 +1,9 @@
 """What each kind of DRAIN and APPLY is to the lanes: which operands, coefficients, bounds and counts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from amaranth import Cat, Const, Module, Mux, Shape, Signal, signed
+from amaranth import Array, Cat, Const, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -181,40 +182,28 @@ SETTINGS = data.StructLayout(
         "added": Added,
         "mask": Mask,
         "left": LEFT_BITS,
-        "highest": signed(LIMIT_BITS),
+        "highest": LIMIT_BITS - 1,
         "lowest": signed(LIMIT_BITS),
     }
 )
 """A `Kind` as the lanes take it, with the bounds and the shift of a product that its slot's bits give."""
 
 
-APPLY_KINDS = 8
-"""A kind's number: that of a `Drain`, or this plus that of an `Apply`."""
-KINDS: dict[int, Kind] = {int(kind): item for kind, item in DRAINS.items()} | {
-    APPLY_KINDS + kind: item for kind, item in APPLIES.items()
-}
-"""Every kind by its number."""
-
-
-def number_of(kind: Drain | Apply) -> int:
-    """What `Decode` knows a kind by."""
-    return int(kind) + (APPLY_KINDS if isinstance(kind, Apply) else 0)
-
-
 class Decode(wiring.Component):
     """Settings of an instruction from its kind and its slot's bits.
 
-    Members: ``kind``: see `number_of`; ``bits``; ``alone``: a GRADIENT starts from 0, COUNT has one operand
-    twice; ``keeps``: nothing is counted; ``settings``: `latency_cycles` later. Kinds that are none read and
-    write nothing.
+    Parameters: ``kinds``: `DRAINS` or `APPLIES`.
+    Members: ``kind``, ``bits``; ``alone``: a GRADIENT starts from 0, COUNT has one operand twice; ``keeps``:
+    nothing is counted; ``settings``: `latency_cycles` later. Kinds that are none read and write nothing.
     """
 
     latency_cycles = 2
 
-    def __init__(self):
+    def __init__(self, kinds: Mapping[Drain, Kind] | Mapping[Apply, Kind]):
+        self.kinds = {int(kind): item for kind, item in kinds.items()}
         super().__init__(
             {
-                "kind": In(range(max(KINDS) + 1)),
+                "kind": In(range(max(self.kinds) + 1)),
                 "bits": In(BITS_WIDTH),
                 "alone": In(1),
                 "keeps": In(1),
@@ -230,7 +219,7 @@ class Decode(wiring.Component):
             """``value`` of the kind, in a register."""
             shape = Shape.cast(shape)
             found = Signal(shape, name=name, reset_less=True, attrs=attrs)
-            values = {number: Const(value(item), shape).value for number, item in KINDS.items()}
+            values = {number: Const(value(item), shape).value for number, item in self.kinds.items()}
             for bit in range(shape.width):
                 table = sum((values[number] >> bit & 1) << number for number in values)
                 m.d.sync += found[bit].eq(Const(table, 1 << len(self.kind)).bit_select(self.kind, 1))
@@ -241,7 +230,13 @@ class Decode(wiring.Component):
             name: of_kind(name, shape, lambda item, name=name: getattr(item, name).value)
             for name, shape in (("first", Times), ("second", Times), ("added", Added), ("mask", Mask))
         }
-        bounds = [of_kind(f"bounds_{n}", Bounds, lambda item: item.bounds.value, KEEP) for n in range(2)]
+        # Which of the bounds that there are; of more than two a copy for each end.
+        ends = sorted({item.bounds for item in self.kinds.values()}, key=lambda item: item.value)
+        attrs = KEEP if len(ends) > 2 else None
+        bounds = [
+            of_kind(f"bounds_{n}", range(len(ends)), lambda item: ends.index(item.bounds), attrs)
+            for n in range(2)
+        ]
         alone = Signal(reset_less=True)
         keeps = Signal(reset_less=True)
         top = Signal(NUMBER_BITS, reset_less=True)
@@ -275,8 +270,7 @@ class Decode(wiring.Component):
             Bounds.WHOLE: (-(1 << LIMIT_BITS - 1), (1 << LIMIT_BITS - 1) - 1),
         }
         for end, copy in enumerate(bounds):
-            with m.Switch(copy):
-                for each, ends in limits.items():
-                    with m.Case(each):
-                        m.d.sync += (settings.lowest, settings.highest)[end].eq(ends[end])
+            m.d.sync += (settings.lowest, settings.highest)[end].eq(
+                Array(Value.cast(limits[each][end]) for each in ends)[copy]
+            )
         return m

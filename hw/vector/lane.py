@@ -14,7 +14,7 @@ MULTIPLIER_BITS = 18
 OPERAND_BITS = 25
 """Of column sums and of what a coefficient multiplies: port A of a DSP48E1."""
 LIMIT_BITS = 18
-"""Of the bounds of a result, signed: room for 16 bits without sign and a carry."""
+"""Of the bounds of a result, signed, of which no highest is negative: 16 bits without sign and a carry."""
 NOISE_BITS = 8
 """Fraction bits of a sum that noise, or the half that rounds, is added to."""
 LEFT_BITS = 4
@@ -49,7 +49,7 @@ CONTROL = data.StructLayout(
         "shift_low": 2,
         "bypass": 1,
         "carry": 1,
-        "highest": signed(LIMIT_BITS),
+        "highest": LIMIT_BITS - 1,
         "lowest": signed(LIMIT_BITS),
         "mask": Mask,
         "square": 1,
@@ -59,14 +59,14 @@ CONTROL = data.StructLayout(
 
 CONTROL_CYCLES = {
     **dict.fromkeys(("left", "zero"), 0),
-    "drain_high": 3,
-    "drain_middle": 4,
+    "drain_middle": 3,
+    "drain_high": 4,
     **dict.fromkeys(("drain_low", "exact"), 5),
     **dict.fromkeys(("use_product", "wide"), 7),
     **dict.fromkeys(("multiplier", "second"), 8),
     "addend": 9,
-    "shift_high": 12,
-    "shift_middle": 13,
+    "shift_middle": 12,
+    "shift_high": 13,
     "shift_low": 14,
     **dict.fromkeys(("bypass", "carry"), 16),
     **dict.fromkeys(("highest", "lowest", "mask"), 17),
@@ -139,25 +139,32 @@ class Lane(wiring.Component):
         product, moved, addend = (
             Signal(signed(ACC_BITS), name=name, reset_less=True) for name in ("p", "p_moved", "p_addend")
         )
-        lefts = self._held(m, "left", 2)
+        lefts = copies(m, self.control.left[2:], 2, "held_left")
         (low,) = copies(m, self.control.left[:2], 1, "left_low")
         lows = copies(m, low, 2, "left_low_copy")
         half = ACC_BITS // 2
 
         def up(value, choices, step):
-            """``value`` shifted up by 0 to 3 steps, each half by its own copy."""
-            options = [Cat(Cat(0).replicate(n * step), value)[:ACC_BITS] for n in range(4)]
-            parts = []
-            for choice, low in zip(choices, (0, half), strict=True):
-                part = [option[low : low + half] for option in options]
-                parts.append(
-                    Mux(choice[1], Mux(choice[0], part[3], part[2]), Mux(choice[0], part[1], part[0]))
-                )
-            return Cat(parts)
+            """``value`` shifted up by 0 to 3 steps, each half by its own copy.
+
+            Gates where bits become 0, for the reason in `_sum`.
+            """
+            bits = []
+            for place in range(ACC_BITS):
+                choice = choices[place // half]
+                some = [value[place - n * step] if place >= n * step else None for n in range(4)]
+                if some[-1] is not None:
+                    high, low = Mux(choice[0], some[3], some[2]), Mux(choice[0], some[1], some[0])
+                    bits.append(Mux(choice[1], high, low))
+                else:
+                    bits.append(
+                        Cat(bit & (choice == n) for n, bit in enumerate(some) if bit is not None).any()
+                    )
+            return Cat(bits)
 
         m.d.sync += [
             product.eq(self.product),
-            moved.eq(up(product, [left[2:] for left in lefts], 4)),
+            moved.eq(up(product, lefts, 4)),
             addend.eq(up(moved, lows, 1) << 1),
         ]
         zero, sums = self._later(m, self.control.zero, 2, "zero"), self._later(m, self.sums, 2, "sums")
@@ -242,8 +249,7 @@ class Lane(wiring.Component):
 
     def _clipped(self, m, value, positive):
         """Result and joint product."""
-        # No highest value is negative.
-        (highest,) = copies(m, self.control.highest[:-1], 1, "held_highest")
+        highest = self._held(m, "highest")[0]
         lowest = self._held(m, "lowest")[0]
         mask = Mask(self._held(m, "mask")[0])
         some = Signal(4, reset_less=True)

@@ -13,7 +13,7 @@ from cpt.hw.contract.floats import Coefficient, Statistic
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.contract.step import KEYS, MARK_BITS
 from cpt.hw.layouts import result_row, result_rows
-from cpt.hw.matrix.copies import copies
+from cpt.hw.matrix.copies import copies, one_less
 from cpt.hw.program.layouts import COMMAND, MARKS
 from cpt.hw.vector.apply_walk import ApplyWalk
 from cpt.hw.vector.coefficients import Coefficients
@@ -33,9 +33,9 @@ CODE_QUEUE_WORDS = 64
 """Words of codes that are under way or wait for the packer: more than the pipeline holds."""
 SETTLING_CYCLES = Decode.latency_cycles + 4
 """From the end of an instruction to settings that are another's, and what stands behind its last slot."""
-CODE_PUSHES = 7
+CODE_PUSHES = 8
 """Copies of what puts codes into their queue: as wide as it is, memory in LUTs has 200 enables."""
-SIGN_BITS = 8
+SIGN_BITS = 4
 """Bits of a sum that share a copy of its sign."""
 HELD_BITS = 32
 """Bits of a register that one copy of its enable serves."""
@@ -95,7 +95,7 @@ class Lanes(wiring.Component):
         m.submodules.drain = drain = DrainWalk(self.config, self.words)
         m.submodules.apply = apply = ApplyWalk(self.config, self.words)
         m.submodules.noise = noise = Noise(self.config)
-        m.submodules.pool = pool = Pool(self.config)
+        m.submodules.pool = pool = Pool()
         m.submodules.row = row = Row(self.config)
         m.submodules.coefficients = coefficients = Coefficients()
         m.submodules.statistics = statistics = Statistics(self.config)
@@ -124,22 +124,21 @@ class Lanes(wiring.Component):
         m.d.comb += [
             coefficients.channel.eq(at("channel", 0)),
             row.coefficients.eq(coefficients.coefficients),
-            row.settings.eq(self.settings(start)),
+            row.settings.eq(self._row_settings(m, start)),
             row.part.eq(at("part", start)),
         ]
         self._products(m, row, start + row.product_cycles)
         self._operands(m, row, start + row.operand_cycles - MACHINE.scratch_cycles - 1)
         step = start + row.noise_cycles - noise.latency_cycles
         asks = start + row.pooled_cycles - pool.latency_cycles
-        real = copies(m, self.later(m, at("real", asks), pool.latency_cycles - 1, "real"), 2, "real_last")
         m.d.comb += [
             noise.step.eq(self.word(step) & self.settings(step).noise),
             noise.stochastic.eq(self.settings(step).noise),
             noise.walk.eq(at("walk", step)),
             row.noise.eq(noise.noise),
             pool.asked.eq(at("index", asks)),
-            # The sign, which is many bits of a sum, has a copy of its own.
-            row.pooled.eq(pool.pooled & Cat(real[0].replicate(len(row.pooled) - 1), real[1])),
+            pool.real.eq(at("real", asks + pool.real_cycles)),
+            row.pooled.eq(pool.pooled),
         ]
         inside = self._inside(m, start + row.inside_cycles)
         m.d.comb += row.inside.eq(inside)
@@ -167,22 +166,29 @@ class Lanes(wiring.Component):
             pool.count.eq(self.word(asks) & self.settings(asks).pools),
             pool.channel.eq(at("index", asks)),
             pool.clear.eq(at("fresh", counted)),
-            pool.total.eq(counts["total"]),
+            pool.total.eq(counts["total"][: len(pool.total)]),
         ]
         return m
 
     def _counts(self, m, reduction, cycle: int) -> dict:
         """What a word adds to statistics in ``cycle``: registers, with copies of signs that many bits are."""
         settings = self.settings(cycle - 2)
-        alone = copies(m, settings.highest_alone, 2, "alone")
-        (joint,) = copies(m, settings.joint, 1, "joint")
-        through = {"total": ~alone[0], "product": joint, "lowest": ~alone[1]}
+        through = {
+            name: copies(m, flag, 2, f"through_{name}")
+            for name, flag in (
+                ("total", ~settings.highest_alone),
+                ("product", settings.joint),
+                ("lowest", ~settings.highest_alone),
+            )
+        }
         found = {}
         for which, width in WIDTHS.items():
             name = which.name.lower()
             source = getattr(reduction, name)
             if name in through:
-                source = (source.as_unsigned() & through[name].replicate(len(source))).as_signed()
+                halves = -(-len(source) // 2), len(source) // 2
+                gate = Cat(flag.replicate(bits) for flag, bits in zip(through[name], halves, strict=True))
+                source = (source.as_unsigned() & gate).as_signed()
             value = Signal(len(source) - 1, name=f"counted_{name}", reset_less=True)
             m.d.sync += value.eq(source)
             spare = width - len(value)
@@ -206,7 +212,7 @@ class Lanes(wiring.Component):
             self.lines.append(Signal(layout, name=f"slot_{n}", reset_less=True))
             self.valid.append(Signal(name=f"valid_{n}"))
             self.drains_at.append(Signal(name=f"drains_{n}"))
-        m.d.comb += apply.go.eq(~drain.coming)
+        m.d.comb += apply.go.eq(drain.rests)
         m.d.sync += [self.valid[0].eq(drain.valid | apply.valid), self.drains_at[0].eq(drain.valid)]
         bits = layout.size
         for n, drains in enumerate(copies(m, drain.coming, -(-bits // HELD_BITS), "drains_slot")):
@@ -230,6 +236,16 @@ class Lanes(wiring.Component):
         """Of its instruction."""
         walks = self.drain_walk, self.apply_walk
         return data.View(SETTINGS, Mux(self.drains_at[cycle], *(walk.settings.as_value() for walk in walks)))
+
+    def _row_settings(self, m, cycle: int):
+        """The same for all of a row of lanes, by copies of what chooses."""
+        walks = [walk.settings.as_value() for walk in (self.drain_walk, self.apply_walk)]
+        bits = len(walks[0])
+        parts = []
+        for n, drains in enumerate(copies(m, self.drains_at[cycle - 1], -(-bits // HELD_BITS), "drains_row")):
+            part = slice(n * HELD_BITS, (n + 1) * HELD_BITS)
+            parts.append(Mux(drains, *(settings[part] for settings in walks)))
+        return data.View(SETTINGS, Cat(parts))
 
     def _products(self, m, row, cycle: int) -> None:
         """Rows of result tiles to the lanes in ``cycle``, and the sums that the rows behind them need."""
@@ -272,8 +288,10 @@ class Lanes(wiring.Component):
         before = cycle - 1
         walks = self.drain_walk, self.apply_walk
         across, down = (
-            Mux(self.drains_at[before], *(getattr(walk, name) for walk in walks))
-            for name in ("across", "down")
+            Mux(drains, *(getattr(walk, name) for walk in walks))
+            for name, drains in zip(
+                ("across", "down"), copies(m, self.drains_at[before - 1], 2, "drains_inside"), strict=True
+            )
         )
         lanes = self.config.cols
         inside = Signal(lanes, reset_less=True)
@@ -300,12 +318,12 @@ class Lanes(wiring.Component):
         room = Signal(range(CODE_QUEUE_WORDS + 1), init=CODE_QUEUE_WORDS)
         taken = Signal()
         given = Signal()
+        m.d.comb += apply.room.eq(room >= group)
         # What is taken in a cycle is counted in the next; so is what left.
         m.d.sync += [
             taken.eq(self.codes.valid & self.codes.ready),
             given.eq(apply.takes_room),
             room.eq(room + taken - Mux(given, group, 0)),
-            apply.room.eq(room >= group),
         ]
 
     def _marks(self, m, drain, apply) -> None:
@@ -338,7 +356,7 @@ class Lanes(wiring.Component):
             early = Signal(init=1)
             empty = Signal(init=1)
             m.d.sync += [
-                rest.eq(Mux(walk.working, end + 2, Mux(rest == 0, 0, rest - 1))),
+                rest.eq(Mux(walk.working, end + 2, Mux(rest.any(), one_less(rest), 0))),
                 early.eq(~walk.working & (rest <= SETTLING_CYCLES)),
                 empty.eq(~walk.working & (rest <= 1)),
             ]

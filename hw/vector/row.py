@@ -1,6 +1,6 @@
 """All lanes side by side; settings and coefficients reach them in the cycle that each is wanted in."""
 
-from amaranth import Cat, Module, Mux, Signal, Value, signed
+from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -8,7 +8,7 @@ from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import ACC_BITS
 from cpt.hw.contract.floats import Coefficient
 from cpt.hw.contract.machine import MACHINE
-from cpt.hw.matrix.copies import KEEP, copies
+from cpt.hw.matrix.copies import KEEP, copies, one_more
 from cpt.hw.vector.kinds import SETTINGS, Added, Times
 from cpt.hw.vector.lane import CONTROL, CONTROL_CYCLES, MULTIPLIER_BITS, NOISE_BITS, OPERAND_BITS, Lane
 from cpt.hw.vector.ports import NUMBER_BITS, scratch_word
@@ -25,7 +25,7 @@ COEFFICIENTS = data.StructLayout(
     }
 )
 """What a channel has, by the names of `Coefficient`."""
-SHARE = 16
+SHARE = 10
 """Lanes that share a copy of their control; each takes some of it twice."""
 PARTS = 3
 """Parts of a number of 48 bits."""
@@ -66,7 +66,7 @@ class Row(wiring.Component):
                 "y": In(word),
                 "other": In(word),
                 "mask": In(word),
-                "pooled": In(signed(NUMBER_BITS)),
+                "pooled": In(signed(ACC_BITS)),
                 "noise": In(data.ArrayLayout(NOISE_BITS, config.cols)),
                 "inside": In(config.cols),
                 "result": Out(word),
@@ -111,10 +111,15 @@ class Row(wiring.Component):
         settings, held = self.settings, self.coefficients
         # Eight bits more where what lies below the point is not kept, or was put there; of a GRADIENT 16 for
         # each part, and the one that a product is shifted up by at least.
-        drain = held.shift + Mux(settings.wide, 0, NOISE_BITS)
-        drain = Mux(settings.parts, (self.part << 4) + NOISE_BITS + 1, drain)[:AMOUNT_BITS]
-        shift = held.total_shift + Mux(settings.wide, NOISE_BITS, 0)
-        shift = Mux(settings.shifted, shift, 0)[:AMOUNT_BITS]
+        whole = NOISE_BITS.bit_length() - 1
+
+        def more(amount, when):
+            """`NOISE_BITS` more: whole eights, so its low bits stay."""
+            return Cat(amount[:whole], Mux(when, one_more(amount[whole:]), amount[whole:]))
+
+        of_part = Cat(Const(NOISE_BITS + 1, (NUMBER_BITS - 1).bit_length()), self.part)
+        drain = Mux(settings.parts, of_part, more(held.shift, ~settings.wide))[:AMOUNT_BITS]
+        shift = Mux(settings.shifted, more(held.total_shift, settings.wide), 0)[:AMOUNT_BITS]
 
         def times(which, coefficient):
             return Mux(which == Times.COEFFICIENT, coefficient, which == Times.ONE)
@@ -153,11 +158,9 @@ class Row(wiring.Component):
             m.d.sync += choice.eq(added)
             added = choice
         half = ACC_BITS // 2
-        pooled = Signal(signed(ACC_BITS))
         parts = []
-        m.d.comb += pooled.eq(self.pooled)
         for n, choice in enumerate(copies(m, Value.cast(added), 2, "added_last")):
             part = slice(n * half, (n + 1) * half)
             of_channel = Mux(choice == Added.COEFFICIENT.value, addend[part], 0)
-            parts.append(Mux(choice == Added.POOLED.value, pooled[part], of_channel))
+            parts.append(Mux(choice == Added.POOLED.value, self.pooled[part], of_channel))
         return Cat(parts).as_signed()

@@ -30,7 +30,7 @@ class Statistics(wiring.Component):
     Lanes and float engine write memories of their own, so neither waits for the other; a bit for each number
     says whose is the later. The lanes go on from what they counted last themselves.
 
-    Members: ``float``: `channel_memory`; a number written is read two cycles later. ``count``: a word of
+    Members: ``float``: `channel_memory`; a number written is read three cycles later. ``count``: a word of
     ``channel`` comes; `numbers_cycles` later its ``total``, ``product``, ``lowest``, ``highest``, and
     ``clear``, in copies: it starts them anew. A channel may come again after `again_cycles`.
     """
@@ -72,13 +72,23 @@ class Statistics(wiring.Component):
             owners[name] = into, memory.read_port(), memory.read_port()
         into, _, lanes_asked = owners["lanes"]
         other, floats_of_channel, floats_asked = owners["floats"]
-        address = Signal(inner, reset_less=True)
-        write = Signal()
+        # What the float engine writes waits for the lanes' bit of it.
+        address, writes_of = self.float.addr[:inner], self.float.write << self.float.addr[inner:]
+        for n in range(2):
+            late, late_writes = (
+                Signal(inner, name=f"address_{n}", reset_less=True),
+                Signal(len(Statistic), name=f"writes_{n}"),
+            )
+            m.d.sync += [late.eq(address), late_writes.eq(writes_of)]
+            address, writes_of = late, late_writes
         field = Signal(range(len(Statistic)), reset_less=True)
+        of_lanes, of_floats = (
+            Signal(len(Statistic), name=name, reset_less=True) for name in ("of_lanes", "of_floats")
+        )
         m.d.sync += [
-            address.eq(self.float.addr),
-            write.eq(self.float.write),
             field.eq(self.float.addr[inner:]),
+            of_lanes.eq(lanes_asked.data),
+            of_floats.eq(floats_asked.data),
         ]
         taken = floats_of_channel.data
         for n in range(self.numbers_cycles - 1):
@@ -93,8 +103,8 @@ class Statistics(wiring.Component):
             into.en.eq(writing),
             into.data.eq(taken),
             other.addr.eq(address),
-            other.en.eq(write << field),
-            other.data.eq(~lanes_asked.data),
+            other.en.eq(writes_of),
+            other.data.eq(~of_lanes),
         ]
 
         memory = Memory(shape=signed(ACC_BITS), depth=len(Statistic) * CHANNELS, init=[])
@@ -107,9 +117,9 @@ class Statistics(wiring.Component):
             back.addr.eq(self.float.addr),
         ]
         of_float = Signal(signed(ACC_BITS), reset_less=True)
-        owned = Signal(len(Statistic), reset_less=True)
-        asked = Signal.like(field, reset_less=True)
-        m.d.sync += [of_float.eq(back.data), owned.eq(lanes_asked.data ^ floats_asked.data), asked.eq(field)]
+        parts = range(0, ACC_BITS, PART_BITS)
+        m.d.sync += of_float.eq(back.data)
+        asked = copies(m, field, len(parts), "asked")
 
         numbers, cleared = [], 0
         for (which, width), mine in zip(WIDTHS.items(), writes, strict=True):
@@ -141,6 +151,10 @@ class Statistics(wiring.Component):
             wide = Signal(signed(ACC_BITS), name=f"{name}_wide")
             m.d.comb += wide.eq(number)
             numbers.append(wide)
-        choice = Array(owned)[asked]
-        m.d.sync += self.float.read_data.eq(Mux(choice, of_float, Array(numbers)[asked]))
+        for low, which in zip(parts, asked, strict=True):
+            choice = Array(of_lanes ^ of_floats)[which]
+            part = slice(low, low + PART_BITS)
+            m.d.sync += self.float.read_data[part].eq(
+                Mux(choice, of_float[part], Array(number[part] for number in numbers)[which])
+            )
         return m

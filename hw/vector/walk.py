@@ -14,7 +14,7 @@ from cpt.hw.layouts import BITS_WIDTH, result_rows
 from cpt.hw.matrix.copies import copies
 from cpt.hw.program.gate import Gate
 from cpt.hw.program.layouts import COMMAND, MARKS, WAITS, fields, waits
-from cpt.hw.vector.kinds import SETTINGS, Decode
+from cpt.hw.vector.kinds import APPLIES, DRAINS, SETTINGS, Decode
 from cpt.hw.vector.noise import Walk as Way
 from cpt.hw.vector.row import PARTS
 from cpt.hw.vector.scratch import bank_words
@@ -22,7 +22,7 @@ from cpt.hw.vector.scratch import bank_words
 IN_WORDS_LOG2 = 8
 """Short scratch addresses count in so many words."""
 OPERANDS = ("y", "other", "mask")
-_ENDS = ("word", "group", "tile", "image", "all")
+_ENDS = ("word", "group", "tile", "all")
 """What may end with a slot."""
 _FLAGS = data.StructLayout(
     {
@@ -87,6 +87,18 @@ def walk_members(config: ArrayConfig, words: int) -> dict[str, wiring.Member]:
     }
 
 
+_WIDTH_LANES = 8
+"""Lanes that share a copy of the width."""
+
+
+def encoded(bits):
+    """The place of the one bit that is set."""
+    return Cat(
+        Cat(bit for place, bit in enumerate(bits) if place >> n & 1).any()
+        for n in range((len(bits) - 1).bit_length())
+    )
+
+
 class _Count:
     """Counts down to 1, and has in a register whether it is there."""
 
@@ -120,7 +132,7 @@ class Places:
 
     def __init__(self, m: Module, walk, code: Code, groups: str) -> None:
         self.m, self.walk, self.code, self.group = m, walk, code, walk.config.group_channels
-        m.submodules.decode = self.decode = Decode()
+        m.submodules.decode = self.decode = Decode(DRAINS if code is Code.DRAIN else APPLIES)
         m.submodules.gate = self.gate = Gate()
         self.ended = Signal()
         """The instruction is done, and the lanes will not see the settings change; for one cycle."""
@@ -155,40 +167,41 @@ class Places:
         self.counts = {name: _Count(m, first, name) for name, first in firsts.items()}
         groups, tiles, strips, images = self.counts.values()
         self.inner = Signal(range(self.group))
-        self.part = Signal(range(PARTS))
+        self.part = Signal(PARTS, init=1)
+        """One bit of so many."""
         self.clear, self.fresh, self.first_inner = (
             Signal(name=name) for name in ("clear", "fresh", "first_inner")
         )
         self.again = Signal()
         """The word's operands are read from the first on."""
         self.ends = ends = {name: Signal(name=f"{name}_ends") for name in _ENDS}
-        split, last_inner, last_part = (Signal(name=name) for name in ("split", "last_inner", "last_part"))
-        inner_after = Signal()
-        part_after = Signal()
-        """Of the slot that comes next: it is the last word of its group, the last part of its word."""
-        # A group has several words, so there is a cycle to find out whether it is the last of more.
+        split, last_inner = (Signal(name=name) for name in ("split", "last_inner"))
+        # A group has at least three words, so there are cycles to find out whether it is the last of more.
         self.last_image, self.last_all = (Signal(name=f"last_of_{name}") for name in ("image", "all"))
         m.d.sync += [
             split.eq(settings.parts | self._collide()),
             self.last_image.eq(groups.last & tiles.last),
             self.last_all.eq(groups.last & tiles.last & images.last),
         ]
-        m.d.comb += [
-            inner_after.eq(Mux(self.step & ends["word"], self.inner == self.group - 2, last_inner)),
-            part_after.eq(Mux(self.step, ~ends["word"] & (self.part == PARTS - 2), last_part & ~self.again)),
-        ]
+        # Of the slot that comes next, behind one and else: it is the last word of its group, the last part of
+        # its word. What a group is the last of is known before its last word comes, for the same reason.
+        inner_last = Mux(ends["word"], self.inner == self.group - 2, last_inner), last_inner
+        part_last = ~ends["word"] & self.part[-2], self.part[-1] & ~self.again
+        word_last = [~split | part for part in part_last]
+        group_last = [inner & word for inner, word in zip(inner_last, word_last, strict=True)]
+        inner_after = Mux(self.step, *inner_last)
+        self.group_after = group_after = Mux(self.step, *group_last)
+        ends["image"], next_image = copies(
+            m, group_after & self.last_image, 2, "image_ends", reset_less=False
+        )
         m.d.sync += [
-            last_part.eq(part_after),
-            ends["word"].eq(~split | part_after),
-            ends["group"].eq(inner_after & (~split | part_after)),
-        ]
-        m.d.comb += [
-            ends["tile"].eq(ends["group"] & groups.last),
-            ends["image"].eq(ends["group"] & self.last_image),
-            ends["all"].eq(ends["group"] & self.last_all),
+            ends["word"].eq(Mux(self.step, *word_last)),
+            ends["group"].eq(group_after),
+            ends["tile"].eq(group_after & groups.last),
+            ends["all"].eq(group_after & self.last_all),
         ]
         with m.If(self.step):
-            m.d.sync += self.part.eq(Mux(ends["word"], 0, self.part + 1))
+            m.d.sync += self.part.eq(Mux(ends["word"], 1, self.part << 1))
             with m.If(ends["word"]):
                 m.d.sync += [self.inner.eq(self.inner + 1), self.first_inner.eq(last_inner)]
             with m.If(ends["group"]):
@@ -203,16 +216,17 @@ class Places:
                     strips.down()
             with m.If(ends["image"]):
                 tiles.load()
+            with m.If(next_image):
                 strips.load()
                 images.down()
         few, more, counted = copies(m, self.load, 3, "loads", reset_less=False)
         m.d.sync += last_inner.eq(inner_after)
         with m.If(self.again):
-            m.d.sync += self.part.eq(0)
+            m.d.sync += self.part.eq(1)
         with m.If(few):
             m.d.sync += [
-                *(item.eq(0) for item in (self.inner, self.part, last_part, last_inner)),
-                *(item.eq(1) for item in (self.first_inner, self.clear, self.fresh)),
+                *(item.eq(0) for item in (self.inner, last_inner)),
+                *(item.eq(1) for item in (self.part, self.first_inner, self.clear, self.fresh)),
             ]
         for load, some in ((more, (groups, tiles)), (counted, (strips, images))):
             with m.If(load):
@@ -273,8 +287,10 @@ class Places:
             Signal(columns, name=name, reset_less=True)
             for name in ("lanes_inside", "lanes_above", "in_tile", "in_rows")
         )
+        # A copy of the width for some lanes each, or they would be found one from the other.
+        widths = copies(m, word.width, -(-columns // _WIDTH_LANES), "width")
         m.d.sync += [
-            inside.eq(Cat(lane < word.width for lane in range(columns))),
+            inside.eq(Cat(lane < widths[lane // _WIDTH_LANES] for lane in range(columns))),
             above.eq(Cat(lane <= word.rows_last for lane in range(columns))),
         ]
         with m.Switch(word.pitch_log2):
@@ -304,8 +320,8 @@ class Places:
         flags = self.flags
         m.d.comb += [
             flags.final.eq(settings.parts | self.ends["word"]),
-            flags.part.eq(Mux(settings.parts, self.part, 0)),
-            flags.reads.eq(self.reads & Mux(self.collide, 1 << self.part, (1 << len(OPERANDS)) - 1)),
+            flags.part.eq(Mux(settings.parts, encoded(self.part), 0)),
+            flags.reads.eq(self.reads & (self.part | (~self.collide).replicate(PARTS))),
             flags.clear.eq(self.clear & word.clear),
             flags.fresh.eq(self.fresh),
             flags.right.eq(strips.last),

@@ -224,12 +224,13 @@ def _absorb_output_registers(graph: Graph) -> None:
             loads = [load for net in nets for load in graph.loads.get(net, ())]
             bits = sum(net in graph.loads for net in nets)
             registers = [at for at, port, _ in loads if port == "D" and graph.cells[at].kind in FLIP_FLOPS]
-            controls = {(*graph.cells[at].pins["CE"], *_reset(graph.cells[at])) for at in registers}
+            controls = {(*graph.cells[at].pins["CE"], *resets(graph.cells[at])) for at in registers}
             if bits and len(registers) == len(loads) == bits and len(controls) == 1:
                 graph.absorbed.update(registers)
                 graph.registered_rams.add((index, side))
 
 
-def _reset(cell: Cell) -> Iterator[int]:
+def resets(cell: Cell) -> Iterator[int]:
+    """What resets or sets a flip-flop."""
     for port in ("R", "S", "CLR", "PRE"):
         yield from cell.pins.get(port, [])

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import product
 
-from cpt.sim.synth.cells import BLOCK_RAMS, DSP, DSP_REGISTERS, LUTS, number
-from cpt.sim.synth.graph import CONSTANTS, Cell, Graph, without_bit
+from cpt.sim.synth.cells import BLOCK_RAMS, DSP, DSP_REGISTERS, FLIP_FLOPS, LUTS, number
+from cpt.sim.synth.graph import CONSTANTS, Cell, Graph, resets, without_bit
 
 ARITHMETIC, LOGIC = (0b0000, 0b0001, 0b0010, 0b0011), (0b0100, 0b0101, 0b0110, 0b0111, *range(12, 16))
 """ALUMODE: sums and differences; two-input logic, where Y chooses the function and must be 00 or 10."""
@@ -48,7 +48,7 @@ def dsp_problems(graph: Graph, cell: Cell) -> Iterator[str]:
         depth = number(parameters.get(register, 1))
         if depth not in ((0, 1, 2) if register in ("AREG", "BREG") else (0, 1)):
             yield f"{register} is {depth}"
-        if used and not depth:
+        if used and not depth and not _registered(graph, cell, port):
             yield f"{register} is off"
     multiplies = parameters.get("USE_MULT", "MULTIPLY") != "NONE"
     if multiplies and not number(parameters.get("MREG", 1)):
@@ -58,6 +58,19 @@ def dsp_problems(graph: Graph, cell: Cell) -> Iterator[str]:
     if number(parameters.get("OPMODEREG", 1)) != number(parameters.get("CARRYINSELREG", 1)):
         yield "OPMODEREG and CARRYINSELREG differ"
     yield from sorted({line for mode in modes(graph, cell) for line in [illegal(cell, *mode)] if line})
+
+
+def _registered(graph: Graph, cell: Cell, port: str) -> bool:
+    """Whether flip-flops under one enable and reset feed the port alone: Vivado makes them its register.
+
+    Yosys does not where some bits of the register are constant.
+    """
+    nets = {net for net in cell.pins[port] if net >= len(CONSTANTS)}
+    drivers = [graph.cells[graph.driver[net][0]] for net in nets if net in graph.driver]
+    controls = {(*found.pins["CE"], *resets(found)) for found in drivers if found.kind in FLIP_FLOPS}
+    alone = all(graph.cells[at] is cell for net in nets for at, _, _ in graph.loads[net])
+    registers = all(found.kind in FLIP_FLOPS for found in drivers)
+    return registers and alone and len(drivers) == len(nets) and len(controls) == 1
 
 
 def modes(graph: Graph, cell: Cell) -> Iterator[tuple[int, int, int]]:

@@ -256,13 +256,13 @@ NOISE_DIVIDE_CYCLES = next(item.width for item in FORMATS[Code.APPLY] if item.na
 NOISE_PRODUCT_CYCLES = Product.latency_cycles + 4
 """Of such a product, beside the bits of its count."""
 NOISE_QUAD_CYCLES = 3
-NOISE_READY_CYCLES = 7
+NOISE_READY_CYCLES = 8
 """From all that noise needs to the walk that sees it."""
 
 
 def pool_cycles(word: Word, each: int) -> int:
     """Numbers of an image's channels to local memory or from there."""
-    return 3 + each * word.channels
+    return 4 + each * word.channels
 
 
 def collide(run: Run, kind: Kind, places: dict[str, int]) -> bool:
