@@ -119,7 +119,8 @@ class Pool(wiring.Component):
         # through.
         write, read = self.local_write, self.local_read
         (odd,) = copies(m, local[0], 1, "odd")
-        even, begun = Signal(), Signal()
+        even = Signal()
+        begun = Signal()
         looks = Signal(_LOOK_CYCLES)
         comes = Signal(MACHINE.local_cycles)
         following = Signal()
