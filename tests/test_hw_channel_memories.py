@@ -55,6 +55,9 @@ def program():
     yield word(Op.JOIN, (S, 5, 1), (L, 0, 1), (L, 1, 1), n=8)
     yield word(Op.INT_SUBTRACT, (S, 6, 1), (S, 5, 1), (L, 2, 1), n=5)
     yield word(Op.COPY, (L, 20, 1), (S, 5, 1), n=8, constant=32)
+    for alone in (11, 12):  # a number that is written first, and at once read
+        yield word(Op.INT_ADD, (S, alone, 1), (L, 3, 1), NUMBER, n=1, constant=alone)
+        yield word(Op.COPY, (L, 60 + alone, 1), (S, alone, 1), n=1, constant=32)
     yield word(Op.COPY, (C, 4 * CHANNELS + 3, 1), (S, 5, 1), n=8)
     yield word(Op.FROM_INTEGER, (L, 31, 1), (C, 4 * CHANNELS + 3, 1), NUMBER, n=8, constant=1)
     yield word(Op.RECIPROCAL, (L, 40, 1), (L, 31, 1), n=8)

@@ -79,6 +79,7 @@ LEAF = design("leaf", register("r", "i[0]", "o[0]"))
 FIVE = design("five", f"{luts(4, 'i[0]', 'n')} {register('r', 'n', 'o[0]')}")
 THROUGH = design("through", f"{luts(1, 'i[0]', 'n')} assign o[0] = n;")
 ONE, TWO = register("a", "i[0]", "first"), register("a", "i[0]", "first") + register("b", "i[0]", "second")
+BEFORE = register("a", "i[0]", "q")
 KEPT = "(* keep = 1 *) wire first; (* keep = 2 *) wire second;"
 WORDS = " ".join(register(f"w{n}", f"i[{n}]", f"word[{n}]", r="rst") for n in range(16))
 
@@ -121,6 +122,8 @@ DESIGNS = "".join(
         dsp("dsp_two_luts", first="n", body=f"wire q; {register('a', 'i[0]', 'q')} {luts(2, 'q', 'n')}"),
         dsp("dsp_one_lut", first="n", body=f"wire q; {register('a', 'i[0]', 'q')} {luts(1, 'q', 'n')}"),
         dsp("dsp_none_before", more=", .CREG(0)"),
+        dsp("dsp_flip_flops_before", first="q", body=f"wire q; {BEFORE}", more=", .CREG(0)"),
+        dsp("dsp_flip_flop_read", first="q", body=f"wire q; {BEFORE} assign o[1] = q;", more=", .CREG(0)"),
         ram("ram_register_behind", " ".join(register(f"r{n}", f"q[{n}]", f"o[{n}]") for n in range(16))),
         ram("ram_logic_behind", f"{luts(1, 'q[0]', 'n')} {register('r', 'n', 'o[0]')}"),
         design("array", f"wire [15:0] word; {WORDS} assign o[15:0] = word;"),
@@ -202,6 +205,8 @@ def test_one_lut_before_a_dsp_is_allowed_and_two_are_not(netlist):
         ("dsp_p_without_register", {"PREG is off", "OPMODE 0101100: P is fed back without its register"}),
         ("dsp_no_such_mode", {"OPMODE 1111100: Z has no such input"}),
         ("dsp_none_before", {"CREG is off"}),
+        ("dsp_flip_flops_before", set()),
+        ("dsp_flip_flop_read", {"CREG is off"}),
         ("dsp_half_multiplier", {"OPMODE 0000001: the multiplier needs X and Y both"}),
     ],
 )
