@@ -68,9 +68,10 @@ def _registered(graph: Graph, cell: Cell, port: str) -> bool:
     nets = {net for net in cell.pins[port] if net >= len(CONSTANTS)}
     drivers = [graph.cells[graph.driver[net][0]] for net in nets if net in graph.driver]
     controls = {(*found.pins["CE"], *resets(found)) for found in drivers if found.kind in FLIP_FLOPS}
+    outside = {net for bits in graph.outputs.values() for net in bits}
     alone = all(graph.cells[at] is cell for net in nets for at, _, _ in graph.loads[net])
     registers = all(found.kind in FLIP_FLOPS for found in drivers)
-    return registers and alone and len(drivers) == len(nets) and len(controls) == 1
+    return registers and alone and not nets & outside and len(drivers) == len(nets) and len(controls) == 1
 
 
 def modes(graph: Graph, cell: Cell) -> Iterator[tuple[int, int, int]]:
