@@ -13,6 +13,7 @@ from amaranth.sim import Simulator
 
 from cpt.hw.channel.engine import FloatEngine
 from cpt.hw.contract.machine import MACHINE
+from cpt.hw.contract.step import SCRATCH_BANKS
 from cpt.sim.step.state import State
 
 PERIOD_S = 1e-8
@@ -118,7 +119,7 @@ class FloatBench:
         """Every cycle: what the ports ask for, after the latencies that the contract says."""
         local, write, sums, slots = engine.local_read, engine.local_write, engine.sums, engine.slots
         statistics, coefficients = engine.statistics, engine.coefficients
-        width = len(local.data)
+        width, words_of_bank = len(local.data), len(self.state.scratch) // SCRATCH_BANKS
         delays = (
             *(MACHINE.local_cycles, MACHINE.scratch_cycles),
             *(MACHINE.channel_memory_cycles, MACHINE.channel_memory_cycles, MACHINE.slot_cycles),
@@ -128,19 +129,24 @@ class FloatBench:
         ctx.set(write.ready, 1)
         asked = (local.valid, local.addr, sums.valid, sums.addr, statistics.addr, coefficients.addr)
         told = (write.valid, write.addr, write.en, *write.data, statistics.write, statistics.write_data)
+        frees = 0
         while True:
-            sums_ready = int(self.rng.random() >= self.stall)
-            ctx.set(sums.ready, sums_ready)
+            free, frees = (
+                frees,
+                sum((self.rng.random() >= self.stall) << bank for bank in range(SCRATCH_BANKS)),
+            )
+            ctx.set(sums.frees, frees)
             _, _, *seen = await ctx.tick().sample(
                 *asked, *told, coefficients.write, coefficients.write_data, slots.addr
             )
             state = self.state
             (wants, at, wants_sums, at_sums, at_statistics, at_coefficients), seen = seen[:6], seen[6:]
+            assert not wants_sums or free >> at_sums // words_of_bank & 1
             writes, to, enable, *rest = seen
             values, channel_writes, slot = rest[:width], rest[width:-1], rest[-1]
             answers = (
                 self._local(at, width) if wants else None,
-                at_sums if wants_sums and sums_ready else None,
+                at_sums if wants_sums else None,
                 int(state.statistics[at_statistics % len(state.statistics)]),
                 int(state.coefficients[at_coefficients % len(state.coefficients)]),
                 state.slots[slot].bits,

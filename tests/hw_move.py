@@ -108,7 +108,7 @@ class Rig:
             return [int(lane) for lane in state.scratch[addr]]
 
         ports = [
-            ReadPort(store.scratch, line, MACHINE.scratch_cycles, rng, stall),
+            ReadPort(store.scratch, line, 1 + MACHINE.scratch_cycles, rng, stall),
             ReadPort(store.local, pair, MACHINE.local_cycles, rng, stall),
             WritePort(bring.scratch, self._store_word, rng, stall),
             WritePort(bring.local, self._store_pair, rng, stall),

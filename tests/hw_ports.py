@@ -132,7 +132,10 @@ class ReadSide(MemorySide):
 
 
 class ReadPort:
-    """A memory's read port; ``word(addr)`` is read when accepted, ``latency`` cycles before it comes."""
+    """A memory's read port; ``word(addr)`` is read when accepted, ``latency`` cycles before it comes.
+
+    A port that `arrives` is told a cycle before.
+    """
 
     def __init__(
         self, port: Any, word: Callable[[int], Any], latency: int, rng: random.Random, stall: float
@@ -151,6 +154,8 @@ class ReadPort:
             due.append(self.word(addr) if valid and ready else None)
             self.reads += valid and ready
             due.pop(0)
+            if hasattr(self.port, "arrives"):
+                ctx.set(self.port.arrives, int(due[1] is not None))
             if due[0] is not None:
                 if isinstance(due[0], list) and not hasattr(self.port.data, "shape"):
                     for part, value in zip(self.port.data, due[0], strict=True):
@@ -170,12 +175,14 @@ class WritePort:
         port = self.port
         data = [port.data] if hasattr(port.data, "shape") else list(port.data)
         enables = [port.en] if hasattr(port, "en") else []
+        free = port.free if hasattr(port, "free") else port.ready
+        bits = (len(free) - 1).bit_length()
         while True:
-            ctx.set(port.ready, int(self.rng.random() >= self.stall))
+            ctx.set(free, sum((self.rng.random() >= self.stall) << bank for bank in range(len(free))))
             _, _, valid, ready, addr, *values = await ctx.tick().sample(
-                port.valid, port.ready, port.addr, *enables, *data
+                port.valid, free, port.addr, *enables, *data
             )
-            if valid and ready:
+            if valid and ready >> (addr >> len(port.addr) - bits) & 1:
                 self.store(addr, *values)
 
 

@@ -25,9 +25,9 @@ FLOATS_AT, INTEGERS_AT, SHIFTS_AT, FREE = 0, 2048, 4096, 8192
 LANES = preset("tiny").float_lanes
 
 
-def drawn_state(seed, lanes=LANES):
+def drawn_state(seed, lanes=LANES, words=1024):
     rng = np.random.default_rng(seed)
-    state = State(replace(preset("tiny"), float_lanes=lanes), 64, 1024)
+    state = State(replace(preset("tiny"), float_lanes=lanes), 64, words)
     floats = drawn_floats(rng, INTEGERS_AT - FLOATS_AT, 20)
     state.local[FLOATS_AT:INTEGERS_AT] = floats.view(np.int32)
     state.local[INTEGERS_AT:SHIFTS_AT] = rng.integers(-(1 << 15), 1 << 15, SHIFTS_AT - INTEGERS_AT)
@@ -181,8 +181,11 @@ def test_an_element_reads_what_the_one_before_it_wrote(distance):
     same_as_the_model(words, 5)
 
 
-@pytest.mark.parametrize(("start", "width"), [(256, 4), (257, 4), (300, 3)])
-def test_sums_of_products_become_floats(start, width):
+@pytest.mark.parametrize(
+    ("start", "width", "scratch_words"),
+    [(256, 4, 1024), (257, 4, 1024), (300, 3, 1024), (600, 4, 1024), (257, 4, 16384), (8200, 4, 16384)],
+)
+def test_sums_of_products_become_floats(start, width, scratch_words):
     words = [
         word(
             Op.FROM_INTEGER,
@@ -194,7 +197,7 @@ def test_sums_of_products_become_floats(start, width):
             constant=1,
         )
     ]
-    same_as_the_model(words, 6, 0.3)
+    same_as_the_model(words, 6, 0.3, drawn_state(6, words=scratch_words))
 
 
 def test_an_instruction_is_prepared_while_the_one_before_it_is_at_work():

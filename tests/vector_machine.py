@@ -41,11 +41,11 @@ Numbers = np.ndarray
 
 
 class Top(Elaboratable):
-    """Lanes on the first ports of a scratch; the test bench has the next ones."""
+    """Lanes on the early ports of a scratch; the test bench has others."""
 
     def __init__(self, config: ArrayConfig) -> None:
         self.lanes = Lanes(config, WORDS)
-        self.scratch = Scratch(config, WORDS, reads=4, writes=2)
+        self.scratch = Scratch(config, WORDS, early_reads=3)
         self.moved = Signal(MARK_BITS)
         """Mark of an engine that is not here."""
 
@@ -54,8 +54,8 @@ class Top(Elaboratable):
         m.submodules.lanes, m.submodules.scratch = self.lanes, self.scratch
         m.submodules.marks = marks = Marks()
         for n in range(3):
-            connect(m, getattr(self.lanes, f"read_{n}"), getattr(self.scratch, f"read_{n}"))
-        connect(m, self.lanes.write, self.scratch.write_0)
+            connect(m, getattr(self.lanes, f"read_{n}"), getattr(self.scratch, f"early_read_{n}"))
+        connect(m, self.lanes.write, self.scratch.early_write)
         m.d.comb += [
             marks.finished[Engine.DRAIN].eq(self.lanes.drain_done),
             marks.finished[Engine.APPLY].eq(self.lanes.apply_done),
@@ -248,7 +248,7 @@ class Bench:
     async def _preset(self, ctx: Any, top: Top) -> None:
         """What the memories hold at first, through the ports of others."""
         ctx.set(top.lanes.keys, self.state.keys)
-        coefficients, port = top.lanes.coefficients, top.scratch.write_1
+        coefficients, port = top.lanes.coefficients, top.scratch.write
         ctx.set(coefficients.write, 1)
         ctx.set(port.valid, 1)
         numbers = [(field, channel) for field in Coefficient for channel in range(LAST_CHANNEL)]
@@ -263,8 +263,8 @@ class Bench:
 
     async def _compared(self, ctx: Any, top: Top) -> None:
         """Scratch, statistics and local memory."""
-        port, statistics = top.scratch.read_3, top.lanes.statistics
-        ctx.set(port.valid, 1)
+        port, statistics = top.scratch.read, top.lanes.statistics
+        ctx.set(port.valid, -1)
         places = _used()
         numbers = [(field, channel) for field in Statistic for channel in range(LAST_CHANNEL)]
         latency = MACHINE.channel_memory_cycles

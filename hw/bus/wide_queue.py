@@ -19,17 +19,26 @@ class WideQueue(wiring.Component):
     """As `RoomyQueue`, for any width: parts of the payload have pointers of their own, which move together.
 
     Parameters: ``shape`` of the payload; ``depth``, a power of two: who pushes counts, and has never more
-    entries in here; ``pushes``: copies of ``push``.
+    entries in here; ``pushes``: copies of ``push``; ``early``: first and behind the last of bits that are
+    shown as registers too.
     Members: ``push``, as so many copies, ``payload``: put in now; ``o``: what was put in, in order, from the
-    next cycle on, one a cycle.
+    next cycle on, one a cycle; ``early``: those bits of it.
     """
 
     latency_cycles = 1
 
-    def __init__(self, shape, depth: int, pushes: int = PUSHES):
+    def __init__(self, shape, depth: int, pushes: int = PUSHES, early: tuple[int, int] = (0, 0)):
         self.depth, self.pushes = depth, pushes
         self._width = Shape.cast(shape).width
-        super().__init__({"push": In(pushes), "payload": In(shape), "o": Out(stream.Signature(shape))})
+        self._early = slice(*early)
+        super().__init__(
+            {
+                "push": In(pushes),
+                "payload": In(shape),
+                "o": Out(stream.Signature(shape)),
+                "early": Out(early[1] - early[0]),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -72,6 +81,18 @@ class WideQueue(wiring.Component):
             with m.If(taken):
                 m.d.sync += [second.eq(up(second, 1)), *(pointer.eq(second) for pointer in consume)]
         m.d.sync += [pointer.eq(after) for pointer in produce]
+        if len(self.early):
+            m.submodules.behind = behind = Memory(shape=unsigned(len(self.early)), depth=self.depth, init=[])
+            write, read = behind.write_port(), behind.read_port(domain="comb")
+            came = given[self._early]
+            m.d.comb += [
+                write.en.eq(self.push[0]),
+                write.addr.eq(produce[0]),
+                write.data.eq(came),
+                read.addr.eq(second),
+            ]
+            next_one = Mux(second == produce[0], came, read.data)
+            m.d.sync += self.early.eq(Mux(taken, next_one, Mux(self.o.valid, self.early, came)))
         if self.depth > SHALLOW:
             m.submodules.stored = stored = Outstanding(self.depth)
             m.d.comb += [

@@ -78,7 +78,7 @@ class Operands(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         operands, plan = [getattr(self, name) for name in SOURCES], self.plan
-        m.submodules.steps = steps = Steps(self.lanes)
+        m.submodules.steps = steps = Steps(self.lanes, self.scratch_words)
 
         # What each operand is, from registers.
         is_in = {
@@ -120,6 +120,7 @@ class Operands(wiring.Component):
         wiring.connect(m, steps.steps, reads.steps)
         wiring.connect(m, steps.reads, reads.reads)
         m.d.comb += [
+            reads.sums_bank.eq(steps.sums_bank),
             *(
                 getattr(reads, f"in_{space.name.lower()}").eq(Cat(is_in[space]))
                 for space in (Space.LOCAL, Space.STATISTICS, Space.COEFFICIENTS)
@@ -128,7 +129,7 @@ class Operands(wiring.Component):
             reads.plan.eq(plan),
             reads.interval.eq(self.interval),
             reads.busy.eq(self.busy),
-            reads.sums_ready.eq(self.sums.ready),
+            reads.sums_frees.eq(self.sums.frees),
             self.local.valid.eq(reads.local_valid),
             self.local.addr.eq(reads.local_addr),
             self.sums.valid.eq(reads.sums_valid),

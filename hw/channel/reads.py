@@ -1,19 +1,19 @@
 """Asks memories for the operands of a FLOAT's steps, a read a cycle."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Array, Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from cpt.hw.channel.number import INTEGER
 from cpt.hw.channel.plan import BEHIND_BITS, PLAN
 from cpt.hw.channel.ports import local_read
-from cpt.hw.channel.steps import SOURCES, STEP
+from cpt.hw.channel.steps import BANK_BITS, SOURCES, STEP
 from cpt.hw.channel.walk import ADDRESS_BITS
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.floats import Space
 from cpt.hw.contract.step import SCRATCH_BANKS
 from cpt.hw.matrix.copies import KEEP
-from cpt.hw.vector.ports import NUMBER_BITS, scratch_read
+from cpt.hw.vector.ports import NUMBER_BITS, scratch_bank, scratch_read
 
 SUM_BANKS = INTEGER.width // NUMBER_BITS
 """Banks of scratch that a 48-bit sum lies in."""
@@ -44,11 +44,11 @@ class Reads(wiring.Component):
     """Asks the ports for what steps need, a read a cycle, with the cycles between steps.
 
     Parameters: ``config``; ``scratch_words``.
-    Members: ``steps``, ``reads``: those of `Steps`; ``in_local``, ``in_statistics``, ``in_coefficients``:
-    operands that lie there, ``of_sums``: operand a does in sums; ``plan``, ``interval``, ``busy``,
-    ``sums_ready`` as in `Operands`: in. ``local_valid``, ``local_addr``, ``sums_valid``, ``sums_addr``,
-    ``memory_addr`` (of statistics and coefficients): out, to the ports; ``read`` (`read_layout`), out;
-    ``ended``: the last read was accepted.
+    Members: ``steps``, ``reads``, ``sums_bank``: those of `Steps`; ``in_local``, ``in_statistics``,
+    ``in_coefficients``: operands that lie there, ``of_sums``: operand a does in sums; ``plan``, ``interval``,
+    ``busy``, ``sums_frees`` as in `Operands`: in. ``local_valid``, ``local_addr``, ``sums_valid``,
+    ``sums_addr``, ``memory_addr`` (of statistics and coefficients): out, to the ports; ``read``
+    (`read_layout`), out; ``ended``: the last read was accepted.
     """
 
     def __init__(self, config: ArrayConfig, scratch_words: int):
@@ -62,14 +62,15 @@ class Reads(wiring.Component):
                 "in_local": In(len(SOURCES)),
                 "in_statistics": In(len(SOURCES)),
                 "in_coefficients": In(len(SOURCES)),
+                "sums_bank": In(BANK_BITS),
                 "of_sums": In(1),
                 "plan": In(PLAN),
                 "interval": In(INTERVAL_BITS),
                 "busy": In(2),
-                "sums_ready": In(1),
+                "sums_frees": In(SCRATCH_BANKS),
                 "local_valid": Out(1),
                 "local_addr": Out(local),
-                "sums_valid": Out(1),
+                "sums_valid": Out(SCRATCH_BANKS),
                 "sums_addr": Out(sums),
                 "memory_addr": Out(ADDRESS_BITS),
                 "read": Out(read_layout(self.lanes)),
@@ -120,8 +121,11 @@ class Reads(wiring.Component):
         ]
 
         # The read at the ports. Copies of what may hold it, for the enables of its registers, and for what
-        # must follow from the ports' ready at once.
+        # must follow from what the ports say at once.
         which = Signal(count)
+        place_bits = (self.scratch_words // SCRATCH_BANKS).bit_length() - 1
+        word = step.addr[0][1:]
+        sums_addr = Signal.like(self.sums_addr, reset_less=True)
         new = {
             Space.LOCAL: (chosen & self.in_local).any(),
             Space.STATISTICS: (chosen & self.in_statistics).any(),
@@ -129,26 +133,33 @@ class Reads(wiring.Component):
             Space.SUMS: chosen[0] & of_sums,
         }
         next_held = Signal()
-        goes = []
+        next_late_bank = Signal()
+        next_no_bank = Signal()
+        goes, held_by, without_bank = [], [], []
         for copy in range(_GOES):
-            held, sums, statistics, coefficients = (
+            held, late_bank, no_bank, statistics, coefficients = (
                 Signal(name=f"{name}_{copy}", attrs=KEEP)
-                for name in ("held", "sums", "statistics", "coefficients")
+                for name in ("held", "late_bank", "no_bank", "statistics", "coefficients")
             )
-            stops = (sums & ~self.sums_ready) | (statistics & self.busy[0]) | (coefficients & self.busy[1])
+            stops = late_bank | no_bank | (statistics & self.busy[0]) | (coefficients & self.busy[1])
             goes.append(~stops & ~held)
-            m.d.sync += held.eq(next_held)
+            m.d.sync += [held.eq(next_held), late_bank.eq(next_late_bank), no_bank.eq(next_no_bank)]
             with m.If(goes[copy % _ENABLES]):
                 m.d.sync += [
-                    sums.eq(new[Space.SUMS] & there),
                     statistics.eq(new[Space.STATISTICS] & there),
                     coefficients.eq(new[Space.COEFFICIENTS] & there),
                 ]
-            if copy == 0:
-                held_back, asks_sums = held, sums
+            held_by.append(held)
+            without_bank.append(late_bank | no_bank)
         goes_accepted, goes_complete, goes_reads, goes_step = goes[_ENABLES:]
         asks_local = Signal()
+        asks_sums = Signal(SCRATCH_BANKS, attrs=KEEP)
         fires = Signal()
+        next_free = Array(self.sums_frees)[(self.sums_bank + bank)[:BANK_BITS]]
+        m.d.comb += [
+            next_no_bank.eq(goes[0] & new[Space.SUMS] & there & ~next_free),
+            next_late_bank.eq(~goes[0] & asks_sums[0] & ~Array(self.sums_frees)[scratch_bank(sums_addr)]),
+        ]
         m.d.comb += [
             self.reads.ready.eq(goes_reads & takes_reads),
             self.steps.ready.eq(goes_step & takes_step),
@@ -156,6 +167,7 @@ class Reads(wiring.Component):
         with m.If(goes[0]):
             m.d.sync += [
                 asks_local.eq(new[Space.LOCAL] & there),
+                asks_sums.eq((new[Space.SUMS] & there).replicate(SCRATCH_BANKS)),
                 fires.eq(takes_step),
                 which.eq(Mux(there, chosen, 0)),
                 *next_read,
@@ -168,9 +180,6 @@ class Reads(wiring.Component):
         addr = Signal.like(step.addr[0])
         read_addr = Signal.like(step.addr[0], reset_less=True)
         m.d.comb += addr.eq(Mux(chosen[0], step.addr[0], Mux(chosen[1], step.addr[1], step.addr[2])))
-        place_bits = (self.scratch_words // SCRATCH_BANKS).bit_length() - 1
-        word = step.addr[0][1:]
-        sums_addr = Signal.like(self.sums_addr, reset_less=True)
         lows = [Signal(row_bits, name=f"low_{name}", reset_less=True) for name in SOURCES]
         two, row_end, last, read_waits = (
             Signal(name=name, reset_less=True) for name in ("two", "row_end", "last", "read_waits")
@@ -189,9 +198,11 @@ class Reads(wiring.Component):
             ]
         complete = Signal()
         m.d.comb += [
-            self.local_valid.eq(asks_local & ~held_back),
+            self.local_valid.eq(asks_local & ~held_by[0]),
             self.local_addr.eq(read_addr[row_bits:]),
-            self.sums_valid.eq(asks_sums & ~held_back),
+            self.sums_valid.eq(
+                asks_sums & ~Cat(held_by[:SCRATCH_BANKS]) & ~Cat(without_bank[:SCRATCH_BANKS])
+            ),
             self.sums_addr.eq(sums_addr),
             self.memory_addr.eq(read_addr),
             complete.eq(fires & goes_complete),
@@ -222,10 +233,10 @@ class Reads(wiring.Component):
         m.d.comb += [
             still_young.eq(young & more_cycles),
             still_waits.eq(waits & more_to_wait),
-            # Of a read that a port keeps waiting too: a cycle too long at most, and sums' ready stays out.
+            # Of a read that a port keeps waiting too: a cycle too long at most, and what is free stays out.
             next_held.eq(
                 Mux(
-                    held_back,
+                    held_by[0],
                     still_waits | (fires & still_young),
                     Mux(fires, read_waits | (takes_step & (two | slow)), takes_step & still_young),
                 )

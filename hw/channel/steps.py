@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from cpt.hw.bus.wide_queue import WideQueue
 from cpt.hw.channel.number import late
 from cpt.hw.channel.walk import ADDRESS_BITS, COUNT_BITS, LOOP
+from cpt.hw.contract.step import SCRATCH_BANKS
 from cpt.hw.matrix.copies import KEEP, copies, tokens
 
 SOURCES = "abc"
@@ -45,6 +46,7 @@ SETTINGS = data.StructLayout(
 (``walks_first``: a cycle earlier). ``wide``: a step is an element for each lane; ``doubles``: two may be one;
 ``serial``: each reads all.
 """
+BANK_BITS = (SCRATCH_BANKS - 1).bit_length()
 LOADS = len(SOURCES) + 1
 """Copies of what loads the registers of an instruction: for each operand's, and for the others."""
 
@@ -52,22 +54,27 @@ LOADS = len(SOURCES) + 1
 class Steps(wiring.Component):
     """Finds the steps of an instruction, one a cycle, ahead of their reads.
 
-    Parameters: ``lanes``.
+    Parameters: ``lanes``; ``scratch_words``.
     Members: ``settings``: of an instruction, they stay; ``load``, as so many copies: they are there, the
     first step comes `latency_cycles` later; ``reads``: stream of what each step reads, by operand; ``steps``:
-    stream of `STEP`, not before what it reads is taken. Their ready may come late.
+    stream of `STEP`, not before what it reads is taken. Their ready may come late. ``sums_bank``: of the
+    step's address of sums, a register.
     """
 
     latency_cycles = 3
 
-    def __init__(self, lanes: int):
+    def __init__(self, lanes: int, scratch_words: int):
         self.lanes = lanes
+        # An address of sums names half a word.
+        first = min((scratch_words // SCRATCH_BANKS).bit_length(), ADDRESS_BITS)
+        self._bank = first, min(first + BANK_BITS, ADDRESS_BITS)
         super().__init__(
             {
                 "settings": In(SETTINGS),
                 "load": In(LOADS),
                 "reads": Out(stream.Signature(len(SOURCES))),
                 "steps": Out(stream.Signature(STEP)),
+                "sums_bank": Out(self._bank[1] - self._bank[0]),
             }
         )
 
@@ -75,8 +82,9 @@ class Steps(wiring.Component):
         m = Module()
         settings, count, load = self.settings, len(SOURCES), self.load[-1]
         row_bits = (2 * self.lanes - 1).bit_length()
-        m.submodules.queue = queue = WideQueue(STEP, QUEUED, 1)
+        m.submodules.queue = queue = WideQueue(STEP, QUEUED, 1, early=self._bank)
         m.submodules.ahead = ahead = WideQueue(len(SOURCES), QUEUED, 1)
+        m.d.comb += self.sums_bank.eq(queue.early)
         wiring.connect(m, queue.o, wiring.flipped(self.steps))
         wiring.connect(m, ahead.o, wiring.flipped(self.reads))
 

@@ -48,9 +48,12 @@ class PixelFill(wiring.Component):
         allowed = Signal()
         ended = Signal()
         """``resting``: no row is in the queue, or on its way there."""
+        fits = Signal()
         same = Signal()
         goes_on = Signal()
-        m.d.comb += same.eq(self.complete & (self.commands.payload.words == self.slots.words))
+        # A command is here a cycle before it is valid, so this is known of it then.
+        m.d.sync += fits.eq(self.commands.payload.words == self.slots.words)
+        m.d.comb += same.eq(self.complete & fits & self.commands.valid)
         m.d.sync += [allowed.eq((self.empty | same) & resting), goes_on.eq(same)]
         command, begins, vacant = hold(m, self.commands, allowed, ended, 5)
         m.d.comb += self.idle.eq(vacant & resting)

@@ -1,7 +1,7 @@
 """Reads runs of memory through two ports at once, and gives their words back in order."""
 
 from amaranth import Cat, Module, Mux, Signal, signed
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from cpt.hw.bus.axi import MASTER_STATE, READ_STREAMS
@@ -25,6 +25,11 @@ _SHARED_BITS = 24
 """Bits of a word that share a copy of its port."""
 AHEAD = 3
 """Words that may leave before a taken place is seen."""
+
+
+def _size_layout(most: int) -> data.StructLayout:
+    """A run's words; ``single``: it is one."""
+    return data.StructLayout({"words": range(most + 1), "single": 1})
 
 
 class Reader(wiring.Component):
@@ -65,7 +70,7 @@ class Reader(wiring.Component):
             self._pair(m, n, master, queue)
             masters.append(master)
             queues.append(queue)
-        m.submodules.order = order = RoomyQueue(range(depth + 1), RUNS)
+        m.submodules.order = order = RoomyQueue(_size_layout(depth), RUNS)
         taken = [queue.o.valid & queue.o.ready for queue in queues]
         self._ask(m, masters, order, taken)
         none_held = self._give(m, queues, order)
@@ -141,44 +146,56 @@ class Reader(wiring.Component):
                 change.eq(taken[n] - Mux(gives, size, 0)),
                 free[n].eq(free[n] + change),
             ]
-        m.d.comb += [order.push.eq(issue), order.payload.eq(size)]
+        m.d.comb += [
+            order.push.eq(issue),
+            order.payload.words.eq(size),
+            order.payload.single.eq(size == 1),
+        ]
         self._asks = held | (places != 0)
 
     def _give(self, m, queues, order):
         """Words of the run whose turn it is; whether none is on its way."""
         m.submodules.out = out = WideQueue(STREAM_BITS, OUT)
-        width = order.payload.shape()
-        left = Signal(width)
-        last = Signal()
-        # Whose words go on, a bit for each port; copies for the queues, and for what follows from a word that
-        # is taken, so that they share nothing.
-        for_queues, (first, second) = (
-            [Signal(name=f"{name}_{n}", attrs=KEEP) for n in range(PORTS)] for name in ("gives", "takes")
+        size = order.o.payload
+        left = Signal.like(size.words)
+        # Whose words go on, a bit for each port; copies for the queues, for what follows from a word that is
+        # taken, and of its run's last word, so that they share nothing.
+        for_queues, takes, ends = (
+            [Signal(name=f"{name}_{n}", attrs=KEEP) for n in range(PORTS)]
+            for name in ("gives", "takes", "ends")
         )
+        rests = Signal(init=1)
         go, go_too = (Signal(name=f"go_{n}", attrs=KEEP) for n in range(2))
         used = Signal(range(OUT))
         take = Signal()
+        end = Signal()
         fresh = Signal()
         ports = [Signal(name=f"port_{n}", attrs=KEEP) for n in range(1 + -(-STREAM_BITS // _SHARED_BITS))]
         """Whose words go on, also of those between: for what decides, and for parts of a word."""
         port = ports[0]
+        there = Cat(queue.o.valid for queue in queues)
         m.d.comb += [
-            take.eq(go_too & ((first & queues[0].o.valid) | (second & queues[1].o.valid))),
-            fresh.eq(~(first | second) | (take & last)),
+            take.eq(go_too & (Cat(takes) & there).any()),
+            end.eq(go_too & (Cat(ends) & there).any()),
+            fresh.eq(rests | end),
             order.o.ready.eq(fresh),
             *(queue.o.ready.eq(flag & go) for queue, flag in zip(queues, for_queues, strict=True)),
         ]
         m.d.sync += [
-            self._ended.eq(take & last),
+            self._ended.eq(end),
+            rests.eq(fresh & ~order.o.valid),
             *(each.eq(each ^ (fresh & order.o.valid)) for each in ports),
         ]
-        for flags in (for_queues, (first, second)):
+        for flags in (for_queues, takes):
             for flag, begins in zip(flags, (port, ~port), strict=True):
                 m.d.sync += flag.eq(Mux(fresh, order.o.valid & begins, flag))
+        for flag, mine, begins in zip(ends, takes, (port, ~port), strict=True):
+            following = Mux(take, mine & (left == 2), flag)
+            m.d.sync += flag.eq(Mux(fresh, order.o.valid & begins & size.single, following))
         with m.If(fresh):
-            m.d.sync += [left.eq(order.o.payload), last.eq(order.o.payload == 1)]
+            m.d.sync += left.eq(size.words)
         with m.Elif(take):
-            m.d.sync += [left.eq(left - 1), last.eq(left == 2)]
+            m.d.sync += left.eq(left - 1)
         word = Signal(STREAM_BITS, reset_less=True)
         push = Cat(copies(m, take, PUSHES, "push", reset_less=False))
         for n, select in enumerate(ports[1:]):

@@ -99,6 +99,7 @@ def place_rows(m, config, rows, command, first, rest, pointers, offset, emit):
                 for name, (lag, mid, lead) in slots.items()
             ),
         ]
+    (begin,) = copies(m, Mux(stride2 & ~second.starts, command.blocks, 0), 1, "begin_at")
     m.d.sync += [third.clear.eq(second.clear), *(third[name].eq(second[name]) for name in CARRIED)]
     clears, zeros = (copies(m, second[name], SHIFTS, name) for name in ("clear", "zero"))
     tapped = Signal(SHIFTS, reset_less=True)
@@ -119,7 +120,6 @@ def place_rows(m, config, rows, command, first, rest, pointers, offset, emit):
         row.done.eq(Mux(finishes & third.last & ~third.clear, own + before, 0)),
         row.dx.eq(Mux(kernel1 & ~third.clear, taps, (1 << SHIFTS) - 1)),
     ]
-    begin = Mux(stride2 & ~third.starts, command.blocks, 0)
     for dy in range(SHIFTS):
         mine, start = Signal(count, name=f"mine_{dy}"), Signal(count, name=f"start_{dy}")
         with m.Switch(command.out_pitch):

@@ -1,6 +1,6 @@
 """From memory: what has arrived, into words of scratch or pairs of local memory."""
 
-from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -13,7 +13,7 @@ from cpt.hw.matrix.copies import copies
 from cpt.hw.move.beat_buffer import BEATS_ASKED_FOR, BeatBuffer
 from cpt.hw.move.places import ADDRESS
 from cpt.hw.move.word_builder import WordBuilder
-from cpt.hw.vector.ports import NUMBER_BITS, scratch_word, scratch_write
+from cpt.hw.vector.ports import NUMBER_BITS, scratch_bank, scratch_word, scratch_write
 
 _BYTE_BITS = 8
 _SHARED_BITS = 32
@@ -60,12 +60,14 @@ class Inward(wiring.Component):
         scratch, local, place, beat = self.scratch, self.pairs, places.o.payload, buffer.o
         pairs = Signal()
         narrow = copies(m, self.bytes, 1 + STREAM_BITS // _SHARED_BITS, "narrow")
+        free = Signal()
         m.d.sync += pairs.eq(self.local)
         widened = Cat(
             Cat(beat.payload.word_select(number, _BYTE_BITS), Const(0, NUMBER_BITS - _BYTE_BITS))
             for number in range(BEAT_BITS // _BYTE_BITS)
         )
         m.d.comb += [
+            free.eq(Array(scratch.free)[scratch_bank(scratch.addr)]),
             buffer.taken.eq(self.taken),
             buffer.beats.eq(self.beats),
             self.room.eq(buffer.room),
@@ -76,7 +78,7 @@ class Inward(wiring.Component):
             scratch.valid.eq(whole.valid & places.o.valid),
             scratch.addr.eq(place.place),
             scratch.data.eq(whole.payload),
-            whole.ready.eq(places.o.valid & scratch.ready),
+            whole.ready.eq(places.o.valid & free),
             local.valid.eq(beat.valid & places.o.valid & pairs),
             local.addr.eq(place.place),
             local.en.eq(~0),
@@ -91,7 +93,7 @@ class Inward(wiring.Component):
         word = Signal()
         pair = Signal()
         m.d.comb += [
-            word.eq(scratch.valid & scratch.ready),
+            word.eq(scratch.valid & free),
             pair.eq(local.valid & local.ready),
             beat.ready.eq(pair | (narrow[0] & parts.i.ready)),
             places.o.ready.eq(word | pair),

@@ -15,7 +15,7 @@ from cpt.hw.matrix.copies import copies
 from cpt.hw.move.command import beats_of_word
 from cpt.hw.move.places import ADDRESS
 from cpt.hw.move.word_splitter import WordSplitter
-from cpt.hw.vector.ports import scratch_read
+from cpt.hw.vector.ports import late_read
 
 BANKS = 2
 """Parts of a beat with a flag of their own."""
@@ -37,7 +37,7 @@ class Outward(wiring.Component):
             {
                 "local": In(1),
                 "addr": In(stream.Signature(ADDRESS)),
-                "scratch": Out(scratch_read(config, words)),
+                "scratch": Out(late_read(config, words)),
                 "pairs": Out(local_read()),
                 "beats": Out(stream.Signature(BEAT_BITS)),
                 "empty": Out(1),
@@ -70,13 +70,9 @@ class Outward(wiring.Component):
             self.empty.eq(places.empty & words.none & pairs.none & room.none),
         ]
         # The splitter knows a cycle before that a word comes.
-        coming_words = Signal(MACHINE.scratch_cycles - 1)
         coming_pairs = Signal(MACHINE.local_cycles)
-        m.d.sync += [
-            coming_words.eq(Cat(words.issue, coming_words)),
-            coming_pairs.eq(Cat(pairs.issue, coming_pairs)),
-        ]
-        m.d.comb += [splitter.push.eq(coming_words[-1]), waiting.push.eq(coming_pairs[-1].replicate(PUSHES))]
+        m.d.sync += coming_pairs.eq(Cat(pairs.issue, coming_pairs))
+        m.d.comb += [splitter.push.eq(scratch.arrives), waiting.push.eq(coming_pairs[-1].replicate(PUSHES))]
 
         # Both come to the queue, where there is a place for what has gone.
         goes = Signal()

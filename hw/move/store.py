@@ -20,7 +20,7 @@ from cpt.hw.move.pack import Pack
 from cpt.hw.move.places import PlaceWalker
 from cpt.hw.move.stretches import Stretches
 from cpt.hw.program.layouts import COMMAND, MARKS
-from cpt.hw.vector.ports import scratch_read
+from cpt.hw.vector.ports import late_read
 
 _SHARED_BITS = 32
 """Bits of a beat that share a flag."""
@@ -54,7 +54,7 @@ class Store(wiring.Component):
                 "write_runs": Out(stream.Signature(RUN)),
                 "write_beats": Out(stream.Signature(BEAT_BITS)),
                 "answered": In(1),
-                "scratch": Out(scratch_read(config, words)),
+                "scratch": Out(late_read(config, words)),
                 "local": Out(local_read()),
             }
         )

@@ -40,10 +40,6 @@ from cpt.hw.vector.packer import Packer
 from cpt.hw.vector.scratch import Scratch
 from cpt.hw.vector.walk import OPERANDS
 
-READS = {"lanes": len(OPERANDS), "float": 1, "store": 1}
-"""Read ports of scratch, the lanes' first: nothing may stop a word on its way."""
-
-
 STAYS: dict[str, Callable[[], wiring.Component]] = {
     "registers": lambda: RegisterFile(readers="abf"),
     "control": Control,
@@ -70,7 +66,7 @@ def step_blocks(config: ArrayConfig, *, inline: bool = False) -> dict[str, Calla
         "bring": lambda: Bring(config, words),
         "store": lambda: Store(config, words),
         "float": lambda: FloatEngine(config, words),
-        "scratch": lambda: Scratch(config, words, reads=sum(READS.values()), writes=2),
+        "scratch": lambda: Scratch(config, words, early_reads=len(OPERANDS)),
         "local": lambda: LocalMemory(reads=((row, PAIR), (PAIR,)), writes=(row, PAIR, PAIR)),
         "memory": MemoryPorts,
         "counters": Counters,
@@ -224,15 +220,13 @@ class StepMachine(wiring.Component):
     def _wire_numbers(self, m, chip):
         """Scratch, local memory, and what lanes, packer, moves and the float engine hand each other."""
         scratch, local, lanes, floats = chip.scratch, chip.local, chip.lanes, chip.float
-        reads = [
-            *(getattr(lanes, f"read_{n}") for n in range(READS["lanes"])),
-            floats.sums,
-            chip.store.scratch,
-        ]
-        for n, port in enumerate(reads):
-            connect(m, port, getattr(scratch, f"read_{n}"))
-        for n, port in enumerate((lanes.write, chip.bring.scratch)):
-            connect(m, port, getattr(scratch, f"write_{n}"))
+        # Nothing may stop a word on its way: the lanes have the early ports.
+        for n in range(len(OPERANDS)):
+            connect(m, getattr(lanes, f"read_{n}"), getattr(scratch, f"early_read_{n}"))
+        connect(m, floats.sums, scratch.read)
+        connect(m, chip.store.scratch, scratch.late_read)
+        connect(m, lanes.write, scratch.early_write)
+        connect(m, chip.bring.scratch, scratch.write)
         # The float engine's ports are always ready.
         for n, port in enumerate((floats.local_read, lanes.local_read, chip.store.local)):
             connect(m, port, getattr(local, f"read_{n}"))

@@ -114,13 +114,10 @@ class ApplyWalk(wiring.Component):
             there.eq(at.gate.open & self.empty & ~at.load),
             quiet.eq(self.noise_ready | ~settings.noise),
             stopped.eq(ends_tile & stops),
-            self.fill.eq(0),
-            self.flush.eq(0),
             pooled.eq(settings.added == Added.POOLED),
             stops.eq(stops_next),
             self.noise_start.eq(at.load & settings.noise),
             done.eq(~at.load & (done | (at.step & ends["all"]))),
-            at.ended.eq(0),
         ]
         m.d.comb += [
             ends_tile.eq(at.step & ends["tile"]),
@@ -130,41 +127,44 @@ class ApplyWalk(wiring.Component):
         with m.If(begins):
             at.begin()
         self._place_of_pool(m, at)
-        with m.FSM():
-            with m.State("EMPTY"), m.If(at.prepared):
-                m.next = "PREPARED"
+        # A flag for each state: of their numbers an enable would be made, a further net.
+        leaves = {
+            "empty": at.prepared,
             # Codes wait for the bus, and nothing else may be in the mark before them.
-            with m.State("PREPARED"), m.If(self.settled | (codes_before & settings.codes)):
-                m.d.comb += at.load.eq(1)
-                m.next = "IMAGE"
-            with m.State("IMAGE"):
-                with m.If(~pooled):
-                    m.d.comb += enters.eq(1)
-                    m.next = "WORDS"
-                with m.Elif(there):
-                    m.d.sync += self.fill.eq(1)
-                    m.next = "FILL"
-            with m.State("FILL"), m.If(~self.fill & ~self.pool_busy):
-                m.d.comb += enters.eq(1)
-                m.next = "WORDS"
-            with m.State("WORDS"), m.If(stopped):
-                with m.If(settings.pools):
-                    m.next = "FLUSH"
-                with m.Elif(at.last_all):
-                    m.next = "OUT"
-                with m.Else():
-                    m.next = "IMAGE"
-            with m.State("FLUSH"), m.If(self.empty):
-                m.d.sync += self.flush.eq(1)
-                m.next = "FLUSHED"
-            with m.State("FLUSHED"), m.If(~self.flush & ~self.pool_busy):
-                m.d.comb += self.flushed.eq(1)
-                m.next = "IMAGE"
-                with m.If(done):
-                    m.next = "OUT"
-            with m.State("OUT"), m.If(self.early):
-                m.d.sync += [at.ended.eq(1), codes_before.eq(settings.codes)]
-                m.next = "EMPTY"
+            "prepared": self.settled | (codes_before & settings.codes),
+            "image": ~pooled | there,
+            "fill": ~self.fill & ~self.pool_busy,
+            "words": stopped,
+            "flush": self.empty,
+            "flushed": ~self.flush & ~self.pool_busy,
+            "out": self.early,
+        }
+        states = {name: Signal(name=f"is_{name}", init=name == "empty") for name in leaves}
+        left = {name: states[name] & leave for name, leave in leaves.items()}
+        after_words = left["words"] & ~settings.pools
+        entered = {
+            "empty": left["out"],
+            "prepared": left["empty"],
+            "image": left["prepared"] | (after_words & ~at.last_all) | (left["flushed"] & ~done),
+            "fill": left["image"] & pooled,
+            "words": enters,
+            "flush": left["words"] & settings.pools,
+            "flushed": left["flush"],
+            "out": (after_words & at.last_all) | (left["flushed"] & done),
+        }
+        m.d.sync += [state.eq(entered[name] | (state & ~leaves[name])) for name, state in states.items()]
+        m.d.comb += [
+            at.load.eq(left["prepared"]),
+            enters.eq((left["image"] & ~pooled) | left["fill"]),
+            self.flushed.eq(left["flushed"]),
+        ]
+        m.d.sync += [
+            self.fill.eq(entered["fill"]),
+            self.flush.eq(left["flush"]),
+            at.ended.eq(left["out"]),
+        ]
+        with m.If(left["out"]):
+            m.d.sync += codes_before.eq(settings.codes)
         return m
 
     def _place_of_pool(self, m, at) -> None:

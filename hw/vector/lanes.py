@@ -23,7 +23,7 @@ from cpt.hw.vector.kinds import SETTINGS, Decode
 from cpt.hw.vector.lane import OPERAND_BITS
 from cpt.hw.vector.noise import Noise
 from cpt.hw.vector.pool import Pool
-from cpt.hw.vector.ports import channel_memory, code_words, scratch_read, scratch_write
+from cpt.hw.vector.ports import EARLY_CYCLES, channel_memory, code_words, early_read, early_write
 from cpt.hw.vector.reduction import Reduction
 from cpt.hw.vector.row import Row
 from cpt.hw.vector.statistics import CLEARS, WIDTHS, Statistics
@@ -47,8 +47,8 @@ class Lanes(wiring.Component):
     Parameters: ``words`` of scratch.
     Members: ``drains``, ``applies``: commands; ``marks``: of all engines; ``keys``: of noise; ``drain_done``,
     ``apply_done``: a unit of the mark; ``complete``, ``tile_free``, ``drain_*``: result tiles, as
-    `cpt.hw.drain.drain.Drain` has them; ``read_0`` .. ``read_2``, ``write``: scratch ports, whose ready
-    is not looked at: they are the first of `Scratch`, and reads of one cycle lie in different banks;
+    `cpt.hw.drain.drain.Drain` has them; ``read_0`` .. ``read_2``, ``write``: the early ports of
+    `Scratch`; reads of one cycle lie in different banks;
     ``coefficients``, ``statistics``: of the float engine; ``local_read``, ``local_write``; ``codes``: to
     the packer, ``done``: from it; ``drain_idle``, ``apply_idle``.
     """
@@ -77,8 +77,8 @@ class Lanes(wiring.Component):
                 "drain_en": Out(1),
                 "drain_addr": Out(range(MACHINE.result_tiles * result_rows(config))),
                 "drain_row": In(result_row(config)),
-                **{f"read_{n}": Out(scratch_read(config, words)) for n in range(len(OPERANDS))},
-                "write": Out(scratch_write(config, words)),
+                **{f"read_{n}": Out(early_read(config, words)) for n in range(len(OPERANDS))},
+                "write": Out(early_write(config, words)),
                 "coefficients": In(channel_memory(len(Coefficient))),
                 "statistics": In(channel_memory(len(Statistic))),
                 "local_read": Out(local_read()),
@@ -128,7 +128,7 @@ class Lanes(wiring.Component):
             row.part.eq(at("part", start)),
         ]
         self._products(m, row, start + row.product_cycles)
-        self._operands(m, row, start + row.operand_cycles - MACHINE.scratch_cycles - 1)
+        self._operands(m, row, start + row.operand_cycles - MACHINE.scratch_cycles - 1 - EARLY_CYCLES)
         step = start + row.noise_cycles - noise.latency_cycles
         asks = start + row.pooled_cycles - pool.latency_cycles
         m.d.comb += [
@@ -146,9 +146,10 @@ class Lanes(wiring.Component):
 
         # Out of them.
         end = self.result_cycles
+        asks = end - EARLY_CYCLES
         m.d.comb += [
-            self.write.valid.eq(self.word(end) & self.settings(end).writes),
-            self.write.addr.eq(at("out", end)),
+            self.write.valid.eq(self.word(asks) & self.settings(asks).writes),
+            self.write.addr.eq(at("out", asks)),
             self.write.data.eq(row.result),
             reduction.result.eq(row.result),
             reduction.joint.eq(row.joint),
@@ -269,12 +270,13 @@ class Lanes(wiring.Component):
         m.d.comb += row.sums.eq(sums)
 
     def _operands(self, m, row, cycle: int) -> None:
-        """Words of scratch, held until the last of a word's is there."""
+        """Words of scratch, asked for in ``cycle``, held until the last of a word's is there."""
         for n, name in enumerate(OPERANDS):
             port = getattr(self, f"read_{n}")
-            reads = self.valid[cycle] & self.at("reads", cycle)[n]
+            reads = Signal(name=f"reads_{name}")
+            m.d.sync += reads.eq(self.valid[cycle - 1] & self.at("reads", cycle - 1)[n])
             m.d.comb += [port.valid.eq(reads), port.addr.eq(self.at(name, cycle))]
-            arrives = self.later(m, reads, MACHINE.scratch_cycles - 1, f"arrives_{name}")
+            arrives = self.later(m, reads, EARLY_CYCLES + MACHINE.scratch_cycles - 1, f"arrives_{name}")
             held = Signal.like(port.data, name=f"held_{name}", reset_less=True)
             bits = held.as_value().shape().width
             for part, take in enumerate(copies(m, arrives, -(-bits // HELD_BITS), f"takes_{name}")):

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import ACC_BITS, MAX_BITS
 from cpt.hw.contract.floats import CHANNELS
+from cpt.hw.contract.step import SCRATCH_BANKS
 from cpt.hw.layouts import BITS_WIDTH
 
 NUMBER_BITS = 16
@@ -18,21 +19,70 @@ def scratch_word(config: ArrayConfig) -> data.ArrayLayout:
     return data.ArrayLayout(signed(NUMBER_BITS), config.cols)
 
 
+EARLY_CYCLES = 2
+"""From an early port's address to its read or write."""
+
+
+def early_read(config: ArrayConfig, words: int) -> wiring.Signature:
+    """Reads word ``addr`` of ``words`` `EARLY_CYCLES` after ``valid``, which nothing stops; ``data`` comes
+    `Machine.scratch_cycles` after that."""
+    return wiring.Signature({"valid": Out(1), "addr": Out(range(words)), "data": In(scratch_word(config))})
+
+
 def scratch_read(config: ArrayConfig, words: int) -> wiring.Signature:
-    """Reads word ``addr`` of ``words``; ``data`` comes `Machine.scratch_cycles` after ``valid & ready``."""
+    """Reads word ``addr`` of ``words`` with ``valid``; ``data`` comes `Machine.scratch_cycles` later.
+
+    ``frees``: banks that may be asked for in the next cycle; ``valid``: a copy for each bank.
+    """
     return wiring.Signature(
-        {"valid": Out(1), "ready": In(1), "addr": Out(range(words)), "data": In(scratch_word(config))}
+        {
+            "frees": In(SCRATCH_BANKS),
+            "valid": Out(SCRATCH_BANKS),
+            "addr": Out(range(words)),
+            "data": In(scratch_word(config)),
+        }
     )
+
+
+def late_read(config: ArrayConfig, words: int) -> wiring.Signature:
+    """Takes ``addr`` of ``words`` with ``valid & ready`` and reads in order, each when its bank is free.
+
+    ``data`` comes in the cycle after ``arrives``.
+    """
+    return wiring.Signature(
+        {
+            "valid": Out(1),
+            "ready": In(1),
+            "addr": Out(range(words)),
+            "arrives": In(1),
+            "data": In(scratch_word(config)),
+        }
+    )
+
+
+def early_write(config: ArrayConfig, words: int) -> wiring.Signature:
+    """Writes ``data`` `EARLY_CYCLES` after ``valid`` to the word that ``addr`` was then; nothing stops it."""
+    return wiring.Signature({"valid": Out(1), "addr": Out(range(words)), "data": Out(scratch_word(config))})
 
 
 def scratch_write(config: ArrayConfig, words: int) -> wiring.Signature:
-    """Writes ``data`` to word ``addr`` of ``words`` with ``valid & ready``.
+    """Writes ``data`` to word ``addr`` of ``words`` with ``valid`` while its bank is ``free``.
 
-    A read that is accepted in a later cycle reads it.
+    A read in a later cycle reads it.
     """
     return wiring.Signature(
-        {"valid": Out(1), "ready": In(1), "addr": Out(range(words)), "data": Out(scratch_word(config))}
+        {
+            "valid": Out(1),
+            "free": In(SCRATCH_BANKS),
+            "addr": Out(range(words)),
+            "data": Out(scratch_word(config)),
+        }
     )
+
+
+def scratch_bank(addr):
+    """The bank of a word, the upper bits of its address."""
+    return addr[-(SCRATCH_BANKS - 1).bit_length() :]
 
 
 def code_words(config: ArrayConfig) -> data.StructLayout:

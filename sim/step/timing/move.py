@@ -28,7 +28,8 @@ NAMED_CYCLES = 3
 WRITTEN_CYCLES = 9
 """From the last beat at the read master to the mark."""
 BEATS_CYCLES = 9
-"""From a start to the first beat for the write master, less what the master itself takes."""
+"""From a start to the first beat for the write master, less what the master itself takes; a read of scratch
+waits a cycle more."""
 ANSWER_CYCLES = 4
 """From an answer at the engine to the mark."""
 CODES_CYCLES = 83
@@ -99,7 +100,7 @@ def store(run: Run, costs: Costs, writer: Writer) -> Process:
                 run.wrote(moment, bits * beats)
             ready = named = sent = end
         else:
-            at, there = begin + BEGIN_CYCLES, begin + BEATS_CYCLES
+            at, there = begin + BEGIN_CYCLES, begin + BEATS_CYCLES + (word.kind != Store.LOCAL)
             for address, beats in pieces(costs, word):
                 yield at + Guard.latency_cycles
                 first = there
