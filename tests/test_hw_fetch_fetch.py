@@ -78,6 +78,7 @@ def test_the_array_reads_the_windows_of_every_tile(config: ArrayConfig, shapes: 
                 Shape(1, 9, 8, 3, 1, 2, odd=1),
             ],
         ),
+        (WIDE, [Shape(7, 7, 16, 3, 1, 8, images=2, odd=0)]),  # four slots, and tiles reach four or three
         (WIDE, [Shape(3, 28, 16, 3, 1, 1, images=2, odd=0), Shape(2, 20, 16, 1, 1, 1, images=1, odd=1)]),
     ],
 )

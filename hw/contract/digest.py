@@ -148,7 +148,7 @@ _SAMPLES: dict[str, list[Any]] = {
     ],
     "WindowLayout": [
         [item, item.slot_words(3)]
-        for picture in _PICTURES
+        for picture in (*_PICTURES, *(tiles.Picture(_SHAPES[2], *size) for size in ((7, 7), (8, 8), (2, 20))))
         for spread in [(2 * picture.height - 1, 2 * picture.width)]
         for shape in ((3, 1), (3, 2), (1, 1), (1, 2), (3, 1, spread), (1, 1, spread))
         for item in [tiles.WindowLayout(picture, 70, *shape)]

@@ -186,9 +186,12 @@ class WindowLayout:
 
         More keep the array busy while they fill.
         """
-        if self.spread:
-            return self.reach + (self.kernel == 3) * self.output.strips
         strips = self.output.strips
+        if self.spread:
+            # Behind the first tile of the source the last outputs of the one before wait for a row; where the
+            # outputs are not twice as many as the first tile's, it has so many fewer of its own.
+            few = strips == 1 and self.output.tiles < 2 * self.reach
+            return self.reach + (0 if few or self.kernel == 1 else strips)
         if self.kernel == 1:
             return 1
         beside = 0 if strips == 1 else 3 - self.stride

@@ -127,7 +127,9 @@ class Decode(wiring.Component):
         halved = kept("halved", ~pixels & spread & two_strips)
         reach = kept("reach", Mux(spread, Mux(wide | two_strips, 4, 2), 0))
         ahead = kept("ahead", Mux(kernel3, Mux(one_strip, 2, out_strips + 2), 1))
-        of_spread = kept("of_spread", reach + Mux(kernel3, Mux(two_strips, 2, 1), 0))
+        more_below = kept("more_below", Mux(wide, outputs_down >= 8, outputs_down >= 4))
+        """Outputs are twice as many as one tile of the source reaches, or more."""
+        of_spread = kept("of_spread", reach + Mux(kernel3, Mux(two_strips, 2, more_below), 0))
         at_stride_1 = kept("at_stride_1", Mux(one_strip, 3, (out_strips << 1) + 3))
         of_kernel_3 = kept("of_kernel_3", Mux(stride2, 2, at_stride_1))
         fewest = kept("fewest", Mux(pixels, 1, Mux(spread, of_spread, Mux(kernel3, of_kernel_3, 1))))
