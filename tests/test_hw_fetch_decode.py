@@ -32,18 +32,22 @@ def pitch_log2(picture: Picture) -> int:
     return picture.pitch.bit_length() - 1
 
 
-def of_windows(config: ArrayConfig, shape: Shape, base: int) -> tuple[dict[str, int], Words]:
-    """Fields of a FETCH, and what must come of it."""
+def of_windows(
+    config: ArrayConfig, shape: Shape, more_groups: int, base: int
+) -> tuple[dict[str, int], Words]:
+    """Fields of a FETCH, of whose tensor memory holds more groups, and what must come of it."""
     layout = shape.layout(config)
     source, output = layout.source, layout.output
-    codes = CodesLayout(source, shape.channels, min(shape.bits + shape.room, 16))
+    groups = layout.groups + more_groups
+    codes = CodesLayout(source, groups * config.group_channels, min(shape.bits + shape.room, 16))
     sampling = Sampling.SPREAD if layout.spread else Sampling.STRIDE if shape.stride == 2 else Sampling.SAME
     fields = {
         "kernel": int(Kernel.THREE if shape.kernel == 3 else Kernel.ONE),
         "sampling": int(sampling),
         "images": shape.images,
         "pad": shape.kernel // 2,
-        "groups": codes.groups,
+        "groups": layout.groups,
+        "all_groups": groups if more_groups else 0,
         "planes": codes.max_bits,
         "pitch_log2": pitch_log2(source),
         "out_pitch_log2": pitch_log2(output),
@@ -55,7 +59,8 @@ def of_windows(config: ArrayConfig, shape: Shape, base: int) -> tuple[dict[str, 
         "out_width": output.width,
     }
     command = fetch_windows(layout, shape.images, shape.bits)
-    return fields, [(payload(command), codes_walk(codes, shape.images, shape.bits, base))]
+    walk = codes_walk(codes, shape.images, shape.bits, base) | {"groups": layout.groups}
+    return fields, [(payload(command), walk)]
 
 
 def of_pixels(
@@ -107,7 +112,7 @@ def drawn(config: ArrayConfig, draw: random.Random) -> tuple[Code, dict[str, int
     base = 16 * draw.randrange(1 << 20)
     if draw.random() < 0.5:
         shape = Shape.random(config)
-        fields, words = of_windows(config, shape, base)
+        fields, words = of_windows(config, shape, draw.choice((0, 3)), base)
         return Code.FETCH, fields, shape.bits, base, words
     pixels = PixelShape.random(config)
     layout, groups = pixels.layout(config), draw.randint(1, 5)
@@ -197,6 +202,8 @@ PIXELS = {
 }
 SPREAD = {"sampling": int(Sampling.SPREAD)}
 STRIDE = {"sampling": int(Sampling.STRIDE)}
+FEW = {"height": 4, "width": 6, "pitch_log2": 3}
+"""A picture whose outputs, spread, are 7 or 8 tiles."""
 WIDE = {"width": 20, "out_width": 20, "strips": 2, "out_strips": 2}
 
 
@@ -219,6 +226,10 @@ REFUSED = [
     (Code.FETCH, STRIDE | WIDE | {"width": 40, "strips": 3, "out_height": 6}, True),
     (Code.FETCH, SPREAD | {"height": 6, "width": 6, "pitch_log2": 3}, False),
     (Code.FETCH, SPREAD | {"height": 7, "width": 6, "pitch_log2": 3}, True),
+    (Code.FETCH, SPREAD | FEW | {"out_height": 7, "groups": 32}, False),
+    (Code.FETCH, SPREAD | FEW | {"out_height": 7, "groups": 33}, True),
+    (Code.FETCH, SPREAD | FEW | {"out_height": 8, "groups": 25}, False),
+    (Code.FETCH, SPREAD | FEW | {"out_height": 8, "groups": 26}, True),
     (Code.FETCH, SPREAD | WIDE | {"height": 6, "width": 10, "strips": 1}, False),
     (Code.FETCH, SPREAD | WIDE | {"height": 6, "width": 10}, True),
     (Code.FETCH, SPREAD | {"height": 6, "width": 17, "strips": 2, "out_width": 34, "out_strips": 3}, True),

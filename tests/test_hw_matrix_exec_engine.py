@@ -40,14 +40,12 @@ class Program:
         self.slots.append((a, b))
         if not pixels:
             ksteps, a_tiles, tiles = draw.randint(1, 3), draw.randint(1, 3), draw.randint(1, 4)
-            own: Slot = {}
-            if draw.random() < 0.4:  # a depth-wise layer: a K step for each tile of rows
-                ksteps, kstep = 1, draw.randint(0, 2)
-                own = {"all_ksteps": kstep + a_tiles + draw.randint(0, 2), "kstep": kstep}
-            self.words.append(encode(Code.EXEC, ksteps=ksteps, a_tiles=a_tiles, tiles=tiles, **own))
-            words = own.get("all_ksteps", ksteps)
+            own = draw.random() < 0.4  # a depth-wise layer: a K step for each tile of rows
+            words = a_tiles if own else ksteps
+            ksteps = 1 if own else ksteps
+            self.words.append(encode(Code.EXEC, ksteps=ksteps, a_tiles=a_tiles, tiles=tiles, own=int(own)))
             blocks = [(self._base(b["bits"] * words),) * 2 for _ in range(tiles)]
-            self._walk(a, b, ksteps, a_tiles, blocks, words, 1, own.get("kstep"))
+            self._walk(a, b, ksteps, a_tiles, blocks, words, 1, own=own)
             return
         rows, a_tiles, groups = draw.randint(1, 3), draw.randint(1, 2), draw.choice((1, 2, 3, 4))
         kernel, sampling = draw.choice(list(Kernel)), draw.choice((Sampling.SAME, Sampling.STRIDE))
@@ -86,9 +84,10 @@ class Program:
         blocks: list[Any],
         plane_words: int,
         stride: int,
-        own: int | None = None,
+        *,
+        own: bool = False,
     ) -> None:
-        """``own``: K step of the first tile of rows, where each takes its own."""
+        """``own``: each tile of rows takes a K step, its own."""
         self.half ^= 1
         first = self.half * self.config.half_words("a")
         for bases in blocks:
@@ -102,7 +101,7 @@ class Program:
                         continue
                     word_a = first + (tile * a["bits"] + step.plane_a) * ksteps + step.k
                     offset = step.plane_b * plane_words + step.k * stride
-                    offset += 0 if own is None else own + tile
+                    offset += tile if own else 0
                     self.steps.append(
                         [word_a, *(base if base is None else base + offset for base in bases), *flags]
                     )

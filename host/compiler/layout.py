@@ -113,7 +113,8 @@ class Layout:
         self.static_bytes = self.memory.sizes[STATIC]
 
     def _most_groups(self) -> dict[tuple[int, int, int], int]:
-        """Groups of results whose weights half of the A buffer holds, by the results' shape."""
+        """Groups of results by the results' shape: those whose weights half of the A buffer holds, of a
+        depth-wise layer those whose windows the fetch holds too."""
         most: dict[tuple[int, int, int], int] = {}
         half = self.config.half_words("a")
         for plan in self.plans:
@@ -121,7 +122,7 @@ class Layout:
             products = [(plan.output, conv.out_channels, conv.in_channels)]
             if plan.layer.index:
                 products.append((plan.source, conv.in_channels, conv.out_channels))
-            for picture, channels, inputs in products:
+            for (picture, channels, inputs), windows in zip(products, self._windows(plan), strict=True):
                 ksteps = self.weight_ksteps(conv, inputs)
                 if ksteps * self.widest > half:
                     raise ContractError(
@@ -130,6 +131,8 @@ class Layout:
                     )
                 key = (picture.height, picture.width, self.groups(channels))
                 most[key] = min(most.get(key, MOST_GROUPS), half // (ksteps * self.widest))
+                if plan.layer.depthwise:
+                    most[key] = min(most[key], windows.most_words // windows.slot_words(self.widest))
         for end in (block.main[-1] for block in self.blocks):  # its mask, times an identity
             groups = self.groups(end.conv.out_channels)
             key = (end.output.height, end.output.width, groups)
@@ -187,15 +190,21 @@ class Layout:
             for plan in block.main
         )
 
+    def _windows(self, plan: ConvPlan) -> list[WindowLayout]:
+        """Windows of the forward pass and of dX, of a depth-wise layer those of a group."""
+        conv, source = plan.conv, plan.source
+        inputs, outputs = (self.group,) * 2 if plan.layer.depthwise else (conv.in_channels, conv.out_channels)
+        windows = [WindowLayout(source, inputs, conv.kernel, conv.stride)]
+        if plan.layer.index:
+            spread = (source.height, source.width) if conv.stride == 2 else ()
+            windows.append(WindowLayout(plan.output, outputs, conv.kernel, 1, spread))
+        return windows
+
     def _check_windows(self, plan: ConvPlan) -> None:
         """Raise `ContractError` unless the fetch can make the windows of all passes, and holds what it needs
         at once."""
         conv, source = plan.conv, plan.source
-        windows = [WindowLayout(source, conv.in_channels, conv.kernel, conv.stride)]
-        if plan.layer.index:
-            spread = (source.height, source.width) if conv.stride == 2 else ()
-            windows.append(WindowLayout(plan.output, conv.out_channels, conv.kernel, 1, spread))
-        for layout, which in zip(windows, ("", "dX of "), strict=False):
+        for layout, which in zip(self._windows(plan), ("", "dX of "), strict=False):
             try:
                 layout.require_room(self.widest)
             except ContractError as error:

@@ -25,7 +25,7 @@ class Products:
         conv = plan.conv
         self._weights(plan.planes, plan.slot, conv, conv.in_channels, part)
         sampling = Sampling.STRIDE if conv.stride == 2 else Sampling.SAME
-        self._windows(inputs, conv.kernel, sampling, conv.padding, plan.output, part)
+        self._windows(inputs, conv, sampling, conv.padding, plan.output, part)
         self._execute(plan.slot, inputs.slot, conv, conv.in_channels, part, plan.output)
 
     def errors(self, plan: ConvPlan, part: Part) -> None:
@@ -33,7 +33,7 @@ class Products:
         conv = plan.conv
         self._weights(plan.error_planes, plan.slot, conv, conv.out_channels, part)
         sampling = Sampling.SPREAD if conv.stride == 2 else Sampling.SAME
-        self._windows(plan.errors, conv.kernel, sampling, conv.kernel - 1 - conv.padding, plan.source, part)
+        self._windows(plan.errors, conv, sampling, conv.kernel - 1 - conv.padding, plan.source, part)
         self._execute(plan.slot, ERROR_SLOT, conv, conv.out_channels, part, plan.source)
 
     def mask(self, mask: Planes, part: Part) -> None:
@@ -52,7 +52,7 @@ class Products:
             tile_stride=tile,
             plane_stride=tile,
         )
-        self._windows(mask, 1, Sampling.SAME, 0, picture, part)
+        self._windows(mask, None, Sampling.SAME, 0, picture, part)
         self._execute(mask.slot, mask.slot, None, mask.layout.channels, part, picture)
 
     def _weights(self, planes: Piece, slot: int, conv: Conv, inputs: int, part: Part) -> None:
@@ -73,21 +73,25 @@ class Products:
         )
 
     def _windows(
-        self, codes: Planes, kernel: int, sampling: Sampling, pad: int, output: Picture, part: Part
+        self, codes: Planes, conv: Conv | None, sampling: Sampling, pad: int, output: Picture, part: Part
     ) -> None:
-        """All channels of a part's images."""
+        """Of a part's images all channels; of a depth-wise layer's the part's. Without ``conv`` 1 x 1."""
         source, held = codes.layout.picture, codes.images(part.image, part.images)
+        first, groups = 0, codes.layout.groups
+        if conv and conv.groups > 1:
+            first, groups = part.group, part.groups
         self.builder.add(
             Code.FETCH,
             [held.region],
             slot=codes.slot,
-            kernel=int(Kernel.THREE if kernel == 3 else Kernel.ONE),
+            kernel=int(Kernel.THREE if conv and conv.kernel == 3 else Kernel.ONE),
             sampling=int(sampling),
             images=part.images,
             pad=pad,
             base=held.base,
-            offset=held.offset,
-            groups=codes.layout.groups,
+            offset=held.offset + first * codes.layout.group_stride,
+            groups=groups,
+            all_groups=codes.layout.groups if groups != codes.layout.groups else 0,
             planes=codes.layout.max_bits,
             pitch_log2=source.pitch.bit_length() - 1,
             out_pitch_log2=output.pitch.bit_length() - 1,
@@ -104,9 +108,6 @@ class Products:
     ) -> None:
         """A part's product; without ``conv`` that of a mask and the identity, 1 x 1."""
         layout = self.layout
-        own: dict[str, int] = {}
-        if conv and conv.groups > 1:
-            own = {"all_ksteps": layout.groups(inputs), "kstep": part.group}
         self.builder.add(
             Code.EXEC,
             [],
@@ -116,7 +117,7 @@ class Products:
             ksteps=layout.weight_ksteps(conv, inputs) if conv else layout.ksteps(1, layout.groups(inputs)),
             a_tiles=part.groups,
             tiles=part.images * output.tiles,
-            **own,
+            own=int(conv is not None and conv.groups > 1),
         )
 
     def gradient(self, plan: ConvPlan, inputs: Codes, subset: Subset, sums: Sums) -> None:

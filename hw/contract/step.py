@@ -158,6 +158,7 @@ FORMATS: dict[Code, tuple[WordField, ...]] = {
             ("out_pitch_log2", 3, "Of the output."),
             ("strips", 4, "Of the input."),
             ("out_strips", 4, "Of the output."),
+            ("all_groups", 6, "Groups that memory holds of a tile; 0: `groups`."),
         )
         + _memory(2)
         + _at(3, ("height", 10, "Of the input."), ("width", 10, "Of the input."))
@@ -176,8 +177,7 @@ FORMATS: dict[Code, tuple[WordField, ...]] = {
         + _at(
             1,
             ("a_tiles", 10, "Tiles of rows; the block is released at the end."),
-            ("all_ksteps", 10, "K steps of the windows, of which each tile of rows takes its own; 0: all."),
-            ("kstep", 10, "That of the first tile of rows, where each takes its own."),
+            ("own", 1, "Each tile of rows takes one K step, its own, of windows of as many."),
         )
         + _at(2, ("tiles", 16, "Tiles of pixels."))
         + _WAITS

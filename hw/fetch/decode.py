@@ -39,6 +39,7 @@ _SHARED = (
     "strips",
     "out_strips",
     "planes",
+    "all_groups",
 )
 """Fields that lie at another place in the other instruction."""
 _COPIES_OF_KIND = 17
@@ -177,7 +178,7 @@ class Decode(wiring.Component):
         aligned = (STREAM_BYTES - 1).bit_length()
         piece = (said["planes"] * plane_bytes + (STREAM_BYTES - 1))[aligned:]
         group_stride = kept("group_stride", Cat(Const(0, aligned), piece))
-        all_groups = kept("all_groups", Mux(pixels & along.all_groups.any(), along.all_groups, groups))
+        all_groups = kept("all_groups", Mux(said["all_groups"].any(), said["all_groups"], groups))
         m.submodules.product = product = Product(max(len(first_image), len(first_row), TILES_WIDTH))
         before = product.total
         tile_stride, row_stride, image_stride, words, last, base = (

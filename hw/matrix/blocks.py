@@ -20,8 +20,6 @@ SHIFTS = 3
 GROUPS = next(item.width for item in FORMATS[Code.EXEC_DW] if item.name == "groups")
 _OFFSET_CYCLES = 2
 """From a tap to its words."""
-OWN_BITS = next(item.width for item in FORMATS[Code.EXEC] if item.name == "kstep")
-"""Width of a K step that a tile of rows takes for itself."""
 
 
 def block_layout(config: ArrayConfig) -> data.StructLayout:
@@ -37,7 +35,6 @@ def block_layout(config: ArrayConfig) -> data.StructLayout:
 PLAN = data.StructLayout(
     {
         **dict.fromkeys(("pixels", "kernel3", "single", "stride2", "own"), 1),
-        "kstep": OWN_BITS,
         "blocks": 16,
         "pairs": GROUPS,
         "row_words": ROW_WORDS,
@@ -45,7 +42,7 @@ PLAN = data.StructLayout(
 )
 """Blocks of an EXEC, so many; or, ``pixels``, of an EXEC_DW: slots of a pair of groups each, with so many
 words a row, every row or, ``stride2``, every second. ``single``: of one group, so that the halves take two
-taps of it. ``own``: each tile of rows of an EXEC takes a K step, the first one ``kstep``.
+taps of it. ``own``: each tile of rows of an EXEC takes a K step.
 """
 
 
@@ -134,7 +131,7 @@ class Blocks(wiring.Component):
             m.d.sync += [
                 column.eq(Mux(plan.kernel3, _of_taps(lambda tap: tap % SHIFTS, at), 1)),
                 words.eq((plan.row_words & once) | (plan.row_words << 1 & twice)),
-                offset.eq(Mux(pixels, words + column, plan.kstep)),
+                offset.eq(Mux(pixels, words + column, 0)),
             ]
 
         # What a block would be is there as long as none is.

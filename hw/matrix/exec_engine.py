@@ -13,7 +13,7 @@ from cpt.hw.contract.tiles import COPIES
 from cpt.hw.fetch.held import hold
 from cpt.hw.fetch.window_memory import HALVES
 from cpt.hw.layouts import exec_command, step_layout
-from cpt.hw.matrix.blocks import OWN_BITS, PLAN, Blocks, block_layout
+from cpt.hw.matrix.blocks import PLAN, Blocks, block_layout
 from cpt.hw.matrix.copies import copies
 from cpt.hw.matrix.executor import Executor
 from cpt.hw.program.gate import Gate
@@ -98,7 +98,7 @@ class ExecEngine(wiring.Component):
         bits = held.slot_a.bits
         pairs = Signal.like(plan.pairs, reset_less=True)
         m.d.sync += [
-            own.eq((plain.code == Code.EXEC) & plain.all_ksteps.any()),
+            own.eq((plain.code == Code.EXEC) & plain.own),
             ksteps.eq(Mux(pixels, along.rows, plain.ksteps)),
             low.eq(Mux(bits[0], ksteps, 0) + (Mux(bits[1], ksteps, 0) << 1)),
             high.eq((Mux(bits[2], ksteps, 0) << 2) + (Mux(bits[3], ksteps, 0) << 3)),
@@ -113,10 +113,9 @@ class ExecEngine(wiring.Component):
             command.last.eq(1),
             command.release_a.eq(1),
             command.taps.eq(ALL_TAPS),
-            command.b_plane_words.eq(Mux(pixels, COPIES, Mux(own, plain.all_ksteps, ksteps))),
+            command.b_plane_words.eq(Mux(pixels, COPIES, Mux(own, plain.a_tiles, ksteps))),
             plan.pixels.eq(pixels),
             plan.own.eq(own),
-            plan.kstep.eq(Mux(own, plain.kstep, 0)),
             plan.kernel3.eq(along.kernel),
             plan.single.eq(along.groups == 1),
             plan.blocks.eq(plain.tiles),
@@ -185,7 +184,7 @@ class ExecEngine(wiring.Component):
         fresh = Signal(reset_less=True)
         offset = Signal.like(word, reset_less=True)
         # The tile of rows in its block: where each takes its own K step, that is a word further for each.
-        tile = Signal(OWN_BITS)
+        tile = Signal(fields(Code.EXEC)["a_tiles"].shape)
         own = Mux(half, places[1].own, places[0].own)
         with m.If(executor.valid & step.capture):
             m.d.sync += tile.eq(Mux(own & ~executor.b_release, tile + 1, 0))

@@ -108,13 +108,13 @@ class Products:
         """Each tile of ``rows`` (rows, K steps, taps, channels) times the K step that is its own."""
         group, shape = self.state.group, codes.shape[:3]
         require(
-            word.ksteps == 1 and word.kstep + word.a_tiles <= word.all_ksteps == codes.shape[4] // group,
-            f"EXEC takes {word.ksteps} K steps of {word.kstep} to {word.kstep + word.a_tiles} of "
-            f"{word.all_ksteps}; allowed: 1 of {codes.shape[4] // group}",
+            word.ksteps == 1 and word.a_tiles == codes.shape[4] // group,
+            f"EXEC takes {word.ksteps} of {word.a_tiles} K steps, of each tile of rows its own; "
+            f"allowed: 1 of {codes.shape[4] // group}",
         )
         values, sums = [], []
         for tile in range(word.a_tiles):
-            first = (word.kstep + tile) * group
+            first = tile * group
             columns = codes[..., first : first + group].reshape(-1, codes.shape[3] * group)
             wanted = rows[tile * group : (tile + 1) * group].reshape(group, -1)
             values.append(int_matmul(columns, wanted).reshape(*shape, group))

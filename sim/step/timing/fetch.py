@@ -11,7 +11,7 @@ from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import BEAT_BYTES, TAPS
 from cpt.hw.contract.passes import Kernel, Sampling
 from cpt.hw.contract.step import Code, Engine, Word
-from cpt.hw.contract.tiles import COPIES, FILL_PIXELS, STREAM_BYTES, Picture, PixelLayout
+from cpt.hw.contract.tiles import COPIES, FILL_PIXELS, STREAM_BYTES, Picture, PixelLayout, WindowLayout
 from cpt.hw.control.guard import Guard
 from cpt.hw.fetch import pixel_fill, rows, spread_rows
 from cpt.hw.fetch.decode import SETTLING
@@ -306,10 +306,9 @@ def runs(costs: Costs, word: Word, groups: int) -> Iterator[tuple[int, int]]:
     stride = -(-word.planes * plane_bytes // STREAM_BYTES) * STREAM_BYTES
     source = Picture(config, word.height, word.width)
     images, tiles = word.images, source.tiles
-    held = groups
+    held = word.all_groups or word.groups
     if word.code is Code.FETCH_X:
         _, images, tiles = chunk(config, word)
-        held = word.all_groups or word.groups
     strips = source.strips if word.code is Code.FETCH_X else 1
     planes = bits if strips > 1 else 1
     size = -(-bits // planes * plane_bytes // STREAM_BYTES)
@@ -327,16 +326,23 @@ def counts(costs: Costs, word: Word) -> list[int]:
     config, bits = costs.config, costs.slots[word.slot].bits
     source = Picture(config, word.height, word.width)
     if word.code is Code.FETCH:
-        output = Picture(config, word.out_height, word.out_width)
-        three, spread = word.kernel == Kernel.THREE, word.sampling == Sampling.SPREAD
-        if spread:
-            fewest = spread_reach(source, output) + int(three) * output.strips
-        elif three:
-            at_stride_1 = 3 if output.strips == 1 else 2 * output.strips + 3
-            fewest = 2 if word.sampling == Sampling.STRIDE else at_stride_1
-        else:
-            fewest = 1
-        return [word.groups, source.strips, source.tiles, bits, output.strips, fewest]
+        output = word.out_height, word.out_width
+        windows = WindowLayout(
+            source,
+            word.groups * config.group_channels,
+            3 if word.kernel == Kernel.THREE else 1,
+            2 if word.sampling == Sampling.STRIDE else 1,
+            output if word.sampling == Sampling.SPREAD else (),
+        )
+        strips = Picture(config, *output).strips
+        return [
+            word.all_groups or word.groups,
+            source.strips,
+            source.tiles,
+            bits,
+            strips,
+            windows.fewest_slots,
+        ]
     set_images, _, _ = chunk(config, word)
     stride = 2 if word.sampling == Sampling.STRIDE else 1
     first_row = 0 if word.row == 0 else stride * word.row - 1
