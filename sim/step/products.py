@@ -96,7 +96,7 @@ class Products:
             wanted = split.transpose(0, 2, 1, 3).reshape(len(rows), TAPS * word.ksteps * group)
         else:
             wanted = split.reshape(len(rows), -1)[:, :channels]
-        if word.all_ksteps:
+        if word.own:
             self.results.append(self._own(word, split, windows.codes))
             return
         columns = windows.codes.reshape(images * height * width, taps * channels)
