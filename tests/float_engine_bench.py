@@ -129,16 +129,18 @@ class FloatBench:
         ctx.set(write.ready, 1)
         asked = (local.valid, local.addr, sums.valid, sums.addr, statistics.addr, coefficients.addr)
         told = (write.valid, write.addr, write.en, *write.data, statistics.write, statistics.write_data)
-        frees = 0
+        frees, coming = 0, [0, 0]
         while True:
             free, frees = (
                 frees,
                 sum((self.rng.random() >= self.stall) << bank for bank in range(SCRATCH_BANKS)),
             )
             ctx.set(sums.frees, frees)
-            _, _, *seen = await ctx.tick().sample(
-                *asked, *told, coefficients.write, coefficients.write_data, slots.addr
+            _, _, local_next, write_next, *seen = await ctx.tick().sample(
+                local.next, write.next, *asked, *told, coefficients.write, coefficients.write_data, slots.addr
             )
+            assert coming == [seen[0], seen[len(asked)]], "a port said otherwise a cycle before"
+            coming = [local_next, write_next]
             state = self.state
             (wants, at, wants_sums, at_sums, at_statistics, at_coefficients), seen = seen[:6], seen[6:]
             assert not wants_sums or free >> at_sums // words_of_bank & 1

@@ -23,12 +23,15 @@ def test_every_port_reads_what_all_ports_have_written(stall, groups):
 
     async def bench(ctx):
         due = {}
+        reading, writing = ([False for _ in words] for _ in range(2))
         for cycle in range(250):
-            reading, writing = ([rng.random() >= stall for _ in words] for _ in range(2))
+            reads_next, writes_next = ([rng.random() >= stall for _ in words] for _ in range(2))
             at, to = ([rng.randrange(len(held) // count) for count in words] for _ in range(2))
             numbers = [[rng.randrange(1 << 32) for _ in range(count)] for count in words]
             enables = [rng.randrange(1 << count) for count in words]
             for n, (read, write) in enumerate(zip(reads, writes, strict=True)):
+                ctx.set(read.next, reads_next[n])
+                ctx.set(write.next, writes_next[n])
                 ctx.set(read.valid, reading[n])
                 ctx.set(read.addr, at[n])
                 ctx.set(write.valid, writing[n])
@@ -50,6 +53,7 @@ def test_every_port_reads_what_all_ports_have_written(stall, groups):
             for n, expected in due.pop(cycle, []):
                 assert [ctx.get(word) for word in reads[n].data] == expected
                 checked.append(n)
+            reading, writing = reads_next, writes_next
             await ctx.tick()
 
     simulate(block, bench)

@@ -349,9 +349,12 @@ class Bench:
 
         async def local(ctx: Any) -> None:
             line: deque[list[int]] = deque([[0, 0]] * MACHINE.local_cycles)
+            coming = 0
             while True:
                 ctx.set(read.ready, rng.random() >= stall)
                 ctx.set(write.ready, rng.random() >= stall)
+                assert ctx.get(write.valid) == coming, "the port said otherwise a cycle before"
+                coming = ctx.get(write.next)
                 pair = [0, 0]
                 if ctx.get(read.valid) and ctx.get(read.ready):
                     first = 2 * ctx.get(read.addr)

@@ -11,7 +11,7 @@ from cpt.hw.channel.number import late, twins
 from cpt.hw.channel.ports import WORD_BITS, local_read, local_write
 from cpt.hw.contract.floats import LOCAL_WORDS
 from cpt.hw.contract.machine import MACHINE
-from cpt.hw.matrix.copies import MOST_LOADS
+from cpt.hw.matrix.copies import MOST_LOADS, copies
 
 
 class LocalMemory(wiring.Component):
@@ -19,9 +19,10 @@ class LocalMemory(wiring.Component):
 
     Parameters: the words that each port of ``reads``, by groups, and of ``writes`` reaches, powers of two; a
     row has as many as the widest. Every group has a copy of the memory.
-    Members: ``read_0`` .., group after group, ``write_0`` ..: `local_read` and `local_write`. The lowest of a
-    group, or of the writers, that asks is ready, so its first port always is. ``data`` comes `latency_cycles`
-    after a read is accepted: address, memory, its output register, and a register of the port.
+    Members: ``read_0`` .., group after group, ``write_0`` ..: `local_read` and `local_write`. The lowest of
+    a group, or of the writers, that asks is ready, so its first port always is; all but the last of them have
+    to say ``next``. ``data`` comes `latency_cycles` after a read is accepted: address, memory, its output
+    register, and a register of the port.
     """
 
     latency_cycles = MACHINE.local_cycles
@@ -53,29 +54,29 @@ class LocalMemory(wiring.Component):
     def _write(self, m):
         """Address, enables and data at the memories' pins: a cycle for who is first."""
         writes = [getattr(self, f"write_{n}") for n in range(len(self.writes))]
-        self._serve(m, writes)
+        *of_words, of_address = self._served(m, writes, self.row_words + 1, "write")
         address = Signal(range(LOCAL_WORDS // self.row_words), name="write_addr", reset_less=True)
         enable = Signal(self.row_words)
-        asked = Cat(port.valid for port in writes).any()
+        asked = Cat(*of_address, writes[-1].valid).any()
         enables = [self._placed(port, port.en) for port in writes]
         m.d.sync += [
-            address.eq(self._first(writes, [self._row(port, port.addr) for port in writes])),
-            enable.eq(Mux(asked, self._first(writes, enables), 0)),
+            address.eq(self._first(of_address, [self._row(port, port.addr) for port in writes])),
+            enable.eq(Mux(asked, self._first(of_address, enables), 0)),
         ]
         words = []
-        for word in range(self.row_words):
+        for word, asks in enumerate(of_words):
             data = Signal(WORD_BITS, name=f"write_data_{word}", reset_less=True)
-            m.d.sync += data.eq(self._first(writes, [port.data[word % len(port.data)] for port in writes]))
+            m.d.sync += data.eq(self._first(asks, [port.data[word % len(port.data)] for port in writes]))
             words.append(data)
         return address, enable, Cat(words)
 
     def _read(self, m, out, numbered):
         """A group's readers, by number: a cycle for who is first, a register at the memory's pins."""
         reads = list(numbered.values())
-        self._serve(m, reads)
         first = next(iter(numbered))
+        (asks,) = self._served(m, reads, 1, f"read_{first}")
         address = Signal.like(out.addr, name=f"read_addr_{first}", reset_less=True)
-        m.d.sync += address.eq(self._first(reads, [self._row(port, port.addr) for port in reads]))
+        m.d.sync += address.eq(self._first(asks, [self._row(port, port.addr) for port in reads]))
         m.d.comb += out.addr.eq(address)
         register = Signal(self.row_words * WORD_BITS, name=f"row_{first}", reset_less=True)
         m.d.sync += register.eq(out.data)
@@ -92,10 +93,17 @@ class LocalMemory(wiring.Component):
             ]
 
     @staticmethod
-    def _serve(m, ports):
-        """The lowest that asks is ready."""
+    def _served(m, ports, count: int, name: str) -> list[list]:
+        """The lowest that asks is ready. Returns ``count`` copies of which ports ask, but for the last."""
         for n, port in enumerate(ports):
-            m.d.comb += port.ready.eq(~Cat(lower.valid for lower in ports[:n]).any())
+            waits = Signal(name=f"{name}_waits_{n}")
+            m.d.sync += waits.eq(Cat(lower.next for lower in ports[:n]).any())
+            m.d.comb += port.ready.eq(~waits)
+        asks = [
+            copies(m, port.next, count, f"{name}_asks_{n}", reset_less=False)
+            for n, port in enumerate(ports[:-1])
+        ]
+        return [list(each) for each in zip(*asks, strict=True)] if asks else [[]] * count
 
     def _place(self, port, addr):
         """Which part of its row a port reaches."""
@@ -112,9 +120,9 @@ class LocalMemory(wiring.Component):
         return Cat(Mux(flag, enable, 0) for flag in chosen)
 
     @staticmethod
-    def _first(ports, values: list):
+    def _first(asks, values: list):
         """Of ``values`` that of the lowest port that asks."""
         chosen = values[-1]
-        for port, value in reversed(list(zip(ports[:-1], values[:-1], strict=True))):
-            chosen = Mux(port.valid, value, chosen)
+        for asked, value in reversed(list(zip(asks, values[:-1], strict=True))):
+            chosen = Mux(asked, value, chosen)
         return chosen

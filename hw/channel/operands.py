@@ -130,6 +130,7 @@ class Operands(wiring.Component):
             reads.interval.eq(self.interval),
             reads.busy.eq(self.busy),
             reads.sums_frees.eq(self.sums.frees),
+            self.local.next.eq(reads.local_next),
             self.local.valid.eq(reads.local_valid),
             self.local.addr.eq(reads.local_addr),
             self.sums.valid.eq(reads.sums_valid),

@@ -1,4 +1,8 @@
-"""Ports of local memory; `Out` is who asks. A port reaches its words side by side, at least a bus beat's."""
+"""Ports of local memory; `Out` is who asks. A port reaches its words side by side, at least a bus beat's.
+
+``next`` says a cycle before that ``valid`` will be high, so that others know it from registers; who is served
+last need not say it.
+"""
 
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -18,6 +22,7 @@ def local_read(words: int = PAIR) -> wiring.Signature:
     """
     return wiring.Signature(
         {
+            "next": Out(1),
             "valid": Out(1),
             "ready": In(1),
             "addr": Out(range(LOCAL_WORDS // words)),
@@ -33,6 +38,7 @@ def local_write(words: int = PAIR) -> wiring.Signature:
     """
     return wiring.Signature(
         {
+            "next": Out(1),
             "valid": Out(1),
             "ready": In(1),
             "addr": Out(range(LOCAL_WORDS // words)),

@@ -46,9 +46,9 @@ class Reads(wiring.Component):
     Parameters: ``config``; ``scratch_words``.
     Members: ``steps``, ``reads``, ``sums_bank``: those of `Steps`; ``in_local``, ``in_statistics``,
     ``in_coefficients``: operands that lie there, ``of_sums``: operand a does in sums; ``plan``, ``interval``,
-    ``busy``, ``sums_frees`` as in `Operands`: in. ``local_valid``, ``local_addr``, ``sums_valid``,
-    ``sums_addr``, ``memory_addr`` (of statistics and coefficients): out, to the ports; ``read``
-    (`read_layout`), out; ``ended``: the last read was accepted.
+    ``busy``, ``sums_frees`` as in `Operands`: in. ``local_next``, ``local_valid``, ``local_addr``,
+    ``sums_valid``, ``sums_addr``, ``memory_addr`` (of statistics and coefficients): out, to the ports;
+    ``read`` (`read_layout`), out; ``ended``: the last read was accepted.
     """
 
     def __init__(self, config: ArrayConfig, scratch_words: int):
@@ -68,6 +68,7 @@ class Reads(wiring.Component):
                 "interval": In(INTERVAL_BITS),
                 "busy": In(2),
                 "sums_frees": In(SCRATCH_BANKS),
+                "local_next": Out(1),
                 "local_valid": Out(1),
                 "local_addr": Out(local),
                 "sums_valid": Out(SCRATCH_BANKS),
@@ -198,6 +199,7 @@ class Reads(wiring.Component):
             ]
         complete = Signal()
         m.d.comb += [
+            self.local_next.eq(Mux(goes[0], new[Space.LOCAL] & there, asks_local) & ~next_held),
             self.local_valid.eq(asks_local & ~held_by[0]),
             self.local_addr.eq(read_addr[row_bits:]),
             self.sums_valid.eq(

@@ -116,10 +116,9 @@ class Writer(wiring.Component):
         occupied = Signal()
         alike = Signal(reset_less=True)
         words = [Signal(WORD_BITS, name=f"held_{n}", reset_less=True) for n in range(2 * self.lanes)]
-        leaves = Signal()
         m.d.comb += [
             pair.eq(Mux(spreads, walk.addr[row_bits:] << (row_bits - 1), walk.addr[1:])),
-            leaves.eq(occupied & ~(takes & alike)),
+            self.local.next.eq(occupied & ~(takes & alike)),
         ]
         with m.If(comes & in_local):
             m.d.sync += newest.eq(pair)
@@ -136,7 +135,7 @@ class Writer(wiring.Component):
                 with m.If(load[n]):
                     m.d.sync += word.word_select(part, 16).eq(value[:WORD_BITS].word_select(part, 16))
         m.d.sync += [
-            self.local.valid.eq(leaves),
+            self.local.valid.eq(self.local.next),
             self.local.addr.eq(held[row_bits - 1 :]),
             self.local.en.eq(held_en),
             *(port.eq(word) for port, word in zip(self.local.data, words, strict=True)),
