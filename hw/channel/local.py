@@ -20,9 +20,9 @@ class LocalMemory(wiring.Component):
     Parameters: the words that each port of ``reads``, by groups, and of ``writes`` reaches, powers of two; a
     row has as many as the widest. Every group has a copy of the memory.
     Members: ``read_0`` .., group after group, ``write_0`` ..: `local_read` and `local_write`. The lowest of
-    a group, or of the writers, that asks is ready, so its first port always is; all but the last of them have
-    to say ``next``. ``data`` comes `latency_cycles` after a read is accepted: address, memory, its output
-    register, and a register of the port.
+    a group, or of the writers, that asks, or said that it might, is ready, so its first port always is; all
+    but the last of them have to say ``next``. ``data`` comes `latency_cycles` after a read is accepted:
+    address, memory, its output register, and a register of the port.
     """
 
     latency_cycles = MACHINE.local_cycles
@@ -57,11 +57,10 @@ class LocalMemory(wiring.Component):
         *of_words, of_address = self._served(m, writes, self.row_words + 1, "write")
         address = Signal(range(LOCAL_WORDS // self.row_words), name="write_addr", reset_less=True)
         enable = Signal(self.row_words)
-        asked = Cat(*of_address, writes[-1].valid).any()
-        enables = [self._placed(port, port.en) for port in writes]
+        enables = [self._placed(port, port.en & port.valid.replicate(len(port.en))) for port in writes]
         m.d.sync += [
             address.eq(self._first(of_address, [self._row(port, port.addr) for port in writes])),
-            enable.eq(Mux(asked, self._first(of_address, enables), 0)),
+            enable.eq(self._first(of_address, enables)),
         ]
         words = []
         for word, asks in enumerate(of_words):

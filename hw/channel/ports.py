@@ -1,7 +1,7 @@
 """Ports of local memory; `Out` is who asks. A port reaches its words side by side, at least a bus beat's.
 
-``next`` says a cycle before that ``valid`` will be high, so that others know it from registers; who is served
-last need not say it.
+``next`` says a cycle before that ``valid`` may be high, so that others know it from registers: where it was
+low, it is not. Who is served last need not say it.
 """
 
 from amaranth.lib import wiring

@@ -199,7 +199,7 @@ class Reads(wiring.Component):
             ]
         complete = Signal()
         m.d.comb += [
-            self.local_next.eq(Mux(goes[0], new[Space.LOCAL] & there, asks_local) & ~next_held),
+            self.local_next.eq(there | asks_local),  # wherever it reads, and whether it goes or is held
             self.local_valid.eq(asks_local & ~held_by[0]),
             self.local_addr.eq(read_addr[row_bits:]),
             self.sums_valid.eq(
