@@ -353,7 +353,7 @@ class Bench:
             while True:
                 ctx.set(read.ready, rng.random() >= stall)
                 ctx.set(write.ready, rng.random() >= stall)
-                assert ctx.get(write.valid) == coming, "the port said otherwise a cycle before"
+                assert ctx.get(write.valid) <= coming, "a write was not said a cycle before"
                 coming = ctx.get(write.next)
                 pair = [0, 0]
                 if ctx.get(read.valid) and ctx.get(read.ready):

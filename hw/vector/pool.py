@@ -125,7 +125,7 @@ class Pool(wiring.Component):
         comes = Signal(MACHINE.local_cycles)
         following = Signal()
         m.d.comb += [
-            write.next.eq(looks[-1] | (write.valid & ~write.ready)),
+            write.next.eq(looks[-1] | write.valid),
             following.eq((begun | steps) & some),
             over.eq((begun | steps) & ~some),
             taken.eq(comes[-1] | (write.valid & write.ready)),
@@ -140,7 +140,7 @@ class Pool(wiring.Component):
             read.valid.eq((following & filling) | (read.valid & ~read.ready)),
             comes.eq(Cat(read.valid & read.ready, comes)),
             looks.eq(Cat(following & flushing, looks)),
-            write.valid.eq(write.next),
+            write.valid.eq(looks[-1] | (write.valid & ~write.ready)),
         ]
         for n in range(PAIR):
             m.d.comb += write.data[n].eq(held)
