@@ -11,6 +11,7 @@ import numpy as np
 
 from cpt.host.data import Dataset, Images, held_out, load_images
 from cpt.host.errors import HostError
+from cpt.model.noise import noise_key, uniform
 
 DIGITS, PHOTO_DIGITS = "digits", "photo-digits"
 BUNDLED = Path(__file__).with_name("digits.npz")
@@ -104,14 +105,16 @@ def photo_digits() -> Images:
     datasets = _sklearn_datasets()
     photographs = [picture[::4, ::4] for picture in datasets.load_sample_images().images]
     plain = digits()
-    rng = np.random.default_rng(11)
     side = plain.pixels.shape[1]
+    drawn = uniform(noise_key(0, 0, 0), 6 * len(plain)).reshape(-1, 6) + np.float32(0.5)
     made = np.empty((len(plain), side, side, 3), np.float32)
-    for picture, digit in zip(made, plain.pixels, strict=True):
-        photograph = photographs[rng.integers(len(photographs))]
-        top, left = (rng.integers(size - side + 1) for size in photograph.shape[:2])
+    for picture, digit, (which, down, right, *colour) in zip(made, plain.pixels, drawn, strict=True):
+        photograph = photographs[int(which * len(photographs))]
+        top, left = (
+            int(at * (size - side + 1)) for at, size in zip((down, right), photograph.shape[:2], strict=True)
+        )
         ink = digit / plain.pixels.max()
-        picture[:] = ink * rng.uniform(51, 255, 3)
+        picture[:] = ink * (51 + 204 * np.array(colour, np.float32))
         picture += (1 - ink) * photograph[top : top + side, left : left + side]
     return Images(np.rint(made), plain.labels)
 
