@@ -40,6 +40,13 @@ GOOD = {"name": "any", "rows": 4, "word_bits": 36, "cols": 8, "a_depth_words": 2
         ({"clock_mhz": 0}, "clock_mhz is 0; allowed: above 0"),
         ({"scratch_words": -4}, "scratch_words is -4; allowed: a positive integer or 0"),
         ({"scratch_words": 5000}, "scratch_words is 5000; allowed: 0 and powers of two"),
+        *(
+            (
+                {"scratch_words": 8192, "word_bits": bits},
+                f"word_bits is {bits}; allowed with scratch: 9 times a power of two, at least 36",
+            )
+            for bits in (18, 45)
+        ),
     ],
 )
 def test_shapes_that_cannot_be_built_are_refused_in_one_line(change, message):

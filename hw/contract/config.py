@@ -16,6 +16,8 @@ ACC_BITS = 48
 """Accumulator width, in bits."""
 TAPS = 9
 """Equal parts of a word that column sums take or leave one by one: the positions of a 3 x 3 kernel."""
+LEAST_GROUP = 4
+"""Channels of a group, at least, of a machine that does whole steps."""
 MATRIX, STEP = MACHINES = ("matrix", "step")
 """What a machine does: matrix products, and the processor the rest of a training step (docs/machine.md), or
 whole steps (docs/fabric.md)."""
@@ -96,6 +98,12 @@ class ArrayConfig:
         require(
             self.scratch_words & (self.scratch_words - 1) == 0,
             f"scratch_words is {self.scratch_words}; allowed: 0 and powers of two",
+        )
+        group = self.group_channels
+        require(
+            not self.scratch_words or (group >= LEAST_GROUP and group & (group - 1) == 0),
+            f"word_bits is {self.word_bits}; allowed with scratch: {TAPS} times a power of two, "
+            f"at least {TAPS * LEAST_GROUP}",
         )
         lanes = self.float_lanes
         require(

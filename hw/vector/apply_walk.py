@@ -108,8 +108,9 @@ class ApplyWalk(wiring.Component):
         enters = Signal()
         waiting = Signal()
         """A tile may begin from the next cycle on; it may, behind none."""
+        may_begin = waiting | (at.step & follows)
         m.d.sync += [
-            waiting.eq(enters | (~begins & (waiting | (at.step & follows)))),
+            waiting.eq(enters | (~begins & may_begin)),
             follows.eq(at.group_after & groups_last & ~stops_next),
             there.eq(at.gate.open & self.empty & ~at.load),
             quiet.eq(self.noise_ready | ~settings.noise),
@@ -121,7 +122,7 @@ class ApplyWalk(wiring.Component):
         ]
         m.d.comb += [
             ends_tile.eq(at.step & ends["tile"]),
-            begins.eq(at.gate.open & quiet & (waiting | (at.step & follows))),
+            begins.eq(at.gate.open & quiet & may_begin),
         ]
         m.d.sync += words.eq(begins | (words & ~ends_tile))
         with m.If(begins):

@@ -61,9 +61,10 @@ class DrainWalk(wiring.Component):
         """With a tile's end another may begin."""
         begins = Signal()
         goes_on = sums | (words & ~ends["group"])
-        m.d.comb += begins.eq(at.gate.open & self.there & (waiting | (words & follows)))
+        may_begin = waiting | (words & follows)
+        m.d.comb += begins.eq(at.gate.open & self.there & may_begin)
         m.d.sync += [
-            waiting.eq(at.load | (~begins & (waiting | (words & follows)))),
+            waiting.eq(at.load | (~begins & may_begin)),
             follows.eq(at.group_after & ~at.last_all),
             sums.eq(begins),
             words.eq(goes_on),

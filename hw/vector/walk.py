@@ -176,7 +176,7 @@ class Places:
         """The word's operands are read from the first on."""
         self.ends = ends = {name: Signal(name=f"{name}_ends") for name in _ENDS}
         split, last_inner = (Signal(name=name) for name in ("split", "last_inner"))
-        # A group has at least three words, so there are cycles to find out whether it is the last of more.
+        # A group has at least `LEAST_GROUP` words: cycles to find out whether it is the last of more.
         self.last_image, self.last_all = (Signal(name=f"last_of_{name}") for name in ("image", "all"))
         m.d.sync += [
             split.eq(settings.parts | self._collide()),

@@ -93,7 +93,13 @@ def block_report(netlist: Netlist) -> Report:
     ways = walk(graph, macros)
     broken = [*lost(netlist.modules), *breaches(ways, macros)]
     found = _block(ways, netlist.top, resources(netlist.modules, netlist.top), macros, broken)
-    return {"block": netlist.top, **found, "broken": [item.line() for item in broken]}
+    held = not broken  # ways through it and nets that begin at its ports count too
+    return {
+        "block": netlist.top,
+        **found,
+        "timing_rule_held": held,
+        "broken": [item.line() for item in broken],
+    }
 
 
 def _largest(graph: Graph, macros: dict[str, Macro]) -> int:
