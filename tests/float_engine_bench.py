@@ -128,7 +128,7 @@ class FloatBench:
         ctx.set(local.ready, 1)
         ctx.set(write.ready, 1)
         asked = (local.valid, local.addr, sums.valid, sums.addr, statistics.addr, coefficients.addr)
-        told = (write.valid, write.addr, write.en, *write.data, statistics.write, statistics.write_data)
+        told = (write.valid, write.addr, write.en, *write.data)
         frees, coming = 0, [0, 0]
         while True:
             free, frees = (
@@ -171,12 +171,9 @@ class FloatBench:
                 for number, value in enumerate(values):
                     if enable >> number & 1:
                         state.local[width * to + number] = np.uint32(value).view(np.int32)
-            for memory, place, wanted, value in (
-                (state.statistics, at_statistics, *channel_writes[:2]),
-                (state.coefficients, at_coefficients, *channel_writes[2:]),
-            ):
-                if wanted:
-                    memory[place] = value
+            wanted, value = channel_writes
+            if wanted:
+                state.coefficients[at_coefficients] = value
 
     def _local(self, row: int, width: int) -> int:
         words = self.state.local[width * row : width * (row + 1)]

@@ -11,7 +11,7 @@ from float_engine_bench import FloatBench
 from cpt.host.fabric import FabricTrainer
 from cpt.hw.contract import preset
 from cpt.hw.contract.config import FLOAT_LANES
-from cpt.hw.contract.floats import CHANNELS, Op, Space
+from cpt.hw.contract.floats import FIELD, Op, Space
 from cpt.hw.contract.step import Code, Engine, decode, encode
 from cpt.model.architecture import cifar_resnet
 from cpt.model.golden.fabric.network import Network
@@ -91,21 +91,21 @@ SAMPLES = {
     Op.POWER: [((L, 2, 1), (L, 100, 1))],
     Op.FROM_INTEGER: [
         ((L, 2, 1), (S, 100, 1), (Space.SLOT, 8 * 5 + 4)),
-        ((L, 2, 1), (C, CHANNELS + 188, 1), (L, INTEGERS_AT, 1)),
+        ((L, 2, 1), (C, FIELD + 188, 1), (L, INTEGERS_AT, 1)),
     ],
-    Op.TO_FIXED: [((C, 2 * CHANNELS + 76, 1), (L, 100, 1), (L, SHIFTS_AT, 1))],
+    Op.TO_FIXED: [((C, 2 * FIELD + 76, 1), (L, 100, 1), (L, SHIFTS_AT, 1))],
     Op.CROSS: [
-        ((L, 2, 1), (S, CHANNELS, 1), (S, 0, 1), (S, 2 * CHANNELS + 76, 1)),
-        ((L, 2, 1), (S, CHANNELS, 1), (C, CHANNELS + 188, 1), (L, INTEGERS_AT, 1)),
+        ((L, 2, 1), (S, FIELD, 1), (S, 0, 1), (S, 2 * FIELD + 76, 1)),
+        ((L, 2, 1), (S, FIELD, 1), (C, FIELD + 188, 1), (L, INTEGERS_AT, 1)),
     ],
     Op.INT_ADD: [((L, 2, 1), (L, INTEGERS_AT, 1), (S, 3, 1))],
     Op.INT_SUBTRACT: [((L, 2, 1), (Space.CONSTANT, 0), (S, 3, 1))],
     Op.INT_MAXIMUM: [((L, 2, 1), (S, 5, 1), (L, INTEGERS_AT, 1))],
-    Op.INT_MINIMUM: [((S, 2, 1), (S, 1025, 1), (C, CHANNELS + 188, 1))],
+    Op.INT_MINIMUM: [((C, 2, 1), (S, FIELD + 1, 1), (C, FIELD + 188, 1))],
     Op.SUM_MAGNITUDES: [((L, 2, 1), (L, SHIFTS_AT, 1), (L, INTEGERS_AT, 1), (L, SHIFTS_AT + 9, 0))],
     Op.DRAIN_SHIFT: [((C, 600, 1), (L, INTEGERS_AT, 1), (Space.SLOT, 8 * 9 + 4))],
     Op.COPY: [((C, 600, 1), (L, INTEGERS_AT, 1)), ((L, 9, 1), (S, 33, 1))],
-    Op.JOIN: [((S, 2, 1), (L, FLOATS_AT, 1), (L, SHIFTS_AT, 1))],
+    Op.JOIN: [((C, 4 * FIELD + 2, 1), (L, FLOATS_AT, 1), (L, SHIFTS_AT, 1))],
 }
 CONSTANTS = {Op.TO_FIXED: 1 << 8 | 18, Op.CROSS: 4096, Op.COPY: 5, Op.SUM_MAGNITUDES: 5}
 
@@ -175,7 +175,7 @@ def test_products_add_up_one_by_one_where_they_must():
 def test_an_element_reads_what_the_one_before_it_wrote(distance):
     words = [
         word(Op.ADD, (L, 100, 1), (L, 100 + distance, 1), (L, 300, 1), n=6),
-        word(Op.INT_ADD, (S, 100, 1), (S, 100 + distance, 1), (L, INTEGERS_AT, 1), n=4),
+        word(Op.INT_ADD, (C, 100, 1), (C, 100 + distance, 1), (L, INTEGERS_AT, 1), n=4),
         word(Op.ADD, (L, 400, 1, 2), (L, 400, 1, 2), (L, 300, 1), n=4, reps=3),
     ]
     same_as_the_model(words, 5)
@@ -203,8 +203,8 @@ def test_sums_of_products_become_floats(start, width, scratch_words):
 def test_an_instruction_is_prepared_while_the_one_before_it_is_at_work():
     words = [word(Op.ADD, (L, FREE, 1), (L, FREE, 1), (L, 300, 1), n=8) for _ in range(4)]
     words += [
-        word(Op.COPY, (S, 40, 1), (L, FREE, 1), n=8),
-        word(Op.INT_ADD, (C, 50, 1), (S, 41, 1), (S, 39, 1), n=6),
+        word(Op.COPY, (C, 40, 1), (L, FREE, 1), n=8),
+        word(Op.INT_ADD, (C, 50, 1), (C, 41, 1), (C, 39, 1), n=6),
         word(Op.COPY, (L, FREE + 3, 1), (L, FREE, 1), n=0),
         word(Op.COPY, (L, FREE + 3, 1), (C, 51, 1), n=5),
         word(Op.INT_MAXIMUM, (L, FREE, 0), (L, FREE, 0), (L, FREE + 2, 1), n=6),
@@ -229,7 +229,7 @@ def close_word(rng, lanes):
             0,
         )
 
-    to, a, b = (drawn([L, L, L, L, L, S, C][rng.integers(7)]) for _ in range(3))
+    to, a, b = (drawn([L, L, L, L, L, other, C][rng.integers(7)]) for other in (C, S, S))
     if op is Op.FROM_INTEGER:
         to, b = drawn(L), (Space.CONSTANT, 0)
     return word(op, to, a, b, n=n, reps=reps, constant=int(op is Op.FROM_INTEGER))

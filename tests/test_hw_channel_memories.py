@@ -7,13 +7,13 @@ from amaranth import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 from hw_streams import simulate
-from test_hw_channel_engine import C, L, S, word
+from test_hw_channel_engine import C, L, word
 
 from cpt.hw.channel.engine import FloatEngine
 from cpt.hw.channel.local import LocalMemory
 from cpt.hw.channel.ports import PAIR, local_read
 from cpt.hw.contract import preset
-from cpt.hw.contract.floats import CHANNELS, Op, Space
+from cpt.hw.contract.floats import FIELD, Coefficient, Op, Space
 from cpt.hw.contract.step import decode
 from cpt.hw.vector.coefficients import Coefficients
 from cpt.hw.vector.statistics import Statistics
@@ -22,6 +22,8 @@ from cpt.sim.step.state import State
 
 NUMBER = (Space.CONSTANT, 0)
 SCRATCH_WORDS = 64
+AT = Coefficient.ADDEND * FIELD
+"""Coefficients as wide as statistics."""
 WORDS = 96
 ROW = 2 * preset("tiny").float_lanes
 
@@ -38,7 +40,7 @@ class Around(wiring.Component):
         m.submodules.engine = engine = self.engine
         m.submodules.local = local = LocalMemory(reads=((ROW, PAIR),), writes=(ROW,))
         m.submodules.statistics = statistics = Statistics(preset("tiny"))
-        m.submodules.coefficients = coefficients = Coefficients()
+        m.submodules.coefficients = coefficients = Coefficients(preset("tiny"))
         wiring.connect(m, engine.local_read, local.read_0)
         wiring.connect(m, wiring.flipped(self.other), local.read_1)
         wiring.connect(m, engine.local_write, local.write_0)
@@ -52,14 +54,14 @@ def program():
     yield word(Op.COPY, (L, 0, 1), NUMBER, n=64)
     for place in range(1, 16):
         yield word(Op.INT_ADD, (L, place, 1), (L, place - 1, 0), NUMBER, n=2, constant=200 * place - 7)
-    yield word(Op.JOIN, (S, 5, 1), (L, 0, 1), (L, 1, 1), n=8)
-    yield word(Op.INT_SUBTRACT, (S, 6, 1), (S, 5, 1), (L, 2, 1), n=5)
-    yield word(Op.COPY, (L, 20, 1), (S, 5, 1), n=8, constant=32)
+    yield word(Op.JOIN, (C, AT + 5, 1), (L, 0, 1), (L, 1, 1), n=8)
+    yield word(Op.INT_SUBTRACT, (C, AT + 6, 1), (C, AT + 5, 1), (L, 2, 1), n=5)
+    yield word(Op.COPY, (L, 20, 1), (C, AT + 5, 1), n=8, constant=32)
     for alone in (11, 12):  # a number that is written first, and at once read
-        yield word(Op.INT_ADD, (S, alone, 1), (L, 3, 1), NUMBER, n=1, constant=alone)
-        yield word(Op.COPY, (L, 60 + alone, 1), (S, alone, 1), n=1, constant=32)
-    yield word(Op.COPY, (C, 4 * CHANNELS + 3, 1), (S, 5, 1), n=8)
-    yield word(Op.FROM_INTEGER, (L, 31, 1), (C, 4 * CHANNELS + 3, 1), NUMBER, n=8, constant=1)
+        yield word(Op.INT_ADD, (C, AT + alone, 1), (L, 3, 1), NUMBER, n=1, constant=alone)
+        yield word(Op.COPY, (L, 60 + alone, 1), (C, AT + alone, 1), n=1, constant=32)
+    yield word(Op.COPY, (C, AT + 3, 1), (C, AT + 5, 1), n=8)
+    yield word(Op.FROM_INTEGER, (L, 31, 1), (C, AT + 3, 1), NUMBER, n=8, constant=1)
     yield word(Op.RECIPROCAL, (L, 40, 1), (L, 31, 1), n=8)
     yield word(Op.MULTIPLY, (L, 50, 1), (L, 40, 1), (L, 31, 1), n=8)
     yield word(Op.MAXIMUM, (L, 60, 0), (L, 60, 0), (L, 50, 1), n=8)

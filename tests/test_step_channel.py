@@ -7,7 +7,7 @@ from cpt.host.compiler import channel as emitted
 from cpt.host.compiler.builder import Builder
 from cpt.host.compiler.vectors import ZERO, Vectors, integer, number
 from cpt.hw.contract import ContractError, preset
-from cpt.hw.contract.floats import CHANNELS, Coefficient, Op, SlotConstant, Space, Statistic
+from cpt.hw.contract.floats import FIELD, Coefficient, Op, SlotConstant, Space, Statistic
 from cpt.model.golden.fabric import channel as golden
 from cpt.model.golden.fabric.apply import MIDDLE
 from cpt.model.golden.fabric.codes import weight_codes
@@ -64,7 +64,7 @@ class Bench:
         return self.machine.state.local[vector.address : vector.address + vector.count]
 
     def coefficients(self, field, count):
-        return self.machine.state.coefficients[field * CHANNELS + CHANNEL :][:count]
+        return self.machine.state.coefficients[field * FIELD + CHANNEL :][:count]
 
 
 def drawn(seed, channels=7, pixels=48):

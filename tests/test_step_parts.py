@@ -218,9 +218,9 @@ def test_more_than_128_channels_train_on_the_zc706s_shape():
 def test_noise_of_part_of_a_tensor_is_that_of_the_whole():
     whole = noise_bytes(77, (5, 3, 6, 8))
     np.testing.assert_array_equal(noise_bytes(77, (2, 3, 6, 8), 3), whole[3:])
-    assert noise_place(3, 2) == 3 | 2 << 10
-    with pytest.raises(ContractError, match=r"image is 1024; allowed: 0\.\.1023"):
-        noise_place(1024, 0)
+    assert noise_place(3, 2) == 3 | 2 << 9
+    with pytest.raises(ContractError, match=r"image is 512; allowed: 0\.\.511"):
+        noise_place(512, 0)
 
 
 def test_an_image_without_room_is_refused_with_both_sizes():

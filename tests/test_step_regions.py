@@ -9,14 +9,15 @@ from cpt.host.compiler.lifetimes import Recorder
 from cpt.host.compiler.regions import Channels
 from cpt.host.compiler.vectors import coefficient, statistic
 from cpt.hw.contract import ContractError, preset
-from cpt.hw.contract.floats import CHANNELS, Coefficient, Statistic
+from cpt.hw.contract.floats import Coefficient, Statistic
 from cpt.hw.contract.step import Code, decode
 
+CHANNELS = preset("tiny").channels
 BOTH = ("statistics", "coefficients")
 
 
 def test_regions_go_round() -> None:
-    places = Channels()
+    places = Channels(CHANNELS)
     found = []
     for number in range(4):
         found.append(places.take(number, CHANNELS // 3, BOTH))
@@ -26,7 +27,7 @@ def test_regions_go_round() -> None:
 
 
 def test_a_region_stays_while_it_is_wanted_in_either_memory() -> None:
-    places = Channels()
+    places = Channels(CHANNELS)
     assert places.take(0, 64, BOTH) == 0
     places.give(0, "coefficients")
     assert places.take(1, CHANNELS - 64, BOTH) == 64
@@ -37,7 +38,7 @@ def test_a_region_stays_while_it_is_wanted_in_either_memory() -> None:
 
 def test_small_regions_do_not_lie_in_the_way_of_a_large_one_where_they_are_tight() -> None:
     for tight in (False, True):
-        places = Channels(tight)
+        places = Channels(CHANNELS, tight)
         for number in range(2):
             places.take(number, 64, BOTH)
         places.give(0, "statistics")

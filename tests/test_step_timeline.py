@@ -192,9 +192,9 @@ def test_the_command_prints_a_row_for_each_list(capsys: pytest.CaptureFixture[st
         main(["--depth", "9"])
     assert stopped.value.code == 2
     with pytest.raises(SystemExit) as stopped:
-        main(["--network", "mobilenetv2", "--multiplier", "1", "--preset", "zc706"])
+        main(["--network", "mobilenetv2", "--multiplier", "1", "--preset", "tiny"])
     assert stopped.value.code == 2
-    assert "has 1280 channels; allowed: 1008" in capsys.readouterr().err
+    assert "has 576 channels; allowed: 508" in capsys.readouterr().err
 
 
 def test_the_command_knows_mobilenet_by_name() -> None:

@@ -14,7 +14,7 @@ from amaranth.lib.wiring import connect
 from hw_streams import Simulation, stream_put, stream_rules
 
 from cpt.hw.contract import ArrayConfig
-from cpt.hw.contract.floats import CHANNELS, Coefficient, Statistic
+from cpt.hw.contract.floats import FIELD, Coefficient, Statistic
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.contract.passes import Apply, Drain, geometry
 from cpt.hw.contract.step import MARK_BITS, SCRATCH_BANKS, Code, Engine, Word, decode, encode
@@ -87,7 +87,7 @@ class Bench:
             part = self.state.scratch[bank * BANK :][:USED]
             part[:] = draw(-0x7FFF, 0x8000, part.shape)
         self.state.local[:] = draw(-0x7FFF, 0x8000, len(self.state.local))
-        self.state.statistics.reshape(-1, CHANNELS)[:, :LAST_CHANNEL] = 0
+        self.state.statistics.reshape(-1, FIELD)[:, :LAST_CHANNEL] = 0
         for field, (least, most) in {
             Coefficient.ZERO: (-(1 << 17), 0),
             Coefficient.SHIFT: (21, 24),
@@ -253,7 +253,7 @@ class Bench:
         ctx.set(port.valid, 1)
         numbers = [(field, channel) for field in Coefficient for channel in range(LAST_CHANNEL)]
         for address, (field, channel) in zip_longest(_used(), numbers, fillvalue=numbers[-1]):
-            ctx.set(coefficients.addr, field * CHANNELS + channel)
+            ctx.set(coefficients.addr, field * FIELD + channel)
             ctx.set(coefficients.write_data, int(self.state.coefficient(field, channel, 1)[0]))
             ctx.set(port.addr, address)
             ctx.set(port.data, [int(value) for value in self.scratch[address]])
@@ -270,7 +270,7 @@ class Bench:
         latency = MACHINE.channel_memory_cycles
         for cycle in range(max(len(places) + Scratch.latency_cycles, len(numbers) + latency)):
             field, channel = numbers[min(cycle, len(numbers) - 1)]
-            ctx.set(statistics.addr, field * CHANNELS + channel)
+            ctx.set(statistics.addr, field * FIELD + channel)
             ctx.set(port.addr, places[min(cycle, len(places) - 1)])
             if 0 <= cycle - Scratch.latency_cycles < len(places):
                 address = places[cycle - Scratch.latency_cycles]

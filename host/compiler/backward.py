@@ -17,7 +17,7 @@ from cpt.host.compiler.moves import Tensor
 from cpt.host.compiler.plan import ERROR_SLOT, MASK_BITS, MASK_SLOT, RECORD, BlockPlan, Codes, ConvPlan
 from cpt.host.compiler.vectors import LANE_BITS, ZERO, Rows, Vector, coefficient, integer, number, of_slot
 from cpt.host.compiler.work import Work
-from cpt.hw.contract.floats import CHANNELS, Coefficient, Op, SlotConstant, Space
+from cpt.hw.contract.floats import Coefficient, Op, SlotConstant, Space
 from cpt.hw.contract.passes import Apply, Drain
 from cpt.model.golden.fabric.float_unit import fraction
 
@@ -101,6 +101,10 @@ class Backward(Work):
             self.moves.load(whole, gradient)
         else:
             self.moves.load_runs(whole, gradient, words=classes, runs=images, stride=all_classes)
+        for k in range(classes):  # the weights' words are free behind it
+            row, to = weight.at(k * inputs, inputs), Rows(each, 1, inputs)
+            column = gradient.at(k, images * classes - k)
+            v.rows(Op.MULTIPLY_ADD, to, Rows(column, 0, classes), Rows(row, 1, 0), to, n=inputs, reps=images)
         d_weight, d_bias = v.new(classes * inputs), v.copy(ZERO, count=classes)
         v.rows(Op.COPY, Rows(d_weight, 1, inputs), Rows(ZERO), n=inputs, reps=classes)
         for image in range(images):
@@ -111,10 +115,6 @@ class Backward(Work):
             v.add(d_bias, of_image, to=d_bias)
         self.gradients.accumulate(d_weight, layout.beside(layout.gradients, weight_piece))
         self.gradients.accumulate(d_bias, layout.beside(layout.gradients, bias_piece))
-        for k in range(classes):
-            row, to = weight.at(k * inputs, inputs), Rows(each, 1, inputs)
-            column = gradient.at(k, images * classes - k)
-            v.rows(Op.MULTIPLY_ADD, to, Rows(column, 0, classes), Rows(row, 1, 0), to, n=inputs, reps=images)
 
     def _gradient(self, tensor: Tensor, unit: Vector, channel: int, count: int, y: Tensor) -> Gradient:
         """A gradient whose statistics lie from ``channel`` on."""
@@ -154,7 +154,7 @@ class Backward(Work):
         v.copy(integer(MASK_SHIFT), to=coefficient(Coefficient.SHIFT, first, held), count=held)
         product = partial(self.products.mask, block.mask)
         mask = Tensor(D, make=partial(self.lanes.again, MASK_SLOT, product, picture, count, first, D))
-        if not self.moves.whole(mask, picture, count) and REGIONS * held > CHANNELS:
+        if not self.moves.whole(mask, picture, count) and REGIONS * held > self.layout.config.channels:
             most = self.layout.most_groups(picture, count)
             for part in self.layout.parts(self.scratch, picture, count, most):
                 self.moves.bring(mask, picture, count, part)

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import BEAT_BYTES, MAX_BITS
-from cpt.hw.contract.floats import CHANNELS
 from cpt.hw.contract.order import tile_cycles, tile_interval_cycles
 
 WIDEST = MAX_BITS // 2
@@ -66,7 +65,7 @@ def of_product(product: Product, *, in_parts: bool, forced: Way | None = None) -
     coefficients are in use, so that there must be places for them.
     """
     held = product.groups * product.config.group_channels
-    if in_parts and REGIONS * held > CHANNELS:
+    if in_parts and REGIONS * held > product.config.channels:
         return Way.SPILL
     if forced:
         return forced

@@ -14,7 +14,7 @@ from cpt.host.compiler.parts import Part
 from cpt.host.compiler.plan import Planes
 from cpt.host.compiler.vectors import LOCAL, Vector
 from cpt.hw.contract import ContractError
-from cpt.hw.contract.floats import CHANNELS, Coefficient, Statistic
+from cpt.hw.contract.floats import FIELD, Coefficient, Statistic
 from cpt.hw.contract.passes import Apply, Drain, geometry, noise_place
 from cpt.hw.contract.step import Code
 from cpt.hw.contract.tiles import Picture
@@ -266,5 +266,5 @@ def _by_turns(region: Region, turns: list[Turn]) -> list[Region]:
 
 
 def _fields(memory: str, field: int, channel: int, count: int) -> Region:
-    start = field * CHANNELS + channel
+    start = field * FIELD + channel
     return Region(memory, start, start + count)

@@ -23,15 +23,12 @@ from cpt.host.compiler.plan import (
 )
 from cpt.host.compiler.subsets import Subsets
 from cpt.hw.contract import ArrayConfig, ContractError
-from cpt.hw.contract.config import BEAT_BYTES, MAX_BITS, TAPS
-from cpt.hw.contract.floats import CHANNELS
+from cpt.hw.contract.config import BEAT_BYTES, MAX_BITS, MOST_GROUPS, TAPS
 from cpt.hw.contract.step import SCRATCH_BANKS
 from cpt.hw.contract.tiles import CodesLayout, Picture, PixelLayout, WindowLayout
 from cpt.model.architecture import Conv
 from cpt.model.golden.fabric.network import Block, Layer, Network
 
-MOST_GROUPS = 63
-"""Groups of channels that instructions count."""
 MOST_TURNS = 8
 """Turns in which one engine hands a tensor to the next, at most: each fills the array's pipeline anew."""
 TURN_LOADS = 3
@@ -349,7 +346,7 @@ class Layout:
             raise ContractError(f"{conv.name} is depth-wise with kernel {conv.kernel}; allowed: 3")
         if conv.out_channels % 2:
             raise ContractError(f"{conv.name} has {conv.out_channels} output channels; allowed: even numbers")
-        most = min(CHANNELS, MOST_GROUPS * self.group)
+        most = min(config.channels, MOST_GROUPS * self.group)
         for channels in (conv.in_channels, conv.out_channels):
             if channels > most:
                 raise ContractError(f"{conv.name} has {channels} channels; allowed: {most}")

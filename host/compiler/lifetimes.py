@@ -239,7 +239,7 @@ class Recorder:
         lanes = self.config.float_lanes
         room, channels = (
             _Room(_whole(self.first, lanes), self.stop // lanes * lanes, tight),
-            Channels(tight_regions),
+            Channels(self.config.channels, tight_regions),
         )
         places: dict[int, int] = {}
         firsts: dict[int, int] = {}
@@ -254,9 +254,13 @@ class Recorder:
             return places[number] + value - self._starts[number]
 
         for place, item in enumerate(self.held):
+            over = set()
             for number in sorted(item.touched - places.keys()):
                 count = self._counts[number]
-                found = room.take(count)
+                ended = self._overwritten(item, number, last, place) if tight else None
+                if ended is not None:
+                    over.add(ended)
+                found = room.take(count) if ended is None else places[ended]
                 if found is None:
                     size = self.stop - self.first
                     raise ContractError(
@@ -273,12 +277,30 @@ class Recorder:
             builder.part = item.part
             builder.add(item.code, reads, writes, **fields)
             for number in item.touched:
-                if last[number] == place:
+                if last[number] == place and number not in over:
                     room.give(places[number], self._counts[number])
             for memory, number in item.channels:
                 if wanted[memory, number] == place:
                     channels.give(number, memory)
         return Listing(builder.program, tuple(builder.parts))
+
+    def _overwritten(self, item: Held, number: int, last: dict[int, int], place: int) -> int | None:
+        """An operand of a FLOAT at ``place`` that nothing wants any more and that it walks as its result,
+        vector ``number``: that may take its words."""
+        fields = item.fields
+        if item.code is not Code.FLOAT or fields["reps"] != 1 or not fields["to_moves"]:
+            return None
+        walks = defaultdict(set)
+        for name in "abc":
+            if VIRTUAL <= fields[name] < NAMED:
+                walks[self._number(fields[name])].add((fields[name], fields[f"{name}_moves"]))
+        if fields["to"] != self._starts[number]:
+            return None
+        for other, walk in walks.items():
+            alike = self._counts[other] == self._counts[number] and walk == {(self._starts[other], 1)}
+            if alike and other != number and last[other] == place:
+                return other
+        return None
 
     def _number(self, address: int) -> int:
         return bisect.bisect(self._starts, address) - 1

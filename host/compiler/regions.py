@@ -10,12 +10,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from cpt.hw.contract import ContractError
-from cpt.hw.contract.floats import CHANNELS
 
 NAMED = 1 << 60
 """Numbers of channels from here on are in regions that have no place yet."""
-LARGE = CHANNELS // 2
-"""Channels from which on a region is large."""
 _STEP = 1 << 20
 """From one region's channels to the next one's; what is added to them finds a field, or some channels."""
 
@@ -47,6 +44,8 @@ class Channels:
     Where they are ``tight``, large ones lie as far down as they can and others above them.
     """
 
+    channels: int
+    """All that there are."""
     tight: bool = False
     _taken: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
     """First channel and the one behind the last, by memory and region."""
@@ -63,7 +62,7 @@ class Channels:
             others = sum(stop - start for start, stop in taken)
             raise ContractError(
                 f"coefficients of {count} channels have no place beside {others} of others; "
-                f"allowed: {CHANNELS} in all, fewer channels"
+                f"allowed: {self.channels} in all, fewer channels"
             )
         self._taken |= {(memory, number): (first, first + count) for memory in memories}
         self._next = first + count
@@ -71,12 +70,13 @@ class Channels:
 
     def _starts(self, count: int) -> list[int]:
         """Where a region may begin, best first: at an end of another, or of the memory."""
+        large = 2 * count >= self.channels
         ends = sorted({0, self._next, *(stop for _, stop in self._taken.values())})
-        if self.tight and count < LARGE:
-            ends = sorted({CHANNELS - count, *(start - count for start, _ in self._taken.values())})
-        possible = [first for first in ends if 0 <= first <= CHANNELS - count]
+        if self.tight and not large:
+            ends = sorted({self.channels - count, *(start - count for start, _ in self._taken.values())})
+        possible = [first for first in ends if 0 <= first <= self.channels - count]
         if self.tight:
-            return possible if count >= LARGE else possible[::-1]
+            return possible if large else possible[::-1]
         return sorted(possible, key=lambda first: (first < self._next, first))
 
     def give(self, number: int, memory: str) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from cpt.host.compiler.builder import Region
 from cpt.host.compiler.lifetimes import Recorder
 from cpt.hw.contract import ContractError
-from cpt.hw.contract.floats import CHANNELS, Coefficient, Op, SlotConstant, Space, Statistic
+from cpt.hw.contract.floats import FIELD, Coefficient, Op, SlotConstant, Space, Statistic
 from cpt.hw.contract.step import Code
 
 LOCAL = "local"
@@ -73,12 +73,12 @@ def of_slot(slot: int, which: SlotConstant) -> Vector:
 
 def statistic(which: Statistic, channel: int, count: int) -> Vector:
     """A field of the statistics of ``count`` channels."""
-    return Vector(Space.STATISTICS, which * CHANNELS + channel, count)
+    return Vector(Space.STATISTICS, which * FIELD + channel, count)
 
 
 def coefficient(which: Coefficient, channel: int, count: int) -> Vector:
     """A field of the coefficients of ``count`` channels."""
-    return Vector(Space.COEFFICIENTS, which * CHANNELS + channel, count)
+    return Vector(Space.COEFFICIENTS, which * FIELD + channel, count)
 
 
 ZERO = Vector(Space.CONSTANT, 0, constant=0)

@@ -17,7 +17,7 @@ from cpt.hw.channel.writer import Writer
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.floats import Coefficient, Op, Statistic
 from cpt.hw.program.layouts import COMMAND, MARKS, slot_read
-from cpt.hw.vector.ports import channel_memory, scratch_read
+from cpt.hw.vector.ports import channel_memory, channel_read, scratch_read
 
 START_CYCLES = 2
 """From the begin of an instruction to the start of its steps: registers of what it is, and what follows."""
@@ -51,7 +51,8 @@ class FloatEngine(wiring.Component):
     finished, what it wrote can be read; ``overflow``: a float became infinite; ``idle``: nothing is under
     way.
     Ports: ``local_read``; ``local_write``, which must be ready always, so the first of local memory;
-    ``statistics``, ``coefficients`` (`channel_memory`); ``sums`` (`scratch_read`); ``slots`` (`slot_read`).
+    ``statistics`` (`channel_read`), ``coefficients`` (`channel_memory`); ``sums`` (`scratch_read`);
+    ``slots`` (`slot_read`).
     Cycles of an instruction: docs/fabric.md, "Float".
     """
 
@@ -66,7 +67,7 @@ class FloatEngine(wiring.Component):
                 "idle": Out(1),
                 "local_read": Out(local_read(2 * config.float_lanes)),
                 "local_write": Out(local_write(2 * config.float_lanes)),
-                "statistics": Out(channel_memory(len(Statistic))),
+                "statistics": Out(channel_read(len(Statistic))),
                 "coefficients": Out(channel_memory(len(Coefficient))),
                 "sums": Out(scratch_read(config, scratch_words)),
                 "slots": Out(slot_read()),
@@ -197,18 +198,14 @@ class FloatEngine(wiring.Component):
             self.overflow.eq(arithmetic.overflow),
             operands.busy.eq(writer.write),
         ]
-        for n, (port, addr, found) in enumerate(
-            (
-                (self.statistics, operands.statistics_addr, operands.statistics),
-                (self.coefficients, operands.coefficients_addr, operands.coefficients),
-            )
-        ):
-            m.d.comb += [
-                port.addr.eq(Mux(writer.write[n], writer.addr, addr)),
-                port.write.eq(writer.write[n]),
-                port.write_data.eq(writer.data),
-                found.eq(port.read_data),
-            ]
+        m.d.comb += [
+            self.statistics.addr.eq(operands.statistics_addr),
+            operands.statistics.eq(self.statistics.read_data),
+            self.coefficients.addr.eq(Mux(writer.write, writer.addr, operands.coefficients_addr)),
+            self.coefficients.write.eq(writer.write),
+            self.coefficients.write_data.eq(writer.data),
+            operands.coefficients.eq(self.coefficients.read_data),
+        ]
         return m
 
     def _of_op(self, m: Module, op, name: str, cycles) -> Signal:

@@ -15,7 +15,7 @@ from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.floats import Coefficient, Space, Statistic
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.matrix.copies import KEEP, MOST_LOADS, copies
-from cpt.hw.vector.ports import NUMBER_BITS, channel_memory, scratch_read
+from cpt.hw.vector.ports import NUMBER_BITS, channel_read, scratch_read
 
 _LANE_BITS = 8
 """Bits of a sum that share a copy of their group's number."""
@@ -34,8 +34,8 @@ class Operands(wiring.Component):
     Parameters: ``config``; ``scratch_words``.
     Members: ``loop`` (of steps), ``a``, ``b``, ``c``, ``plan``, ``interval``, ``full`` and ``tail``: lanes
     that count, of a repetition's last step ``tail``, ``numbers``: of an instruction, they stay; ``start``:
-    reads begin; ``ended``: the last one was accepted; ``busy``: the port of (statistics, coefficients) is
-    being written to; ``valid``, ``first`` (of what a unit keeps), ``mask`` (of lanes), ``element`` (of
+    reads begin; ``ended``: the last one was accepted; ``busy``: the port of coefficients is being
+    written to; ``valid``, ``first`` (of what a unit keeps), ``mask`` (of lanes), ``element`` (of
     operands, and of their lanes): out. Ports: ``local``, ``statistics_addr``, ``statistics``,
     ``coefficients_addr``, ``coefficients``, ``sums``.
     `start_cycles` from ``start`` to the first read; `latency_cycles` from a read that is accepted, the last
@@ -49,7 +49,7 @@ class Operands(wiring.Component):
     def __init__(self, config: ArrayConfig, scratch_words: int):
         self.config, self.scratch_words = config, scratch_words
         self.lanes = config.float_lanes
-        statistics, coefficients = (channel_memory(len(fields)) for fields in (Statistic, Coefficient))
+        statistics, coefficients = (channel_read(len(fields)) for fields in (Statistic, Coefficient))
         super().__init__(
             {
                 "loop": In(LOOP),
@@ -61,7 +61,7 @@ class Operands(wiring.Component):
                 "numbers": In(WORD_BITS).array(len(SOURCES)),
                 "start": In(1),
                 "ended": Out(1),
-                "busy": In(2),
+                "busy": In(1),
                 "valid": Out(1),
                 "first": Out(1),
                 "mask": Out(self.lanes),
@@ -123,7 +123,7 @@ class Operands(wiring.Component):
             reads.sums_bank.eq(steps.sums_bank),
             *(
                 getattr(reads, f"in_{space.name.lower()}").eq(Cat(is_in[space]))
-                for space in (Space.LOCAL, Space.STATISTICS, Space.COEFFICIENTS)
+                for space in (Space.LOCAL, Space.COEFFICIENTS)
             ),
             reads.of_sums.eq(of_sums),
             reads.plan.eq(plan),

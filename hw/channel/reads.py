@@ -44,7 +44,7 @@ class Reads(wiring.Component):
     """Asks the ports for what steps need, a read a cycle, with the cycles between steps.
 
     Parameters: ``config``; ``scratch_words``.
-    Members: ``steps``, ``reads``, ``sums_bank``: those of `Steps`; ``in_local``, ``in_statistics``,
+    Members: ``steps``, ``reads``, ``sums_bank``: those of `Steps`; ``in_local``,
     ``in_coefficients``: operands that lie there, ``of_sums``: operand a does in sums; ``plan``, ``interval``,
     ``busy``, ``sums_frees`` as in `Operands`: in. ``local_next``, ``local_valid``, ``local_addr``,
     ``sums_valid``, ``sums_addr``, ``memory_addr`` (of statistics and coefficients): out, to the ports;
@@ -60,13 +60,12 @@ class Reads(wiring.Component):
                 "steps": In(stream.Signature(STEP)),
                 "reads": In(stream.Signature(len(SOURCES))),
                 "in_local": In(len(SOURCES)),
-                "in_statistics": In(len(SOURCES)),
                 "in_coefficients": In(len(SOURCES)),
                 "sums_bank": In(BANK_BITS),
                 "of_sums": In(1),
                 "plan": In(PLAN),
                 "interval": In(INTERVAL_BITS),
-                "busy": In(2),
+                "busy": In(1),
                 "sums_frees": In(SCRATCH_BANKS),
                 "local_next": Out(1),
                 "local_valid": Out(1),
@@ -129,7 +128,6 @@ class Reads(wiring.Component):
         sums_addr = Signal.like(self.sums_addr, reset_less=True)
         new = {
             Space.LOCAL: (chosen & self.in_local).any(),
-            Space.STATISTICS: (chosen & self.in_statistics).any(),
             Space.COEFFICIENTS: (chosen & self.in_coefficients).any(),
             Space.SUMS: chosen[0] & of_sums,
         }
@@ -138,18 +136,15 @@ class Reads(wiring.Component):
         next_no_bank = Signal()
         goes, held_by, without_bank = [], [], []
         for copy in range(_GOES):
-            held, late_bank, no_bank, statistics, coefficients = (
+            held, late_bank, no_bank, coefficients = (
                 Signal(name=f"{name}_{copy}", attrs=KEEP)
-                for name in ("held", "late_bank", "no_bank", "statistics", "coefficients")
+                for name in ("held", "late_bank", "no_bank", "coefficients")
             )
-            stops = late_bank | no_bank | (statistics & self.busy[0]) | (coefficients & self.busy[1])
+            stops = late_bank | no_bank | (coefficients & self.busy)
             goes.append(~stops & ~held)
             m.d.sync += [held.eq(next_held), late_bank.eq(next_late_bank), no_bank.eq(next_no_bank)]
             with m.If(goes[copy % _ENABLES]):
-                m.d.sync += [
-                    statistics.eq(new[Space.STATISTICS] & there),
-                    coefficients.eq(new[Space.COEFFICIENTS] & there),
-                ]
+                m.d.sync += coefficients.eq(new[Space.COEFFICIENTS] & there)
             held_by.append(held)
             without_bank.append(late_bank | no_bank)
         goes_accepted, goes_complete, goes_reads, goes_step = goes[_ENABLES:]

@@ -8,7 +8,7 @@ from cpt.hw.channel.number import INTEGER
 from cpt.hw.channel.plan import PLAN
 from cpt.hw.channel.ports import WORD_BITS, local_write
 from cpt.hw.channel.walk import LOOP, OPERAND, Countdown, Walk
-from cpt.hw.contract.floats import Coefficient, Space, Statistic
+from cpt.hw.contract.floats import Coefficient, Space
 from cpt.hw.matrix.copies import copies
 from cpt.hw.vector.ports import channel_memory
 
@@ -20,7 +20,7 @@ class Writer(wiring.Component):
     Members: ``loop``, ``to``, ``plan``, ``full`` and ``tail``: lanes that count, of a repetition's last step
     ``tail``: of an instruction, they stay; ``start``: two cycles later results may come; ``coming``: a cycle
     before a ``result``; ``finished``: the last is on its port, reads from the next cycle on find it.
-    Ports: ``local``, which must be ready always; ``write`` to (statistics, coefficients) at ``addr`` with
+    Ports: ``local``, which must be ready always; ``write`` to coefficients at ``addr`` with
     ``data``.
     `latency_cycles` from a result to its write, one more where it waits for a second one.
     """
@@ -29,7 +29,6 @@ class Writer(wiring.Component):
 
     def __init__(self, lanes: int):
         self.lanes = lanes
-        fields = max(len(Statistic), len(Coefficient))
         super().__init__(
             {
                 "loop": In(LOOP),
@@ -42,8 +41,8 @@ class Writer(wiring.Component):
                 "result": In(INTEGER).array(lanes),
                 "finished": Out(1),
                 "local": Out(local_write(2 * lanes)),
-                "write": Out(2),
-                "addr": Out(channel_memory(fields).members["addr"].shape),
+                "write": Out(1),
+                "addr": Out(channel_memory(len(Coefficient)).members["addr"].shape),
                 "data": Out(INTEGER),
             }
         )
@@ -70,12 +69,11 @@ class Writer(wiring.Component):
         ]
         # A result with its place; the words of a row that it becomes are known with it.
         row_bits = (2 * self.lanes - 1).bit_length()
-        in_local, in_statistics, in_coefficients = (
-            Signal(name=f"in_{name}", reset_less=True) for name in ("local", "statistics", "coefficients")
+        in_local, in_coefficients = (
+            Signal(name=f"in_{name}", reset_less=True) for name in ("local", "coefficients")
         )
         m.d.sync += [
             in_local.eq(self.to.space == Space.LOCAL),
-            in_statistics.eq(self.to.space == Space.STATISTICS),
             in_coefficients.eq(self.to.space == Space.COEFFICIENTS),
         ]
         valid = Signal()
@@ -141,8 +139,7 @@ class Writer(wiring.Component):
             *(port.eq(word) for port, word in zip(self.local.data, words, strict=True)),
         ]
         m.d.sync += [
-            self.write[0].eq(valid & in_statistics),
-            self.write[1].eq(valid & in_coefficients),
+            self.write.eq(valid & in_coefficients),
             self.addr.eq(addr),
             self.data.eq(values[0]),
         ]

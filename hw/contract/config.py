@@ -18,6 +18,13 @@ TAPS = 9
 """Equal parts of a word that column sums take or leave one by one: the positions of a 3 x 3 kernel."""
 LEAST_GROUP = 4
 """Channels of a group, at least, of a machine that does whole steps."""
+GROUPS_BITS = 7
+"""Width of a count of groups of channels of a layer."""
+MOST_GROUPS = (1 << GROUPS_BITS) - 1
+LEAST_CHANNELS, MOST_CHANNELS = 1024, 1280
+"""Channels that have coefficients and statistics, at least and at most: MobileNetV2's head has 1,280."""
+CHANNEL_BITS = 11
+"""Width of a channel's place."""
 MATRIX, STEP = MACHINES = ("matrix", "step")
 """What a machine does: matrix products, and the processor the rest of a training step (docs/machine.md), or
 whole steps (docs/fabric.md)."""
@@ -120,6 +127,11 @@ class ArrayConfig:
     def group_channels(self) -> int:
         """Channels that lie side by side: a word is nine taps of so many."""
         return self.word_bits // TAPS
+
+    @property
+    def channels(self) -> int:
+        """Channels that have coefficients and statistics: those of the widest layer, or more."""
+        return min(MOST_CHANNELS, max(LEAST_CHANNELS, MOST_GROUPS * self.group_channels))
 
     def lanes(self, operand: str) -> int:
         """Rows (``operand="a"``) or columns (``"b"``) of the array."""

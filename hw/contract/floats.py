@@ -2,8 +2,11 @@
 
 import enum
 
-CHANNELS = 1024
-"""Channels that coefficients and statistics are kept for."""
+from cpt.hw.contract.config import CHANNEL_BITS
+
+FIELD = 1 << CHANNEL_BITS
+"""Addresses from a field of coefficients or statistics to the next; those beyond a machine's `channels` are
+of no channel."""
 LOCAL_WORDS = 1 << 14
 """Words of local memory, 32 bits each."""
 
@@ -20,7 +23,7 @@ class Space(enum.IntEnum):
 
 
 class Statistic(enum.IntEnum):
-    """Fields of a channel's statistics: address ``field * CHANNELS + channel``."""
+    """Fields of a channel's statistics, which lanes write: address ``field * FIELD + channel``."""
 
     TOTAL = 0
     PRODUCT = 1
@@ -29,7 +32,7 @@ class Statistic(enum.IntEnum):
 
 
 class Coefficient(enum.IntEnum):
-    """Fields of a channel's coefficients: address ``field * CHANNELS + channel``."""
+    """Fields of a channel's coefficients: address ``field * FIELD + channel``."""
 
     ZERO = 0
     SHIFT = 1

@@ -2,8 +2,8 @@
 
 import enum
 
-from cpt.hw.contract.config import TAPS, ArrayConfig, require
-from cpt.hw.contract.floats import Op
+from cpt.hw.contract.config import GROUPS_BITS, MOST_GROUPS, TAPS, ArrayConfig, require
+from cpt.hw.contract.floats import Op, Space
 from cpt.hw.contract.step import ENGINES, Code, Engine, Word
 from cpt.hw.contract.tiles import Picture
 
@@ -94,6 +94,7 @@ CHOICES: dict[tuple[Code, str], tuple[int, ...]] = {
     (Code.BRING, "kind"): tuple(Bring),
     (Code.STORE, "kind"): tuple(Store),
     (Code.FLOAT, "op"): tuple(Op),
+    (Code.FLOAT, "to_space"): (Space.LOCAL, Space.COEFFICIENTS),
     **{(code, f"wait{n}_engine"): (0, *Engine) for code in ENGINES for n in (0, 1)},
 }
 """What fields may hold that could hold more."""
@@ -109,14 +110,14 @@ def geometry(picture: Picture) -> dict[str, int]:
     }
 
 
-IMAGE_BITS = 10
+IMAGE_BITS = 16 - GROUPS_BITS
 """Width of the images in an ERROR's `noise_place`."""
 
 
 def noise_place(image: int, group: int) -> int:
     """`out` of an ERROR over part of a tensor: the images and the groups of channels before its first."""
     require(0 <= image < 1 << IMAGE_BITS, f"image is {image}; allowed: 0..{(1 << IMAGE_BITS) - 1}")
-    require(0 <= group < 64, f"group is {group}; allowed: 0..63")
+    require(0 <= group <= MOST_GROUPS, f"group is {group}; allowed: 0..{MOST_GROUPS}")
     return image | group << IMAGE_BITS
 
 

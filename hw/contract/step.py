@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from cpt.hw.contract.config import SLOTS, ContractError, require
+from cpt.hw.contract.config import CHANNEL_BITS, GROUPS_BITS, SLOTS, ContractError, require
 
 WORD_BYTES = 32
 BASES = 16
@@ -153,12 +153,12 @@ FORMATS: dict[Code, tuple[WordField, ...]] = {
         + _at(
             1,
             ("base", _BASE, "Base register."),
-            ("groups", 6, "Groups of channels."),
+            ("groups", GROUPS_BITS, "Groups of channels."),
             ("pitch_log2", 3, "Of the input."),
             ("out_pitch_log2", 3, "Of the output."),
             ("strips", 4, "Of the input."),
             ("out_strips", 4, "Of the output."),
-            ("all_groups", 6, "Groups that memory holds of a tile; 0: `groups`."),
+            ("all_groups", GROUPS_BITS, "Groups that memory holds of a tile; 0: `groups`."),
         )
         + _memory(2)
         + _at(3, ("height", 10, "Of the input."), ("width", 10, "Of the input."))
@@ -188,7 +188,7 @@ FORMATS: dict[Code, tuple[WordField, ...]] = {
             _CODE,
             ("slot", _SLOT, "Precision slot of the errors."),
             ("images", 10, "Images of the whole micro-batch."),
-            ("groups", 6, "Groups of channels: tiles of rows."),
+            ("groups", GROUPS_BITS, "Groups of channels: tiles of rows."),
             ("pitch_log2", 3, "Of the error."),
         )
         + _at(
@@ -196,7 +196,7 @@ FORMATS: dict[Code, tuple[WordField, ...]] = {
             ("base", _BASE, "Base register."),
             ("strips", 4, "Of the error."),
             ("planes", 5, "Planes that memory keeps for a group."),
-            ("all_groups", 6, "Groups that memory holds of a tile; 0: `groups`."),
+            ("all_groups", GROUPS_BITS, "Groups that memory holds of a tile; 0: `groups`."),
         )
         + _memory(2)
         + _at(3, ("height", 10, "Of the error."), ("width", 10, "Of the error."))
@@ -210,7 +210,7 @@ FORMATS: dict[Code, tuple[WordField, ...]] = {
             _CODE,
             ("slot", _SLOT, "Precision slot of the inputs."),
             ("images", 10, "Images of the whole micro-batch."),
-            ("groups", 6, "Groups of channels."),
+            ("groups", GROUPS_BITS, "Groups of channels."),
             ("kernel", 1, "`Kernel`."),
             ("sampling", 2, "`Sampling`, SAME or STRIDE."),
         )
@@ -222,7 +222,7 @@ FORMATS: dict[Code, tuple[WordField, ...]] = {
             ("strips", 4, "Of the input."),
             ("pad", 2, "Rows and columns of zeros before the image."),
             ("planes", 5, "Planes that memory keeps for a group."),
-            ("all_groups", 6, "Groups that memory holds of a tile; 0: `groups`."),
+            ("all_groups", GROUPS_BITS, "Groups that memory holds of a tile; 0: `groups`."),
         )
         + _memory(2)
         + _at(3, ("height", 10, "Of the input."), ("width", 10, "Of the input."))
@@ -241,8 +241,12 @@ FORMATS: dict[Code, tuple[WordField, ...]] = {
         )
         + _at(
             1,
-            ("a_tiles", 6, "Groups of output channels."),
-            ("groups", 6, "Groups of input channels; 1: both halves of a tile take two taps of it."),
+            ("a_tiles", GROUPS_BITS, "Groups of output channels."),
+            (
+                "groups",
+                GROUPS_BITS,
+                "Groups of input channels; 1: both halves of a tile take two taps of it.",
+            ),
             ("rows", 10, "Rows of the chunk: K steps per plane."),
         )
         + _WAITS
@@ -256,8 +260,12 @@ FORMATS: dict[Code, tuple[WordField, ...]] = {
             *_GEOMETRY,
             ("first", 1, "GRADIENT: sums start from 0."),
         )
-        + _at(1, ("tiles", 16, "Tiles per image."), ("a_tiles", 6, "Groups of channels."))
-        + _at(2, ("images", 10, "Images."), ("channel", 10, "First channel's coefficients and statistics."))
+        + _at(1, ("tiles", 16, "Tiles per image."), ("a_tiles", GROUPS_BITS, "Groups of channels."))
+        + _at(
+            2,
+            ("images", 10, "Images."),
+            ("channel", CHANNEL_BITS, "First channel's coefficients and statistics."),
+        )
         + _at(3, ("out", 24, "Scratch word of the first result."))
         + _at(
             4,
@@ -279,14 +287,14 @@ FORMATS: dict[Code, tuple[WordField, ...]] = {
         )
         + _at(
             1,
-            ("tiles", 16, "Tiles per image."),
-            ("groups", 6, "Groups of channels."),
+            ("tiles", 15, "Tiles per image."),
+            ("groups", GROUPS_BITS, "Groups of channels."),
             ("images", 10, "Images."),
         )
         + _at(
             2,
-            ("y", 22, "Scratch word of the first operand."),
-            ("channel", 10, "First channel's coefficients."),
+            ("y", 21, "Scratch word of the first operand."),
+            ("channel", CHANNEL_BITS, "First channel's coefficients."),
         )
         + _at(
             3,

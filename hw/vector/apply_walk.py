@@ -191,12 +191,14 @@ class ApplyWalk(wiring.Component):
         # Memory may hold more groups of a tile than there are here.
         group_log2 = (self.config.group_channels - 1).bit_length()
         beyond = Signal(len(word.groups), reset_less=True)
-        parts = [Signal.like(stride, name=f"beyond_{n}", reset_less=True) for n in range(2)]
         m.d.sync += beyond.eq(((word.channels + self.config.group_channels - 1) >> group_log2) - word.groups)
-        for n, part in enumerate(parts):
-            three = range(3 * n, 3 * n + 3)
-            m.d.sync += part.eq(sum(Mux(beyond[bit], stride << bit, 0) for bit in three))
-        m.d.sync += tile_stride.eq(parts[0] + parts[1] + stride)
+        terms = [*(Mux(bit, stride << n, 0) for n, bit in enumerate(beyond)), stride]
+        parts = []
+        for n in range(0, len(terms), 3):
+            part = Signal.like(stride, name=f"beyond_{n}", reset_less=True)
+            m.d.sync += part.eq(sum(terms[n : n + 3]))
+            parts.append(part)
+        m.d.sync += tile_stride.eq(sum(parts))
         address = Signal(32, reset_less=True)
         (moves,), (tiles,), (loads,) = (
             at.behind("group", 1),

@@ -23,7 +23,14 @@ from cpt.hw.vector.kinds import SETTINGS, Decode
 from cpt.hw.vector.lane import OPERAND_BITS
 from cpt.hw.vector.noise import Noise
 from cpt.hw.vector.pool import Pool
-from cpt.hw.vector.ports import EARLY_CYCLES, channel_memory, code_words, early_read, early_write
+from cpt.hw.vector.ports import (
+    EARLY_CYCLES,
+    channel_memory,
+    channel_read,
+    code_words,
+    early_read,
+    early_write,
+)
 from cpt.hw.vector.reduction import Reduction
 from cpt.hw.vector.row import Row
 from cpt.hw.vector.statistics import CLEARS, WIDTHS, Statistics
@@ -80,7 +87,7 @@ class Lanes(wiring.Component):
                 **{f"read_{n}": Out(early_read(config, words)) for n in range(len(OPERANDS))},
                 "write": Out(early_write(config, words)),
                 "coefficients": In(channel_memory(len(Coefficient))),
-                "statistics": In(channel_memory(len(Statistic))),
+                "statistics": In(channel_read(len(Statistic))),
                 "local_read": Out(local_read()),
                 "local_write": Out(local_write()),
                 "codes": Out(stream.Signature(code_words(config))),
@@ -95,9 +102,9 @@ class Lanes(wiring.Component):
         m.submodules.drain = drain = DrainWalk(self.config, self.words)
         m.submodules.apply = apply = ApplyWalk(self.config, self.words)
         m.submodules.noise = noise = Noise(self.config)
-        m.submodules.pool = pool = Pool()
+        m.submodules.pool = pool = Pool(self.config)
         m.submodules.row = row = Row(self.config)
-        m.submodules.coefficients = coefficients = Coefficients()
+        m.submodules.coefficients = coefficients = Coefficients(self.config)
         m.submodules.statistics = statistics = Statistics(self.config)
         m.submodules.reduction = reduction = Reduction(self.config)
         connect(m, flipped(self.drains), drain.commands)

@@ -2,18 +2,19 @@
 
 from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from cpt.hw.channel.ports import PAIR, WORD_BITS, local_read, local_write
+from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import ACC_BITS
-from cpt.hw.contract.floats import CHANNELS, LOCAL_WORDS
+from cpt.hw.contract.floats import FIELD, LOCAL_WORDS
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.matrix.copies import copies
+from cpt.hw.vector.channel_numbers import ChannelNumbers
 from cpt.hw.vector.ports import NUMBER_BITS
 from cpt.hw.vector.statistics import Statistics
 
-POOLED = data.StructLayout({"local": range(LOCAL_WORDS), "channels": range(2 * CHANNELS)})
+POOLED = data.StructLayout({"local": range(LOCAL_WORDS), "channels": range(FIELD)})
 """Where the numbers of an image lie in local memory, and how many."""
 
 _LOOK_CYCLES = 3
@@ -33,7 +34,8 @@ class Pool(wiring.Component):
     real_cycles = 3
     numbers_cycles = Statistics.numbers_cycles
 
-    def __init__(self):
+    def __init__(self, config: ArrayConfig):
+        self.config = config
         super().__init__(
             {
                 "fill": In(1),
@@ -41,10 +43,10 @@ class Pool(wiring.Component):
                 "place": In(POOLED),
                 "busy": Out(1),
                 "count": In(1),
-                "channel": In(range(CHANNELS)),
+                "channel": In(range(config.channels)),
                 "clear": In(1),
                 "total": In(signed(WORD_BITS)),
-                "asked": In(range(CHANNELS)),
+                "asked": In(range(config.channels)),
                 "real": In(1),
                 "pooled": Out(signed(ACC_BITS)),
                 "local_read": Out(local_read()),
@@ -54,14 +56,13 @@ class Pool(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.memory = memory = Memory(shape=signed(WORD_BITS), depth=CHANNELS, init=[])
-        into, out = memory.write_port(), memory.read_port()
-        held = Signal(signed(WORD_BITS), reset_less=True)
-        m.d.sync += held.eq(out.data)
+        parts = {"sum": signed(WORD_BITS)}
+        m.submodules.numbers = numbers = ChannelNumbers(self.config.channels, parts, 1)
+        held = numbers.found_0.sum
 
         local = Signal(range(LOCAL_WORDS))
-        channel = Signal(range(CHANNELS))
-        left = Signal(range(2 * CHANNELS))
+        channel = Signal.like(self.channel)
+        left = Signal.like(self.place.channels)
         last = Signal()
         some = Signal()
         any_there = Signal()
@@ -108,11 +109,13 @@ class Pool(wiring.Component):
         )
         came = Signal(signed(WORD_BITS), reset_less=True)
         """From local memory, a cycle after it was there."""
+        writes, beyond = counts[-1] | (steps & of_address), numbers.beyond(numbers.into)
         m.d.comb += [
-            into.addr.eq(Mux(of_address, channel, channels[-1])),
-            into.data.eq(Mux(of_data, came, counted)),
-            into.en.eq(counts[-1] | (steps & of_address)),
-            out.addr.eq(Mux(flushing, channel, Mux(counts[1], channels[1], asked))),
+            numbers.into.eq(Mux(of_address, channel, channels[-1])),
+            numbers.data.sum.eq(Mux(of_data, came, counted)),
+            numbers.write.eq(writes & ~beyond),
+            numbers.write_beyond.eq(writes & beyond),
+            numbers.addr_0.eq(Mux(flushing, channel, Mux(counts[1], channels[1], asked))),
         ]
 
         # To local memory and from it, a number at a time: one is asked for or looked up when that before is

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import ACC_BITS, MAX_BITS
-from cpt.hw.contract.floats import CHANNELS
+from cpt.hw.contract.floats import FIELD
 from cpt.hw.contract.step import SCRATCH_BANKS
 from cpt.hw.layouts import BITS_WIDTH
 
@@ -104,17 +104,15 @@ def code_words(config: ArrayConfig) -> data.StructLayout:
     )
 
 
-def channel_memory(fields: int) -> wiring.Signature:
-    """The float engine's port to statistics or coefficients: number ``field * CHANNELS + channel``.
+def channel_read(fields: int) -> wiring.Signature:
+    """The float engine's port to statistics: number ``field * FIELD + channel``.
 
-    ``read_data`` comes `Machine.channel_memory_cycles` after ``addr``; ``write`` stores ``write_data``, cut
-    to the field's width.
+    ``read_data`` comes `Machine.channel_memory_cycles` after ``addr``.
     """
-    return wiring.Signature(
-        {
-            "addr": Out(range(fields * CHANNELS)),
-            "read_data": In(signed(ACC_BITS)),
-            "write": Out(1),
-            "write_data": Out(signed(ACC_BITS)),
-        }
-    )
+    return wiring.Signature({"addr": Out(range(fields * FIELD)), "read_data": In(signed(ACC_BITS))})
+
+
+def channel_memory(fields: int) -> wiring.Signature:
+    """Its port to coefficients: `channel_read`; ``write`` stores ``write_data``, cut to the field."""
+    both = {"write": Out(1), "write_data": Out(signed(ACC_BITS))}
+    return wiring.Signature({**channel_read(fields).members, **both})

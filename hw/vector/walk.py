@@ -5,7 +5,6 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from cpt.hw.contract import ArrayConfig
-from cpt.hw.contract.floats import CHANNELS
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.contract.step import Code
 from cpt.hw.contract.tiles import FILL_PIXELS
@@ -51,8 +50,8 @@ def slot_layout(config: ArrayConfig, words: int) -> data.StructLayout:
         {
             **{name: field.shape for name, field in _FLAGS},
             "real": 1,
-            "channel": range(CHANNELS),
-            "index": range(CHANNELS),
+            "channel": range(config.channels),
+            "index": range(config.channels),
             "row": range(MACHINE.result_tiles * result_rows(config)),
             **{name: range(words) for name in (*OPERANDS, "out")},
             "address": 32,

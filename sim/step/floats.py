@@ -265,7 +265,5 @@ class Floats:
                 state.local[places] = (values & _MASK).astype(np.uint32).view(np.int32)
         elif to.space is Space.COEFFICIENTS:
             state.coefficients[places] = values
-        elif to.space is Space.STATISTICS:
-            state.statistics[places] = values
         else:
-            raise ContractError(f"FLOAT writes to {to.space.name}; allowed: LOCAL, COEFFICIENTS, STATISTICS")
+            raise ContractError(f"FLOAT writes to {to.space.name}; allowed: LOCAL, COEFFICIENTS")

@@ -8,7 +8,7 @@ import numpy as np
 
 from cpt.hw.contract import ArrayConfig, ContractError, Error
 from cpt.hw.contract.config import require
-from cpt.hw.contract.floats import CHANNELS, LOCAL_WORDS, Coefficient, Statistic
+from cpt.hw.contract.floats import FIELD, LOCAL_WORDS, Coefficient, Statistic
 from cpt.hw.contract.step import BASES, KEYS, SCRATCH_BANKS, SLOTS, Word
 from cpt.hw.contract.tiles import Picture
 
@@ -52,8 +52,8 @@ class State:
         """First address that may be read, or written, and the first behind it that may not."""
         self.scratch = np.zeros((scratch_words, config.cols), np.int16)
         self.local = np.zeros(LOCAL_WORDS, np.int32)
-        self.statistics = np.zeros(len(Statistic) * CHANNELS, np.int64)
-        self.coefficients = np.zeros(len(Coefficient) * CHANNELS, np.int64)
+        self.statistics = np.zeros(len(Statistic) * FIELD, np.int64)
+        self.coefficients = np.zeros(len(Coefficient) * FIELD, np.int64)
         self.slots = [Slot() for _ in range(SLOTS)]
         self.bases = [0] * BASES
         self.keys = [0] * KEYS
@@ -87,12 +87,12 @@ class State:
 
     def coefficient(self, field: Coefficient, first: int, count: int) -> np.ndarray:
         """A field of the coefficients of ``count`` channels, int64."""
-        at = field * CHANNELS + first
+        at = field * FIELD + first
         return self.coefficients[at : at + count]
 
     def statistic(self, field: Statistic, first: int, count: int) -> np.ndarray:
         """A field of the statistics of ``count`` channels, int64; a view."""
-        at = field * CHANNELS + first
+        at = field * FIELD + first
         return self.statistics[at : at + count]
 
     def picture(self, word: Word) -> Picture:
