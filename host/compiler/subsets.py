@@ -8,6 +8,10 @@ from cpt.hw.contract.passes import gradient_tiles
 from cpt.hw.contract.tiles import COPIES
 
 
+MOST_OUTPUTS = 63
+"""Groups of errors that a LOAD_E brings at most."""
+
+
 class Subsets:
     """Subsets of dW products whose codes have at most ``widest`` bits, and what each takes."""
 
@@ -19,7 +23,7 @@ class Subsets:
         conv, config = plan.conv, self._config
         groups, outputs = self._groups(conv.in_channels), self._groups(conv.out_channels)
         fewest = self._fewest_rows(plan)
-        inputs, held = (1, 1) if plan.layer.depthwise else (groups, outputs)
+        inputs, held = (1, 1) if plan.layer.depthwise else (groups, min(outputs, MOST_OUTPUTS))
         while inputs > 2 and self._input_words(plan, fewest, inputs) > config.b_depth_words:
             inputs -= 2 if inputs % 2 == 0 else 1
         while held > 1 and fewest * self._widest * held > config.half_words("a"):

@@ -56,14 +56,16 @@ class ExponentUnit(wiring.Component):
         m.d.comb += self.done.eq(late(m, self.valid, self.latency_cycles, "valid", reset_less=False))
         a = Signal(FLOAT, reset_less=True)
         scaled = Signal(signed(_NEAR_BITS + 1), reset_less=True)
-        far, below = (Signal(name=name, reset_less=True) for name in ("far", "below"))
+        some, whole, below = (Signal(name=name, reset_less=True) for name in ("some", "whole", "below"))
+        """Of b's upper bits some are set, all are: where they differ, b is far from 0."""
         zero = Signal(reset_less=True)
         above = Signal(reset_less=True)
         field = Signal(9, reset_less=True)
         m.d.sync += [
             a.eq(self.a),
             scaled.eq(self.a.exponent + self.b[:_NEAR_BITS].as_signed()),
-            far.eq(self.b[_NEAR_BITS - 1 :].any() & ~self.b[_NEAR_BITS - 1 :].all()),
+            some.eq(self.b[_NEAR_BITS - 1 :].any()),
+            whole.eq(self.b[_NEAR_BITS - 1 :].all()),
             below.eq(self.b[-1]),
             zero.eq(self.a.exponent == 0),
             above.eq(self.a.fraction > HIGHEST_FRACTION),
@@ -78,6 +80,7 @@ class ExponentUnit(wiring.Component):
         integer = Signal(signed(10), reset_less=True)
         of_exponent = Signal(reset_less=True)
         of_none = Signal(signed(10), reset_less=True)
+        far = some & ~whole
         m.d.sync += [
             of_exponent.eq(self.kind == Exponents.EXPONENT),
             of_none.eq(Mux(self.used, Mux(of_exponent, OF_ZERO, POWER_OF_NONE), 0)),

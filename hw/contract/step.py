@@ -188,7 +188,7 @@ FORMATS: dict[Code, tuple[WordField, ...]] = {
             _CODE,
             ("slot", _SLOT, "Precision slot of the errors."),
             ("images", 10, "Images of the whole micro-batch."),
-            ("groups", GROUPS_BITS, "Groups of channels: tiles of rows."),
+            ("groups", 6, "Groups of channels: tiles of rows."),
             ("pitch_log2", 3, "Of the error."),
         )
         + _at(
