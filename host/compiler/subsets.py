@@ -7,7 +7,6 @@ from cpt.hw.contract import ArrayConfig, ContractError
 from cpt.hw.contract.passes import gradient_tiles
 from cpt.hw.contract.tiles import COPIES
 
-
 MOST_OUTPUTS = 63
 """Groups of errors that a LOAD_E brings at most."""
 
