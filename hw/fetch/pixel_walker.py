@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
 from cpt.hw.contract import ArrayConfig
-from cpt.hw.contract.config import BEAT_BYTES, MAX_BITS
+from cpt.hw.contract.config import BEAT_BYTES, GROUPS_BITS, MAX_BITS
 from cpt.hw.contract.step import FORMATS, Code
 from cpt.hw.contract.tiles import STREAM_BYTES
 from cpt.hw.fetch.command import STRIPS_WIDTH, TILES_WIDTH
@@ -17,7 +17,7 @@ _WIDTHS = {item.name: item.width for item in FORMATS[Code.LOAD_E]}
 _COUNTS = {
     "strips": STRIPS_WIDTH,
     "planes": bits_for(MAX_BITS),
-    "groups": _WIDTHS["groups"],
+    "groups": GROUPS_BITS,
     "tiles": TILES_WIDTH,
     "images": _WIDTHS["images"],
 }
