@@ -15,7 +15,7 @@ from test_step_network import drawn, golden_sha, network
 from cpt.host.compiler.network import SECOND_FORWARD
 from cpt.host.fabric import FabricTrainer
 from cpt.hw.contract import preset
-from cpt.hw.contract.floats import Op
+from cpt.hw.contract.floats import Op, Space
 from cpt.hw.contract.passes import Apply, Bring, Store, units
 from cpt.hw.contract.step import WORD_BYTES, Code, Engine, Word, decode, encode
 from cpt.hw.program.gate import Gate
@@ -259,6 +259,7 @@ LOAD = encode(Code.LOAD_A, slot=3, tiles=1, ksteps=1)
         (changed(LOAD, 63), "reserved_bits"),
         (encode(Code.LOAD_A, slot=3, tiles=1), "bad_value"),
         (encode(Code.FLOAT, op=max(Op) + 1, n=1, reps=1), "bad_value"),
+        (encode(Code.FLOAT, n=1, reps=1, to_space=int(Space.STATISTICS)), "bad_value"),
         (encode(Code.BRING, kind=max(Bring) + 1, words=1, runs=1), "bad_value"),
         (encode(Code.STORE, kind=max(Store) + 1, words=1, runs=1), "bad_value"),
         (encode(Code.FLOAT, n=1, reps=1, wait1_engine=max(Engine) + 1), "bad_value"),

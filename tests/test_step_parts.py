@@ -247,8 +247,8 @@ def test_what_instructions_and_buffers_do_not_hold_is_refused_with_both_numbers(
     def refused(name, blocks):
         compiled(preset(name), network(blocks), images=1, micro_batches=1, scratch_words=4 * 2048)
 
-    with pytest.raises(ContractError, match=r"first has 520 channels; allowed: 504"):
-        refused("z7020", widening(8, 520, size=4))
+    with pytest.raises(ContractError, match=r"first has 1024 channels; allowed: 1016"):
+        refused("z7020", widening(8, 1024, size=4))
     with pytest.raises(ContractError, match=r"first takes 17 K steps of 8 planes; allowed: 16"):
         refused("tiny", widening(4, 68, size=4))
 
