@@ -75,10 +75,12 @@ class Statistics(wiring.Component):
         wides, cleared = [], 0
         for place, (name, shape) in enumerate(parts.items()):
             width = shape.width
-            writes, writes_beyond = (
-                copies(m, ends[-2] & where, 1, f"{name}_{kind}", reset_less=False)[0]
-                for kind, where in (("writes", ~beyond if numbers.splits(name) else 1), ("beyond", beyond))
-            )
+            splits = numbers.splits(name)
+            first = ends[-2] & ~beyond if splits else ends[-2]
+            m.d.comb += numbers.write[place].eq(copies(m, first, 1, f"{name}_writes", reset_less=False)[0])
+            if splits:
+                (other,) = copies(m, ends[-2] & beyond, 1, f"{name}_beyond", reset_less=False)
+                m.d.comb += numbers.write_beyond[place].eq(other)
             counted = Signal(shape, name=f"{name}_counted", reset_less=True)
             value, held = getattr(self, name), getattr(numbers.found_0, name)
             joined = {
@@ -89,11 +91,7 @@ class Statistics(wiring.Component):
                 part = slice(low, low + PART_BITS)
                 m.d.sync += counted[part].eq(Mux(self.clear[cleared], value[part], joined[part]))
                 cleared += 1
-            m.d.comb += [
-                getattr(numbers.data, name).eq(counted),
-                numbers.write[place].eq(writes),
-                numbers.write_beyond[place].eq(writes_beyond),
-            ]
+            m.d.comb += getattr(numbers.data, name).eq(counted)
             wide = Signal(signed(ACC_BITS), name=f"{name}_wide")
             m.d.comb += wide.eq(getattr(numbers.found_1, name))
             wides.append(wide)
