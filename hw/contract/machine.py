@@ -74,6 +74,10 @@ class Machine:
     reader_words: int = _fact(
         64, "Words of 16 bytes that a port of the fetch has room for: the longest run of planes."
     )
+    piece_words: int = _fact(
+        20,
+        "Words up to which a run of planes is read whole; longer ones are read in two or four parts.",
+    )
     steps_cycles: int = _fact(2, "From pixels that the fetch takes to their step.")
     scatter_cycles: int = _fact(2, "From a step of the window fetch to its writes into the window memories.")
     scratch_cycles: int = _fact(4, "From a read that scratch accepts to its word.")

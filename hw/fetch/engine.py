@@ -12,6 +12,7 @@ from cpt.hw.control.reach import WINDOW
 from cpt.hw.fetch.decode import Decode
 from cpt.hw.fetch.fetch import Fetch
 from cpt.hw.fetch.held import hold
+from cpt.hw.fetch.pieces import Pieces
 from cpt.hw.fetch.pixel_walker import PixelWalker
 from cpt.hw.fetch.reader import PORTS, Reader
 from cpt.hw.fetch.window_memory import window_read
@@ -59,10 +60,12 @@ class FetchEngine(wiring.Component):
         config = self.config
         m.submodules.decode = decode = Decode(config)
         m.submodules.walker = walker = PixelWalker(config)
+        m.submodules.pieces = pieces = Pieces()
         m.submodules.guard = guard = Guard()
         m.submodules.reader = reader = Reader()
         m.submodules.fetch = fetch = Fetch(config)
-        connect(m, walker.runs, guard.asked)
+        connect(m, walker.runs, pieces.runs)
+        connect(m, pieces.pieces, guard.asked)
         connect(m, guard.runs, reader.runs)
         connect(m, reader.words, fetch.words)
         connect(m, fetch.tiles, flipped(self.tiles))
@@ -84,7 +87,9 @@ class FetchEngine(wiring.Component):
         parts = Signal()
         """What an instruction left to do is, a cycle ago; by then the instruction itself was here."""
         m.d.sync += [
-            parts.eq(counting | ~walker.idle | ~guard.asked.ready | ~reader.idle | ~fetch.idle),
+            parts.eq(
+                counting | ~(walker.idle & pieces.idle & guard.asked.ready) | ~(reader.idle & fetch.idle)
+            ),
             self.idle.eq(~(waiting | parts | self.commands.valid)),
         ]
         return m

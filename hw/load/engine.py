@@ -14,6 +14,7 @@ from cpt.hw.control.guard import Guard
 from cpt.hw.control.reach import WINDOW
 from cpt.hw.fetch.errors import Errors
 from cpt.hw.fetch.held import hold
+from cpt.hw.fetch.pieces import Pieces
 from cpt.hw.fetch.pixel_walker import PixelWalker
 from cpt.hw.fetch.window_memory import write_parts
 from cpt.hw.load.command import LoadCommand
@@ -101,6 +102,7 @@ class LoadEngine(wiring.Component):
         config = self.config
         m.submodules.walker = walker = Walker(config, "a")
         m.submodules.pixels = pixels = PixelWalker(config)
+        m.submodules.pieces = pieces = Pieces()
         m.submodules.queue = queue = WordQueue()
         m.submodules.guard = guard = Guard()
         m.submodules.master = master = ReadMaster()
@@ -114,7 +116,8 @@ class LoadEngine(wiring.Component):
         connect(m, guard.runs, master.runs)
         connect(m, master.ar, flipped(self.ar))
         connect(m, flipped(self.r), master.r)
-        connect(m, pixels.runs, queue.asked)
+        connect(m, pixels.runs, pieces.runs)
+        connect(m, pieces.pieces, queue.asked)
         connect(m, queue.words, errors.words)
         connect(m, walker.blocks, placer.blocks)
         asked = guard.asked

@@ -15,6 +15,7 @@ from cpt.sim.step.timing.load import load
 from cpt.sim.step.timing.move import bring, store
 from cpt.sim.step.timing.ports import Master, Memory, Writer
 from cpt.sim.step.timing.program import program
+from cpt.sim.step.timing.reading import Reading
 from cpt.sim.step.timing.run import LANES, MEMORY, Moment, Run, go
 
 __all__ = ["LANES", "MEMORY", "Moment", "Timeline", "Timing"]
@@ -61,14 +62,15 @@ class Timeline:
         read_0, read_1 = memory.port(), memory.port()
         writer = Writer(memory.port())
         timed, fills = lanes.Timed(run), list[fetch.Fill]()
+        planes = Reading((Master(read_1, 1), Master(read_0, 2)), fetch.AHEAD)
         packed = lanes.Packed(run, costs, writer)
         count = sum(len(fetch.pairs(moment.word)) for moment in run.of(Engine.FETCH))
         go(
             [
                 program(run, self.latency),
                 load(run, costs, Master(read_0, 2)),
-                fetch.fetch(run, costs, (Master(read_0, 2), Master(read_1, 1)), fills),
-                fetch.fill(run, costs, fills, count),
+                fetch.fetch(run, costs, planes, fills),
+                fetch.fill(run, costs, planes, fills, count),
                 array(run, costs),
                 lanes.drain(run, timed),
                 lanes.apply(run, timed, packed),

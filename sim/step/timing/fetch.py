@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from cpt.hw.contract import ArrayConfig
@@ -18,7 +18,7 @@ from cpt.hw.fetch.decode import SETTLING
 from cpt.hw.fetch.reader import Reader
 from cpt.hw.program.product import Product
 from cpt.sim.step.costs import Costs
-from cpt.sim.step.timing.ports import Master
+from cpt.sim.step.timing.reading import Reading
 from cpt.sim.step.timing.rows import Rows
 from cpt.sim.step.timing.run import Moment, Process, Run, known, later
 
@@ -32,6 +32,10 @@ GIVEN_CYCLES = 2
 """From what it says, and its marks, to the walks."""
 FIRST_RUN_CYCLES = 2
 """From a walk's begin to its first run."""
+ASKED_CYCLES = 3 + Guard.latency_cycles + 2
+"""From a run to its first part at the master."""
+AHEAD = 6
+"""Words between the queues of both ports and what takes them."""
 BEGIN_CYCLES = {Code.FETCH: 12, Code.FETCH_X: 9}
 """From a command that is given to a walk to the first row that it may say, beside slots and settling."""
 SLOT_CYCLES, SPREAD_SLOT_CYCLES = 4, 3
@@ -63,15 +67,13 @@ class Fill:
     last: bool
     """The mark shows it."""
     groups: int
-    first: list[int] = field(default_factory=list)
-    """When the first word of each run is there."""
-    whole: list[int] = field(default_factory=list)
-    """When the last one is."""
+    run: int
+    """Its first one, of all."""
 
 
-def fetch(run: Run, costs: Costs, masters: tuple[Master, Master], fills: list[Fill]) -> Process:
+def fetch(run: Run, costs: Costs, reading: Reading, fills: list[Fill]) -> Process:
     """Instructions out of the queue, and their runs: read ahead as far as there is room."""
-    engine, ready, asked, turn, walked = Engine.FETCH, 0, 0, 1, 0
+    engine, ready, asked, walked = Engine.FETCH, 0, 0, 0
     for number, moment in enumerate(run.of(engine)):
         word = moment.word
         taken = yield from run.take(moment, number, ready)
@@ -84,7 +86,7 @@ def fetch(run: Run, costs: Costs, masters: tuple[Master, Master], fills: list[Fi
         groups = pairs(word)
         for index, some in enumerate(groups):
             given = max(begin + GIVEN_CYCLES, walked)
-            fill = Fill(word, moment, given, index == len(groups) - 1, some)
+            fill = Fill(word, moment, given, index == len(groups) - 1, some, len(reading.runs))
             if fills:
                 # The walk takes a command when it has ended the one before, and all its slots are given back
                 # but where the ring of slots goes on.
@@ -97,21 +99,19 @@ def fetch(run: Run, costs: Costs, masters: tuple[Master, Master], fills: list[Fi
             fill.begin = given
             fills.append(fill)
             asked = max(asked, max(begin + GIVEN_CYCLES, walked) + FIRST_RUN_CYCLES)
-            for size, address in runs(costs, word, some):
-                yield asked
-                at = asked + Guard.latency_cycles + 2
-                moved = masters[turn].read(at, address, size * STREAM_BYTES // BEAT_BYTES)
-                fill.first.append(moved[0][0] - moved[0][1] + 2)
-                fill.whole.append(moved[-1][0])
-                run.read(moment, size * STREAM_BYTES // BEAT_BYTES)
-                asked += Reader.run_cycles
-                turn ^= 1
+            for words, address in runs(costs, word, some):
+                for part, place in reading.cut(words, address):
+                    asked = max(asked, (yield from reading.room(part)))
+                    yield asked
+                    reading.read(asked + ASKED_CYCLES, place, part)
+                    asked += Reader.run_cycles
+                run.read(moment, words * STREAM_BYTES // BEAT_BYTES)
             walked = asked
             begin = max(given, walked) + AGAIN_CYCLES + PRODUCT_CYCLES
         ready = max(given, begin if len(groups) > 1 else 0) + 2
 
 
-def fill(run: Run, costs: Costs, fills: list[Fill], total: int) -> Process:
+def fill(run: Run, costs: Costs, reading: Reading, fills: list[Fill], total: int) -> Process:
     """Walks: rows of every run into slots that are free; marks of slots that are complete."""
     for number in range(total):
         work = yield from known(fills, number)
@@ -132,9 +132,11 @@ def fill(run: Run, costs: Costs, fills: list[Fill], total: int) -> Process:
                         queue.begin(released + FREED_CYCLES)
             data = 0
             if row.steps:
-                first = yield from known(work.first, row.run)
-                data = min(first + 2 * ((row.steps * step_bytes - 1) // STREAM_BYTES), work.whole[row.run])
+                last = (row.steps * step_bytes - 1) // STREAM_BYTES
+                data = yield from reading.came(work.run + row.run, last)
             took = queue.row(row.gap, data + DATA_CYCLES, row.cost)
+            if row.steps:
+                reading.take(work.run + row.run, last, took)
             for count in range(row.done):
                 run.filled.append(took + FILLED_CYCLES[word.code] + count)
                 if not pixels:

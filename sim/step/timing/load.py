@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 from cpt.hw.contract.config import BEAT_BYTES
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.contract.step import Code, Engine, Word
@@ -11,8 +13,9 @@ from cpt.hw.fetch.pixel_fill import TURNS
 from cpt.hw.program.product import Product
 from cpt.sim.step.costs import Costs
 from cpt.sim.step.timing.ports import Master
+from cpt.sim.step.timing.reading import Reading
 from cpt.sim.step.timing.rows import Rows
-from cpt.sim.step.timing.run import Moment, Process, Run, known, later
+from cpt.sim.step.timing.run import Moment, Process, Run, Wish, known, later
 
 PRODUCT_CYCLES = Product.latency_cycles + 2
 """Of a product, beside the bits of its count: chosen, begun."""
@@ -20,7 +23,7 @@ START_CYCLES = 5
 """From a LOAD that is taken to its start, beside its products."""
 RUN_CYCLES = Guard.latency_cycles + 1
 """From one run to the next at the guard."""
-FIRST_RUN_CYCLES = {Code.LOAD_A: 5, Code.LOAD_E: 6}
+FIRST_RUN_CYCLES = {Code.LOAD_A: 5, Code.LOAD_E: 9}
 """From a start to the first run at the guard."""
 WRITTEN_CYCLES = {Code.LOAD_A: MACHINE.gearbox_cycles + 2, Code.LOAD_E: 12}
 """From the last beat at the master to the block in the mark."""
@@ -34,6 +37,8 @@ DATA_CYCLES = 8
 """From the second beat of a word at its master to the end of the step that takes it."""
 
 
+AHEAD = 2
+"""Words between the queue and the transposer."""
 ROWS_AHEAD = 9
 """Rows that the walk may be ahead of the transposer."""
 
@@ -41,7 +46,7 @@ ROWS_AHEAD = 9
 def load(run: Run, costs: Costs, master: Master) -> Process:
     """A block an instruction: worked out while the one before comes, begun when a half is free."""
     engine, ready, walked, before = Engine.LOAD, 0, 0, None
-    rows = Rows(STAGES, ROWS_AHEAD, 2)
+    rows, reading = Rows(STAGES, ROWS_AHEAD, 2), Reading((master,), AHEAD)
     for number, moment in enumerate(run.of(engine)):
         word = moment.word
         taken = yield from run.take(moment, number, ready)
@@ -61,15 +66,18 @@ def load(run: Run, costs: Costs, master: Master) -> Process:
         accepted = max(begin + 1, walked)
         ready = accepted + 2
         if word.code is Code.LOAD_A:
-            walked, loaded = weights(run, costs, master, accepted, moment)
+            walked, loaded = yield from weights(run, costs, master, accepted, moment)
         else:
-            walked, loaded = errors(run, costs, master, rows, accepted, moment)
+            walked, loaded = yield from errors(run, costs, reading, rows, accepted, moment)
         run.worked(moment, loaded - max(begin, run.loaded[-1] if run.loaded else 0))
         run.loaded.append(loaded)
         run.mark(moment, loaded + 1)
 
 
-def weights(run: Run, costs: Costs, master: Master, begin: int, moment: Moment) -> tuple[int, int]:
+Walked = Generator[Wish, None, tuple[int, int]]
+
+
+def weights(run: Run, costs: Costs, master: Master, begin: int, moment: Moment) -> Walked:
     """When the last run of a LOAD_A is asked for, and its last word written."""
     word = moment.word
     bits = costs.slots[word.slot].bits
@@ -77,6 +85,7 @@ def weights(run: Run, costs: Costs, master: Master, begin: int, moment: Moment) 
     asked, last = begin + FIRST_RUN_CYCLES[word.code] - 2, 0
     for tile in range(word.tiles):
         for plane in range(bits):
+            yield asked
             at = asked + Guard.latency_cycles
             moved = master.read(at, word.offset + tile * word.tile_stride + plane * word.plane_stride, beats)
             last = moved[-1][0]
@@ -85,7 +94,7 @@ def weights(run: Run, costs: Costs, master: Master, begin: int, moment: Moment) 
     return asked, last + WRITTEN_CYCLES[word.code]
 
 
-def errors(run: Run, costs: Costs, master: Master, rows: Rows, begin: int, moment: Moment) -> tuple[int, int]:
+def errors(run: Run, costs: Costs, reading: Reading, rows: Rows, begin: int, moment: Moment) -> Walked:
     """The same of a LOAD_E: rows of every plane, group, tile and image as the transposer takes them."""
     config, word = run.config, moment.word
     group, bits = config.group_channels, costs.slots[word.slot].bits
@@ -95,7 +104,6 @@ def errors(run: Run, costs: Costs, master: Master, rows: Rows, begin: int, momen
     tiles = -(-word.rows // lines)
     planes = 1 if strips > 1 else bits
     words = -(-planes * config.cols * group // 8 // STREAM_BYTES)
-    beats = words * STREAM_BYTES // BEAT_BYTES
     pieces = max(picture.pitch // group, 1)
     asked = begin + FIRST_RUN_CYCLES[word.code] - 2
     rows.begin(max(begin, rows.took) + TRANSPOSER_CYCLES)
@@ -105,18 +113,22 @@ def errors(run: Run, costs: Costs, master: Master, rows: Rows, begin: int, momen
     runs = bits // planes * strips
     for number in range(images * tiles * word.groups * runs):
         left = inside - number // (word.groups * runs) % tiles * lines
-        at = asked + Guard.latency_cycles
-        moved = master.read(at, address, beats)
+        for part, place in reading.cut(words, address):
+            asked = max(asked, (yield from reading.room(part)))
+            yield asked
+            reading.read(asked + Guard.latency_cycles, place, part)
+            asked = max(asked + RUN_CYCLES, reading.masters[0].free - Guard.latency_cycles)
         address += 256
-        asked = max(asked + RUN_CYCLES, master.free - Guard.latency_cycles)
-        run.read(moment, beats)
-        first, whole = moved[0][0] - moved[0][1] + 2, moved[-1][0]
+        run.read(moment, words * STREAM_BYTES // BEAT_BYTES)
+        this = len(reading.runs) - 1
         for plane in range(planes):
             for line in range(lines):
                 steps = (plane * lines + line + 1) * blocks
-                data = min(first + 2 * ((steps * step_bytes - 1) // STREAM_BYTES), whole)
+                last = (steps * step_bytes - 1) // STREAM_BYTES
+                data = yield from reading.came(this, last)
                 cost = max(blocks, pieces) if line < left else blocks
                 rows.row(1 if line or number % strips else 1 + TURNS, data + DATA_CYCLES, cost)
+                reading.take(this, last, rows.took)
     return asked, rows.took + WRITTEN_CYCLES[word.code]
 
 
