@@ -60,7 +60,7 @@ class Timeline:
             run.moments.append(Moment(word, ENGINES[word.code]))
         memory = Memory(self.latency, self.write_latency, self.memory_bytes / BEAT_BYTES)
         read_0, read_1 = memory.port(), memory.port()
-        writer = Writer(memory.port())
+        writer = Writer(memory.port(writes=True))
         timed, fills = lanes.Timed(run), list[fetch.Fill]()
         planes = Reading((Master(read_1, 1), Master(read_0, 2)), fetch.AHEAD)
         packed = lanes.Packed(run, costs, writer)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from cpt.hw.contract.config import BEAT_BYTES
 from cpt.hw.contract.machine import BURST_BYTES, MACHINE
+from cpt.sim.memory import CHANNELS
+
+
+STRETCH_CYCLES = 16
+"""In which beats of all ports together are counted."""
 
 
 @dataclass
@@ -17,14 +22,19 @@ class Memory:
     read_cycles: int
     write_cycles: int
     beats_per_cycle: float
-    ports: list[Port] = field(default_factory=list)
-    done: float = 0.0
-    """When all beats that are asked for have moved, as many in a cycle as memory gives."""
+    used: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
+    """Beats that move in each stretch of `STRETCH_CYCLES`."""
+    owed: float = 0.0
+    """Beats that were promised to reads and went to writes instead."""
 
-    def port(self) -> Port:
-        """One more."""
-        self.ports.append(Port(self))
-        return self.ports[-1]
+    @property
+    def most(self) -> float:
+        """Beats of a stretch."""
+        return STRETCH_CYCLES * self.beats_per_cycle
+
+    def port(self, *, writes: bool = False) -> Port:
+        """One more; ``writes``: the one that writes."""
+        return Port(self, writes)
 
 
 @dataclass
@@ -32,21 +42,46 @@ class Port:
     """A data channel: beats of all its masters in the order of their addresses."""
 
     memory: Memory
+    writes: bool
     free: int = 0
     """When the next beat may move."""
+    share: tuple[int, float] = (0, 0.0)
+    """A stretch, and what is left there of the port's fair share."""
 
     def move(self, cycle: int, beats: int, last: int = 0) -> None:
         """Beats that may move from ``cycle`` on, one a cycle, the last one from ``last`` on.
 
-        Beside others the port gets its share of what memory gives.
+        Beside others the port gets what memory has left in each stretch of time. Reads ask long before they
+        move, so writes may take what reads have more than their share, which these then get later.
         """
-        first, memory = max(cycle, self.free), self.memory
-        sharing = 1 + sum(port.free > first for port in memory.ports if port is not self)
-        memory.done = max(memory.done, first) + beats / memory.beats_per_cycle
-        shared = memory.done
-        if memory.beats_per_cycle > 1:
-            shared = min(shared, first + sharing * beats / memory.beats_per_cycle)
-        self.free = max(first + beats, int(shared), last + 1)
+        at, left = max(cycle, self.free), beats
+        while left:
+            stretch, begun = divmod(at, STRETCH_CYCLES)
+            there = min(left, STRETCH_CYCLES - begun, int(self._room(stretch)))
+            self._use(stretch, there)
+            left -= there
+            at = at + there if not left else (stretch + 1) * STRETCH_CYCLES
+        self.free = max(at, last + 1)
+
+    def _room(self, stretch: int) -> float:
+        """Beats that the port may move in a stretch."""
+        memory = self.memory
+        room = memory.most - memory.used[stretch]
+        if self.writes:
+            if self.share[0] != stretch:
+                self.share = stretch, memory.most / CHANNELS
+            return max(room, self.share[1])
+        paid = min(memory.owed, room)
+        memory.owed -= paid
+        memory.used[stretch] += paid
+        return room - paid
+
+    def _use(self, stretch: int, beats: int) -> None:
+        memory = self.memory
+        if self.writes:
+            self.share = stretch, self.share[1] - beats
+            memory.owed += max(beats - max(memory.most - memory.used[stretch], 0), 0)
+        memory.used[stretch] += beats
 
 
 @dataclass
