@@ -10,7 +10,6 @@ from cpt.hw.contract.config import BEAT_BYTES
 from cpt.hw.contract.machine import BURST_BYTES, MACHINE
 from cpt.sim.memory import CHANNELS
 
-
 STRETCH_CYCLES = 16
 """In which beats of all ports together are counted."""
 
