@@ -88,6 +88,10 @@ class BurstGenerator(wiring.Component):
         """No run waits; none is being cut."""
         waiting_line = Signal(_LINE_BITS, reset_less=True)
         waiting_index = Signal(_INDEX_BITS, reset_less=True)
+        upto = Signal(_INDEX_BITS + 1, reset_less=True)
+        """What the run's first beat adds to the beats of the bursts before its last, and a burst."""
+        one_line = Signal(reset_less=True)
+        """The low bits of its beats are so few that they end in its first line."""
         beats = Signal(RUN_BEATS_WIDTH, reset_less=True)
         long = Signal(reset_less=True)
         """They are two lines or more."""
@@ -95,18 +99,20 @@ class BurstGenerator(wiring.Component):
         m.d.comb += [move.eq(~vacant[0] & resting[0]), self.runs.ready.eq(vacant[1])]
         m.d.sync += [flag.eq(move | (vacant[0] & ~self.runs.valid)) for flag in vacant]
         address = self.runs.payload.addr
+        place = address[_BEAT_BITS : _BEAT_BITS + _INDEX_BITS]
         with m.If(vacant[0]):
             m.d.sync += waiting_line.eq(address[_BEAT_BITS + _INDEX_BITS :])
         with m.If(vacant[1]):
             m.d.sync += [
-                waiting_index.eq(address[_BEAT_BITS : _BEAT_BITS + _INDEX_BITS]),
+                waiting_index.eq(place),
+                upto.eq(Cat(_less_one(place), place.any())),
+                one_line.eq(_in_one_line(place, self.runs.payload.beats[: _INDEX_BITS + 1])),
                 beats.eq(self.runs.payload.beats),
                 long.eq(self.runs.payload.beats[_INDEX_BITS + 1 :].any()),
             ]
 
         # The run's beats from the start of its line, rounded up to whole lines: its bursts, and in front of
         # them the place of its last beat.
-        upto = Cat(_less_one(waiting_index), waiting_index.any())
         count = Signal(RUN_BEATS_WIDTH + 1)
         m.d.comb += count.eq(beats + upto)
 
@@ -137,7 +143,7 @@ class BurstGenerator(wiring.Component):
                 only_rest.eq(_less_one(beats[:_INDEX_BITS])),
                 last_rest.eq(count[:_INDEX_BITS]),
                 first.eq(1),
-                last.eq(~long & _in_one_line(waiting_index, beats[: _INDEX_BITS + 1])),
+                last.eq(~long & one_line),
             ]
         with m.Elif(issue[1]):
             m.d.sync += [first.eq(0), last.eq(few & (left[:_FEW_BITS] == 2))]

@@ -64,9 +64,9 @@ class FetchEngine(wiring.Component):
         m.submodules.guard = guard = Guard()
         m.submodules.reader = reader = Reader()
         m.submodules.fetch = fetch = Fetch(config)
-        connect(m, walker.runs, pieces.runs)
-        connect(m, pieces.pieces, guard.asked)
-        connect(m, guard.runs, reader.runs)
+        connect(m, walker.runs, guard.asked)
+        connect(m, guard.runs, pieces.runs)
+        connect(m, pieces.pieces, reader.runs)
         connect(m, reader.words, fetch.words)
         connect(m, fetch.tiles, flipped(self.tiles))
         connect(m, flipped(self.read), fetch.read)
@@ -84,13 +84,12 @@ class FetchEngine(wiring.Component):
         ]
         waiting = self._command(m, decode, walker, fetch)
         counting = self._count(m, decode, fetch)
-        parts = Signal()
+        parts = Signal(2)
         """What an instruction left to do is, a cycle ago; by then the instruction itself was here."""
         m.d.sync += [
-            parts.eq(
-                counting | ~(walker.idle & pieces.idle & guard.asked.ready) | ~(reader.idle & fetch.idle)
-            ),
-            self.idle.eq(~(waiting | parts | self.commands.valid)),
+            parts[0].eq(counting | ~walker.idle | ~guard.asked.ready),
+            parts[1].eq(~(pieces.idle & reader.idle & fetch.idle)),
+            self.idle.eq(~(waiting | parts.any() | self.commands.valid)),
         ]
         return m
 

@@ -46,7 +46,7 @@ class Pieces(wiring.Component):
         loads = -(-len(address) // MOST_LOADS)
         # The first answers, the others load parts of the registers; a step is known a cycle before it is one.
         vacant = [Signal(name=f"vacant_{n}", init=1, attrs=KEEP) for n in range(loads + 2)]
-        steps = [Signal(name=f"step_{n}", attrs=KEEP) for n in range(loads)]
+        steps = [Signal(name=f"step_{n}", attrs=KEEP) for n in range(loads + 1)]
         taken = Signal()
         passed = Signal()
         left = Signal(2, reset_less=True)
@@ -89,5 +89,5 @@ class Pieces(wiring.Component):
         with m.Elif(passed):
             m.d.sync += left.eq(left - 1)
         m.d.comb += self.pieces.payload.beats.eq(piece << _BEAT_BITS)
-        m.d.sync += self.pieces.valid.eq(looked[-1] | steps[0] | (self.pieces.valid & ~passed))
+        m.d.sync += self.pieces.valid.eq(looked[-1] | steps[-1] | (self.pieces.valid & ~passed))
         return m

@@ -103,7 +103,8 @@ class Reader(wiring.Component):
         depth = MACHINE.reader_words
         run = Signal(RUN, reset_less=True)
         settled = Signal(3)
-        sending = Signal()
+        sending = Signal(PORTS)
+        """A run is offered to a port, whose turn it is."""
         holds = Signal()
         helds = copies(m, holds, len(run.as_value()) // MOST_LOADS + 1, "held", reset_less=False)
         held = helds[0]
@@ -112,13 +113,13 @@ class Reader(wiring.Component):
         free = [Signal(range(depth + 1), name=f"free_{n}", init=depth) for n in range(PORTS)]
         places = Signal(range(RUNS + 1))
         """Runs that are not given on yet."""
-        room = Signal()
+        room = Signal(PORTS)
         issue = Signal()
         ended = Signal()
         self._ended = ended
         m.d.comb += [
             self.runs.ready.eq(~held),
-            issue.eq(sending & Mux(turn, masters[1].runs.ready, masters[0].runs.ready)),
+            issue.eq((sending & Cat(master.runs.ready for master in masters)).any()),
             size.eq(run.beats[WORD_BEATS.bit_length() - 1 :]),
         ]
         m.d.comb += holds.eq(Mux(held, ~issue, self.runs.valid))
@@ -131,15 +132,15 @@ class Reader(wiring.Component):
             *(fit.eq(places_free >= size) for fit, places_free in zip(fits, free, strict=True)),
             # Gates, not a choice: that would become a reset, a further net.
             settled.eq(Cat(1, settled[:-1]) & (held & ~issue).replicate(len(settled))),
-            room.eq(Mux(turn, fits[1], fits[0]) & (places < RUNS - 1)),
-            sending.eq(held & ~issue & (sending | (settled[-1] & room))),
+            room.eq(Cat(~turn & fits[0], turn & fits[1]) & (places < RUNS - 1).replicate(PORTS)),
+            sending.eq(
+                (held & ~issue).replicate(PORTS) & (sending | (settled[-1].replicate(PORTS) & room))
+            ),
             places.eq(counted(places, issue, ended)),
             turn.eq(turn ^ issue),
         ]
-        mine = Signal(PORTS)
-        m.d.comb += mine.eq(Cat(~turn & sending, turn & sending))
         for n, master in enumerate(masters):
-            m.d.comb += [master.runs.valid.eq(mine[n]), master.runs.payload.eq(run)]
+            m.d.comb += [master.runs.valid.eq(sending[n]), master.runs.payload.eq(run)]
             change = Signal(signed(len(size) + 1), name=f"change_{n}")
             gives = issue & (turn == n)
             m.d.sync += [
