@@ -25,20 +25,18 @@ def _less_one(value):
     return Cat(bit ^ ~value[:place].any() for place, bit in enumerate(value))
 
 
-def _in_one_line(index, beats):
-    """Whether so few ``beats``, at least one, from place ``index`` on end in its line.
+def _within_line(index, few):
+    """Whether ``few`` beats from place ``index`` on end in its line.
 
     In gates, since the way into a chain is long.
     """
     table = sum(
-        1 << (place | few << _INDEX_BITS)
+        1 << (place | beats << _INDEX_BITS)
         for place in range(BURST_BEATS)
-        for few in range(BURST_BEATS)
-        if place + few <= BURST_BEATS
+        for beats in range(BURST_BEATS)
+        if place + beats <= BURST_BEATS
     )
-    few, whole = beats[:_INDEX_BITS], beats[_INDEX_BITS]
-    fits = Const(table, BURST_BEATS**2).bit_select(Cat(index, few), 1)
-    return Mux(whole, ~few.any() & ~index.any(), fits)
+    return Const(table, BURST_BEATS**2).bit_select(Cat(index, few), 1)
 
 
 class BurstGenerator(wiring.Component):
@@ -89,9 +87,9 @@ class BurstGenerator(wiring.Component):
         waiting_line = Signal(_LINE_BITS, reset_less=True)
         waiting_index = Signal(_INDEX_BITS, reset_less=True)
         upto = Signal(_INDEX_BITS + 1, reset_less=True)
-        """What the run's first beat adds to the beats of the bursts before its last, and a burst."""
-        one_line = Signal(reset_less=True)
-        """The low bits of its beats are so few that they end in its first line."""
+        """What the place of its first beat adds to its beats, so that its lines are counted."""
+        within, whole = (Signal(name=name, reset_less=True) for name in ("within", "whole"))
+        """Its beats end in its first line, if they are less than a line; if they are one."""
         beats = Signal(RUN_BEATS_WIDTH, reset_less=True)
         long = Signal(reset_less=True)
         """They are two lines or more."""
@@ -99,14 +97,15 @@ class BurstGenerator(wiring.Component):
         m.d.comb += [move.eq(~vacant[0] & resting[0]), self.runs.ready.eq(vacant[1])]
         m.d.sync += [flag.eq(move | (vacant[0] & ~self.runs.valid)) for flag in vacant]
         address = self.runs.payload.addr
-        place = address[_BEAT_BITS : _BEAT_BITS + _INDEX_BITS]
+        place, few_beats = address[_BEAT_BITS:][:_INDEX_BITS], self.runs.payload.beats[:_INDEX_BITS]
         with m.If(vacant[0]):
             m.d.sync += waiting_line.eq(address[_BEAT_BITS + _INDEX_BITS :])
         with m.If(vacant[1]):
             m.d.sync += [
                 waiting_index.eq(place),
                 upto.eq(Cat(_less_one(place), place.any())),
-                one_line.eq(_in_one_line(place, self.runs.payload.beats[: _INDEX_BITS + 1])),
+                within.eq(_within_line(place, few_beats)),
+                whole.eq(~place.any() & ~few_beats.any()),
                 beats.eq(self.runs.payload.beats),
                 long.eq(self.runs.payload.beats[_INDEX_BITS + 1 :].any()),
             ]
@@ -143,7 +142,7 @@ class BurstGenerator(wiring.Component):
                 only_rest.eq(_less_one(beats[:_INDEX_BITS])),
                 last_rest.eq(count[:_INDEX_BITS]),
                 first.eq(1),
-                last.eq(~long & one_line),
+                last.eq(~long & Mux(beats[_INDEX_BITS], whole, within)),
             ]
         with m.Elif(issue[1]):
             m.d.sync += [first.eq(0), last.eq(few & (left[:_FEW_BITS] == 2))]
