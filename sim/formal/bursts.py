@@ -20,6 +20,16 @@ LINE = slice(BEAT_BITS + INDEX_BITS, 32)
 INDEX = slice(BEAT_BITS, BEAT_BITS + INDEX_BITS)
 
 
+def first_line(block: Properties, path: str, index: Any, beats: Any) -> dict[str, Any]:
+    """What a generator at ``path`` knows of a run that waits, and that it is so, by name."""
+    few = beats[:INDEX_BITS]
+    return {
+        "upto": block.peek(f"{path}upto", INDEX_BITS + 1) == index + (BURST_BEATS - 1),
+        "within": block.peek(f"{path}within") == (index + few <= BURST_BEATS),
+        "whole": block.peek(f"{path}whole") == ~(index.any() | few.any()),
+    }
+
+
 class BurstProperties(Properties):
     """Bursts are those of the rule "to the end of the line or of the run", worked out by subtraction.
 
@@ -98,6 +108,8 @@ class BurstProperties(Properties):
         )
         long = next_beats[INDEX_BITS + 1 :].any()
         self.inside("waiting long", ~waiting | (self.peek("long") == long))
+        for name, known in first_line(self, "", next_address[INDEX], next_beats).items():
+            self.inside(f"waiting {name}", ~waiting | known)
         self.inside("waiting aligned", next_address[:BEAT_BITS] == 0)
         self.inside("waiting is not empty", ~waiting | (next_beats != 0))
         active, first, last = beats != 0, self.peek("first"), self.peek("last")

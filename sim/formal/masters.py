@@ -11,7 +11,7 @@ from cpt.hw.bus.write_master import WriteMaster
 from cpt.hw.contract.config import BURST_BEATS
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.layouts import RUN_BEATS_WIDTH
-from cpt.sim.formal.bursts import BEAT_BITS, BURSTS, INDEX, INDEX_BITS, queued
+from cpt.sim.formal.bursts import BEAT_BITS, BURSTS, INDEX, INDEX_BITS, first_line, queued
 from cpt.sim.formal.properties import Properties
 
 _ENTRY_BITS = 32 - BEAT_BITS + INDEX_BITS
@@ -72,6 +72,9 @@ class MasterProperties(Properties):
         long = self.peek("generator.long") == beats[INDEX_BITS + 1 :].any()
         self.inside("waiting long", self.peek("generator.vacant_0") | long)
         self.inside("waiting is not empty", self.peek("generator.vacant_0") | some)
+        index = self.peek("generator.waiting_index", INDEX_BITS)
+        for name, known in first_line(self, "generator.", index, beats).items():
+            self.inside(f"waiting {name}", self.peek("generator.vacant_0") | known)
         only = self.peek("generator.first") & self.peek("generator.last")
         single = ~self.peek("generator.resting_0") & only
         end = self.peek("generator.index", INDEX_BITS) + self.peek("generator.only_rest", INDEX_BITS)
