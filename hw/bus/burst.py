@@ -81,7 +81,7 @@ class BurstGenerator(wiring.Component):
         m.d.comb += outstanding.finish.eq(self.finish)
 
         # A run as it came. What loads registers, or says so, has copies: they are so many bits wide.
-        vacant = [Signal(name=f"vacant_{n}", init=1, attrs=KEEP) for n in range(2)]
+        vacant = [Signal(name=f"vacant_{n}", init=1, attrs=KEEP) for n in range(3)]
         resting = [Signal(name=f"resting_{n}", init=1, attrs=KEEP) for n in range(3)]
         """No run waits; none is being cut."""
         waiting_line = Signal(_LINE_BITS, reset_less=True)
@@ -100,12 +100,15 @@ class BurstGenerator(wiring.Component):
         place, few_beats = address[_BEAT_BITS:][:_INDEX_BITS], self.runs.payload.beats[:_INDEX_BITS]
         with m.If(vacant[0]):
             m.d.sync += waiting_line.eq(address[_BEAT_BITS + _INDEX_BITS :])
-        with m.If(vacant[1]):
+        with m.If(vacant[2]):
             m.d.sync += [
                 waiting_index.eq(place),
                 upto.eq(Cat(_less_one(place), place.any())),
                 within.eq(_within_line(place, few_beats)),
                 whole.eq(~place.any() & ~few_beats.any()),
+            ]
+        with m.If(vacant[1]):
+            m.d.sync += [
                 beats.eq(self.runs.payload.beats),
                 long.eq(self.runs.payload.beats[_INDEX_BITS + 1 :].any()),
             ]

@@ -133,9 +133,7 @@ class Reader(wiring.Component):
             # Gates, not a choice: that would become a reset, a further net.
             settled.eq(Cat(1, settled[:-1]) & (held & ~issue).replicate(len(settled))),
             room.eq(Cat(~turn & fits[0], turn & fits[1]) & (places < RUNS - 1).replicate(PORTS)),
-            sending.eq(
-                (held & ~issue).replicate(PORTS) & (sending | (settled[-1].replicate(PORTS) & room))
-            ),
+            sending.eq((held & ~issue).replicate(PORTS) & (sending | (settled[-1].replicate(PORTS) & room))),
             places.eq(counted(places, issue, ended)),
             turn.eq(turn ^ issue),
         ]

@@ -97,7 +97,7 @@ class BurstProperties(Properties):
         for n in range(3):
             self.inside(f"resting {n}", self.peek(f"resting_{n}") == (beats == 0))
             self.inside(f"stopped {n}", self.peek(f"stopped_{n}") == self.peek("stopped_0"))
-        for n in range(2):
+        for n in range(3):
             self.inside(f"vacant {n}", self.peek(f"vacant_{n}") == ~waiting)
         self.inside("waiting beats", ~waiting | (self.peek("beats", RUN_BEATS_WIDTH) == next_beats))
         self.inside(

@@ -66,7 +66,9 @@ class MasterProperties(Properties):
             self.inside(
                 f"stopped {n}", self.peek(f"generator.stopped_{n}") == self.peek("generator.stopped_0")
             )
-        self.inside("vacant", self.peek("generator.vacant_1") == self.peek("generator.vacant_0"))
+        for n in range(1, 3):
+            same = self.peek(f"generator.vacant_{n}") == self.peek("generator.vacant_0")
+            self.inside(f"vacant {n}", same)
         beats = self.peek("generator.beats", RUN_BEATS_WIDTH)
         some = beats != 0
         long = self.peek("generator.long") == beats[INDEX_BITS + 1 :].any()
