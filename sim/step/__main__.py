@@ -59,8 +59,8 @@ class Row:
     def line(self) -> str:
         """A row of the table: share of its cycles that each is busy."""
         cycles = self.timing.cycles
-        shares = " ".join(f"{100 * self.timing.busy[name] / cycles:6.0f}" for name in BUSY)
-        return f"{self.name:>14} {self.times:>4} {self.fw} x {self.bw} {cycles:>10} {shares}"
+        shares = " ".join(f"{100 * self.timing.busy[name] / cycles:{len(name)}.0f}" for name in BUSY)
+        return f"{self.name:>14}{self.times:>3} {self.fw}x{self.bw}{cycles:>10} {shares}"
 
 
 BUSY = ("EXEC", "FETCH", "LOAD", "lanes", "BRING", "STORE", "FLOAT", "memory")
@@ -142,10 +142,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not options.json:
         print(
             f"{called}, images of {options.size} x {options.size} in "
-            f"micro-batches of {options.micro_batch}, {config.name}, {options.bytes:g} bytes a cycle:\n"
+            f"micro-batches of {options.micro_batch};\n{config.name}, {options.bytes:g} bytes a cycle: "
             "estimated cycles, and percent of them that each is busy"
         )
-        print(f"{'list':>14}    x bits      cycles {' '.join(f'{name:>6}' for name in BUSY)}")
+        print(f"{'list':>14}  x bits  cycles {' '.join(BUSY)}")
     for fw in options.fw:
         total = 0
         try:
@@ -155,10 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except ContractError as error:
             parser.error(f"{called} at {fw} x {options.bw} bits: {error}")
         if not options.json:
-            print(
-                f"{'step':>14}    1 {fw} x {options.bw} {total:>10}  "
-                f"{1000 * total / SECOND:.2f} ms at 200 MHz"
-            )
+            print(f"{'step':>14}  1 {fw}x{options.bw}{total:>10} {1000 * total / SECOND:.2f} ms at 200 MHz")
     return 0
 
 
