@@ -26,7 +26,7 @@ from cpt.table import align, paragraph
 
 CIFAR_SIZE, CIFAR_CHANNELS, CIFAR_CLASSES, CIFAR_WIDTH = 32, 3, 10, 16
 PAPER_CYCLES = 32
-WAIT = "up to a minute each for resnet20, several for resnet74"
+WAIT = "up to a minute each for resnet20 and two for resnet74, as many at once as there are processors"
 SCOPE = (
     "simulated, whole steps by stated costs (docs/fabric.md): all but the host's look at logits, which the "
     "order of micro-batches hides"
@@ -113,9 +113,10 @@ def run(arguments: argparse.Namespace) -> int:
         paragraph(f"simulating a step at up to {precisions} precision{'s' * (precisions > 1)}: {WAIT}"),
     )
     steps = WholeSteps(config, model, description, plan_config)
+    plans = [(name, stated, stated.plan(stated.steps)) for name, stated in _runs(plan_config)]
+    steps.together({plan.bits(number) for _, stated, plan in plans for number in range(stated.steps)})
     runs = []
-    for name, stated in _runs(plan_config):
-        plan = stated.plan(stated.steps)
+    for name, stated, plan in plans:
         gbitops = run_gbitops(description.layers, plan, stated.steps, arguments.batch * arguments.iterations)
         runs.append(Run(name, stated.fw, stated.bw, gbitops, _whole(plan, stated.steps, steps.tally)))
     if arguments.json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -54,6 +54,10 @@ class WholeSteps:
         self._convolutions = {layer.shape.name: layer.shape for layer in network.layers}
         self._macs = counted_macs(description.layers) * plan.batch_size
         self._forecast = Forecast(config, model, network, settled_plan)
+
+    def together(self, precisions: Iterable[tuple[int, int]]) -> None:
+        """Work several precisions out at once, on all processors."""
+        self._forecast.together(precisions)
 
     def tally(self, bits: tuple[int, int]) -> Tally:
         """What a step takes."""

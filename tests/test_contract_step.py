@@ -1,5 +1,7 @@
 """Instruction words of the step machine: fields hold their range, nothing overlaps, all engines wait."""
 
+import copy
+import pickle
 import random
 
 import pytest
@@ -23,6 +25,13 @@ def test_a_word_gives_back_every_field(code):
         word = encode(code, **values)
         assert len(word) == WORD_BYTES
         assert decode(word).values == values
+
+
+def test_a_word_may_be_copied_and_sent_to_another_process():
+    word = decode(encode(Code.BRING, kind=2, words=2, runs=1))
+    assert pickle.loads(pickle.dumps(word)) == copy.deepcopy(word) == word
+    with pytest.raises(AttributeError, match="layer"):
+        _ = word.layer
 
 
 @pytest.mark.parametrize("code", Code)

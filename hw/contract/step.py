@@ -85,8 +85,9 @@ class Word:
     values: Mapping[str, int] = field(default_factory=dict)
 
     def __getattr__(self, name: str) -> int:
+        # What is asked before there are values, while a copy is made, is not one of them.
         try:
-            return self.values[name]
+            return self.__dict__["values"][name]
         except KeyError:
             raise AttributeError(name) from None
 

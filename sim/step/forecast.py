@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
+import os
+import signal
 from collections import Counter
 from collections.abc import Iterable
-from functools import cache
 
-from cpt.host.compiler.network import BACKWARD, EVALUATE, PREPARE, compiled, of_step
+from cpt.host.compiler.network import BACKWARD, EVALUATE, PREPARE, Programs, compiled, of_step
 from cpt.host.config import TrainConfig
 from cpt.host.counters import Counters
 from cpt.host.fabric import precision_slots
@@ -19,6 +21,11 @@ from cpt.sim.step.by_layer import Part, by_layer
 from cpt.sim.step.costs import Costs
 from cpt.sim.step.state import Slot
 from cpt.sim.step.timeline import Timeline
+
+MOST_PROCESSES = 8
+"""Each holds a list with all its moments: of ResNet-74 half a gigabyte."""
+DEADLINE_S = 1800.0
+"""Of a list that a process times."""
 
 
 class Forecast:
@@ -43,10 +50,26 @@ class Forecast:
             decay=config.weight_decay,
             widest=config.widest,
         )
-        self._slots: dict[int, Slot] = {}
-        self._timeline = timeline(array, memory, self._slots)
-        self._of_list = cache(self._run)
-        self._parts: dict[tuple[str, tuple[int, int]], list[Part]] = {}
+        self._lists = Lists(array, memory, self._programs)
+        self._found: dict[tuple[str, tuple[int, int]], tuple[Counters, list[Part]]] = {}
+
+    def together(self, precisions: Iterable[tuple[int, int]], processes: int | None = None) -> None:
+        """Work steps of several precisions out at once, in ``processes``, else one for each processor.
+
+        What is asked for later is there already; without this call it is worked out then, one by one. Raises
+        `TimeoutError` after `DEADLINE_S` without a result.
+        """
+        names = [name for name, _ in self._times()]
+        tasks = [(name, bits) for bits in precisions for name in names if (name, bits) not in self._found]
+        tasks.sort(key=lambda task: len(self._programs.lists[task[0]].words), reverse=True)
+        count = min(processes or os.cpu_count() or 1, MOST_PROCESSES, len(tasks))
+        if count < 2:
+            return
+        with multiprocessing.get_context("spawn").Pool(count, _begin, (self._lists,)) as pool:
+            given = [(name, self._slots(bits)) for name, bits in tasks]
+            results = pool.imap(_time, given)
+            for task in tasks:
+                self._found[task] = results.next(DEADLINE_S)
 
     def trained(self, bits: tuple[int, int]) -> Counters:
         """Of a step."""
@@ -54,14 +77,13 @@ class Forecast:
 
     def lists(self, bits: tuple[int, int]) -> list[tuple[str, int, Counters]]:
         """Lists of a step: name, how often it runs, what it takes once."""
-        times = Counter(itertools.chain(*of_step(self._micro_batches)))
-        return [(name, count, self._of_list(name, bits)) for name, count in times.items()]
+        return [(name, count, self._of_list(name, bits)[0]) for name, count in self._times()]
 
     def parts(self, bits: tuple[int, int]) -> list[Part]:
         """A whole step by layer and pass, in the order in which they begin."""
         found: dict[tuple[str, str], Part] = {}
-        for name, count, _ in self.lists(bits):
-            for part in self._parts[name, bits]:
+        for name, count in self._times():
+            for part in self._of_list(name, bits)[1]:
                 label = part.layer, part.which
                 found.setdefault(label, Part(*label)).add(part, count)
         return list(found.values())
@@ -69,26 +91,59 @@ class Forecast:
     def evaluated(self, bits: int, images: int) -> Counters:
         """Of an evaluation of so many images."""
         times = {PREPARE: 1, EVALUATE: -(-images // self._images)}
-        return _sum((name, count, self._of_list(name, (bits, bits))) for name, count in times.items())
+        return _sum((name, count, self._of_list(name, (bits, bits))[0]) for name, count in times.items())
 
-    def _run(self, name: str, bits: tuple[int, int]) -> Counters:
-        for slot, (width, signed) in precision_slots(self._network, *bits).items():
-            self._slots[slot] = Slot(width, signed)
-        listing = self._programs.lists[name]
-        found = self._timeline.run(listing.words)
-        self._parts[name, bits] = by_layer(
-            self._programs.layout,
-            found.moments,
-            listing.parts,
-            self._timeline.memory_bytes,
-            backward=BACKWARD in name,
+    def _times(self) -> Iterable[tuple[str, int]]:
+        """Lists of a step, and how often each runs."""
+        return Counter(itertools.chain(*of_step(self._micro_batches))).items()
+
+    def _slots(self, bits: tuple[int, int]) -> dict[int, Slot]:
+        slots = precision_slots(self._network, *bits)
+        return {slot: Slot(width, signed) for slot, (width, signed) in slots.items()}
+
+    def _of_list(self, name: str, bits: tuple[int, int]) -> tuple[Counters, list[Part]]:
+        """What a list takes, and its parts by layer."""
+        if (name, bits) not in self._found:
+            self._found[name, bits] = self._lists.time(name, self._slots(bits))
+        return self._found[name, bits]
+
+
+class Lists:
+    """Lists of ``programs`` on a machine: any process may time them."""
+
+    def __init__(self, array: ArrayConfig, memory: MemoryModel, programs: Programs) -> None:
+        self._array, self._memory = array, memory
+        self._layout, self._listings = programs.layout, programs.lists
+
+    def time(self, name: str, slots: dict[int, Slot]) -> tuple[Counters, list[Part]]:
+        """What a list takes with such precision slots, and its parts by layer."""
+        listing, machine = self._listings[name], timeline(self._array, self._memory, slots)
+        found = machine.run(listing.words)
+        parts = by_layer(
+            self._layout, found.moments, listing.parts, machine.memory_bytes, backward=BACKWARD in name
         )
-        return Counters(
+        counters = Counters(
             total=found.cycles,
             exec_busy=found.busy["EXEC"],
             bytes_read=found.read,
             bytes_written=found.written,
         )
+        return counters, parts
+
+
+_lists: Lists
+"""Those of a process that times some of them."""
+
+
+def _begin(lists: Lists) -> None:
+    global _lists
+    _lists = lists
+    # Whoever asked for them is interrupted and ends this process.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _time(task: tuple[str, dict[int, Slot]]) -> tuple[Counters, list[Part]]:
+    return _lists.time(*task)
 
 
 def _sum(lists: Iterable[tuple[str, int, Counters]]) -> Counters:
