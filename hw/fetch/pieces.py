@@ -39,7 +39,8 @@ class Pieces(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        given, size = self.runs.payload, Signal(_SIZE_BITS, reset_less=True)
+        given = self.runs.payload
+        size = Signal(_SIZE_BITS, reset_less=True)
         address, following = (
             Signal(RUN["addr"].shape, name=name, reset_less=True) for name in ("address", "following")
         )
@@ -72,7 +73,8 @@ class Pieces(wiring.Component):
             m.d.sync += size.eq(given.beats[_BEAT_BITS:])
 
         # Two cycles until the size of a part is known, one more to the address behind it.
-        halves, quarters = Signal(reset_less=True), Signal(reset_less=True)
+        halves = Signal(reset_less=True)
+        quarters = Signal(reset_less=True)
         piece = Signal(_SIZE_BITS, reset_less=True)
         looked = Signal(2)
         m.d.sync += [
