@@ -47,6 +47,28 @@ def test_parts_of_runs_come_in_order(stall: float) -> None:
     simulate(block, put, get, watch=[block.pieces])
 
 
+def test_parts_come_as_early_as_the_model_of_cycles_says() -> None:
+    block, words = Pieces(), MACHINE.reader_words
+    taken: list[int] = []
+    came: list[int] = []
+
+    async def run(ctx: Any) -> None:
+        ctx.set(block.pieces.ready, 1)
+        ctx.set(block.runs.payload, {"addr": 0, "beats": 2 * words})
+        ctx.set(block.runs.valid, 1)
+        for cycle in range(20):
+            _, _, given, ready, valid = await ctx.tick().sample(
+                block.runs.valid, block.runs.ready, block.pieces.valid
+            )
+            taken.extend([cycle] * (given and ready))
+            came.extend([cycle] * valid)
+            ctx.set(block.runs.valid, int(not taken))
+
+    simulate(block, run, watch=[block.pieces])
+    (begun,) = taken
+    assert came == [begun + Pieces.latency_cycles + 2 * number for number in range(parts(words))]
+
+
 def test_no_part_is_longer_than_said_where_words_can_be_halved() -> None:
     for words in range(1, MACHINE.reader_words + 1):
         count = parts(words)

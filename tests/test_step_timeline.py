@@ -187,7 +187,9 @@ def test_the_command_prints_a_row_for_each_list(capsys: pytest.CaptureFixture[st
         ("last backward", 1),
     ]
     assert main([*network_of, "--fw", "3"]) == 0
-    assert f"{found[1]['cycles']:>10}" in capsys.readouterr().out
+    table = capsys.readouterr().out
+    assert f"{found[1]['cycles']:>10}" in table
+    assert max(map(len, table.splitlines())) <= 80
     with pytest.raises(SystemExit) as stopped:
         main(["--depth", "9"])
     assert stopped.value.code == 2

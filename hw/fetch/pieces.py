@@ -29,8 +29,10 @@ class Pieces(wiring.Component):
 
     Members: ``runs`` (in): whole words, not more than `MACHINE.reader_words`; ``pieces`` (out); ``idle``: no
     run is here.
-    A run comes out three cycles after it was taken, in four cycles and three for each further part.
+    A run comes out `latency_cycles` after it was taken, its further parts two cycles after one passed.
     """
+
+    latency_cycles = 3
 
     def __init__(self):
         super().__init__(

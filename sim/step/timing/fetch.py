@@ -15,6 +15,7 @@ from cpt.hw.contract.tiles import COPIES, FILL_PIXELS, STREAM_BYTES, Picture, Pi
 from cpt.hw.control.guard import Guard
 from cpt.hw.fetch import pixel_fill, rows, spread_rows
 from cpt.hw.fetch.decode import SETTLING
+from cpt.hw.fetch.pieces import Pieces
 from cpt.hw.fetch.reader import Reader
 from cpt.hw.program.product import Product
 from cpt.sim.step.costs import Costs
@@ -32,7 +33,7 @@ GIVEN_CYCLES = 2
 """From what it says, and its marks, to the walks."""
 FIRST_RUN_CYCLES = 2
 """From a walk's begin to its first run."""
-ASKED_CYCLES = 3 + Guard.latency_cycles + 2
+ASKED_CYCLES = Guard.latency_cycles + Pieces.latency_cycles + 2
 """From a run to its first part at the master."""
 AHEAD = 6
 """Words between the queues of both ports and what takes them."""

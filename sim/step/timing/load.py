@@ -9,6 +9,7 @@ from cpt.hw.contract.machine import MACHINE
 from cpt.hw.contract.step import Code, Engine, Word
 from cpt.hw.contract.tiles import FILL_PIXELS, STREAM_BYTES, Picture
 from cpt.hw.control.guard import Guard
+from cpt.hw.fetch.pieces import Pieces
 from cpt.hw.fetch.pixel_fill import TURNS
 from cpt.hw.program.product import Product
 from cpt.sim.step.costs import Costs
@@ -23,7 +24,7 @@ START_CYCLES = 5
 """From a LOAD that is taken to its start, beside its products."""
 RUN_CYCLES = Guard.latency_cycles + 1
 """From one run to the next at the guard."""
-FIRST_RUN_CYCLES = {Code.LOAD_A: 5, Code.LOAD_E: 9}
+FIRST_RUN_CYCLES = {Code.LOAD_A: 5, Code.LOAD_E: 6 + Pieces.latency_cycles}
 """From a start to the first run at the guard."""
 WRITTEN_CYCLES = {Code.LOAD_A: MACHINE.gearbox_cycles + 2, Code.LOAD_E: 12}
 """From the last beat at the master to the block in the mark."""

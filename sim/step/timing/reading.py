@@ -61,7 +61,7 @@ class Reading:
     times: list[int] = field(default_factory=list)
     """.. and when."""
     held: list[deque[tuple[int, int]]] = field(init=False)
-    """Of each port's parts: how many of its words are asked for with it, and its first word."""
+    """Of each port's parts: how many of its words are asked for with it, and its number in ``parts``."""
     asked: list[int] = field(init=False)
     """Words that each port is asked for."""
 
