@@ -94,3 +94,11 @@ def test_builds_go_to_the_users_cache(fresh, crowded):
     words += "print(json.dumps([str(root), str(Path.home())]))"
     root, home = json.loads(fresh.run("env", "-u", "XDG_CACHE_HOME", fresh.python, "-c", words, cwd=crowded))
     assert root == f"{home}/.cache/cpt-fpga"
+
+
+def test_processes_of_a_command_import_nothing_from_the_folder_it_is_called_in(fresh, crowded):
+    for name in ("numpy", "random", "signal", "socket", "tempfile"):
+        (crowded / f"{name}.py").write_text(f"raise SystemExit('the wrong {name}')\n")
+    words = ["--model", "resnet8", "--batch", "4", "--micro-batch", "4", "--iterations", "320", "--json"]
+    rows = json.loads(fresh.run(fresh.cpt, "latency", *words, cwd=crowded))
+    assert [run["run"] for run in rows["runs"]] == ["cpt", "static"]

@@ -65,7 +65,8 @@ class Forecast:
         count = min(processes or os.cpu_count() or 1, MOST_PROCESSES, len(tasks))
         if count < 2:
             return
-        with multiprocessing.get_context("spawn").Pool(count, _begin, (self._lists,)) as pool:
+        # A process that starts anew would import what bears a library's name in the folder of the call.
+        with multiprocessing.get_context("fork").Pool(count, _begin, (self._lists,)) as pool:
             given = [(name, self._slots(bits)) for name, bits in tasks]
             results = pool.imap(_time, given)
             for task in tasks:
@@ -140,6 +141,7 @@ def _begin(lists: Lists) -> None:
     _lists = lists
     # Whoever asked for them is interrupted and ends this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _time(task: tuple[str, dict[int, Slot]]) -> tuple[Counters, list[Part]]:
