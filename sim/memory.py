@@ -2,17 +2,18 @@
 
 The compiled RTL and the fast model both follow these rules, so their cycle counts can be compared.
 
-Time is counted in clock cycles ``t = 0, 1, ...`` since the simulation was created. There are three data
-channels: 0 = read data of m0, 1 = read data of m1, 2 = write data of m0. A *transfer in cycle t* means
-that valid and ready are both high at the clock edge ending cycle ``t``.
+Time is counted in clock cycles ``t = 0, 1, ...`` since the simulation was created. There are ``n`` data
+channels: 0 = read data of m0, 1 = read data of m1, 2 = write data of m0 and, in the machine of whole steps,
+3 = write data of m1. A *transfer in cycle t* means that valid and ready are both high at the clock edge
+ending cycle ``t``.
 
-1. **Addresses.** Each address channel (AR of m0, AR of m1, AW of m0) is ready in every cycle in which fewer
+1. **Addresses.** Each address channel (AR and AW of a port) is ready in every cycle in which fewer
    than ``max_outstanding`` of its bursts are open: at most one address per cycle. A read burst is open from
    the cycle after its address transfer through the transfer of its last beat; a write burst from the cycle
    after its address transfer through the transfer of its response.
-2. **Slots.** Cycle ``t`` has ``slots(t) = (t+1)*num // den - t*num // den`` data slots, shared by the three
-   channels; an unused slot is lost. Channels are asked in the order ``t % 3, (t+1) % 3, (t+2) % 3``; each one
-   that wants a slot takes one while there are any.
+2. **Slots.** Cycle ``t`` has ``slots(t) = (t+1)*num // den - t*num // den`` data slots, shared by the
+   channels; an unused slot is lost. Channels are asked in the order ``t % n, (t+1) % n, ..``; each one that
+   wants a slot takes one while there are any.
 3. **Read data.** Bursts of a port are served in order, beats in order, at most one beat per cycle. A beat of
    a burst whose address was transferred in cycle ``t`` wants a slot in cycles ``>= t + read_latency_cycles``
    in which no earlier beat of the port is still offered. With its slot it is offered (valid), and stays
@@ -46,14 +47,17 @@ class Channel(enum.IntEnum):
     READ_0 = 0
     READ_1 = 1
     WRITE_0 = 2
+    WRITE_1 = 3
 
 
 CHANNELS = len(Channel)
-"""How many they are."""
+"""How many they are in the machine of whole steps."""
+MATRIX_CHANNELS = 3
+"""That of products has the first ones."""
 
 
 class WriteOrder(enum.IntEnum):
-    """Which goes first on the write port; the values are those of the harness."""
+    """Which goes first on a write port; the values are those of the harness."""
 
     ADDRESS = 0
     """Data waits for its address: rule 4."""
@@ -97,8 +101,9 @@ class MemoryModel:
 
     @property
     def period_cycles(self) -> int:
-        """Cycles after which the order of channels and the number of slots come again."""
-        return lcm(CHANNELS, self.slots_den)
+        """Cycles after which the order of channels, in the machine of products, and the number of slots come
+        again."""
+        return lcm(MATRIX_CHANNELS, self.slots_den)
 
     @property
     def beats_per_cycle(self) -> Fraction:

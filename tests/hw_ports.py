@@ -26,6 +26,8 @@ class WriteSide:
         """Address and beats of every run."""
         self.data: list[int] = []
         self.answered_runs = 0
+        self.silent = False
+        """Nothing is answered."""
         self.over = False
 
     def benches(self) -> list[Callable[[Any], Any]]:
@@ -33,8 +35,8 @@ class WriteSide:
 
         async def take_runs(ctx: Any) -> None:
             while not self.over:
-                # As many without an answer as a write master takes.
-                room = len(self.places) - self.answered_runs < 10
+                # As many without an answer as guard, arbiter and write master take.
+                room = len(self.places) - self.answered_runs < 12
                 ctx.set(self.runs.ready, int(room and self.rng.random() >= self.stall))
                 _, _, valid, ready, run = await ctx.tick().sample(
                     self.runs.valid, self.runs.ready, self.runs.payload
@@ -59,7 +61,7 @@ class WriteSide:
             ended = 0
             while not self.over:
                 answers = False
-                if self.answered_runs < len(self.places):
+                if self.answered_runs < len(self.places) and not self.silent:
                     address, beats = self.places[self.answered_runs]
                     if len(self.data) >= ended + beats and self.rng.random() >= self.stall:
                         found = np.array(self.data[ended : ended + beats], "<u8").view(np.uint8)

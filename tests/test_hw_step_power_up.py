@@ -11,7 +11,7 @@ from cpt.hw.export.blocks import top_blocks
 
 CYCLES = 12
 STATES = ("idle", "quiet", "drain_idle", "apply_idle")
-BLOCKS = ("load", "fetch", "exec", "lanes", "packer", "bring", "store", "float", "memory")
+BLOCKS = ("load", "fetch", "exec", "lanes", "packers", "bring", "store", "float", "memory")
 
 
 @pytest.mark.parametrize("name", BLOCKS)

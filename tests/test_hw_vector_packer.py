@@ -1,4 +1,4 @@
-"""cpt.hw.vector.packer: words of codes become planes of a group, where the layout puts them."""
+"""cpt.hw.vector.packer, packers: words of codes become planes of a group, where the layout puts them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from hw_streams import simulate, stream_put
 from cpt.hw.contract import ArrayConfig, preset
 from cpt.hw.contract.tiles import CodesLayout, Picture
 from cpt.hw.vector.packer import Packer
+from cpt.hw.vector.packers import PORTS, Packers
 from cpt.sim.fast.codes import in_tiles
 from cpt.sim.step.codes import write_codes
 
 MEMORY = 1 << 16
+LATE = 6
+"""Cycles from the last answer of a tile to its `done`, at most."""
 
 
 def words_of(layout: CodesLayout, values: np.ndarray, bits: int, base: int) -> list[dict[str, Any]]:
@@ -43,38 +46,59 @@ def words_of(layout: CodesLayout, values: np.ndarray, bits: int, base: int) -> l
     return words
 
 
+def both(packers: Packers, stalls: tuple[float, float]) -> list[WriteSide]:
+    """A bus for each port, before one memory."""
+    names = ("runs", "beats", "answered")
+    sides = [
+        WriteSide(*(getattr(packers, f"{name}_{n}") for name in names), MEMORY, random.Random(n), stall)
+        for n, stall in enumerate(stalls)
+    ]
+    sides[1].memory = sides[0].memory
+    return sides
+
+
 def packed(
-    config: ArrayConfig,
-    words: list[dict[str, Any]],
-    stall: float,
-    seed: int = 1,
-    bus_stall: float | None = None,
-) -> tuple[np.ndarray, list[int], WriteSide]:
-    """Memory behind the words, runs answered at each ``done``, and the bus."""
-    packer = Packer(config)
-    bus = stall if bus_stall is None else bus_stall
-    side = WriteSide(packer.runs, packer.beats, packer.answered, MEMORY, random.Random(seed), bus)
-    done: list[int] = []
-    tiles = sum(word["last"] for word in words) // config.group_channels
+    config: ArrayConfig, words: list[dict[str, Any]], stall: float, stalls: tuple[float, float] | None = None
+) -> list[WriteSide]:
+    """Both buses, with one memory, behind the words; ``stalls`` of each, else ``stall``.
+
+    Each ``done`` comes when the buses have answered for all groups of a tile and those before, and soon then.
+    """
+    packers = Packers(config)
+    sides = both(packers, stalls or (stall, stall))
+    ends = [number + 1 for number, word in enumerate(words[:: config.group_channels]) if word["last"]]
+    """Groups up to the end of each tile."""
+
+    def answered() -> int:
+        """Tiles that the buses have answered for."""
+        groups = [side.answered_runs for side in sides]
+        return sum(all(found >= (end + 1 - n) // 2 for n, found in enumerate(groups)) for end in ends)
 
     async def put(ctx: Any) -> None:
-        await stream_put(ctx, packer.words, words, random.Random(seed + 1), stall)
+        await stream_put(ctx, packers.words, words, random.Random(2), stall)
 
     async def watch(ctx: Any) -> None:
-        while len(done) < tiles:
-            _, _, found = await ctx.tick().sample(packer.done)
-            if found:
-                done.append(side.answered_runs)
+        done, due = 0, [0] * LATE
+        while done < len(ends):
+            _, _, found, idle = await ctx.tick().sample(packers.done, packers.idle)
+            due.append(answered())
+            done += found
+            assert due[-1 - LATE] <= done <= due[-1]
+            assert not idle or done == due[-1]
         await ctx.tick().repeat(3)
-        assert ctx.get(packer.idle)
-        await ctx.tick().repeat(50)
-        assert len(done) == tiles
-        assert not ctx.get(packer.runs.valid)
-        assert not ctx.get(packer.beats.valid)
-        side.over = True
+        assert ctx.get(packers.idle)
+        for _ in range(50):
+            _, _, found = await ctx.tick().sample(packers.done)
+            assert not found
+        for side in sides:
+            assert not ctx.get(side.runs.valid)
+            assert not ctx.get(side.beats.valid)
+            side.over = True
 
-    simulate(packer, watch, put, *side.benches(), watch=[packer.runs, packer.beats])
-    return side.memory, done, side
+    streams = [stream for side in sides for stream in (side.runs, side.beats)]
+    simulate(packers, watch, put, *(bench for side in sides for bench in side.benches()), watch=streams)
+    assert [len(side.places) for side in sides] == [(ends[-1] + 1 - n) // 2 for n in range(PORTS)]
+    return sides
 
 
 def codes(rng: np.random.Generator, shape: tuple[int, ...], bits: int) -> np.ndarray:
@@ -83,7 +107,7 @@ def codes(rng: np.random.Generator, shape: tuple[int, ...], bits: int) -> np.nda
 
 SHAPES = [
     ("tiny", (1, 8, 8), 4, 1, 0.0),
-    ("tiny", (2, 5, 7), 8, 3, 0.4),
+    ("tiny", (2, 5, 7), 12, 3, 0.4),
     ("tiny", (1, 3, 8), 8, 8, 0.0),
     ("tiny", (1, 4, 19), 4, 16, 0.2),
     ("middle", (1, 6, 8), 8, 1, 0.0),
@@ -102,20 +126,55 @@ def test_planes_lie_where_the_layout_puts_them(
     layout = CodesLayout(Picture(config, *shape[1:]), channels, max_bits=bits)
     values = codes(np.random.default_rng(bits), (*shape, channels), bits)
     base = 0x150
-    memory, done, side = packed(config, words_of(layout, values, bits, base), stall)
+    side = packed(config, words_of(layout, values, bits, base), stall)[0]
     want = side.before.copy()
     write_codes(want, base, layout, values, bits)
-    np.testing.assert_array_equal(memory, want)
-    # A tile is done when the bus has answered for all its groups.
-    assert done == [layout.groups * (tile + 1) for tile in range(shape[0] * layout.picture.tiles)]
+    np.testing.assert_array_equal(side.memory, want)
 
 
-def test_a_tile_is_done_with_its_last_run_though_groups_wait_behind_runs() -> None:
+@pytest.mark.parametrize("stalls", [(0.9, 0.9), (0.97, 0.0), (0.0, 0.97)])
+@pytest.mark.parametrize("groups", [1, 3])
+def test_a_tile_is_done_with_its_last_run_though_either_port_is_late(
+    stalls: tuple[float, float], groups: int
+) -> None:
     config = preset("tiny")
-    layout = CodesLayout(Picture(config, 6, 8), 12, max_bits=1)
-    words = words_of(layout, codes(np.random.default_rng(4), (1, 6, 8, 12), 1), 1, 0)
-    _, done, _ = packed(config, words, 0.0, bus_stall=0.9)
-    assert done == [layout.groups * (tile + 1) for tile in range(layout.picture.tiles)]
+    layout = CodesLayout(Picture(config, 12, 8), 4 * groups, max_bits=1)
+    words = words_of(layout, codes(np.random.default_rng(4), (1, 12, 8, layout.channels), 1), 1, 0)
+    packed(config, words, 0.0, stalls)
+
+
+@pytest.mark.parametrize("late", [0, 1])
+def test_a_port_that_does_not_answer_holds_the_other_one_up_and_loses_nothing(late: int) -> None:
+    config, bits = preset("tiny"), 1
+    layout = CodesLayout(Picture(config, 80, 8), config.group_channels, max_bits=bits)
+    values = codes(np.random.default_rng(9), (1, 80, 8, layout.channels), bits)
+    words = words_of(layout, values, bits, 0)
+    packers = Packers(config)
+    sides = both(packers, (0.0, 0.0))
+    stuck, other = sides[late], sides[1 - late]
+
+    async def put(ctx: Any) -> None:
+        await stream_put(ctx, packers.words, words, random.Random(1), 0.0)
+
+    async def watch(ctx: Any) -> None:
+        stuck.silent, done = True, 0
+        for _ in range(500):
+            _, _, found = await ctx.tick().sample(packers.done)
+            done += found
+        assert done == late
+        # Two groups more wait at the port that is stuck, and each has one that follows it.
+        assert len(stuck.places) + 3 <= other.answered_runs <= len(stuck.places) + 4
+        stuck.silent = False
+        while done < layout.picture.tiles:
+            _, _, found = await ctx.tick().sample(packers.done)
+            done += found
+        for side in sides:
+            side.over = True
+
+    simulate(packers, watch, put, *(bench for side in sides for bench in side.benches()))
+    want = sides[0].before.copy()
+    write_codes(want, 0, layout, values, bits)
+    np.testing.assert_array_equal(stuck.memory, want)
 
 
 @pytest.mark.parametrize(("name", "words_in", "beats_out"), [("middle", 2 * 8, 6), ("zc706", 2 * 16, 24)])

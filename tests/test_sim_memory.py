@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 
 from cpt.hw.contract import ContractError
-from cpt.sim.memory import MEMORY_MODELS, MemoryModel, Stalls, memory_model
+from cpt.sim.memory import CHANNELS, MEMORY_MODELS, MemoryModel, Stalls, memory_model
 
 
 def test_ps_ddr_gives_two_beats_per_cycle_at_200_mhz() -> None:
@@ -27,7 +27,7 @@ def test_bandwidth_is_the_same_in_bytes_per_second_at_every_clock() -> None:
 
 def test_no_model_exceeds_a_beat_per_channel_and_cycle() -> None:
     for name in MEMORY_MODELS:
-        assert memory_model(name, 10.0).beats_per_cycle <= 3
+        assert memory_model(name, 10.0).beats_per_cycle <= CHANNELS
 
 
 def test_an_unknown_model_is_refused_with_the_known_names() -> None:

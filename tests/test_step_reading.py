@@ -23,9 +23,9 @@ def returned(process: Generator[Any, None, int]) -> int:
 
 
 @pytest.mark.parametrize("beats_per_cycle", [1.0, 1.5, 2.0])
-def test_busy_ports_share_what_memory_gives_and_writes_have_their_third(beats_per_cycle: float) -> None:
+def test_busy_ports_share_what_memory_gives_and_writes_have_their_share(beats_per_cycle: float) -> None:
     memory = Memory(LATENCY, LATENCY, beats_per_cycle)
-    reads, writes = [memory.port(), memory.port()], memory.port(writes=True)
+    reads, writes = ([memory.port(writes=kind) for _ in range(2)] for kind in (False, True))
     moved, cycle = {"read": 0, "write": 0}, 0
     for cycle in range(4096):
         # Reads are asked for long before they move, a few bursts ahead; writes when they are there.
@@ -33,12 +33,13 @@ def test_busy_ports_share_what_memory_gives_and_writes_have_their_third(beats_pe
             if port.free <= cycle + LATENCY + 2 * BURST:
                 port.move(cycle + LATENCY, BURST)
                 moved["read"] += BURST
-        if writes.free <= cycle:
-            writes.move(cycle, BURST)
-            moved["write"] += BURST
-    end = max(port.free for port in (*reads, writes))
+        for port in writes:
+            if port.free <= cycle:
+                port.move(cycle, BURST)
+                moved["write"] += BURST
+    end = max(port.free for port in (*reads, *writes))
     assert sum(moved.values()) / end == pytest.approx(beats_per_cycle, rel=0.02)
-    assert moved["write"] / cycle >= beats_per_cycle / 3 * 0.85
+    assert moved["write"] / cycle >= beats_per_cycle / 2 * 0.85
 
 
 def test_a_port_alone_moves_a_beat_a_cycle() -> None:

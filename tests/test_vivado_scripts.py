@@ -9,9 +9,10 @@ import pytest
 
 from cpt.hw.contract import ContractError, preset
 from cpt.hw.contract.board import BOARDS, Board, board
+from cpt.hw.contract.config import STEP
 from cpt.hw.contract.handoff import hwh
 from cpt.hw.contract.render import PAGES
-from cpt.hw.export import accelerator_verilog
+from cpt.hw.export import export
 from cpt.hw.vivado.build import (
     DELIVERED,
     SCRIPTS,
@@ -21,6 +22,7 @@ from cpt.hw.vivado.build import (
     write_manifest,
 )
 from cpt.hw.vivado.settings import Build, settings_tcl
+from cpt.sim.verilator import exported
 from cpt.sim.vivado.checks.documents import document_problems
 from cpt.sim.vivado.checks.handoff import handoff_problems
 from cpt.sim.vivado.checks.ipxact import component_problems
@@ -32,10 +34,10 @@ from cpt.sim.vivado.standin.scenario import VERSIONS
 
 
 @pytest.fixture(scope="module")
-def verilog(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The exported design of the tiny preset: the same modules and ports as the boards', in seconds."""
-    path = tmp_path_factory.mktemp("rtl") / "cpt_accelerator.v"
-    path.write_text(accelerator_verilog(preset("tiny")))
+def verilog() -> Path:
+    """The exported design of the tiny array, which the RTL tests have too: the boards' modules and ports."""
+    config = preset("tiny", STEP)
+    (path,) = exported(f"verilog/tiny-step-{config.scratch_words}", config, export)
     return path
 
 

@@ -1,4 +1,7 @@
-"""Ports of the accelerator's top module, and the bus each of them belongs to."""
+"""Ports of the accelerator's top module, and the bus each of them belongs to.
+
+They are those of the machine that a board gets; that of products has no write channels on m1.
+"""
 
 from dataclasses import dataclass
 
@@ -41,10 +44,10 @@ _AXI = "xilinx.com:interface:aximm:1.0"
 _BURSTS = (("MAX_BURST_LENGTH", str(BURST_BEATS)), ("SUPPORTS_NARROW_BURST", "0"))
 
 
-def _master(name: str, mode: str) -> Interface:
+def _master(name: str) -> Interface:
     widths = (("DATA_WIDTH", str(_DATA_BITS)), ("ADDR_WIDTH", str(BUS_ADDRESS_BITS)), ("ID_WIDTH", "1"))
     return Interface(
-        name, "master", _AXI, (("PROTOCOL", "AXI4"), ("READ_WRITE_MODE", mode), *widths, *_BURSTS)
+        name, "master", _AXI, (("PROTOCOL", "AXI4"), ("READ_WRITE_MODE", "READ_WRITE"), *widths, *_BURSTS)
     )
 
 
@@ -57,8 +60,8 @@ INTERFACES: dict[str, Interface] = {
             _AXI,
             (("PROTOCOL", "AXI4LITE"), ("DATA_WIDTH", "32"), ("ADDR_WIDTH", str(ADDRESS_BITS))),
         ),
-        _master("m0_axi", "READ_WRITE"),
-        _master("m1_axi", "READ_ONLY"),
+        _master("m0_axi"),
+        _master("m1_axi"),
         Interface(
             CLOCK,
             "slave",
@@ -114,6 +117,9 @@ PORTS: dict[str, Port] = {
         *_channel("m0_axi", "b", _RESPONSE, driven=False),
         *_channel("m0_axi", "ar", _ADDRESS, driven=True),
         *_channel("m0_axi", "r", _READ, driven=False),
+        *_channel("m1_axi", "aw", _ADDRESS, driven=True),
+        *_channel("m1_axi", "w", _WRITE, driven=True),
+        *_channel("m1_axi", "b", _RESPONSE, driven=False),
         *_channel("m1_axi", "ar", _ADDRESS, driven=True),
         *_channel("m1_axi", "r", _READ, driven=False),
     )

@@ -73,9 +73,9 @@ COUNTER_DOCS = {
     Counter.EXEC_WAIT_FETCH: "cycles EXEC waited for an operand block",
     Counter.EXEC_WAIT_DRAIN: "cycles EXEC waited for the result path",
     Counter.BYTES_READ: "bytes received on all read ports, instructions included",
-    Counter.BYTES_WRITTEN: "bytes sent on the write port",
+    Counter.BYTES_WRITTEN: "bytes sent on all write ports",
     Counter.READ_STALL: "cycles a read address waited for the memory, summed over the ports",
-    Counter.WRITE_STALL: "cycles a write address or write data waited for the memory",
+    Counter.WRITE_STALL: "cycles a write address or write data waited for the memory, summed over the ports",
 }
 
 

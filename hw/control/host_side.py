@@ -84,10 +84,12 @@ def wire_counters(m, top, chip, executor, progress) -> None:
 
     m0 = {name: getattr(top.m0, name) for name in AXI_READ.members}
     m1 = {name: getattr(top.m1, name) for name in AXI_READ.members}
-    write = {name: getattr(top.m0_write, name) for name in AXI_WRITE.members}
-    m0_read, m1_read, written = moved(m0, "r"), moved(m1, "r"), moved(write, "w")
-    transfers = [m0_read, m1_read, written, moved(m0, "ar"), moved(m1, "ar")]
-    transfers += [moved(write, "aw"), moved(write, "b")]
+    ports = [getattr(top, name) for name in ("m0_write", "m1_write") if name in top.signature.members]
+    writes = [{name: getattr(port, name) for name in AXI_WRITE.members} for port in ports]
+    m0_read, m1_read = moved(m0, "r"), moved(m1, "r")
+    written = [moved(write, "w") for write in writes]
+    transfers = [m0_read, m1_read, *written, moved(m0, "ar"), moved(m1, "ar")]
+    transfers += [moved(write, channel) for write in writes for channel in ("aw", "b")]
     m.d.comb += [
         watchdog.limit.eq(chip.registers.state.watchdog),
         watchdog.busy.eq(control.busy & ~control.halted),
@@ -99,9 +101,9 @@ def wire_counters(m, top, chip, executor, progress) -> None:
         Counter.EXEC_WAIT_FETCH: executor.wait_fetch,
         Counter.EXEC_WAIT_DRAIN: executor.wait_drain,
         Counter.BYTES_READ: (m0_read + m1_read) * BEAT_BYTES,
-        Counter.BYTES_WRITTEN: written * BEAT_BYTES,
+        Counter.BYTES_WRITTEN: sum(written) * BEAT_BYTES,
         Counter.READ_STALL: stalled(m0, "ar") + stalled(m1, "ar"),
-        Counter.WRITE_STALL: stalled(write, "aw") | stalled(write, "w"),
+        Counter.WRITE_STALL: sum(stalled(write, "aw") | stalled(write, "w") for write in writes),
     }
     m.d.comb += [counters.increment[counter].eq(amount) for counter, amount in increments.items()]
 

@@ -17,7 +17,11 @@ from cpt.hw.matrix.unit import Unit
 from cpt.hw.step.machine import StepMachine
 
 TOP = "cpt_accelerator"
-PREFIXES = {"s_axil": "s_axil_", "m0": "m0_axi_", "m0_write": "m0_axi_", "m1": "m1_axi_", "irq": "irq"}
+PREFIXES = {
+    "s_axil": "s_axil_",
+    **{name: f"{name[:2]}_axi_" for name in ("m0", "m0_write", "m1", "m1_write")},
+    "irq": "irq",
+}
 
 
 def _ports(component, prefixes: dict[str, str]) -> dict:

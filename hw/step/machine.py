@@ -36,7 +36,7 @@ from cpt.hw.program.marks import Marks
 from cpt.hw.program.runner import Runner
 from cpt.hw.step.memory import MemoryPorts
 from cpt.hw.vector.lanes import Lanes
-from cpt.hw.vector.packer import Packer
+from cpt.hw.vector.packers import Packers
 from cpt.hw.vector.scratch import Scratch
 from cpt.hw.vector.walk import OPERANDS
 
@@ -62,7 +62,7 @@ def step_blocks(config: ArrayConfig, *, inline: bool = False) -> dict[str, Calla
         "collector": lambda: Collector(config, adds=False),
         "results": lambda: ResultBuffer(config, adds=False),
         "lanes": lambda: Lanes(config, words),
-        "packer": lambda: Packer(config),
+        "packers": lambda: Packers(config),
         "bring": lambda: Bring(config, words),
         "store": lambda: Store(config, words),
         "float": lambda: FloatEngine(config, words),
@@ -79,8 +79,8 @@ class StepMachine(wiring.Component):
 
     Parameters: ``config``, one with scratch; ``build_id``: what BUILD_ID reads;
     ``inline``: build the dot-product units in place (for Amaranth's simulator) instead of instantiating
-    their module. Members: ``s_axil`` (registers), ``m0``, ``m0_write``, ``m1`` (memory), ``irq``.
-    ``domain``: clock and reset.
+    their module. Members: ``s_axil`` (registers), ``m0``, ``m0_write``, ``m1``, ``m1_write`` (memory),
+    ``irq``. ``domain``: clock and reset.
     """
 
     def __init__(self, config: ArrayConfig, *, build_id: int = 0, inline: bool = False):
@@ -94,6 +94,7 @@ class StepMachine(wiring.Component):
                 "m0": Out(AXI_READ),
                 "m0_write": Out(AXI_WRITE),
                 "m1": Out(AXI_READ),
+                "m1_write": Out(AXI_WRITE),
                 "irq": Out(1),
             }
         )
@@ -140,16 +141,18 @@ class StepMachine(wiring.Component):
             connect(m, getattr(memory, f"r_{who}"), r)
         connect_read(m, self.m0, memory.ar_0, memory.r_0)
         connect_read(m, self.m1, memory.ar_1, memory.r_1)
-        connect_write(m, self.m0_write, memory.aw, memory.w, memory.b)
+        connect_write(m, self.m0_write, memory.aw_0, memory.w_0, memory.b_0)
+        connect_write(m, self.m1_write, memory.aw_1, memory.w_1, memory.b_1)
         connect(m, chip.bring.read_runs, memory.read_runs)
         connect(m, chip.bring.stream_runs, memory.stream_runs)
         connect(m, memory.stream_words, chip.bring.stream_words)
-        for n, (runs, beats, answered) in enumerate(
-            (
-                (chip.packer.runs, chip.packer.beats, chip.packer.answered),
-                (chip.store.write_runs, chip.store.write_beats, chip.store.answered),
-            )
-        ):
+        packers, store = chip.packers, chip.store
+        writers = (
+            (packers.runs_0, packers.beats_0, packers.answered_0),
+            (packers.runs_1, packers.beats_1, packers.answered_1),
+            (store.write_runs, store.write_beats, store.answered),
+        )
+        for n, (runs, beats, answered) in enumerate(writers):
             connect(m, runs, getattr(memory, f"runs_{n}"))
             connect(m, beats, getattr(memory, f"beats_{n}"))
             m.d.comb += answered.eq(getattr(memory, f"answered_{n}"))
@@ -218,7 +221,7 @@ class StepMachine(wiring.Component):
         wire_results(m, chip, executor, chip.lanes)
 
     def _wire_numbers(self, m, chip):
-        """Scratch, local memory, and what lanes, packer, moves and the float engine hand each other."""
+        """Scratch, local memory, and what lanes, packers, moves and the float engine hand each other."""
         scratch, local, lanes, floats = chip.scratch, chip.local, chip.lanes, chip.float
         # Nothing may stop a word on its way: the lanes have the early ports.
         for n in range(len(OPERANDS)):
@@ -234,8 +237,8 @@ class StepMachine(wiring.Component):
             connect(m, port, getattr(local, f"write_{n}"))
         connect(m, floats.statistics, lanes.statistics)
         connect(m, floats.coefficients, lanes.coefficients)
-        connect(m, lanes.codes, chip.packer.words)
-        m.d.comb += lanes.done.eq(chip.packer.done)
+        connect(m, lanes.codes, chip.packers.words)
+        m.d.comb += lanes.done.eq(chip.packers.done)
 
     def _wire_state(self, m, chip):
         """Busy, stop, errors and soft reset."""
@@ -248,7 +251,7 @@ class StepMachine(wiring.Component):
             executor.idle,
             chip.lanes.drain_idle,
             chip.lanes.apply_idle,
-            chip.packer.idle,
+            chip.packers.idle,
             chip.bring.idle,
             chip.store.idle,
             chip.float.idle,

@@ -9,10 +9,11 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from cpt.hw.bus.axi import MASTER_STATE, READ_STREAMS, WRITE_STREAMS
 from cpt.hw.bus.read_arbiter import ReadArbiter
 from cpt.hw.bus.read_master import ReadMaster
-from cpt.hw.bus.write_arbiter import WRITERS, WriteArbiter
+from cpt.hw.bus.write_arbiter import WriteArbiter
 from cpt.hw.bus.write_master import WriteMaster
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.control.guard import Guard
+from cpt.hw.control.host_side import all_of
 from cpt.hw.control.reach import WINDOW
 from cpt.hw.fetch.cutter import STREAM_BITS
 from cpt.hw.fetch.reader import Reader
@@ -20,25 +21,30 @@ from cpt.hw.layouts import BEAT_BITS, RUN
 
 READERS = ("ring", "lists", "load", "fetch_0", "fetch_1")
 """Who has a read master of its own; BRING's is here."""
+PORTS = 2
+WRITERS = 3
+"""The packers, then STORE."""
 
 
 class MemoryPorts(wiring.Component):
-    """Arbiters of the read ports, BRING's read master, the write master that packer and STORE share.
+    """Arbiters of the read ports, BRING's read master, the write masters of both ports.
 
     Port 0 reads the ring, lists, operand A and every second run of the fetch and of BRING's 16-bit numbers,
-    port 1 the others and whatever else BRING asks for.
+    port 1 the others and whatever else BRING asks for. Port 0 writes what the first packer and STORE have, in
+    turn, port 1 what the second packer has.
 
     Members: ``ar_ring``, ``r_ring`` .. (`READERS`); ``ar_0``, ``r_0``, ``ar_1``, ``r_1``: the read ports;
     ``read_runs``, ``beat_valid``, ``beat``: BRING's; ``stream_runs``, ``stream_words``: its 16-bit numbers;
-    ``runs_0``, ``beats_0``, ``answered_0``: the packer's,
-    ``.._1``: STORE's; ``aw``, ``w``, ``b``: the write port; ``read_window``, ``write_window``;
+    ``runs_0``, ``beats_0``, ``answered_0``, ``.._1``: the packers', ``.._2``: STORE's; ``aw_0``, ``w_0``,
+    ``b_0``, ``aw_1``, ``w_1``, ``b_1``: the write ports; ``read_window``, ``write_window``;
     ``leaves_read``, ``leaves_write``, ``misaligned``: of the guards of what goes through here; ``stop``,
     ``idle``, ``quiet`` as in `WriteMaster`, a cycle ago; ``read_error``, ``write_error``.
     """
 
     def __init__(self):
         read = {f"{name}_{who}": member.flip() for who in READERS for name, member in READ_STREAMS.items()}
-        ports = {f"{name}_{n}": member for n in range(2) for name, member in READ_STREAMS.items()}
+        streams = {**READ_STREAMS, **WRITE_STREAMS}
+        ports = {f"{name}_{n}": member for n in range(PORTS) for name, member in streams.items()}
         write = {}
         for n in range(WRITERS):
             write |= {
@@ -57,7 +63,6 @@ class MemoryPorts(wiring.Component):
                 "stream_runs": In(stream.Signature(RUN)),
                 "stream_words": Out(stream.Signature(STREAM_BITS)),
                 **write,
-                **WRITE_STREAMS,
                 "read_window": In(WINDOW),
                 "write_window": In(WINDOW),
                 **dict.fromkeys(("leaves_read", "leaves_write", "misaligned"), Out(1)),
@@ -71,7 +76,7 @@ class MemoryPorts(wiring.Component):
         m = Module()
         bursts = MACHINE.outstanding_bursts
         m.submodules.reader = reader = ReadMaster()
-        m.submodules.writer = writer = WriteMaster()
+        writers = [WriteMaster() for _ in range(PORTS)]
         m.submodules.writes = writes = WriteArbiter(4 * bursts)
         m.submodules.streamer = streamer = Reader()
         m.submodules.read_guard = read_guard = Guard()
@@ -107,37 +112,44 @@ class MemoryPorts(wiring.Component):
         connect(m, flipped(self.stream_runs), stream_guard.asked)
         connect(m, stream_guard.runs, streamer.runs)
         connect(m, streamer.words, flipped(self.stream_words))
-        for n, guard in enumerate(guards):
+        ways = (
+            (writes.runs_0, writes.beats_0, writes.answered_0),
+            (writers[1].runs, writers[1].beats, writers[1].answered),
+            (writes.runs_1, writes.beats_1, writes.answered_1),
+        )
+        for n, (guard, (runs, beats, answered)) in enumerate(zip(guards, ways, strict=True)):
             m.submodules[f"write_guard_{n}"] = guard
             connect(m, flipped(getattr(self, f"runs_{n}")), guard.asked)
-            connect(m, guard.runs, getattr(writes, f"runs_{n}"))
-            connect(m, flipped(getattr(self, f"beats_{n}")), getattr(writes, f"beats_{n}"))
+            connect(m, guard.runs, runs)
+            connect(m, flipped(getattr(self, f"beats_{n}")), beats)
             m.d.comb += [
                 guard.window.eq(self.write_window),
-                getattr(self, f"answered_{n}").eq(getattr(writes, f"answered_{n}")),
+                getattr(self, f"answered_{n}").eq(answered),
             ]
-        connect(m, writes.runs, writer.runs)
-        connect(m, writes.beats, writer.beats)
-        for name in WRITE_STREAMS:
-            here, there = flipped(getattr(self, name)), getattr(writer, name)
-            connect(m, here, there) if name == "b" else connect(m, there, here)
+        connect(m, writes.runs, writers[0].runs)
+        connect(m, writes.beats, writers[0].beats)
+        for n, writer in enumerate(writers):
+            m.submodules[f"writer_{n}"] = writer
+            for name in WRITE_STREAMS:
+                here, there = flipped(getattr(self, f"{name}_{n}")), getattr(writer, name)
+                connect(m, here, there) if name == "b" else connect(m, there, here)
+            m.d.comb += writer.stop.eq(self.stop)
         idle = Signal(init=1)
         quiet = Signal(init=1)
         m.d.sync += [
-            idle.eq(reader.idle & streamer.idle & writer.idle & writes.idle),
-            quiet.eq(reader.quiet & streamer.quiet & writer.quiet),
+            idle.eq(all_of(part.idle for part in (reader, streamer, writes, *writers))),
+            quiet.eq(all_of(part.quiet for part in (reader, streamer, *writers))),
         ]
         m.d.comb += [
             read_guard.window.eq(self.read_window),
             stream_guard.window.eq(self.read_window),
             streamer.stop.eq(self.stop),
             reader.stop.eq(self.stop),
-            writer.stop.eq(self.stop),
-            writes.answered.eq(writer.answered),
+            writes.answered.eq(writers[0].answered),
             self.beat_valid.eq(reader.beat_valid),
             self.beat.eq(reader.beat),
             self.read_error.eq(reader.error | streamer.error),
-            self.write_error.eq(writer.error),
+            self.write_error.eq(Cat(writer.error for writer in writers).any()),
             self.leaves_read.eq(read_guard.leaves | stream_guard.leaves),
             self.leaves_write.eq(Cat(guard.leaves for guard in guards).any()),
             self.misaligned.eq(Cat(guard.misaligned for guard in (read_guard, stream_guard, *guards)).any()),

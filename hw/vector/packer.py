@@ -22,7 +22,8 @@ _GROUP = data.StructLayout({"addr": 32, "batches": bits_for(MAX_BITS), "odd": 1,
 """A complete group: its place, batches of planes that are whole beats, whether the planes are odd; whether it
 ends a tile."""
 _RUNS = 2 * MACHINE.outstanding_bursts
-"""Runs without an answer, at most: those in flight and the two that the write master holds."""
+"""Runs that have not ended, at most: those in flight, and four that guard, arbiter and write master hold;
+where another packer's runs end first, as many as it has, and three for its two groups."""
 _SELECT_LOADS = 8
 """Bits of a beat that share a select."""
 
@@ -35,7 +36,8 @@ class Packer(wiring.Component):
 
     Parameters: ``config``.
     Members: ``words`` (`code_words`); ``runs``, ``beats``, ``answered``: to and from a `WriteMaster`;
-    ``done``: all codes of the next tile are in memory; ``idle``: nothing is held or unanswered.
+    ``ended`` (out): groups that are in memory, in their order, 1 for a tile's last; ``idle``: nothing is
+    held, unanswered or yet to end.
     A word a cycle while one of two groups is free; a beat a cycle (with ``g`` = 4 every second), and three
     cycles between groups.
     """
@@ -57,7 +59,7 @@ class Packer(wiring.Component):
                 "runs": Out(stream.Signature(RUN)),
                 "beats": Out(stream.Signature(BEAT_BITS)),
                 "answered": In(1),
-                "done": Out(1),
+                "ended": Out(stream.Signature(1)),
                 "idle": Out(1, init=1),
             }
         )
@@ -67,6 +69,7 @@ class Packer(wiring.Component):
         m.submodules.halves = halves = Outstanding(HALVES)
         m.submodules.groups = groups = RoomyQueue(_GROUP, HALVES)
         m.submodules.ends = ends = RoomyQueue(1, _RUNS)
+        m.submodules.answers = answers = Outstanding(_RUNS)
         parts = [PlanePart(self.lanes, self.together, self.steps) for _ in range(self.parts)]
         for number, part in enumerate(parts):
             m.submodules[f"part_{number}"] = part
@@ -78,12 +81,13 @@ class Packer(wiring.Component):
         m.d.comb += [
             ends.push.eq(sent),
             ends.payload.eq(last),
-            ends.o.ready.eq(self.answered),
+            answers.issue.eq(self.answered),
+            self.ended.valid.eq(~answers.none),
+            self.ended.payload.eq(ends.o.payload),
+            answers.finish.eq(self.ended.valid & self.ended.ready),
+            ends.o.ready.eq(answers.finish),
         ]
-        m.d.sync += [
-            self.done.eq(self.answered & ends.o.payload),
-            self.idle.eq(empty & halves.none & ~self.words.valid & ~self.runs.valid & ~ends.o.valid),
-        ]
+        m.d.sync += self.idle.eq(empty & halves.none & ~self.words.valid & ~self.runs.valid & ~ends.o.valid)
         return m
 
     def _collect(self, m, halves, groups, parts):

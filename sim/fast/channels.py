@@ -11,9 +11,9 @@ from typing import Protocol
 
 from cpt.hw.contract.machine import MACHINE
 from cpt.sim.fast.pipeline import M0_ADDRESS_CYCLES, M0_DATA_CYCLES, M0_STEP_CYCLES
-from cpt.sim.memory import CHANNELS, Channel, MemoryModel
+from cpt.sim.memory import MATRIX_CHANNELS, Channel, MemoryModel
 
-READ_0, READ_1, WRITE_0 = Channel
+READ_0, READ_1, WRITE_0 = Channel.READ_0, Channel.READ_1, Channel.WRITE_0
 _NEVER, LONG_AGO = 1 << 62, -(1 << 62)
 _STRETCHES = 64
 """Kept of each channel: more than the bursts in flight, as every event of another channel ends one."""
@@ -86,7 +86,7 @@ class _Share:
         self.period = model.period_cycles
         self.positions: dict[int, list[int]] = {channel: [] for channel in active}
         for cycle in range(self.period):
-            order = [(cycle + turn) % CHANNELS for turn in range(CHANNELS)]
+            order = [(cycle + turn) % MATRIX_CHANNELS for turn in range(MATRIX_CHANNELS)]
             wanting = [channel for channel in order if channel in self.positions]
             for channel in wanting[: model.slots(cycle)]:
                 self.positions[channel].append(cycle)
@@ -121,20 +121,22 @@ class Channels:
     """
 
     def __init__(self, model: MemoryModel) -> None:
-        self._queues: tuple[deque[Transfer], ...] = tuple(deque() for _ in range(CHANNELS))
-        self._free_until = [0] * CHANNELS
+        self._queues: tuple[deque[Transfer], ...] = tuple(deque() for _ in range(MATRIX_CHANNELS))
+        self._free_until = [0] * MATRIX_CHANNELS
         self._later: deque[Transfer] = deque()
         self._timers: list[tuple[int, int, Callable[[], None]]] = []
         self._calls = 0
         self.now = 0
         """First cycle that is not over."""
         self._shares = [
-            _Share(model, [channel for channel in range(CHANNELS) if mask >> channel & 1])
-            for mask in range(1 << CHANNELS)
+            _Share(model, [channel for channel in range(MATRIX_CHANNELS) if mask >> channel & 1])
+            for mask in range(1 << MATRIX_CHANNELS)
         ]
-        self._lately: tuple[deque[_Stretch], ...] = tuple(deque(maxlen=_STRETCHES) for _ in range(CHANNELS))
+        self._lately: tuple[deque[_Stretch], ...] = tuple(
+            deque(maxlen=_STRETCHES) for _ in range(MATRIX_CHANNELS)
+        )
         fewest = model.slots_num // model.slots_den
-        self._contended = [bin(mask).count("1") > fewest for mask in range(1 << CHANNELS)]
+        self._contended = [bin(mask).count("1") > fewest for mask in range(1 << MATRIX_CHANNELS)]
 
     def push(self, channel: int, transfer: Transfer) -> None:
         """Append a transfer to a channel."""
@@ -238,7 +240,7 @@ class Channels:
                     heappop(self._timers)[2]()
                     return True
                 upcoming = min(upcoming, self._timers[0][0])
-            for channel in range(CHANNELS):
+            for channel in range(MATRIX_CHANNELS):
                 if queues[channel]:
                     ready = queues[channel][0].ready
                     if ready <= now:
@@ -256,7 +258,7 @@ class Channels:
     def _advance(self, mask: int, until: int) -> bool:
         """Move the active channels to the first completion or ``until``; True if something completed."""
         now = self.now
-        active = [channel for channel in range(CHANNELS) if mask >> channel & 1]
+        active = [channel for channel in range(MATRIX_CHANNELS) if mask >> channel & 1]
         if self._contended[mask]:
             share = self._shares[mask]
             ends = [share.finish(channel, now, self._left(channel)) + 1 for channel in active]

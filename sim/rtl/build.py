@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.step import MARK_BITS, Engine
+from cpt.sim.memory import CHANNELS, MATRIX_CHANNELS
 from cpt.sim.tool import run_tool
 from cpt.sim.verilator import (
     cached_build,
@@ -51,7 +52,7 @@ class CompileOptions:
     """Optimisation of g++."""
     readable: str = ""
     """Verilator's configuration: signals that the harness reads."""
-    defines: tuple[str, ...] = ()
+    defines: tuple[str, ...] = (f"-DCPT_CHANNELS={MATRIX_CHANNELS}",)
 
 
 def _step_options() -> CompileOptions:
@@ -65,7 +66,11 @@ def _step_options() -> CompileOptions:
         for name in members
     ]
     engines = " ".join(f"X({engine:d}, {name});" for engine, name in names.items())
-    defines = (f"-DCPT_ENGINES(X)={engines}", f"-DCPT_MARK_BITS={MARK_BITS}")
+    defines = (
+        f"-DCPT_CHANNELS={CHANNELS}",
+        f"-DCPT_ENGINES(X)={engines}",
+        f"-DCPT_MARK_BITS={MARK_BITS}",
+    )
     # Several times as much text as the other, and runs that take seconds.
     return CompileOptions("-O1", "\n".join(["`verilator_config", *lines, ""]), defines)
 

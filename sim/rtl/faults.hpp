@@ -6,7 +6,7 @@
 
 namespace cpt {
 
-constexpr unsigned kRead0 = 0, kRead1 = 1, kWrite0 = 2;
+constexpr unsigned kRead0 = 0, kRead1 = 1, kWrite0 = 2, kWrite1 = 3, kMostChannels = 4;
 
 // Beats of some channels in a range of addresses, counted channel by channel: refused, or one bit flipped.
 struct Fault {
@@ -16,7 +16,7 @@ struct Fault {
     uint64_t threshold, seed;   // of the 32-bit hash of an address
     uint8_t response;           // 0: none
     uint64_t flip;              // bits of the data
-    uint64_t seen[3];
+    uint64_t seen[kMostChannels];
 };
 
 struct Verdict {

@@ -11,7 +11,16 @@
 #include "Vcpt___024root.h"
 #endif
 
+// For each port that writes: m1 does in the machine of whole steps.
+#if CPT_CHANNELS > 3
+#define CPT_WRITES(X) X(0) X(1)
+#else
+#define CPT_WRITES(X) X(0)
+#endif
+
 namespace cpt {
+
+constexpr unsigned kChannels = CPT_CHANNELS, kWrites = kChannels - 2;
 
 enum EventKind : uint32_t {
     kRegisterWrite = 0,
@@ -36,7 +45,13 @@ class Simulation {
                WriteOrder order)
         : model_(model), dram_{bytes, base, size, {}}, top_(new Vcpt{&context_}),
           m0_("m0 AR", kRead0, model_, dram_, stalls, 0), m1_("m1 AR", kRead1, model_, dram_, stalls, 2),
-          write_(model_, dram_, stalls, order, 4), host_(stalls, 7) {
+          writes_{
+              {"m0 AW", "m0 W", kWrite0, model_, dram_, stalls, order, 4},
+#if CPT_CHANNELS > 3
+              {"m1 AW", "m1 W", kWrite1, model_, dram_, stalls, order, 12},
+#endif
+          },
+          host_(stalls, 7) {
         top_->clk = 0;
         reset();
     }
@@ -50,7 +65,7 @@ class Simulation {
     void reset() {
         m0_.reset();
         m1_.reset();
-        write_.reset();
+        for (WritePort& port : writes_) port.reset();
         top_->rst = 1;
         for (int i = 0; i < 4; i++) {
             drive_idle();
@@ -65,18 +80,26 @@ class Simulation {
     // One clock cycle: drive the inputs, let them settle, sample the transfers, clock.
     void step() {
         const bool arvalid0 = top_->m0_axi_arvalid, arvalid1 = top_->m1_axi_arvalid;
-        const bool awvalid = top_->m0_axi_awvalid, wvalid = top_->m0_axi_wvalid;
-        const bool arready0 = m0_.address_ready(), arready1 = m1_.address_ready(), awready = write_.address_ready();
-        const bool wready = share_slots(wvalid);
-        write_.offer_response(cycle_);
+        Writing writing[kWrites];
+#define CPT_VALIDS(n) writing[n].awvalid = top_->m##n##_axi_awvalid, writing[n].wvalid = top_->m##n##_axi_wvalid;
+        CPT_WRITES(CPT_VALIDS)
+#undef CPT_VALIDS
+        const bool arready0 = m0_.address_ready(), arready1 = m1_.address_ready();
+        for (unsigned n = 0; n < kWrites; n++) writing[n].awready = writes_[n].address_ready();
+        share_slots(writing);
+        for (WritePort& port : writes_) port.offer_response(cycle_);
         host_.drive();
-        drive(arready0, arready1, awready, wready);
+        drive(arready0, arready1, writing);
         top_->clk = 0;
         top_->eval();
-        if (arvalid0 != top_->m0_axi_arvalid || arvalid1 != top_->m1_axi_arvalid || awvalid != top_->m0_axi_awvalid ||
-            wvalid != top_->m0_axi_wvalid)
+        bool steady = arvalid0 == top_->m0_axi_arvalid && arvalid1 == top_->m1_axi_arvalid;
+#define CPT_STEADY(n) \
+    steady = steady && writing[n].awvalid == top_->m##n##_axi_awvalid && writing[n].wvalid == top_->m##n##_axi_wvalid;
+        CPT_WRITES(CPT_STEADY)
+#undef CPT_STEADY
+        if (!steady)
             fail("m0/m1: a valid depends on an input of the same cycle at cycle %llu", (unsigned long long)cycle_);
-        sample(arvalid0, arready0, arvalid1, arready1, awvalid, awready, wvalid, wready);
+        sample(arvalid0, arready0, arvalid1, arready1, writing);
 #ifdef CPT_ENGINES
         if (observing) observe_engines();
 #endif
@@ -113,7 +136,11 @@ class Simulation {
 
     uint64_t cycle() const { return cycle_; }
     bool irq() const { return top_->irq; }
-    size_t open_bursts() const { return m0_.open() + m1_.open() + write_.open(); }
+    size_t open_bursts() const {
+        size_t found = m0_.open() + m1_.open();
+        for (const WritePort& port : writes_) found += port.open();
+        return found;
+    }
 
     Faults& faults() { return dram_.faults; }
 
@@ -121,37 +148,47 @@ class Simulation {
     std::vector<Event> events;
 
   private:
-    bool share_slots(bool wvalid) {
+    // What a write port and its master say in a cycle.
+    struct Writing {
+        bool awvalid, awready, wvalid, wready;
+    };
+
+    // Rule 2; says which write data is taken.
+    void share_slots(Writing* writing) {
         const auto before = [this](uint64_t cycle) {
             return static_cast<int64_t>(static_cast<unsigned __int128>(cycle) * model_.slots_num / model_.slots_den);
         };
         int64_t slots = before(cycle_ + 1) - before(cycle_);
-        const bool wants[3] = {m0_.wants_slot(cycle_), m1_.wants_slot(cycle_), write_.wants_slot(wvalid)};
-        bool wready = false;
-        for (unsigned i = 0, channel = unsigned(cycle_ % 3); i < 3; i++, channel = (channel + 1) % 3) {
+        bool wants[kChannels] = {m0_.wants_slot(cycle_), m1_.wants_slot(cycle_)};
+        for (unsigned n = 0; n < kWrites; n++) {
+            wants[kWrite0 + n] = writes_[n].wants_slot(writing[n].wvalid);
+            writing[n].wready = false;
+        }
+        for (unsigned i = 0, channel = unsigned(cycle_ % kChannels); i < kChannels; i++, channel = (channel + 1) % kChannels) {
             if (!wants[channel] || slots == 0) continue;
             slots--;
-            if (channel == 0) m0_.grant();
-            else if (channel == 1) m1_.grant();
-            else wready = true;
+            if (channel == kRead0) m0_.grant();
+            else if (channel == kRead1) m1_.grant();
+            else writing[channel - kWrite0].wready = true;
         }
-        return wready;
     }
 
     void drive_idle() {
-        top_->m0_axi_arready = top_->m1_axi_arready = top_->m0_axi_awready = top_->m0_axi_wready = 0;
-        top_->m0_axi_rvalid = top_->m1_axi_rvalid = top_->m0_axi_bvalid = 0;
-        top_->m0_axi_rid = top_->m1_axi_rid = top_->m0_axi_bid = 0;
+        top_->m0_axi_arready = top_->m1_axi_arready = 0;
+        top_->m0_axi_rvalid = top_->m1_axi_rvalid = 0;
+        top_->m0_axi_rid = top_->m1_axi_rid = 0;
+#define CPT_IDLE(n) \
+    top_->m##n##_axi_awready = top_->m##n##_axi_wready = top_->m##n##_axi_bvalid = top_->m##n##_axi_bid = 0;
+        CPT_WRITES(CPT_IDLE)
+#undef CPT_IDLE
         top_->s_axil_awvalid = top_->s_axil_wvalid = top_->s_axil_arvalid = 0;
         top_->s_axil_awprot = top_->s_axil_arprot = 0;
         top_->s_axil_wstrb = 0xF;
     }
 
-    void drive(bool arready0, bool arready1, bool awready, bool wready) {
+    void drive(bool arready0, bool arready1, const Writing* writing) {
         top_->m0_axi_arready = arready0;
         top_->m1_axi_arready = arready1;
-        top_->m0_axi_awready = awready;
-        top_->m0_axi_wready = wready;
         top_->m0_axi_rvalid = m0_.offer.valid;
         top_->m0_axi_rdata = m0_.offer.data;
         top_->m0_axi_rlast = m0_.offer.last;
@@ -160,8 +197,13 @@ class Simulation {
         top_->m1_axi_rdata = m1_.offer.data;
         top_->m1_axi_rlast = m1_.offer.last;
         top_->m1_axi_rresp = m1_.offer.resp;
-        top_->m0_axi_bvalid = write_.response_valid;
-        top_->m0_axi_bresp = write_.response;
+#define CPT_DRIVE(n)                                          \
+    top_->m##n##_axi_awready = writing[n].awready;            \
+    top_->m##n##_axi_wready = writing[n].wready;              \
+    top_->m##n##_axi_bvalid = writes_[n].response_valid;      \
+    top_->m##n##_axi_bresp = writes_[n].response;
+        CPT_WRITES(CPT_DRIVE)
+#undef CPT_DRIVE
         top_->s_axil_awvalid = host_.awvalid;
         top_->s_axil_wvalid = host_.wvalid;
         top_->s_axil_arvalid = host_.arvalid;
@@ -203,26 +245,32 @@ class Simulation {
     uint32_t marks_[16] = {};
 #endif
 
-    void sample(bool arvalid0, bool arready0, bool arvalid1, bool arready1, bool awvalid, bool awready, bool wvalid,
-                bool wready) {
+    void sample(bool arvalid0, bool arready0, bool arvalid1, bool arready1, const Writing* writing) {
         const Address ar0{top_->m0_axi_araddr, top_->m0_axi_arlen, top_->m0_axi_arsize, top_->m0_axi_arburst,
                           top_->m0_axi_arid};
         const Address ar1{top_->m1_axi_araddr, top_->m1_axi_arlen, top_->m1_axi_arsize, top_->m1_axi_arburst,
                           top_->m1_axi_arid};
-        const Address aw{top_->m0_axi_awaddr, top_->m0_axi_awlen, top_->m0_axi_awsize, top_->m0_axi_awburst,
-                         top_->m0_axi_awid};
-        const WritePort::Beat beat{top_->m0_axi_wdata, top_->m0_axi_wstrb, top_->m0_axi_wlast};
         const bool read0 = m0_.edge(cycle_, arvalid0, arready0, ar0, top_->m0_axi_rready);
         const bool read1 = m1_.edge(cycle_, arvalid1, arready1, ar1, top_->m1_axi_rready);
-        const bool write =
-            write_.edge(cycle_, awvalid, awready, aw, wvalid, wready, beat, top_->m0_axi_bready);
         if (tracing) {
             if (read0) events.push_back(Event{cycle_, kReadBurst, 0, ar0.address, ar0.len + 1u});
             if (read1) events.push_back(Event{cycle_, kReadBurst, 1, ar1.address, ar1.len + 1u});
-            if (write) events.push_back(Event{cycle_, kWriteBurst, 0, aw.address, aw.len + 1u});
         }
+#define CPT_SAMPLE(n)                                                                                          \
+    sample_write(n, writing[n],                                                                                \
+                 {top_->m##n##_axi_awaddr, top_->m##n##_axi_awlen, top_->m##n##_axi_awsize,                    \
+                  top_->m##n##_axi_awburst, top_->m##n##_axi_awid},                                            \
+                 {top_->m##n##_axi_wdata, top_->m##n##_axi_wstrb, top_->m##n##_axi_wlast}, top_->m##n##_axi_bready);
+        CPT_WRITES(CPT_SAMPLE)
+#undef CPT_SAMPLE
         host_.edge(cycle_, top_->s_axil_awready, top_->s_axil_wready, top_->s_axil_bvalid, top_->s_axil_bresp,
                    top_->s_axil_arready, top_->s_axil_rvalid, top_->s_axil_rdata, top_->s_axil_rresp);
+    }
+
+    void sample_write(unsigned port, const Writing& says, const Address& aw, const WritePort::Beat& beat, bool bready) {
+        const bool accepted =
+            writes_[port].edge(cycle_, says.awvalid, says.awready, aw, says.wvalid, says.wready, beat, bready);
+        if (tracing && accepted) events.push_back(Event{cycle_, kWriteBurst, port, aw.address, aw.len + 1u});
     }
 
     MemoryModel model_;
@@ -230,7 +278,7 @@ class Simulation {
     VerilatedContext context_;
     std::unique_ptr<Vcpt> top_;
     ReadPort m0_, m1_;
-    WritePort write_;
+    WritePort writes_[kWrites];
     RegisterMaster host_;
     uint64_t cycle_ = 0;
 };

@@ -169,7 +169,7 @@ class ReadPort {
     Stall stall_address_, stall_data_;
 };
 
-// The write port: AW, W and B.
+// One write port: AW, W and B.
 class WritePort {
   public:
     struct Beat {
@@ -181,8 +181,10 @@ class WritePort {
         }
     };
 
-    WritePort(const MemoryModel& model, Dram& dram, const Stalls& stalls, WriteOrder order, unsigned channel)
-        : model_(model), dram_(dram), stall_address_(stalls, channel), stall_data_(stalls, channel + 1),
+    WritePort(const char* address_name, const char* data_name, unsigned data_channel, const MemoryModel& model, Dram& dram,
+              const Stalls& stalls, WriteOrder order, unsigned channel)
+        : address_name_(address_name), data_name_(data_name), data_channel_(data_channel), model_(model), dram_(dram),
+          steady_address_(address_name), steady_data_(data_name), stall_address_(stalls, channel), stall_data_(stalls, channel + 1),
           stall_response_(stalls, channel + 2), order_(order), random_(stalls.seed, channel + kOrderChannel) {
         draw();
     }
@@ -218,7 +220,7 @@ class WritePort {
             else take(cycle, beat);
         }
         if (accepted) {
-            address.check("m0 AW", cycle);
+            address.check(address_name_, cycle);
             filling_.push_back(Filling{address.address, address.len, 0, kOkay});
             draw();
         }
@@ -279,9 +281,9 @@ class WritePort {
         const uint64_t address = burst.address + uint64_t(burst.taken) * kBeatBytes;
         const bool last = burst.taken == burst.len;
         if (bool(beat.last) != last)
-            fail("m0 W: last is %d on beat %u of %u at cycle %llu", beat.last, burst.taken + 1, burst.len + 1,
+            fail("%s: last is %d on beat %u of %u at cycle %llu", data_name_, beat.last, burst.taken + 1, burst.len + 1,
                  static_cast<unsigned long long>(cycle));
-        const uint8_t response = dram_.write(kWrite0, address, beat.data, beat.strobe);
+        const uint8_t response = dram_.write(data_channel_, address, beat.data, beat.strobe);
         if (response != kOkay) burst.resp = response;
         burst.taken++;
         if (last) {
@@ -290,12 +292,14 @@ class WritePort {
         }
     }
 
+    const char *address_name_, *data_name_;
+    const unsigned data_channel_;
     const MemoryModel& model_;
     Dram& dram_;
     std::deque<Filling> filling_;
     std::deque<Answer> answers_;
-    Steady<Address> steady_address_{"m0 AW"};
-    Steady<Beat> steady_data_{"m0 W"};
+    Steady<Address> steady_address_;
+    Steady<Beat> steady_data_;
     Stall stall_address_, stall_data_, stall_response_;
     WriteOrder order_;
     Random random_;

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from cpt.hw.contract.config import BEAT_BYTES, require
 from cpt.hw.contract.step import ENGINES, WORD_BYTES, Engine, decode
+from cpt.hw.step.memory import PORTS
 from cpt.sim.step.costs import Costs
 from cpt.sim.step.timing import fetch, lanes
 from cpt.sim.step.timing.array import array
@@ -60,10 +61,10 @@ class Timeline:
             run.moments.append(Moment(word, ENGINES[word.code]))
         memory = Memory(self.latency, self.write_latency, self.memory_bytes / BEAT_BYTES)
         read_0, read_1 = memory.port(), memory.port()
-        writer = Writer(memory.port(writes=True))
+        writers = [Writer(memory.port(writes=True)) for _ in range(PORTS)]
         timed, fills = lanes.Timed(run), list[fetch.Fill]()
         planes = Reading((Master(read_1, 1), Master(read_0, 2)), fetch.AHEAD)
-        packed = lanes.Packed(run, costs, writer)
+        packed = lanes.Packed(run, costs, writers)
         count = sum(len(fetch.pairs(moment.word)) for moment in run.of(Engine.FETCH))
         go(
             [
@@ -74,9 +75,9 @@ class Timeline:
                 array(run, costs),
                 lanes.drain(run, timed),
                 lanes.apply(run, timed, packed),
-                packed.process(),
+                *packed.processes(),
                 bring(run, costs, Master(read_1, 1), (Master(read_0, 2), Master(read_1, 2))),
-                store(run, costs, writer),
+                store(run, costs, writers[0]),
                 channel(run),
             ]
         )

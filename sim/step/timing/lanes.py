@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from cpt.hw.vector.kinds import APPLIES, DRAINS, Kind
 from cpt.hw.vector.lanes import CODE_QUEUE_WORDS, SETTLING_CYCLES, Lanes
 from cpt.hw.vector.noise_steps import PIXELS
 from cpt.hw.vector.packer import HALVES, Packer
+from cpt.hw.vector.packers import PORTS
 from cpt.hw.vector.row import PARTS, Row
 from cpt.hw.vector.walk import IN_WORDS_LOG2, OPERANDS, Places
 from cpt.sim.step.costs import Costs
@@ -177,10 +179,10 @@ class Group(NamedTuple):
 
 
 class Packed:
-    """The packer: groups of codes, planes of one while the next one comes."""
+    """The packers, which take groups of codes by turns: each has planes of one while its next one comes."""
 
-    def __init__(self, run: Run, costs: Costs, writer: Writer) -> None:
-        self.run, self.costs, self.writer = run, costs, writer
+    def __init__(self, run: Run, costs: Costs, writers: Sequence[Writer]) -> None:
+        self.run, self.costs, self.writers = run, costs, writers
         self.packer = Packer(run.config)
         self.room = CODE_QUEUE_WORDS // run.config.group_channels
         """Groups that the queue before it has room for."""
@@ -189,31 +191,44 @@ class Packed:
         """When each was taken out of the queue."""
         self.answers: list[int] = []
         """When the mark may show each."""
+        self._answered: dict[int, int] = {}
+        """Answers of groups behind one that has none."""
 
-    def process(self) -> Process:
-        """All groups, and the marks of tiles that are in memory."""
-        run, group = self.run, self.run.config.group_channels
-        words = [moment.word for moment in run.of(Engine.APPLY)]
+    def processes(self) -> list[Process]:
+        """One for each packer: its groups, and the marks of tiles that are in memory by then."""
+        words = [moment.word for moment in self.run.of(Engine.APPLY)]
         count = sum(word.images * word.tiles * word.groups for word in words if Apply(word.kind) in CODES)
+        return [self._pack(range(first, count, PORTS), writer) for first, writer in enumerate(self.writers)]
+
+    def _pack(self, numbers: Iterable[int], writer: Writer) -> Process:
+        run, group = self.run, self.run.config.group_channels
         free, halves = 0, deque([0] * HALVES, HALVES)
-        for number in range(count):
+        for number in numbers:
             item = yield from known(self.groups, number)
-            word = item.moment.word
-            bits = self.costs.slots[word.slot].bits
-            self.taken.append(max(item.out, halves[0] + group))
-            begin = max(item.out + PACKED_CYCLES, free)
+            before = (yield from known(self.taken, number - 1)) if number else 0
+            self.taken.append(max(item.out, halves[0] + group, before + group))
+            bits = self.costs.slots[item.moment.word.slot].bits
+            begin = max(self.taken[number] + PACKED_CYCLES, free)
             reads = -(-bits // self.packer.planes) * self.packer.planes * self.packer.steps
             beats = self.beats(bits)
             asked = begin + Guard.latency_cycles
             yield asked
             pace = max(reads // beats, 1)
-            answer = self.writer.write(asked, self.address(item), beats, asked + BEAT_CYCLES, pace)
-            self.answers.append(answer + ANSWER_CYCLES)
+            answer = writer.write(asked, self.address(item), beats, asked + BEAT_CYCLES, pace)
             run.wrote(item.moment, beats)
-            halves.append(max(begin + reads, self.writer.free - Guard.latency_cycles - PACK_TURN_CYCLES))
+            halves.append(max(begin + reads, writer.free - Guard.latency_cycles - PACK_TURN_CYCLES))
             free = halves[-1] + PACK_TURN_CYCLES
-            if (item.number + 1) % word.groups == 0:
-                run.mark(item.moment, self.answers[-1])
+            self._answer(number, answer + ANSWER_CYCLES)
+
+    def _answer(self, number: int, cycle: int) -> None:
+        """A group is in memory; so are those behind it that waited for it."""
+        self._answered[number] = cycle
+        while (following := len(self.answers)) in self._answered:
+            before = self.answers[-1] if self.answers else 0
+            self.answers.append(max(self._answered.pop(following), before + 1))
+            item = self.groups[following]
+            if (item.number + 1) % item.moment.word.groups == 0:
+                self.run.mark(item.moment, self.answers[-1])
 
     def beats(self, bits: int) -> int:
         """Of a group of so many planes."""
@@ -236,8 +251,8 @@ PACK_TURN_CYCLES = 2
 """From the last plane of a group to the first of the next, less one."""
 BEAT_CYCLES = 1
 """From a group's run at the arbiter to its first beat there, where no other run is under way."""
-ANSWER_CYCLES = 3
-"""From an answer at the packer to the mark that shows the tile."""
+ANSWER_CYCLES = 4
+"""From an answer at a packer to the mark that shows the tile."""
 
 
 def noise_cycles(run: Run, word: Word) -> int:
