@@ -32,7 +32,10 @@ class Rig:
         self.words: list[Word] = []
         self.loaded: list[int] = []
         """Cycle of each block."""
-        self.memory = ReadMemory(self.engine.ar, self.engine.r, self._beat, self.rng, stall)
+        self.errors = 0
+        """Cycles with `error`."""
+        ports = ((self.engine.ar_0, self.engine.r_0), (self.engine.ar_1, self.engine.r_1))
+        self.memories = [ReadMemory(ar, r, self._beat, self.rng, stall) for ar, r in ports]
         self.release_after = 30
         """Cycles at most that a block stays once it was read."""
 
@@ -93,8 +96,9 @@ class Rig:
             while len(self.loaded) < len(expected):
                 if mark and cycle == mark[2]:
                     ctx.set(engine.marks[mark[0]], mark[1])
-                _, _, loaded, done = await ctx.tick().sample(engine.loaded, engine.done)
+                _, _, loaded, done, error = await ctx.tick().sample(engine.loaded, engine.done, engine.error)
                 cycle += 1
+                self.errors += error
                 assert loaded == done
                 if loaded:
                     self.loaded.append(cycle)
@@ -122,7 +126,8 @@ class Rig:
             assert ctx.get(engine.quiet)
             ended[0] = True
 
-        simulate(engine, put, watch, execute, *self.memory.benches(lambda: ended[0]), watch=[engine.ar])
+        benches = [bench for memory in self.memories for bench in memory.benches(lambda: ended[0])]
+        simulate(engine, put, watch, execute, *benches, watch=[engine.ar_0, engine.ar_1])
 
     def slot(self, number: int, bits: int, *, signed: bool = False) -> None:
         """Set a precision slot."""

@@ -158,6 +158,33 @@ def test_a_block_waits_for_the_marks_that_it_names() -> None:
     assert 400 < rig.loaded[1] < 480
 
 
+def test_errors_come_through_both_ports_and_weights_through_the_first() -> None:
+    config = preset("tiny")
+    rig = Rig(config, 15, 0.0)
+    rig.slot(1, 2)
+    rig.slot(ERROR_SLOT, 3, signed=True)
+    rig.words = [of_errors(config, 4, 8, 2, 3)]
+    rig.run()
+    first, second = (memory.beats for memory in rig.memories)
+    assert first == second > 0
+    rig = Rig(config, 15, 0.0)
+    rig.slot(1, 2)
+    rig.words = [of_weights(config, 2, 3)]
+    rig.run()
+    assert [memory.beats > 0 for memory in rig.memories] == [True, False]
+
+
+@pytest.mark.parametrize("port", [0, 1])
+def test_an_error_response_of_either_port_is_reported(port: int) -> None:
+    config = preset("tiny")
+    rig = Rig(config, 15, 0.0)
+    rig.slot(ERROR_SLOT, 3, signed=True)
+    rig.memories[port].resp = 2
+    rig.words = [of_errors(config, 4, 8, 2, 3)]
+    rig.run()
+    assert rig.errors == rig.memories[port].beats > 0
+
+
 @pytest.mark.parametrize("kind", [Code.LOAD_A, Code.LOAD_E])
 def test_a_run_outside_of_the_window_is_not_asked_for(kind: Code) -> None:
     config = preset("tiny")
@@ -166,22 +193,26 @@ def test_a_run_outside_of_the_window_is_not_asked_for(kind: Code) -> None:
     rig.slot(ERROR_SLOT, 2)
     word = of_weights(config, 1, 2) if kind is Code.LOAD_A else of_errors(config, 4, 8, 1, 2)
     engine = rig.engine
+    limit = START + (2 * config.group_bytes("a") if kind is Code.LOAD_A else 16)
 
     async def bench(ctx: Any) -> None:
         # The first run fits, the second does not.
-        ctx.set(engine.window, {"base": START, "limit": START + 16})
+        ctx.set(engine.window, {"base": START, "limit": limit})
         await stream_put(ctx, engine.commands, [rig.command(word)], random.Random(1), 0)
-        ctx.set(engine.ar.ready, 1)
+        ports = (engine.ar_0, engine.ar_1)
+        for port in ports:
+            ctx.set(port.ready, 1)
         for _ in range(200):
-            _, _, valid, address = await ctx.tick().sample(engine.ar.valid, engine.ar.payload)
-            if valid:
-                rig.memory.bursts.append((address.addr, address.len + 1))
-            if ctx.get(engine.leaves):
-                break
-        await ctx.tick().repeat(20)
+            _, _, *said = await ctx.tick().sample(
+                *(item for port in ports for item in (port.valid, port.payload))
+            )
+            for memory, valid, address in zip(rig.memories, said[::2], said[1::2], strict=True):
+                memory.bursts += [(address.addr, address.len + 1)] * valid
         assert ctx.get(engine.leaves)
         assert not ctx.get(engine.misaligned)
         assert not ctx.get(engine.idle)
 
     simulate(engine, bench)
-    assert all(address + 8 * beats <= START + 16 for address, beats in rig.memory.bursts)
+    found = [burst for memory in rig.memories for burst in memory.bursts]
+    assert found
+    assert all(address + 8 * beats <= limit for address, beats in found)

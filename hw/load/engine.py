@@ -16,13 +16,14 @@ from cpt.hw.fetch.errors import Errors
 from cpt.hw.fetch.held import hold
 from cpt.hw.fetch.pieces import Pieces
 from cpt.hw.fetch.pixel_walker import PixelWalker
+from cpt.hw.fetch.reader import PORTS, Reader
 from cpt.hw.fetch.window_memory import write_parts
+from cpt.hw.layouts import READ_BEAT
 from cpt.hw.load.command import LoadCommand
 from cpt.hw.load.gearbox import Gearbox
 from cpt.hw.load.operand_buffer import OperandBuffer
 from cpt.hw.load.placer import Placer
 from cpt.hw.load.walker import Walker
-from cpt.hw.load.word_queue import WordQueue
 from cpt.hw.matrix.copies import MOST_LOADS, copies, spread
 from cpt.hw.memory_ports import read_port
 from cpt.hw.program.gate import Gate
@@ -64,14 +65,16 @@ class LoadEngine(wiring.Component):
     """Takes LOAD_A and LOAD_E in order, a block each, into halves of operand A's buffer by turns.
 
     A block begins when its marks are there and a half is free, and the next one while it comes; but not one
-    of the other kind, since both share the way from memory.
+    of the other kind, since both share the way from memory. Weights come through port 0, runs of errors
+    through both in turn.
 
     Parameters: ``config``.
     Members: ``commands`` (in); ``marks``: as `Gate` takes them; ``window``, ``leaves``, ``misaligned``: as in
-    `Guard`, for all runs; ``ar``, ``r`` (AXI); ``read`` of the buffer, as in `OperandBuffer`; ``loaded``: the
-    last word of a block is being written; ``done``: the same, for the mark; ``release``: EXEC has finished
-    with a block; ``bad``: half of the buffer does not hold a block, and none begins until the reset;
-    ``stop``, ``error``, ``idle``, ``quiet`` as in `ReadMaster`.
+    `Guard`, for all runs; ``ar_0``, ``r_0``, ``ar_1``, ``r_1`` (AXI); ``read`` of the buffer, as in
+    `OperandBuffer`; ``loaded``: the last word of a block is being written; ``done``: the same, for the mark;
+    ``release``: EXEC has finished with a block; ``bad``: half of the buffer does not hold a block, and none
+    begins until the reset;
+    ``stop``, ``error``, ``idle``, ``quiet`` as in `ReadMaster`, the last two a cycle ago.
     Weights come a beat a cycle, errors as `Errors` takes them.
     """
 
@@ -79,12 +82,13 @@ class LoadEngine(wiring.Component):
 
     def __init__(self, config: ArrayConfig):
         self.config = config
+        ports = {f"{name}_{n}": member for n in range(PORTS) for name, member in READ_STREAMS.items()}
         super().__init__(
             {
                 "commands": In(stream.Signature(COMMAND)),
                 "marks": In(MARKS),
                 "window": In(WINDOW),
-                **READ_STREAMS,
+                **ports,
                 "read": In(read_port(config.a_depth_words, config.word_bits, config.rows)),
                 "loaded": Out(1),
                 "done": Out(1),
@@ -94,6 +98,7 @@ class LoadEngine(wiring.Component):
                 "bad": Out(1),
                 **MASTER_STATE,
                 "idle": Out(1, init=1),
+                "quiet": Out(1, init=1),
             }
         )
 
@@ -103,61 +108,95 @@ class LoadEngine(wiring.Component):
         m.submodules.walker = walker = Walker(config, "a")
         m.submodules.pixels = pixels = PixelWalker(config)
         m.submodules.pieces = pieces = Pieces()
-        m.submodules.queue = queue = WordQueue()
-        m.submodules.guard = guard = Guard()
         m.submodules.master = master = ReadMaster()
+        m.submodules.reader = reader = Reader()
         m.submodules.gearbox = gearbox = Gearbox(config.rows, config.word_bits)
         m.submodules.placer = placer = Placer(config.half_words("a"))
         m.submodules.errors = errors = Errors(config)
         m.submodules.begun = begun = Outstanding(MACHINE.halves)
         vacant, along = self._command(m, walker, pixels, errors, begun)
 
-        # Runs of the kind at hand, and what they bring.
-        connect(m, guard.runs, master.runs)
-        connect(m, master.ar, flipped(self.ar))
-        connect(m, flipped(self.r), master.r)
         connect(m, pixels.runs, pieces.runs)
-        connect(m, pieces.pieces, queue.asked)
-        connect(m, queue.words, errors.words)
+        connect(m, reader.words, errors.words)
         connect(m, walker.blocks, placer.blocks)
-        asked = guard.asked
-        halves = len(asked.payload.as_value()) // MOST_LOADS + 1
-        chosen = copies(m, along, halves + 1, "along")
+        self._runs(m, along, pieces.pieces, walker.runs, reader, master)
+        self._shared_port(m, along, reader, master)
+        connect(m, reader.ar_1, flipped(self.ar_1))
+        connect(m, flipped(self.r_1), reader.r_1)
         m.d.comb += [
-            guard.window.eq(self.window),
-            self.leaves.eq(guard.leaves),
-            self.misaligned.eq(guard.misaligned),
-            asked.valid.eq(Mux(along, queue.runs.valid, walker.runs.valid)),
-            queue.runs.ready.eq(asked.ready & along),
-            walker.runs.ready.eq(asked.ready & ~along),
             walker.stop.eq(self.stop),
             walker.release.eq(walker.blocks.valid),  # who counts halves is here
             master.stop.eq(self.stop),
-            queue.beat_valid.eq(master.beat_valid & chosen[-1]),
-            queue.beat.eq(master.beat),
-            gearbox.beat_valid.eq(master.beat_valid & ~chosen[-1]),
+            reader.stop.eq(self.stop),
+            gearbox.beat_valid.eq(master.beat_valid),
             gearbox.beat.eq(master.beat),
             placer.coming.eq(gearbox.coming[0]),
             placer.skip.eq(errors.loaded),
         ]
-        for n in range(halves):
-            part = slice(MOST_LOADS * n, MOST_LOADS * (n + 1))
-            ways = [way.runs.payload.as_value()[part] for way in (queue, walker)]
-            m.d.comb += asked.payload.as_value()[part].eq(Mux(chosen[n], *ways))
         errors_loaded = Signal()
+        vacant &= master.idle & reader.idle & ~self.commands.valid & ~master.error
         m.d.sync += [
             errors_loaded.eq(errors.loaded),
-            self.error.eq(master.error),
-            self.idle.eq(vacant & begun.none & master.idle & ~self.commands.valid & ~master.error),
+            self.error.eq(master.error | reader.error),
+            self.idle.eq(vacant & begun.none),
+            self.quiet.eq(master.quiet & reader.quiet & ~master.error),
         ]
         m.d.comb += [
             self.loaded.eq(placer.loaded | errors_loaded),
             self.done.eq(self.loaded),
             begun.finish.eq(self.loaded),
-            self.quiet.eq(master.quiet & ~self.error),
         ]
         self._buffer(m, along, errors, gearbox, placer)
         return m
+
+    def _runs(self, m, along, errors, weights, reader, master):
+        """Runs of the kind at hand through the guard to what reads them."""
+        m.submodules.guard = guard = Guard()
+        asked = guard.asked
+        halves = len(asked.payload.as_value()) // MOST_LOADS + 1
+        m.d.comb += [
+            guard.window.eq(self.window),
+            self.leaves.eq(guard.leaves),
+            self.misaligned.eq(guard.misaligned),
+            asked.valid.eq(Mux(along, errors.valid, weights.valid)),
+            errors.ready.eq(asked.ready & along),
+            weights.ready.eq(asked.ready & ~along),
+            guard.runs.ready.eq(Mux(along, reader.runs.ready, master.runs.ready)),
+        ]
+        for n, chosen in enumerate(copies(m, along, halves, "along")):
+            part = slice(MOST_LOADS * n, MOST_LOADS * (n + 1))
+            ways = [way.payload.as_value()[part] for way in (errors, weights)]
+            m.d.comb += asked.payload.as_value()[part].eq(Mux(chosen, *ways))
+        for part, mine in ((reader, along), (master, ~along)):
+            m.d.comb += [
+                part.runs.valid.eq(guard.runs.valid & mine),
+                part.runs.payload.eq(guard.runs.payload),
+            ]
+
+    def _shared_port(self, m, along, reader, master):
+        """Port 0, where bursts of one kind alone are under way."""
+        address = self.ar_0.payload.as_value()
+        parts = -(-len(address) // MOST_LOADS)
+        chosen = copies(m, along, parts + 1, "port_along")
+        answers = chosen[-1]
+        beat = Signal(READ_BEAT, reset_less=True)
+        m.d.comb += [
+            self.ar_0.valid.eq(Mux(answers, reader.ar_0.valid, master.ar.valid)),
+            reader.ar_0.ready.eq(self.ar_0.ready & answers),
+            master.ar.ready.eq(self.ar_0.ready & ~answers),
+            reader.r_0.payload.eq(beat),
+            master.r.payload.eq(beat),
+            self.r_0.ready.eq(1),
+        ]
+        m.d.sync += [
+            beat.eq(self.r_0.payload),
+            reader.r_0.valid.eq(self.r_0.valid & answers),
+            master.r.valid.eq(self.r_0.valid & ~answers),
+        ]
+        for n, flag in enumerate(chosen[:-1]):
+            part = slice(MOST_LOADS * n, MOST_LOADS * (n + 1))
+            ways = [way.payload.as_value()[part] for way in (reader.ar_0, master.ar)]
+            m.d.comb += address[part].eq(Mux(flag, *ways))
 
     def _command(self, m, walker, pixels, errors, begun):
         """From the queue to walkers and transposer; whether none is held, and whether errors come."""

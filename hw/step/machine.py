@@ -132,7 +132,8 @@ class StepMachine(wiring.Component):
         readers = {
             "ring": (chip.ring.ar, chip.ring.r),
             "lists": (chip.runner.ar, chip.runner.r),
-            "load": (chip.load.ar, chip.load.r),
+            "load_0": (chip.load.ar_0, chip.load.r_0),
+            "load_1": (chip.load.ar_1, chip.load.r_1),
             "fetch_0": (chip.fetch.ar_0, chip.fetch.r_0),
             "fetch_1": (chip.fetch.ar_1, chip.fetch.r_1),
         }

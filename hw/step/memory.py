@@ -19,7 +19,7 @@ from cpt.hw.fetch.cutter import STREAM_BITS
 from cpt.hw.fetch.reader import Reader
 from cpt.hw.layouts import BEAT_BITS, RUN
 
-READERS = ("ring", "lists", "load", "fetch_0", "fetch_1")
+READERS = ("ring", "lists", "load_0", "load_1", "fetch_0", "fetch_1")
 """Who has a read master of its own; BRING's is here."""
 PORTS = 2
 WRITERS = 3
@@ -29,9 +29,9 @@ WRITERS = 3
 class MemoryPorts(wiring.Component):
     """Arbiters of the read ports, BRING's read master, the write masters of both ports.
 
-    Port 0 reads the ring, lists, operand A and every second run of the fetch and of BRING's 16-bit numbers,
-    port 1 the others and whatever else BRING asks for. Port 0 writes what the first packer and STORE have, in
-    turn, port 1 what the second packer has.
+    Port 0 reads the ring, lists, weights and every second run of errors, of the fetch and of BRING's 16-bit
+    numbers, port 1 the others and whatever else BRING asks for. Port 0 writes what the first packer and STORE
+    have, in turn, port 1 what the second packer has.
 
     Members: ``ar_ring``, ``r_ring`` .. (`READERS`); ``ar_0``, ``r_0``, ``ar_1``, ``r_1``: the read ports;
     ``read_runs``, ``beat_valid``, ``beat``: BRING's; ``stream_runs``, ``stream_words``: its 16-bit numbers;
@@ -97,12 +97,13 @@ class MemoryPorts(wiring.Component):
             return SimpleNamespace(**dict(zip(READ_STREAMS, sides, strict=True)))
 
         words = shared("words", 2, of("ring"), of("lists"))
-        operands = shared("operands", 2, of("load"), of("fetch_0"))
+        operands = shared("operands", 2, of("load_0"), of("fetch_0"))
+        others = shared("others", 2, of("load_1"), of("fetch_1"))
         halves = [
             SimpleNamespace(ar=getattr(streamer, f"ar_{n}"), r=getattr(streamer, f"r_{n}")) for n in range(2)
         ]
         port_0 = shared("port_0", 8, words, shared("operands_too", 4, operands, halves[0]))
-        port_1 = shared("port_1", 4, of("fetch_1"), shared("moved", 2, reader, halves[1]))
+        port_1 = shared("port_1", 4, others, shared("moved", 2, reader, halves[1]))
         for n, port in enumerate((port_0, port_1)):
             connect(m, port.ar, flipped(getattr(self, f"ar_{n}")))
             connect(m, flipped(getattr(self, f"r_{n}")), port.r)

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.layouts import BEAT_BITS, RUN
+from cpt.hw.matrix.copies import KEEP
 from cpt.hw.vector.packer import Packer
 from cpt.hw.vector.ports import code_words
 
@@ -44,20 +45,27 @@ class Packers(wiring.Component):
             connect(m, packer.beats, flipped(getattr(self, f"beats_{n}")))
             m.d.comb += packer.answered.eq(getattr(self, f"answered_{n}"))
 
-        # Groups are counted, a word each channel.
+        # Groups are counted, a word each channel. A register says who takes words: it has the turn, and room
+        # for a group, which only its own groups take.
         turn = Signal()
-        """Whose group comes in."""
         count = Signal(range(self.config.group_channels))
         last = Signal()
+        goes = [Signal(name=f"go_{n}", attrs=KEEP) for n in range(PORTS)]
+        go = Signal(attrs=KEEP)
         taken = Signal()
+        following = []
         for n, packer in enumerate(packers):
             m.d.comb += [
                 packer.words.payload.eq(self.words.payload),
-                packer.words.valid.eq(self.words.valid & (turn == n)),
+                packer.words.valid.eq(self.words.valid & goes[n]),
             ]
-        m.d.comb += [
-            self.words.ready.eq(Mux(turn, packers[1].words.ready, packers[0].words.ready)),
-            taken.eq(self.words.valid & self.words.ready),
+            turns = turn == n
+            room = packer.words.ready
+            following.append(Mux(taken & last, ~turns & room, goes[n] | (turns & room)))
+        m.d.comb += [self.words.ready.eq(go), taken.eq(self.words.valid & go)]
+        m.d.sync += [
+            go.eq(following[0] | following[1]),
+            *(flag.eq(after) for flag, after in zip(goes, following, strict=True)),
         ]
         with m.If(taken):
             m.d.sync += [

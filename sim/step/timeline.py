@@ -63,13 +63,13 @@ class Timeline:
         read_0, read_1 = memory.port(), memory.port()
         writers = [Writer(memory.port(writes=True)) for _ in range(PORTS)]
         timed, fills = lanes.Timed(run), list[fetch.Fill]()
-        planes = Reading((Master(read_1, 1), Master(read_0, 2)), fetch.AHEAD)
+        planes = Reading((Master(read_1, 2), Master(read_0, 2)), fetch.AHEAD)
         packed = lanes.Packed(run, costs, writers)
         count = sum(len(fetch.pairs(moment.word)) for moment in run.of(Engine.FETCH))
         go(
             [
                 program(run, self.latency),
-                load(run, costs, Master(read_0, 2)),
+                load(run, costs, Master(read_0, 2), (Master(read_1, 2), Master(read_0, 2))),
                 fetch.fetch(run, costs, planes, fills),
                 fetch.fill(run, costs, planes, fills, count),
                 array(run, costs),

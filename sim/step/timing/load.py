@@ -11,6 +11,7 @@ from cpt.hw.contract.tiles import FILL_PIXELS, STREAM_BYTES, Picture
 from cpt.hw.control.guard import Guard
 from cpt.hw.fetch.pieces import Pieces
 from cpt.hw.fetch.pixel_fill import TURNS
+from cpt.hw.fetch.reader import Reader
 from cpt.hw.program.product import Product
 from cpt.sim.step.costs import Costs
 from cpt.sim.step.timing.ports import Master
@@ -24,7 +25,7 @@ START_CYCLES = 5
 """From a LOAD that is taken to its start, beside its products."""
 RUN_CYCLES = Guard.latency_cycles + 1
 """From one run to the next at the guard."""
-FIRST_RUN_CYCLES = {Code.LOAD_A: 5, Code.LOAD_E: 6 + Pieces.latency_cycles}
+FIRST_RUN_CYCLES = {Code.LOAD_A: 5, Code.LOAD_E: 3 + Pieces.latency_cycles}
 """From a start to the first run at the guard."""
 WRITTEN_CYCLES = {Code.LOAD_A: MACHINE.gearbox_cycles + 2, Code.LOAD_E: 12}
 """From the last beat at the master to the block in the mark."""
@@ -34,20 +35,27 @@ TRANSPOSER_CYCLES = 10
 """From a LOAD_E that begins to the first row of its walk."""
 STAGES = 6
 """From a row that leaves its walk to its first step."""
-DATA_CYCLES = 8
+READER_CYCLES = Reader.run_cycles
+"""From a run of errors at the reader to its port's master."""
+READ_CYCLES = READER_CYCLES + 1
+"""From one to the next there."""
+DATA_CYCLES = 9
 """From the second beat of a word at its master to the end of the step that takes it."""
 
 
-AHEAD = 2
-"""Words between the queue and the transposer."""
+AHEAD = 6
+"""Words between the queues of both ports and the transposer."""
 ROWS_AHEAD = 9
 """Rows that the walk may be ahead of the transposer."""
 
 
-def load(run: Run, costs: Costs, master: Master) -> Process:
-    """A block an instruction: worked out while the one before comes, begun when a half is free."""
+def load(run: Run, costs: Costs, master: Master, masters: tuple[Master, ...]) -> Process:
+    """A block an instruction: worked out while the one before comes, begun when a half is free.
+
+    ``master``: of weights; ``masters``: of errors.
+    """
     engine, ready, walked, before = Engine.LOAD, 0, 0, None
-    rows, reading = Rows(STAGES, ROWS_AHEAD, 2), Reading((master,), AHEAD)
+    rows, reading = Rows(STAGES, ROWS_AHEAD, 2), Reading(masters, AHEAD)
     for number, moment in enumerate(run.of(engine)):
         word = moment.word
         taken = yield from run.take(moment, number, ready)
@@ -106,7 +114,7 @@ def errors(run: Run, costs: Costs, reading: Reading, rows: Rows, begin: int, mom
     planes = 1 if strips > 1 else bits
     words = -(-planes * config.cols * group // 8 // STREAM_BYTES)
     pieces = max(picture.pitch // group, 1)
-    asked = begin + FIRST_RUN_CYCLES[word.code] - 2
+    asked = begin + FIRST_RUN_CYCLES[word.code] - 2 + Guard.latency_cycles + READER_CYCLES
     rows.begin(max(begin, rows.took) + TRANSPOSER_CYCLES)
     inside = word.rows
     step_bytes = FILL_PIXELS * group // 8
@@ -117,8 +125,8 @@ def errors(run: Run, costs: Costs, reading: Reading, rows: Rows, begin: int, mom
         for part, place in reading.cut(words, address):
             asked = max(asked, (yield from reading.room(part)))
             yield asked
-            reading.read(asked + Guard.latency_cycles, place, part)
-            asked = max(asked + RUN_CYCLES, reading.masters[0].free - Guard.latency_cycles)
+            reading.read(asked, place, part)
+            asked += READ_CYCLES
         address += 256
         run.read(moment, words * STREAM_BYTES // BEAT_BYTES)
         this = len(reading.runs) - 1
@@ -130,7 +138,7 @@ def errors(run: Run, costs: Costs, reading: Reading, rows: Rows, begin: int, mom
                 cost = max(blocks, pieces) if line < left else blocks
                 rows.row(1 if line or number % strips else 1 + TURNS, data + DATA_CYCLES, cost)
                 reading.take(this, last, rows.took)
-    return asked, rows.took + WRITTEN_CYCLES[word.code]
+    return asked - Guard.latency_cycles - READER_CYCLES, rows.took + WRITTEN_CYCLES[word.code]
 
 
 def counts(costs: Costs, word: Word) -> list[int]:
