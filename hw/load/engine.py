@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from cpt.hw.bus.axi import MASTER_STATE, READ_STREAMS
 from cpt.hw.bus.outstanding import Outstanding
 from cpt.hw.bus.read_master import ReadMaster
+from cpt.hw.bus.shown import Shown
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.contract.tiles import PIECES
@@ -18,7 +19,7 @@ from cpt.hw.fetch.pieces import Pieces
 from cpt.hw.fetch.pixel_walker import PixelWalker
 from cpt.hw.fetch.reader import PORTS, Reader
 from cpt.hw.fetch.window_memory import write_parts
-from cpt.hw.layouts import READ_BEAT
+from cpt.hw.layouts import ADDRESS, READ_BEAT
 from cpt.hw.load.command import LoadCommand
 from cpt.hw.load.gearbox import Gearbox
 from cpt.hw.load.operand_buffer import OperandBuffer
@@ -174,16 +175,18 @@ class LoadEngine(wiring.Component):
             ]
 
     def _shared_port(self, m, along, reader, master):
-        """Port 0, where bursts of one kind alone are under way."""
-        address = self.ar_0.payload.as_value()
+        """Port 0, where bursts of one kind alone are under way; a register there and back."""
+        m.submodules.shown = shown = Shown(ADDRESS)
+        connect(m, shown.o, flipped(self.ar_0))
+        address = shown.i.payload.as_value()
         parts = -(-len(address) // MOST_LOADS)
         chosen = copies(m, along, parts + 1, "port_along")
         answers = chosen[-1]
         beat = Signal(READ_BEAT, reset_less=True)
         m.d.comb += [
-            self.ar_0.valid.eq(Mux(answers, reader.ar_0.valid, master.ar.valid)),
-            reader.ar_0.ready.eq(self.ar_0.ready & answers),
-            master.ar.ready.eq(self.ar_0.ready & ~answers),
+            shown.i.valid.eq(Mux(answers, reader.ar_0.valid, master.ar.valid)),
+            reader.ar_0.ready.eq(shown.i.ready & answers),
+            master.ar.ready.eq(shown.i.ready & ~answers),
             reader.r_0.payload.eq(beat),
             master.r.payload.eq(beat),
             self.r_0.ready.eq(1),

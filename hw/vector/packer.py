@@ -35,7 +35,8 @@ class Packer(wiring.Component):
     last beat has beyond them is 0.
 
     Parameters: ``config``.
-    Members: ``words`` (`code_words`); ``runs``, ``beats``, ``answered``: to and from a `WriteMaster`;
+    Members: ``words`` (`code_words`), taken where ``go`` says so, which only a group that has ``room`` may;
+    ``runs``, ``beats``, ``answered``: to and from a `WriteMaster`;
     ``ended`` (out): groups that are in memory, in their order, 1 for a tile's last; ``idle``: nothing is
     held, unanswered or yet to end.
     A word a cycle while one of two groups is free; a beat a cycle (with ``g`` = 4 every second), and three
@@ -56,6 +57,8 @@ class Packer(wiring.Component):
         super().__init__(
             {
                 "words": In(stream.Signature(code_words(config))),
+                "go": In(1),
+                "room": Out(1),
                 "runs": Out(stream.Signature(RUN)),
                 "beats": Out(stream.Signature(BEAT_BITS)),
                 "answered": In(1),
@@ -103,7 +106,11 @@ class Packer(wiring.Component):
         """The next word is a group's last."""
         held = Signal(_GROUP, reset_less=True)
         taken = Signal()
-        m.d.comb += [self.words.ready.eq(~halves.full), taken.eq(self.words.valid & ~halves.full)]
+        m.d.comb += [
+            self.room.eq(~halves.full),
+            self.words.ready.eq(self.go),
+            taken.eq(self.words.valid & self.go),
+        ]
         codes = Signal.like(word.codes, reset_less=True)
         m.d.sync += codes.eq(word.codes)
         # Whatever comes is written until a word is taken: so nothing but a register enables it.

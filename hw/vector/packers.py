@@ -57,11 +57,11 @@ class Packers(wiring.Component):
         for n, packer in enumerate(packers):
             m.d.comb += [
                 packer.words.payload.eq(self.words.payload),
-                packer.words.valid.eq(self.words.valid & goes[n]),
+                packer.words.valid.eq(self.words.valid),
+                packer.go.eq(goes[n]),
             ]
             turns = turn == n
-            room = packer.words.ready
-            following.append(Mux(taken & last, ~turns & room, goes[n] | (turns & room)))
+            following.append(Mux(taken & last, ~turns & packer.room, goes[n] | (turns & packer.room)))
         m.d.comb += [self.words.ready.eq(go), taken.eq(self.words.valid & go)]
         m.d.sync += [
             go.eq(following[0] | following[1]),
