@@ -25,7 +25,7 @@ START_CYCLES = 5
 """From a LOAD that is taken to its start, beside its products."""
 RUN_CYCLES = Guard.latency_cycles + 1
 """From one run to the next at the guard."""
-FIRST_RUN_CYCLES = {Code.LOAD_A: 5, Code.LOAD_E: 3 + Pieces.latency_cycles}
+FIRST_RUN_CYCLES = {Code.LOAD_A: 5, Code.LOAD_E: 1 + Pieces.latency_cycles}
 """From a start to the first run at the guard."""
 WRITTEN_CYCLES = {Code.LOAD_A: MACHINE.gearbox_cycles + 2, Code.LOAD_E: 12}
 """From the last beat at the master to the block in the mark."""
@@ -39,7 +39,7 @@ READER_CYCLES = Reader.run_cycles
 """From a run of errors at the reader to its port's master."""
 READ_CYCLES = READER_CYCLES + 1
 """From one to the next there."""
-DATA_CYCLES = 9
+DATA_CYCLES = 7
 """From the second beat of a word at its master to the end of the step that takes it."""
 
 
