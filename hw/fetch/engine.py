@@ -14,7 +14,7 @@ from cpt.hw.fetch.fetch import Fetch
 from cpt.hw.fetch.held import hold
 from cpt.hw.fetch.pieces import Pieces
 from cpt.hw.fetch.pixel_walker import PixelWalker
-from cpt.hw.fetch.reader import PORTS, Reader
+from cpt.hw.fetch.reader import PORTS, Reader, run_words
 from cpt.hw.fetch.window_memory import window_read
 from cpt.hw.program.gate import Gate
 from cpt.hw.program.layouts import COMMAND, MARKS, waits
@@ -62,7 +62,7 @@ class FetchEngine(wiring.Component):
         m.submodules.walker = walker = PixelWalker(config)
         m.submodules.pieces = pieces = Pieces()
         m.submodules.guard = guard = Guard()
-        m.submodules.reader = reader = Reader()
+        m.submodules.reader = reader = Reader(run_words(config))
         m.submodules.fetch = fetch = Fetch(config)
         connect(m, walker.runs, guard.asked)
         connect(m, guard.runs, pieces.runs)

@@ -1,6 +1,6 @@
 """Reads runs of memory through two ports at once, and gives their words back in order."""
 
-from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -8,7 +8,8 @@ from cpt.hw.bus.axi import MASTER_STATE, READ_STREAMS
 from cpt.hw.bus.read_master import ReadMaster
 from cpt.hw.bus.roomy_queue import RoomyQueue
 from cpt.hw.bus.wide_queue import PUSHES, WideQueue
-from cpt.hw.contract.config import BEAT_BYTES
+from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.config import BEAT_BYTES, MAX_BITS
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.contract.tiles import STREAM_BYTES
 from cpt.hw.fetch.cutter import STREAM_BITS
@@ -32,6 +33,11 @@ def _size_layout(most: int) -> data.StructLayout:
     return data.StructLayout({"words": range(most + 1), "single": 1})
 
 
+def run_words(config: ArrayConfig) -> int:
+    """Words of the longest run of planes: as many as there may be, of a tile and group."""
+    return -(-MAX_BITS * config.cols * config.group_channels // (8 * STREAM_BYTES))
+
+
 class Reader(wiring.Component):
     """Runs in, their words out in the same order; runs go to both ports in turn.
 
@@ -39,40 +45,54 @@ class Reader(wiring.Component):
     are not allowed. So a port reads ahead while the words of the other go on, and both together bring
     `STREAM_BYTES` a cycle where runs are of a length.
 
+    Parameters: ``run_words``: of the longest run; a queue is not longer than what can be under way;
+    ``shared``: port 0 reads for others too, while nothing else is read.
     Members: ``runs`` (in): whole words; ``ar_0``, ``r_0``, ``ar_1``, ``r_1`` (AXI); ``words`` (out);
-    ``stop``, ``error``, ``idle``, ``quiet`` as in `ReadMaster`, of both ports.
+    ``stop``, ``error``, ``idle``, ``quiet`` as in `ReadMaster`, of both ports. If it is shared, ``direct``:
+    runs are for others; ``beat_valid``, ``beat``: what they bring, as it comes.
     A run in `run_cycles`, a word a cycle.
     """
 
     run_cycles = 5
 
-    def __init__(self):
+    def __init__(self, run_words: int = MACHINE.reader_words, *, shared: bool = False):
+        self.shared = shared
+        self.depth = min(MACHINE.reader_words, 1 << (RUNS // PORTS * run_words - 1).bit_length())
         ports = {f"{name}_{n}": member for n in range(PORTS) for name, member in READ_STREAMS.items()}
+        others = {
+            "direct": In(1),
+            "beat_valid": Out(1),
+            "beat": Out(BEAT_BITS),
+        }
         super().__init__(
             {
                 "runs": In(stream.Signature(RUN)),
                 **ports,
                 "words": Out(stream.Signature(STREAM_BITS)),
+                **(others if shared else {}),
                 **MASTER_STATE,
             }
         )
 
     def elaborate(self, platform):
         m = Module()
-        depth = MACHINE.reader_words
+        direct = self.direct if self.shared else Const(0)
         masters, queues = [], []
         for n in range(PORTS):
             m.submodules[f"master_{n}"] = master = ReadMaster()
-            m.submodules[f"queue_{n}"] = queue = WideQueue(STREAM_BITS, depth)
+            m.submodules[f"queue_{n}"] = queue = WideQueue(STREAM_BITS, self.depth)
             connect(m, master.ar, flipped(getattr(self, f"ar_{n}")))
             connect(m, flipped(getattr(self, f"r_{n}")), master.r)
             m.d.comb += master.stop.eq(self.stop)
-            self._pair(m, n, master, queue)
+            comes = master.beat_valid & ~direct if n == 0 else master.beat_valid
+            self._pair(m, n, comes, master.beat, queue)
             masters.append(master)
             queues.append(queue)
-        m.submodules.order = order = RoomyQueue(_size_layout(depth), RUNS)
+        m.submodules.order = order = RoomyQueue(_size_layout(self.depth), RUNS)
         taken = [queue.o.valid & queue.o.ready for queue in queues]
-        self._ask(m, masters, order, taken)
+        self._ask(m, masters, order, taken, direct)
+        if self.shared:
+            m.d.comb += [self.beat_valid.eq(masters[0].beat_valid & direct), self.beat.eq(masters[0].beat)]
         none_held = self._give(m, queues, order)
         error = Signal()
         idle = none_held & masters[0].idle & masters[1].idle & ~error & ~self.runs.valid
@@ -83,24 +103,24 @@ class Reader(wiring.Component):
         ]
         return m
 
-    def _pair(self, m, n, master, queue):
+    def _pair(self, m, n, valid, data, queue):
         """Two beats a word."""
         odd = Signal(name=f"odd_{n}")
         beat, low = (Signal(BEAT_BITS, name=f"{name}_{n}", reset_less=True) for name in ("beat", "low"))
         m.d.sync += [
-            odd.eq(odd ^ master.beat_valid),
-            beat.eq(master.beat),
+            odd.eq(odd ^ valid),
+            beat.eq(data),
         ]
-        for k, first in enumerate(copies(m, master.beat_valid & ~odd, BEAT_BITS // MOST_LOADS, f"first_{n}")):
+        for k, first in enumerate(copies(m, valid & ~odd, BEAT_BITS // MOST_LOADS, f"first_{n}")):
             part = slice(MOST_LOADS * k, MOST_LOADS * (k + 1))
             with m.If(first):
                 m.d.sync += low[part].eq(beat[part])
-        whole = copies(m, master.beat_valid & odd, PUSHES, f"whole_{n}", reset_less=False)
+        whole = copies(m, valid & odd, PUSHES, f"whole_{n}", reset_less=False)
         m.d.comb += [queue.push.eq(Cat(whole)), queue.payload.eq(Cat(low, beat))]
 
-    def _ask(self, m, masters, order, taken):
+    def _ask(self, m, masters, order, taken, direct):
         """Runs to ports, when there is room."""
-        depth = MACHINE.reader_words
+        depth = self.depth
         run = Signal(RUN, reset_less=True)
         settled = Signal(3)
         sending = Signal(PORTS)
@@ -115,11 +135,13 @@ class Reader(wiring.Component):
         """Runs that are not given on yet."""
         room = Signal(PORTS)
         issue = Signal()
+        queued = Signal()
         ended = Signal()
         self._ended = ended
         m.d.comb += [
             self.runs.ready.eq(~held),
             issue.eq((sending & Cat(master.runs.ready for master in masters)).any()),
+            queued.eq(issue & ~direct),
             size.eq(run.beats[WORD_BEATS.bit_length() - 1 :]),
         ]
         m.d.comb += holds.eq(Mux(held, ~issue, self.runs.valid))
@@ -132,21 +154,24 @@ class Reader(wiring.Component):
             *(fit.eq(places_free >= size) for fit, places_free in zip(fits, free, strict=True)),
             # Gates, not a choice: that would become a reset, a further net.
             settled.eq(Cat(1, settled[:-1]) & (held & ~issue).replicate(len(settled))),
-            room.eq(Cat(~turn & fits[0], turn & fits[1]) & (places < RUNS - 1).replicate(PORTS)),
+            room.eq(
+                Cat(direct | (~turn & fits[0]), ~direct & turn & fits[1])
+                & (places < RUNS - 1).replicate(PORTS)
+            ),
             sending.eq((held & ~issue).replicate(PORTS) & (sending | (settled[-1].replicate(PORTS) & room))),
-            places.eq(counted(places, issue, ended)),
-            turn.eq(turn ^ issue),
+            places.eq(counted(places, queued, ended)),
+            turn.eq(turn ^ queued),
         ]
         for n, master in enumerate(masters):
             m.d.comb += [master.runs.valid.eq(sending[n]), master.runs.payload.eq(run)]
             change = Signal(signed(len(size) + 1), name=f"change_{n}")
-            gives = issue & (turn == n)
+            gives = queued & (turn == n)
             m.d.sync += [
                 change.eq(taken[n] - Mux(gives, size, 0)),
                 free[n].eq(free[n] + change),
             ]
         m.d.comb += [
-            order.push.eq(issue),
+            order.push.eq(queued),
             order.payload.words.eq(size),
             order.payload.single.eq(size == 1),
         ]

@@ -6,8 +6,6 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from cpt.hw.bus.axi import MASTER_STATE, READ_STREAMS
 from cpt.hw.bus.outstanding import Outstanding
-from cpt.hw.bus.read_master import ReadMaster
-from cpt.hw.bus.shown import Shown
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.contract.tiles import PIECES
@@ -17,9 +15,8 @@ from cpt.hw.fetch.errors import Errors
 from cpt.hw.fetch.held import hold
 from cpt.hw.fetch.pieces import Pieces
 from cpt.hw.fetch.pixel_walker import PixelWalker
-from cpt.hw.fetch.reader import PORTS, Reader
+from cpt.hw.fetch.reader import PORTS, Reader, run_words
 from cpt.hw.fetch.window_memory import write_parts
-from cpt.hw.layouts import ADDRESS, READ_BEAT
 from cpt.hw.load.command import LoadCommand
 from cpt.hw.load.gearbox import Gearbox
 from cpt.hw.load.operand_buffer import OperandBuffer
@@ -75,7 +72,7 @@ class LoadEngine(wiring.Component):
     `OperandBuffer`; ``loaded``: the last word of a block is being written; ``done``: the same, for the mark;
     ``release``: EXEC has finished with a block; ``bad``: half of the buffer does not hold a block, and none
     begins until the reset;
-    ``stop``, ``error``, ``idle``, ``quiet`` as in `ReadMaster`, the last two a cycle ago.
+    ``stop``, ``error``, ``idle``, ``quiet`` as in `Reader`.
     Weights come a beat a cycle, errors as `Errors` takes them.
     """
 
@@ -99,7 +96,6 @@ class LoadEngine(wiring.Component):
                 "bad": Out(1),
                 **MASTER_STATE,
                 "idle": Out(1, init=1),
-                "quiet": Out(1, init=1),
             }
         )
 
@@ -109,8 +105,7 @@ class LoadEngine(wiring.Component):
         m.submodules.walker = walker = Walker(config, "a")
         m.submodules.pixels = pixels = PixelWalker(config)
         m.submodules.pieces = pieces = Pieces()
-        m.submodules.master = master = ReadMaster()
-        m.submodules.reader = reader = Reader()
+        m.submodules.reader = reader = Reader(run_words(config), shared=True)
         m.submodules.gearbox = gearbox = Gearbox(config.rows, config.word_bits)
         m.submodules.placer = placer = Placer(config.half_words("a"))
         m.submodules.errors = errors = Errors(config)
@@ -120,37 +115,35 @@ class LoadEngine(wiring.Component):
         connect(m, pixels.runs, pieces.runs)
         connect(m, reader.words, errors.words)
         connect(m, walker.blocks, placer.blocks)
-        self._runs(m, along, pieces.pieces, walker.runs, reader, master)
-        self._shared_port(m, along, reader, master)
-        connect(m, reader.ar_1, flipped(self.ar_1))
-        connect(m, flipped(self.r_1), reader.r_1)
+        self._runs(m, along, pieces.pieces, walker.runs, reader)
+        for n in range(PORTS):
+            connect(m, getattr(reader, f"ar_{n}"), flipped(getattr(self, f"ar_{n}")))
+            connect(m, flipped(getattr(self, f"r_{n}")), getattr(reader, f"r_{n}"))
         m.d.comb += [
             walker.stop.eq(self.stop),
             walker.release.eq(walker.blocks.valid),  # who counts halves is here
-            master.stop.eq(self.stop),
             reader.stop.eq(self.stop),
-            gearbox.beat_valid.eq(master.beat_valid),
-            gearbox.beat.eq(master.beat),
+            gearbox.beat_valid.eq(reader.beat_valid),
+            gearbox.beat.eq(reader.beat),
             placer.coming.eq(gearbox.coming[0]),
             placer.skip.eq(errors.loaded),
         ]
         errors_loaded = Signal()
-        vacant &= master.idle & reader.idle & ~self.commands.valid & ~master.error
         m.d.sync += [
             errors_loaded.eq(errors.loaded),
-            self.error.eq(master.error | reader.error),
-            self.idle.eq(vacant & begun.none),
-            self.quiet.eq(master.quiet & reader.quiet & ~master.error),
+            self.idle.eq(vacant & begun.none & reader.idle & ~self.commands.valid),
         ]
         m.d.comb += [
             self.loaded.eq(placer.loaded | errors_loaded),
             self.done.eq(self.loaded),
             begun.finish.eq(self.loaded),
+            self.error.eq(reader.error),
+            self.quiet.eq(reader.quiet),
         ]
         self._buffer(m, along, errors, gearbox, placer)
         return m
 
-    def _runs(self, m, along, errors, weights, reader, master):
+    def _runs(self, m, along, errors, weights, reader):
         """Runs of the kind at hand through the guard to what reads them."""
         m.submodules.guard = guard = Guard()
         asked = guard.asked
@@ -162,44 +155,13 @@ class LoadEngine(wiring.Component):
             asked.valid.eq(Mux(along, errors.valid, weights.valid)),
             errors.ready.eq(asked.ready & along),
             weights.ready.eq(asked.ready & ~along),
-            guard.runs.ready.eq(Mux(along, reader.runs.ready, master.runs.ready)),
         ]
         for n, chosen in enumerate(copies(m, along, halves, "along")):
             part = slice(MOST_LOADS * n, MOST_LOADS * (n + 1))
             ways = [way.payload.as_value()[part] for way in (errors, weights)]
             m.d.comb += asked.payload.as_value()[part].eq(Mux(chosen, *ways))
-        for part, mine in ((reader, along), (master, ~along)):
-            m.d.comb += [
-                part.runs.valid.eq(guard.runs.valid & mine),
-                part.runs.payload.eq(guard.runs.payload),
-            ]
-
-    def _shared_port(self, m, along, reader, master):
-        """Port 0, where bursts of one kind alone are under way; a register there and back."""
-        m.submodules.shown = shown = Shown(ADDRESS)
-        connect(m, shown.o, flipped(self.ar_0))
-        address = shown.i.payload.as_value()
-        parts = -(-len(address) // MOST_LOADS)
-        chosen = copies(m, along, parts + 1, "port_along")
-        answers = chosen[-1]
-        beat = Signal(READ_BEAT, reset_less=True)
-        m.d.comb += [
-            shown.i.valid.eq(Mux(answers, reader.ar_0.valid, master.ar.valid)),
-            reader.ar_0.ready.eq(shown.i.ready & answers),
-            master.ar.ready.eq(shown.i.ready & ~answers),
-            reader.r_0.payload.eq(beat),
-            master.r.payload.eq(beat),
-            self.r_0.ready.eq(1),
-        ]
-        m.d.sync += [
-            beat.eq(self.r_0.payload),
-            reader.r_0.valid.eq(self.r_0.valid & answers),
-            master.r.valid.eq(self.r_0.valid & ~answers),
-        ]
-        for n, flag in enumerate(chosen[:-1]):
-            part = slice(MOST_LOADS * n, MOST_LOADS * (n + 1))
-            ways = [way.payload.as_value()[part] for way in (reader.ar_0, master.ar)]
-            m.d.comb += address[part].eq(Mux(flag, *ways))
+        connect(m, guard.runs, reader.runs)
+        m.d.sync += reader.direct.eq(~along)
 
     def _command(self, m, walker, pixels, errors, begun):
         """From the queue to walkers and transposer; whether none is held, and whether errors come."""

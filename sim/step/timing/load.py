@@ -23,8 +23,6 @@ PRODUCT_CYCLES = Product.latency_cycles + 2
 """Of a product, beside the bits of its count: chosen, begun."""
 START_CYCLES = 5
 """From a LOAD that is taken to its start, beside its products."""
-RUN_CYCLES = Guard.latency_cycles + 1
-"""From one run to the next at the guard."""
 FIRST_RUN_CYCLES = {Code.LOAD_A: 5, Code.LOAD_E: 1 + Pieces.latency_cycles}
 """From a start to the first run at the guard."""
 WRITTEN_CYCLES = {Code.LOAD_A: MACHINE.gearbox_cycles + 2, Code.LOAD_E: 12}
@@ -36,7 +34,7 @@ TRANSPOSER_CYCLES = 10
 STAGES = 6
 """From a row that leaves its walk to its first step."""
 READER_CYCLES = Reader.run_cycles
-"""From a run of errors at the reader to its port's master."""
+"""From a run at the reader to its port's master."""
 READ_CYCLES = READER_CYCLES + 1
 """From one to the next there."""
 DATA_CYCLES = 7
@@ -95,10 +93,10 @@ def weights(run: Run, costs: Costs, master: Master, begin: int, moment: Moment) 
     for tile in range(word.tiles):
         for plane in range(bits):
             yield asked
-            at = asked + Guard.latency_cycles
+            at = asked + Guard.latency_cycles + READER_CYCLES
             moved = master.read(at, word.offset + tile * word.tile_stride + plane * word.plane_stride, beats)
             last = moved[-1][0]
-            asked = max(asked + RUN_CYCLES, master.free - Guard.latency_cycles)
+            asked = max(asked + READ_CYCLES, master.free - Guard.latency_cycles - READER_CYCLES)
             run.read(moment, beats)
     return asked, last + WRITTEN_CYCLES[word.code]
 
