@@ -69,7 +69,7 @@ class Timeline:
         go(
             [
                 program(run, self.latency),
-                load(run, costs, Master(read_0, 3), (Master(read_1, 2), Master(read_0, 2))),
+                load(run, costs, Master(read_0, 2), (Master(read_1, 2), Master(read_0, 2))),
                 fetch.fetch(run, costs, planes, fills),
                 fetch.fill(run, costs, planes, fills, count),
                 array(run, costs),
