@@ -6,11 +6,13 @@ import pytest
 
 from cpt.hw.contract import Error, preset, register
 from cpt.hw.contract.step import WORD_BYTES, Code, encode
+from cpt.sim.faults import Faults, Refusal
 from cpt.sim.hostile import steps
 from cpt.sim.hostile.__main__ import HostileError, main, run_all
-from cpt.sim.hostile.steps import Artist, ground
-from cpt.sim.memory import memory_model
+from cpt.sim.hostile.steps import WHOLE_CYCLES, Artist, Machine, begin_whole, ground, whole
+from cpt.sim.memory import Channel, memory_model
 from cpt.sim.rtl import RtlBackend
+from cpt.sim.scoreboard import Scoreboard
 from cpt.sim.step.refusals import refusal
 
 pytestmark = pytest.mark.timeout(1800)
@@ -26,6 +28,23 @@ def test_spoilt_lists_come_to_rest_inside_their_windows_and_leave_no_trace() -> 
     assert min(tally.finished, tally.refused, tally.expired) >= 5
     assert tally.errors >> Error.ILLEGAL_OPCODE & 1
     assert tally.errors >> Error.READ_WINDOW & 1
+
+
+@pytest.mark.parametrize("channel", Channel)
+def test_a_beat_that_is_refused_on_any_channel_stops_a_list_and_leaves_no_trace(channel: Channel) -> None:
+    machine, board = Machine(TINY, Artist(TINY, 1, 0)), Scoreboard()
+    try:
+        machine.rtl.faults = Faults(refusals=(Refusal((channel,), first=100, count=1),))
+        begin_whole(machine)
+        assert machine.rest(WHOLE_CYCLES)
+        error = Error.AXI_READ if channel in (Channel.READ_0, Channel.READ_1) else Error.AXI_WRITE
+        assert machine.read("ERROR") == 1 << error
+        machine.rtl.faults = Faults()
+        machine.reset()
+        whole(machine, board)
+    finally:
+        machine.rtl.close()
+    board.finish()
 
 
 def test_a_refusal_that_is_not_foreseen_is_said_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:

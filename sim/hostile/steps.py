@@ -269,7 +269,7 @@ def run(config: ArrayConfig, seed: int, number: int) -> Tally:
     try:
         for index in range(ACTS):
             _perform(machine, artist.act(), board, tally, f"list {index}")
-        _whole(machine, board)
+        whole(machine, board)
     finally:
         machine.rtl.close()
     board.finish()
@@ -320,13 +320,19 @@ def _perform(machine: Machine, act: Act, board: Scoreboard, tally: Tally, where:
     tally.refused += done and bool(errors & ~(1 << Error.WATCHDOG))
 
 
-def _whole(machine: Machine, board: Scoreboard) -> None:
-    """A forward pass leaves what the exact model leaves, whatever ran before."""
+def begin_whole(machine: Machine) -> None:
+    """Ring a forward pass."""
     artist = machine.artist
     machine.fill(b"")
     windows = {"READ_BASE": 0, "READ_LIMIT": artist.end, "WRITE_BASE": 0, "WRITE_LIMIT": artist.used}
     machine.set(artist.ground.slots, {**windows, "WATCHDOG": WATCHDOG_CYCLES})
     machine.ring(artist.ground.whole)
+
+
+def whole(machine: Machine, board: Scoreboard) -> None:
+    """A forward pass leaves what the exact model leaves, whatever ran before."""
+    artist = machine.artist
+    begin_whole(machine)
     board.equal("a whole list, done", machine.rest(WHOLE_CYCLES), True)
     board.equal("a whole list, errors", machine.read("ERROR"), 0)
     for part in artist.ground.results:
