@@ -61,7 +61,7 @@ class Timeline:
             run.moments.append(Moment(word, ENGINES[word.code]))
         memory = Memory(self.latency, self.write_latency, self.memory_bytes / BEAT_BYTES)
         read_0, read_1 = memory.port(), memory.port()
-        writers = [Writer(memory.port(writes=True)) for _ in range(PORTS)]
+        writers = [Writer(memory.port(writes=True), shared=port == 0) for port in range(PORTS)]
         timed, fills = lanes.Timed(run), list[fetch.Fill]()
         planes = Reading((Master(read_1, 2), Master(read_0, 2)), fetch.AHEAD)
         packed = lanes.Packed(run, costs, writers)

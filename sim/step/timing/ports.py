@@ -117,9 +117,13 @@ class Master:
 
 @dataclass
 class Writer:
-    """The write master behind its arbiter: a run's address and beats, one run after the other."""
+    """The write master: a run's address and beats, one run after the other.
+
+    ``shared``: there is an arbiter in front of it.
+    """
 
     port: Port
+    shared: bool = True
     free: int = 0
     """When the next run may be taken."""
     ends: deque[int] = field(default_factory=lambda: deque(maxlen=MACHINE.outstanding_bursts))
@@ -127,11 +131,11 @@ class Writer:
     """When the last answer came."""
 
     def write(self, cycle: int, address: int, beats: int, ready: int, pace: int = 1) -> int:
-        """A run that the arbiter is offered in ``cycle``, whose beats are there from ``ready`` on, one in
+        """A run that is offered in ``cycle``, whose beats are there from ``ready`` on, one in
         ``pace`` cycles: when its answer comes."""
         taken = max(cycle, self.free)
-        there = max(ready, taken + 1)
-        first, sent = taken + WRITE_BEGIN_CYCLES, 0
+        there = max(ready, taken + self.shared)
+        first, sent = taken + self.shared + WRITE_BEGIN_CYCLES, 0
         for size in bursts(address, beats):
             if len(self.ends) == MACHINE.outstanding_bursts:
                 first = max(first, self.ends[0] + 1 + MACHINE.write_data_cycles)
@@ -148,10 +152,10 @@ class Writer:
         return self.answers + WRITE_ANSWER_CYCLES
 
 
-WRITE_BEGIN_CYCLES = 1 + MACHINE.generator_cycles - 1 + MACHINE.write_data_cycles
-"""From a run that the arbiter takes to its first beat at the port."""
+WRITE_BEGIN_CYCLES = MACHINE.generator_cycles - 1 + MACHINE.write_data_cycles
+"""From a run that the write master takes to its first beat at the port; the arbiter is a cycle before."""
 WRITE_TURN_CYCLES = 2
-"""From the last beat of a run behind the arbiter to the next run that it takes."""
+"""From the last beat of a run to the next run that the arbiter takes, or that the packer has."""
 WRITE_ANSWER_CYCLES = 1
 """From an answer at the port to the writer that knows of it."""
 
