@@ -156,6 +156,27 @@ def test_a_pass_that_follows_tile_by_tile_ends_earlier() -> None:
     assert follows.cycles < whole.cycles - 2 * 16 * GROUP
 
 
+def codes(groups: int, tiles: int = 64) -> bytes:
+    shape = {"width": 16, "pitch_log2": 4, "strips": 1, "rows_last": 1, "images": 1, "tiles": tiles}
+    fields = {"slot": 2, "planes": 8, "groups": groups, "channels": groups * GROUP, **shape}
+    return encode(Code.APPLY, kind=int(Apply.CODE), **fields)
+
+
+@pytest.mark.parametrize("groups", [1, 2, 3])
+def test_codes_leave_through_both_ports(groups: int) -> None:
+    found = timed(codes(groups), memory_bytes=32)
+    beats = 64 * groups * 8 * CONFIG.cols * GROUP // 64
+    assert found.written == 8 * beats
+    assert beats / 2 < found.cycles < 0.8 * beats
+    assert timed(codes(groups), memory_bytes=8).cycles > beats
+
+
+def test_marks_of_tiles_come_in_order_though_one_port_is_late() -> None:
+    short = [moment.ended for moment in timed(codes(1, 1), codes(3, 5), codes(1, 1), latency=90).moments]
+    assert short == sorted(short)
+    assert short[2] > short[1]
+
+
 def test_a_wait_for_what_never_comes_is_one_line() -> None:
     with pytest.raises(ContractError, match="program stands still"):
         timed(copy(wait0_engine=int(Engine.STORE), wait0_first=1))
