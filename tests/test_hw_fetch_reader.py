@@ -22,13 +22,20 @@ def beat(address: int) -> int:
 
 
 def read(
-    runs: list[Run], stall: float, *, take: float = 1.0, apart: int = 5, refused: int | None = None
+    runs: list[Run],
+    stall: float,
+    *,
+    take: float = 1.0,
+    apart: int = 5,
+    refused: int | None = None,
+    longest: int = MACHINE.reader_words,
 ) -> tuple[list[int], int, list[ReadMemory], int]:
     """Words that came, cycles from the first to the last, both memories, and cycles with an error.
 
-    ``take``: how often a word is taken; ``apart``: cycles from an address to its data.
+    ``take``: how often a word is taken; ``apart``: cycles from an address to its data; ``longest``: words of
+    a run.
     """
-    reader, rng = Reader(), random.Random(3)
+    reader, rng = Reader(longest), random.Random(3)
     memories = [
         ReadMemory(getattr(reader, f"ar_{n}"), getattr(reader, f"r_{n}"), beat, random.Random(n), stall)
         for n in range(2)
@@ -85,6 +92,14 @@ def test_words_of_all_runs_come_in_order(stall: float, take: float) -> None:
     assert found == words(runs)
     assert not errors
     assert all(memory.beats == 2 * sum(sizes[1 - n :: 2]) for n, memory in enumerate(memories))
+
+
+@pytest.mark.parametrize("longest", [1, 4])
+def test_short_queues_are_never_what_short_runs_wait_for(longest: int) -> None:
+    runs = [(16 * longest * n, longest) for n in range(60)]
+    short, cycles, _, _ = read(runs, 0, take=0.3, apart=60, longest=longest)
+    assert short == words(runs)
+    assert read(runs, 0, take=0.3, apart=60)[1] == cycles
 
 
 def test_both_ports_together_bring_nearly_a_word_a_cycle() -> None:
