@@ -183,7 +183,7 @@ def test_an_element_reads_what_the_one_before_it_wrote(distance):
 
 @pytest.mark.parametrize(
     ("start", "width", "scratch_words"),
-    [(256, 4, 1024), (257, 4, 1024), (300, 3, 1024), (600, 4, 1024), (257, 4, 16384), (8200, 4, 16384)],
+    [(256, 4, 1024), (257, 4, 1024), (300, 3, 1024), (500, 4, 1024), (257, 4, 16384), (8100, 4, 16384)],
 )
 def test_sums_of_products_become_floats(start, width, scratch_words):
     words = [

@@ -26,16 +26,19 @@ ARRAYS = pytest.mark.parametrize("config", [SMALL, preset("tiny")], ids=lambda c
 class CollectorAndBuffer(Elaboratable):
     """The collector between rows that the test gives and a real result buffer."""
 
-    def __init__(self, config: ArrayConfig) -> None:
-        self.config = config
-        self.collector, self.buffer = Collector(config), ResultBuffer(config)
+    def __init__(self, config: ArrayConfig, *, adds: bool = True) -> None:
+        self.config, self.adds = config, adds
+        self.collector, self.buffer = Collector(config, adds=adds), ResultBuffer(config, adds=adds)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.collector, m.submodules.buffer = collector, buffer = self.collector, self.buffer
+        if self.adds:
+            m.d.comb += [
+                buffer.old_addr.eq(collector.old_addr),
+                collector.old_row.eq(buffer.old_row),
+            ]
         m.d.comb += [
-            buffer.old_addr.eq(collector.old_addr),
-            collector.old_row.eq(buffer.old_row),
             buffer.write_en.eq(collector.write_en),
             buffer.write_addr.eq(collector.write_addr),
             buffer.write_row.eq(collector.write_row),
@@ -83,9 +86,9 @@ def captures(config: ArrayConfig, seed: int, count: int) -> list[Capture]:
     return found
 
 
-def collected(config: ArrayConfig, work: list[Capture], gaps: list[int]) -> Seen:
+def collected(config: ArrayConfig, work: list[Capture], gaps: list[int], *, adds: bool = True) -> Seen:
     """Run ``work``, each tile captured ``gaps`` cycles later than the array could."""
-    top = CollectorAndBuffer(config)
+    top = CollectorAndBuffer(config, adds=adds)
     collector, seen = top.collector, Seen()
     cycles = sum(gaps) + len(work) * tile_interval_cycles(config) + 2 * collector_latency_cycles(config)
 
@@ -154,6 +157,15 @@ def test_a_tile_replaces_its_result_tile_or_is_added_to_it_as_fast_as_the_array_
     rng = random.Random(largest_gap)
     work = captures(config, 5, 24)
     seen = collected(config, work, [rng.randint(0, largest_gap) for _ in work])
+    assert seen.writes == golden_writes(config, work)
+
+
+@ARRAYS
+def test_tiles_that_nothing_is_added_to_take_their_places_in_turn(config: ArrayConfig) -> None:
+    work = captures(config, 6, 10)
+    seen = collected(config, work, [number % 3 for number in range(len(work))], adds=False)
+    for number, item in enumerate(work):
+        item.tile, item.first = number % MACHINE.step_result_tiles, 1
     assert seen.writes == golden_writes(config, work)
 
 

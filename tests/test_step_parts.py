@@ -1,5 +1,6 @@
 """Tensors and weights that do not fit on the chip go through it in parts, with the golden trainer's bits."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -43,8 +44,8 @@ def test_a_tensor_without_room_in_scratch_comes_in_parts_with_the_same_bits():
     )
     layout = trainer.layout
     of_images = layout.parts(layout.forward, layout.plans[0].output, 16)
-    assert [(part.image, part.images, part.groups) for part in of_images] == [(0, 2, 4), (2, 2, 4), (4, 1, 4)]
-    assert [part.word for part in of_images] == [0, 256, 0]
+    assert [(part.image, part.images, part.groups) for part in of_images] == [(0, 1, 4), (1, 2, 4), (3, 2, 4)]
+    assert [part.word for part in of_images] == [256, 0, 256]
     assert not layout.spilled(layout.backward, layout.plans[1].output, 12)
 
 
@@ -149,8 +150,8 @@ def test_y_before_its_errors_keeps_the_bits_where_sums_of_dw_take_some_of_its_wo
     )
     layout = trainer.layout
     division = layout.division(layout.backward, layout.plans[4].output, 16)
-    assert division.fourth
-    assert not division.beside
+    assert len(division.starts) == 4
+    assert not layout.backward.gaps(division.taken, 1)
     words = trainer.lists[LAST_BACKWARD]
     found = [decode(words[at : at + WORD_BYTES]) for at in range(0, len(words), WORD_BYTES)]
     assert any(
@@ -275,7 +276,7 @@ def test_windows_that_the_fetch_needs_at_once_are_refused_by_the_widest_codes():
 
 
 def test_parts_cover_a_tensor_once_and_take_turns():
-    scratch = Scratch(preset("zc706"), 16384, 3, 864)
+    scratch = Scratch(preset("zc706"), 16384, 3)
     picture = Picture(preset("zc706"), 48, 48)
     division = scratch.division(2 * 8 * picture.tiles * 16, 0)
     parts = list(scratch.parts(division, picture, 2, 8, 4))
@@ -286,32 +287,56 @@ def test_parts_cover_a_tensor_once_and_take_turns():
         for group in range(part.group, part.group + part.groups)
     ]
     assert sorted(covered) == [(image, group) for image in range(2) for group in range(8)]
-    assert [part.word for part in parts[:3]] == [0, division.half, 0]
-    assert all(part.images * part.groups * 96 * 16 <= division.half for part in parts)
-    assert 2 * division.half <= division.room
+    first, second = division.slots
+    assert {part.word for part in parts} == {0, first}
+    assert all(one.word != other.word for one, other in itertools.pairwise(parts))
+    assert all(part.images * part.groups * 96 * 16 <= min(first, second) for part in parts)
     alone = list(scratch.parts(division, Picture(preset("zc706"), 80, 80), 2, 8, 4))
     assert [(part.image, part.group, part.word) for part in alone[:3]] == [(0, 0, 0), (1, 0, 0), (0, 1, 0)]
 
 
 def test_what_lives_longest_has_room_as_a_whole_where_two_banks_hold_it():
-    scratch = Scratch(preset("zc706"), 16384, 3, 864)
-    image = 32 * 16
-    small, bank, third, halves, parts = (
-        scratch.division(images * image, image) for images in (4, 8, 10, 16, 32)
-    )
-    banks = ((0, 4096, 3 * 4096, 2 * 4096), (True,) * 4)
-    assert (small.starts, small.whole) == (bank.starts, bank.whole) == banks
-    assert (small.beside, bank.beside, small.fourth, third.fourth) == (True, False, True, False)
+    scratch, image = Scratch(preset("zc706"), 16384, 3), 32 * 16
+    sizes = [images * image for images in (4, 8, 10, 16, 32)]
+    small, bank, third, halves, parts = (scratch.division(size, image) for size in sizes)
+    assert (small.starts, bank.starts) == ((0, 4096, 14336, 6144), (0, 4096, 12288, 8192))
     assert (third.starts, third.whole) == ((0, 5376, 16384 - 5376), (True, True, True))
     mixed = replace(scratch, mixed=True)
-    assert mixed.division(4 * image, image).starts == (0, 4096, 3 * 4096)
-    assert mixed.division(8 * image, image) == third
+    assert mixed.division(4 * image, image).starts == (0, 4096, 14336)
+    assert mixed.division(10 * image, image) == third
     assert (halves.starts, halves.whole) == ((0, 4096, 8192), (False, False, True))
     assert parts.whole == (False, False, False)
-    live = Region("scratch", 8192, 16384)
-    assert scratch.sums(80, []).word == 4096 - 80
-    assert scratch.sums(80, [Region("scratch", 12288, 14336)]).word == 4096 - 80
-    assert [region.meets(live) for region in scratch.sums(80, [live]).regions] == [False, False, True]
+
+
+def test_sums_of_dw_have_words_that_no_tensor_takes():
+    scratch, image = Scratch(preset("zc706"), 16384, 3), 32 * 16
+    taken = scratch.division(16 * image, image, 80).taken
+    assert [region.stop - region.start for region in taken] == [7 * image, 7 * image, 16 * image]
+    for words in (80, 128):
+        found = scratch.gaps(taken, words)
+        assert len(found) == (2 if words == 128 else 4)
+        regions = [*taken, *(sums.region for sums in found)]
+        assert all(sums.region.start == 4 * sums.word for sums in found)
+        if words == 128:
+            assert not any(a.meets(b) for a, b in itertools.combinations(regions, 2))
+    assert not scratch.gaps(taken, 129)
+    assert not scratch.gaps(scratch.division(16 * image, image).taken, 1)
+    live = Region("scratch", 4096, 16384)
+    assert scratch.sums(80, [live]).region.stop == 4096
+    assert scratch.sums(80, [replace(live, start=0)]).word == 0
+
+
+def test_the_last_parts_fill_both_slots():
+    scratch, image = Scratch(preset("zc706"), 16384, 3), 32 * 16
+    division = scratch.division(16 * image, image, 80)
+    parts = scratch.parts(division, Picture(preset("zc706"), 32, 32), 16, 1, 1)
+    assert [(part.image, part.images, part.word) for part in parts] == [
+        (0, 2, 4 * image),
+        (2, 4, 0),
+        (6, 3, 4 * image),
+        (9, 4, 0),
+        (13, 3, 4 * image),
+    ]
 
 
 def test_vectors_share_words_one_after_the_other_and_never_at_once():

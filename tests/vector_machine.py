@@ -284,13 +284,14 @@ class Bench:
         assert np.array_equal(self.local, self.state.local)
 
     def _result_buffer(self, lanes: Lanes, over: list[bool], rng: random.Random, stall: float) -> Any:
-        """Two tiles in turn, and complete when they are in."""
+        """Tiles in turn, and complete when they are in."""
         rows, columns = result_rows(self.config), self.config.cols
-        held = [[0] * columns for _ in range(2 * rows)]
+        tiles = MACHINE.step_result_tiles
+        held = [[0] * columns for _ in range(tiles * rows)]
         waiting = deque(self.results)
 
         async def buffer(ctx: Any) -> None:
-            free, place = 2, 0
+            free, place = tiles, 0
             shown = held[0]
             rows_out = deque([held[0]] * MACHINE.result_buffer_cycles)
             while True:
@@ -298,7 +299,7 @@ class Bench:
                 if come:
                     for n, numbers in enumerate(waiting.popleft()):
                         held[place * rows + n] = [int(number) & (1 << 48) - 1 for number in numbers]
-                    place, free = 1 - place, free - 1
+                    place, free = (place + 1) % tiles, free - 1
                 ctx.set(lanes.complete, come)
                 rows_out.append(held[ctx.get(lanes.drain_addr)])
                 free += ctx.get(lanes.tile_free)

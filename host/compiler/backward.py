@@ -49,7 +49,6 @@ class Backward(Work):
     def __init__(self, layout: Layout, rate: float) -> None:
         super().__init__(layout, rate, layout.backward)
         self.gradients = WeightGradients(layout, self.v, self.moves, self.products, self.scratch)
-        self._last_y = Y
 
     def emit(self) -> Recorder:
         """The list."""
@@ -125,10 +124,7 @@ class Backward(Work):
     def _filled(self, plan: ConvPlan, inputs: Codes) -> Tensor:
         """y of a convolution, in scratch where it has room; beside the last one, where a fourth place has."""
         shape = plan.output, plan.conv.out_channels
-        self.gradients.leave(*shape)
-        other = self._last_y == Y and self.layout.division(self.scratch, *shape).fourth
-        self._last_y = OTHER_Y if other else Y
-        y = self._again(plan, inputs, self._last_y)
+        y = self._again(plan, inputs, self._y_place(*shape, Y, OTHER_Y))
         self.moves.fill(y, *shape)
         return y
 
@@ -138,8 +134,8 @@ class Backward(Work):
         So the array works while the lanes make those errors.
         """
         shapes = [(each.output, each.conv.out_channels) for each in (plan, behind)]
-        fourths = [self.layout.division(self.scratch, *shape).fourth for shape in shapes]
-        return self._filled(plan, inputs) if all(fourths) else None
+        several = all(self._has_place(OTHER_Y, *shape) for shape in shapes)
+        return self._filled(plan, inputs) if several else None
 
     def _end(self, block: BlockPlan) -> Tensor:
         """y of a block's last convolution, likewise."""
@@ -294,7 +290,6 @@ class Backward(Work):
         first, out = self._region(inputs), Tensor(G)
         scale, shift = self._dx_shift(plan, inputs, first)
         product = partial(self.products.errors, plan)
-        self.gradients.leave(plan.source, inputs)
         self.lanes.drain(Drain.SHORTCUT_ERROR, plan.slot, product, plan.source, inputs, first, out)
         self.gradients.finish()
         found = floats.forward_unit(v, scale, v.copy(shift), unit, plan.slot)

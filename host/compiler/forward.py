@@ -19,8 +19,9 @@ from cpt.model.golden.fabric.apply import MIDDLE
 from cpt.model.golden.fabric.float_unit import fraction
 from cpt.model.golden.fabric.network import IMAGES
 
-Y, X = range(2)
-"""Places of scratch: y; the residual stream, and y of a shortcut, which its successor takes the place of."""
+Y, X, OTHER_Y = range(3)
+"""Places of scratch: y; the residual stream, and y of a shortcut, which its successor takes the place of; y
+of the next convolution, where all of them have a bank."""
 
 
 @dataclass
@@ -118,7 +119,8 @@ class Forward(Work):
             side = floats.Side(norm.factor, norm.mean, norm.beta, made.highest, made.lowest)
         here, end = block.inputs, block.main[-1]
         for index, plan in enumerate(block.main):
-            made = self._convolve(plan, here, Y, lowest=linear and plan is end)
+            place = self._y_place(plan.output, plan.conv.out_channels, Y, OTHER_Y)
+            made = self._convolve(plan, here, place, lowest=linear and plan is end)
             if index + 1 < len(block.main):
                 here = block.inner[index]
                 self._inner(plan, here, made)

@@ -19,7 +19,6 @@ from cpt.hw.contract.config import TAPS
 from cpt.hw.contract.floats import Op, Space
 from cpt.hw.contract.passes import gradient_tiles
 from cpt.hw.contract.step import Code
-from cpt.hw.contract.tiles import Picture
 
 STREAM = 2
 """Place of scratch in which the gradient of the residual stream lives."""
@@ -38,22 +37,30 @@ class WeightGradients:
         self.layout, self.v, self.moves = layout, v, moves
         self.products, self.scratch = products, scratch
         self._waiting: Callable[[], None] | None = None
+        self._last: Sums | None = None
+        """Where the last sums lie."""
+        moves.claims = self._claimed
 
     def beside(self, plan: ConvPlan, end: ConvPlan) -> bool:
         """Whether sums have room beside gradients of a convolution's input and behind its block's ``end``."""
-        shapes = ((plan.source, plan.conv.in_channels), (end.output, end.conv.out_channels))
-        return all(self.layout.division(self.scratch, *shape).beside for shape in shapes)
+        return all(self._gaps(plan, subset, end) for subset in self.layout.subsets[plan.layer.index])
 
-    def leave(self, picture: Picture, channels: int) -> None:
-        """Room for tensors of a shape, which may lie where sums wait."""
-        if not self.layout.division(self.scratch, picture, channels).beside:
+    def _gaps(self, plan: ConvPlan, subset: Subset, end: ConvPlan) -> list[Sums]:
+        """Places beside those gradients."""
+        shapes = ((plan.source, plan.conv.in_channels), (end.output, end.conv.out_channels))
+        taken = [region for shape in shapes for region in self.layout.division(self.scratch, *shape).taken]
+        return self.scratch.gaps(taken, self.layout.dw.sum_words(plan, subset))
+
+    def _claimed(self, region: Region) -> None:
+        """Somebody wants words of scratch, where sums may wait."""
+        if self._waiting and self._last and self._last.region.meets(region):
             self.finish()
 
     def finish(self) -> None:
         """Add the sums that wait to the gradient in memory."""
-        if self._waiting:
-            self._waiting()
-        self._waiting = None
+        waiting, self._waiting = self._waiting, None
+        if waiting:
+            waiting()
 
     def add(
         self, plan: ConvPlan, inputs: Codes, scale: Vector, end: ConvPlan, wanted: Sequence[Region] = ()
@@ -66,29 +73,32 @@ class WeightGradients:
         g, live = Tensor(STREAM), list(wanted)
         if self.moves.whole(g, picture, channels):
             live.append(self.moves.used(g, picture, channels, self.moves.all_of(channels)))
+        beside = self.beside(plan, end)
         for subset in layout.subsets[plan.layer.index]:
             self.finish()
-            sums = self.scratch.sums(layout.dw.sum_words(plan, subset), live)
-            covered = [part for part in sums.regions if any(part.meets(region) for region in live)]
-            assert len(covered) <= 1  # one has room in memory
-            for region in covered:
-                self.moves.words(Code.STORE, region, layout.covered)
+            if beside:
+                gaps = self._gaps(plan, subset, end)
+                free = [each for each in gaps if not self._last or not each.region.meets(self._last.region)]
+                sums = (free or gaps)[0]
+            else:
+                sums = self.scratch.sums(layout.dw.sum_words(plan, subset), live)
+            covered = any(sums.region.meets(region) for region in live)
+            if covered:
+                self.moves.words(Code.STORE, sums.region, layout.covered)
             self.products.gradient(plan, inputs, subset, sums)
-            self._waiting = partial(self._sums, plan, subset, scale, sums, covered)
-        if not self.beside(plan, end):
-            self.finish()
+            self._waiting, self._last = partial(self._sums, plan, subset, scale, sums, covered), sums
 
-    def _sums(self, plan: ConvPlan, subset: Subset, scale: Vector, sums: Sums, covered: list[Region]) -> None:
+    def _sums(self, plan: ConvPlan, subset: Subset, scale: Vector, sums: Sums, covered: bool) -> None:
         """Sums onto the gradient, and what they ``covered`` back."""
-        self.v.sums = sums.regions
+        self.v.sums = (sums.region,)
         if plan.layer.depthwise:
             values, first = depthwise.gradient(self.layout, self.v, plan, subset, sums)
             at = plan.weight.words(first * TAPS, values.count)
             self._scaled(values, scale, self.layout.beside(self.layout.gradients, at))
         for tile in () if plan.layer.depthwise else range(subset.outputs):
             self._rows(plan, subset, tile, scale, sums)
-        for region in covered:
-            self.moves.words(Code.BRING, region, self.layout.covered)
+        if covered:
+            self.moves.words(Code.BRING, sums.region, self.layout.covered)
 
     def _rows(self, plan: ConvPlan, subset: Subset, tile: int, scale: Vector, sums: Sums) -> None:
         """Sums of a tile of output channels, as many rows of it at a time as local memory holds."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from cpt.host.compiler.choice import WIDEST, Product, Way, of_product
 from cpt.host.compiler.memory import BATCH, IN_WORDS, STATIC, Memory, Piece, whole_pairs
-from cpt.host.compiler.parts import Division, Part, Scratch
+from cpt.host.compiler.parts import OF_BACKWARD, Division, Part, Scratch
 from cpt.host.compiler.plan import (
     ERROR_SLOT,
     IMAGE_SLOT,
@@ -24,7 +24,7 @@ from cpt.host.compiler.plan import (
 from cpt.host.compiler.subsets import Subsets
 from cpt.hw.contract import ArrayConfig, ContractError
 from cpt.hw.contract.config import BEAT_BYTES, MAX_BITS, MOST_GROUPS, TAPS
-from cpt.hw.contract.step import SCRATCH_BANKS
+from cpt.hw.contract.step import SCRATCH_BANKS, SUM_WORDS
 from cpt.hw.contract.tiles import CodesLayout, Picture, PixelLayout, WindowLayout
 from cpt.model.architecture import Conv
 from cpt.model.golden.fabric.network import Block, Layer, Network
@@ -148,12 +148,10 @@ class Layout:
             self.dw.sum_words(plan, part) for plan in self.plans for part in self.subsets[plan.layer.index]
         )
         self.forward = Scratch(self.config, words, 2)
-        self.backward = Scratch(self.config, words, 3, sums, self._mixed())
+        self.backward = Scratch(self.config, words, OF_BACKWARD, self._mixed())
         """Scratch as each pass divides it."""
-        if sums > self.backward.bank:
-            raise ContractError(
-                f"sums of dW take {sums} words of a bank of scratch; allowed: {self.backward.bank}"
-            )
+        if SUM_WORDS * sums > words:
+            raise ContractError(f"sums of dW take {SUM_WORDS * sums} words of scratch; allowed: {words}")
         shapes = {
             (picture, channels)
             for plan in self.plans
@@ -170,7 +168,7 @@ class Layout:
             if any(self.spilled(scratch, *shape) for scratch in both)
         ]
         size = max(spilled, default=0)
-        self.covered = self.memory.take(STATIC, sums * width)
+        self.covered = self.memory.take(STATIC, SUM_WORDS * sums * width)
         """Where words wait that sums of dW take the place of."""
         self.behind = [self.memory.take(BATCH, size) for _ in range(self.backward.places)]
 
@@ -229,7 +227,23 @@ class Layout:
         groups = self.groups(channels)
         by_groups = self.most_groups(picture, channels) < groups
         image = 0 if by_groups else picture.tiles * groups * self.group
-        return scratch.division(self.words(picture, channels), image)
+        return scratch.division(self.words(picture, channels), image, self._sums_of(picture, groups))
+
+    def _sums_of(self, picture: Picture, groups: int) -> int:
+        """Sums of dW of convolutions that have outputs or inputs of a shape, at most."""
+        return max(
+            (
+                self.dw.sum_words(plan, part)
+                for plan in self.plans
+                for part in self.subsets[plan.layer.index]
+                if (picture, groups)
+                in (
+                    (plan.output, self.groups(plan.conv.out_channels)),
+                    (plan.source, self.groups(plan.conv.in_channels)),
+                )
+            ),
+            default=0,
+        )
 
     def parts(
         self, scratch: Scratch, picture: Picture, channels: int, most_groups: int = MOST_GROUPS

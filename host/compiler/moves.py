@@ -46,6 +46,8 @@ class Moves:
 
     def __init__(self, layout: Layout, builder: Recorder, vectors: Vectors, scratch: Scratch) -> None:
         self.layout, self.builder, self.v, self.scratch = layout, builder, vectors, scratch
+        self.claims: Callable[[Region], None] = lambda region: None
+        """Told of words that an instruction is about to read or write."""
         self._kept: dict[Region, tuple[Tensor, Part, int]] = {}
         """By words of scratch: whose part was left there, and after how many instructions."""
 
@@ -137,13 +139,13 @@ class Moves:
 
     def keep(self, tensor: Tensor, picture: Picture, channels: int, part: Part) -> None:
         """A part is in its place, until something else is written there."""
-        self._kept[self.used(tensor, picture, channels, part)] = tensor, part, self.builder.count
+        self._kept[self._words(tensor, picture, channels, part)] = tensor, part, self.builder.count
 
     def kept(self, tensor: Tensor, picture: Picture, channels: int, part: Part) -> bool:
         """Whether a part still is where it was left; one whose home is behind a place may be another's."""
         if tensor.home is None and tensor.make is None:
             return False
-        region = self.used(tensor, picture, channels, part)
+        region = self._words(tensor, picture, channels, part)
         *what, since = self._kept.get(region, (None, None, 0))
         return what == [tensor, part] and not self.builder.wrote(region, since)
 
@@ -191,7 +193,12 @@ class Moves:
         return Part(0, self.layout.images, 0, self.layout.groups(channels), 0)
 
     def used(self, tensor: Tensor, picture: Picture, channels: int, part: Part) -> Region:
-        """Words of scratch that part of a tensor takes."""
+        """Words of scratch that part of a tensor takes, for an instruction: `claims` knows of it before."""
+        region = self._words(tensor, picture, channels, part)
+        self.claims(region)
+        return region
+
+    def _words(self, tensor: Tensor, picture: Picture, channels: int, part: Part) -> Region:
         division = self.layout.division(self.scratch, picture, channels)
         image = picture.tiles * part.groups * self.layout.group
         inside = part.image * image if division.whole[tensor.place] else part.word

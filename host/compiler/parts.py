@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from cpt.host.compiler.builder import Region
 from cpt.host.compiler.memory import IN_WORDS
 from cpt.hw.contract import ArrayConfig, ContractError
-from cpt.hw.contract.step import SCRATCH_BANKS
+from cpt.hw.contract.step import SCRATCH_BANKS, SUM_WORDS
 from cpt.hw.contract.tiles import Picture
 
 SCRATCH = "scratch"
-SUM_BANKS = 3
-"""Banks that a 48-bit sum lies in, 16 bits in each."""
+OF_FORWARD, OF_BACKWARD = 2, 3
+"""Places of each pass for tensors that live at once; where they have room there is one more."""
 
 
 @dataclass(frozen=True)
@@ -36,35 +37,38 @@ class Part:
 
 @dataclass(frozen=True)
 class Sums:
-    """Where the 48-bit sums of a dW product lie: words from ``word`` on in each of the first three banks."""
+    """Where the 48-bit sums of a dW product lie; instructions count in `SUM_WORDS`: ``word``."""
 
     word: int
-    regions: tuple[Region, ...]
+    region: Region
 
 
 @dataclass(frozen=True)
 class Division:
     """Where tensors of one shape lie: first word of each place, whether it has room for one as a whole.
 
-    Tensors of other places go through them in parts, by turns in both halves of ``room`` words: while the
-    lanes work on one part, the next one comes and the last one goes. What has no room in a half takes all.
+    Tensors of other places go through them in parts, by turns in two ``slots`` of so many words: while the
+    lanes work on one part, the next one comes and the last one goes. What has no room in a slot takes both.
     """
 
     starts: tuple[int, ...]
     whole: tuple[bool, ...]
-    room: int
-    beside: bool = False
-    """Whether sums of dW have room beside all of them."""
+    size: int
+    """Words of a tensor."""
+    slots: tuple[int, int] = (0, 0)
+    together: int = 1
+    """Parts are of multiples of so many images."""
 
     @property
-    def fourth(self) -> bool:
-        """Whether there is a place more than tensors that live at once."""
-        return len(self.starts) > SUM_BANKS
+    def taken(self) -> list[Region]:
+        """Words that tensors may lie in."""
+        sizes = [self.size if whole else self.room for whole in self.whole]
+        return [Region(SCRATCH, start, start + size) for start, size in zip(self.starts, sizes, strict=True)]
 
     @property
-    def half(self) -> int:
-        """Words of a part at most."""
-        return self.room // 2 // IN_WORDS * IN_WORDS
+    def room(self) -> int:
+        """Words of a place for parts."""
+        return sum(self.slots)
 
 
 @dataclass(frozen=True)
@@ -78,9 +82,8 @@ class Scratch:
     config: ArrayConfig
     words: int
     places: int
-    """2, or 3, of which the last one's tensors live longest; a fourth where tensors take a bank at most."""
-    sum_words: int = 0
-    """Words of each of the first three banks that 48-bit sums take at most."""
+    """`OF_FORWARD`, or `OF_BACKWARD`, of which the last one's tensors live longest; one more where tensors
+    take a bank at most."""
     mixed: bool = False
     """Whether a tensor of one shape lives in the last place while those of other shapes go through the rest:
     the last place is then a third of scratch at most."""
@@ -95,40 +98,57 @@ class Scratch:
         """Words of a place where all have the same."""
         return self.words // self.places // IN_WORDS * IN_WORDS
 
-    def division(self, size: int, image: int) -> Division:
+    @property
+    def _halves(self) -> tuple[int, int]:
+        half = self.room // 2 // IN_WORDS * IN_WORDS
+        return half, self.room - half
+
+    def division(self, size: int, image: int, sums: int = 0) -> Division:
         """For tensors of ``size`` words, ``image`` of them an image; 0: parts are not of whole images.
 
         The last place's words are nobody else's whatever the shapes that live at once, but for halves.
 
-        A bank each, perhaps beside the sums; a third (half, of 2) of scratch each; a bank in parts each, and
-        the last one whole behind them; all in parts.
+        A bank each, or two of the four in one; a third (half, of 2) of scratch each; a bank in parts each,
+        but for so many ``sums`` if images leave them room, and the last one whole behind them; all in parts.
         """
         bank, whole = self.bank, (True,) * self.places
+        last = (self.words - size) // IN_WORDS * IN_WORDS
+        if image and self.places == OF_FORWARD and size <= bank:
+            return Division((0, last, bank), (True,) * 3, size)
+        if image and self.places == OF_BACKWARD and size <= bank:
+            fourth = () if self.mixed else (bank + bank // 2 if 2 * size <= bank else 2 * bank,)
+            of_banks = (0, bank, last, *fourth)
+            return Division(of_banks, (True,) * len(of_banks), size)
         starts = (*range(0, (self.places - 1) * self.room, self.room), self.words - self.room)
-        beside = size + self.sum_words <= bank
-        if image and self.places == SUM_BANKS and size <= bank and (beside or not self.mixed):
-            of_banks = (0, bank, 3 * bank) if self.mixed else (0, bank, 3 * bank, 2 * bank)
-            return Division(of_banks, (True,) * len(of_banks), 0, beside=beside)
         if image and size <= self.room:
-            return Division(starts, whole, 0)
-        halves = Division((0, bank, 2 * bank), (False, False, True), bank)
-        in_parts = image and halves.half % image == 0  # parts of the whole one begin at short addresses
-        in_parts = in_parts and not self.mixed
-        if self.places == len(halves.starts) and size <= 2 * bank and in_parts:
-            return halves
-        return Division(starts, (False,) * self.places, self.room)
+            return Division(starts, whole, size)
+        if image and self.places == OF_BACKWARD and size <= 2 * bank and not self.mixed:
+            together = IN_WORDS // math.gcd(
+                IN_WORDS, image
+            )  # parts of the whole one begin at short addresses
+            for rest in (SUM_WORDS * sums, 0):
+                held = (bank - rest) // (together * image)
+                slots = -(-held // 2) * together * image, held // 2 * together * image
+                if held > 1 or (held and not rest):
+                    return Division((0, bank, last), (False, False, True), size, slots, together)
+        return Division(starts, (False,) * self.places, size, self._halves)
+
+    def gaps(self, taken: Iterable[Region], words: int) -> list[Sums]:
+        """Places for ``words`` sums beside all that is ``taken``: the last and the first of each gap, from
+        the end of scratch on.
+        """
+        found, at = list[Sums](), 0
+        for region in [*sorted(taken, key=lambda each: each.start), Region(SCRATCH, self.words, self.words)]:
+            first, last = -(-at // SUM_WORDS), region.start // SUM_WORDS - words
+            found += [_sums(word, words) for word in {first, last} if first <= word <= last]
+            at = max(at, region.stop)
+        return sorted(found, key=lambda each: -each.word)
 
     def sums(self, words: int, live: Sequence[Region]) -> Sums:
-        """Words for sums while tensors at ``live`` are all that is wanted.
-
-        They are at the end of the banks where it leaves that, else at the beginning.
+        """Words for sums while tensors at ``live`` are all that is wanted, as far from the first place as can
+        be, which is wanted next; where they leave no room, the first ones.
         """
-        for word in (self.bank - words, 0):
-            starts = [bank * self.bank + word for bank in range(SUM_BANKS)]
-            found = Sums(word, tuple(Region(SCRATCH, start, start + words) for start in starts))
-            if not any(region.meets(other) for region in found.regions for other in live):
-                break
-        return found
+        return next(iter(self.gaps(live, words)), _sums(0, words))
 
     def bands(self, picture: Picture, images: int, groups: int) -> Iterator[tuple[Part, Picture]]:
         """Images as bytes, and the rows of each part as a picture: bands where an image has no room.
@@ -140,7 +160,7 @@ class Scratch:
             yield Part(0, images, 0, groups, 0), picture
             return
         if picture.tiles * groups * self.config.group_channels <= self.room:
-            division = Division((0,), (False,), self.room)
+            division = Division((0,), (False,), 0, self._halves)
             for part in self.parts(division, picture, images, groups, groups):
                 yield part, picture
             return
@@ -163,21 +183,37 @@ class Scratch:
 
         Raises `ContractError` where an image's group of channels has no room.
         """
-        group, room, half = self.config.group_channels, division.room, division.half
-        each = picture.tiles * group
-        most = half if each <= half else room
-        together = min(most_groups, groups, most // each)
+        each, room = picture.tiles * self.config.group_channels, division.room
+        slots = division.slots if each <= min(division.slots) else (room, room)
+        together = min(most_groups, groups, min(slots) // each)
         if not together:
             size = 2 * self.config.cols
             raise ContractError(
-                f"{group} channels of an image of {picture.height} x {picture.width} take "
-                f"{each * size} bytes; allowed: {room * size}, a part of scratch "
+                f"{self.config.group_channels} channels of an image of {picture.height} x {picture.width} "
+                f"take {each * size} bytes; allowed: {room * size}, a part of scratch "
                 f"({self.words * size} bytes in all)"
             )
-        many = most // (each * together)
-        turn = 0
+        starts = (0, slots[0] if sum(slots) <= room else 0)
         for first in range(0, groups, together):
-            for image in range(0, images, many):
-                part = min(together, groups - first)
-                yield Part(image, min(many, images - image), first, part, turn * most)
-                turn ^= most == half
+            part = min(together, groups - first)
+            most = [size // (each * together * division.together) for size in slots]
+            for image, many, slot in _by_slots(images, division.together, most):
+                yield Part(image, many, first, part, starts[slot])
+
+
+def _sums(word: int, words: int) -> Sums:
+    return Sums(word, Region(SCRATCH, SUM_WORDS * word, SUM_WORDS * (word + words)))
+
+
+def _by_slots(images: int, together: int, most: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Images by turns in both slots, which have room for ``most`` times ``together``: the first one, how
+    many, and the slot.
+
+    The last ones fill both, so that as many as possible are still there when all were.
+    """
+    found, stop, slot = list[tuple[int, int, int]](), -(-images // together), 1
+    while stop:
+        first = max(stop - most[slot], 0)
+        found.insert(0, (first * together, min(stop * together, images) - first * together, slot))
+        stop, slot = first, slot ^ 1
+    return found

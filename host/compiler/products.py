@@ -203,8 +203,8 @@ class Products:
         )
         self.builder.add(
             Code.DRAIN,
-            [] if first else sums.regions,
-            sums.regions,
+            [] if first else [sums.region],
+            [sums.region],
             kind=int(Drain.GRADIENT),
             slot=plan.slot,
             first=int(first),

@@ -17,6 +17,7 @@ from cpt.host.compiler.products import Products
 from cpt.host.compiler.vectors import ZERO, Vector, Vectors, coefficient, integer, of_slot
 from cpt.hw.contract import ContractError
 from cpt.hw.contract.floats import Coefficient, SlotConstant, Space
+from cpt.hw.contract.tiles import Picture
 from cpt.model.golden.fabric.apply import LEAST_NOISE_SHIFT
 
 CHUNK = 4608
@@ -35,6 +36,7 @@ class Work:
         self.moves = Moves(layout, self.recorder, self.v, scratch)
         self.products = Products(layout, self.recorder)
         self.lanes = Lanes(layout, self.recorder, self.moves)
+        self._last_y = -1
 
     def _unit(self, codes: Codes) -> Vector:
         return Vector(Space.LOCAL, codes.unit, 1)
@@ -42,6 +44,17 @@ class Work:
     def _units(self) -> Vector:
         """Units of all codes."""
         return Vector(Space.LOCAL, 0, self.layout.unit_words)
+
+    def _has_place(self, place: int, picture: Picture, channels: int) -> bool:
+        """Whether tensors of a shape have room for so many places."""
+        return place < len(self.layout.division(self.scratch, picture, channels).starts)
+
+    def _y_place(self, picture: Picture, channels: int, place: int, other: int) -> int:
+        """Where a y of a shape goes: by turns to both places where they have room, so that the array makes
+        one while the lanes and the bus still read the one before."""
+        turn = self._last_y == place and self._has_place(other, picture, channels)
+        self._last_y = other if turn else place
+        return self._last_y
 
     def _region(self, channels: int) -> int:
         """First of ``channels`` with places for coefficients and statistics."""

@@ -8,12 +8,13 @@ from cpt.hw.channel.number import INTEGER, late, parts, twins
 from cpt.hw.channel.number import chosen as chosen_of
 from cpt.hw.channel.plan import PLAN
 from cpt.hw.channel.ports import WORD_BITS, local_read
-from cpt.hw.channel.reads import INTERVAL_BITS, SUM_BANKS, Reads
+from cpt.hw.channel.reads import INTERVAL_BITS, Reads
 from cpt.hw.channel.steps import LOADS, SOURCES, Steps
 from cpt.hw.channel.walk import LOOP, OPERAND
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.floats import Coefficient, Space, Statistic
 from cpt.hw.contract.machine import MACHINE
+from cpt.hw.contract.step import SUM_PARTS
 from cpt.hw.matrix.copies import KEEP, MOST_LOADS, copies
 from cpt.hw.vector.ports import NUMBER_BITS, channel_read, scratch_read
 
@@ -314,12 +315,12 @@ class Operands(wiring.Component):
     def _sums(self, m: Module, taken, read, group_of, fires_before) -> Signal:
         """The sums of a step's group of lanes, from three words of scratch."""
         cycles, group, lanes = self.read_cycles, self.config.group_channels, self.lanes
-        half, of_bank = late(m, read.low[0][0], cycles - 1, "half"), late(m, read.bank, cycles - 1, "bank")
-        sums = [Signal(group * NUMBER_BITS, name=f"sums_{n}", reset_less=True) for n in range(SUM_BANKS)]
+        half, of_part = late(m, read.low[0][0], cycles - 1, "half"), late(m, read.part, cycles - 1, "part")
+        sums = [Signal(group * NUMBER_BITS, name=f"sums_{n}", reset_less=True) for n in range(SUM_PARTS)]
         assert MACHINE.scratch_cycles == MACHINE.local_cycles == cycles
         row = self.sums.data.as_value()
         for number, held in enumerate(sums):
-            takes = taken & (of_bank == number)
+            takes = taken & (of_part == number)
             enables, halves = (
                 twins(m, value, len(held), f"{name}_{number}")
                 for name, value in (("takes", takes), ("halves", half))

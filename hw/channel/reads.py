@@ -4,19 +4,16 @@ from amaranth import Array, Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from cpt.hw.channel.number import INTEGER
 from cpt.hw.channel.plan import BEHIND_BITS, PLAN
 from cpt.hw.channel.ports import local_read
 from cpt.hw.channel.steps import BANK_BITS, SOURCES, STEP
 from cpt.hw.channel.walk import ADDRESS_BITS
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.floats import Space
-from cpt.hw.contract.step import SCRATCH_BANKS
+from cpt.hw.contract.step import SCRATCH_BANKS, SUM_PARTS
 from cpt.hw.matrix.copies import KEEP
-from cpt.hw.vector.ports import NUMBER_BITS, scratch_bank, scratch_read
+from cpt.hw.vector.ports import scratch_bank, scratch_read
 
-SUM_BANKS = INTEGER.width // NUMBER_BITS
-"""Banks of scratch that a 48-bit sum lies in."""
 INTERVAL_BITS = 5
 _ENABLES = 4
 """Copies of what lets a read go, for the enables of what follows it."""
@@ -27,7 +24,7 @@ _GOES = _ENABLES + 4
 def read_layout(lanes: int) -> data.StructLayout:
     """The read at the ports: operands that it is ``accepted`` for; ``complete``: with it a step has all;
     ``low``: of the operands' addresses, of those that the step does not read as well; ``two``, ``row_end`` of
-    its step (`STEP`); ``bank`` of the sums."""
+    its step (`STEP`); ``part`` of the sums."""
     return data.StructLayout(
         {
             "accepted": data.ArrayLayout(1, len(SOURCES)),
@@ -35,7 +32,7 @@ def read_layout(lanes: int) -> data.StructLayout:
             "low": data.ArrayLayout((2 * lanes - 1).bit_length(), len(SOURCES)),
             "two": 1,
             "row_end": 1,
-            "bank": (SUM_BANKS - 1).bit_length(),
+            "part": (SUM_PARTS - 1).bit_length(),
         }
     )
 
@@ -84,9 +81,9 @@ class Reads(wiring.Component):
         row_bits = (2 * self.lanes - 1).bit_length()
         of_sums = self.of_sums
 
-        # The next read: of the step in front, what that reads behind it, and from which bank of sums.
+        # The next read: of the step in front, what that reads behind it, and which part of sums.
         chosen, rest = (Signal(count, name=name, reset_less=True) for name in ("chosen", "rest"))
-        bank = Signal(range(SUM_BANKS), reset_less=True)
+        part = Signal(range(SUM_PARTS), reset_less=True)
         is_last = Signal(reset_less=True)
         there, stays, next_there, next_last = (
             Signal(name=name) for name in ("there", "stays", "next_there", "next_last")
@@ -98,23 +95,23 @@ class Reads(wiring.Component):
         def first(reads):
             return Cat(reads[0], reads[1] & ~reads[0], reads[2] & ~reads[1] & ~reads[0])
 
-        def alone(reads, more_banks):
-            return ~((reads[0] & (reads[1] | reads[2] | more_banks)) | (reads[1] & reads[2]))
+        def alone(reads, more_parts):
+            return ~((reads[0] & (reads[1] | reads[2] | more_parts)) | (reads[1] & reads[2]))
 
-        def behind(reads, more_banks):
-            return Cat(reads[0] & more_banks, reads[1] & reads[0], reads[2] & (reads[1] | reads[0]))
+        def behind(reads, more_parts):
+            return Cat(reads[0] & more_parts, reads[1] & reads[0], reads[2] & (reads[1] | reads[0]))
 
-        more, more_banks = stays & rest[0], bank == 0
+        more, more_parts = stays & rest[0], part == 0
         m.d.comb += [
             stays.eq(there & ~is_last),
-            next_last.eq(Mux(stays, alone(rest, more_banks), alone(reads, of_sums))),
+            next_last.eq(Mux(stays, alone(rest, more_parts), alone(reads, of_sums))),
             next_there.eq(stays | self.reads.valid),
         ]
         next_read = [
             chosen.eq(Mux(stays, first(rest), first(reads))),
             is_last.eq(next_last),
-            rest.eq(Mux(stays, behind(rest, more_banks), behind(reads, of_sums))),
-            bank.eq(Cat(more & more_banks, more & bank[0])),
+            rest.eq(Mux(stays, behind(rest, more_parts), behind(reads, of_sums))),
+            part.eq(Cat(more & more_parts, more & part[0])),
             there.eq(next_there),
             takes_reads.eq(~next_there | next_last),
             takes_step.eq(next_there & next_last),
@@ -123,7 +120,6 @@ class Reads(wiring.Component):
         # The read at the ports. Copies of what may hold it, for the enables of its registers, and for what
         # must follow from what the ports say at once.
         which = Signal(count)
-        place_bits = (self.scratch_words // SCRATCH_BANKS).bit_length() - 1
         word = step.addr[0][1:]
         sums_addr = Signal.like(self.sums_addr, reset_less=True)
         new = {
@@ -151,7 +147,7 @@ class Reads(wiring.Component):
         asks_local = Signal()
         asks_sums = Signal(SCRATCH_BANKS, attrs=KEEP)
         fires = Signal()
-        next_free = Array(self.sums_frees)[(self.sums_bank + bank)[:BANK_BITS]]
+        next_free = Array(self.sums_frees)[self.sums_bank]
         m.d.comb += [
             next_no_bank.eq(goes[0] & new[Space.SUMS] & there & ~next_free),
             next_late_bank.eq(~goes[0] & asks_sums[0] & ~Array(self.sums_frees)[scratch_bank(sums_addr)]),
@@ -180,17 +176,17 @@ class Reads(wiring.Component):
         two, row_end, last, read_waits = (
             Signal(name=name, reset_less=True) for name in ("two", "row_end", "last", "read_waits")
         )
-        read_bank = Signal(range(SUM_BANKS), reset_less=True)
+        read_part = Signal(range(SUM_PARTS), reset_less=True)
         with m.If(goes[1]):
             m.d.sync += read_addr.eq(addr)
         with m.If(goes[2]):
-            m.d.sync += sums_addr.eq(Cat(word[:place_bits], word[place_bits:] + bank))
+            m.d.sync += sums_addr.eq(Cat(part, word))
         with m.If(goes[3]):
             m.d.sync += [
                 *(low.eq(step.addr[n][:row_bits]) for n, low in enumerate(lows)),
                 *(flag.eq(step[name]) for name, flag in (("two", two), ("row_end", row_end), ("last", last))),
                 read_waits.eq((pauses | (row_pauses & step.row_end)) & ~step.last),
-                read_bank.eq(bank),
+                read_part.eq(part),
             ]
         complete = Signal()
         m.d.comb += [
@@ -208,7 +204,7 @@ class Reads(wiring.Component):
             read.complete.eq(complete),
             read.two.eq(two),
             read.row_end.eq(row_end),
-            read.bank.eq(read_bank),
+            read.part.eq(read_part),
         ]
 
         # Cycles that pass behind a step: counts that run on by themselves, and flags of what they hold: the

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from cpt.hw.bus.wide_queue import WideQueue
 from cpt.hw.channel.number import late
 from cpt.hw.channel.walk import ADDRESS_BITS, COUNT_BITS, LOOP
-from cpt.hw.contract.step import SCRATCH_BANKS
+from cpt.hw.contract.step import SCRATCH_BANKS, SUM_WORDS
 from cpt.hw.matrix.copies import KEEP, copies, tokens
 
 SOURCES = "abc"
@@ -65,9 +65,9 @@ class Steps(wiring.Component):
 
     def __init__(self, lanes: int, scratch_words: int):
         self.lanes = lanes
-        # An address of sums names half a word.
-        first = min((scratch_words // SCRATCH_BANKS).bit_length(), ADDRESS_BITS)
-        self._bank = first, min(first + BANK_BITS, ADDRESS_BITS)
+        # An address of sums names half of four words.
+        stop = (scratch_words // SUM_WORDS).bit_length()
+        self._bank = min(stop - BANK_BITS, ADDRESS_BITS), min(stop, ADDRESS_BITS)
         super().__init__(
             {
                 "settings": In(SETTINGS),

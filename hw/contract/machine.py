@@ -39,6 +39,11 @@ class Machine:
     )
     halves: int = _fact(2, "Halves of an operand buffer, a block in each: one in use, one arriving.")
     result_tiles: int = _fact(2, "Tiles of the result buffer: one collected, one being sent.")
+    step_result_tiles: int = _fact(
+        3,
+        "The same in the machine of whole steps, whose lanes take tiles faster than two of them come and go: "
+        "as many as have room in 64 places of memory in LUTs.",
+    )
     outstanding_bursts: int = _fact(
         8, "Bursts in flight per read or write master; what an HP port of the Zynq accepts."
     )

@@ -18,6 +18,8 @@ BASES = 16
 KEYS = 2
 """Numbers for noise: of the run's seed and step, and of the micro-batch."""
 SCRATCH_BANKS = 4
+SUM_PARTS, SUM_WORDS = 3, 4
+"""Words of scratch that hold 16 bits each of 48-bit sums of dW, the lowest first, and that they take."""
 MARK_BITS = 24
 """Width of the engines' marks."""
 _SLOT = SLOTS.bit_length() - 1
@@ -267,7 +269,7 @@ FORMATS: dict[Code, tuple[WordField, ...]] = {
             ("images", 10, "Images."),
             ("channel", CHANNEL_BITS, "First channel's coefficients and statistics."),
         )
-        + _at(3, ("out", 24, "Scratch word of the first result."))
+        + _at(3, ("out", 24, "Scratch word of the first result; GRADIENT: of the first sums, in 4."))
         + _at(
             4,
             ("y", 24, "Scratch word of y: INNER_ERROR, BLOCK_ERROR."),

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import ACC_BITS
 from cpt.hw.contract.machine import MACHINE, collector_latency_cycles
+from cpt.hw.drain.result_buffer import places
 from cpt.hw.layouts import COLLECT, captured_row, result_row, result_rows
 from cpt.hw.matrix.copies import spread
 
@@ -32,7 +33,8 @@ class Collector(wiring.Component):
         self.row_cycles = MACHINE.row_select_cycles + 1
         """Cycles from a row's index to its sum being written."""
         self.latency_cycles = collector_latency_cycles(config)
-        address = range(MACHINE.result_tiles * self.rows)
+        self.places = places(adds)
+        address = range(self.places * self.rows)
         super().__init__(
             {
                 "captured": In(1),
@@ -61,11 +63,12 @@ class Collector(wiring.Component):
             m.d.sync += [active.eq(1), collect.eq(self.collect), self.row_index.eq(self.config.rows)]
 
         # The row's place in the result buffer: the sums' behind those of the rows.
-        address = Signal(range(MACHINE.result_tiles * self.rows))
+        address = Signal(range(self.places * self.rows))
+        first, sums = self._places(m, collect, address.shape())
         with m.If(self.captured):
-            m.d.sync += address.eq(Mux(self.collect.tile, 2 * self.rows - 1, self.rows - 1))
+            m.d.sync += address.eq(sums)
         with m.Elif(self.row_index == self.config.rows):
-            m.d.sync += address.eq(Mux(collect.tile, self.rows, 0))
+            m.d.sync += address.eq(first)
         with m.Else():
             m.d.sync += address.eq(address + 1)
 
@@ -94,6 +97,26 @@ class Collector(wiring.Component):
             m.d.sync += total.eq(self.row[column] + added[column] if added else self.row[column])
             m.d.comb += self.write_row[column].eq(total)
         return m
+
+    def _places(self, m, collect, shape):
+        """Where the first row of the tile at hand lies, and the sums of one that is captured.
+
+        Tiles that nothing is added to take places in turn.
+        """
+        if self.adds:
+            sums = Mux(self.collect.tile, 2 * self.rows - 1, self.rows - 1)
+            return Mux(collect.tile, self.rows, 0), sums
+        first, following = Signal(shape, reset_less=True), Signal(shape)
+        sums = Signal(shape, init=self.rows - 1)
+        """Those of the following tile."""
+        with m.If(self.captured):
+            last = following == (self.places - 1) * self.rows
+            m.d.sync += [
+                first.eq(following),
+                following.eq(Mux(last, 0, following + self.rows)),
+                sums.eq(Mux(last, self.rows - 1, sums + self.rows)),
+            ]
+        return first, sums
 
     def _old_row(self, m, address, first):
         """What a row is added to, a cycle before its sum is written; ``first``: none, two cycles before."""

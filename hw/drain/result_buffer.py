@@ -1,4 +1,4 @@
-"""Two result tiles between collector and drain."""
+"""Result tiles between collector and drain."""
 
 from amaranth import Module, Signal
 from amaranth.lib import data, wiring
@@ -12,6 +12,11 @@ from cpt.hw.matrix.copies import spread
 
 PART_BITS = 24
 """Bits of a row that one memory holds: an address has a load for each of them where it reads."""
+
+
+def places(adds: bool) -> int:
+    """Result tiles that have room, with a collector that adds, or without."""
+    return MACHINE.result_tiles if adds else MACHINE.step_result_tiles
 
 
 class ResultBuffer(wiring.Component):
@@ -29,7 +34,7 @@ class ResultBuffer(wiring.Component):
 
     def __init__(self, config: ArrayConfig, *, adds: bool = True):
         self.config, self.adds = config, adds
-        self.depth_rows = MACHINE.result_tiles * result_rows(config)
+        self.depth_rows = places(adds) * result_rows(config)
         address, row = range(self.depth_rows), result_row(config)
         super().__init__(
             {

@@ -61,7 +61,7 @@ class ExecEngine(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.executor = executor = Executor(self.config)
+        m.submodules.executor = executor = Executor(self.config, MACHINE.step_result_tiles)
         m.submodules.blocks = blocks = Blocks(self.config)
         connect(m, flipped(self.tiles), blocks.tiles)
         for name in _INTO:

@@ -5,6 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.machine import MACHINE
 from cpt.hw.layouts import exec_command, step_layout
 from cpt.hw.matrix.sequencer import Sequencer
 from cpt.hw.matrix.steps import Steps
@@ -17,13 +18,13 @@ _STATE = {name: In(1) for name in ("a_loaded", "b_loaded", "collected", "tile_fr
 class Executor(wiring.Component):
     """Turns EXEC commands into steps: the `Sequencer` works ahead, `Steps` waits for operands and results.
 
-    Parameters: ``config``.
+    Parameters: ``config``; ``result_tiles`` as of `Steps`.
     Members: ``commands`` (in); ``idle``: nothing to do, nothing in flight; all others as in `Steps`.
     All outputs are registers. Latency from a command and from a block: `cpt.hw.contract.machine`.
     """
 
-    def __init__(self, config: ArrayConfig):
-        self.config = config
+    def __init__(self, config: ArrayConfig, result_tiles: int = MACHINE.result_tiles):
+        self.config, self.result_tiles = config, result_tiles
         super().__init__(
             {
                 "commands": In(stream.Signature(exec_command(config))),
@@ -36,7 +37,7 @@ class Executor(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.sequencer = sequencer = Sequencer(self.config)
-        m.submodules.steps = steps = Steps(self.config)
+        m.submodules.steps = steps = Steps(self.config, self.result_tiles)
         connect(m, flipped(self.commands), sequencer.commands)
         connect(m, sequencer.pairs, steps.pairs)
         m.d.comb += [sequencer.finished.eq(steps.finished), self.step.eq(steps.step)]

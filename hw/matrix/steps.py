@@ -31,7 +31,7 @@ class Steps(wiring.Component):
     A pair that is the first to read a block waits until the block is there; the last step of a tile waits
     for the collector and, with ``first``, for a result tile.
 
-    Parameters: ``config``.
+    Parameters: ``config``; ``result_tiles``: room of the result buffer.
     Members: ``pairs`` (in); ``valid``, ``step`` (out): the step for buffers and array; ``a_loaded``,
     ``b_loaded``: a block is in its buffer; ``a_release``, ``b_release``: a block is done with; ``collected``:
     the collector has finished a tile; ``tile_free``: DRAIN has sent a result tile; ``busy``, ``wait_fetch``,
@@ -41,8 +41,8 @@ class Steps(wiring.Component):
     and seen in the next.
     """
 
-    def __init__(self, config: ArrayConfig):
-        self.config = config
+    def __init__(self, config: ArrayConfig, result_tiles: int = MACHINE.result_tiles):
+        self.config, self.result_tiles = config, result_tiles
         self._step, self._pair = step_layout(config), pair_layout(config)
         super().__init__(
             {
@@ -90,9 +90,7 @@ class Steps(wiring.Component):
         last_issue = Signal()
         over = Signal(init=1)
         early = self._early(m, last_issue)
-        free = tokens(
-            m, "free_tiles", MACHINE.result_tiles, self.tile_free, last_issue & work.first, full=True
-        )
+        free = tokens(m, "free_tiles", self.result_tiles, self.tile_free, last_issue & work.first, full=True)
         m.d.comb += [
             *(go.eq(~end | allowed) for go, end in zip(goes, ends, strict=True)),
             allowed.eq(~early[0] & (free[0] | ~work.first)),

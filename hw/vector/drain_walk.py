@@ -5,8 +5,10 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.machine import MACHINE
 from cpt.hw.contract.step import Code
 from cpt.hw.layouts import result_rows
+from cpt.hw.matrix.copies import copies
 from cpt.hw.vector.walk import IN_WORDS_LOG2, Places, walk_members
 
 
@@ -38,15 +40,16 @@ class DrainWalk(wiring.Component):
         sums = Signal()
         words = Signal()
         """The two states in which slots come, a register each."""
-        second = Signal()
-        """Which of the result buffer's tiles."""
+        start = Signal.like(slot.row)
+        """Of the result buffer's tile."""
         row = Signal.like(slot.row, reset_less=True)
-        m.d.sync += row.eq(Mux(second, rows, 0) + Mux(sums, rows - 1, at.inner))
+        m.d.sync += row.eq(start + Mux(sums, rows - 1, at.inner))
         m.d.comb += [slot.row.eq(row), self.working.eq(sums | words), self.coming.eq(self.working)]
         m.d.comb += [at.step.eq(words), at.flags.frees.eq(ends["group"]), at.flags.ends.eq(ends["group"])]
-        with m.If(settings.parts):
-            for name in ("other", "out"):
-                m.d.comb += getattr(slot, name).eq(Cat(at.places[name][: at.bank_at], slot.part))
+        names = ("other", "out")
+        for name, of_sums in zip(names, copies(m, settings.parts, len(names), "of_sums"), strict=True):
+            with m.If(of_sums):
+                m.d.comb += getattr(slot, name).eq(Cat(slot.part, at.places[name]))
         with m.If(sums):
             m.d.comb += [
                 at.flags.sums.eq(1),
@@ -72,7 +75,8 @@ class DrainWalk(wiring.Component):
             at.ended.eq(0),
         ]
         with m.If(last):
-            m.d.sync += second.eq(~second)
+            after = Mux(start == (MACHINE.step_result_tiles - 1) * rows, 0, start + rows)
+            m.d.sync += start.eq(after)
         with m.If(begins):
             at.begin()
         with m.FSM():

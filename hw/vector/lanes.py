@@ -82,7 +82,7 @@ class Lanes(wiring.Component):
                 "complete": In(1),
                 "tile_free": Out(1),
                 "drain_en": Out(1),
-                "drain_addr": Out(range(MACHINE.result_tiles * result_rows(config))),
+                "drain_addr": Out(range(MACHINE.step_result_tiles * result_rows(config))),
                 "drain_row": In(result_row(config)),
                 **{f"read_{n}": Out(early_read(config, words)) for n in range(len(OPERANDS))},
                 "write": Out(early_write(config, words)),
@@ -378,7 +378,7 @@ class Lanes(wiring.Component):
 
     def _there(self, m, drain) -> None:
         """Result tiles that are collected and not begun."""
-        waiting = Signal(range(MACHINE.result_tiles + 1))
+        waiting = Signal(range(MACHINE.step_result_tiles + 1))
         begins = Signal()
         m.d.sync += [begins.eq(drain.begins), waiting.eq(waiting + self.complete - begins)]
         m.d.comb += drain.there.eq(waiting != 0)

@@ -52,7 +52,7 @@ def slot_layout(config: ArrayConfig, words: int) -> data.StructLayout:
             "real": 1,
             "channel": range(config.channels),
             "index": range(config.channels),
-            "row": range(MACHINE.result_tiles * result_rows(config)),
+            "row": range(MACHINE.step_result_tiles * result_rows(config)),
             **{name: range(words) for name in (*OPERANDS, "out")},
             "address": 32,
         }

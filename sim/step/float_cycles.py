@@ -5,9 +5,8 @@ from __future__ import annotations
 from cpt.hw.channel.arithmetic import INTERVALS
 from cpt.hw.channel.engine import EMPTY_CYCLES, READ_CYCLES, apart_cycles, behind_cycles
 from cpt.hw.channel.plan import CHAINS, PACED_STEPS, Planner
-from cpt.hw.channel.reads import SUM_BANKS
 from cpt.hw.contract.floats import Op, Space
-from cpt.hw.contract.step import Word
+from cpt.hw.contract.step import SUM_PARTS, Word
 from cpt.sim.step.floats import FIXED_SPACES, Operand, operand
 
 SETUP_CYCLES = 12
@@ -117,7 +116,7 @@ def float_cycles(word: Word, lanes: int) -> int:
                     read = walks or source.stride != 0 or serial_rows
                 else:
                     read = walks and (not local or at % row_words == 0)
-                reads += read * (SUM_BANKS if source.space is Space.SUMS else 1)
+                reads += read * (SUM_PARTS if source.space is Space.SUMS else 1)
                 begins = begins and (not walks or at % row_words < lanes)
             complete = max(cycle + max(reads - 1, 0), complete + (2 if two else interval))
             cycle, two = complete + 1, doubles and begins and step < steps - 1

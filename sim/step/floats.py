@@ -9,7 +9,7 @@ import numpy as np
 
 from cpt.hw.contract import ContractError
 from cpt.hw.contract.floats import OP_DOCS, Op, SlotConstant, Space
-from cpt.hw.contract.step import Word
+from cpt.hw.contract.step import SUM_PARTS, SUM_WORDS, Word
 from cpt.model.golden.fabric import float_unit as fl
 from cpt.model.golden.fabric.channel import power_of_two
 from cpt.model.golden.fabric.checks import MULTIPLIER_BITS
@@ -245,16 +245,17 @@ class Floats:
         return numbers[SlotConstant(which)]
 
     def _sums(self, places: np.ndarray, source: Operand) -> np.ndarray:
-        """48-bit sums of dW: an address counts groups of lanes, elements are lanes of the group."""
+        """48-bit sums of dW, in `SUM_WORDS`: an address counts groups of lanes, elements are lanes of the
+        group."""
         state, group = self.state, self.state.group
         start = source.places(1, len(places))
         lane = (start % 2) * group + (places - start)
-        word = start // 2
-        banks = [
-            state.scratch[bank * state.bank_words + word, lane].view(np.uint16).reshape(places.shape)
-            for bank in range(3)
+        first = start // 2 * SUM_WORDS
+        parts = [
+            state.scratch[first + part, lane].view(np.uint16).reshape(places.shape)
+            for part in range(SUM_PARTS)
         ]
-        return joined(banks)
+        return joined(parts)
 
     def _write(self, to: Operand, places: np.ndarray, values: np.ndarray) -> None:
         state = self.state

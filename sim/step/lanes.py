@@ -6,7 +6,7 @@ import numpy as np
 
 from cpt.hw.contract.floats import Coefficient, Statistic
 from cpt.hw.contract.passes import IMAGE_BITS, Apply, Drain
-from cpt.hw.contract.step import Word
+from cpt.hw.contract.step import SUM_PARTS, SUM_WORDS, Word
 from cpt.hw.contract.tiles import CodesLayout, Picture
 from cpt.model.golden.fabric import apply as applies
 from cpt.model.golden.fabric import drain as drains
@@ -82,18 +82,16 @@ class Lanes:
         return WeightCodes(nothing, zero, none, zero, self.state.slots[word.slot].bits)
 
     def _add_gradient(self, word: Word) -> None:
-        """GRADIENT: 48-bit sums, 16 bits of each in the first three banks, word ``out`` of each on."""
+        """GRADIENT: 48-bit sums, each in `SUM_WORDS` words, of which 16 bits are in each of the first."""
         state = self.state
         tiles = self.products.gradients.popleft()
         added = tiles.reshape(-1, state.columns)
-        banks = [
-            state.scratch[bank * state.bank_words + word.out :][: len(added)].view(np.uint16)
-            for bank in range(3)
-        ]
+        held = state.scratch[word.out * SUM_WORDS :].view(np.uint16)
+        parts = [held[part : SUM_WORDS * len(added) : SUM_WORDS] for part in range(SUM_PARTS)]
         if not word.first:
-            added = added + joined(banks)
-        for bank, part in enumerate(banks):
-            part[:] = (added >> 16 * bank & 0xFFFF).astype(np.uint16)
+            added = added + joined(parts)
+        for number, part in enumerate(parts):
+            part[:] = (added >> 16 * number & 0xFFFF).astype(np.uint16)
 
     # ------------------------------------------------------------------------------------------- apply
 
@@ -204,7 +202,7 @@ class Lanes:
         most[:] = highest if clear else np.maximum(most, highest)
 
 
-def joined(banks: list[np.ndarray]) -> np.ndarray:
+def joined(parts: list[np.ndarray]) -> np.ndarray:
     """48-bit numbers from their lower, middle and upper 16 bits (uint16): int64."""
-    low, middle, high = (bank.astype(np.int64) for bank in banks)
+    low, middle, high = (part.astype(np.int64) for part in parts)
     return low | middle << 16 | high.astype(np.int16).astype(np.int64) << 32

@@ -9,7 +9,7 @@ import numpy as np
 from cpt.hw.contract import ArrayConfig, ContractError, Error
 from cpt.hw.contract.config import require
 from cpt.hw.contract.floats import FIELD, LOCAL_WORDS, Coefficient, Statistic
-from cpt.hw.contract.step import BASES, KEYS, SCRATCH_BANKS, SLOTS, Word
+from cpt.hw.contract.step import BASES, KEYS, SLOTS, Word
 from cpt.hw.contract.tiles import Picture
 
 
@@ -57,11 +57,6 @@ class State:
         self.slots = [Slot() for _ in range(SLOTS)]
         self.bases = [0] * BASES
         self.keys = [0] * KEYS
-
-    @property
-    def bank_words(self) -> int:
-        """Words of one of the banks of scratch."""
-        return len(self.scratch) // SCRATCH_BANKS
 
     def address(self, word: Word) -> int:
         """The bus address that an instruction names."""

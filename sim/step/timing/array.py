@@ -41,8 +41,8 @@ def array(run: Run, costs: Costs) -> Process:
             run.begin(moment, start, why, free_from)
             for _ in range(tiles):
                 earliest = collected
-                if tile >= MACHINE.result_tiles:
-                    earliest = max(earliest, (yield from known(run.freed, tile - MACHINE.result_tiles)))
+                if tile >= MACHINE.step_result_tiles:
+                    earliest = max(earliest, (yield from known(run.freed, tile - MACHINE.step_result_tiles)))
                 end = start + cycles - 1
                 last = max(end, earliest)
                 if last > end:
