@@ -5,6 +5,7 @@ import pytest
 
 from cpt.model.golden import ConvGeometry
 from cpt.model.golden.fabric import codes, drain, product
+from cpt.model.golden.fabric import float_unit as fl
 from cpt.model.golden.fabric.checks import LARGEST, FabricOverflow
 
 RNG = np.random.default_rng(11)
@@ -71,6 +72,20 @@ def test_an_all_zero_row_is_code_0_with_the_smallest_step():
     assert not found.codes.any()
     assert found.scale[0] == codes.WEIGHT_FLOOR
     assert found.sums[0] == 0
+
+
+@pytest.mark.parametrize("bits", range(1, 17))
+def test_no_weight_is_half_a_step_above_the_largest_code(bits):
+    """So the machine leaves that limit out: `cpt.host.compiler.update`."""
+    rng = np.random.default_rng(bits)
+    scales = np.float32(2.0) ** rng.integers(-100, 100, (20_000, 1)).astype(np.float32)
+    rows = (rng.standard_normal((20_000, 4)).astype(np.float32) + rng.integers(-3, 4, (20_000, 1))) * scales
+    low, high = np.minimum(rows.min(1), 0), np.maximum(rows.max(1), 0)
+    top = codes.largest_activation(bits)
+    step = np.maximum(fl.multiply(fl.subtract(high, low), fl.fraction(top)), codes.WEIGHT_FLOOR)
+    steps = fl.multiply(fl.subtract(high, low), fl.reciprocal(step))
+    assert steps.max() < top + 0.4
+    assert steps.max() >= top
 
 
 def test_both_layouts_hold_the_same_weights():

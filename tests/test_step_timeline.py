@@ -12,8 +12,8 @@ from amaranth.hdl import UnusedElaboratable
 from test_step_network import fabric, network
 
 from cpt.host.compiler.network import (
-    BACKWARD,
     EVALUATE,
+    FIRST_BACKWARD,
     FIRST_FORWARD,
     LAST_BACKWARD,
     SECOND_FORWARD,
@@ -189,7 +189,7 @@ def test_all_lists_of_a_network_end_and_follow_their_bits() -> None:
         trainer._set_bits(fw, 8)
         config = replace(preset("tiny"), scratch_words=len(machine.state.scratch))
         timeline = Timeline(Costs(config, machine.state.slots), memory_bytes=16, latency=60)
-        for name in (FIRST_FORWARD, SECOND_FORWARD, BACKWARD, LAST_BACKWARD):
+        for name in (FIRST_FORWARD, SECOND_FORWARD, FIRST_BACKWARD, LAST_BACKWARD):
             found = timeline.run(trainer.lists[name])
             assert all(busy <= found.cycles for busy in found.busy.values())
             cycles.setdefault(fw, []).append(found.cycles)
@@ -204,7 +204,7 @@ def test_the_command_prints_a_row_for_each_list(capsys: pytest.CaptureFixture[st
     assert [(row["list"], row["times"]) for row in found] == [
         ("first forward", 1),
         ("second forward", 1),
-        ("backward", 1),
+        ("first backward", 1),
         ("last backward", 1),
     ]
     assert main([*network_of, "--fw", "3"]) == 0

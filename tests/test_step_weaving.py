@@ -10,6 +10,7 @@ from cpt.host.compiler.lifetimes import Recorder
 from cpt.host.compiler.network import (
     BACKWARD,
     EVALUATE,
+    FIRST_BACKWARD,
     FIRST_FORWARD,
     FORWARD,
     LAST_BACKWARD,
@@ -111,9 +112,9 @@ def test_lists_whose_vectors_have_no_room_at_once_follow_each_other(monkeypatch:
 
 def test_a_step_makes_codes_once_and_updates_once() -> None:
     assert of_step(1) == ([ONLY_FORWARD], [LAST_BACKWARD])
-    assert of_step(2) == ([FIRST_FORWARD, SECOND_FORWARD], [BACKWARD, LAST_BACKWARD])
+    assert of_step(2) == ([FIRST_FORWARD, SECOND_FORWARD], [FIRST_BACKWARD, LAST_BACKWARD])
     assert of_step(4)[0] == [FIRST_FORWARD, SECOND_FORWARD, FORWARD, FORWARD]
-    assert of_step(4)[1] == [BACKWARD, BACKWARD, BACKWARD, LAST_BACKWARD]
+    assert of_step(4)[1] == [FIRST_BACKWARD, BACKWARD, BACKWARD, LAST_BACKWARD]
     for many in (1, 2, 3):
         lists = compiled(
             TINY, network(widening(4, 8)), images=2, micro_batches=many, scratch_words=1 << 13
@@ -126,6 +127,6 @@ def test_a_step_makes_codes_once_and_updates_once() -> None:
         }
         parts = {name: set(listing.parts) for name, listing in lists.items()}
         assert parts.pop(LAST_BACKWARD) == {"", UPDATE}
-        makers = {FIRST_FORWARD, SECOND_FORWARD, ONLY_FORWARD} & names
+        makers = {FIRST_FORWARD, SECOND_FORWARD, FIRST_BACKWARD, ONLY_FORWARD} & names
         assert {name for name, found in parts.items() if found == {"", PREPARE}} == makers
         assert {name for name, count in packs.items() if count} == {PREPARE, *makers}

@@ -6,7 +6,7 @@ They follow `cpt.model.golden.fabric` pass by pass and never know a precision: b
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cpt.host.compiler.backward import Backward
@@ -14,6 +14,7 @@ from cpt.host.compiler.choice import WIDEST, Way
 from cpt.host.compiler.forward import Forward
 from cpt.host.compiler.layout import Layout
 from cpt.host.compiler.lifetimes import Listing, Recorder
+from cpt.host.compiler.plan import ConvPlan
 from cpt.host.compiler.update import prepare, update
 from cpt.host.compiler.weaving import joined, woven
 from cpt.host.compiler.work import Work
@@ -25,7 +26,10 @@ PREPARE, UPDATE = "prepare", "update"
 """Parts of lists that a step does once."""
 EVALUATE, FORWARD, BACKWARD = "evaluate", "forward", "backward"
 FIRST_FORWARD, SECOND_FORWARD, ONLY_FORWARD = "first forward", "second forward", "only forward"
-LAST_BACKWARD = "last backward"
+FIRST_BACKWARD, LAST_BACKWARD = "first backward", "last backward"
+EARLY_SHARE = 2 / 3
+"""Of the weights so many have their codes for dX made in the second forward pass, the others in the first
+backward pass, whose last layers want theirs first."""
 
 
 _Once = tuple[Recorder, str, bool]
@@ -43,13 +47,13 @@ class Programs:
 def of_step(micro_batches: int) -> tuple[list[str], list[str]]:
     """Names of the lists of a step's forward passes and of its backward passes, in order.
 
-    The first forward pass makes codes of weights for all of them, the second those for dX, the last backward
-    pass updates parameters.
+    The first forward pass makes codes of weights for all of them, the second and the first backward pass
+    those for dX, the last backward pass updates parameters.
     """
     if micro_batches == 1:
         return [ONLY_FORWARD], [LAST_BACKWARD]
     forward = [FIRST_FORWARD, SECOND_FORWARD, *[FORWARD] * (micro_batches - 2)]
-    return forward, [*[BACKWARD] * (micro_batches - 1), LAST_BACKWARD]
+    return forward, [FIRST_BACKWARD, *[BACKWARD] * (micro_batches - 2), LAST_BACKWARD]
 
 
 def compiled(
@@ -73,25 +77,41 @@ def compiled(
     """
     layout = Layout(config, network, images, scratch_words, way, widest)
     rate = float(running_rate(micro_batches))
-    step, codes, error_codes = (Work(layout, rate, layout.forward) for _ in range(3))
+    step = Work(layout, rate, layout.forward)
     update(layout, step.moves, step.v, momentum, decay)
-    prepare(layout, codes.moves, codes.v, forward=True)
-    prepare(layout, error_codes.moves, error_codes.v, forward=False)
+
+    def prepared(plans: Iterable[ConvPlan], *, forward: bool) -> _Once:
+        work = Work(layout, rate, layout.forward)
+        prepare(layout, plans, work.moves, work.v, forward=forward)
+        return work.recorder, PREPARE, True
+
+    backwards = list(reversed(layout.plans[1:]))
+    early = _first_share(backwards)
+    codes = prepared(layout.plans, forward=True)
+    error_codes = prepared(backwards, forward=False)
+    early_codes = prepared(backwards[:early], forward=False)
+    late_codes = prepared(backwards[early:], forward=False)
     forward, backward = Forward(layout, rate, training=True).emit(), Backward(layout, rate).emit()
     evaluate = Forward(layout, rate, training=False).emit()
-    first, second = ((each.recorder, PREPARE, True) for each in (codes, error_codes))
     lists: dict[str, tuple[Recorder, list[_Once]]] = {
-        PREPARE: (codes.recorder, []),
+        PREPARE: (codes[0], []),
         EVALUATE: (evaluate, []),
-        FIRST_FORWARD: (forward, [first]),
-        SECOND_FORWARD: (forward, [second]),
-        ONLY_FORWARD: (forward, [first, second]),
+        FIRST_FORWARD: (forward, [codes]),
+        SECOND_FORWARD: (forward, [early_codes]),
+        ONLY_FORWARD: (forward, [codes, error_codes]),
         FORWARD: (forward, []),
+        FIRST_BACKWARD: (backward, [late_codes]),
         BACKWARD: (backward, []),
         LAST_BACKWARD: (backward, [(step.recorder, UPDATE, False)]),
     }
     names = {PREPARE, EVALUATE, *itertools.chain(*of_step(micro_batches))}
     return Programs({name: _listing(*lists[name]) for name in lists if name in names}, layout)
+
+
+def _first_share(plans: Sequence[ConvPlan]) -> int:
+    """How many of ``plans`` have `EARLY_SHARE` of all weights."""
+    ends = list(itertools.accumulate(plan.weight.size for plan in plans))
+    return sum(end <= EARLY_SHARE * ends[-1] for end in ends) if ends else 0
 
 
 def _listing(main: Recorder, onces: list[_Once]) -> Listing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from cpt.host.compiler import depthwise
 from cpt.host.compiler.layout import Layout
@@ -46,12 +47,12 @@ def update(layout: Layout, moves: Moves, v: Vectors, momentum: float, decay: flo
             moves.store(place, array.words(start, count))
 
 
-def prepare(layout: Layout, moves: Moves, v: Vectors, *, forward: bool) -> None:
-    """Codes and planes of all weights: `step.prepare`; for ``forward`` products, else for those of dX.
+def prepare(layout: Layout, plans: Iterable[ConvPlan], moves: Moves, v: Vectors, *, forward: bool) -> None:
+    """Codes and planes of weights: `step.prepare`; for ``forward`` products, else for those of dX.
 
-    In the order in which the passes want them. Depth-wise layers have the same codes for both.
+    Depth-wise layers have the same codes for both.
     """
-    for plan in layout.plans if forward else reversed(layout.plans[1:]):
+    for plan in plans:
         if not plan.layer.depthwise:
             rows = _Rows(layout, moves, v, plan, forward=forward)
             for tile in range(layout.groups(rows.count)):
@@ -85,7 +86,11 @@ class _Rows:
         """K steps that local memory holds of a tile."""
 
     def tile(self, tile: int) -> None:
-        """Ranges of all words of a tile's rows first, then codes, K steps by K steps."""
+        """Ranges of all words of a tile's rows first, then codes, K steps by K steps.
+
+        None is more than the largest code: the highest weight is at most three roundings above it, less than
+        a half at any width.
+        """
         v, slot, first = self.v, self.plan.slot, tile * self.layout.group
         rows = min(self.layout.group, self.count - first)
         steps = range(0, self.ksteps, self.together)
@@ -112,7 +117,6 @@ class _Rows:
             words, n, reps = self._words(held, rows, length)
             v.rows(Op.SUBTRACT, words, words, self._each(low), n=n, reps=reps)
             v.rows(Op.MULTIPLY, words, words, self._each(inverse), n=n, reps=reps)
-            v.rows(Op.MINIMUM, words, words, Rows(of_slot(slot, SlotConstant.TOP)), n=n, reps=reps)
             v.rows(Op.TO_FIXED, words, words, Rows(v.copy(ZERO)), n=n, reps=reps, constant=FLOAT_BITS)
             each = self._each(sums)
             words, n, reps = self._words(held, rows, length, again)
