@@ -37,7 +37,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Sums:
-    """Where the 48-bit sums of a dW product lie; instructions count in `SUM_WORDS`: ``word``."""
+    """Where the 48-bit sums of a dW product lie; FLOAT counts in `SUM_WORDS`: ``word``."""
 
     word: int
     region: Region

@@ -211,5 +211,5 @@ class Products:
             tiles=len(gradient_tiles(conv.kernel**2, subset.inputs)),
             a_tiles=subset.outputs,
             images=1,
-            out=sums.word,
+            out=sums.region.start,
         )

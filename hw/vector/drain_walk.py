@@ -8,7 +8,6 @@ from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.contract.step import Code
 from cpt.hw.layouts import result_rows
-from cpt.hw.matrix.copies import copies
 from cpt.hw.vector.walk import IN_WORDS_LOG2, Places, walk_members
 
 
@@ -46,10 +45,11 @@ class DrainWalk(wiring.Component):
         m.d.sync += row.eq(start + Mux(sums, rows - 1, at.inner))
         m.d.comb += [slot.row.eq(row), self.working.eq(sums | words), self.coming.eq(self.working)]
         m.d.comb += [at.step.eq(words), at.flags.frees.eq(ends["group"]), at.flags.ends.eq(ends["group"])]
-        names = ("other", "out")
-        for name, of_sums in zip(names, copies(m, settings.parts, len(names), "of_sums"), strict=True):
-            with m.If(of_sums):
-                m.d.comb += getattr(slot, name).eq(Cat(slot.part, at.places[name]))
+        # Sums begin at multiples of their words; of everything else there is but part 0.
+        low = len(slot.part)
+        for name in ("other", "out"):
+            place = at.places[name]
+            m.d.comb += getattr(slot, name).eq(Cat(place[:low] | slot.part, place[low:]))
         with m.If(sums):
             m.d.comb += [
                 at.flags.sums.eq(1),

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.machine import MACHINE
-from cpt.hw.contract.step import Code
+from cpt.hw.contract.step import SUM_WORDS, Code
 from cpt.hw.contract.tiles import FILL_PIXELS
 from cpt.hw.fetch.held import hold
 from cpt.hw.layouts import BITS_WIDTH, result_rows
@@ -259,10 +259,11 @@ class Places:
         moves = copies(m, self.step & self.ends["word"], len(moving), "moves", reset_less=False)
         loads = copies(m, self.load, len(moving), "begins", reset_less=False)
         (self.next_tile,) = self.behind("tile", 1)
-        steady = self.settings.one_channel
+        of_sums = Mux(self.settings.parts, SUM_WORDS, 1) if self.code is Code.DRAIN else 1
+        steps = {"channel": ~self.settings.one_channel, "other": of_sums, "out": of_sums}
         for (name, place), move in zip(moving.items(), moves, strict=True):
             with m.If(move):
-                m.d.sync += place.eq(place + (~steady if name == "channel" else 1))
+                m.d.sync += place.eq(place + steps.get(name, 1))
         self.loads = dict(zip(moving, loads, strict=True))
         with m.If(self.next_tile | self.loads["index"]):
             m.d.sync += self.index.eq(0)

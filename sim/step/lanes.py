@@ -86,8 +86,9 @@ class Lanes:
         state = self.state
         tiles = self.products.gradients.popleft()
         added = tiles.reshape(-1, state.columns)
-        held = state.scratch[word.out * SUM_WORDS :].view(np.uint16)
-        parts = [held[part : SUM_WORDS * len(added) : SUM_WORDS] for part in range(SUM_PARTS)]
+        first, low = divmod(word.out, SUM_WORDS)  # a part is joined to the address, so of odd ones some meet
+        held = state.scratch[first * SUM_WORDS :][: len(added) * SUM_WORDS].view(np.uint16)
+        parts = [held[low | part :: SUM_WORDS] for part in range(SUM_PARTS)]
         if not word.first:
             added = added + joined(parts)
         for number, part in enumerate(parts):
