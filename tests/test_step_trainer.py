@@ -112,7 +112,7 @@ def test_the_next_forward_pass_is_queued_before_the_host_looks_at_logits():
     ]
     assert seen == [
         "first forward",
-        *("second forward", "logits 0", "backward"),
+        *("second forward", "logits 0", "first backward"),
         *("forward", "logits 1", "backward"),
         *("logits 0", "last backward"),
     ]
