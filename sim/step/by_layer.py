@@ -60,7 +60,7 @@ def by_layer(
     """
     parts: dict[tuple[str, str], Part] = {}
     ended = 0
-    for label, moment in _labelled(layout, moments, woven, backward):
+    for label, moment in labelled(layout, moments, woven, backward):
         part = parts.setdefault(label, Part(*label))
         part.cycles += max(moment.ended - ended, 0)
         ended = max(ended, moment.ended)
@@ -72,9 +72,10 @@ def by_layer(
     return list(parts.values())
 
 
-def _labelled(
+def labelled(
     layout: Layout, moments: Iterable[Moment], woven: Iterable[str], backward: bool
 ) -> Iterator[tuple[tuple[str, str], Moment]]:
+    """Layer and pass of each instruction, as `by_layer` has them."""
     label, forward = ("backward" if backward else "forward", ALL), AGAIN if backward else FORWARD
     for moment, apart in zip(moments, woven, strict=True):
         if apart:

@@ -12,17 +12,13 @@ from cpt.host.compiler.network import of_step
 from cpt.host.fabric import FabricTrainer, precision_slots
 from cpt.hw.contract import ArrayConfig, preset
 from cpt.hw.contract.config import STEP
-from cpt.hw.contract.floats import Op
-from cpt.hw.contract.passes import Apply, Bring, Drain, Store
-from cpt.hw.contract.step import Code, Word
 from cpt.sim.memory import MEMORY_MODELS, memory_model
+from cpt.sim.step.called import called
 from cpt.sim.step.forecast import timeline
 from cpt.sim.step.observed import Observed, SeenList
 from cpt.sim.step.rtl import MEMORY_BYTES, RATE, Case, batches
 from cpt.sim.step.state import Slot
 from cpt.sim.step.timeline import Timing
-
-KINDS = {Code.DRAIN: Drain, Code.APPLY: Apply, Code.BRING: Bring, Code.STORE: Store}
 
 
 @dataclass(frozen=True)
@@ -46,14 +42,6 @@ class Compared:
             took = moment.ended - moment.taken - (seen.marks[-1] - seen.taken)
             columns = " ".join(f"{cycle:>8}" for cycle in (*rtl, *model))
             yield f"{number:>5} {called(seen.word):<18} {columns} {took:>+6}  {moment.why}"
-
-
-def called(word: Word) -> str:
-    """An instruction's name and kind."""
-    if word.code is Code.FLOAT:
-        return f"FLOAT {Op(word.op).name}"
-    kinds = KINDS.get(word.code)
-    return f"{word.code.name} {kinds(word.kind).name}" if kinds else word.code.name
 
 
 def compared(config: ArrayConfig, memory: str, case: Case) -> list[Compared]:

@@ -17,7 +17,7 @@ from cpt.sim.step.timing.move import bring, store
 from cpt.sim.step.timing.ports import Master, Memory, Writer
 from cpt.sim.step.timing.program import program
 from cpt.sim.step.timing.reading import Reading
-from cpt.sim.step.timing.run import LANES, MEMORY, Moment, Run, go
+from cpt.sim.step.timing.run import LANES, MEMORY, Log, Moment, Run, go
 
 __all__ = ["LANES", "MEMORY", "Moment", "Timeline", "Timing"]
 
@@ -37,6 +37,8 @@ class Timing:
     instructions: Counter[str] = field(default_factory=Counter)
     moments: list[Moment] = field(default_factory=list)
     """Of each instruction."""
+    log: Log | None = None
+    """Where in time work and waits lie, if that was asked for."""
 
 
 class Timeline:
@@ -50,15 +52,15 @@ class Timeline:
         self.costs, self.memory_bytes, self.latency = costs, memory_bytes, latency
         self.write_latency = latency if write_latency is None else write_latency
 
-    def run(self, words: bytes) -> Timing:
-        """One list; raises `ContractError` if nothing can go on."""
-        costs, run = self.costs, Run(self.costs.config)
+    def run(self, words: bytes, *, logged: bool = False) -> Timing:
+        """One list; ``logged``: with a log. Raises `ContractError` if nothing can go on."""
+        costs, run = self.costs, Run(self.costs.config, log=Log() if logged else None)
         require(
             costs.config.scratch_words > 0, "scratch_words is 0; allowed: those of a machine of whole steps"
         )
         for at in range(0, len(words), WORD_BYTES):
             word = decode(words[at : at + WORD_BYTES])
-            run.moments.append(Moment(word, ENGINES[word.code]))
+            run.moments.append(Moment(word, ENGINES[word.code], len(run.moments)))
         memory = Memory(self.latency, self.write_latency, self.memory_bytes / BEAT_BYTES)
         read_0, read_1 = memory.port(), memory.port()
         writers = [Writer(memory.port(writes=True), shared=port == 0) for port in range(PORTS)]
@@ -81,11 +83,14 @@ class Timeline:
                 channel(run),
             ]
         )
+        if run.log:
+            run.log.memory = [memory.used[at] for at in range(max(memory.used, default=-1) + 1)]
         found = Timing(
             busy=run.busy,
             waits={engine.name: waits for engine, waits in run.waits.items()},
             instructions=Counter(moment.engine.name for moment in run.moments),
             moments=run.moments,
+            log=run.log,
         )
         # Beats of all ports together, as cycles of the memory.
         found.busy[MEMORY] = round(found.busy[MEMORY] / memory.beats_per_cycle)

@@ -26,11 +26,13 @@ def array(run: Run, costs: Costs) -> Process:
         word = moment.word
         taken = yield from run.take(moment, number, free)
         gate, why = yield from run.gate(word, 0, taken + 1)
-        accepted = max(gate + 1, taken + 1 + WORKED_OUT_CYCLES, places.pop(0))
+        ready = max(taken + 1 + WORKED_OUT_CYCLES, places.pop(0))
+        accepted = max(gate + 1, ready)
         free = accepted + 2
         start, why = later((last + 1, engine.name), (accepted + MACHINE.exec_start_cycles, why))
         block = yield from known(run.loaded, number)
         start, why = later((start, why), (block + MACHINE.exec_block_cycles, Engine.LOAD.name))
+        run.spent(moment, max(last + 1, ready + MACHINE.exec_start_cycles), start, why)
         cycles = steps(costs, word)
         for tiles, releases in blocks(word):
             filled = yield from known(run.filled, slot)
@@ -45,8 +47,10 @@ def array(run: Run, costs: Costs) -> Process:
                     earliest = max(earliest, (yield from known(run.freed, tile - MACHINE.step_result_tiles)))
                 end = start + cycles - 1
                 last = max(end, earliest)
+                run.spent(moment, start, end + 1)
                 if last > end:
                     run.waits[engine][Engine.DRAIN.name] += last - end
+                    run.spent(moment, end + 1, last + 1, Engine.DRAIN.name)
                 run.worked(moment, cycles)
                 collected, start, tile = last + interval, last + 1, tile + 1
                 run.mark(moment, last + collect + 1)

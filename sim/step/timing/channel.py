@@ -17,5 +17,6 @@ def channel(run: Run) -> Process:
         at_best = taken + 1 + begin_cycles(moment.word)
         run.begin(moment, begin, why if gate > at_best else engine.name, at_best)
         run.worked(moment, mark - max(begin, ended))
+        run.spent(moment, max(begin, ended), mark)
         ended = mark
         run.mark(moment, mark)

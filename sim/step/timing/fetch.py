@@ -96,6 +96,7 @@ def fetch(run: Run, costs: Costs, reading: Reading, fills: list[Fill]) -> Proces
                     given = max(given, ended + WALKED_CYCLES)
                 else:
                     released = yield from known(run.released_b, slots - 1)
+                    run.spent(moment, max(given, ended), released + EMPTY_CYCLES, Engine.EXEC.name)
                     given = max(given, released + EMPTY_CYCLES)
             fill.begin = given
             fills.append(fill)
@@ -130,12 +131,18 @@ def fill(run: Run, costs: Costs, reading: Reading, fills: list[Fill], total: int
                     released = yield from known(run.released_b, first_slot + need - 1 - capacity)
                     if released + FREED_CYCLES > queue.left:
                         run.waits[Engine.FETCH][Engine.EXEC.name] += released + FREED_CYCLES - queue.left
+                        stood, goes = queue.left + STAGES, released + FREED_CYCLES + STAGES
+                        run.spent(work.moment, max(stood, queue.took), goes, Engine.EXEC.name)
                         queue.begin(released + FREED_CYCLES)
             data = 0
             if row.steps:
                 last = (row.steps * step_bytes - 1) // STREAM_BYTES
                 data = yield from reading.came(work.run + row.run, last)
+            before = queue.took
             took = queue.row(row.gap, data + DATA_CYCLES, row.cost)
+            if run.log:
+                could = max(before, queue.left + STAGES)
+                run.rowed(work.moment, could, took, row.cost, data + DATA_CYCLES)
             if row.steps:
                 reading.take(work.run + row.run, last, took)
             for count in range(row.done):

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ from cpt.hw.vector.row import PARTS, Row
 from cpt.hw.vector.walk import IN_WORDS_LOG2, OPERANDS, Places
 from cpt.sim.step.costs import Costs
 from cpt.sim.step.timing.ports import Writer
-from cpt.sim.step.timing.run import Moment, Process, Run, known, later
+from cpt.sim.step.timing.run import PACKERS, Moment, Process, Run, known, later
 
 BEGIN_CYCLES = 1
 """From the walk that may begin to the unit's first slot."""
@@ -48,6 +48,17 @@ class Pipeline:
     def drained(self, first: int, slots: int) -> None:
         """The drain takes so many cycles from one on."""
         self.taken.append((first, first + slots))
+
+    def pieces(self, first: int, slots: int) -> Iterator[tuple[int, int]]:
+        """Begin and end of each stretch of what `free` finds."""
+        for begin, behind in (stretch for stretch in self.taken if stretch[1] > first):
+            there = min(max(begin - first, 0), slots)
+            yield first, first + there
+            slots -= there
+            if not slots:
+                return
+            first = max(first, behind)
+        yield first, first + slots
 
     def free(self, first: int, slots: int) -> int:
         """Cycle behind so many slots of the apply from ``first`` on, between those of the drain."""
@@ -100,6 +111,7 @@ def drain(run: Run, timed: Timed) -> Process:
             first = begin + BEGIN_CYCLES
             timed.pipeline.drained(first, slots)
             run.worked(moment, slots)
+            run.spent(moment, first, first + slots)
             last = first + slots - 1
             run.freed.append(last + reads + FREE_CYCLES)
             run.mark(moment, last + timed.end)
@@ -121,6 +133,7 @@ def apply(run: Run, timed: Timed, packed: Packed) -> Process:
             answer = yield from known(packed.answers, len(packed.groups) - 1)
             settled = answer + SETTLED_CYCLES
         if not (codes and codes_before):
+            run.spent(moment, load, settled, PACKERS)
             load = max(load, settled)
         codes_before = codes
         ask = load
@@ -143,8 +156,11 @@ def apply(run: Run, timed: Timed, packed: Packed) -> Process:
                 first = last + BEGIN_CYCLES
                 if codes and len(packed.groups) >= packed.room:
                     left = yield from known(packed.taken, len(packed.groups) - packed.room)
+                    run.spent(moment, first, left + ROOM_CYCLES, PACKERS)
                     first = max(first, left + ROOM_CYCLES)
                 yield first
+                if run.log:
+                    shared(run, moment, timed.pipeline.pieces(first, each), first)
                 last = timed.pipeline.free(first, each) - 1
                 if codes:
                     out = last + SLOT_CYCLES + timed.lanes.result_cycles
@@ -159,6 +175,14 @@ def apply(run: Run, timed: Timed, packed: Packed) -> Process:
                 settled = max(settled, done + SETTLED_CYCLES)
                 run.mark(moment, done)
         ready = max(last + timed.ready, free + 2 if kind is Apply.POOL else 0)
+
+
+def shared(run: Run, moment: Moment, pieces: Iterable[tuple[int, int]], cycle: int) -> None:
+    """Slots of an apply from ``cycle`` on, in ``pieces`` where the drain has those between."""
+    for begin, end in pieces:
+        run.spent(moment, cycle, begin, Engine.DRAIN.name)
+        run.spent(moment, begin, end)
+        cycle = end
 
 
 CODES = (Apply.INNER, Apply.CODE, Apply.IMAGE, Apply.ERROR)

@@ -17,7 +17,7 @@ from cpt.sim.step.costs import Costs
 from cpt.sim.step.timing.ports import Master
 from cpt.sim.step.timing.reading import Reading
 from cpt.sim.step.timing.rows import Rows
-from cpt.sim.step.timing.run import Moment, Process, Run, Wish, known, later
+from cpt.sim.step.timing.run import MEMORY, Moment, Process, Run, Wish, known, later
 
 PRODUCT_CYCLES = Product.latency_cycles + 2
 """Of a product, beside the bits of its count: chosen, begun."""
@@ -95,6 +95,8 @@ def weights(run: Run, costs: Costs, master: Master, begin: int, moment: Moment) 
             yield asked
             at = asked + Guard.latency_cycles + READER_CYCLES
             moved = master.read(at, word.offset + tile * word.tile_stride + plane * word.plane_stride, beats)
+            run.spent(moment, max(at, last + 1), moved[-1][0] + 1 - beats, MEMORY)
+            run.spent(moment, max(moved[-1][0] + 1 - beats, last + 1), moved[-1][0] + 1)
             last = moved[-1][0]
             asked = max(asked + READ_CYCLES, master.free - Guard.latency_cycles - READER_CYCLES)
             run.read(moment, beats)
@@ -134,7 +136,11 @@ def errors(run: Run, costs: Costs, reading: Reading, rows: Rows, begin: int, mom
                 last = (steps * step_bytes - 1) // STREAM_BYTES
                 data = yield from reading.came(this, last)
                 cost = max(blocks, pieces) if line < left else blocks
+                before = rows.took
                 rows.row(1 if line or number % strips else 1 + TURNS, data + DATA_CYCLES, cost)
+                if run.log:
+                    could = max(before, rows.left + STAGES)
+                    run.rowed(moment, could, rows.took, cost, data + DATA_CYCLES)
                 reading.take(this, last, rows.took)
     return asked - Guard.latency_cycles - READER_CYCLES, rows.took + WRITTEN_CYCLES[word.code]
 

@@ -17,7 +17,7 @@ from cpt.hw.move.stretches import ASKED_BEATS, PIECE_BEATS
 from cpt.sim.step.costs import Costs
 from cpt.sim.step.floats import Operand, operand
 from cpt.sim.step.timing.ports import Master, Writer
-from cpt.sim.step.timing.run import Process, Run, later
+from cpt.sim.step.timing.run import MEMORY, Process, Run, later
 
 BEGIN_CYCLES = 4
 """From a start to the first piece at its guard."""
@@ -62,8 +62,12 @@ def bring(run: Run, costs: Costs, master: Master, stream: tuple[Master, Master])
             moved = reader.read(at + Guard.latency_cycles, address, beats)
             first = moved[0][0] - moved[0][1] + 1
             # What comes is written a unit after the other; FLOAT writes local memory first.
-            end, cycles = max(end, first), beats // beats_of_word * pace
-            end = floats.after(end, cycles) if word.kind == Bring.LOCAL else end + cycles
+            came, cycles = max(end, first), beats // beats_of_word * pace
+            end = floats.after(came, cycles) if word.kind == Bring.LOCAL else came + cycles
+            run.spent(moment, at, came, MEMORY)
+            run.spent(moment, came, came + cycles)
+            run.spent(moment, came + cycles, end, Engine.FLOAT.name)
+            run.spent(moment, end, moved[-1][0] + 1, MEMORY)
             end = max(end, moved[-1][0] + 1)
             named = at
             at = max(at + PIECE_CYCLES, reader.free - Guard.latency_cycles)
@@ -92,12 +96,14 @@ def store(run: Run, costs: Costs, writer: Writer) -> Process:
             bits = costs.bits(word)
             for step in range(-(-word.runs // run.config.rows) * word.ksteps):
                 at = end + TAPS * run.config.group_channels * run.config.rows + CODES_CYCLES
+                run.spent(moment, end, at + bits * beats)
                 for _ in range(bits):
                     yield at + Guard.latency_cycles
                     end = writer.write(at + Guard.latency_cycles, step * beats * BEAT_BYTES, beats, at + 4)
                     at = max(at + PIECE_CYCLES, writer.free - Guard.latency_cycles)
                 end -= writer.port.memory.write_cycles * (step < word.ksteps - 1)
                 run.wrote(moment, bits * beats)
+            run.spent(moment, begin, end, MEMORY)
             ready = named = sent = end
         else:
             at, there = begin + BEGIN_CYCLES, begin + BEATS_CYCLES + (word.kind != Store.LOCAL)
@@ -108,6 +114,10 @@ def store(run: Run, costs: Costs, writer: Writer) -> Process:
                     first = max(there, at)
                     there = first + beats
                 end = writer.write(at + Guard.latency_cycles, address, beats, first)
+                gone = writer.port.free
+                run.spent(moment, first, gone - beats, MEMORY)
+                run.spent(moment, gone - beats, gone)
+                run.spent(moment, gone, end, MEMORY)
                 at = max(at + PIECE_CYCLES, writer.free - Guard.latency_cycles)
                 run.wrote(moment, beats)
             sent = writer.free

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from cpt.hw.contract import ArrayConfig, ContractError
 from cpt.hw.contract.config import BEAT_BYTES
@@ -18,6 +18,10 @@ MARK_CYCLES = Gate.latency_cycles - 1
 WAITS = (0, 1)
 PROGRAM, LANES, MEMORY = "program", "lanes", "memory"
 """The program, for whose next instruction an engine waits; what is busy beside the engines."""
+PACKERS = "packers"
+"""What makes planes of an APPLY's codes and writes them."""
+WORK = ""
+"""In place of what is waited for."""
 
 Item = TypeVar("Item")
 Wish = int | tuple[Sequence[Any], int]
@@ -31,6 +35,8 @@ class Moment:
 
     word: Word
     engine: Engine
+    number: int = 0
+    """In its list."""
     pushed: int = 0
     """Into its engine's queue."""
     taken: int = 0
@@ -48,6 +54,35 @@ class Moment:
     read: int = 0
     written: int = 0
     """Bytes of memory."""
+
+
+class Spell(NamedTuple):
+    """Cycles of an instruction, of which is known what its engine did."""
+
+    begin: int
+    end: int
+    number: int
+    """Of the instruction, in the list."""
+    why: str
+    """What was waited for, or `WORK`."""
+
+
+@dataclass
+class Log:
+    """Where in time work and waits lie, as far as the processes know; an engine's spells may overlap."""
+
+    spells: dict[Engine, list[Spell]] = field(default_factory=lambda: {each: [] for each in Engine})
+    memory: list[float] = field(default_factory=list)
+    """Beats of all ports in each `cpt.sim.step.timing.ports.STRETCH_CYCLES`."""
+
+    def add(self, engine: Engine, spell: Spell) -> None:
+        """One more, if it has any cycles; it goes on with the last one where it can."""
+        if spell.end <= spell.begin:
+            return
+        spells = self.spells[engine]
+        if spells and (spells[-1].end, *spells[-1][2:]) == (spell.begin, *spell[2:]):
+            spell = spell._replace(begin=spells.pop().begin)
+        spells.append(spell)
 
 
 @dataclass
@@ -75,6 +110,8 @@ class Run:
     """When each block of operand A is."""
     freed: list[int] = field(default_factory=list)
     """When DRAIN has read each result tile."""
+    log: Log | None = None
+    """For who wants to see every cycle; without it nothing of that is kept."""
 
     def of(self, engine: Engine) -> list[Moment]:
         """The instructions of an engine, in order."""
@@ -88,6 +125,7 @@ class Run:
         moment.taken = max(moment.pushed + MACHINE.queue_cycles, ready)
         if moment.taken > ready:
             self.waits[moment.engine][PROGRAM] += moment.taken - ready
+            self.spent(moment, ready, moment.taken, PROGRAM)
         self.taken[moment.engine].append(moment.taken)
         return moment.taken
 
@@ -111,11 +149,24 @@ class Run:
             moment.begun, moment.why = cycle, why
         if cycle > free:
             self.waits[moment.engine][why] += cycle - free
+            self.spent(moment, free, cycle, why)
 
     def worked(self, moment: Moment, cycles: int) -> None:
         """An instruction keeps its engine busy."""
         moment.busy += cycles
         self.busy[moment.engine.name] += cycles
+
+    def spent(self, moment: Moment, begin: int, end: int, why: str = WORK) -> None:
+        """Where cycles of an instruction lie, for the log if there is one."""
+        if self.log:
+            self.log.add(moment.engine, Spell(begin, end, moment.number, why))
+
+    def rowed(self, moment: Moment, could: int, took: int, cost: int, data: int) -> None:
+        """Where a row of `cpt.sim.step.timing.rows` lies, which could have begun earlier but for ``data`` of
+        memory."""
+        if took == data:
+            self.spent(moment, could, took - cost, MEMORY)
+        self.spent(moment, took - cost, took)
 
     def read(self, moment: Moment, beats: int) -> None:
         """An instruction has memory read."""
