@@ -76,6 +76,8 @@ lint: .venv/installed ## ruff and mypy (1 min)
 docs: .venv/installed ## references, and the output that pages show (seconds)
 	$(BIN)/python -m cpt.hw.contract.render
 	$(BIN)/python tests/documented.py
+	$(BIN)/cpt trace --quiet --list forward --out build/trace
+	cp build/trace/trace.svg docs/timeline.svg
 
 bitstream: .venv/installed ## the bitstream, in build/bitstream/BOARD/ (needs Vivado)
 	$(BIN)/cpt bitstream --board $(BOARD) $(ARGS)

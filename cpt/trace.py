@@ -162,7 +162,8 @@ def _headline(traced: Traced, array: ArrayConfig) -> str:
 
 def _rows(traced: Traced) -> list[tuple[str, ...]]:
     """Shares of all cycles, and whom each waits for most."""
-    rows: list[tuple[str, ...]] = [("engine", "busy", "waiting", "latency", "idle", "waits most for")]
+    at_work = UNDER_WAY if any(UNDER_WAY in track.sums() for track in traced.tracks) else BUSY
+    rows: list[tuple[str, ...]] = [("engine", at_work, "waiting", "latency", "idle", "waits most for")]
     for track in traced.tracks:
         sums = track.sums()
         waits = Counter({what: cycles for what, cycles in sums.items() if what not in STATES})

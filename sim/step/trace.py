@@ -10,17 +10,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.contract.step import Engine
 from cpt.hw.program.runner import queue_instructions
-from cpt.sim.step.observed import Seen, SeenList
 from cpt.sim.step.timeline import Timing
 from cpt.sim.step.timing.program import DISPATCH_CYCLES, ROOM_CYCLES
 from cpt.sim.step.timing.run import MARK_CYCLES, PACKERS, PROGRAM, WAITS, WORK, Moment, Spell
+
+if TYPE_CHECKING:
+    from cpt.sim.step.observed import Seen, SeenList
 
 BUSY, OWN, IDLE, UNDER_WAY = "busy", "latency", "idle", "under way"
 """What an engine does that waits for nobody; ``under way``: an instruction of which no more is known."""
