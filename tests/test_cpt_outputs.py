@@ -49,6 +49,7 @@ SHOWN = [
     ["doctor", "--preset", "z7020"],
     ["latency", "--model", "resnet8", "--iterations", "64"],
     ["latency", "--model", "resnet8", "--iterations", "64", "--layers", "--fw", "8"],
+    ["trace", "--preset", "tiny", "--width", "4", "--size", "8"],
 ]
 WRONG = [
     ["nothing"],
@@ -59,6 +60,8 @@ WRONG = [
     ["bitops", "--samples", "0"],
     ["latency", "--memory", "fast"],
     ["latency", "--preset", "huge"],
+    ["trace", "--list", "sideways"],
+    ["trace", "--device", "board"],
     ["train", "--device", "abacus"],
     ["train", "--data", "nothing.npz"],
     ["train", "--device", "cpu", "--preset", "tiny"],
