@@ -153,7 +153,8 @@ def _about(arguments: argparse.Namespace, step: Step) -> dict[str, Any]:
 
 
 def _headline(traced: Traced, array: ArrayConfig) -> str:
-    short = "; of each instruction work is shown first, then its waits" if traced.coarse else ""
+    of = ", ".join(traced.coarse)
+    short = f"; of each instruction of {of} work is shown first, then its waits" if of else ""
     return (
         f"{traced.name}: {traced.cycles:,} cycles, {traced.cycles / array.clock_mhz:,.1f} µs, "
         f"{len(traced.labels):,} instructions{short}"

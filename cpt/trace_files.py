@@ -13,7 +13,7 @@ from cpt.trace_colours import of_labels, of_waits
 from cpt.trace_lists import Traced
 
 MOST_SPANS = 200_000
-"""Of a list, before its instructions are shown in short."""
+"""Of a list, before instructions of the longest tracks are shown in short."""
 MOST_BYTES = 5_000_000
 """Of a page."""
 TEMPLATE = Path(__file__).with_name("trace.html")
@@ -22,10 +22,10 @@ MARK = "/*DATA*/"
 
 def fitted(lists: Sequence[Traced], about: dict[str, Any]) -> tuple[list[Traced], bytes]:
     """Lists, in short where they are too long for a page, and the page."""
-    found = [one.in_short() if one.spans > MOST_SPANS else one for one in lists]
+    found = [one.in_short(MOST_SPANS) for one in lists]
     made = page(found, about)
     if len(made) > MOST_BYTES:
-        found = [one.in_short() for one in lists]
+        found = [one.in_short(0) for one in lists]
         made = page(found, about)
     if len(made) > MOST_BYTES:
         raise ContractError(f"page has {len(made):,} bytes; allowed: {MOST_BYTES:,}, so fewer lists at once")

@@ -54,8 +54,8 @@ class Traced:
     """Of each instruction."""
     memory: list[float] = field(default_factory=list)
     """Share of its beats that memory moves, over the list; empty where nothing is known of it."""
-    coarse: bool = False
-    """Spans of an instruction are in order of what they are, not of time."""
+    coarse: tuple[str, ...] = ()
+    """Tracks in which spans of an instruction are in order of what they are, not of time."""
 
     @property
     def spans(self) -> int:
@@ -73,9 +73,19 @@ class Traced:
                     waits[span.what] += span.end - span.begin
         return found
 
-    def in_short(self) -> Traced:
-        """With as few spans as sums by instruction need."""
-        return replace(self, tracks=[coarser(track) for track in self.tracks], coarse=True)
+    def in_short(self, most: int) -> Traced:
+        """With the longest tracks coarser, until there are at most so many spans."""
+        found, left = {track.name: track for track in self.tracks}, self.spans
+        coarse = []
+        for track in sorted(self.tracks, key=lambda track: len(track.spans), reverse=True):
+            if left <= most:
+                break
+            short = coarser(track)
+            if len(short.spans) < len(track.spans):
+                found[track.name] = short
+                left -= len(track.spans) - len(short.spans)
+                coarse.append(track.name)
+        return replace(self, tracks=list(found.values()), coarse=tuple(coarse))
 
 
 class Step:

@@ -144,6 +144,21 @@ def test_a_list_that_is_too_long_is_shown_in_short(
         assert sum(len(t["spans"]) for t in other["tracks"]) < sum(len(t["spans"]) for t in one["tracks"])
 
 
+def test_the_longest_tracks_are_the_first_to_be_shown_in_short(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (whole, _) = data_of((folder / "trace.html").read_text())["lists"]
+    lengths = {track["name"]: len(track["spans"]) // 3 for track in whole["tracks"]}
+    monkeypatch.setattr(trace_files, "MOST_SPANS", sum(lengths.values()) - 1)
+    assert main([*SMALL, "--fw", "3", "--list", LISTS[0], "--out", str(tmp_path)]) == 0
+    (short,) = data_of((tmp_path / "trace.html").read_text())["lists"]
+    (coarse,) = short["coarse"]
+    after = {track["name"]: len(track["spans"]) // 3 for track in short["tracks"]}
+    assert {name for name in lengths if lengths[name] != after[name]} == {coarse}
+    # FLOAT and the program have a span or two an instruction, which cannot be fewer.
+    assert lengths[coarse] == max(lengths[name] for name in lengths if name not in ("FLOAT", "program"))
+
+
 def test_a_page_that_stays_too_large_is_refused_and_nothing_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
