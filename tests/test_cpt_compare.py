@@ -21,7 +21,7 @@ def test_every_list_of_a_step_is_within_two_percent(capsys: pytest.CaptureFixtur
     status, out, _ = _run(capsys, *words, "--json")
     rows = json.loads(out.splitlines()[-1])
     assert status == 0
-    names = ["first forward", "second forward", "backward", "last backward"]
+    names = ["first forward", "second forward", "first backward", "last backward"]
     assert [row["program"] for row in rows] == names
     for row in rows:
         assert set(row) == {"program", "rtl_cycles", "model_cycles", "error"}
