@@ -106,7 +106,8 @@ class Collector(wiring.Component):
         if self.adds:
             sums = Mux(self.collect.tile, 2 * self.rows - 1, self.rows - 1)
             return Mux(collect.tile, self.rows, 0), sums
-        first, following = Signal(shape, reset_less=True), Signal(shape)
+        first = Signal(shape, reset_less=True)
+        following = Signal(shape)
         sums = Signal(shape, init=self.rows - 1)
         """Those of the following tile."""
         with m.If(self.captured):
