@@ -31,13 +31,14 @@ def test_a_step_takes_the_rtls_cycles(step: list[Compared]) -> None:
 
 
 def test_the_rows_say_what_an_instruction_waited_for(step: list[Compared]) -> None:
-    rows = list(step[0].rows())
-    assert len(rows) == len(step[0].seen.instructions)
-    drains = [row for row in rows if "DRAIN FORWARD" in row]
+    drains = []
+    for found in step:
+        rows = list(found.rows())
+        assert len(rows) == len(found.seen.instructions)
+        drains += [row for row in rows if "DRAIN FORWARD" in row]
     assert drains
     waited = {row.split()[-1] for row in drains}
-    assert len(waited) > 1
-    assert {"FLOAT"} <= waited <= {engine.name for engine in Engine}
+    assert {"EXEC", "FLOAT"} <= waited <= {engine.name for engine in Engine}
 
 
 def test_an_unknown_preset_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -194,7 +194,7 @@ def test_all_lists_of_a_network_end_and_follow_their_bits() -> None:
             assert all(busy <= found.cycles for busy in found.busy.values())
             cycles.setdefault(fw, []).append(found.cycles)
     assert all(few <= many for few, many in zip(cycles[3], cycles[8], strict=True))
-    assert sum(cycles[3]) < sum(cycles[8])
+    assert cycles[3][2] < cycles[8][2]
 
 
 def test_the_command_prints_a_row_for_each_list(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from cpt.host.compiler.choice import WIDEST, Product, Way, of_product
 from cpt.host.compiler.memory import BATCH, IN_WORDS, STATIC, Memory, Piece, whole_pairs
-from cpt.host.compiler.parts import OF_BACKWARD, Division, Part, Scratch
+from cpt.host.compiler.parts import OF_BACKWARD, OF_FORWARD, Division, Part, Scratch
 from cpt.host.compiler.plan import (
     ERROR_SLOT,
     IMAGE_SLOT,
@@ -147,7 +147,16 @@ class Layout:
         sums = max(
             self.dw.sum_words(plan, part) for plan in self.plans for part in self.subsets[plan.layer.index]
         )
-        self.forward = Scratch(self.config, words, 2)
+        self._sums_of: dict[tuple[Picture, int], int] = {}
+        """Sums of dW of convolutions that have outputs or inputs of a shape, at most."""
+        for plan in self.plans:
+            held = max(self.dw.sum_words(plan, part) for part in self.subsets[plan.layer.index])
+            for shape in (
+                (plan.output, self.groups(plan.conv.out_channels)),
+                (plan.source, self.groups(plan.conv.in_channels)),
+            ):
+                self._sums_of[shape] = max(self._sums_of.get(shape, 0), held)
+        self.forward = Scratch(self.config, words, OF_FORWARD)
         self.backward = Scratch(self.config, words, OF_BACKWARD, self._mixed())
         """Scratch as each pass divides it."""
         if SUM_WORDS * sums > words:
@@ -227,23 +236,7 @@ class Layout:
         groups = self.groups(channels)
         by_groups = self.most_groups(picture, channels) < groups
         image = 0 if by_groups else picture.tiles * groups * self.group
-        return scratch.division(self.words(picture, channels), image, self._sums_of(picture, groups))
-
-    def _sums_of(self, picture: Picture, groups: int) -> int:
-        """Sums of dW of convolutions that have outputs or inputs of a shape, at most."""
-        return max(
-            (
-                self.dw.sum_words(plan, part)
-                for plan in self.plans
-                for part in self.subsets[plan.layer.index]
-                if (picture, groups)
-                in (
-                    (plan.output, self.groups(plan.conv.out_channels)),
-                    (plan.source, self.groups(plan.conv.in_channels)),
-                )
-            ),
-            default=0,
-        )
+        return scratch.division(self.words(picture, channels), image, self._sums_of.get((picture, groups), 0))
 
     def parts(
         self, scratch: Scratch, picture: Picture, channels: int, most_groups: int = MOST_GROUPS

@@ -123,9 +123,8 @@ class Scratch:
         if image and size <= self.room:
             return Division(starts, whole, size)
         if image and self.places == OF_BACKWARD and size <= 2 * bank and not self.mixed:
-            together = IN_WORDS // math.gcd(
-                IN_WORDS, image
-            )  # parts of the whole one begin at short addresses
+            # Parts of the whole one begin at short addresses.
+            together = IN_WORDS // math.gcd(IN_WORDS, image)
             for rest in (SUM_WORDS * sums, 0):
                 held = (bank - rest) // (together * image)
                 slots = -(-held // 2) * together * image, held // 2 * together * image

@@ -8,6 +8,7 @@ from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import ACC_BITS
 from cpt.hw.contract.floats import Coefficient
 from cpt.hw.contract.machine import MACHINE
+from cpt.hw.contract.step import SUM_PARTS
 from cpt.hw.matrix.copies import KEEP, copies, one_more
 from cpt.hw.vector.kinds import SETTINGS, Added, Times
 from cpt.hw.vector.lane import CONTROL, CONTROL_CYCLES, MULTIPLIER_BITS, NOISE_BITS, OPERAND_BITS, Lane
@@ -27,7 +28,7 @@ COEFFICIENTS = data.StructLayout(
 """What a channel has, by the names of `Coefficient`."""
 SHARE = 10
 """Lanes that share a copy of their control; each takes some of it twice."""
-PARTS = 3
+PARTS = SUM_PARTS
 """Parts of a number of 48 bits."""
 
 
