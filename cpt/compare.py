@@ -152,7 +152,7 @@ def compare(config: TrainConfig, data: Dataset, preset_name: str, memory: str) -
         trainer = Trainer(config, data, array, of_device(device, array), clock)
         lists = cast("FabricTrainer", trainer.machine).lists
         device.seen(lists)
-        trainer.train_step(trainer.epoch_batches()[0])
+        trainer.train_step(next(trainer.epoch_batches()))
         model = {name: counters for name, _, counters in forecasts[0].lists(trainer.bits())}
         return [
             Row(seen.name, seen.cycles, model[seen.name].total, model[seen.name].exec_busy)

@@ -14,6 +14,7 @@ import numpy as np
 
 from cpt.host.errors import HostError
 from cpt.host.files import write_atomically
+from cpt.host.shifted import shifted
 from cpt.hw.contract import ContractError
 from cpt.hw.contract.config import require
 from cpt.model.arithmetic import divide, sum_in_halves
@@ -198,42 +199,13 @@ def training_batches(
     order = shuffled(len(images), seed, epoch)
     for start in range(skip * batch, len(images) - batch + 1, batch):
         index = order[start : start + batch]
-        chosen = images.take(index)
         if max_shift:
-            key = noise_key(seed, epoch, _SHIFT_STREAM)
-            chosen = Images(
-                _shift(chosen.pixels, max_shift, uniform(key, 2 * batch, 2 * start)), chosen.labels
-            )
-        yield chosen
-
-
-def _shift(pixels: np.ndarray, most: int, noise: np.ndarray) -> np.ndarray:
-    """Each image (H, W, C) moved by two whole numbers from -most to most, drawn from ``noise`` (2*N,)."""
-    drawn = np.floor((noise + np.float32(0.5)) * np.float32(2 * most + 1)).astype(np.int64) - most
-    down, right = drawn.reshape(len(pixels), 2).T
-    return _moved(_moved(pixels, down, axis=1), right, axis=2)
-
-
-def _moved(pixels: np.ndarray, by: np.ndarray, axis: int) -> np.ndarray:
-    """Each image with what is ``by`` (N,) behind along ``axis``, or the nearest that is there.
-
-    Images that move alike go together: a board's processor would take longer for indices of all pixels than
-    for the rest of a step.
-    """
-    last = pixels.shape[axis] - 1
-    moved = np.empty_like(pixels)
-    by = np.clip(by, -last, last)  # all of an image that moves farther is its border too
-    for shift in np.unique(by).tolist():
-        alike = np.flatnonzero(by == shift)
-        some = pixels[alike]
-        result = np.empty_like(some)
-        source, target = some.swapaxes(1, axis), result.swapaxes(1, axis)
-        start, end = max(0, -shift), last + 1 - max(0, shift)
-        target[:, start:end] = source[:, start + shift : end + shift]
-        target[:, :start] = source[:, :1]
-        target[:, end:] = source[:, last:]
-        moved[alike] = result
-    return moved
+            noise = uniform(noise_key(seed, epoch, _SHIFT_STREAM), 2 * batch, 2 * start)
+            drawn = np.floor((noise + np.float32(0.5)) * np.float32(2 * max_shift + 1)).astype(np.intp)
+            by = drawn.reshape(batch, 2) - max_shift
+            yield Images(shifted(images.pixels, index, by), images.labels[index])
+        else:
+            yield images.take(index)
 
 
 def with_bytes(data: Dataset) -> Dataset:
@@ -246,7 +218,7 @@ def _bytes(name: str, images: Images) -> Images:
     pixels = images.pixels
     whole = bool(pixels.min() >= 0 and pixels.max() <= _BYTE and (pixels == np.rint(pixels)).all())
     require(whole, f"data {name} has pixels that are no bytes; allowed: whole numbers 0..{_BYTE}")
-    return Images(pixels.astype(np.uint8), images.labels)
+    return Images(pixels.astype(np.uint8, order="C"), images.labels)
 
 
 def affine(data: Dataset) -> tuple[np.ndarray, np.ndarray]:

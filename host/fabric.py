@@ -23,7 +23,7 @@ from cpt.hw.contract.step import WORD_BYTES, Code, encode
 from cpt.model.golden.fabric.codes import image_bits
 from cpt.model.golden.fabric.network import Network
 from cpt.model.golden.fabric.trainer import Report
-from cpt.model.loss import correct, softmax_cross_entropy
+from cpt.model.loss import SoftmaxCrossEntropy, correct
 from cpt.model.noise import extended
 
 PROGRAMS = 5
@@ -135,12 +135,15 @@ class FabricTrainer:
             self.memory_bytes += (HALVES if base in OF_MICRO_BATCH else 1) * whole
         start = self.device.allocate(self.memory_bytes)
         self.addresses = {base: start + offset for base, offset in self.addresses.items()}
+        self._halves = [self._bases(half) for half in range(HALVES)]
 
     def _load_programs(self) -> None:
         """Lists of instructions to the device, and where the memory that stays is."""
-        at, self._offsets = 0, {}
+        at, self.calls = 0, {}
+        """The word that runs each list."""
         for name, words in self.lists.items():
-            self._offsets[name] = at
+            count = len(words) // WORD_BYTES
+            self.calls[name] = encode(Code.RUN, base=PROGRAMS, offset=at, count=count)
             self._write(Piece(PROGRAMS, at, len(words)), np.frombuffer(words, np.uint8))
             at += len(words)
         sets = [encode(Code.SET, index=base, value=self.addresses[base]) for base in (STATIC, PROGRAMS)]
@@ -209,25 +212,24 @@ class FabricTrainer:
         forward, backward = of_step(self.batch_size // size)
         parts = [slice(number * size, (number + 1) * size) for number in range(len(forward))]
         tags = [self._forward(forward[0], 0, images[parts[0]])]
-        loss, hits = 0.0, 0
+        criterion = SoftmaxCrossEntropy(self.batch_size)
         for number, some in enumerate(parts):
             if number + 1 < len(forward):
                 tags.append(self._forward(forward[number + 1], number + 1, images[parts[number + 1]]))
             self._finish(tags[number])
-            logits = self._logits(number)
-            share, gradient = softmax_cross_entropy(logits, labels[some], self.batch_size)
+            gradient = criterion.gradient(self._logits(number), labels[some])
             self._write(Piece(GRADIENT, 0, gradient.nbytes), gradient, number)
             of_number = encode(Code.SET, kind=1, index=1, value=number)
-            done = self._ring(self._half(number) + of_number + self.call(backward[number]))
-            loss, hits = loss + share, hits + correct(logits, labels[some])
+            done = self._ring(self._halves[number % HALVES] + of_number + self.calls[backward[number]])
+        report = Report(self.step, fw, bw, criterion.loss(), criterion.correct())
         self._finish(done)
         self.step += 1
-        return Report(self.step - 1, fw, bw, loss, hits)
+        return report
 
     def evaluate(self, images: np.ndarray, labels: np.ndarray, bits: int) -> float:
         """Accuracy (0 .. 1) by the running statistics; the last images are filled up with black ones."""
         self._set_bits(bits, bits)
-        self._ring(self.call(PREPARE))
+        self._ring(self.calls[PREPARE])
         starts = range(0, len(images), self.micro_batch)
         waiting: list[int] = []
         hits = 0
@@ -245,7 +247,7 @@ class FabricTrainer:
     def _forward(self, name: str, number: int, images: np.ndarray) -> int:
         """Images of micro-batch ``number`` to their half, and the list ``name``; the tag of its end."""
         self._write(self.layout.images_piece, self._tiles(images), number)
-        return self._ring(self._half(number) + self.call(name))
+        return self._ring(self._halves[number % HALVES] + self.calls[name])
 
     def _logits(self, number: int) -> np.ndarray:
         classes = self.network.parameters["classifier.bias"].size
@@ -262,17 +264,12 @@ class FabricTrainer:
             )
         self.device.set_slots(precision_slots(self.network, fw, bw))
 
-    def _half(self, number: int) -> bytes:
-        """Base registers of a micro-batch."""
+    def _bases(self, half: int) -> bytes:
+        """Words that set the base registers of a micro-batch."""
         return b"".join(
-            encode(Code.SET, index=base, value=self._address(Piece(base, 0, 0), number))
+            encode(Code.SET, index=base, value=self._address(Piece(base, 0, 0), half))
             for base in OF_MICRO_BATCH
         )
-
-    def call(self, name: str) -> bytes:
-        """The word that runs the list ``name``."""
-        count = len(self.lists[name]) // WORD_BYTES
-        return encode(Code.RUN, base=PROGRAMS, offset=self._offsets[name], count=count)
 
     def _ring(self, words: bytes) -> int:
         """Queue words and an END; its tag."""
@@ -288,9 +285,10 @@ class FabricTrainer:
         picture = self.layout.image_codes.layout.picture
         count, height, width, channels = images.shape
         down, rows = picture.tiles // picture.strips, picture.tile_rows
-        whole = np.zeros((count, down * rows, picture.strips * picture.pitch, channels), np.uint8)
-        whole[:, :height, :width] = images
-        split = whole.reshape(count, down, rows, picture.strips, picture.pitch, channels)
+        bottom, right = down * rows - height, picture.strips * picture.pitch - width
+        if bottom or right:
+            images = np.pad(images, ((0, 0), (0, bottom), (0, right), (0, 0)))
+        split = images.reshape(count, down, rows, picture.strips, picture.pitch, channels)
         return np.ascontiguousarray(split.transpose(0, 1, 3, 5, 2, 4))
 
     def _address(self, piece: Piece, number: int = 0) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -140,8 +141,8 @@ class Trainer:
         """Of the next step."""
         return learning_rate(self.config.lr_schedule, self.config.lr, self.step / self.total_steps)
 
-    def epoch_batches(self) -> list[Images]:
-        """What is left of the current epoch, or of the run if that ends first."""
+    def epoch_batches(self) -> Iterator[Images]:
+        """What is left of the current epoch, or of the run if that ends first; drawn one by one."""
         config = self.config
         batches = training_batches(
             self.data.train,
@@ -151,7 +152,7 @@ class Trainer:
             max_shift=config.max_shift,
             skip=self.step % self.steps_per_epoch,
         )
-        return list(batches)[: self.total_steps - self.step]
+        return itertools.islice(batches, self.total_steps - self.step)
 
     def train_epoch(
         self,

@@ -7,23 +7,40 @@ import numpy as np
 from cpt.model.arithmetic import divide, exponential, logarithm, sum_in_halves
 
 
-def softmax_cross_entropy(
-    logits: np.ndarray, labels: np.ndarray, batch: int | None = None
-) -> tuple[float, np.ndarray]:
-    """Mean loss in nats and the gradient of ``logits`` (N, classes), float32, for integer ``labels`` (N,).
+class SoftmaxCrossEntropy:
+    """Loss of a batch of ``images`` whose logits come in parts, in order.
 
-    ``batch``: images of the whole batch, of which these may be a part; loss and gradient are divided by it.
-    Sums over classes and over images are `sum_in_halves`.
+    The next pass waits for a part's gradient and nobody for the loss, so a board's processor does what only
+    the loss needs once, in the end. Sums over classes and over images are `sum_in_halves`.
     """
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    exponentials = exponential(shifted)
-    totals = sum_in_halves(exponentials.T)[:, None]
-    rows = np.arange(labels.shape[0])
-    losses = logarithm(totals[:, 0]) - shifted[rows, labels]
-    grad = divide(exponentials, totals)
-    grad[rows, labels] -= 1
-    count = np.float32(batch or labels.shape[0])
-    return float(divide(sum_in_halves(losses), count)), divide(grad, count, out=grad)
+
+    def __init__(self, images: int) -> None:
+        self._images = np.float32(images)
+        self._totals: list[np.ndarray] = []
+        self._at_labels: list[np.ndarray] = []
+        self._seen: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def gradient(self, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Gradient of the next ``logits`` (N, classes), float32, with integer ``labels`` (N,)."""
+        shifted = logits - logits.max(axis=1, keepdims=True)
+        exponentials = exponential(shifted)
+        totals = sum_in_halves(exponentials.T)
+        grad = divide(exponentials, totals[:, None])
+        rows = np.arange(len(labels))
+        grad[rows, labels] -= 1
+        self._totals.append(totals)
+        self._at_labels.append(shifted[rows, labels])
+        self._seen.append((logits, labels))
+        return divide(grad, self._images, out=grad)
+
+    def loss(self) -> float:
+        """Mean over the batch, nats."""
+        losses = logarithm(np.concatenate(self._totals)) - np.concatenate(self._at_labels)
+        return float(divide(sum_in_halves(losses), self._images))
+
+    def correct(self) -> int:
+        """Images of the batch that `correct` counts."""
+        return correct(*(np.concatenate(parts) for parts in zip(*self._seen, strict=True)))
 
 
 def correct(logits: np.ndarray, labels: np.ndarray) -> int:

@@ -21,6 +21,7 @@ from cpt.host.driver import open_board
 from cpt.host.fabric import FabricTrainer
 from cpt.host.linux import LinuxDevice
 from cpt.host.step_device import StepDevice
+from cpt.model.loss import SoftmaxCrossEntropy
 from cpt.trainers import trainer_on
 
 WARM = 2
@@ -31,7 +32,8 @@ GIVEN, BITFILE, BOARD = "given.pickle", "cpt.bit", "root"
 """Names in FOLDER: configuration, data set and programs; the bitstream; the board's files."""
 PARTS = {
     "pixels in the machine's order": ((FabricTrainer, "_tiles"),),
-    "softmax and its gradient": ((cpt.host.fabric, "softmax_cross_entropy"),),
+    "softmax and its gradient": ((SoftmaxCrossEntropy, "gradient"),),
+    "loss and hits": ((SoftmaxCrossEntropy, "loss"), (SoftmaxCrossEntropy, "correct")),
     "copies to and from memory": ((StepDevice, "write"), (StepDevice, "read")),
     "requests to the caches": ((LinuxDevice, "flush"), (LinuxDevice, "invalidate")),
     "ring": ((StepDevice, "ring"),),
@@ -80,7 +82,7 @@ def main() -> int:
         trainer = trainer_on(config, data, accelerator)
         bits, rate = trainer.bits(), trainer.learning_rate()
         mark("draw")
-        batches = trainer.epoch_batches()
+        batches = list(trainer.epoch_batches())
         mark("drawn")
         for batch in batches[:WARM]:
             trainer.train_step(batch)

@@ -40,7 +40,7 @@ def test_the_check_notices_a_step_that_came_out_differently():
         Place("fast", "tiny", "ps-ddr").open(CONFIG, data) as (trainer, _),
         RtlCheck(CONFIG, data, "ps-ddr") as check,
     ):
-        batch = trainer.epoch_batches()[0]
+        batch = next(trainer.epoch_batches())
         check.before_step(trainer, batch)
         trainer.train_step(batch)
         weight = trainer.network.parameters["stem.weight"]

@@ -16,7 +16,7 @@ from cpt.model.architecture.layers import conv_norm
 from cpt.model.golden.fabric import apply, step, update
 from cpt.model.golden.fabric.network import Block, Layer, Network
 from cpt.model.golden.fabric.trainer import Settings, Trainer
-from cpt.model.loss import softmax_cross_entropy
+from cpt.model.loss import SoftmaxCrossEntropy
 
 ROOT = Path(__file__).parent.parent
 FACTOR, OFFSET = np.float32([0.011, 0.02]), np.float32([-1.3, -2.1])
@@ -135,7 +135,7 @@ def one(network, images, labels, fw, bw, micro=0, batch=None):
     """Logits, gradients and tape of one micro-batch."""
     weights = step.prepare(network, fw)
     logits, tape = step.forward(network, weights, images, step.Pass(fw, RATE))
-    _, gradient = softmax_cross_entropy(logits, labels, batch)
+    gradient = SoftmaxCrossEntropy(batch or len(labels)).gradient(logits, labels)
     return logits, step.backward(network, weights, tape, gradient, bw, step.Noise(7, 3, micro)), tape
 
 
@@ -282,7 +282,7 @@ def test_a_step_adds_its_micro_batches_up_in_order_and_moves_each_average_once()
     for number in range(3):
         part = slice(4 * number, 4 * number + 4)
         logits, tape = step.forward(alone, weights, images[part], step.Pass(4, trainer.rate))
-        _, gradient = softmax_cross_entropy(logits, labels[part], 12)
+        gradient = SoftmaxCrossEntropy(12).gradient(logits, labels[part])
         found = step.backward(alone, weights, tape, gradient, 8, step.Noise(7, 3, number))
         totals = {name: update.accumulate(totals.get(name), value) for name, value in found.items()}
     for name, value in alone.parameters.items():

@@ -12,7 +12,7 @@ from cpt.model.architecture.layers import conv_norm
 from cpt.model.golden.fabric import step, update
 from cpt.model.golden.fabric.channel import running_rate
 from cpt.model.golden.fabric.network import Network
-from cpt.model.loss import softmax_cross_entropy
+from cpt.model.loss import SoftmaxCrossEntropy
 from cpt.model.networks import cifar_resnet
 from cpt.model.networks.mobilenet import InvertedResidual
 from cpt.model.networks.residual import ConvNorm
@@ -79,10 +79,11 @@ def golden_step(network, images, labels, fw, bw):
     for number in range(BATCH // MICRO):
         part = slice(number * MICRO, (number + 1) * MICRO)
         logits, tape = step.forward(network, weights, images[part], step.Pass(fw, rate))
-        loss, gradient = softmax_cross_entropy(logits, labels[part], BATCH)
+        criterion = SoftmaxCrossEntropy(BATCH)
+        gradient = criterion.gradient(logits, labels[part])
         found = step.backward(network, weights, tape, gradient, bw, step.Noise(SEED, 0, number))
         totals = {name: update.accumulate(totals.get(name), value) for name, value in found.items()}
-        losses.append(loss)
+        losses.append(criterion.loss())
     return losses, totals
 
 

@@ -111,7 +111,7 @@ def test_a_step_of_a_large_batch_is_repeated_with_four_of_its_images() -> None:
         RtlCheck(config, data, "ps-ddr") as check,
     ):
         while trainer.step < trainer.total_steps:
-            batch = trainer.epoch_batches()[0]
+            batch = next(trainer.epoch_batches())
             check.before_step(trainer, batch)
             trainer.train_step(batch)
             check.after_step(trainer)

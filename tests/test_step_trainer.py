@@ -103,7 +103,7 @@ def test_the_next_forward_pass_is_queued_before_the_host_looks_at_logits():
     trainer = trained(machine, network())
     machine.calls.clear()
     trainer.train_step(*drawn(1)[0], (4, 8), 0.1)
-    names = {offset: name for name, offset in trainer._offsets.items()}
+    names = {decode(word).offset: name for name, word in trainer.calls.items()}
     halves = {trainer._address(Piece(LOGITS, 0, 0), number): number for number in range(2)}
     seen = [
         names[where] if what == "run" else f"logits {halves[where]}"

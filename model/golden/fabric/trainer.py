@@ -11,7 +11,7 @@ import numpy as np
 from cpt.model.golden.fabric import step, update
 from cpt.model.golden.fabric.channel import running_rate
 from cpt.model.golden.fabric.network import Network
-from cpt.model.loss import correct, softmax_cross_entropy
+from cpt.model.loss import SoftmaxCrossEntropy, correct
 from cpt.model.schedule import Plan
 
 
@@ -66,18 +66,17 @@ class Trainer:
         fw, bw = bits
         weights = step.prepare(network, fw)
         totals: dict[str, np.ndarray] = {}
-        loss, hits = 0.0, 0
+        criterion = SoftmaxCrossEntropy(settings.batch_size)
         for number in range(settings.micro_batches):
             part = slice(number * settings.micro_batch, (number + 1) * settings.micro_batch)
             logits, tape = step.forward(network, weights, images[part], step.Pass(fw, self.rate))
-            share, gradient = softmax_cross_entropy(logits, labels[part], settings.batch_size)
+            gradient = criterion.gradient(logits, labels[part])
             noise = step.Noise(settings.seed, self.step, number)
             found = step.backward(network, weights, tape, gradient, bw, noise)
             totals = {name: update.accumulate(totals.get(name), value) for name, value in found.items()}
-            loss, hits = loss + share, hits + correct(logits, labels[part])
         self._update(totals, np.float32(lr))
         self.step += 1
-        return Report(self.step - 1, fw, bw, loss, hits)
+        return Report(self.step - 1, fw, bw, criterion.loss(), criterion.correct())
 
     def train(self, images: np.ndarray, labels: np.ndarray, plan: Plan, position: int, lr: float) -> Report:
         """`train_step` at the precision that ``plan`` has at ``position``."""
