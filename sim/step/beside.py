@@ -16,6 +16,7 @@ from cpt.sim.device import open_simulated
 from cpt.sim.step.machine import StepMachine
 
 DEADLINE_S = 600.0
+"""Of what was rung, unless another is given."""
 
 
 class StepsDiffer(AssertionError):
@@ -25,10 +26,13 @@ class StepsDiffer(AssertionError):
 class Beside:
     """A `cpt.host.fabric.Device` of two machines; whenever all that was rung has ended, memory is compared.
 
-    Raises `StepsDiffer` then. Other arguments: those of `cpt.sim.device.open_simulated`, ``stalls`` for one.
+    Raises `StepsDiffer` then, `DeviceTimeout` after ``deadline_s``. Other arguments: those of
+    `cpt.sim.device.open_simulated`, ``stalls`` for one.
     """
 
-    def __init__(self, config: ArrayConfig, *, memory_bytes: int, **options: Any) -> None:
+    def __init__(
+        self, config: ArrayConfig, *, memory_bytes: int, deadline_s: float = DEADLINE_S, **options: Any
+    ) -> None:
         # From address 0, so that both have the same addresses; the ring is the RTL's alone.
         self._simulated = open_simulated(
             "rtl",
@@ -37,7 +41,7 @@ class Beside:
             memory_base=0,
             **options,
         )
-        self._accelerator = Accelerator(self._simulated.bitfile, self._simulated, deadline_s=DEADLINE_S)
+        self._accelerator = Accelerator(self._simulated.bitfile, self._simulated, deadline_s=deadline_s)
         self.rtl = StepDevice(self._accelerator)
         self.model = StepMachine(config, memory=memory_bytes, scratch_words=config.scratch_words)
         self._own = slice(0, 0)

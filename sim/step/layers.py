@@ -10,6 +10,7 @@ rtl``) memory must be that of the exact model too, and the cycles of each list t
 from __future__ import annotations
 
 import argparse
+import itertools
 import random
 import sys
 import time
@@ -18,6 +19,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cpt.host.errors import DeviceTimeout
 from cpt.host.fabric import Device, FabricTrainer
 from cpt.hw.contract import ArrayConfig, ContractError, preset
 from cpt.hw.contract.config import STEP
@@ -39,6 +41,8 @@ STEM = "stem"
 FEW = 4
 """Channels that are pooled."""
 MEMORY = "ps-ddr"
+DEADLINE_S = 3600.0
+"""Of a step on the RTL; of wide layers half an hour is not enough beside other work."""
 STALLED, STALL = 0.5, 0.2
 """Share of convolutions whose bus stalls on the RTL, and in what share of its cycles."""
 NETWORKS: dict[str, Callable[[], Sequence[Described]]] = {
@@ -119,16 +123,17 @@ def train(drawn: Drawn, config: ArrayConfig, device: Device) -> FabricTrainer:
     return pair.trainer
 
 
-def on_model(drawn: Drawn, config: ArrayConfig) -> str:
-    """The step on the exact model, which counts no cycles."""
+def on_model(drawn: Drawn, config: ArrayConfig, deadline_s: float) -> str:
+    """The step on the exact model, which counts no cycles and waits for nothing."""
     train(drawn, config, StepMachine(config, memory=MEMORY_BYTES, scratch_words=config.scratch_words))
     return "exact"
 
 
-def on_rtl(drawn: Drawn, config: ArrayConfig) -> str:
+def on_rtl(drawn: Drawn, config: ArrayConfig, deadline_s: float) -> str:
     """The step on the RTL; `AssertionError` too for a list that takes other cycles than the estimate."""
     stalls = Stalls(drawn.stall, drawn.seed) if drawn.stall else None
-    with Observed(config, memory_bytes=MEMORY_BYTES, memory=MEMORY, stalls=stalls) as device:
+    options = {"memory": MEMORY, "stalls": stalls, "deadline_s": deadline_s}
+    with Observed(config, memory_bytes=MEMORY_BYTES, **options) as device:
         trainer = train(drawn, config, device)
         seen = device.seen(trainer.lists)
     taken = "exact; " + ", ".join(f"{one.name} {one.cycles:,} cycles" for one in seen)
@@ -168,6 +173,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--images", type=int, default=2, metavar="N", help="of the step (2)")
     parser.add_argument("--count", type=int, default=0, metavar="N", help="drawn ones (0: every shape)")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--from", dest="first", type=int, default=1, metavar="N", help="begin with the Nth (1)"
+    )
+    parser.add_argument(
+        "--deadline", type=float, default=DEADLINE_S, metavar="S", help=f"of a step on RTL ({DEADLINE_S:g} s)"
+    )
     options = parser.parse_args(arguments)
     try:
         config = preset(options.preset, STEP)
@@ -178,16 +189,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(
             f"simulated cycles of a step's lists: {config.name} at {config.clock_mhz:g} MHz, memory {MEMORY}"
         )
-    for drawn in draw(options):
+    for drawn in itertools.islice(draw(options), options.first - 1, None):
         begun = time.monotonic()
         try:
-            found = DEVICES[options.device](drawn, config)
+            found = DEVICES[options.device](drawn, config, options.deadline)
             exact += 1
             passes += drawn.passes
         except ContractError as error:
             found = f"refused: {error}"
             refused += 1
-        except AssertionError as error:
+        except (AssertionError, DeviceTimeout) as error:
             found = " ".join(str(error).split())
             differ += 1
         print(f"{drawn}: {found} ({time.monotonic() - begun:.0f} s)", flush=True)
