@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import NamedTuple
 
 from cpt.host.compiler import depthwise
 from cpt.host.compiler.builder import Region
@@ -51,6 +53,12 @@ class WeightGradients:
         taken = [region for shape in shapes for region in self.layout.division(self.scratch, *shape).taken]
         return self.scratch.gaps(taken, self.layout.dw.sum_words(plan, subset))
 
+    def _place(self, plan: ConvPlan, subset: Subset, end: ConvPlan) -> Sums:
+        """Of sums beside those gradients, and beside the last ones if that can be."""
+        gaps = self._gaps(plan, subset, end)
+        free = [each for each in gaps if not self._last or not each.region.meets(self._last.region)]
+        return (free or gaps)[0]
+
     def _claimed(self, region: Region) -> None:
         """Somebody wants words of scratch, where sums may wait."""
         if self._waiting and self._last and self._last.region.meets(region):
@@ -75,17 +83,18 @@ class WeightGradients:
             live.append(self.moves.used(g, picture, channels, self.moves.all_of(channels)))
         beside = self.beside(plan, end)
         for subset in layout.subsets[plan.layer.index]:
-            self.finish()
             if beside:
-                gaps = self._gaps(plan, subset, end)
-                free = [each for each in gaps if not self._last or not each.region.meets(self._last.region)]
-                sums = (free or gaps)[0]
+                sums = self._place(plan, subset, end)
             else:
+                self.finish()
                 sums = self.scratch.sums(layout.dw.sum_words(plan, subset), live)
             covered = any(sums.region.meets(region) for region in live)
             if covered:
                 self.moves.words(Code.STORE, sums.region, layout.covered)
+            if self._last and self._last.region.meets(sums.region):
+                self.finish()
             self.products.gradient(plan, inputs, subset, sums)
+            self.finish()  # the array works meanwhile
             self._waiting, self._last = partial(self._sums, plan, subset, scale, sums, covered), sums
 
     def _sums(self, plan: ConvPlan, subset: Subset, scale: Vector, sums: Sums, covered: bool) -> None:
@@ -104,7 +113,6 @@ class WeightGradients:
         """Sums of a tile of output channels, as many rows of it at a time as local memory holds."""
         v, layout, conv = self.v, self.layout, plan.conv
         taps, group, channels = conv.kernel**2, layout.group, conv.in_channels
-        tiles = gradient_tiles(taps, subset.inputs)
         first = subset.input * group
         width = min(subset.inputs * group, channels - first)
         row = taps * width
@@ -115,19 +123,6 @@ class WeightGradients:
         piece = layout.beside(layout.gradients, plan.weight)
         for start in range(0, rows, most):
             part = min(most, rows - start)
-            chunk = v.new(part * row)
-            for column, places in enumerate(tiles):
-                for half, place in enumerate(places):
-                    if place is None:
-                        continue
-                    tap, of_group = place
-                    some = min(group, width - of_group * group)
-                    word = sums.word + (column * subset.outputs + tile) * group + start
-                    to = Rows(chunk.at(tap * width + of_group * group, some), 1, row)
-                    held_sums = Rows(Vector(Space.SUMS, 2 * word + half, some), 1, 2)
-                    v.rows(Op.FROM_INTEGER, to, held_sums, Rows(integer(1)), n=some, reps=part)
-            step = _divisor(part * row, layout.config.float_lanes)
-            rows_of = Rows(chunk, 1, step)
             held = v.new(part * row)
             at = (begin + start) * taps * channels + first
             memory = piece.words(at, piece.size // 4 - at)
@@ -135,6 +130,15 @@ class WeightGradients:
             if width < channels:
                 shape = {"words": width, "runs": part * taps, "stride": channels}
             self.moves.load_runs(memory, held, **shape)
+            chunk = v.new(part * row)
+            word = sums.word + tile * group + start
+            for walk in _walks(subset, taps, width, group, part):
+                to = Rows(chunk.at(walk.to, walk.lanes), 1, walk.to_stride)
+                of_sums = Vector(Space.SUMS, 2 * word + walk.half, walk.lanes)
+                held_sums = Rows(of_sums, 1, walk.half_stride)
+                v.rows(Op.FROM_INTEGER, to, held_sums, Rows(integer(1)), n=walk.lanes, reps=walk.reps)
+            step = _divisor(part * row, layout.config.float_lanes)
+            rows_of = Rows(chunk, 1, step)
             total = Rows(held, 1, step)
             v.rows(Op.MULTIPLY_ADD, total, rows_of, Rows(scale), total, n=step, reps=part * row // step)
             self.moves.store_runs(held, memory, **shape)
@@ -155,6 +159,43 @@ class WeightGradients:
         rows = Rows(held, 1, step)
         self.v.rows(Op.ADD, rows, rows, Rows(values, 1, step), n=step, reps=count // step)
         self.moves.store(held, piece)
+
+
+class _Walk(NamedTuple):
+    """Sums of a group of input channels, a repetition each: places of floats, and of sums in halves of
+    words."""
+
+    to: int
+    to_stride: int
+    half: int
+    half_stride: int
+    lanes: int
+    reps: int
+
+
+def _walks(subset: Subset, taps: int, width: int, group: int, rows: int) -> Iterator[_Walk]:
+    """All sums of ``rows`` rows of a tile, ``taps`` times ``width`` each, in the fewest walks: along rows, or
+    along taps, which lie one behind the other where groups come in pairs."""
+    row, column = taps * width, 2 * subset.outputs * group
+    if subset.inputs > 1 and taps > rows:
+        for number, of_group in itertools.product(range(rows), range(subset.inputs)):
+            first, half = divmod(of_group, 2)
+            to = number * row + of_group * group
+            yield _Walk(
+                to,
+                width,
+                first * taps * column + 2 * number + half,
+                column,
+                min(group, width - of_group * group),
+                taps,
+            )
+        return
+    for index, places in enumerate(gradient_tiles(taps, subset.inputs)):
+        for half, place in enumerate(places):
+            if place:
+                tap, of_group = place
+                to = tap * width + of_group * group
+                yield _Walk(to, row, index * column + half, 2, min(group, width - of_group * group), rows)
 
 
 def _divisor(count: int, lanes: int) -> int:
