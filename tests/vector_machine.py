@@ -112,8 +112,8 @@ class Bench:
         group, draw = self.config.group_channels, self.numbers.integers
         groups = channels // group
         if kind is Drain.GRADIENT:
-            tiles = draw(-(1 << 45), 1 << 45, (groups, values["tiles"], group, self.config.cols))
-            self.products.gradients.append(tiles)
+            tiles = draw(-(1 << 45), 1 << 45, (values["tiles"], groups, group, self.config.cols))
+            self.products.gradients.extend(tiles)
             sums = draw(-(1 << 20), 1 << 20, (groups * values["tiles"], 1, self.config.cols))
             shape = {"tiles": values.pop("tiles")}
             rows = tiles.reshape(-1, group, self.config.cols)

@@ -98,13 +98,14 @@ def gradient(layout: Layout, v: Vectors, plan: ConvPlan, subset: Subset, sums: S
     group, first = layout.group, subset.output * layout.group
     rows = min(group, plan.conv.out_channels - first)
     found, block = v.new(rows * TAPS), v.new(TAPS * rows * rows)
-    for column, places in enumerate(gradient_tiles(TAPS, 1)):
+    v.sums, columns = (sums.region,), gradient_tiles(TAPS, 1)
+    for column, places in enumerate(columns):
         for half, place in enumerate(places):
             if place is None:
                 continue
-            tap, word = place[0], sums.word + column * group
+            tap, word = place[0], sums.word + column
             of_tap = block.at(tap * rows * rows, rows * rows)
-            held = Rows(Vector(Space.SUMS, 2 * word + half, rows), 1, 2)
+            held = Rows(Vector(Space.SUMS, 2 * word + half, rows), 1, 2 * len(columns))
             v.rows(Op.FROM_INTEGER, Rows(of_tap, 1, rows), held, Rows(integer(1)), n=rows, reps=rows)
             to, diagonal = Rows(found.at(tap, found.count - tap), 0, TAPS), Rows(of_tap, 0, rows + 1)
             v.rows(Op.COPY, to, diagonal, n=1, reps=rows)

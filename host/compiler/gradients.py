@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
 
 from cpt.host.compiler import depthwise
 from cpt.host.compiler.builder import Region
@@ -19,7 +18,7 @@ from cpt.host.compiler.vectors import Rows, Vector, Vectors, integer
 from cpt.host.compiler.work import CHUNK
 from cpt.hw.contract.config import TAPS
 from cpt.hw.contract.floats import Op, Space
-from cpt.hw.contract.passes import gradient_tiles
+from cpt.hw.contract.passes import gradient_slots
 from cpt.hw.contract.step import Code
 
 STREAM = 2
@@ -99,7 +98,6 @@ class WeightGradients:
 
     def _sums(self, plan: ConvPlan, subset: Subset, scale: Vector, sums: Sums, covered: bool) -> None:
         """Sums onto the gradient, and what they ``covered`` back."""
-        self.v.sums = (sums.region,)
         if plan.layer.depthwise:
             values, first = depthwise.gradient(self.layout, self.v, plan, subset, sums)
             at = plan.weight.words(first * TAPS, values.count)
@@ -115,10 +113,12 @@ class WeightGradients:
         taps, group, channels = conv.kernel**2, layout.group, conv.in_channels
         first = subset.input * group
         width = min(subset.inputs * group, channels - first)
-        row = taps * width
+        row, slots = taps * width, gradient_slots(taps, subset.inputs)
+        # Of one group a tile has two taps; where they are odd the last one's other half comes along.
+        held_row = 2 * slots[0].columns * width if subset.inputs == 1 else row
         begin = (subset.output + tile) * group
         rows = min(group, conv.out_channels - begin)
-        most = max(1, min(rows, CHUNK // (2 * row)))
+        most = max(1, min(rows, CHUNK // (row + held_row)))
         most -= most % PAIR * (row % PAIR)
         piece = layout.beside(layout.gradients, plan.weight)
         for start in range(0, rows, most):
@@ -130,17 +130,22 @@ class WeightGradients:
             if width < channels:
                 shape = {"words": width, "runs": part * taps, "stride": channels}
             self.moves.load_runs(memory, held, **shape)
-            chunk = v.new(part * row)
-            word = sums.word + tile * group + start
-            for walk in _walks(subset, taps, width, group, part):
-                to = Rows(chunk.at(walk.to, walk.lanes), 1, walk.to_stride)
-                of_sums = Vector(Space.SUMS, 2 * word + walk.half, walk.lanes)
-                held_sums = Rows(of_sums, 1, walk.half_stride)
-                v.rows(Op.FROM_INTEGER, to, held_sums, Rows(integer(1)), n=walk.lanes, reps=walk.reps)
-            step = _divisor(part * row, layout.config.float_lanes)
-            rows_of = Rows(chunk, 1, step)
-            total = Rows(held, 1, step)
-            v.rows(Op.MULTIPLY_ADD, total, rows_of, Rows(scale), total, n=step, reps=part * row // step)
+            chunk = v.new(part * held_row)
+            for slot in slots:
+                words = sums.of(slot, subset.outputs * group)
+                v.sums = (words.region,)
+                half = 2 * (words.word + (tile * group + start) * slot.columns)
+                for number in range(slot.groups):
+                    to = (slot.first + number) * group
+                    lanes = min(group, width - to)
+                    walk, reps = Rows(Vector(Space.SUMS, half + number, lanes), 1, 2), part * taps
+                    if subset.inputs == 1:
+                        walk, reps = replace(walk, stride=1), 2 * part * slot.columns
+                    target = Rows(chunk.at(to, lanes), 1, width)
+                    v.rows(Op.FROM_INTEGER, target, walk, Rows(integer(1)), n=lanes, reps=reps)
+            step = _divisor(part * row, layout.config.float_lanes) if held_row == row else row
+            total, values = Rows(held, 1, step), Rows(chunk, 1, step * held_row // row)
+            v.rows(Op.MULTIPLY_ADD, total, values, Rows(scale), total, n=step, reps=part * row // step)
             self.moves.store_runs(held, memory, **shape)
 
     def _scaled(self, values: Vector, scale: Vector, piece: Piece) -> None:
@@ -159,43 +164,6 @@ class WeightGradients:
         rows = Rows(held, 1, step)
         self.v.rows(Op.ADD, rows, rows, Rows(values, 1, step), n=step, reps=count // step)
         self.moves.store(held, piece)
-
-
-class _Walk(NamedTuple):
-    """Sums of a group of input channels, a repetition each: places of floats, and of sums in halves of
-    words."""
-
-    to: int
-    to_stride: int
-    half: int
-    half_stride: int
-    lanes: int
-    reps: int
-
-
-def _walks(subset: Subset, taps: int, width: int, group: int, rows: int) -> Iterator[_Walk]:
-    """All sums of ``rows`` rows of a tile, ``taps`` times ``width`` each, in the fewest walks: along rows, or
-    along taps, which lie one behind the other where groups come in pairs."""
-    row, column = taps * width, 2 * subset.outputs * group
-    if subset.inputs > 1 and taps > rows:
-        for number, of_group in itertools.product(range(rows), range(subset.inputs)):
-            first, half = divmod(of_group, 2)
-            to = number * row + of_group * group
-            yield _Walk(
-                to,
-                width,
-                first * taps * column + 2 * number + half,
-                column,
-                min(group, width - of_group * group),
-                taps,
-            )
-        return
-    for index, places in enumerate(gradient_tiles(taps, subset.inputs)):
-        for half, place in enumerate(places):
-            if place:
-                tap, of_group = place
-                to = tap * width + of_group * group
-                yield _Walk(to, row, index * column + half, 2, min(group, width - of_group * group), rows)
 
 
 def _divisor(count: int, lanes: int) -> int:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from cpt.host.compiler.builder import Region
 from cpt.host.compiler.memory import IN_WORDS
 from cpt.hw.contract import ArrayConfig, ContractError
+from cpt.hw.contract.passes import GradientSlot
 from cpt.hw.contract.step import SCRATCH_BANKS, SUM_WORDS
 from cpt.hw.contract.tiles import Picture
 
@@ -41,6 +42,10 @@ class Sums:
 
     word: int
     region: Region
+
+    def of(self, slot: GradientSlot, rows: int) -> Sums:
+        """Those of a slot of inputs: all its columns of so many ``rows``, row by row."""
+        return _sums(self.word + slot.before * rows, slot.columns * rows)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from cpt.host.compiler.memory import Piece
 from cpt.host.compiler.parts import Part, Sums
 from cpt.host.compiler.plan import ERROR_SLOT, Codes, ConvPlan, Planes, Subset
 from cpt.hw.contract.config import MAX_BITS
-from cpt.hw.contract.passes import Drain, Kernel, Sampling, gradient_tiles
+from cpt.hw.contract.passes import Drain, Kernel, Sampling, gradient_slots
 from cpt.hw.contract.step import Code
 from cpt.hw.contract.tiles import Picture
 from cpt.model.architecture import Conv
@@ -201,15 +201,17 @@ class Products:
             groups=subset.inputs,
             rows=chunk["rows"],
         )
-        self.builder.add(
-            Code.DRAIN,
-            [] if first else [sums.region],
-            [sums.region],
-            kind=int(Drain.GRADIENT),
-            slot=plan.slot,
-            first=int(first),
-            tiles=len(gradient_tiles(conv.kernel**2, subset.inputs)),
-            a_tiles=subset.outputs,
-            images=1,
-            out=sums.region.start,
-        )
+        for slot in gradient_slots(conv.kernel**2, subset.inputs):
+            region = sums.of(slot, subset.outputs * layout.group).region
+            self.builder.add(
+                Code.DRAIN,
+                [] if first else [region],
+                [region],
+                kind=int(Drain.GRADIENT),
+                slot=plan.slot,
+                first=int(first),
+                tiles=slot.columns,
+                a_tiles=subset.outputs,
+                images=1,
+                out=region.start,
+            )

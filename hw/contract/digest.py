@@ -112,6 +112,8 @@ _SAMPLES: dict[str, list[Any]] = {
     "geometry": [passes.geometry(picture) for picture in (*_PICTURES, tiles.Picture(_SHAPES[2], 8, 8))],
     "noise_place": [passes.noise_place(5, 9)],
     "gradient_tiles": [passes.gradient_tiles(taps, groups) for taps in (1, 9) for groups in (1, 2, 5)],
+    "gradient_slots": [passes.gradient_slots(taps, groups) for taps in (1, 9) for groups in (1, 2)],
+    "GradientSlot": list(passes.gradient_slots(9, 5)),
     "units": [passes.units(config.PRESETS["tiny"], word) for word in _UNITS],
     "ArrayConfig": [
         [

@@ -1,6 +1,7 @@
 """What a pass over tiles may be: windows, drains, applies, moves, and how far each takes an engine's mark."""
 
 import enum
+from typing import NamedTuple
 
 from cpt.hw.contract.config import GROUPS_BITS, MOST_GROUPS, TAPS, ArrayConfig, require
 from cpt.hw.contract.floats import Op, Space
@@ -131,6 +132,27 @@ def gradient_tiles(taps: int, groups: int) -> list[tuple[tuple[int, int] | None,
         ((tap, first), (tap, first + 1) if first + 1 < groups else None)
         for first in range(0, groups, 2)
         for tap in range(taps)
+    ]
+
+
+class GradientSlot(NamedTuple):
+    """What a slot of a FETCH_X gives a dW product."""
+
+    first: int
+    """Group of input channels, of so many ``groups``."""
+    groups: int
+    columns: int
+    """Column tiles, a DRAIN's."""
+    before: int
+    """Column tiles of the slots before it."""
+
+
+def gradient_slots(taps: int, groups: int) -> list[GradientSlot]:
+    """Slots of a FETCH_X in order."""
+    columns = len(gradient_tiles(taps, min(groups, 2)))
+    return [
+        GradientSlot(first, min(2, groups - first), columns, number * columns)
+        for number, first in enumerate(range(0, groups, 2))
     ]
 
 

@@ -259,16 +259,36 @@ class Places:
         moves = copies(m, self.step & self.ends["word"], len(moving), "moves", reset_less=False)
         loads = copies(m, self.load, len(moving), "begins", reset_less=False)
         (self.next_tile,) = self.behind("tile", 1)
-        of_sums = Mux(self.settings.parts, SUM_WORDS, 1) if self.code is Code.DRAIN else 1
-        steps = {"channel": ~self.settings.one_channel, "other": of_sums, "out": of_sums}
+        self.loads = dict(zip(moving, loads, strict=True))
+        after = {name: place + 1 for name, place in moving.items()}
+        after["channel"] = self.channel + ~self.settings.one_channel
+        if self.code is Code.DRAIN:
+            after |= self._sums()
         for (name, place), move in zip(moving.items(), moves, strict=True):
             with m.If(move):
-                m.d.sync += place.eq(place + steps.get(name, 1))
-        self.loads = dict(zip(moving, loads, strict=True))
+                m.d.sync += place.eq(after[name])
         with m.If(self.next_tile | self.loads["index"]):
             m.d.sync += self.index.eq(0)
         with m.If(self.next_tile | self.loads["channel"]):
             m.d.sync += self.channel.eq(word.channel)
+
+    def _sums(self):
+        """Next places of a GRADIENT's sums, all columns of a row side by side, and of other results."""
+        m, parts, out = self.m, self.settings.parts, self.word.out
+        step = Signal(range(self.walk.words), reset_less=True)
+        column = Signal(range(self.walk.words), reset_less=True)
+        """Of the column of tiles that comes next."""
+        m.d.sync += step.eq(Mux(parts, self.word.tiles * SUM_WORDS, 1))
+        names = ("other", "out")
+        *back, counts = copies(m, self.step & self.ends["tile"] & parts, 3, "columns", reset_less=False)
+        with m.If(counts):
+            m.d.sync += column.eq(column + SUM_WORDS)
+        with m.If(self.loads["out"]):
+            m.d.sync += column.eq(out + SUM_WORDS)
+        return {
+            name: Mux(returns, column, self.places[name]) + Mux(returns, 0, step)
+            for name, returns in zip(names, back, strict=True)
+        }
 
     def behind(self, end: str, count: int) -> list:
         """``count`` copies of what is high while the slot is shown that ends such a one."""

@@ -82,9 +82,13 @@ class Lanes:
         return WeightCodes(nothing, zero, none, zero, self.state.slots[word.slot].bits)
 
     def _add_gradient(self, word: Word) -> None:
-        """GRADIENT: 48-bit sums, each in `SUM_WORDS` words, of which 16 bits are in each of the first."""
+        """GRADIENT: 48-bit sums, each in `SUM_WORDS` words, of which 16 bits are in each of the first.
+
+        All columns of tiles of a row lie side by side.
+        """
         state = self.state
-        tiles = self.products.gradients.popleft()
+        columns = self.products.gradients
+        tiles = np.stack([columns.popleft() for _ in range(word.tiles)], axis=2)
         added = tiles.reshape(-1, state.columns)
         first, low = divmod(word.out, SUM_WORDS)  # a part is joined to the address, so of odd ones some meet
         held = state.scratch[first * SUM_WORDS :][: len(added) * SUM_WORDS].view(np.uint16)

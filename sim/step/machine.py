@@ -125,7 +125,7 @@ class StepMachine:
             return bool(products.errors and products.inputs)
         if word.code is Code.DRAIN:
             gradient = Drain(word.kind) is Drain.GRADIENT
-            return bool(products.gradients if gradient else products.results)
+            return len(products.gradients) >= word.tiles if gradient else bool(products.results)
         return True
 
     def _set(self, word: Word) -> None:

@@ -139,21 +139,19 @@ class Products:
         self.inputs.append(Chunk(self._chunk(word, whole, step)))
 
     def execute_gradient(self, word: Word) -> None:
-        """EXEC_DW: result tiles (tiles of columns, tiles of rows, rows, columns) of a chunk."""
+        """EXEC_DW: result tiles of a chunk, (tiles of rows, rows, columns) of each column of tiles."""
         errors, inputs = self.errors.popleft().codes, self.inputs.popleft().codes
         group, taps = self.state.group, inputs.shape[-2]
         outputs = errors.reshape(-1, errors.shape[-1]).T
         columns = inputs.reshape(-1, taps * inputs.shape[-1])
         product = int_matmul(np.ascontiguousarray(outputs), np.ascontiguousarray(columns.T))
         split = product.reshape(word.a_tiles, group, taps, word.groups, group)
-        tiles = []
         for first, second in gradient_tiles(taps, word.groups):
             halves = [np.zeros((word.a_tiles, group, group), np.int64) for _ in range(2)]
             for half, place in zip(halves, (first, second), strict=True):
                 if place is not None:
                     half[:] = split[:, :, place[0], place[1]]
-            tiles.append(np.concatenate(halves, axis=-1))
-        self.gradients.append(np.stack(tiles))
+            self.gradients.append(np.concatenate(halves, axis=-1))
 
     def _require_room(self, words: int) -> None:
         """Raise `ContractError` unless half of operand A's buffer holds a block of so many words."""
