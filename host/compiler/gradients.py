@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 
 from cpt.host.compiler import depthwise
@@ -18,7 +17,7 @@ from cpt.host.compiler.vectors import Rows, Vector, Vectors, integer
 from cpt.host.compiler.work import CHUNK
 from cpt.hw.contract.config import TAPS
 from cpt.hw.contract.floats import Op, Space
-from cpt.hw.contract.passes import gradient_slots
+from cpt.hw.contract.passes import GradientSlot, gradient_slots
 from cpt.hw.contract.step import Code
 
 STREAM = 2
@@ -102,21 +101,28 @@ class WeightGradients:
             values, first = depthwise.gradient(self.layout, self.v, plan, subset, sums)
             at = plan.weight.words(first * TAPS, values.count)
             self._scaled(values, scale, self.layout.beside(self.layout.gradients, at))
-        for tile in () if plan.layer.depthwise else range(subset.outputs):
-            self._rows(plan, subset, tile, scale, sums)
+        else:
+            # Slot by slot, as DRAIN leaves them: the next product may have the first one's words before all
+            # are read.
+            for slot in gradient_slots(plan.conv.kernel**2, subset.inputs):
+                part = sums.of(slot, subset.outputs * self.layout.group)
+                for tile in range(subset.outputs):
+                    self._tile(plan, subset, slot, tile, scale, part)
         if covered:
             self.moves.words(Code.BRING, sums.region, self.layout.covered)
 
-    def _rows(self, plan: ConvPlan, subset: Subset, tile: int, scale: Vector, sums: Sums) -> None:
-        """Sums of a tile of output channels, as many rows of it at a time as local memory holds."""
+    def _tile(
+        self, plan: ConvPlan, subset: Subset, slot: GradientSlot, tile: int, scale: Vector, sums: Sums
+    ) -> None:
+        """Sums of a tile of output channels with a slot of inputs, as many rows at a time as local memory
+        holds."""
         v, layout, conv = self.v, self.layout, plan.conv
         taps, group, channels = conv.kernel**2, layout.group, conv.in_channels
-        first = subset.input * group
-        width = min(subset.inputs * group, channels - first)
-        row, slots = taps * width, gradient_slots(taps, subset.inputs)
-        # Of one group a tile has two taps; where they are odd the last one's other half comes along.
-        held_row = 2 * slots[0].columns * width if subset.inputs == 1 else row
-        begin = (subset.output + tile) * group
+        first, begin = (subset.input + slot.first) * group, (subset.output + tile) * group
+        width = min(slot.groups * group, channels - first)
+        row = taps * width
+        # Of one group alone a column has two taps; where those are odd, the last one's other half comes too.
+        held_row = 2 * slot.columns * width if subset.inputs == 1 else row
         rows = min(group, conv.out_channels - begin)
         most = max(1, min(rows, CHUNK // (row + held_row)))
         most -= most % PAIR * (row % PAIR)
@@ -130,21 +136,17 @@ class WeightGradients:
             if width < channels:
                 shape = {"words": width, "runs": part * taps, "stride": channels}
             self.moves.load_runs(memory, held, **shape)
-            chunk = v.new(part * held_row)
-            for slot in slots:
-                words = sums.of(slot, subset.outputs * group)
-                v.sums = (words.region,)
-                half = 2 * (words.word + (tile * group + start) * slot.columns)
-                for number in range(slot.groups):
-                    to = (slot.first + number) * group
-                    lanes = min(group, width - to)
-                    walk, reps = Rows(Vector(Space.SUMS, half + number, lanes), 1, 2), part * taps
-                    if subset.inputs == 1:
-                        walk, reps = replace(walk, stride=1), 2 * part * slot.columns
-                    target = Rows(chunk.at(to, lanes), 1, width)
-                    v.rows(Op.FROM_INTEGER, target, walk, Rows(integer(1)), n=lanes, reps=reps)
+            floats = v.new(part * held_row)
+            v.sums = (sums.region,)
+            half = 2 * (sums.word + (tile * group + start) * slot.columns)
+            for at_channel in range(0, width, group):
+                lanes = min(group, width - at_channel)
+                of_sums = Vector(Space.SUMS, half + at_channel // group, lanes)
+                walk = Rows(of_sums, 1, 1 if subset.inputs == 1 else 2)
+                to = Rows(floats.at(at_channel, lanes), 1, width)
+                v.rows(Op.FROM_INTEGER, to, walk, Rows(integer(1)), n=lanes, reps=floats.count // width)
             step = _divisor(part * row, layout.config.float_lanes) if held_row == row else row
-            total, values = Rows(held, 1, step), Rows(chunk, 1, step * held_row // row)
+            total, values = Rows(held, 1, step), Rows(floats, 1, step * held_row // row)
             v.rows(Op.MULTIPLY_ADD, total, values, Rows(scale), total, n=step, reps=part * row // step)
             self.moves.store_runs(held, memory, **shape)
 
