@@ -169,8 +169,9 @@ class Backward(Work):
         for index in range(len(block.main) - 1, 0, -1):
             plan, previous = block.main[index], block.main[index - 1]
             before_it = block.inner[index - 2] if index > 1 else block.inputs
+            record = self._error_record(plan)
             y = self._early(previous, before_it, plan)
-            unit = self._error_codes(plan, here)
+            unit = self._error_codes(plan, here, record)
             wanted = self._wanted(y, previous)
             product = partial(self._weight_gradient, plan, block.inner[index - 1], unit, end, wanted)
             late = self.gradients.beside(plan, end)
@@ -180,9 +181,10 @@ class Backward(Work):
             if late:
                 product()
         plan = block.main[0]
+        record = self._error_record(plan)
         y = self._early(*_last(before), plan) if before and not block.shortcut else None
         wanted = self._wanted(y, before.main[-1]) if before else []
-        unit = self._error_codes(plan, here)
+        unit = self._error_codes(plan, here, record)
         product = partial(self._weight_gradient, plan, block.inputs, unit, end, wanted)
         late = before is not None and not block.shortcut and self.gradients.beside(plan, end)
         shortcut = self._shortcut_codes(block, behind) if block.shortcut else None
@@ -202,10 +204,14 @@ class Backward(Work):
         count = plan.conv.out_channels
         return {name: self.moves.load(plan.record.words(RECORD.index(name) * count, count)) for name in names}
 
-    def _error_codes(self, plan: ConvPlan, gradient: Gradient) -> Vector:
+    def _error_record(self, plan: ConvPlan) -> dict[str, Vector]:
+        """What error codes of a convolution want from memory: little, and so ahead of y."""
+        names = ("unit", "mean", "inverse", "total", "above", "lowest", "highest")
+        return {**self._load_record(plan, names), "gamma": self.moves.load(plan.gamma)}
+
+    def _error_codes(self, plan: ConvPlan, gradient: Gradient, record: dict[str, Vector]) -> Vector:
         """B2: error codes of a convolution and their unit; y is in scratch already, where it has room."""
         v, count = self.v, plan.conv.out_channels
-        record = self._load_record(plan, ("unit", "mean", "inverse", "total", "above", "lowest", "highest"))
         first = self._region(count)
         total = coefficient(Coefficient.ADDEND, first, count)  # wide enough, and free until the last step
         v.join(record["total"], record["above"], to=total)
@@ -213,10 +219,9 @@ class Backward(Work):
         forward = floats.Forward(pixels, total, total, record["lowest"], record["highest"])
         norm = floats.Norm(record["unit"], record["mean"], record["inverse"], ZERO, ZERO)
         errors = floats.error_statistics(gradient.channel, count)
-        gamma = self.moves.load(plan.gamma)
         self._clear(first, count)
         unit, d_gamma, d_beta = floats.error_coefficients(
-            v, first, norm, forward, errors, gradient.unit, gamma, ERROR_SLOT
+            v, first, norm, forward, errors, gradient.unit, record["gamma"], ERROR_SLOT
         )
         layout = self.layout
         self.gradients.accumulate(d_gamma, layout.beside(layout.gradients, plan.gamma))
@@ -280,10 +285,11 @@ class Backward(Work):
         """Error codes of a shortcut and their unit: dW of the block's first convolution comes behind them."""
         assert block.shortcut
         plan = block.shortcut
+        record = self._error_record(plan)
         count, y = plan.conv.out_channels, self._filled(plan, block.inputs)
         first = self._region(count)
         self.lanes.apply(Apply.COUNT, plan.output, count, first, whole.tensor, second=y, counts=True)
-        return self._error_codes(plan, self._gradient(whole.tensor, whole.unit, first, count, y))
+        return self._error_codes(plan, self._gradient(whole.tensor, whole.unit, first, count, y), record)
 
     def _shortcut_errors(self, block: BlockPlan, unit: Vector, needed: bool) -> Gradient | None:
         """The shortcut's share: `step._Backward.shortcut`."""
