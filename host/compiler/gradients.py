@@ -122,7 +122,8 @@ class WeightGradients:
         width = min(slot.groups * group, channels - first)
         row = taps * width
         # Of one group alone a column has two taps; where those are odd, the last one's other half comes too.
-        held_row = 2 * slot.columns * width if subset.inputs == 1 else row
+        alone = subset.inputs == 1
+        held_row = 2 * slot.columns * width if alone else row
         rows = min(group, conv.out_channels - begin)
         most = max(1, min(rows, CHUNK // (row + held_row)))
         most -= most % PAIR * (row % PAIR)
@@ -141,8 +142,7 @@ class WeightGradients:
             half = 2 * (sums.word + (tile * group + start) * slot.columns)
             for at_channel in range(0, width, group):
                 lanes = min(group, width - at_channel)
-                of_sums = Vector(Space.SUMS, half + at_channel // group, lanes)
-                walk = Rows(of_sums, 1, 1 if subset.inputs == 1 else 2)
+                walk = Rows(Vector(Space.SUMS, half + at_channel // group, lanes), 1, 1 if alone else 2)
                 to = Rows(floats.at(at_channel, lanes), 1, width)
                 v.rows(Op.FROM_INTEGER, to, walk, Rows(integer(1)), n=lanes, reps=floats.count // width)
             step = _divisor(part * row, layout.config.float_lanes) if held_row == row else row

@@ -148,7 +148,7 @@ class GradientSlot(NamedTuple):
 
 
 def gradient_slots(taps: int, groups: int) -> list[GradientSlot]:
-    """Slots of a FETCH_X in order."""
+    """Slots of a FETCH_X in order; of each EXEC_DW makes as many columns of tiles."""
     columns = len(gradient_tiles(taps, min(groups, 2)))
     return [
         GradientSlot(first, min(2, groups - first), columns, number * columns)

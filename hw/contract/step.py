@@ -269,7 +269,14 @@ FORMATS: dict[Code, tuple[WordField, ...]] = {
             ("images", 10, "Images."),
             ("channel", CHANNEL_BITS, "First channel's coefficients and statistics."),
         )
-        + _at(3, ("out", 24, "Scratch word of the first result; GRADIENT: a multiple of 4."))
+        + _at(
+            3,
+            (
+                "out",
+                24,
+                "Scratch word of the first result; GRADIENT: a multiple of 4, columns of a row side by side.",
+            ),
+        )
         + _at(
             4,
             ("y", 24, "Scratch word of y: INNER_ERROR, BLOCK_ERROR."),
