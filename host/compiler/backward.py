@@ -135,7 +135,8 @@ class Backward(Work):
         """
         shapes = [(each.output, each.conv.out_channels) for each in (plan, behind)]
         several = all(self._has_place(OTHER_Y, *shape) for shape in shapes)
-        return self._filled(plan, inputs) if several else None
+        free = several and self._free_places(*shapes[0], (Y, OTHER_Y))
+        return self._filled(plan, inputs) if free else None
 
     def _end(self, block: BlockPlan) -> Tensor:
         """y of a block's last convolution, likewise."""

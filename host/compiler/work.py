@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from cpt.host.compiler.builder import LOCAL_ROOM
+from cpt.host.compiler.builder import LOCAL_ROOM, Region
 from cpt.host.compiler.lanes import Lanes
 from cpt.host.compiler.layout import Layout
 from cpt.host.compiler.lifetimes import Recorder
@@ -36,7 +36,8 @@ class Work:
         self.moves = Moves(layout, self.recorder, self.v, scratch)
         self.products = Products(layout, self.recorder)
         self.lanes = Lanes(layout, self.recorder, self.moves)
-        self._last_y = -1
+        self._last_y: Region | None = None
+        """Words of the last y."""
 
     def _unit(self, codes: Codes) -> Vector:
         return Vector(Space.LOCAL, codes.unit, 1)
@@ -49,12 +50,18 @@ class Work:
         """Whether tensors of a shape have room for so many places."""
         return place < len(self.layout.division(self.scratch, picture, channels).starts)
 
-    def _y_place(self, picture: Picture, channels: int, place: int, other: int) -> int:
-        """Where a y of a shape goes: by turns to both places where they have room, so that the array makes
-        one while the lanes and the bus still read the one before."""
-        turn = self._last_y == place and self._has_place(other, picture, channels)
-        self._last_y = other if turn else place
-        return self._last_y
+    def _free_places(self, picture: Picture, channels: int, places: tuple[int, ...]) -> list[int]:
+        """Places for a y of a shape in whose words the last y, of whatever shape, is not."""
+        taken = self.layout.division(self.scratch, picture, channels).taken
+        there = [place for place in places if self._has_place(place, picture, channels)]
+        return [place for place in there if not (self._last_y and taken[place].meets(self._last_y))]
+
+    def _y_place(self, picture: Picture, channels: int, *places: int) -> int:
+        """Where a y of a shape goes: by turns to all ``places`` where they have room, so that the array makes
+        one while the lanes and the bus still read the one before; to the first where none is free."""
+        place = next(iter(self._free_places(picture, channels, places)), places[0])
+        self._last_y = self.layout.division(self.scratch, picture, channels).taken[place]
+        return place
 
     def _region(self, channels: int) -> int:
         """First of ``channels`` with places for coefficients and statistics."""
