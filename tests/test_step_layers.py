@@ -25,11 +25,14 @@ def drawn(conv: Conv, images: int = 2, bits: tuple[int, int] = (6, 8)) -> Drawn:
         Conv("depthwise", 384, 384, 3, 1, 1, 8, 8, groups=384),
         Conv("wide", 512, 512, 1, 1, 0, 4, 4),
         Conv("head", 320, 1280, 1, 1, 0, 4, 4),
+        Conv("narrowing", 144, 32, 1, 1, 0, 16, 16),
+        Conv("strided", 192, 192, 3, 2, 1, 16, 16, groups=192),
     ],
     ids=lambda conv: conv.name,
 )
 def test_a_convolution_is_exact(conv: Conv) -> None:
-    """Inputs that go by parts of their channels; more channels than lie in statistics side by side."""
+    """Inputs that go by parts of their channels, more channels than lie in statistics side by side, a y beside
+    that of a smaller shape."""
     assert on_model(drawn(conv), ZC706) == "exact"
 
 

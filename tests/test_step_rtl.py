@@ -29,7 +29,7 @@ TINY = preset("tiny", "step")
     [
         Case(4, 8, 2, 2, (5, 8), before=0, steps=2, stall=0.0, seed=1, way=Way.RECOMPUTE),
         Case(6, 4, 4, 1, (3, 6), before=10, steps=1, stall=0.3, seed=2),
-        Case(4, 10, 2, 1, (4, 8), before=5, steps=1, stall=0.1, seed=5, inverted=True),
+        Case(4, 10, 2, 1, (4, 8), before=5, steps=1, stall=0.1, seed=5, kind="inverted"),
     ],
     ids=["micro-batches", "stalls", "depth-wise"],
 )

@@ -92,7 +92,7 @@ class Ground:
 @lru_cache(maxsize=2)
 def ground(config: ArrayConfig) -> Ground:
     """By the exact model."""
-    case = Case(4, 8, 2, 1, (4, 6), before=0, steps=2, stall=0.0, seed=11, inverted=True)
+    case = Case(4, 8, 2, 1, (4, 6), before=0, steps=2, stall=0.0, seed=11, kind="inverted")
     machine = StepMachine(config, memory=1 << 20, scratch_words=config.scratch_words)
     trainer = FabricTrainer(
         machine,

@@ -123,13 +123,13 @@ def train(drawn: Drawn, config: ArrayConfig, device: Device) -> FabricTrainer:
     return pair.trainer
 
 
-def on_model(drawn: Drawn, config: ArrayConfig, deadline_s: float) -> str:
+def on_model(drawn: Drawn, config: ArrayConfig, deadline_s: float = 0) -> str:
     """The step on the exact model, which counts no cycles and waits for nothing."""
     train(drawn, config, StepMachine(config, memory=MEMORY_BYTES, scratch_words=config.scratch_words))
     return "exact"
 
 
-def on_rtl(drawn: Drawn, config: ArrayConfig, deadline_s: float) -> str:
+def on_rtl(drawn: Drawn, config: ArrayConfig, deadline_s: float = DEADLINE_S) -> str:
     """The step on the RTL; `AssertionError` too for a list that takes other cycles than the estimate."""
     stalls = Stalls(drawn.stall, drawn.seed) if drawn.stall else None
     options = {"memory": MEMORY, "stalls": stalls, "deadline_s": deadline_s}

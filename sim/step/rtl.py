@@ -29,8 +29,6 @@ from cpt.sim.step.pair import Pair
 MEMORY_BYTES = 1 << 22
 MICRO_BATCHES = (1, 4, 16)
 SIZE, CLASSES, RATE = 8, 10, 0.05
-INVERTED = 0.5
-"""Share of networks with depth-wise layers."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +46,8 @@ class Case:
     stall: float
     seed: int
     way: Way | None = None
-    inverted: bool = False
-    """Inverted residuals: depth-wise layers and linear ends, ``wide`` channels inside."""
+    kind: str = "residual"
+    """Of its blocks, one of `KINDS`; ``wide`` channels inside."""
 
     @classmethod
     def drawn(cls, rng: random.Random, steps: int) -> Case:
@@ -66,14 +64,13 @@ class Case:
             stall=rng.choice((0.0, 0.0, 0.2)),
             seed=rng.getrandbits(16),
             way=rng.choice(tuple(Way)),
-            inverted=rng.random() < INVERTED,
+            kind=rng.choice(tuple(KINDS)),
         )
 
     def network(self) -> Network:
         """What it trains."""
-        of = inverted if self.inverted else residual
         return Network(
-            of(self.width, self.wide),
+            KINDS[self.kind](self.width, self.wide),
             CLASSES,
             np.full(1, 0.2, np.float32),
             np.full(1, -0.8, np.float32),
@@ -125,6 +122,24 @@ def inverted(width: int, inner: int) -> tuple[Block, ...]:
         block("same", 4, half, 1),
         Block("head", (layer(7, "head", (width, inner), half, 1, 1),)),
     )
+
+
+def plain(width: int, wide: int) -> tuple[Block, ...]:
+    """Convolutions one behind the other, wide and narrow by turns: nothing joins what is behind them."""
+    return (
+        Block("stem", (layer(0, "stem", (1, width), SIZE, 1, 3),)),
+        Block("wide", (layer(1, "wide", (width, wide), SIZE, 1, 3),)),
+        Block("narrow", (layer(2, "narrow", (wide, width), SIZE, 1, 1),)),
+        Block(
+            "pair", (layer(3, "in", (width, wide), SIZE, 1, 1), layer(4, "out", (wide, width), SIZE, 1, 3))
+        ),
+        Block("down", (layer(5, "down", (width, wide), SIZE, 2, 3),)),
+    )
+
+
+KINDS = {"residual": residual, "inverted": inverted, "plain": plain}
+"""Blocks of a network, by ``width`` and ``wide``; those of inverted residuals have depth-wise layers and
+linear ends."""
 
 
 def batches(case: Case) -> list[tuple[np.ndarray, np.ndarray]]:
