@@ -31,7 +31,7 @@ def drawn(conv: Conv, images: int = 2, bits: tuple[int, int] = (6, 8)) -> Drawn:
     ids=lambda conv: conv.name,
 )
 def test_a_convolution_is_exact(conv: Conv) -> None:
-    """Inputs by parts of their channels, more channels than lie in statistics side by side, a y beside that of
+    """Inputs by parts of channels, more channels than lie in statistics side by side, a y beside that of
     a smaller shape."""
     assert on_model(drawn(conv), ZC706) == "exact"
 
