@@ -92,9 +92,10 @@ def fetch(run: Run, costs: Costs, reading: Reading, fills: list[Fill]) -> Proces
                 # The walk takes a command when it has ended the one before, and all its slots are given back
                 # but where the ring of slots goes on.
                 ended, slots = yield from known(run.walked, len(fills) - 1)
-                if slot_words(costs, fills[-1].word) == slot_words(costs, word) != 0:
+                if in_half(costs, fills[-1].word) and in_half(costs, word):
                     given = max(given, ended + WALKED_CYCLES)
-                else:
+                    slots = run.walked[len(fills) - 2][1] if len(fills) > 1 else 0
+                if slots:
                     released = yield from known(run.released_b, slots - 1)
                     run.spent(moment, max(given, ended), released + EMPTY_CYCLES, Engine.EXEC.name)
                     given = max(given, released + EMPTY_CYCLES)
@@ -120,6 +121,8 @@ def fill(run: Run, costs: Costs, reading: Reading, fills: list[Fill], total: int
         word, first_slot = work.word, len(run.filled)
         pixels = word.code is Code.FETCH_X
         capacity = run.config.b_depth_words // slot_words(costs, word) if pixels else costs.slots_of(word)
+        if in_half(costs, word):
+            capacity = run.config.b_depth_words // 2 // (slot_words(costs, word) if pixels else run.config.b_depth_words // costs.slots_of(word))
         queue = Rows(STAGES, ROWS_AHEAD[word.code])
         queue.begin(work.begin + BEGIN_CYCLES[word.code])
         begun, need = queue.left, 0
@@ -292,6 +295,19 @@ def chunk(config: ArrayConfig, word: Word) -> tuple[int, int, int]:
     if source.tile_rows > 1:
         return set_images, images, there
     return set_images, images, min(there, wanted)
+
+
+def in_half(costs: Costs, word: Word) -> bool:
+    """Whether slots lie in a half."""
+    import os
+    half = costs.config.b_depth_words // 2
+    if word.code is Code.FETCH_X:
+        return slot_words(costs, word) <= half
+    config=costs.config
+    source = Picture(config, word.height, word.width)
+    output = word.out_height, word.out_width
+    windows = WindowLayout(source, word.groups * config.group_channels, 3 if word.kernel == Kernel.THREE else 1, 2 if word.sampling == Sampling.STRIDE else 1, output if word.sampling == Sampling.SPREAD else ())
+    return windows.slot_words(costs.bits(word)) * (windows.fewest_slots+int(os.environ.get("MORE","1"))) <= half
 
 
 def slot_words(costs: Costs, word: Word) -> int:
