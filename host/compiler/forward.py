@@ -116,6 +116,7 @@ class Forward(Work):
         if block.shortcut:
             made = self._convolve(block.shortcut, block.inputs, X, lowest=linear)
             joins, norm = made.y, made.norm
+            self._spill(block.shortcut, joins)  # what is behind the block takes its place
             side = floats.Side(norm.factor, norm.mean, norm.beta, made.highest, made.lowest)
         here, end = block.inputs, block.main[-1]
         for index, plan in enumerate(block.main):
@@ -178,6 +179,7 @@ class Forward(Work):
                 floats.code_coefficients(v, first, unit, exponent)
             kind = Apply.IMAGE if linear else Apply.CODE
             self.lanes.apply(kind, end.output, count, first, target, codes=block.output)
+        self._spill(end, y, block.output)
         if self.training and late:
             self._mask(block, target)
         return Stream(target, exponent, of_stream, below, middle)
@@ -209,8 +211,6 @@ class Forward(Work):
         out = self._y(plan, inputs, place, first)
         product = partial(self.products.forward, plan, inputs)
         self.lanes.drain(Drain.FORWARD, plan.slot, product, plan.output, count, first, out)
-        if self.training:
-            self.moves.spill(out, plan.output, count)
         unit = floats.forward_unit(v, scale, v.copy(shift), self._unit(inputs), plan.slot)
         gamma, beta = self.moves.load(plan.gamma), self.moves.load(plan.beta)
         pixels = layout.images * plan.conv.out_height * plan.conv.out_width
@@ -266,6 +266,15 @@ class Forward(Work):
             held = v.copy(coefficient(field, first, count), shift=shift)
             self.moves.store(held, plan.record.words(RECORD.index(name) * count, count))
         self.lanes.apply(Apply.INNER, plan.output, count, first, made.y, codes=codes)
+        self._spill(plan, made.y, codes)
+
+    def _spill(self, plan: ConvPlan, y: Tensor, codes: Codes | None = None) -> None:
+        """y of a convolution to memory, where the backward pass wants it: once its ``codes`` are there, which
+        the next product waits for, if the next y has another place."""
+        shape = plan.output, plan.conv.out_channels
+        behind = codes.piece if codes and self._has_place(OTHER_Y, *shape) else None
+        if self.training:
+            self.moves.spill(y, *shape, behind=behind)
 
     def _classify(self, stream: Stream) -> None:
         """Pooling and the classifier: `classifier.features`, `classifier.logits`, some classes at a time."""

@@ -120,10 +120,10 @@ class Moves:
             place=region.start,
         )
 
-    def spill(self, tensor: Tensor, picture: Picture, channels: int) -> None:
-        """A tensor from scratch to its home."""
-        if self.whole(tensor, picture, channels):
-            self.take(tensor, picture, channels, self.all_of(channels))
+    def spill(self, tensor: Tensor, picture: Picture, channels: int, behind: Piece | None = None) -> None:
+        """A tensor from scratch to its home, once what is ``behind`` is in memory."""
+        if self.whole(tensor, picture, channels) and not tensor.make:
+            self.part(Code.STORE, tensor, picture, channels, self.all_of(channels), behind)
 
     def fill(self, tensor: Tensor, picture: Picture, channels: int) -> None:
         """A tensor from its home to scratch, or made again."""
@@ -154,7 +154,15 @@ class Moves:
         if not tensor.make:
             self.part(Code.STORE, tensor, picture, channels, part)
 
-    def part(self, code: Code, tensor: Tensor, picture: Picture, channels: int, part: Part) -> None:
+    def part(
+        self,
+        code: Code,
+        tensor: Tensor,
+        picture: Picture,
+        channels: int,
+        part: Part,
+        behind: Piece | None = None,
+    ) -> None:
         """Part of a tensor between scratch and memory; all channels of some images touch there."""
         layout = self.layout
         group, groups = layout.group, layout.groups(channels)
@@ -172,7 +180,7 @@ class Moves:
         into = code is Code.BRING
         self.builder.add(
             code,
-            [memory.region if into else used],
+            [memory.region if into else used, *([behind.region] if behind else [])],
             [used if into else memory.region],
             kind=int(SCRATCH_KIND[code]),
             base=memory.base,

@@ -122,7 +122,11 @@ def fill(run: Run, costs: Costs, reading: Reading, fills: list[Fill], total: int
         pixels = word.code is Code.FETCH_X
         capacity = run.config.b_depth_words // slot_words(costs, word) if pixels else costs.slots_of(word)
         if in_half(costs, word):
-            capacity = run.config.b_depth_words // 2 // (slot_words(costs, word) if pixels else run.config.b_depth_words // costs.slots_of(word))
+            capacity = (
+                run.config.b_depth_words
+                // 2
+                // (slot_words(costs, word) if pixels else run.config.b_depth_words // costs.slots_of(word))
+            )
         queue = Rows(STAGES, ROWS_AHEAD[word.code])
         queue.begin(work.begin + BEGIN_CYCLES[word.code])
         begun, need = queue.left, 0
@@ -300,14 +304,24 @@ def chunk(config: ArrayConfig, word: Word) -> tuple[int, int, int]:
 def in_half(costs: Costs, word: Word) -> bool:
     """Whether slots lie in a half."""
     import os
+
     half = costs.config.b_depth_words // 2
     if word.code is Code.FETCH_X:
         return slot_words(costs, word) <= half
-    config=costs.config
+    config = costs.config
     source = Picture(config, word.height, word.width)
     output = word.out_height, word.out_width
-    windows = WindowLayout(source, word.groups * config.group_channels, 3 if word.kernel == Kernel.THREE else 1, 2 if word.sampling == Sampling.STRIDE else 1, output if word.sampling == Sampling.SPREAD else ())
-    return windows.slot_words(costs.bits(word)) * (windows.fewest_slots+int(os.environ.get("MORE","1"))) <= half
+    windows = WindowLayout(
+        source,
+        word.groups * config.group_channels,
+        3 if word.kernel == Kernel.THREE else 1,
+        2 if word.sampling == Sampling.STRIDE else 1,
+        output if word.sampling == Sampling.SPREAD else (),
+    )
+    return (
+        windows.slot_words(costs.bits(word)) * (windows.fewest_slots + int(os.environ.get("MORE", "1")))
+        <= half
+    )
 
 
 def slot_words(costs: Costs, word: Word) -> int:
