@@ -202,6 +202,11 @@ class WindowLayout:
         """Words of a slot at most, where the window memories hold the slots that are needed at once."""
         return self.source.config.b_depth_words // self.fewest_slots
 
+    def in_half(self, bits: int) -> bool:
+        """Whether slots lie in half of the window memories: twice as many have room there as are needed at
+        once, so that the array is kept busy."""
+        return self.slot_words(bits) * self.fewest_slots <= self.source.config.b_depth_words // 4
+
     def require_room(self, bits: int) -> None:
         """Raise `ContractError` unless a fetch can make such windows of codes of so many ``bits``."""
         source, output, config = self.source, self.output, self.source.config

@@ -45,6 +45,7 @@ def window_command(config: ArrayConfig) -> data.StructLayout:
     rows of ``8 << out_pitch`` pixels, ``height`` in all. With ``spread`` a tile's even rows of outputs stand
     in ``reach`` tiles of them, and the last row is an even one if ``odd``; ``source_height`` rows. Where they
     lie in two strips rows are ``halved``: the left half of one and the right half, of ``blocks`` each.
+    ``half``: slots lie in half of the memories.
     ``first_slots``: taken at the start of an image, then one more for each tile done with. ``clear_group``:
     the first group of a K step that lacks some, where ``clears``; ``zero_below`` as in
     `cpt.hw.contract.tiles`.
@@ -76,6 +77,7 @@ def window_command(config: ArrayConfig) -> data.StructLayout:
             "clears": 1,
             "clear_group": GROUPS_WIDTH,
             "words": words,
+            "half": 1,
         }
     )
 
@@ -145,6 +147,7 @@ def fetch_windows(layout: WindowLayout, images: int, bits: int) -> dict[str, int
         "clears": int(lacking > 0),
         "clear_group": layout.groups - lacking if lacking else 0,
         "words": words,
+        "half": int(layout.in_half(bits)),
     }
 
 
@@ -156,7 +159,7 @@ def pixel_command(depth: int) -> data.StructLayout:
     and all strips of a plane come one behind the other. The first row of data is row ``above`` of a slot;
     rows of a slot are ``slot_rows``. Words from one row, plane, group and tile to the next: ``row_words`` ..
     ``tile_words``. Words up to ``clear_above`` and from ``clear_below`` on hold zeros; all of them do first
-    where a set lacks images, or rows have ``gaps`` between them.
+    where a set lacks images, or rows have ``gaps`` between them. ``half``: slots lie in half of the memories.
     """
     words = bits_for(depth)
     return data.StructLayout(
@@ -181,6 +184,7 @@ def pixel_command(depth: int) -> data.StructLayout:
             "clear_above": words,
             "clear_below": words,
             "words": words,
+            "half": 1,
         }
     )
 
@@ -230,6 +234,7 @@ def fetch_pixels(
         "clear_above": above * row_words,
         "clear_below": min(held * row_words, words),
         "words": words,
+        "half": int(words <= config.b_depth_words // 2),
     }
 
 
@@ -267,6 +272,7 @@ def load_errors(
         "clear_above": 0,
         "clear_below": words,
         "words": words,
+        "half": 0,
     }
 
 
@@ -296,6 +302,7 @@ MODE = data.StructLayout(
         "spread": 1,
         "out_pitch": 2,
         "blocks": ROWS_WIDTH,
+        "upper": 1,
     }
 )
 """How a command fills the memories: stands from its first row to its last. ``strips``: a row along K is

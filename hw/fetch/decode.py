@@ -250,9 +250,12 @@ class Decode(wiring.Component):
             if target is not None:
                 with m.If(targets[number]):
                     m.d.sync += target.eq(before)
-        short = Signal(reset_less=True)
+        short, in_half = (Signal(name=name, reset_less=True) for name in ("short", "in_half"))
         with m.If(targets[NEEDED]):
-            m.d.sync += short.eq(before > depth)
+            m.d.sync += [
+                short.eq(before > depth),
+                in_half.eq(before <= Mux(some_pixels[4], depth // 2, depth // 4)),
+            ]
         with m.If(targets[NEEDED] | targets[IMAGES] | targets[PAIR]):
             m.d.sync += base.eq(Mux(some_pixels[4], before, held.address))
         with m.If(self.start | self.again):
@@ -312,6 +315,7 @@ class Decode(wiring.Component):
             "blocks": blocks >> halved,
             "out_pitch": said["out_pitch_log2"] - _FIRST_PITCH - (along_strips & stride2),
             "words": words,
+            "half": in_half,
         }
         of_windows = {
             "kernel1": ~kernel3,

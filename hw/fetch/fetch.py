@@ -15,8 +15,8 @@ from cpt.hw.fetch.window_memory import WindowMemory
 class Fetch(wiring.Component):
     """Data in address order in; out windows, or pixels along K: a word of every column each cycle.
 
-    Commands of both kinds come in order; one starts when all slots of the one before are given back, or where
-    both are of dW, and their slots as large, when they are filled.
+    Commands of both kinds come in order; one starts when all slots of the one before are filled, in the other
+    half of the memories, or when they are given back, if either needs more than a half.
 
     Parameters: ``config``.
     Members: `fetch_ports`.

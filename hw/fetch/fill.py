@@ -11,10 +11,14 @@ from cpt.hw.fetch.cutter import STREAM_BITS, Cutter
 from cpt.hw.fetch.pixel_fill import PixelFill
 from cpt.hw.fetch.pixel_rows import PixelRows, pixel_write
 from cpt.hw.fetch.rows import Rows
+from cpt.hw.fetch.scatter import Scatter
 from cpt.hw.fetch.slots import Slots
 from cpt.hw.fetch.spread_rows import SpreadRows
 from cpt.hw.fetch.steps import Steps
 from cpt.hw.matrix.copies import copies
+
+STEP_CYCLES = Steps.latency_cycles + Scatter.latency_cycles + 2
+"""From a row that is taken until its last step is in the memories."""
 
 
 class Fill(wiring.Component):
@@ -67,9 +71,12 @@ class Fill(wiring.Component):
         connect(m, pixel_fill.rows, pixel_rows.rows)
         walks = [rows, spread, pixel_fill]
         others_idle = [[other.idle for other in walks if other is not walk] for walk in walks]
-        idle = Signal()
+        quiet = Signal()
+        settling = Signal(STEP_CYCLES)
+        """``quiet``: no row is anywhere; ``settling``: its steps may be on their way."""
+        m.d.sync += settling.eq(Mux(quiet, settling >> 1, (1 << STEP_CYCLES) - 1))
         m.d.comb += [
-            idle.eq(slots.empty & pixel_rows.idle & ~next_row.o.valid),
+            quiet.eq(pixel_rows.idle & ~next_row.o.valid & rows.idle & spread.idle & pixel_fill.idle),
             slots.release.eq(self.release),
             slots.filled.eq(self.filled),
             steps.mode.eq(self.mode),
@@ -77,12 +84,13 @@ class Fill(wiring.Component):
             pixel_rows.mode.eq(self.mode),
             self.piece.eq(pixel_rows.write),
             self.piece_done.eq(pixel_rows.filled),
-            self.idle.eq(idle & rows.idle & spread.idle & pixel_fill.idle),
+            self.idle.eq(slots.empty & quiet),
         ]
 
-        # One walk at a time, as a command starts when no slot is taken.
+        # One walk at a time: a command starts when all of the one before is in the memories.
         command = self.commands.payload
         windows, pixels = command.body.windows, command.body.pixels
+        half = Mux(command.pixels, pixels.half, windows.half)
         wanted = [
             ~command.pixels & ~windows.spread,
             ~command.pixels & windows.spread,
@@ -111,20 +119,22 @@ class Fill(wiring.Component):
                 self.mode.strips.eq(pixels.strips != 1),
                 self.mode.kernel1.eq(~command.pixels & windows.kernel1),
                 self.mode.spread.eq(~command.pixels & windows.spread),
+                self.mode.upper.eq(half & slots.upper),
                 *(
                     self.mode[name].eq(Mux(command.pixels, pixels[name], windows[name]))
                     for name in ("stride2", "out_pitch", "blocks")
                 ),
             ]
+        allowed = (slots.may | (slots.may_half & half)) & ~settling[0]
+        m.d.comb += [slots.begins.eq(accepted), slots.half.eq(half)]
         for number, (walk, body, others) in enumerate(zip(walks, bodies, others_idle, strict=True)):
             m.d.comb += [
                 walk.commands.valid.eq(shown[number]),
                 walk.commands.payload.eq(body),
                 walk.slots.granted.eq(slots.requests.granted & turn[number]),
                 walk.slots.base.eq(slots.requests.base),
-                walk.empty.eq(idle & others[0] & others[1]),
+                walk.empty.eq(allowed & others[0] & others[1]),
             ]
-        m.d.comb += pixel_fill.complete.eq(slots.complete & turn[-1] & pixel_rows.idle)
         for name in ("start", "words", "limit", "wanted"):
             chosen = 0
             for number, walk in enumerate(walks):

@@ -2,7 +2,6 @@
 
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In
 from amaranth.utils import bits_for
 
 from cpt.hw.bus.roomy_queue import RoomyQueue
@@ -26,19 +25,17 @@ class PixelFill(wiring.Component):
     """A slot for every set of images: zeros first, then every row of every plane, group, tile and image.
 
     Inputs of one group go into both halves of the columns, of two into a half each; errors of any number of
-    groups into places of their own. A command whose slots are as large as those of the one before goes on in
-    their ring, while the array works on what is there.
+    groups into places of their own.
 
     Parameters: ``config``; ``depth`` of the memory in words.
-    Members: `row_ports`; ``rows`` go to `PixelRows`; ``complete``: the slots are this walk's, and all that
-    are taken are filled.
+    Members: `row_ports`; ``rows`` go to `PixelRows`.
     A row a cycle, or a strip of one, and `TURNS` idle ones between planes; a cycle for each word of zeros.
     """
 
     def __init__(self, config: ArrayConfig, depth: int):
         self.config, self.depth = config, depth
         super().__init__(
-            row_ports(pixel_command(depth), pixel_row(depth), depth) | {"complete": In(1)},
+            row_ports(pixel_command(depth), pixel_row(depth), depth),
         )
 
     def elaborate(self, platform):
@@ -48,19 +45,16 @@ class PixelFill(wiring.Component):
         allowed = Signal()
         ended = Signal()
         """``resting``: no row is in the queue, or on its way there."""
-        fits = Signal()
-        same = Signal()
-        goes_on = Signal()
-        # A command is here a cycle before it is valid, so this is known of it then.
-        m.d.sync += fits.eq(self.commands.payload.words == self.slots.words)
-        m.d.comb += same.eq(self.complete & fits & self.commands.valid)
-        m.d.sync += [allowed.eq((self.empty | same) & resting), goes_on.eq(same)]
+        m.d.sync += allowed.eq(self.empty & resting)
         command, begins, vacant = hold(m, self.commands, allowed, ended, 5)
         m.d.comb += self.idle.eq(vacant & resting)
-        m.d.sync += self.slots.start.eq(begins[0] & ~goes_on)
-        # They stand until all slots are given back, when the next command may be held already.
+        m.d.sync += self.slots.start.eq(begins[0])
+        # They stand until the next command begins, which may be held already.
         with m.If(begins[4]):
-            m.d.sync += [self.slots.words.eq(command.words), self.slots.limit.eq(depth - command.words)]
+            m.d.sync += [
+                self.slots.words.eq(command.words),
+                self.slots.limit.eq(Mux(command.half, depth // 2, depth) - command.words),
+            ]
 
         # Where the walk is: all but the plane is counted in the second cycle of a turn. What ends is known
         # before it does.

@@ -30,7 +30,7 @@ def fetch_ports(config: ArrayConfig, command: ShapeLike) -> dict[str, Any]:
 
 def row_ports(command: ShapeLike, row: ShapeLike, depth: int) -> dict[str, Any]:
     """Of what says row by row where data goes: ``commands``; ``rows`` (out); ``slots`` (`slot_requests`);
-    ``empty``: no slot is taken; ``idle``: nothing to do.
+    ``empty``: a command that is here may begin, as far as slots and others go; ``idle``: nothing to do.
     """
     return {
         "commands": In(stream.Signature(command)),

@@ -44,9 +44,12 @@ class Rows(wiring.Component):
         command, begins, vacant = hold(m, self.commands, allowed, ended, 13)
         m.d.comb += self.idle.eq(vacant & resting)
         m.d.sync += self.slots.start.eq(begins[0])
-        # They stand until all slots are given back, when the next command may be held already.
+        # They stand until the next command begins, which may be held already.
         with m.If(begins[5]):
-            m.d.sync += [self.slots.words.eq(command.words), self.slots.limit.eq(depth - command.words)]
+            m.d.sync += [
+                self.slots.words.eq(command.words),
+                self.slots.limit.eq(Mux(command.half, depth // 2, depth) - command.words),
+            ]
 
         # Where the walk is: counted in the first cycle of a turn. What ends is known before it does.
         ends_plane = Signal()

@@ -229,6 +229,6 @@ class Scatter(wiring.Component):
             }
             for name, value in values.items():
                 address = Signal.like(own, name=f"{name}_{dy}", reset_less=True)
-                m.d.sync += address.eq(Mux(pixels, piece.addr, value))
+                m.d.sync += address.eq(Mux(pixels, piece.addr, value) | (self.mode.upper << len(address) - 1))
                 found[name].append(address)
         return found

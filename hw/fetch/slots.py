@@ -1,4 +1,4 @@
-"""The ring of slots in the window memories: who may be filled, read and given back."""
+"""Slots in the window memories: who may be filled, read and given back."""
 
 from amaranth import Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
@@ -9,6 +9,7 @@ from cpt.hw.contract import ArrayConfig
 from cpt.hw.fetch.command import DONE_WIDTH
 from cpt.hw.matrix.copies import copies
 
+RINGS = 2
 SETTLING = 2
 """Cycles after a step of a pointer until it knows its next one."""
 
@@ -82,13 +83,13 @@ class SlotPointer(wiring.Component):
         return m
 
 
-class Slots(wiring.Component):
+class Ring(wiring.Component):
     """Takes slots for the fill, offers filled ones to EXEC in order, and takes them back in order.
 
     Parameters: ``config``.
     Members: ``requests`` (`slot_requests`); ``filled``: so many more slots are complete; ``tiles`` (out):
     base of the next filled slot; ``release``: EXEC has finished with the oldest that it took; ``empty``: no
-    slot is taken; ``complete``: none that is taken lacks anything.
+    slot is taken; ``complete``: none that is taken lacks anything; ``offered``: nor waits for EXEC.
     """
 
     def __init__(self, config: ArrayConfig):
@@ -102,6 +103,7 @@ class Slots(wiring.Component):
                 "release": In(1),
                 "empty": Out(1),
                 "complete": Out(1, init=1),
+                "offered": Out(1, init=1),
             }
         )
 
@@ -148,8 +150,106 @@ class Slots(wiring.Component):
             none.eq((taken == 0) & ~takes),
             lacking.eq(lacking + takes - self.filled),
             self.complete.eq((lacking == 0) & ~takes),
+            self.offered.eq((lacking == 0) & (ready == 0) & ~self.tiles.valid & ~takes),
             offered.eq(offers),
             ready.eq(ready + self.filled - offered),
             released.eq(released + self.release - oldest.advance),
         ]
+        return m
+
+
+class Slots(wiring.Component):
+    """Slots of one command after the other, each in a ring of its own: by turns in either half of the
+    memories, or in all of them.
+
+    So the slots of a command are filled while EXEC still reads those of the one before, if both take a half.
+    Bases that ``requests`` grants are those of the lower half; ``tiles`` has those of memory.
+
+    Parameters: ``config``.
+    Members: ``requests``, ``filled``, ``tiles``, ``release``: as in `Ring`, of the command that is at work
+    there; ``begins``: the next command does, which takes a half if ``half``; ``may_half``, ``may``: one that
+    takes a half, or any, may begin, as far as slots go; ``upper``: its half is the upper one; ``empty``: no
+    slot is taken.
+    """
+
+    def __init__(self, config: ArrayConfig):
+        self.config = config
+        depth = config.b_depth_words
+        super().__init__(
+            {
+                "requests": In(slot_requests(depth)),
+                "filled": In(DONE_WIDTH),
+                "tiles": Out(stream.Signature(range(depth))),
+                "release": In(1),
+                "begins": In(1),
+                "half": In(1),
+                "may_half": Out(1, init=1),
+                "may": Out(1, init=1),
+                "upper": Out(1, init=1),
+                "empty": Out(1, init=1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        rings = [Ring(self.config) for _ in range(RINGS)]
+        filling, reading, releasing = (Signal(name=name) for name in ("filling", "reading", "releasing"))
+        """The ring of the command that fills, of the one that EXEC takes slots of, gives them back to."""
+        halved = Signal()
+        owed = [Signal(range(self.config.b_depth_words + 1), name=f"owed_{n}") for n in range(RINGS)]
+        for n, ring in enumerate(rings):
+            m.submodules[f"ring_{n}"] = ring
+            mine, read, released = (side == n for side in (filling, reading, releasing))
+            # What the command before had stands for the slots that are left of it.
+            for name in ("words", "limit"):
+                asked, used = getattr(self.requests, name), getattr(ring.requests, name)
+                kept = Signal.like(asked, name=f"{name}_{n}", reset_less=True)
+                with m.If(mine):
+                    m.d.sync += kept.eq(asked)
+                m.d.comb += used.eq(Mux(mine, asked, kept))
+            taken = Signal(name=f"taken_{n}")
+            given = Signal(name=f"given_{n}")
+            m.d.comb += [
+                ring.requests.start.eq(self.requests.start & mine),
+                ring.requests.wanted.eq(self.requests.wanted & mine),
+                ring.filled.eq(Mux(mine, self.filled, 0)),
+                ring.tiles.ready.eq(self.tiles.ready & read),
+                taken.eq(ring.tiles.valid & ring.tiles.ready),
+                given.eq(self.release & released),
+                ring.release.eq(given),
+            ]
+            m.d.sync += owed[n].eq(owed[n] + taken - given)
+        lower, upper = rings
+        both_empty = lower.empty & upper.empty
+        settled = (reading == filling) & (releasing == filling)
+        m.d.comb += [
+            self.requests.granted.eq(Mux(filling, upper.requests.granted, lower.requests.granted)),
+            self.requests.base.eq(Mux(filling, upper.requests.base, lower.requests.base)),
+            self.tiles.valid.eq(Mux(reading, upper.tiles.valid, lower.tiles.valid)),
+            self.upper.eq(~filling),
+        ]
+        at_half = len(self.tiles.payload) - 1
+        in_upper = Signal()
+        """The slots of the upper ring are in the upper half."""
+        m.d.comb += self.tiles.payload.eq(
+            Mux(reading, upper.tiles.payload | (in_upper << at_half), lower.tiles.payload)
+        )
+        # A command leaves its ring behind when the next begins: no slot is taken there then.
+        done = Mux(reading, upper.offered, lower.offered)
+        back = Mux(releasing, owed[1] == 0, owed[0] == 0)
+        with m.If((reading != filling) & done):
+            m.d.sync += reading.eq(filling)
+        with m.If((releasing != filling) & (reading == filling) & back):
+            m.d.sync += releasing.eq(filling)
+        complete = Mux(filling, upper.complete, lower.complete)
+        free = Mux(filling, lower.empty, upper.empty)
+        m.d.sync += [
+            self.may_half.eq(settled & complete & free & (halved | both_empty) & ~self.begins),
+            self.may.eq(settled & both_empty & ~self.begins),
+            self.empty.eq(both_empty),
+        ]
+        with m.If(self.begins):
+            m.d.sync += [filling.eq(~filling), halved.eq(self.half)]
+            with m.If(~filling):
+                m.d.sync += in_upper.eq(self.half)
         return m

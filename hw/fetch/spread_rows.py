@@ -55,9 +55,12 @@ class SpreadRows(wiring.Component):
         command, begins, vacant = hold(m, self.commands, allowed, ended, 5)
         m.d.comb += self.idle.eq(vacant & resting)
         m.d.sync += self.slots.start.eq(begins[0])
-        # They stand until all slots are given back, when the next command may be held already.
+        # They stand until the next command begins, which may be held already.
         with m.If(begins[0]):
-            m.d.sync += [self.slots.words.eq(command.words), self.slots.limit.eq(depth - command.words)]
+            m.d.sync += [
+                self.slots.words.eq(command.words),
+                self.slots.limit.eq(Mux(command.half, depth // 2, depth) - command.words),
+            ]
 
         # Where the walk is. What ends is known before it does.
         images_left = Signal.like(command.images)

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cpt.hw.contract import ArrayConfig
-from cpt.hw.contract.config import TAPS
-from cpt.hw.contract.passes import Apply, Bring, Kernel, Store, units
+from cpt.hw.contract.passes import Apply, Bring, Store, units
 from cpt.hw.contract.step import Code, Word
 from cpt.hw.contract.tiles import Picture
 from cpt.sim.step.state import Slot
@@ -55,11 +54,6 @@ class Costs:
         if word.code is Code.APPLY and Apply(word.kind) in CODES:
             return Cost(written=units(self.config, word) * word.groups * self.bits(word) * self.plane_bytes)
         return Cost()
-
-    def slots_of(self, word: Word) -> int:
-        """Units of a FETCH that the window memories hold at once."""
-        ksteps = word.groups if word.kernel == Kernel.THREE else -(-word.groups // TAPS)
-        return max(self.config.b_depth_words // (self.bits(word) * ksteps), 1)
 
     def bits(self, word: Word) -> int:
         """Of the codes that an instruction names."""

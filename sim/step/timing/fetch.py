@@ -15,6 +15,7 @@ from cpt.hw.contract.tiles import COPIES, FILL_PIXELS, STREAM_BYTES, Picture, Pi
 from cpt.hw.control.guard import Guard
 from cpt.hw.fetch import pixel_fill, rows, spread_rows
 from cpt.hw.fetch.decode import SETTLING
+from cpt.hw.fetch.fill import STEP_CYCLES
 from cpt.hw.fetch.pieces import Pieces
 from cpt.hw.fetch.reader import Reader
 from cpt.hw.program.product import Product
@@ -41,9 +42,9 @@ BEGIN_CYCLES = {Code.FETCH: 12, Code.FETCH_X: 9}
 """From a command that is given to a walk to the first row that it may say, beside slots and settling."""
 SLOT_CYCLES, SPREAD_SLOT_CYCLES = 4, 3
 """Of a slot that a walk asks for where it begins."""
-WALKED_CYCLES = 10
-"""From the last row of a FETCH_X that is taken to the walk that may begin with the next."""
-EMPTY_CYCLES = 6
+WALKED_CYCLES = STEP_CYCLES + 4
+"""From the last row that is taken to the walk that may begin with the next command."""
+EMPTY_CYCLES = 7
 """From the last slot given back to a walk that may begin."""
 FREED_CYCLES = 6
 """From a slot given back to the row that waits for it."""
@@ -89,15 +90,15 @@ def fetch(run: Run, costs: Costs, reading: Reading, fills: list[Fill]) -> Proces
             given = max(begin + GIVEN_CYCLES, walked)
             fill = Fill(word, moment, given, index == len(groups) - 1, some, len(reading.runs))
             if fills:
-                # The walk takes a command when it has ended the one before, and all its slots are given back
-                # but where the ring of slots goes on.
+                # The walk takes a command when all of the one before is in the memories, and all slots there
+                # are given back: in the same half those of the command before it, else those of both.
                 ended, slots = yield from known(run.walked, len(fills) - 1)
+                given = max(given, ended + WALKED_CYCLES)
                 if in_half(costs, fills[-1].word) and in_half(costs, word):
-                    given = max(given, ended + WALKED_CYCLES)
                     slots = run.walked[len(fills) - 2][1] if len(fills) > 1 else 0
                 if slots:
                     released = yield from known(run.released_b, slots - 1)
-                    run.spent(moment, max(given, ended), released + EMPTY_CYCLES, Engine.EXEC.name)
+                    run.spent(moment, given, released + EMPTY_CYCLES, Engine.EXEC.name)
                     given = max(given, released + EMPTY_CYCLES)
             fill.begin = given
             fills.append(fill)
@@ -120,13 +121,9 @@ def fill(run: Run, costs: Costs, reading: Reading, fills: list[Fill], total: int
         work = yield from known(fills, number)
         word, first_slot = work.word, len(run.filled)
         pixels = word.code is Code.FETCH_X
-        capacity = run.config.b_depth_words // slot_words(costs, word) if pixels else costs.slots_of(word)
-        if in_half(costs, word):
-            capacity = (
-                run.config.b_depth_words
-                // 2
-                // (slot_words(costs, word) if pixels else run.config.b_depth_words // costs.slots_of(word))
-            )
+        each = slot_words(costs, word) if pixels else window_layout(costs, word).slot_words(costs.bits(word))
+        depth = run.config.b_depth_words
+        capacity = (depth // 2 if in_half(costs, word) else depth) // each
         queue = Rows(STAGES, ROWS_AHEAD[word.code])
         queue.begin(work.begin + BEGIN_CYCLES[word.code])
         begun, need = queue.left, 0
@@ -302,25 +299,21 @@ def chunk(config: ArrayConfig, word: Word) -> tuple[int, int, int]:
 
 
 def in_half(costs: Costs, word: Word) -> bool:
-    """Whether slots lie in a half."""
-    import os
-
-    half = costs.config.b_depth_words // 2
+    """Whether its slots lie in half of the window memories."""
     if word.code is Code.FETCH_X:
-        return slot_words(costs, word) <= half
-    config = costs.config
-    source = Picture(config, word.height, word.width)
+        return slot_words(costs, word) <= costs.config.b_depth_words // 2
+    return window_layout(costs, word).in_half(costs.bits(word))
+
+
+def window_layout(costs: Costs, word: Word) -> WindowLayout:
+    """Of a FETCH."""
     output = word.out_height, word.out_width
-    windows = WindowLayout(
-        source,
-        word.groups * config.group_channels,
+    return WindowLayout(
+        Picture(costs.config, word.height, word.width),
+        word.groups * costs.config.group_channels,
         3 if word.kernel == Kernel.THREE else 1,
         2 if word.sampling == Sampling.STRIDE else 1,
         output if word.sampling == Sampling.SPREAD else (),
-    )
-    return (
-        windows.slot_words(costs.bits(word)) * (windows.fewest_slots + int(os.environ.get("MORE", "1")))
-        <= half
     )
 
 
@@ -367,13 +360,7 @@ def counts(costs: Costs, word: Word) -> list[int]:
     source = Picture(config, word.height, word.width)
     if word.code is Code.FETCH:
         output = word.out_height, word.out_width
-        windows = WindowLayout(
-            source,
-            word.groups * config.group_channels,
-            3 if word.kernel == Kernel.THREE else 1,
-            2 if word.sampling == Sampling.STRIDE else 1,
-            output if word.sampling == Sampling.SPREAD else (),
-        )
+        windows = window_layout(costs, word)
         strips = Picture(config, *output).strips
         return [
             word.all_groups or word.groups,
