@@ -254,7 +254,7 @@ class Decode(wiring.Component):
         with m.If(targets[NEEDED]):
             m.d.sync += [
                 short.eq(before > depth),
-                in_half.eq(before <= Mux(some_pixels[4], depth // 2, depth // 4)),
+                in_half.eq(before <= Mux(some_pixels[14], depth // 2, depth // 4)),
             ]
         with m.If(targets[NEEDED] | targets[IMAGES] | targets[PAIR]):
             m.d.sync += base.eq(Mux(some_pixels[4], before, held.address))

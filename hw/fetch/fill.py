@@ -100,7 +100,7 @@ class Fill(wiring.Component):
         taken = Signal(len(walks), init=1)
         shown = Signal(len(walks))
         accepted = Signal()
-        (turn,) = copies(m, taken, 1, "turn")
+        turn, *turns = copies(m, taken, 3, "turn")
         """A cycle behind the mode, which says the same and has its own loads."""
         """``shown``: the command is shown to the walk that it is for, a cycle after it came."""
         m.d.comb += [
@@ -135,10 +135,11 @@ class Fill(wiring.Component):
                 walk.slots.base.eq(slots.requests.base),
                 walk.empty.eq(allowed & others[0] & others[1]),
             ]
-        for name in ("start", "words", "limit", "wanted"):
+        m.d.comb += slots.requests.start.eq(Cat(walk.slots.start for walk in walks).any())
+        for name, mine in zip(("wanted", "words", "limit"), (turn, *turns), strict=True):
             chosen = 0
             for number, walk in enumerate(walks):
-                chosen |= Mux(turn[number], getattr(walk.slots, name), 0)
+                chosen |= Mux(mine[number], getattr(walk.slots, name), 0)
             m.d.comb += getattr(slots.requests, name).eq(chosen)
         m.d.comb += [
             next_row.i.valid.eq(Mux(turn[1], spread.rows.valid, turn[0] & rows.rows.valid)),

@@ -193,33 +193,40 @@ class Slots(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         rings = [Ring(self.config) for _ in range(RINGS)]
-        filling, reading, releasing = (Signal(name=name) for name in ("filling", "reading", "releasing"))
-        """The ring of the command that fills, of the one that EXEC takes slots of, gives them back to."""
-        halved = Signal()
+        reading, releasing, halved, back = (
+            Signal(name=name) for name in ("reading", "releasing", "halved", "back")
+        )
+        """The rings that EXEC takes slots of, and gives them back to; the command that fills has a half; all
+        that EXEC took there is given back."""
+        turned = Signal()
+        filling, *fillings = copies(m, turned, 1 + 3 * RINGS, "filling", reset_less=False)
+        """The ring of the command that fills."""
+        m.d.comb += turned.eq(filling ^ self.begins)
+        (release,) = copies(m, self.release, 1, "released", reset_less=False)
         owed = [Signal(range(self.config.b_depth_words + 1), name=f"owed_{n}") for n in range(RINGS)]
         for n, ring in enumerate(rings):
             m.submodules[f"ring_{n}"] = ring
-            mine, read, released = (side == n for side in (filling, reading, releasing))
+            mine, *sides = (side == n for side in fillings[n::RINGS])
             # What the command before had stands for the slots that are left of it.
-            for name in ("words", "limit"):
+            for name, side in zip(("words", "limit"), sides, strict=True):
                 asked, used = getattr(self.requests, name), getattr(ring.requests, name)
                 kept = Signal.like(asked, name=f"{name}_{n}", reset_less=True)
-                with m.If(mine):
+                with m.If(side):
                     m.d.sync += kept.eq(asked)
-                m.d.comb += used.eq(Mux(mine, asked, kept))
-            taken = Signal(name=f"taken_{n}")
+                m.d.comb += used.eq(Mux(side, asked, kept))
+            (taken,) = copies(m, ring.tiles.valid & ring.tiles.ready, 1, f"taken_{n}", reset_less=False)
             given = Signal(name=f"given_{n}")
             m.d.comb += [
                 ring.requests.start.eq(self.requests.start & mine),
                 ring.requests.wanted.eq(self.requests.wanted & mine),
                 ring.filled.eq(Mux(mine, self.filled, 0)),
-                ring.tiles.ready.eq(self.tiles.ready & read),
-                taken.eq(ring.tiles.valid & ring.tiles.ready),
-                given.eq(self.release & released),
+                ring.tiles.ready.eq(self.tiles.ready & (reading == n)),
+                given.eq(release & (releasing == n)),
                 ring.release.eq(given),
             ]
             m.d.sync += owed[n].eq(owed[n] + taken - given)
         lower, upper = rings
+        m.d.sync += back.eq(Mux(releasing, owed[1] == 0, owed[0] == 0))
         both_empty = lower.empty & upper.empty
         settled = (reading == filling) & (releasing == filling)
         m.d.comb += [
@@ -236,7 +243,6 @@ class Slots(wiring.Component):
         )
         # A command leaves its ring behind when the next begins: no slot is taken there then.
         done = Mux(reading, upper.offered, lower.offered)
-        back = Mux(releasing, owed[1] == 0, owed[0] == 0)
         with m.If((reading != filling) & done):
             m.d.sync += reading.eq(filling)
         with m.If((releasing != filling) & (reading == filling) & back):
@@ -249,7 +255,7 @@ class Slots(wiring.Component):
             self.empty.eq(both_empty),
         ]
         with m.If(self.begins):
-            m.d.sync += [filling.eq(~filling), halved.eq(self.half)]
+            m.d.sync += halved.eq(self.half)
             with m.If(~filling):
                 m.d.sync += in_upper.eq(self.half)
         return m

@@ -44,9 +44,9 @@ SLOT_CYCLES, SPREAD_SLOT_CYCLES = 4, 3
 """Of a slot that a walk asks for where it begins."""
 WALKED_CYCLES = STEP_CYCLES + 4
 """From the last row that is taken to the walk that may begin with the next command."""
-EMPTY_CYCLES = 7
+EMPTY_CYCLES = 8
 """From the last slot given back to a walk that may begin."""
-FREED_CYCLES = 6
+FREED_CYCLES = 7
 """From a slot given back to the row that waits for it."""
 ROWS_AHEAD = {Code.FETCH: 9, Code.FETCH_X: 8}
 """Rows that a walk may be ahead of what takes them: its queue, and behind it a register or two."""
