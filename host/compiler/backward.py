@@ -188,12 +188,11 @@ class Backward(Work):
         unit = self._error_codes(plan, here, record)
         product = partial(self._weight_gradient, plan, block.inputs, unit, end, wanted)
         late = before is not None and not block.shortcut and self.gradients.beside(plan, end)
-        shortcut = self._shortcut_codes(block, behind) if block.shortcut else None
         if not late:
             product()
         joins: Gradient | None = behind if block.block.identity else None
-        if shortcut is not None:
-            joins = self._shortcut_errors(block, shortcut, before is not None)
+        if block.shortcut:
+            joins = self._shortcut_errors(block, behind, before is not None)
         if before is None:
             return behind
         behind = self._block_gradient(plan, before, joins, y)
@@ -282,20 +281,15 @@ class Backward(Work):
         found = floats.forward_unit(v, scale, v.copy(shift), unit, plan.slot)
         return self._gradient(out, found, first, count, y)
 
-    def _shortcut_codes(self, block: BlockPlan, whole: Gradient) -> Vector:
-        """Error codes of a shortcut and their unit: dW of the block's first convolution comes behind them."""
+    def _shortcut_errors(self, block: BlockPlan, whole: Gradient, needed: bool) -> Gradient | None:
+        """The shortcut's share: `step._Backward.shortcut`."""
         assert block.shortcut
-        plan = block.shortcut
+        plan, v = block.shortcut, self.v
         record = self._error_record(plan)
         count, y = plan.conv.out_channels, self._filled(plan, block.inputs)
         first = self._region(count)
         self.lanes.apply(Apply.COUNT, plan.output, count, first, whole.tensor, second=y, counts=True)
-        return self._error_codes(plan, self._gradient(whole.tensor, whole.unit, first, count, y), record)
-
-    def _shortcut_errors(self, block: BlockPlan, unit: Vector, needed: bool) -> Gradient | None:
-        """The shortcut's share: `step._Backward.shortcut`."""
-        assert block.shortcut
-        plan, v = block.shortcut, self.v
+        unit = self._error_codes(plan, self._gradient(whole.tensor, whole.unit, first, count, y), record)
         self._weight_gradient(plan, block.inputs, unit, block.main[-1])
         if not needed:
             return None
@@ -306,7 +300,7 @@ class Backward(Work):
         self.lanes.drain(Drain.SHORTCUT_ERROR, plan.slot, product, plan.source, inputs, first, out)
         self.gradients.finish()
         found = floats.forward_unit(v, scale, v.copy(shift), unit, plan.slot)
-        return self._gradient(out, found, first, inputs, out)
+        return self._gradient(out, found, first, inputs, y)
 
     def _block_gradient(
         self, plan: ConvPlan, before: BlockPlan, joins: Gradient | None, y: Tensor | None
