@@ -149,7 +149,7 @@ _SAMPLES: dict[str, list[Any]] = {
         for item in (tiles.CodesLayout(_PICTURES[1], 13, 5), tiles.CodesLayout(_PICTURES[3], 16))
     ],
     "WindowLayout": [
-        [item, item.slot_words(3)]
+        [item, item.slot_words(3), [item.in_half(bits) for bits in range(1, MAX_BITS + 1)]]
         for picture in (*_PICTURES, *(tiles.Picture(_SHAPES[2], *size) for size in ((7, 7), (8, 8), (2, 20))))
         for spread in [(2 * picture.height - 1, 2 * picture.width)]
         for shape in ((3, 1), (3, 2), (1, 1), (1, 2), (3, 1, spread), (1, 1, spread))
