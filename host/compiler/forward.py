@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 from cpt.host.compiler import channel as floats
+from cpt.host.compiler.choice import REGIONS
 from cpt.host.compiler.layout import Layout
 from cpt.host.compiler.lifetimes import Recorder
 from cpt.host.compiler.memory import LOGITS, Piece
@@ -56,6 +58,7 @@ class Forward(Work):
     def __init__(self, layout: Layout, rate: float, *, training: bool) -> None:
         super().__init__(layout, rate, layout.forward)
         self.training = training
+        self._later: list[Callable[[], None]] = []
 
     def emit(self) -> Recorder:
         """The list."""
@@ -162,7 +165,7 @@ class Forward(Work):
             largest = floats.largest_magnitude(v, below, of_stream)
         if expected is None:
             real = v.scale(v.from_integer(self._highest_integer(largest)), exponent)
-            self._observe(end.range, real)
+            self._later.append(partial(self._observe, end.range, real))
         else:
             real = expected
         # Behind the codes, which the next product waits for; but not where that takes the stream's place.
@@ -179,6 +182,7 @@ class Forward(Work):
                 floats.code_coefficients(v, first, unit, exponent)
             kind = Apply.IMAGE if linear else Apply.CODE
             self.lanes.apply(kind, end.output, count, first, target, codes=block.output)
+        self._catch_up()
         self._spill(end, y, block.output)
         if self.training and late:
             self._mask(block, target)
@@ -217,11 +221,10 @@ class Forward(Work):
         statistics = floats.forward_statistics(first, count, pixels)
         if self.training:
             norm, mean, variance = floats.batch_norm(v, statistics, unit, gamma, beta)
-            for piece, new in ((plan.mean, mean), (plan.variance, variance)):
-                old = self.moves.load(piece)
-                floats.running(v, old, new, number(self.rate))
-                self.moves.store(old, piece)
-            self._keep(plan, norm, statistics)
+            self._later.append(partial(self._averages, plan, mean, variance))
+            self._later.append(partial(self._keep, plan, norm, statistics))
+            if REGIONS * self._held(count) > layout.config.channels:
+                self._catch_up()
         else:
             averages = self.moves.load(plan.mean), self.moves.load(plan.variance)
             norm = floats.running_norm(v, *averages, unit, gamma, beta)
@@ -229,8 +232,21 @@ class Forward(Work):
         below = floats.lowest_output(v, norm, statistics) if lowest and self.training else None
         return Made(norm, highest, below, out, first)
 
+    def _catch_up(self) -> None:
+        """What nothing waits for: behind the codes that the next product does."""
+        for work in self._later:
+            work()
+        self._later.clear()
+
+    def _averages(self, plan: ConvPlan, mean: Vector, variance: Vector) -> None:
+        """Move a batch norm's running averages."""
+        for piece, new in ((plan.mean, mean), (plan.variance, variance)):
+            old = self.moves.load(piece)
+            floats.running(self.v, old, new, number(self.rate))
+            self.moves.store(old, piece)
+
     def _keep(self, plan: ConvPlan, norm: floats.Norm, statistics: floats.Forward) -> None:
-        """The record of a batch norm for the backward pass; F2's coefficients follow in `_inner`."""
+        """The record of a batch norm for the backward pass."""
         v, count = self.v, plan.conv.out_channels
         parts = {
             "unit": (norm.unit, 0),
@@ -250,23 +266,30 @@ class Forward(Work):
         v, count, norm, first = self.v, plan.conv.out_channels, made.norm, made.first
         if self.training:
             top = v.maximum(v.highest(made.highest), ZERO)
-            self._observe(plan.range, top)
+            self._later.append(partial(self._observe, plan.range, top))
         else:
             top = self._expected(plan.range)
         unit = floats.inner_unit(v, norm.factor, top, codes.slot)
         v.copy(unit, to=self._unit(codes))
         floats.inner_coefficients(v, first, norm.factor, norm.mean, norm.beta, unit)
+        self.lanes.apply(Apply.INNER, plan.output, count, first, made.y, codes=codes)
+        if self.training:
+            self._later.append(partial(self._keep_coefficients, plan, first))
+        self._catch_up()
+        self._spill(plan, made.y, codes)
+
+    def _keep_coefficients(self, plan: ConvPlan, first: int) -> None:
+        """F2's, for the backward pass."""
+        count = plan.conv.out_channels
         kept = (
             ("multiplier", Coefficient.MULTIPLIER, 0),
             ("low", Coefficient.ADDEND, 0),
             ("high", Coefficient.ADDEND, 32),
             ("shift", Coefficient.TOTAL_SHIFT, 0),
         )
-        for name, field, shift in kept if self.training else ():
-            held = v.copy(coefficient(field, first, count), shift=shift)
+        for name, field, shift in kept:
+            held = self.v.copy(coefficient(field, first, count), shift=shift)
             self.moves.store(held, plan.record.words(RECORD.index(name) * count, count))
-        self.lanes.apply(Apply.INNER, plan.output, count, first, made.y, codes=codes)
-        self._spill(plan, made.y, codes)
 
     def _spill(self, plan: ConvPlan, y: Tensor, codes: Codes | None = None) -> None:
         """y of a convolution to memory, where the backward pass wants it: once its ``codes`` are there, which
