@@ -98,7 +98,7 @@ def gradient(layout: Layout, v: Vectors, plan: ConvPlan, subset: Subset, sums: S
     group, first = layout.group, subset.output * layout.group
     rows = min(group, plan.conv.out_channels - first)
     found, block = v.new(rows * TAPS), v.new(TAPS * rows * rows)
-    v.sums, columns = (sums.region,), gradient_tiles(TAPS, 1)
+    columns = gradient_tiles(TAPS, 1)
     for column, places in enumerate(columns):
         for half, place in enumerate(places):
             if place is None:

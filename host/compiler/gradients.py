@@ -97,13 +97,12 @@ class WeightGradients:
 
     def _sums(self, plan: ConvPlan, subset: Subset, scale: Vector, sums: Sums, covered: bool) -> None:
         """Sums onto the gradient, and what they ``covered`` back."""
+        self.v.sums = (sums.region,)
         if plan.layer.depthwise:
             values, first = depthwise.gradient(self.layout, self.v, plan, subset, sums)
             at = plan.weight.words(first * TAPS, values.count)
             self._scaled(values, scale, self.layout.beside(self.layout.gradients, at))
         else:
-            # Slot by slot, as DRAIN leaves them: the next product may have the first one's words before all
-            # are read.
             for slot in gradient_slots(plan.conv.kernel**2, subset.inputs):
                 part = sums.of(slot, subset.outputs * self.layout.group)
                 for tile in range(subset.outputs):
@@ -138,7 +137,6 @@ class WeightGradients:
                 shape = {"words": width, "runs": part * taps, "stride": channels}
             self.moves.load_runs(memory, held, **shape)
             floats = v.new(part * held_row)
-            v.sums = (sums.region,)
             half = 2 * (sums.word + (tile * group + start) * slot.columns)
             for at_channel in range(0, width, group):
                 lanes = min(group, width - at_channel)

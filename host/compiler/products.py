@@ -202,16 +202,16 @@ class Products:
             rows=chunk["rows"],
         )
         for slot in gradient_slots(conv.kernel**2, subset.inputs):
-            region = sums.of(slot, subset.outputs * layout.group).region
+            # All of them: FLOAT would read the others out of the bank that the lanes write.
             self.builder.add(
                 Code.DRAIN,
-                [] if first else [region],
-                [region],
+                [] if first else [sums.region],
+                [sums.region],
                 kind=int(Drain.GRADIENT),
                 slot=plan.slot,
                 first=int(first),
                 tiles=slot.columns,
                 a_tiles=subset.outputs,
                 images=1,
-                out=region.start,
+                out=sums.of(slot, subset.outputs * layout.group).region.start,
             )
