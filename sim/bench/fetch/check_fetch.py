@@ -16,21 +16,23 @@ from cpt.sim.bench.core import Bench, Sink, Source, numpy_rng, option, pack, ran
 from cpt.sim.bench.fetches import PixelShape, Shape, drawn_job
 
 
-class Ring:
-    """Where slots lie: one behind the other; a command begins at 0, or where one of dW follows its like."""
+class Rings:
+    """Where slots lie: side by side in a ring of each command's own, in the upper and the lower half by
+    turns, or in all of the memories."""
 
     def __init__(self, depth: int) -> None:
-        self._depth, self._pixels, self._size, self._base = depth, False, 0, 0
+        self._depth, self._upper = depth, False
+        self._first = self._room = 0
 
-    def next(self, pixels: bool, number: int, size: int, found: int) -> int:
-        """Base of slot ``number`` of a command with slots of ``size``; ``found``: what the block says.
+    def begin(self, half: bool) -> None:
+        """The next command begins; its slots take a ``half``."""
+        self._upper = not self._upper
+        self._first = self._depth // 2 if half and self._upper else 0
+        self._room = self._depth // 2 if half else self._depth
 
-        Of two that are right, since it is a matter of cycles whether a command goes on, the one found.
-        """
-        follows = (self._base // self._size + 1) % (self._depth // size) * size if self._size == size else 0
-        goes_on = number > 0 or (pixels and self._pixels and found != 0)
-        self._pixels, self._size, self._base = pixels, size, follows if goes_on else 0
-        return self._base
+    def base(self, number: int, size: int) -> int:
+        """Of its slot ``number``, of slots of ``size``."""
+        return self._first + number % (self._room // size) * size
 
 
 @cocotb.test(timeout_time=500, timeout_unit="ms")
@@ -42,7 +44,7 @@ async def the_array_reads_windows_and_pixels(dut: Any) -> None:
     await bench.start()
     rng = numpy_rng()
     columns = [getattr(dut, f"read__data__{column}") for column in range(config.cols)]
-    ring = Ring(config.b_depth_words)
+    rings = Rings(config.b_depth_words)
     for _ in range(2 * rounds()):
         commands.stall, words.stall, tiles.stall = random_stall(), random_stall(), random_stall()
         kinds = random.choices((Shape, PixelShape), weights=(2, 1), k=2)
@@ -50,11 +52,15 @@ async def the_array_reads_windows_and_pixels(dut: Any) -> None:
         for job in jobs:
             commands.put(*(pack(layout, command) for command in job.commands))
             words.put(*job.stream)
-        for kind, job in zip(kinds, jobs, strict=True):
+        for job in jobs:
+            following = iter(job.commands)
             for slot, (expected, said) in enumerate(zip(job.words, job.said, strict=True)):
                 await bench.until(lambda: bool(tiles.received), f"slot {slot} of {job.commands}")
                 base, (number, size) = tiles.received.pop(0), job.places[slot]
-                bench.board.equal("base", base, ring.next(kind is PixelShape, number, size, base))
+                if number == 0:
+                    (body,) = next(following)["body"].values()
+                    rings.begin(bool(body["half"]))
+                bench.board.equal("base", base, rings.base(number, size))
                 keep = np.flatnonzero(said)
                 for at in range(len(expected) + WindowMemory.latency_cycles + 1):
                     word = at - WindowMemory.latency_cycles - 1
