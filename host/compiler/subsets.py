@@ -54,7 +54,7 @@ class Subsets:
         ]
 
     def sum_words(self, plan: ConvPlan, subset: Subset) -> int:
-        """Words of each bank that the sums of a dW product take."""
+        """Sums of a dW product, of `SUM_WORDS` words of scratch each."""
         tiles = len(gradient_tiles(plan.conv.kernel**2, subset.inputs))
         return tiles * subset.outputs * self._config.group_channels
 
