@@ -282,6 +282,22 @@ def test_an_infinite_result_is_told():
     assert bench.overflows == 2
 
 
+@pytest.mark.parametrize("op", [op for op in SAMPLES if op not in (Op.RECIPROCAL, Op.CROSS)])
+def test_a_short_operation_behind_another_has_its_own_results_alone(op):
+    """Units see the elements of all operations, and theirs leave late: SCALE once had those of TO_FIXED."""
+    state, rng = drawn_state(int(op)), np.random.default_rng(int(op))
+    state.local[FLOATS_AT:INTEGERS_AT] = rng.uniform(-8, 8, INTEGERS_AT - FLOATS_AT).astype("<f4").view("<i4")
+    words = []
+    for place, short in enumerate((Op.SCALE, Op.EXPONENT, Op.POWER, Op.MULTIPLY, Op.COPY, Op.MAXIMUM)):
+        for n in (1, 8):
+            to = FREE + 64 * len(words)
+            _, *sources = SAMPLES[op][0]
+            words.append(word(op, (L, to, 1), *sources, n=n, constant=CONSTANTS.get(op, 0)))
+            of_short = [(L, 200 + 8 * place, 1), (L, (SHIFTS_AT if short is Op.SCALE else 400), 1)]
+            words.append(word(short, (L, to + 32, 1), *of_short, n=8))
+    same_as_the_model(words, state=state)
+
+
 REGIONS = {
     "float": [(L, FLOATS_AT, 1500), (Space.CONSTANT, 0, 1), (Space.SLOT, 0, 0)],
     "integer": [(L, INTEGERS_AT, 1500), (S, 0, 1500), (C, 0, 2000), (Space.SLOT, 0, 0)],

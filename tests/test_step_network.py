@@ -135,13 +135,13 @@ def drop_all_waits(monkeypatch):
 
 
 def say_an_image_too_early_that_a_turn_is_done(monkeypatch):
-    turns = Lanes._turns
+    pieces = Lanes._pieces
 
     def early(lanes, picture, part):
-        found = turns(lanes, picture, part)
+        found = pieces(lanes, picture, part)
         return [turn._replace(units=max(turn.units - picture.tiles, 1)) for turn in found]
 
-    monkeypatch.setattr(Lanes, "_turns", early)
+    monkeypatch.setattr(Lanes, "_pieces", early)
 
 
 @pytest.mark.parametrize("spoil", [drop_all_waits, say_an_image_too_early_that_a_turn_is_done])

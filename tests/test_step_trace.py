@@ -114,7 +114,7 @@ def test_waits_name_no_engine_for_itself_and_work_lies_within_its_instruction(pr
                 assert moment.taken < span.begin
                 # FETCH takes rows of its source that no output needs, once its last slot is complete.
                 assert span.end <= moment.ended or track.name == "FETCH", (track.name, span)
-    assert {"EXEC", "FETCH", "LOAD", "DRAIN", "FLOAT", "memory", "packers", PROGRAM} <= whats
+    assert {"EXEC", "FETCH", "DRAIN", "FLOAT", "memory", "packers", PROGRAM} <= whats
 
 
 def copy(n: int, **fields: int) -> bytes:

@@ -122,7 +122,7 @@ class Bench:
             size = (images, picture.height, picture.width)
             found = draw(-(1 << 18 + self.bits), 1 << 18 + self.bits, (*size, channels))
             sums = draw(-(1 << 9), 1 << 9, size)
-            self.products.results.append(Result(found, sums))
+            self.products.results.append(Result(images * picture.tiles, iter([(found, sums)])))
             placed = self._placed(picture, found.transpose(0, 3, 1, 2), 1 << 40)
             beside = self._placed(picture, sums[:, None], 1 << 24)
             for n in range(images):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from cpt.host.compiler import channel as floats
@@ -14,6 +14,7 @@ from cpt.host.compiler.layout import Layout
 from cpt.host.compiler.lifetimes import Recorder
 from cpt.host.compiler.memory import GRADIENT, Piece
 from cpt.host.compiler.moves import Tensor
+from cpt.host.compiler.ordering import weights_ahead
 from cpt.host.compiler.plan import ERROR_SLOT, MASK_BITS, MASK_SLOT, RECORD, BlockPlan, Codes, ConvPlan
 from cpt.host.compiler.vectors import LANE_BITS, ZERO, Rows, Vector, coefficient, integer, number, of_slot
 from cpt.host.compiler.work import Work
@@ -59,7 +60,7 @@ class Backward(Work):
             before = layout.blocks[place - 1] if place else None
             gradient = self._block_errors(layout.blocks[place], before, gradient)
         self.gradients.finish()
-        return self.recorder
+        return replace(self.recorder, held=weights_ahead(self.recorder.held))
 
     def _classifier_gradient(self, last: BlockPlan) -> Gradient:
         """`step._Backward.run` up to the last block: gradient of the residual stream behind it."""
@@ -149,7 +150,7 @@ class Backward(Work):
         first, held = self._region(count), self._held(count)
         v.copy(ZERO, to=coefficient(Coefficient.ZERO, first, held), count=held)
         v.copy(integer(MASK_SHIFT), to=coefficient(Coefficient.SHIFT, first, held), count=held)
-        product = partial(self.products.mask, block.mask)
+        product = self.products.mask(block.mask)
         mask = Tensor(D, make=partial(self.lanes.again, MASK_SLOT, product, picture, count, first, D))
         if not self.moves.whole(mask, picture, count) and REGIONS * held > self.layout.config.channels:
             most = self.layout.most_groups(picture, count)
@@ -220,13 +221,13 @@ class Backward(Work):
         norm = floats.Norm(record["unit"], record["mean"], record["inverse"], ZERO, ZERO)
         errors = floats.error_statistics(gradient.channel, count)
         self._clear(first, count)
-        unit, d_gamma, d_beta = floats.error_coefficients(
-            v, first, norm, forward, errors, gradient.unit, record["gamma"], ERROR_SLOT
+        unit = Vector(Space.LOCAL, plan.errors.unit, 1)
+        _, d_gamma, d_beta = floats.error_coefficients(
+            v, first, norm, forward, errors, gradient.unit, record["gamma"], ERROR_SLOT, to=unit
         )
         layout = self.layout
         self.gradients.accumulate(d_gamma, layout.beside(layout.gradients, plan.gamma))
         self.gradients.accumulate(d_beta, layout.beside(layout.gradients, plan.beta))
-        v.copy(unit, to=Vector(Space.LOCAL, plan.errors.unit, 1))
         self.lanes.apply(
             Apply.ERROR,
             plan.output,
@@ -237,7 +238,7 @@ class Backward(Work):
             codes=plan.errors,
             layer=plan.layer.index,
         )
-        return Vector(Space.LOCAL, plan.errors.unit, 1)
+        return unit
 
     def _wanted(self, y: Tensor | None, plan: ConvPlan) -> list[Region]:
         """Words of scratch in which y of a convolution waits, if it was made early."""
@@ -267,7 +268,7 @@ class Backward(Work):
         v, count = self.v, plan.conv.in_channels
         y, out = y or self._filled(previous, inputs), Tensor(D)
         first = self._region(count)
-        product = partial(self.products.errors, plan)
+        product = self.products.errors(plan)
         if self.layout.errors_again[plan.layer.index]:
             again = partial(self.lanes.again, plan.slot, product, plan.source, count, first, D, y=y)
             out = Tensor(D, make=again, needs=(y,))
@@ -296,7 +297,7 @@ class Backward(Work):
         inputs = plan.conv.in_channels
         first, out = self._region(inputs), Tensor(G)
         scale, shift = self._dx_shift(plan, inputs, first)
-        product = partial(self.products.errors, plan)
+        product = self.products.errors(plan)
         self.lanes.drain(Drain.SHORTCUT_ERROR, plan.slot, product, plan.source, inputs, first, out)
         self.gradients.finish()
         found = floats.forward_unit(v, scale, v.copy(shift), unit, plan.slot)
@@ -320,7 +321,7 @@ class Backward(Work):
         found = floats.block_error_coefficients(
             v, first, scale, sums, plan.slot, ERROR_SLOT, unit, joins.largest, joins.unit
         )
-        product = partial(self.products.errors, plan)
+        product = self.products.errors(plan)
         self.lanes.drain(
             Drain.BLOCK_ERROR,
             plan.slot,

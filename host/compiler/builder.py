@@ -119,8 +119,8 @@ class Builder:
                 for access in self._accesses.get(piece, ()):
                     if access.engine is engine or not (written or access.writes):
                         continue
-                    if access.region.meets(region):
-                        waits[access.engine] = max(waits.get(access.engine, 0), access.mark)
+                    if access.mark > waits.get(access.engine, 0) and access.region.meets(region):
+                        waits[access.engine] = access.mark
         known = self._known[engine]
         waits = {each: mark for each, mark in waits.items() if mark > known.get(each, 0)}
         for each, mark in list(waits.items()):
@@ -156,11 +156,11 @@ class Builder:
             self._before[engine, mark] = clock
             access = _Access(region, engine, mark, written)
             for piece in region.pieces:
-                held = self._accesses.get(piece, [])
-                self._accesses[piece] = [
+                held = self._accesses.get(piece, ())
+                kept = [
                     item
                     for item in held
-                    if not region.covers(item.region)
-                    or not (written or (item.engine is engine and not item.writes))
+                    if not (written or (item.engine is engine and not item.writes))
+                    or not region.covers(item.region)
                 ]
-                self._accesses[piece].append(access)
+                self._accesses[piece] = [*kept, access]

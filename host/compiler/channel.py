@@ -1,12 +1,14 @@
 """The channel unit's programs: what `cpt.model.golden.fabric.channel` computes, as FLOAT instructions.
 
-Functions bear the names of the golden ones and emit the same operations in the same order; a test runs
-both.
+Functions bear the names of the golden ones and make the same numbers in the same order of roundings; a test
+runs both.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+import numpy as np
 
 from cpt.host.compiler.vectors import (
     ADDEND_BITS,
@@ -142,19 +144,20 @@ def _ends(v: Vectors, factor: Vector, mean: Vector, statistics: Forward | Errors
     ]
 
 
-def inner_unit(v: Vectors, factor: Vector, highest: Vector, slot: int) -> Vector:
+def inner_unit(v: Vectors, factor: Vector, highest: Vector, slot: int, to: Vector | None = None) -> Vector:
     """Unit of the codes behind a ReLU."""
-    least = v.scale(v.largest(factor), integer(-golden.FINEST))
-    least = v.maximum(least, number(float(golden.ACTIVATION_FLOOR)))
-    return v.maximum(v.multiply(highest, of_slot(slot, SlotConstant.TOP_SHARE)), least)
+    least = _least(v, golden.FINEST, golden.ACTIVATION_FLOOR, factor)
+    return v.maximum(v.multiply(highest, of_slot(slot, SlotConstant.TOP_SHARE)), least, to=to)
+
+
+def _least(v: Vectors, finest: int, floor: np.float32, *factors: Vector) -> Vector:
+    """``2^-finest`` of the largest factor, or ``floor``: both are exact, in either order."""
+    return v.scale(v.largest(*factors, least=float(floor) * 2.0**finest), integer(-finest))
 
 
 def channel_shift(v: Vectors, *factors: Vector) -> Vector:
     """Shift that gives the larger of a channel's factors 16 bits."""
-    largest = v.maximum(factors[0], v.subtract(ZERO, factors[0]))
-    for factor in factors[1:]:
-        largest = v.maximum(largest, v.maximum(factor, v.subtract(ZERO, factor)))
-    shift = v.int_subtract(integer(MANTISSA), v.exponent(largest))
+    shift = v.int_subtract(integer(MANTISSA), v.exponent(v.magnitude(*factors)))
     return v.int_maximum(v.int_minimum(shift, integer(MOST_SHIFT)), ZERO)
 
 
@@ -172,7 +175,9 @@ def less_mean(v: Vectors, offset: Vector, held: Vector, mean: Vector | None) -> 
 def addend(v: Vectors, channel: int, offset: Vector, shift: Vector, centred: int = 0) -> None:
     """``rint(offset)`` as an addend; ``centred``: with half of what noise is short of."""
     to = coefficient(Coefficient.ADDEND, channel, offset.count)
-    v.to_fixed(v.scale(offset, v.int_subtract(ZERO, shift)), shift, ADDEND_BITS | centred, to=to)
+    if centred:
+        offset = v.scale(offset, v.int_subtract(ZERO, shift))
+    v.to_fixed(offset, shift if centred else v.copy(ZERO), ADDEND_BITS | centred, to=to)
 
 
 def inner_coefficients(
@@ -207,14 +212,12 @@ def linear_bound(v: Vectors, highest: Vector, lowest: Vector, side: Side | None)
     if side is not None:
         highest = v.add(highest, side.highest)
         lowest = lowest if side.lowest is None else v.add(lowest, side.lowest)
-    return v.scale(v.highest(v.maximum(highest, v.subtract(ZERO, lowest))), integer(1))
+    return v.scale(v.highest(v.larger(highest, lowest)), integer(1))
 
 
 def block_unit(v: Vectors, bound: Vector, norm: Norm, side: Side | None) -> Vector:
     """Unit of a block's output as an exponent of two."""
-    factors = v.largest(norm.factor)
-    if side is not None:
-        factors = v.maximum(factors, v.largest(side.factor))
+    factors = v.largest(*([norm.factor] if side is None else [side.factor, norm.factor]))
     least = v.int_subtract(v.exponent(factors), integer(golden.FINEST))
     least = v.int_maximum(least, integer(golden.LEAST_STREAM))
     return v.int_maximum(v.power(bound), least)
@@ -241,10 +244,10 @@ def block_coefficients(
     addend(v, channel, offset, shift)
 
 
-def stream_unit(v: Vectors, highest: Vector, slot: int) -> Vector:
+def stream_unit(v: Vectors, highest: Vector, slot: int, to: Vector | None = None) -> Vector:
     """Unit of the codes of the residual stream."""
     share = v.multiply(highest, of_slot(slot, SlotConstant.TOP_SHARE))
-    return v.maximum(share, number(float(golden.ACTIVATION_FLOOR)))
+    return v.maximum(share, number(float(golden.ACTIVATION_FLOOR)), to=to)
 
 
 def code_coefficients(v: Vectors, channel: int, code_unit: Vector, unit: Vector) -> None:
@@ -258,16 +261,18 @@ def _code_factor(
     v: Vectors, channel: int, channels: int, code_unit: Vector, unit: Vector
 ) -> tuple[Vector, Vector]:
     """Factor from the stream to codes, and the shift of its coefficients, which is written."""
-    factor = v.copy(v.scale(v.reciprocal(code_unit), unit), count=channels)
+    factor = v.scale(v.reciprocal(code_unit), unit)
+    if channels > 1:
+        factor = v.copy(factor, count=channels)
     shift = channel_shift(v, factor)
     v.copy(shift, to=coefficient(Coefficient.TOTAL_SHIFT, channel, channels))
     return factor, shift
 
 
-def linear_unit(v: Vectors, largest: Vector, slot: int) -> Vector:
+def linear_unit(v: Vectors, largest: Vector, slot: int, to: Vector | None = None) -> Vector:
     """Unit of the signed codes behind a linear end."""
     share = v.multiply(largest, of_slot(slot, SlotConstant.LARGEST_SHARE))
-    return v.maximum(share, number(float(golden.ACTIVATION_FLOOR)))
+    return v.maximum(share, number(float(golden.ACTIVATION_FLOOR)), to=to)
 
 
 def linear_coefficients(v: Vectors, channel: int, channels: int, code_unit: Vector, unit: Vector) -> None:
@@ -278,20 +283,19 @@ def linear_coefficients(v: Vectors, channel: int, channels: int, code_unit: Vect
 
 
 def image_unit(
-    v: Vectors, statistics: Forward, factor: Vector, offset: Vector, slot: int
+    v: Vectors, statistics: Forward, factor: Vector, offset: Vector, slot: int, to: Vector | None = None
 ) -> tuple[Vector, Vector]:
     """Unit of an image's codes and the largest standardised magnitude."""
     low = v.multiply_add(factor, v.from_integer(statistics.lowest), offset)
     high = v.multiply_add(factor, v.from_integer(statistics.highest), offset)
-    largest = v.maximum(v.largest(low), v.largest(high))
-    return image_unit_of(v, largest, factor, slot), largest
+    largest = v.largest(low, high)
+    return image_unit_of(v, largest, factor, slot, to), largest
 
 
-def image_unit_of(v: Vectors, largest: Vector, factor: Vector, slot: int) -> Vector:
+def image_unit_of(v: Vectors, largest: Vector, factor: Vector, slot: int, to: Vector | None = None) -> Vector:
     """Unit of an image's codes for a largest magnitude."""
-    least = v.scale(v.largest(factor), integer(-golden.FINEST))
-    least = v.maximum(least, number(float(golden.ACTIVATION_FLOOR)))
-    return v.maximum(v.multiply(largest, of_slot(slot, SlotConstant.LARGEST_SHARE)), least)
+    least = _least(v, golden.FINEST, golden.ACTIVATION_FLOOR, factor)
+    return v.maximum(v.multiply(largest, of_slot(slot, SlotConstant.LARGEST_SHARE)), least, to=to)
 
 
 def largest_magnitude(v: Vectors, lowest: Vector, highest: Vector) -> Vector:
@@ -308,6 +312,7 @@ def error_coefficients(
     unit: Vector,
     gamma: Vector,
     slot: int,
+    to: Vector | None = None,
 ) -> tuple[Vector, Vector, Vector]:
     """Coefficients of ERROR; the unit of its codes, d gamma and d beta. ``slot``: of the error codes."""
     share = number(float(fraction(forward.count)))
@@ -323,10 +328,9 @@ def error_coefficients(
     of_d, of_y = _ends(v, a, d_mean, errors), _ends(v, b, norm.mean, forward)
     high = v.add(v.maximum(*of_d), v.maximum(*of_y))
     low = v.add(v.minimum(*of_d), v.minimum(*of_y))
-    largest = v.highest(v.maximum(high, v.subtract(ZERO, low)))
-    least = v.scale(v.maximum(v.largest(a), v.largest(b)), integer(-golden.FINEST_ERROR))
-    code_unit = v.maximum(v.multiply(largest, of_slot(slot, SlotConstant.LARGEST_SHARE)), least)
-    code_unit = v.maximum(code_unit, number(float(golden.ERROR_FLOOR)))
+    largest = v.highest(v.larger(high, low))
+    least = _least(v, golden.FINEST_ERROR, golden.ERROR_FLOOR, a, b)
+    code_unit = v.maximum(v.multiply(largest, of_slot(slot, SlotConstant.LARGEST_SHARE)), least, to=to)
     inverse = v.reciprocal(code_unit)
     a, b = v.multiply(a, inverse), v.multiply(b, inverse)
     shift = v.int_maximum(channel_shift(v, a, b), integer(LEAST_NOISE_SHIFT))

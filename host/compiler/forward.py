@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from cpt.host.compiler import channel as floats
@@ -12,6 +12,7 @@ from cpt.host.compiler.layout import Layout
 from cpt.host.compiler.lifetimes import Recorder
 from cpt.host.compiler.memory import LOGITS, Piece
 from cpt.host.compiler.moves import Tensor
+from cpt.host.compiler.ordering import weights_ahead
 from cpt.host.compiler.plan import IMAGE_SLOT, RECORD, BlockPlan, Codes, ConvPlan
 from cpt.host.compiler.vectors import ZERO, Rows, Vector, coefficient, integer, number, statistic
 from cpt.host.compiler.work import Work
@@ -56,7 +57,7 @@ class Forward(Work):
     """Emits the forward pass; ``training``: by the micro-batch's statistics, else by running ones."""
 
     def __init__(self, layout: Layout, rate: float, *, training: bool) -> None:
-        super().__init__(layout, rate, layout.forward)
+        super().__init__(layout, rate, layout.forward, most_turn=1)
         self.training = training
         self._later: list[Callable[[], None]] = []
 
@@ -71,7 +72,7 @@ class Forward(Work):
         self._classify(stream)
         if self.training:
             self.moves.store(self._units(), self.layout.kept)
-        return self.recorder
+        return replace(self.recorder, held=weights_ahead(self.recorder.held))
 
     def _images(self) -> None:
         """Bytes to codes: `step.image_codes`."""
@@ -88,11 +89,11 @@ class Forward(Work):
                 Apply.COUNT, picture, count, first, tensor, second=tensor, counts=True, images=True
             )
             statistics = floats.forward_statistics(first, count, 1)
-            unit, largest = floats.image_unit(v, statistics, factor, offset, IMAGE_SLOT)
+            unit, largest = floats.image_unit(v, statistics, factor, offset, IMAGE_SLOT, to=self._unit(codes))
             self._observe(layout.buffers[IMAGES], largest)
         else:
-            unit = floats.image_unit_of(v, self._expected(layout.buffers[IMAGES]), factor, IMAGE_SLOT)
-        v.copy(unit, to=self._unit(codes))
+            expected = self._expected(layout.buffers[IMAGES])
+            unit = floats.image_unit_of(v, expected, factor, IMAGE_SLOT, to=self._unit(codes))
         floats.inner_coefficients(v, first, factor, None, offset, unit)
         self.lanes.apply(Apply.IMAGE, picture, count, first, tensor, codes=codes, images=True)
 
@@ -155,8 +156,8 @@ class Forward(Work):
             # Whatever lies there counts 0 times, and in another bank than y, which would be read twice.
             joins = target if self.moves.whole(target, end.output, count) else y
         self.lanes.apply(Apply.BLOCK, end.output, count, first, y, second=joins, out=target, counts=True)
-        of_stream, below = v.copy(statistic(Statistic.HIGHEST, first, count)), None
-        largest = of_stream
+        largest, below = statistic(Statistic.HIGHEST, first, count), None
+        of_stream = v.copy(largest)
         if linear:
             of_stream = v.int_subtract(of_stream, integer(middle))
         if linear and self.training:
@@ -174,8 +175,7 @@ class Forward(Work):
             self._mask(block, target)
         if block.output:
             unit_of = floats.linear_unit if linear else floats.stream_unit
-            unit = unit_of(v, real, block.output.slot)
-            v.copy(unit, to=self._unit(block.output))
+            unit = unit_of(v, real, block.output.slot, to=self._unit(block.output))
             if linear:
                 floats.linear_coefficients(v, first, count, unit, exponent)
             else:
@@ -213,7 +213,7 @@ class Forward(Work):
         scale, sums = self._drain_coefficients(plan.codes_of, count, first)
         shift = self._shift(plan, inputs, sums, first)
         out = self._y(plan, inputs, place, first)
-        product = partial(self.products.forward, plan, inputs)
+        product = self.products.forward(plan, inputs)
         self.lanes.drain(Drain.FORWARD, plan.slot, product, plan.output, count, first, out)
         unit = floats.forward_unit(v, scale, v.copy(shift), self._unit(inputs), plan.slot)
         gamma, beta = self.moves.load(plan.gamma), self.moves.load(plan.beta)
@@ -265,12 +265,11 @@ class Forward(Work):
         """F2 between convolutions of a block: `step.inner_unit`, `apply.inner_apply`."""
         v, count, norm, first = self.v, plan.conv.out_channels, made.norm, made.first
         if self.training:
-            top = v.maximum(v.highest(made.highest), ZERO)
+            top = v.highest(made.highest, least=0.0)
             self._later.append(partial(self._observe, plan.range, top))
         else:
             top = self._expected(plan.range)
-        unit = floats.inner_unit(v, norm.factor, top, codes.slot)
-        v.copy(unit, to=self._unit(codes))
+        unit = floats.inner_unit(v, norm.factor, top, codes.slot, to=self._unit(codes))
         floats.inner_coefficients(v, first, norm.factor, norm.mean, norm.beta, unit)
         self.lanes.apply(Apply.INNER, plan.output, count, first, made.y, codes=codes)
         if self.training:

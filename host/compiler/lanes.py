@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import NamedTuple
 
 from cpt.host.compiler.builder import Region
@@ -12,6 +14,7 @@ from cpt.host.compiler.memory import IN_WORDS
 from cpt.host.compiler.moves import Moves, Tensor
 from cpt.host.compiler.parts import Part
 from cpt.host.compiler.plan import Planes
+from cpt.host.compiler.products import Emitter
 from cpt.host.compiler.vectors import LOCAL, Vector
 from cpt.hw.contract import ContractError
 from cpt.hw.contract.floats import FIELD, Coefficient, Statistic
@@ -19,6 +22,7 @@ from cpt.hw.contract.passes import Apply, Drain, geometry, noise_place
 from cpt.hw.contract.step import Code
 from cpt.hw.contract.tiles import Picture
 
+MOST_TURN = 4
 PLAIN = (Apply.COUNT, Apply.POOL, Apply.UNPOOL)
 """Applies without coefficients."""
 
@@ -34,14 +38,16 @@ class Turn(NamedTuple):
 class Lanes:
     """Emits DRAIN and APPLY; what has no room in scratch as a whole comes and goes part by part."""
 
-    def __init__(self, layout: Layout, builder: Recorder, moves: Moves) -> None:
+    def __init__(self, layout: Layout, builder: Recorder, moves: Moves, most_turn: int = MOST_TURN) -> None:
         self.layout, self.builder, self.moves = layout, builder, moves
+        self.most_turn = most_turn
+        """Images that one engine hands to the next at once, at most."""
 
     def drain(
         self,
         kind: Drain,
         slot: int,
-        product: Callable[[Part], None],
+        product: Emitter,
         picture: Picture,
         channels: int,
         channel: int,
@@ -51,32 +57,39 @@ class Lanes:
         stream: Tensor | None = None,
         mask: Tensor | None = None,
     ) -> None:
-        """A product through the lanes into scratch, in parts if need be; ``product`` emits one's."""
+        """A product through the lanes into scratch, in parts if need be: its windows come by turns, and the
+        lanes hand it on by turns."""
         layout = self.layout
         operands = [item for item in (y, stream, mask) if item]
-        for part in layout.turns(self.moves.scratch, picture, channels, short=bool(stream or mask)):
+        scratch = self.moves.scratch
+        for part in layout.parts(scratch, picture, channels, layout.most_groups(picture, channels)):
             places = self._bring(operands, picture, channels, part)
-            product(part)
-            used = self.moves.used(out, picture, channels, part)
-            self._drain(
-                kind,
-                slot,
-                picture,
-                part,
-                channel,
-                used,
-                places.values(),
-                y=places[y].start if y else 0,
-                stream=places[stream].start // IN_WORDS if stream else 0,
-                mask=places[mask].start // IN_WORDS if mask else 0,
-            )
-            self.moves.keep(out, picture, channels, part)
+            product.weights(part)
+            for number, turn in enumerate(self._turns(picture, channels, part, short=bool(stream or mask))):
+                product.windows(turn)
+                if not number:
+                    product.execute(part)
+                reads = {each: self.moves.used(each, picture, channels, turn) for each in places}
+                used = self.moves.used(out, picture, channels, turn)
+                self._drain(
+                    kind,
+                    slot,
+                    picture,
+                    turn,
+                    channel,
+                    used,
+                    reads.values(),
+                    y=reads[y].start if y else 0,
+                    stream=reads[stream].start // IN_WORDS if stream else 0,
+                    mask=reads[mask].start // IN_WORDS if mask else 0,
+                )
+                self.moves.keep(out, picture, channels, turn)
             self._take(out, picture, channels, part)
 
     def again(
         self,
         slot: int,
-        product: Callable[[Part], None],
+        product: Emitter,
         picture: Picture,
         channels: int,
         channel: int,
@@ -88,7 +101,7 @@ class Lanes:
 
         ``y``: of an INNER_ERROR, in scratch already.
         """
-        product(part)
+        product.whole(part)
         used = self.moves.used(Tensor(place), picture, channels, part)
         if not y:
             self._drain(Drain.FORWARD, slot, picture, part, channel, used, (), keeps=1)
@@ -129,10 +142,33 @@ class Lanes:
             **fields,
         )
 
-    def _turns(self, picture: Picture, part: Part) -> list[Turn]:
+    def _turns(self, picture: Picture, channels: int, part: Part, *, short: bool) -> list[Part]:
+        """A part of a product by turns, in which one engine hands it to the next.
+
+        Results that have room in scratch as a whole come some images at a time, so that what follows works
+        on the first ones while the others come. ``short``: all begin at short addresses.
+        """
+        if self.layout.spilled(self.moves.scratch, picture, channels):
+            return [part]
+        image = picture.tiles * part.groups * self.layout.group
+        step = IN_WORDS // math.gcd(IN_WORDS, image) if short else 1
+        ends = self._ends(part.images, step)
+        return [
+            replace(part, image=first, images=end - first)
+            for first, end in zip([0, *ends], ends, strict=False)
+        ]
+
+    def _ends(self, images: int, step: int = 1) -> list[int]:
+        """Where turns of so many images end, multiples of ``step`` but for the last one: the first is short,
+        as the array waits for it."""
+        ends, most = [step], -(-self.most_turn // step) * step
+        while ends[-1] < images:
+            ends.append(ends[-1] + min(ends[-1], most))
+        return [*ends[:-1], images]
+
+    def _pieces(self, picture: Picture, part: Part) -> list[Turn]:
         """Images of an APPLY over part of a tensor as they are done, a tile a unit."""
-        together = self.layout.turn_images(picture)
-        ends = [*range(together, part.images, together), part.images]
+        ends = self._ends(part.images)
         return [Turn(first, end, end * picture.tiles) for first, end in zip([0, *ends], ends, strict=False)]
 
     def _bring(
@@ -204,7 +240,7 @@ class Lanes:
             at, held = channel + part.group * group, part.groups * group
             if kind is Apply.CODE:  # the coefficients of one channel serve all
                 at, held = channel, 1
-            turns = self._turns(shown, part)
+            turns = self._pieces(shown, part)
             reads = [piece for place in places.values() for piece in _by_turns(place, turns)]
             if kind not in PLAIN:
                 reads += [_fields("coefficients", field, at, held) for field in Coefficient]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 
 import numpy as np
 
@@ -23,16 +22,12 @@ from cpt.host.compiler.plan import (
 )
 from cpt.host.compiler.subsets import Subsets
 from cpt.hw.contract import ArrayConfig, ContractError
-from cpt.hw.contract.config import BEAT_BYTES, MAX_BITS, MOST_GROUPS, TAPS
+from cpt.hw.contract.config import MAX_BITS, MOST_GROUPS, TAPS
 from cpt.hw.contract.step import SCRATCH_BANKS, SUM_WORDS
 from cpt.hw.contract.tiles import CodesLayout, Picture, PixelLayout, WindowLayout
 from cpt.model.architecture import Conv
 from cpt.model.golden.fabric.network import Block, Layer, Network
 
-MOST_TURNS = 8
-"""Turns in which one engine hands a tensor to the next, at most: each fills the array's pipeline anew."""
-TURN_LOADS = 3
-"""A turn's product takes at least so many times as long as its weights, which come for each."""
 SUMS_SHARE = 3
 """The sums of dW take at most one of so many parts of a bank, if they can."""
 
@@ -246,30 +241,6 @@ class Layout:
         if all(division.whole):
             return [Part(0, self.images, 0, groups, 0)]
         return list(scratch.parts(division, picture, self.images, groups, most_groups))
-
-    def turns(self, scratch: Scratch, picture: Picture, channels: int, *, short: bool) -> list[Part]:
-        """Parts of a product: those of its results, which one engine hands to the next by turns.
-
-        Results that have room in scratch as a whole come some images at a time, so that what follows works
-        on the first ones while the others come. ``short``: all begin at short addresses.
-        """
-        if not all(self.division(scratch, picture, channels).whole):
-            return self.parts(scratch, picture, channels, self.most_groups(picture, channels))
-        groups, together = self.groups(channels), self.turn_images(picture)
-        if short:
-            step = IN_WORDS // math.gcd(IN_WORDS, picture.tiles * groups * self.group)
-            together = -(-together // step) * step
-        return [
-            Part(image, min(together, self.images - image), 0, groups, 0)
-            for image in range(0, self.images, together)
-        ]
-
-    def turn_images(self, picture: Picture) -> int:
-        """Images of a turn: by the cycles of a product and of its weights on the bus, whatever its depth."""
-        product = self.images * picture.tiles * self.widest
-        load = self.config.group_bytes("a") // BEAT_BYTES
-        turns = min(MOST_TURNS, max(product // (TURN_LOADS * load), 1))
-        return -(-self.images // turns)
 
     def parameter(self, name: str) -> Piece:
         """Words of a parameter."""

@@ -72,7 +72,7 @@ class Held:
 
 def _at(region: Region, start: int) -> Region:
     """It from another address on."""
-    return replace(region, start=start, stop=start + region.stop - region.start)
+    return Region(region.memory, start, start + region.stop - region.start, region.units)
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ class Recorder:
         reads, writes = list(reads), list(writes)
         regions = [item for item in (*reads, *writes) if item.start >= VIRTUAL]
         named = {*fields.values(), *(item.start for item in regions)}
-        vectors = frozenset(self._number(value) for value in named if VIRTUAL <= value < NAMED)
+        vectors = frozenset(self.vector(value) for value in named if VIRTUAL <= value < NAMED)
         channels = frozenset((item.memory, number_of(item.start)) for item in regions if item.start >= NAMED)
         self.held.append(Held(code, reads, writes, fields, vectors, channels))
 
@@ -250,12 +250,12 @@ class Recorder:
                 return placed(value, firsts[number_of(value)])
             if value < VIRTUAL:
                 return value
-            number = self._number(value)
+            number = self.vector(value)
             return places[number] + value - self._starts[number]
 
         for place, item in enumerate(self.held):
             over = set()
-            for number in sorted(item.touched - places.keys()):
+            for number in sorted(number for number in item.touched if number not in places):
                 count = self._counts[number]
                 ended = self._overwritten(item, number, last, place) if tight else None
                 if ended is not None:
@@ -268,7 +268,7 @@ class Recorder:
                         f"allowed: {size} in all, fewer images or channels"
                     )
                 places[number] = found
-            for number in sorted({number for _, number in item.channels} - firsts.keys()):
+            for number in sorted({number for _, number in item.channels if number not in firsts}):
                 firsts[number] = channels.take(number, self._channels[number], memories[number])
             fields = {name: real(value) for name, value in item.fields.items()}
             reads, writes = (
@@ -293,7 +293,7 @@ class Recorder:
         walks = defaultdict(set)
         for name in "abc":
             if VIRTUAL <= fields[name] < NAMED:
-                walks[self._number(fields[name])].add((fields[name], fields[f"{name}_moves"]))
+                walks[self.vector(fields[name])].add((fields[name], fields[f"{name}_moves"]))
         if fields["to"] != self._starts[number]:
             return None
         for other, walk in walks.items():
@@ -302,5 +302,6 @@ class Recorder:
                 return other
         return None
 
-    def _number(self, address: int) -> int:
+    def vector(self, address: int) -> int:
+        """Number of the vector that has an address."""
         return bisect.bisect(self._starts, address) - 1

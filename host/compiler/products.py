@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
 from cpt.host.compiler.layout import Layout
 from cpt.host.compiler.lifetimes import Recorder
 from cpt.host.compiler.memory import Piece
@@ -14,31 +18,58 @@ from cpt.hw.contract.tiles import Picture
 from cpt.model.architecture import Conv
 
 
+@dataclass(frozen=True)
+class Emitter:
+    """A product of a micro-batch: of a part weights and EXEC, and the windows of some of its images."""
+
+    weights: Callable[[Part], None]
+    windows: Callable[[Part], None]
+    execute: Callable[[Part], None]
+
+    def whole(self, part: Part) -> None:
+        """A part at once."""
+        self.weights(part)
+        self.windows(part)
+        self.execute(part)
+
+
 class Products:
     """Emits products; who drains them is `Lanes`, but for the sums of dW."""
 
     def __init__(self, layout: Layout, builder: Recorder) -> None:
         self.layout, self.builder = layout, builder
 
-    def forward(self, plan: ConvPlan, inputs: Codes, part: Part) -> None:
-        """The product of a convolution's weights and its input's windows, a part of it."""
+    def forward(self, plan: ConvPlan, inputs: Codes) -> Emitter:
+        """The product of a convolution's weights and its input's windows."""
         conv = plan.conv
-        self._weights(plan.planes, plan.slot, conv, conv.in_channels, part)
         sampling = Sampling.STRIDE if conv.stride == 2 else Sampling.SAME
-        self._windows(inputs, conv, sampling, conv.padding, plan.output, part)
-        self._execute(plan.slot, inputs.slot, conv, conv.in_channels, part, plan.output)
+        return Emitter(
+            partial(self._weights, plan.planes, plan.slot, conv, conv.in_channels),
+            partial(self._windows, inputs, conv, sampling, conv.padding, plan.output),
+            partial(self._execute, plan.slot, inputs.slot, conv, conv.in_channels, plan.output),
+        )
 
-    def errors(self, plan: ConvPlan, part: Part) -> None:
+    def errors(self, plan: ConvPlan) -> Emitter:
         """The product of dX: weights by input channel, windows of the errors."""
         conv = plan.conv
-        self._weights(plan.error_planes, plan.slot, conv, conv.out_channels, part)
         sampling = Sampling.SPREAD if conv.stride == 2 else Sampling.SAME
-        self._windows(plan.errors, conv, sampling, conv.kernel - 1 - conv.padding, plan.source, part)
-        self._execute(plan.slot, ERROR_SLOT, conv, conv.out_channels, part, plan.source)
+        return Emitter(
+            partial(self._weights, plan.error_planes, plan.slot, conv, conv.out_channels),
+            partial(self._windows, plan.errors, conv, sampling, conv.kernel - 1 - conv.padding, plan.source),
+            partial(self._execute, plan.slot, ERROR_SLOT, conv, conv.out_channels, plan.source),
+        )
 
-    def mask(self, mask: Planes, part: Part) -> None:
+    def mask(self, mask: Planes) -> Emitter:
         """The product that gives a mask's bits as they are."""
-        layout, picture = self.layout, mask.layout.picture
+        picture = mask.layout.picture
+        return Emitter(
+            partial(self._identity, mask),
+            partial(self._windows, mask, None, Sampling.SAME, 0, picture),
+            partial(self._execute, mask.slot, mask.slot, None, mask.layout.channels, picture),
+        )
+
+    def _identity(self, mask: Planes, part: Part) -> None:
+        layout = self.layout
         step = layout.config.group_bytes("a")
         tile = layout.ksteps(1, layout.most_end_groups) * step
         self.builder.add(
@@ -52,8 +83,6 @@ class Products:
             tile_stride=tile,
             plane_stride=tile,
         )
-        self._windows(mask, None, Sampling.SAME, 0, picture, part)
-        self._execute(mask.slot, mask.slot, None, mask.layout.channels, part, picture)
 
     def _weights(self, planes: Piece, slot: int, conv: Conv, inputs: int, part: Part) -> None:
         layout = self.layout
@@ -104,7 +133,7 @@ class Products:
         )
 
     def _execute(
-        self, slot_a: int, slot_b: int, conv: Conv | None, inputs: int, part: Part, output: Picture
+        self, slot_a: int, slot_b: int, conv: Conv | None, inputs: int, output: Picture, part: Part
     ) -> None:
         """A part's product; without ``conv`` that of a mask and the identity, 1 x 1."""
         layout = self.layout

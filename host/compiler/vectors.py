@@ -21,6 +21,8 @@ MEMORIES = {Space.LOCAL: LOCAL, Space.STATISTICS: "statistics", Space.COEFFICIEN
 SLOT_NUMBERS = 8
 MULTIPLIER_BITS, ADDEND_BITS, LANE_BITS = 18, 47, 16
 """Widths that `Vectors.to_fixed` cuts at."""
+_MOST = struct.unpack("<f", struct.pack("<I", 0x7F7F_FFFF))[0]
+"""The largest float32."""
 CENTRED = 1 << 8
 """Added to a width: half of the noise's step more."""
 
@@ -187,17 +189,28 @@ class Vectors:
         """The smaller of both."""
         return self.emit(Op.MINIMUM, a, b, to=to)
 
-    def highest(self, values: Vector) -> Vector:
-        """The largest element."""
-        return self._reduced(Op.MAXIMUM, values, values.at(0, 1))
+    def magnitude(self, a: Vector, *others: Vector) -> Vector:
+        """The largest of the magnitudes, element by element."""
+        found = self.emit(Op.LARGEST, ZERO, a)
+        for other in others:
+            found = self.larger(found, other)
+        return found
 
-    def largest(self, values: Vector) -> Vector:
-        """The largest magnitude."""
-        return self._reduced(Op.LARGEST, values, None)
+    def larger(self, a: Vector, b: Vector) -> Vector:
+        """The larger of a and the magnitude of b."""
+        return self.emit(Op.LARGEST, a, b)
 
-    def _reduced(self, op: Op, values: Vector, start: Vector | None) -> Vector:
-        held = self.copy(start) if start else self.copy(ZERO)
-        return self.emit(op, held, values, to=held)
+    def highest(self, values: Vector, least: float = -_MOST) -> Vector:
+        """The largest element, or ``least``."""
+        held = self.copy(number(least))
+        return self.emit(Op.MAXIMUM, held, values, to=held)
+
+    def largest(self, *vectors: Vector, least: float = 0.0) -> Vector:
+        """The largest magnitude of all elements, or ``least``."""
+        held = self.copy(number(least))
+        for values in vectors:
+            self.emit(Op.LARGEST, held, values, to=held)
+        return held
 
     def reciprocal(self, a: Vector) -> Vector:
         """``fl(1 / a)``."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from cpt.host.compiler.builder import LOCAL_ROOM, Region
-from cpt.host.compiler.lanes import Lanes
+from cpt.host.compiler.lanes import MOST_TURN, Lanes
 from cpt.host.compiler.layout import Layout
 from cpt.host.compiler.lifetimes import Recorder
 from cpt.host.compiler.memory import PAIR, Piece
@@ -29,13 +29,13 @@ SMALL = 256
 class Work:
     """One list of instructions under way, for one layout of a network."""
 
-    def __init__(self, layout: Layout, rate: float, scratch: Scratch) -> None:
+    def __init__(self, layout: Layout, rate: float, scratch: Scratch, most_turn: int = MOST_TURN) -> None:
         self.layout, self.rate, self.scratch = layout, rate, scratch
         self.recorder = Recorder(layout.config, layout.unit_words, LOCAL_ROOM)
         self.v = Vectors(self.recorder)
         self.moves = Moves(layout, self.recorder, self.v, scratch)
         self.products = Products(layout, self.recorder)
-        self.lanes = Lanes(layout, self.recorder, self.moves)
+        self.lanes = Lanes(layout, self.recorder, self.moves, most_turn)
         self._last_y: Region | None = None
         """Words of the last y."""
 
@@ -112,7 +112,7 @@ class Work:
 
     def _y(self, plan: ConvPlan, inputs: Codes, place: int, first: int) -> Tensor:
         """y of a convolution; ``first``: channel from which its product's coefficients are."""
-        product = partial(self.products.forward, plan, inputs)
+        product = self.products.forward(plan, inputs)
         shape = plan.output, plan.conv.out_channels
         again = partial(self.lanes.again, plan.slot, product, *shape, first, place)
         home = self.layout.homes[plan.layer.index]

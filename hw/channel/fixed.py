@@ -32,11 +32,13 @@ class Fixed(wiring.Component):
     """``rint(a * 2^b)``, halves to even, cut at +-2^(width-1), at +-131,071 with 18 bits; TO_FIXED.
 
     Members: ``valid``, ``a`` (float32), ``b``; ``width``, ``centred``: ``2^(b-9)`` is added, of a b of
-    9 .. 56; ``used``: the result is 0 else; these stay while anything is under way; ``done``, ``result``.
+    9 .. 56; ``used``: the result is 0 else, `settling_cycles` later; these stay while anything is under way;
+    ``done``, ``result``.
     One a cycle, `latency_cycles` later.
     """
 
     latency_cycles = 10
+    settling_cycles = 4
 
     def __init__(self):
         super().__init__(
@@ -111,12 +113,12 @@ class Fixed(wiring.Component):
 
         # 6: rounded; 7, 8: cut; 9: its sign; 10: the centre.
         whole = Signal(_PLACES + 1, reset_less=True)
-        nothing = late(m, late(m, zero, 1, "zero") | gone | ~self.used, 2, "nothing")
+        nothing = late(m, late(m, zero, 1, "zero") | gone, 2, "nothing")
         m.d.sync += whole.eq(value[2:] + (value[1] & (value[0] | lost | value[2])))
         held = late(m, whole, 1, "whole")
         cut = Signal(_PLACES, reset_less=True)
         overs = twins(m, (whole > most) | late(m, beyond, 3, "beyond"), _PLACES, "over")
-        nones = twins(m, late(m, nothing, 1, "none"), _PLACES, "nothing")
+        nones = twins(m, late(m, nothing, 1, "none") | ~self.used, _PLACES, "nothing")
         m.d.sync += cut.eq(chosen(m, nones, 0, chosen(m, overs, most, held, _PLACES), _PLACES))
         minuses = twins(m, late(m, a.negative, 6, "negative"), _PLACES, "minus")
         with_sign = Signal(INTEGER, reset_less=True)

@@ -39,8 +39,8 @@ class Lanes:
             return
         state, result = self.state, self.products.results[0]
         picture, channels = state.picture(word), word.a_tiles * state.group
-        values, sums = result.take(word.images)
-        if result.drained == len(result.values):
+        values, sums = result.take(word.images, picture.tiles)
+        if not result.tiles:
             self.products.results.popleft()
         product = Product(
             values.reshape(-1, channels), sums.reshape(-1, channels) if sums.ndim > 3 else sums.ravel()

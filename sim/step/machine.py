@@ -120,12 +120,13 @@ class StepMachine:
         """Whether what an engine takes from the one before it is there."""
         products = self.products
         if word.code is Code.EXEC:
-            return bool(products.blocks and products.windows)
+            return bool(products.blocks)
         if word.code is Code.EXEC_DW:
             return bool(products.errors and products.inputs)
         if word.code is Code.DRAIN:
-            gradient = Drain(word.kind) is Drain.GRADIENT
-            return len(products.gradients) >= word.tiles if gradient else bool(products.results)
+            if Drain(word.kind) is Drain.GRADIENT:
+                return len(products.gradients) >= word.tiles
+            return bool(products.results) and products.images >= word.images
         return True
 
     def _set(self, word: Word) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -33,25 +34,35 @@ class Chunk:
 
 @dataclass
 class Result:
-    """Products that wait for a drain: int64 (images, OH, OW, rows) and column sums (images, OH, OW).
+    """A product that waits for its drains, of ``tiles`` tiles of pixels; ``more`` gives the next images of it,
+    as the windows of one FETCH after the other are multiplied.
 
-    Sums are (images, OH, OW, rows) where each tile of rows has its own.
+    Images are products, int64 (images, OH, OW, rows), and column sums (images, OH, OW), or (images, OH, OW,
+    rows) where each tile of rows has its own.
     """
 
-    values: np.ndarray
-    sums: np.ndarray
-    drained: int = 0
-    """Images that drains took."""
+    tiles: int
+    more: Iterator[tuple[np.ndarray, np.ndarray]]
+    parts: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+    """That no drain took."""
 
-    def take(self, images: int) -> tuple[np.ndarray, np.ndarray]:
-        """The next ``images``."""
-        some = slice(self.drained, self.drained + images)
-        self.drained += images
+    @property
+    def images(self) -> int:
+        """How many are there."""
+        return sum(len(sums) for _, sums in self.parts)
+
+    def take(self, images: int, tiles: int) -> tuple[np.ndarray, np.ndarray]:
+        """The next ``images``, of so many ``tiles`` each."""
         require(
-            self.drained <= len(self.values),
-            f"DRAIN takes image {self.drained} of a product; allowed: {len(self.values)}",
+            images * tiles <= self.tiles,
+            f"DRAIN takes {images * tiles} tiles of a product; allowed: {self.tiles}",
         )
-        return self.values[some], self.sums[some]
+        while self.images < images:
+            self.parts.append(next(self.more))
+        values, sums = (np.concatenate(each) for each in zip(*self.parts, strict=True))
+        self.parts = [(values[images:], sums[images:])]
+        self.tiles -= images * tiles
+        return values[:images], sums[:images]
 
 
 class Products:
@@ -65,6 +76,11 @@ class Products:
         self.errors: deque[Chunk] = deque()
         self.inputs: deque[Chunk] = deque()
         self.gradients: deque[np.ndarray] = deque()
+
+    @property
+    def images(self) -> int:
+        """How many a drain may take, of the oldest result and those behind it."""
+        return sum(result.images for result in self.results) + sum(len(each.codes) for each in self.windows)
 
     def load_weights(self, word: Word) -> None:
         """LOAD_A: rows of weights, int64 (rows, ksteps, word bits)."""
@@ -87,8 +103,23 @@ class Products:
         self.windows.append(Windows(windows, kernel))
 
     def execute(self, word: Word) -> None:
-        """EXEC: every tile of rows times every tile of pixels."""
-        rows, windows = self.blocks.popleft(), self.windows.popleft()
+        """EXEC: every tile of rows times every tile of pixels, as drains ask for them."""
+        self.results.append(Result(word.tiles, self._multiplied(word, self.blocks.popleft())))
+
+    def _multiplied(self, word: Word, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The images of one FETCH after the other, until an EXEC's tiles are done."""
+        left = word.tiles
+        while left:
+            require(bool(self.windows), f"EXEC takes {left} tiles that no FETCH has left; allowed: 0")
+            windows = self.windows.popleft()
+            images, height, width, _, _ = windows.codes.shape
+            tiles = images * Picture(self.state.config, height, width).tiles
+            require(tiles <= left, f"EXEC takes {left} tiles of the {tiles} of a FETCH; allowed: all")
+            left -= tiles
+            yield self._product(word, rows, windows)
+
+    def _product(self, word: Word, rows: np.ndarray, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
+        """Windows of a FETCH times rows of weights."""
         images, height, width, taps, channels = windows.codes.shape
         group = self.state.group
         split = rows.reshape(len(rows), word.ksteps, TAPS, group)
@@ -97,14 +128,12 @@ class Products:
         else:
             wanted = split.reshape(len(rows), -1)[:, :channels]
         if word.own:
-            self.results.append(self._own(word, split, windows.codes))
-            return
+            return self._own(word, split, windows.codes)
         columns = windows.codes.reshape(images * height * width, taps * channels)
         values = int_matmul(columns, wanted).reshape(images, height, width, len(rows))
-        sums = columns.sum(1, dtype=np.int64).reshape(images, height, width)
-        self.results.append(Result(values, sums))
+        return values, columns.sum(1, dtype=np.int64).reshape(images, height, width)
 
-    def _own(self, word: Word, rows: np.ndarray, codes: np.ndarray) -> Result:
+    def _own(self, word: Word, rows: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Each tile of ``rows`` (rows, K steps, taps, channels) times the K step that is its own."""
         group, shape = self.state.group, codes.shape[:3]
         require(
@@ -120,7 +149,7 @@ class Products:
             values.append(int_matmul(columns, wanted).reshape(*shape, group))
             total = columns.sum(1, dtype=np.int64).reshape(*shape, 1)
             sums.append(np.repeat(total, group, axis=3))
-        return Result(np.concatenate(values, 3), np.concatenate(sums, 3))
+        return np.concatenate(values, 3), np.concatenate(sums, 3)
 
     def load_errors(self, word: Word) -> None:
         """LOAD_E: a chunk of error codes, (images, rows, pixels, channels)."""
