@@ -156,8 +156,7 @@ class FabricTrainer:
             self._write(layout.parameter(name), value)
         for name, value in network.buffers.items():
             self._write(layout.buffers[name], value)
-        for array in (layout.gradients, layout.velocities):
-            self._write(array, np.zeros(array.size, np.uint8))
+        self._write(layout.velocities, np.zeros(layout.velocities.size, np.uint8))
         for name, value in (velocities or {}).items():
             self._write(self._velocity(name), value)
         self._write(layout.identity, layout.identity_planes())
@@ -173,7 +172,7 @@ class FabricTrainer:
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """All arrays, read from the device, and the counters: what `load_state` needs to go on bit for bit.
 
-        The golden `Trainer` has the same state; gradients are 0 between steps.
+        The golden `Trainer` has the same state; gradients do not outlive a step.
         """
         self.fetch()
         parameters, buffers = self.network.parameters, self.network.buffers

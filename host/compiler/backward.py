@@ -45,11 +45,11 @@ class Gradient:
 
 
 class Backward(Work):
-    """Emits the backward pass."""
+    """Emits the backward pass; ``first``: of a step's first micro-batch."""
 
-    def __init__(self, layout: Layout, rate: float) -> None:
+    def __init__(self, layout: Layout, rate: float, *, first: bool) -> None:
         super().__init__(layout, rate, layout.backward)
-        self.gradients = WeightGradients(layout, self.v, self.moves, self.products, self.scratch)
+        self.gradients = WeightGradients(layout, self.v, self.moves, self.products, self.scratch, first=first)
 
     def emit(self) -> Recorder:
         """The list."""

@@ -13,7 +13,7 @@ from cpt.host.compiler.moves import Moves, Tensor
 from cpt.host.compiler.parts import Scratch, Sums
 from cpt.host.compiler.plan import Codes, ConvPlan, Subset
 from cpt.host.compiler.products import Products
-from cpt.host.compiler.vectors import Rows, Vector, Vectors, integer
+from cpt.host.compiler.vectors import ZERO, Rows, Vector, Vectors, integer
 from cpt.host.compiler.work import CHUNK
 from cpt.hw.contract.config import TAPS
 from cpt.hw.contract.floats import Op, Space
@@ -25,16 +25,25 @@ STREAM = 2
 
 
 class WeightGradients:
-    """dW of one convolution after the other.
+    """Gradients of parameters onto those in memory, in their place in a step's ``first`` micro-batch.
+
+    dW of one convolution after the other.
 
     Sums that have room beside all tensors wait: `add` leaves the last ones to `finish`, so that the float
     engine takes them when the next passes of the lanes have their coefficients and work on.
     """
 
     def __init__(
-        self, layout: Layout, v: Vectors, moves: Moves, products: Products, scratch: Scratch
+        self,
+        layout: Layout,
+        v: Vectors,
+        moves: Moves,
+        products: Products,
+        scratch: Scratch,
+        *,
+        first: bool = False,
     ) -> None:
-        self.layout, self.v, self.moves = layout, v, moves
+        self.layout, self.v, self.moves, self.first = layout, v, moves, first
         self.products, self.scratch = products, scratch
         self._waiting: Callable[[], None] | None = None
         self._last: Sums | None = None
@@ -129,13 +138,14 @@ class WeightGradients:
         piece = layout.beside(layout.gradients, plan.weight)
         for start in range(0, rows, most):
             part = min(most, rows - start)
-            held = v.new(part * row)
+            held = self._new(part * row)
             at = (begin + start) * taps * channels + first
             memory = piece.words(at, piece.size // 4 - at)
             shape = {"words": part * row, "runs": 1, "stride": part * row}
             if width < channels:
                 shape = {"words": width, "runs": part * taps, "stride": channels}
-            self.moves.load_runs(memory, held, **shape)
+            if not self.first:
+                self.moves.load_runs(memory, held, **shape)
             floats = v.new(part * held_row)
             half = 2 * (sums.word + (tile * group + start) * slot.columns)
             for at_channel in range(0, width, group):
@@ -145,25 +155,41 @@ class WeightGradients:
                 v.rows(Op.FROM_INTEGER, to, walk, Rows(integer(1)), n=lanes, reps=floats.count // width)
             step = _divisor(part * row, layout.config.float_lanes) if held_row == row else row
             total, values = Rows(held, 1, step), Rows(floats, 1, step * held_row // row)
-            v.rows(Op.MULTIPLY_ADD, total, values, Rows(scale), total, n=step, reps=part * row // step)
+            self._onto(total, values, scale, step, part * row // step)
             self.moves.store_runs(held, memory, **shape)
 
     def _scaled(self, values: Vector, scale: Vector, piece: Piece) -> None:
         """Add ``values``, ``scale`` times, to a gradient in memory."""
-        held, count = self.moves.load(piece), values.count
+        count = values.count
+        held = self._new(count) if self.first else self.moves.load(piece)
         step = _divisor(count, self.layout.config.float_lanes)
-        total, rows = Rows(held, 1, step), Rows(values, 1, step)
-        self.v.rows(Op.MULTIPLY_ADD, total, rows, Rows(scale), total, n=step, reps=count // step)
+        self._onto(Rows(held, 1, step), Rows(values, 1, step), scale, step, count // step)
         self.moves.store(held, piece)
 
+    def _onto(self, total: Rows, values: Rows, scale: Vector, n: int, reps: int) -> None:
+        """``values``, ``scale`` times, onto a ``total``, or in its place: the same, as it would be 0."""
+        if self.first:
+            self.v.rows(Op.MULTIPLY, total, values, Rows(scale), n=n, reps=reps)
+        else:
+            self.v.rows(Op.MULTIPLY_ADD, total, values, Rows(scale), total, n=n, reps=reps)
+
     def accumulate(self, values: Vector, piece: Piece) -> None:
-        """Add to a gradient in memory: `update.accumulate`; the first micro-batch adds to 0."""
-        held = self.moves.load(piece)
+        """Add to a gradient in memory: `update.accumulate`; the first micro-batch's are in their place."""
         count = values.count
+        held = self._new(count) if self.first else self.moves.load(piece)
         step = _divisor(count, self.layout.config.float_lanes)
         rows = Rows(held, 1, step)
-        self.v.rows(Op.ADD, rows, rows, Rows(values, 1, step), n=step, reps=count // step)
+        added = Rows(values, 1, step)
+        if self.first:
+            self.v.rows(Op.COPY, rows, added, n=step, reps=count // step)
+        else:
+            self.v.rows(Op.ADD, rows, rows, added, n=step, reps=count // step)
         self.moves.store(held, piece)
+
+    def _new(self, count: int) -> Vector:
+        """A vector of ``count`` words; the one behind odd ones, which goes to memory with them, is 0."""
+        v = self.v
+        return v.copy(ZERO, count=count + 1).at(0, count) if count % PAIR else v.new(count)
 
 
 def _divisor(count: int, lanes: int) -> int:

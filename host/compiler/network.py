@@ -92,7 +92,9 @@ def compiled(
     error_codes = prepared(backwards, forward=False)
     early_codes = prepared(backwards[:early], forward=False)
     late_codes = prepared(backwards[early:], forward=False)
-    forward, backward = Forward(layout, rate, training=True).emit(), Backward(layout, rate).emit()
+    forward = Forward(layout, rate, training=True).emit()
+    first = Backward(layout, rate, first=True).emit()
+    backward = first if micro_batches == 1 else Backward(layout, rate, first=False).emit()
     evaluate = Forward(layout, rate, training=False).emit()
     lists: dict[str, tuple[Recorder, list[_Once]]] = {
         PREPARE: (codes[0], []),
@@ -101,7 +103,7 @@ def compiled(
         SECOND_FORWARD: (forward, [early_codes]),
         ONLY_FORWARD: (forward, [codes, error_codes]),
         FORWARD: (forward, []),
-        FIRST_BACKWARD: (backward, [late_codes]),
+        FIRST_BACKWARD: (first, [late_codes]),
         BACKWARD: (backward, []),
         LAST_BACKWARD: (backward, [(step.recorder, UPDATE, False)]),
     }

@@ -27,13 +27,12 @@ FLOAT_BITS = 26
 
 
 def update(layout: Layout, moves: Moves, v: Vectors, momentum: float, decay: float) -> None:
-    """``v = momentum*v + (G + decay*w)``, ``w -= rate*v``, gradients to 0: `update.momentum_update`.
+    """``v = momentum*v + (G + decay*w)``, ``w -= rate*v``: `update.momentum_update`.
 
     The learning rate is the first of the host's numbers. From the end on, as gradients become whole.
     """
     rate = moves.load(layout.numbers.words(0, 1))
     size = UPDATED
-    zeros = v.copy(ZERO, count=min(size, layout.parameter_words))
     for start in reversed(range(0, layout.parameter_words, size)):
         count = min(size, layout.parameter_words - start)
         arrays = (layout.parameters, layout.velocities, layout.gradients)
@@ -43,7 +42,7 @@ def update(layout: Layout, moves: Moves, v: Vectors, momentum: float, decay: flo
         v.multiply_add(velocity, number(momentum), gradient, to=velocity)
         v.multiply(velocity, rate, to=gradient)
         v.subtract(weight, gradient, to=weight)
-        for array, place in zip(arrays, (*places[:2], zeros.at(0, count)), strict=True):
+        for array, place in zip(arrays[:2], places, strict=False):
             moves.store(place, array.words(start, count))
 
 

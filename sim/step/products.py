@@ -34,8 +34,8 @@ class Chunk:
 
 @dataclass
 class Result:
-    """A product that waits for its drains, of ``tiles`` tiles of pixels; ``more`` gives the next images of it,
-    as the windows of one FETCH after the other are multiplied.
+    """A product that waits for its drains, of ``tiles`` tiles of pixels; ``more`` gives its next images, as
+    the windows of one FETCH after the other are multiplied.
 
     Images are products, int64 (images, OH, OW, rows), and column sums (images, OH, OW), or (images, OH, OW,
     rows) where each tile of rows has its own.
