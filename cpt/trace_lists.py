@@ -126,7 +126,10 @@ class Step:
 
         ``run_by_step``: those alone that a step runs.
         """
-        forward, backward = of_step(self.micro_batches)
+        forward, backward = (
+            [self.programs.named(name, self.bits[0]) for name in names]
+            for names in of_step(self.micro_batches)
+        )
         allowed = list(dict.fromkeys([*forward, *backward]) if run_by_step else self.programs.lists)
         for name in asked or ():
             if name not in allowed:

@@ -107,7 +107,7 @@ class FabricTrainer:
             way=way,
             widest=widest,
         )
-        self.layout = programs.layout
+        self.programs, self.layout = programs, programs.layout
         self.lists = {name: listing.words for name, listing in programs.lists.items()}
         self._place()
         self._load_programs()
@@ -210,6 +210,9 @@ class FabricTrainer:
         size = self.micro_batch
         forward, backward = of_step(self.batch_size // size)
         parts = [slice(number * size, (number + 1) * size) for number in range(len(forward))]
+        forward, backward = (
+            [self.programs.named(name, fw) for name in names] for names in (forward, backward)
+        )
         tags = [self._forward(forward[0], 0, images[parts[0]])]
         criterion = SoftmaxCrossEntropy(self.batch_size)
         for number, some in enumerate(parts):

@@ -34,7 +34,7 @@ SUMS_SHARE = 3
 
 class Layout:
     """Places of everything that a network needs, for micro-batches of ``images`` and codes of at most
-    ``widest`` bits.
+    ``widest`` bits; ``usual``: bits by which it is chosen where y comes from again, if fewer.
 
     Parameters, gradients and velocities are three arrays of the same order, so that the update walks them
     from end to end. Raises `ContractError` for a network that the machine does not take.
@@ -48,6 +48,7 @@ class Layout:
         scratch_words: int,
         way: Way | None = None,
         widest: int = WIDEST,
+        usual: int | None = None,
     ) -> None:
         self.config, self.network, self.images, self.widest = config, network, images, widest
         self.group = config.group_channels
@@ -86,13 +87,15 @@ class Layout:
         for plan in self.plans:
             self._check_windows(plan)
         self._scratch(scratch_words)
-        self.homes = {plan.layer.index: self._home(plan, way) for plan in self.plans}
+        bits = usual or widest
+        self.homes = {plan.layer.index: self._home(plan, way, bits) for plan in self.plans}
         """Where y of a convolution waits in memory; None: it is made again."""
         self.errors_again = {
             plan.layer.index: self._way(
                 (plan.source, plan.conv.in_channels),
                 self.weight_ksteps(plan.conv, plan.conv.out_channels),
                 way,
+                widest,
             )
             is Way.RECOMPUTE
             for plan in self.plans
@@ -103,6 +106,11 @@ class Layout:
         """Groups of channels of a block's end."""
         self.identity = take(STATIC, self.identity_planes().size)
         self.static_bytes = self.memory.sizes[STATIC]
+
+    @property
+    def made_again(self) -> list[int]:
+        """Convolutions whose y the array makes again."""
+        return [index for index, home in self.homes.items() if home is None]
 
     def _most_groups(self) -> dict[tuple[int, int, int], int]:
         """Groups of results by the results' shape: those whose weights half of the A buffer holds, of a
@@ -264,20 +272,19 @@ class Layout:
         place = self.memory.take(base, self.images * layout.image_stride)
         return Codes(layout, place, slot, self.unit_words - 1)
 
-    def _home(self, plan: ConvPlan, forced: Way | None) -> Piece | None:
+    def _home(self, plan: ConvPlan, forced: Way | None, bits: int) -> Piece | None:
         """Memory for y where it does not come again from the array."""
         conv, picture = plan.conv, plan.output
-        way = self._way((picture, conv.out_channels), self.weight_ksteps(conv, conv.in_channels), forced)
+        ksteps = self.weight_ksteps(conv, conv.in_channels)
+        way = self._way((picture, conv.out_channels), ksteps, forced, bits)
         if way is Way.RECOMPUTE:
             return None
         return self.memory.take(BATCH, self.words(picture, conv.out_channels) * self.config.cols * 2)
 
-    def _way(self, shape: tuple[Picture, int], ksteps: int, forced: Way | None) -> Way:
-        """How results of ``shape`` of a product are at hand again."""
+    def _way(self, shape: tuple[Picture, int], ksteps: int, forced: Way | None, bits: int) -> Way:
+        """How results of ``shape`` of a product of codes of so many bits are at hand again."""
         picture, channels = shape
-        product = Product(
-            self.config, self.images * picture.tiles, self.groups(channels), ksteps, self.widest
-        )
+        product = Product(self.config, self.images * picture.tiles, self.groups(channels), ksteps, bits)
         in_parts = any(self.spilled(scratch, *shape) for scratch in (self.forward, self.backward))
         if self.most_groups(*shape) < product.groups:  # its weights come in parts too
             return Way.SPILL

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cpt.host.compiler.backward import Backward
-from cpt.host.compiler.choice import WIDEST, Way
+from cpt.host.compiler.choice import FEW, WIDEST, Way
 from cpt.host.compiler.forward import Forward
 from cpt.host.compiler.layout import Layout
 from cpt.host.compiler.lifetimes import Listing, Recorder
+from cpt.host.compiler.memory import BATCH
 from cpt.host.compiler.ordering import ordered
 from cpt.host.compiler.plan import ConvPlan
 from cpt.host.compiler.update import prepare, update
@@ -28,6 +29,8 @@ PREPARE, UPDATE = "prepare", "update"
 EVALUATE, FORWARD, BACKWARD = "evaluate", "forward", "backward"
 FIRST_FORWARD, SECOND_FORWARD, ONLY_FORWARD = "first forward", "second forward", "only forward"
 FIRST_BACKWARD, LAST_BACKWARD = "first backward", "last backward"
+OF_FEW = f", {FEW} bits at most"
+"""Behind the name of a list that is another for codes of few bits."""
 EARLY_SHARE = 2 / 3
 """Of the weights so many have their codes for dX made in the second forward pass, the others in the first
 backward pass, whose last layers want theirs first."""
@@ -43,6 +46,11 @@ class Programs:
 
     lists: Mapping[str, Listing]
     layout: Layout
+
+    def named(self, name: str, fw: int) -> str:
+        """The list that is list ``name`` of a step with codes of ``fw`` bits."""
+        few = f"{name}{OF_FEW}"
+        return few if fw <= FEW and few in self.lists else name
 
 
 def of_step(micro_batches: int) -> tuple[list[str], list[str]]:
@@ -76,7 +84,26 @@ def compiled(
 
     Raises `ContractError` for a network, or a micro-batch, that the machine does not take.
     """
-    layout = Layout(config, network, images, scratch_words, way, widest)
+    wide, few = (
+        Layout(config, network, images, scratch_words, way, widest, usual)
+        for usual in (widest, min(FEW, widest))
+    )
+    names = [*of_step(micro_batches)[0], *of_step(micro_batches)[1]]
+    lists = _lists(wide, names, micro_batches, momentum, decay)
+    if few.made_again != wide.made_again:
+        lists |= {
+            f"{name}{OF_FEW}": listing
+            for name, listing in _lists(few, names, micro_batches, momentum, decay).items()
+            if name in names
+        }
+    wide.memory.sizes[BATCH] = max(layout.memory.sizes[BATCH] for layout in (wide, few))
+    return Programs(lists, wide)
+
+
+def _lists(
+    layout: Layout, names: Sequence[str], micro_batches: int, momentum: float, decay: float
+) -> dict[str, Listing]:
+    """The lists of ``names``, and those of an evaluation."""
     rate = float(running_rate(micro_batches))
     step = Work(layout, rate, layout.forward)
     update(layout, step.moves, step.v, momentum, decay)
@@ -107,8 +134,7 @@ def compiled(
         BACKWARD: (backward, []),
         LAST_BACKWARD: (backward, [(step.recorder, UPDATE, False)]),
     }
-    names = {PREPARE, EVALUATE, *itertools.chain(*of_step(micro_batches))}
-    return Programs({name: _listing(*lists[name]) for name in lists if name in names}, layout)
+    return {name: _listing(*lists[name]) for name in lists if name in {PREPARE, EVALUATE, *names}}
 
 
 def _first_share(plans: Sequence[ConvPlan]) -> int:

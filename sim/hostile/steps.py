@@ -113,7 +113,7 @@ def ground(config: ArrayConfig) -> Ground:
         for index, (bits, signed) in precision_slots(trainer.network, *case.bits).items()
     }
     memory = state.memory[:used].copy()
-    calls = trainer.calls[ONLY_FORWARD]
+    calls = trainer.calls[trainer.programs.named(ONLY_FORWARD, case.bits[0])]
     whole = bases + keys + calls + encode(Code.END, tag=TAG)
     machine.ring(whole)
     machine.tag = 0

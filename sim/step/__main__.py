@@ -73,7 +73,8 @@ def rows(
     for slot, (width, signed) in precision_slots(programs.layout.network, *bits).items():
         slots[slot] = Slot(width, signed)
     for name, times in Counter(itertools.chain(*of_step(micro_batches))).items():
-        yield Row(name, times, *bits, timeline.run(programs.lists[name].words))
+        named = programs.named(name, bits[0])
+        yield Row(named, times, *bits, timeline.run(programs.lists[named].words))
 
 
 def described(options: argparse.Namespace) -> tuple[Network, str]:

@@ -61,13 +61,13 @@ class Forecast:
         """
         names = [name for name, _ in self._times()]
         tasks = [(name, bits) for bits in precisions for name in names if (name, bits) not in self._found]
-        tasks.sort(key=lambda task: len(self._programs.lists[task[0]].words), reverse=True)
+        tasks.sort(key=lambda task: len(self._programs.lists[self._named(*task)].words), reverse=True)
         count = min(processes or os.cpu_count() or 1, MOST_PROCESSES, len(tasks))
         if count < 2:
             return
         # A process that starts anew would import what bears a library's name in the folder of the call.
         with multiprocessing.get_context("fork").Pool(count, _begin, (self._lists,)) as pool:
-            given = [(name, self._slots(bits)) for name, bits in tasks]
+            given = [(self._named(name, bits), self._slots(bits)) for name, bits in tasks]
             results = pool.imap(_time, given)
             for task in tasks:
                 self._found[task] = results.next(DEADLINE_S)
@@ -78,7 +78,9 @@ class Forecast:
 
     def lists(self, bits: tuple[int, int]) -> list[tuple[str, int, Counters]]:
         """Lists of a step: name, how often it runs, what it takes once."""
-        return [(name, count, self._of_list(name, bits)[0]) for name, count in self._times()]
+        return [
+            (self._named(name, bits), count, self._of_list(name, bits)[0]) for name, count in self._times()
+        ]
 
     def parts(self, bits: tuple[int, int]) -> list[Part]:
         """A whole step by layer and pass, in the order in which they begin."""
@@ -105,8 +107,12 @@ class Forecast:
     def _of_list(self, name: str, bits: tuple[int, int]) -> tuple[Counters, list[Part]]:
         """What a list takes, and its parts by layer."""
         if (name, bits) not in self._found:
-            self._found[name, bits] = self._lists.time(name, self._slots(bits))
+            self._found[name, bits] = self._lists.time(self._named(name, bits), self._slots(bits))
         return self._found[name, bits]
+
+    def _named(self, name: str, bits: tuple[int, int]) -> str:
+        """The list that ``name`` is at some bits; an evaluation is the same at all."""
+        return self._programs.named(name, bits[0])
 
 
 class Lists:
