@@ -369,7 +369,7 @@ def test_resnet_20_compiles_for_the_zc706_with_sixteen_images():
     assert programs.layout.unit_words < LOCAL_WORDS
     sizes = {name: len(listing.decoded()) for name, listing in programs.lists.items()}
     assert all(1000 < size < 20_000 for size in sizes.values()), sizes
-    assert sum(sizes.values()) < 60_000
+    assert sum(sizes.values()) < 70_000
 
 
 def test_convolutions_of_a_block_may_be_many():

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.floats import LOCAL_WORDS, Op
 from cpt.hw.contract.passes import units
-from cpt.hw.contract.step import ENGINES, Code, Engine, decode, encode
+from cpt.hw.contract.step import ENGINES, Code, Engine, Word, encode
 
 WAITS = 2
 """Marks that an instruction can wait for."""
@@ -36,20 +37,19 @@ class Region:
     def pieces(self) -> list[tuple[str, int]]:
         """The pieces of its memory that it touches."""
         size = PIECES.get(self.memory, MEMORY_PIECE)
-        return [(self.memory, piece) for piece in range(self.start // size, -(-self.stop // size))]
+        first, behind = self.start // size, -(-self.stop // size)
+        if behind == first + 1:
+            return [(self.memory, first)]
+        return [(self.memory, piece) for piece in range(first, behind)]
 
     def meets(self, other: Region) -> bool:
         """Whether both share an address; both are of one memory."""
         return self.start < other.stop and other.start < self.stop
 
-    def covers(self, other: Region) -> bool:
-        """Whether all of ``other`` is in it."""
-        return self.start <= other.start and other.stop <= self.stop
 
-
-@dataclass
-class _Access:
-    region: Region
+class _Access(NamedTuple):
+    start: int
+    stop: int
     engine: Engine
     mark: int
     writes: bool
@@ -114,13 +114,15 @@ class Builder:
 
     def _needed(self, engine: Engine, reads: list[Region], writes: list[Region]) -> Marks:
         waits: Marks = {}
-        for region, written in [*((item, False) for item in reads), *((item, True) for item in writes)]:
-            for piece in region.pieces:
-                for access in self._accesses.get(piece, ()):
-                    if access.engine is engine or not (written or access.writes):
-                        continue
-                    if access.mark > waits.get(access.engine, 0) and access.region.meets(region):
-                        waits[access.engine] = access.mark
+        for regions, written in ((reads, False), (writes, True)):
+            for region in regions:
+                start, stop = region.start, region.stop
+                for piece in region.pieces:
+                    for begin, end, other, mark, writes_it in self._accesses.get(piece, ()):
+                        if other is engine or not (written or writes_it) or begin >= stop or start >= end:
+                            continue
+                        if mark > waits.get(other, 0):
+                            waits[other] = mark
         known = self._known[engine]
         waits = {each: mark for each, mark in waits.items() if mark > known.get(each, 0)}
         for each, mark in list(waits.items()):
@@ -144,23 +146,29 @@ class Builder:
         self.words.append(word)
         self.parts.append(self.part)
         before = self.marks[engine]
-        self.marks[engine] += units(self.config, decode(word))
+        self.marks[engine] += units(self.config, Word(code, fields))
         known = self._known[engine]
         for each, mark in waits.items():
             for other, count in {**self._before[each, mark], each: mark}.items():
                 known[other] = max(known.get(other, 0), count)
         clock = dict(known)
         self._before[engine, self.marks[engine]] = clock
-        for region, written in [*((item, False) for item in reads), *((item, True) for item in writes)]:
-            mark = before + region.units if region.units else self.marks[engine]
-            self._before[engine, mark] = clock
-            access = _Access(region, engine, mark, written)
-            for piece in region.pieces:
-                held = self._accesses.get(piece, ())
-                kept = [
-                    item
-                    for item in held
-                    if not (written or (item.engine is engine and not item.writes))
-                    or not region.covers(item.region)
-                ]
-                self._accesses[piece] = [*kept, access]
+        for regions, written in ((reads, False), (writes, True)):
+            for region in regions:
+                mark = before + region.units if region.units else self.marks[engine]
+                self._before[engine, mark] = clock
+                self._access(_Access(region.start, region.stop, engine, mark, written), region.pieces)
+
+    def _access(self, access: _Access, pieces: list[tuple[str, int]]) -> None:
+        """One more; those that it stands for are forgotten."""
+        start, stop, engine, _, written = access
+        for piece in pieces:
+            kept = [
+                item
+                for item in self._accesses.get(piece, ())
+                if item.start < start
+                or item.stop > stop
+                or not (written or (item.engine is engine and not item.writes))
+            ]
+            kept.append(access)
+            self._accesses[piece] = kept

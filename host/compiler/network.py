@@ -6,7 +6,7 @@ They follow `cpt.model.golden.fabric` pass by pass and never know a precision: b
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cpt.host.compiler.backward import Backward
@@ -88,22 +88,19 @@ def compiled(
         Layout(config, network, images, scratch_words, way, widest, usual)
         for usual in (widest, min(FEW, widest))
     )
-    names = [*of_step(micro_batches)[0], *of_step(micro_batches)[1]]
-    lists = _lists(wide, names, micro_batches, momentum, decay)
+    names = set(itertools.chain(*of_step(micro_batches)))
+    lists = _lists(wide, {PREPARE, EVALUATE, *names}, micro_batches, momentum, decay)
     if few.made_again != wide.made_again:
-        lists |= {
-            f"{name}{OF_FEW}": listing
-            for name, listing in _lists(few, names, micro_batches, momentum, decay).items()
-            if name in names
-        }
+        others = _lists(few, names, micro_batches, momentum, decay)
+        lists |= {f"{name}{OF_FEW}": listing for name, listing in others.items()}
     wide.memory.sizes[BATCH] = max(layout.memory.sizes[BATCH] for layout in (wide, few))
     return Programs(lists, wide)
 
 
 def _lists(
-    layout: Layout, names: Sequence[str], micro_batches: int, momentum: float, decay: float
+    layout: Layout, names: Collection[str], micro_batches: int, momentum: float, decay: float
 ) -> dict[str, Listing]:
-    """The lists of ``names``, and those of an evaluation."""
+    """The lists of ``names``."""
     rate = float(running_rate(micro_batches))
     step = Work(layout, rate, layout.forward)
     update(layout, step.moves, step.v, momentum, decay)
@@ -134,7 +131,7 @@ def _lists(
         BACKWARD: (backward, []),
         LAST_BACKWARD: (backward, [(step.recorder, UPDATE, False)]),
     }
-    return {name: _listing(*lists[name]) for name in lists if name in {PREPARE, EVALUATE, *names}}
+    return {name: _listing(*lists[name]) for name in lists if name in names}
 
 
 def _first_share(plans: Sequence[ConvPlan]) -> int:
