@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from typing import Any, NamedTuple, TypeVar
 
 from cpt.hw.contract import ArrayConfig, ContractError
@@ -202,26 +203,35 @@ def go(processes: Sequence[Process]) -> None:
 
     Whoever asks for a cycle has its turn when nobody can ask for an earlier one any more.
     """
-    wishes: dict[Process, Wish] = {}
+    waits: list[tuple[Process, Sequence[Any], int]] = []
+    """For an entry of a list."""
+    turns: list[tuple[int, int, Process]] = []
+    """A heap: cycle, and which process."""
+    order = {process: number for number, process in enumerate(processes)}
+
+    def resume(process: Process) -> None:
+        for wish in process:
+            if isinstance(wish, int):
+                heappush(turns, (wish, order[process], process))
+                return
+            if len(wish[0]) <= wish[1]:
+                waits.append((process, *wish))
+                return
+
     for process in processes:
-        _resume(process, wishes)
-    while wishes:
-        moved = True
-        while moved:
-            moved = False
-            for process, wish in list(wishes.items()):
-                if isinstance(wish, tuple) and len(wish[0]) > wish[1]:
-                    _resume(process, wishes)
-                    moved = True
-        turns = [(wish, process) for process, wish in wishes.items() if isinstance(wish, int)]
+        resume(process)
+    while waits or turns:
+        able, waits = waits, []
+        moved = False
+        for process, items, index in able:
+            if len(items) > index:
+                resume(process)
+                moved = True
+            else:
+                waits.append((process, items, index))
+        if moved:
+            continue
         if turns:
-            _resume(min(turns, key=lambda turn: turn[0])[1], wishes)
-        elif wishes:
+            resume(heappop(turns)[2])
+        else:
             raise ContractError("program stands still; allowed: waits for what stands before")
-
-
-def _resume(process: Process, wishes: dict[Process, Wish]) -> None:
-    try:
-        wishes[process] = next(process)
-    except StopIteration:
-        wishes.pop(process, None)
