@@ -73,8 +73,8 @@ def rows(
     for slot, (width, signed) in precision_slots(programs.layout.network, *bits).items():
         slots[slot] = Slot(width, signed)
     for name, times in Counter(itertools.chain(*of_step(micro_batches))).items():
-        named = programs.named(name, bits[0])
-        yield Row(named, times, *bits, timeline.run(programs.lists[named].words))
+        words = programs.lists[programs.named(name, bits[0])].words
+        yield Row(name, times, *bits, timeline.run(words))
 
 
 def described(options: argparse.Namespace) -> tuple[Network, str]:
