@@ -7,8 +7,12 @@ import json
 from collections import Counter as Multiset
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from cpt import latency_paper
 from cpt.command_line import LONGEST, check_range
 from cpt.host.config import MICRO_BATCH, TrainConfig, resnet_depth
 from cpt.host.metrics import Tally
@@ -16,6 +20,7 @@ from cpt.hw.contract import PRESETS, ArrayConfig, ContractError, preset
 from cpt.hw.contract.config import STEP
 from cpt.model.architecture import cifar_resnet
 from cpt.model.bitops import PAPER_BATCH, PAPER_ITERATIONS, run_gbitops
+from cpt.model.golden.fabric.network import Network
 from cpt.model.run_config import LARGEST
 from cpt.model.schedule import Plan
 from cpt.model.units import change, duration, gbitops, percent, precision
@@ -71,6 +76,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--layers", action="store_true", help="a row per layer and pass of a step, at both bounds"
     )
+    parser.add_argument(
+        "--paper",
+        action="store_true",
+        help="the papers' CIFAR runs, beside the hours that CPT's authors measured (an hour or so; goes on "
+        "where it was stopped)",
+    )
+    parser.add_argument(
+        "--models", nargs="+", metavar="NAME", help="with --paper: these alone (default: all)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("runs/latency"),
+        metavar="DIR",
+        help="with --paper: where what steps take is kept (default: runs/latency)",
+    )
     parser.add_argument("--json", action="store_true", help="the result as one line")
 
 
@@ -101,6 +122,8 @@ class Run:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the hours."""
+    if arguments.paper:
+        return latency_paper.run(arguments)
     config = preset(arguments.preset, STEP)
     plan_config = _train_config(arguments)
     model = memory_model(arguments.memory, config.clock_mhz)
@@ -112,7 +135,9 @@ def run(arguments: argparse.Namespace) -> int:
         arguments,
         paragraph(f"simulating a step at up to {precisions} precision{'s' * (precisions > 1)}: {WAIT}"),
     )
-    steps = WholeSteps(config, model, description, plan_config)
+    numbers = np.ones(CIFAR_CHANNELS, np.float32), np.zeros(CIFAR_CHANNELS, np.float32)
+    network = Network.residual(description, *numbers)
+    steps = WholeSteps(config, model, description.layers, network, plan_config)
     plans = [(name, stated, stated.plan(stated.steps)) for name, stated in _runs(plan_config)]
     steps.together({plan.bits(number) for _, stated, plan in plans for number in range(stated.steps)})
     runs = []

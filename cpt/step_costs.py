@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
-
-import numpy as np
 
 from cpt.host.config import TrainConfig, settled
 from cpt.host.metrics import Tally
 from cpt.hw.contract import ArrayConfig
+from cpt.model.architecture.layers import Layer
 from cpt.model.bitops import counted_macs
 from cpt.model.golden.fabric.codes import image_bits
 from cpt.model.golden.fabric.network import Network
@@ -45,14 +45,18 @@ class LayerPass:
 class WholeSteps:
     """Steps of a network on a machine."""
 
-    def __init__(self, config: ArrayConfig, model: MemoryModel, description: Any, plan: TrainConfig) -> None:
-        channels = description.layers[0].in_channels
-        factor, offset = np.ones(channels, np.float32), np.zeros(channels, np.float32)
-        network = Network.residual(description, factor, offset)
+    def __init__(
+        self,
+        config: ArrayConfig,
+        model: MemoryModel,
+        layers: Sequence[Layer],
+        network: Network,
+        plan: TrainConfig,
+    ) -> None:
         settled_plan = settled(plan)
         self._config, self._batch, self._bounds = config, plan.batch_size, (plan.fw, plan.bw)
         self._convolutions = {layer.shape.name: layer.shape for layer in network.layers}
-        self._macs = counted_macs(description.layers) * plan.batch_size
+        self._macs = counted_macs(layers) * plan.batch_size
         self._forecast = Forecast(config, model, network, settled_plan)
 
     def together(self, precisions: Iterable[tuple[int, int]]) -> None:
@@ -65,6 +69,10 @@ class WholeSteps:
         found = Tally()
         found.add_counters(self._forecast.trained(bits), self._macs * (fw * fw + 2 * fw * bw))
         return found
+
+    def busy(self, bits: tuple[int, int]) -> Counter[str]:
+        """Cycles of a step in which array, memory and others work, as `cpt.sim.step.by_layer` calls them."""
+        return sum((part.busy for part in self._forecast.parts(bits)), Counter())
 
     def rows(self) -> dict[str, Any]:
         """Passes of layers at both bounds, as JSON has them."""

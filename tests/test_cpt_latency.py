@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from cpt import latency_paper
 from cpt.main import main
 
 QUICK = ["latency", "--model", "resnet8", "--batch", "4", "--micro-batch", "4", "--json"]
@@ -60,3 +61,59 @@ def test_a_step_is_told_by_layer_and_pass(capsys) -> None:
 def test_what_there_is_not_is_refused(options, message, capsys) -> None:
     assert main([*QUICK, *options]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.fixture
+def small_paper(monkeypatch):
+    """A paper of one small network."""
+    runs = ((8, 8), 8), ((7, 8), 8)
+    monkeypatch.setattr(latency_paper, "RUNS", {"resnet8": runs})
+    monkeypatch.setattr(latency_paper, "PUBLISHED", {("resnet8", runs[0]): 44.6})
+    monkeypatch.setattr(latency_paper, "PAPER_BATCH", 4)
+    monkeypatch.setattr(latency_paper, "PAPER_ITERATIONS", 640)
+
+
+def test_the_papers_runs_go_on_where_they_were_stopped(small_paper, tmp_path, monkeypatch, capsys) -> None:
+    words = ["latency", "--paper", "--out", str(tmp_path), "--micro-batch", "4", "--quiet", "--json"]
+    together, seen = latency_paper.WholeSteps.together, []
+
+    def stopped(steps, precisions):
+        if seen:
+            raise KeyboardInterrupt
+        seen.extend(precisions)
+        together(steps, precisions)
+
+    monkeypatch.setattr(latency_paper.WholeSteps, "together", stopped)
+    assert main(words) != 0
+    assert len(json.loads((tmp_path / latency_paper.STEPS).read_text())["steps"]) == 1
+    monkeypatch.setattr(latency_paper.WholeSteps, "together", lambda *_: seen.append(_[1][0]))
+    capsys.readouterr()
+    assert main(words) == 0
+    assert seen == [(8, 8), (7, 8)]
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    static, cyclic = rows
+    assert [(row["fw"], row["bw"]) for row in rows] == [([8, 8], 8), ([7, 8], 8)]
+    assert (static["published_hours"], cyclic["published_hours"]) == (44.6, None)
+    assert cyclic["saving"] == pytest.approx(1 - cyclic["hours"] / static["hours"])
+    assert 0 < cyclic["saving"] < cyclic["saving_bits"] < 0.2
+    for row in rows:
+        parts = [row[f"hours_{part}"] for part in ("array", "memory", "vector", "channel")]
+        assert all(0 < part < row["hours"] for part in parts)
+    assert main([*words[:-1]]) == 0
+    table = capsys.readouterr().out
+    assert all(len(line) <= 80 for line in table.splitlines())
+    assert "44.6" in table
+
+
+def test_what_is_kept_is_of_this_software_and_machine_alone(small_paper, tmp_path, capsys) -> None:
+    (tmp_path / latency_paper.STEPS).write_text(
+        json.dumps({"key": "another", "steps": {"resnet8 8 x 8": {}}})
+    )
+    words = ["latency", "--paper", "--out", str(tmp_path), "--micro-batch", "4", "--quiet", "--json"]
+    assert main(words) == 0
+    assert all(row["hours"] > 0 for row in json.loads(capsys.readouterr().out)["rows"])
+
+
+def test_another_network_than_the_papers_is_refused(capsys) -> None:
+    assert main(["latency", "--paper", "--models", "resnet14"]) == 2
+    assert "model is 'resnet14'; allowed: resnet20, resnet38" in capsys.readouterr().err

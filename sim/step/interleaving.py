@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from dataclasses import dataclass, replace
 
 from cpt.hw.contract import ContractError
 from cpt.hw.contract.passes import units
@@ -11,6 +12,20 @@ from cpt.hw.contract.step import ENGINES, WORD_BYTES, Code, Engine, Word, decode
 from cpt.sim.step.machine import StepMachine
 
 WAITS = (0, 1)
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A wait that a list lacks: of instruction ``number``, its first or second."""
+
+    words: bytes
+    """The list."""
+    number: int
+    which: int
+
+    def out_of(self, word: Word) -> Word:
+        """The instruction without it."""
+        return replace(word, values={**word.values, f"wait{self.which}_engine": 0})
 
 
 class Interleaving:
@@ -26,6 +41,7 @@ class Interleaving:
         self.draw = random.Random(seed)
         self.chosen = 0
         """Instructions, and images of APPLY, that were drawn."""
+        self.dropped: Dropped | None = None
         machine.run_list = self.run
 
     def run(self, words: bytes) -> None:
@@ -33,6 +49,9 @@ class Interleaving:
         queues: dict[Engine, deque[Word]] = {engine: deque() for engine in Engine}
         for start in range(0, len(words), WORD_BYTES):
             word = decode(words[start : start + WORD_BYTES])
+            dropped = self.dropped
+            if dropped and start == WORD_BYTES * dropped.number and words == dropped.words:
+                word = dropped.out_of(word)
             queues[ENGINES[word.code]].append(word)
         marks = dict.fromkeys(Engine, 0)
         images = 0

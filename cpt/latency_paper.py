@@ -1,0 +1,225 @@
+"""Simulated hours of the papers' CIFAR runs, beside those that CPT's authors measured.
+
+What a step takes at a precision is kept in a file, so that a command that was stopped goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter as Multiset
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+import cpt
+from cpt.host.config import MICRO_BATCH, TrainConfig
+from cpt.hw.contract import ArrayConfig, ContractError, preset
+from cpt.hw.contract.config import STEP
+from cpt.model.architecture import cifar_resnet, mobilenet_v2
+from cpt.model.architecture.layers import Layer
+from cpt.model.bitops import PAPER_BATCH, PAPER_ITERATIONS, run_gbitops
+from cpt.model.files import check_writable, write_atomically
+from cpt.model.golden.fabric.network import Network
+from cpt.model.units import change, precision
+from cpt.progress import note
+from cpt.sim.memory import memory_model
+from cpt.sim.step.by_layer import ARRAY, CHANNEL, MEMORY, VECTOR
+from cpt.sim.verilator import sources_key
+from cpt.step_costs import WholeSteps
+from cpt.table import align, paragraph
+
+CHANNELS, CLASSES = 3, 10
+CYCLES = 32
+STEPS = "steps.json"
+Bits = tuple[tuple[int, int], int]
+"""Lowest and highest bits of weights and activations, bits of gradients."""
+_CPT_8, _STATIC_8, _CPT_6, _STATIC_6 = ((3, 8), 8), ((8, 8), 8), ((3, 6), 6), ((6, 6), 6)
+_FROM_4_8, _FROM_4_6 = ((4, 8), 8), ((4, 6), 6)
+_OF_RESNETS, _OF_MOBILENET = (
+    (_STATIC_8, _CPT_8, _STATIC_6, _CPT_6),
+    (_STATIC_8, _FROM_4_8, _STATIC_6, _FROM_4_6),
+)
+RUNS: dict[str, tuple[Bits, ...]] = {
+    **{f"resnet{depth}": _OF_RESNETS for depth in (20, 38, 74, 110, 152, 164)},
+    "mobilenetv2": _OF_MOBILENET,
+}
+"""Networks and precisions of CPT's Table 2 and of LDP's Table 3."""
+PUBLISHED: dict[tuple[str, Bits], float] = {
+    ("resnet74", _STATIC_8): 44.6,
+    ("resnet74", _CPT_8): 35.04,
+    ("resnet74", _STATIC_6): 33.2,
+    ("resnet74", _CPT_6): 27.5,
+    ("resnet164", _STATIC_8): 101.9,
+    ("resnet164", _CPT_8): 80.5,
+    ("resnet164", _STATIC_6): 76.7,
+    ("resnet164", _CPT_6): 63.5,
+    ("mobilenetv2", _STATIC_8): 26.2,
+    ("mobilenetv2", _FROM_4_8): 21.6,
+    ("mobilenetv2", _STATIC_6): 18.4,
+    ("mobilenetv2", _FROM_4_6): 15.7,
+}
+"""Hours on a ZC706 (CPT, Fu et al. 2021, Table 2)."""
+BUSY = {ARRAY: "hours_array", MEMORY: "hours_memory", VECTOR: "hours_vector", CHANNEL: "hours_channel"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A run."""
+
+    model: str
+    fw: tuple[int, int]
+    bw: int
+    memory: str
+    clock_mhz: float
+    micro_batch: int
+    gbitops: float
+    hours: float
+    hours_array: float
+    hours_memory: float
+    hours_vector: float
+    hours_channel: float
+    """In which each is busy; they overlap."""
+    saving: float | None
+    """Of the static run's hours at the same upper bound; None for that one."""
+    saving_bits: float | None
+    published_hours: float | None
+
+
+class Kept:
+    """What steps take, in a file; what other software or another machine left there does not count."""
+
+    def __init__(self, folder: Path, key: str) -> None:
+        self.path, self.key = folder / STEPS, key
+        check_writable(self.path)
+        held = json.loads(self.path.read_text()) if self.path.exists() else {}
+        self.found: dict[str, dict[str, int]] = held.get("steps", {}) if held.get("key") == key else {}
+
+    def add(self, name: str, cycles: dict[str, int]) -> None:
+        """One more, written at once."""
+        self.found[name] = cycles
+        write_atomically(self.path, json.dumps({"key": self.key, "steps": self.found}).encode())
+
+
+def described(model: str) -> tuple[tuple[Layer, ...], Network]:
+    """Layers of one of `RUNS`, and the network that trains."""
+    numbers = np.ones(CHANNELS, np.float32), np.zeros(CHANNELS, np.float32)
+    if model == "mobilenetv2":
+        layers = mobilenet_v2(CLASSES)
+        return layers, Network.mobilenet(layers, *numbers)
+    network = cifar_resnet(int(model.removeprefix("resnet")), CLASSES)
+    return tuple(network.layers), Network.residual(network, *numbers)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the rows of all networks, or of those that were asked for."""
+    config = preset(arguments.preset, STEP)
+    models = arguments.models or list(RUNS)
+    for model in models:
+        if model not in RUNS:
+            raise ContractError(f"model is {model!r}; allowed: {', '.join(RUNS)}")
+    root = Path(cpt.__file__).parent
+    sources = [path for part in ("hw", "host", "sim", "model") for path in (root / part).rglob("*.py")]
+    key = sources_key(sources, config.as_dict(), arguments.memory, arguments.micro_batch)
+    kept = Kept(arguments.out, key)
+    rows: list[Row] = []
+    for model in models:
+        rows += _rows(arguments, config, model, kept)
+    if arguments.json:
+        print(json.dumps({"rows": [asdict(row) for row in rows]}))
+    else:
+        print(_render(arguments, config, rows))
+    return 0
+
+
+def _rows(arguments: argparse.Namespace, config: ArrayConfig, model: str, kept: Kept) -> Iterator[Row]:
+    """Rows of one network; steps that nobody knows yet are simulated."""
+    layers, network = described(model)
+    static: dict[Bits, Row] = {}
+    micro_batch, steps = 0, None
+    for fw, bw in RUNS[model]:
+        plan_config = TrainConfig(
+            model="resnet8", fw=fw, bw=bw, cycles=CYCLES, batch_size=PAPER_BATCH, steps=PAPER_ITERATIONS
+        )
+        plan = plan_config.plan(PAPER_ITERATIONS)
+        sums = Multiset(plan.bits(number) for number in range(PAPER_ITERATIONS))
+        whole: Multiset[str] = Multiset()
+        for bits, count in sums.items():
+            name = f"{model} {bits[0]} x {bits[1]}"
+            if name not in kept.found:
+                if steps is None:
+                    micro_batch, steps = _steps(arguments, config, layers, network)
+                steps.together([bits])
+                taken = {**steps.busy(bits), "cycles": steps.tally(bits).total_cycles}
+                kept.add(name, {**taken, "micro_batch": micro_batch})
+                milliseconds = taken["cycles"] / config.clock_mhz / 1e3
+                note(arguments, f"{name} bits: a step takes {milliseconds:.1f} ms")
+            for part, cycles in kept.found[name].items():
+                whole[part] += count * cycles
+            micro_batch = kept.found[name]["micro_batch"]
+        gbitops = run_gbitops(layers, plan, PAPER_ITERATIONS, PAPER_BATCH * PAPER_ITERATIONS)
+        hours = {part: cycles / (config.clock_mhz * 1e6) / 3600 for part, cycles in whole.items()}
+        other = static.get(((fw[1], fw[1]), bw))
+        row = Row(
+            model,
+            fw,
+            bw,
+            arguments.memory,
+            config.clock_mhz,
+            micro_batch,
+            gbitops,
+            hours["cycles"],
+            **{name: hours.get(part, 0.0) for part, name in BUSY.items()},
+            saving=1 - hours["cycles"] / other.hours if other else None,
+            saving_bits=1 - gbitops / other.gbitops if other else None,
+            published_hours=PUBLISHED.get((model, (fw, bw))),
+        )
+        if fw[0] == fw[1]:
+            static[(fw, bw)] = row
+        yield row
+
+
+def _steps(
+    arguments: argparse.Namespace, config: ArrayConfig, layers: tuple[Layer, ...], network: Network
+) -> tuple[int, WholeSteps]:
+    """Steps in the largest micro-batches that the machine takes, or in those that were asked for."""
+    model = memory_model(arguments.memory, config.clock_mhz)
+    sizes = [arguments.micro_batch] if arguments.micro_batch else [MICRO_BATCH, 8, 4, 2, 1]
+    for size in sizes:
+        plan = TrainConfig(fw=(3, 8), bw=8, batch_size=PAPER_BATCH, micro_batch=size)
+        try:
+            return size, WholeSteps(config, model, layers, network, plan)
+        except ContractError as error:
+            failed = error
+    raise failed
+
+
+def _render(arguments: argparse.Namespace, config: ArrayConfig, rows: list[Row]) -> str:
+    """A table, and what it stands on."""
+    shown: list[tuple[str, ...]] = [
+        ("network", "precision", "hours", "array", "memory", "lanes", "saved", "bits saved", "CPT")
+    ]
+    for row in rows:
+        shown.append(
+            (
+                row.model,
+                precision(row.fw, row.bw),
+                f"{row.hours:.2f}",
+                *(f"{getattr(row, name):.2f}" for name in ("hours_array", "hours_memory", "hours_vector")),
+                "" if row.saving is None else change(-row.saving),
+                "" if row.saving_bits is None else change(-row.saving_bits),
+                "" if row.published_hours is None else f"{row.published_hours:.1f}",
+            )
+        )
+    sizes = sorted({row.micro_batch for row in rows}, reverse=True)
+    assumed = (
+        f"Simulated: {config.name} array at {config.clock_mhz:g} MHz, memory {arguments.memory}; "
+        f"{PAPER_ITERATIONS:,} iterations of {PAPER_BATCH} images of 32 x 32, {CLASSES} classes, in "
+        f"micro-batches of {' or '.join(map(str, sizes))}, with batch norm by micro-batch; whole steps, "
+        "update and codes of weights included, without the host's turn, which the order of micro-batches "
+        "hides. Hours of array, memory and lanes are those in which each is busy; they overlap. Last column: "
+        "hours that CPT's authors measured on the same chip."
+    )
+    return f"{align(shown)}\n\n{paragraph(assumed)}"
