@@ -1,7 +1,7 @@
 """Steps of drawn networks, engines in any order that marks allow: ``python -m cpt.sim.step.orders``.
 
-All must end with the golden trainer's bits. ``--drop N``: N lists that lack one wait, and how many were seen; one
-that is not missed may be a wait that data or other waits stand for.
+All must end with the golden trainer's bits. ``--drop N``: N lists that lack one wait, and how many were seen;
+one that is not missed may be a wait that data or other waits stand for.
 """
 
 from __future__ import annotations
