@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from cpt.host.compiler.network import of_step
+from cpt.host.compiler.network import OF_FEW, of_step
 from cpt.host.fabric import FabricTrainer, precision_slots
 from cpt.hw.contract import ArrayConfig, preset
 from cpt.hw.contract.config import STEP
@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for fw in options.fw:
             case = Case(options.width, options.wide, images, 1, (fw, options.bw), 0, 1, 0.0, seed=1)
             for found in compared(config, options.memory, case):
-                name, cycles = found.seen.name, found.seen.cycles
+                name, cycles = found.seen.name.removesuffix(OF_FEW), found.seen.cycles
                 if options.instructions == name:
                     print(f"{name}, {images} images, {fw} x {options.bw} bits")
                     print("\n".join(found.rows()))
