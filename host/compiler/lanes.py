@@ -23,6 +23,7 @@ from cpt.hw.contract.step import Code
 from cpt.hw.contract.tiles import Picture
 
 MOST_TURN = 4
+"""Images that one engine hands to the next at once, unless told otherwise."""
 PLAIN = (Apply.COUNT, Apply.POOL, Apply.UNPOOL)
 """Applies without coefficients."""
 
@@ -41,7 +42,6 @@ class Lanes:
     def __init__(self, layout: Layout, builder: Recorder, moves: Moves, most_turn: int = MOST_TURN) -> None:
         self.layout, self.builder, self.moves = layout, builder, moves
         self.most_turn = most_turn
-        """Images that one engine hands to the next at once, at most."""
 
     def drain(
         self,
