@@ -70,7 +70,7 @@ class Timeline:
         count = sum(len(fetch.pairs(moment.word)) for moment in run.of(Engine.FETCH))
         go(
             [
-                program(run, self.latency),
+                program(run, self.latency, Master(read_0, 2)),
                 load(run, costs, Master(read_0, 2), (Master(read_1, 2), Master(read_0, 2))),
                 fetch.fetch(run, costs, planes, fills),
                 fetch.fill(run, costs, planes, fills, count),
