@@ -21,6 +21,7 @@ from cpt.hw.contract.config import STEP
 from cpt.model.architecture import cifar_resnet
 from cpt.model.bitops import PAPER_BATCH, PAPER_ITERATIONS, run_gbitops
 from cpt.model.golden.fabric.network import Network
+from cpt.model.reproduce import PAPER_CYCLES
 from cpt.model.run_config import LARGEST
 from cpt.model.schedule import Plan
 from cpt.model.units import change, duration, gbitops, percent, precision
@@ -30,7 +31,6 @@ from cpt.step_costs import WholeSteps
 from cpt.table import align, paragraph
 
 CIFAR_SIZE, CIFAR_CHANNELS, CIFAR_CLASSES, CIFAR_WIDTH = 32, 3, 10, 16
-PAPER_CYCLES = 32
 WAIT = "up to a minute each for resnet20 and two for resnet74, as many at once as there are processors"
 SCOPE = (
     "simulated, whole steps by stated costs (docs/fabric.md): all but the host's look at logits, which the "
@@ -78,12 +78,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--paper",
-        action="store_true",
-        help="the papers' CIFAR runs, beside the hours that CPT's authors measured (an hour or so; goes on "
-        "where it was stopped)",
-    )
-    parser.add_argument(
-        "--models", nargs="+", metavar="NAME", help="with --paper: these alone (default: all)"
+        nargs="*",
+        metavar="NETWORK",
+        help="the papers' CIFAR runs of these networks (default: all) in place of one run, beside the hours "
+        "that CPT's authors measured (an hour or so for all; goes on where it was stopped)",
     )
     parser.add_argument(
         "--out",
@@ -122,7 +120,7 @@ class Run:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the hours."""
-    if arguments.paper:
+    if arguments.paper is not None:
         return latency_paper.run(arguments)
     config = preset(arguments.preset, STEP)
     plan_config = _train_config(arguments)

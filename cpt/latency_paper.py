@@ -23,6 +23,8 @@ from cpt.model.architecture.layers import Layer
 from cpt.model.bitops import PAPER_BATCH, PAPER_ITERATIONS, run_gbitops
 from cpt.model.files import check_writable, write_atomically
 from cpt.model.golden.fabric.network import Network
+from cpt.model.published import HOURS
+from cpt.model.reproduce import paper_plan
 from cpt.model.units import change, precision
 from cpt.progress import note
 from cpt.sim.memory import memory_model
@@ -32,36 +34,10 @@ from cpt.step_costs import WholeSteps
 from cpt.table import align, paragraph
 
 CHANNELS, CLASSES = 3, 10
-CYCLES = 32
-STEPS = "steps.json"
-Bits = tuple[tuple[int, int], int]
-"""Lowest and highest bits of weights and activations, bits of gradients."""
-_CPT_8, _STATIC_8, _CPT_6, _STATIC_6 = ((3, 8), 8), ((8, 8), 8), ((3, 6), 6), ((6, 6), 6)
-_FROM_4_8, _FROM_4_6 = ((4, 8), 8), ((4, 6), 6)
-_OF_RESNETS, _OF_MOBILENET = (
-    (_STATIC_8, _CPT_8, _STATIC_6, _CPT_6),
-    (_STATIC_8, _FROM_4_8, _STATIC_6, _FROM_4_6),
-)
-RUNS: dict[str, tuple[Bits, ...]] = {
-    **{f"resnet{depth}": _OF_RESNETS for depth in (20, 38, 74, 110, 152, 164)},
-    "mobilenetv2": _OF_MOBILENET,
-}
-"""Networks and precisions of CPT's Table 2 and of LDP's Table 3."""
-PUBLISHED: dict[tuple[str, Bits], float] = {
-    ("resnet74", _STATIC_8): 44.6,
-    ("resnet74", _CPT_8): 35.04,
-    ("resnet74", _STATIC_6): 33.2,
-    ("resnet74", _CPT_6): 27.5,
-    ("resnet164", _STATIC_8): 101.9,
-    ("resnet164", _CPT_8): 80.5,
-    ("resnet164", _STATIC_6): 76.7,
-    ("resnet164", _CPT_6): 63.5,
-    ("mobilenetv2", _STATIC_8): 26.2,
-    ("mobilenetv2", _FROM_4_8): 21.6,
-    ("mobilenetv2", _STATIC_6): 18.4,
-    ("mobilenetv2", _FROM_4_6): 15.7,
-}
-"""Hours on a ZC706 (CPT, Fu et al. 2021, Table 2)."""
+_OF_RESNETS = "ResNet-74"
+"""Whose precisions other ResNets have too."""
+NETWORKS = (*(f"ResNet-{depth}" for depth in (20, 38, 74, 110, 152, 164)), "MobileNetV2")
+"""Networks of CPT's Table 2, and ResNets of LDP's Table 3 and of He et al. 2016."""
 BUSY = {ARRAY: "hours_array", MEMORY: "hours_memory", VECTOR: "hours_vector", CHANNEL: "hours_channel"}
 
 
@@ -70,18 +46,18 @@ class Row:
     """A run."""
 
     model: str
-    fw: tuple[int, int]
+    fw: tuple[int, ...]
     bw: int
     memory: str
     clock_mhz: float
     micro_batch: int
     gbitops: float
     hours: float
+    """Simulated; those of array, memory, lanes and float engine, in which each is busy, overlap."""
     hours_array: float
     hours_memory: float
     hours_vector: float
     hours_channel: float
-    """In which each is busy; they overlap."""
     saving: float | None
     """Of the static run's hours at the same upper bound; None for that one."""
     saving_bits: float | None
@@ -89,44 +65,56 @@ class Row:
 
 
 class Kept:
-    """What steps take, in a file; what other software or another machine left there does not count."""
+    """What steps take, in a file for each ``key``: of a machine, a memory and this software."""
 
     def __init__(self, folder: Path, key: str) -> None:
-        self.path, self.key = folder / STEPS, key
+        self.path = folder / f"steps-{key}.json"
         check_writable(self.path)
-        held = json.loads(self.path.read_text()) if self.path.exists() else {}
-        self.found: dict[str, dict[str, int]] = held.get("steps", {}) if held.get("key") == key else {}
+        self.found: dict[str, dict[str, int]] = {}
+        if self.path.exists():
+            try:
+                self.found = dict(json.loads(self.path.read_text()))
+            except (OSError, TypeError, ValueError) as error:
+                raise ContractError(
+                    f"{self.path} is no list of steps ({error}); allowed: delete it"
+                ) from None
 
     def add(self, name: str, cycles: dict[str, int]) -> None:
         """One more, written at once."""
         self.found[name] = cycles
-        write_atomically(self.path, json.dumps({"key": self.key, "steps": self.found}).encode())
+        write_atomically(self.path, json.dumps(self.found).encode())
 
 
-def described(model: str) -> tuple[tuple[Layer, ...], Network]:
-    """Layers of one of `RUNS`, and the network that trains."""
+def precisions(network: str) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """``fw`` and ``bw`` of a network's static and cyclic runs, a static one first."""
+    name = network if any(key[0] == network for key in HOURS) else _OF_RESNETS
+    return [(fw, bw) for model, fw, bw in HOURS if model == name]
+
+
+def described(network: str) -> tuple[tuple[Layer, ...], Network]:
+    """Layers of one of `NETWORKS`, and what trains."""
     numbers = np.ones(CHANNELS, np.float32), np.zeros(CHANNELS, np.float32)
-    if model == "mobilenetv2":
+    if network == "MobileNetV2":
         layers = mobilenet_v2(CLASSES)
         return layers, Network.mobilenet(layers, *numbers)
-    network = cifar_resnet(int(model.removeprefix("resnet")), CLASSES)
-    return tuple(network.layers), Network.residual(network, *numbers)
+    resnet = cifar_resnet(int(network.removeprefix("ResNet-")), CLASSES)
+    return tuple(resnet.layers), Network.residual(resnet, *numbers)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the rows of all networks, or of those that were asked for."""
     config = preset(arguments.preset, STEP)
-    models = arguments.models or list(RUNS)
-    for model in models:
-        if model not in RUNS:
-            raise ContractError(f"model is {model!r}; allowed: {', '.join(RUNS)}")
+    names = {_option(network): network for network in NETWORKS}
+    for name in arguments.paper:
+        if name not in names:
+            raise ContractError(f"network is {name!r}; allowed: {', '.join(names)}")
     root = Path(cpt.__file__).parent
     sources = [path for part in ("hw", "host", "sim", "model") for path in (root / part).rglob("*.py")]
     key = sources_key(sources, config.as_dict(), arguments.memory, arguments.micro_batch)
     kept = Kept(arguments.out, key)
     rows: list[Row] = []
-    for model in models:
-        rows += _rows(arguments, config, model, kept)
+    for name in arguments.paper or names:
+        rows += _rows(arguments, config, names[name], kept)
     if arguments.json:
         print(json.dumps({"rows": [asdict(row) for row in rows]}))
     else:
@@ -134,38 +122,40 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _rows(arguments: argparse.Namespace, config: ArrayConfig, model: str, kept: Kept) -> Iterator[Row]:
+def _option(network: str) -> str:
+    """What a network is called on the command line."""
+    return network.lower().replace("-", "")
+
+
+def _rows(arguments: argparse.Namespace, config: ArrayConfig, network: str, kept: Kept) -> Iterator[Row]:
     """Rows of one network; steps that nobody knows yet are simulated."""
-    layers, network = described(model)
-    static: dict[Bits, Row] = {}
+    layers, trained = described(network)
+    static: dict[tuple[int, tuple[int, ...]], Row] = {}
     micro_batch, steps = 0, None
-    for fw, bw in RUNS[model]:
-        plan_config = TrainConfig(
-            model="resnet8", fw=fw, bw=bw, cycles=CYCLES, batch_size=PAPER_BATCH, steps=PAPER_ITERATIONS
-        )
-        plan = plan_config.plan(PAPER_ITERATIONS)
+    for fw, bw in precisions(network):
+        plan = paper_plan(fw, bw)
         sums = Multiset(plan.bits(number) for number in range(PAPER_ITERATIONS))
         whole: Multiset[str] = Multiset()
         for bits, count in sums.items():
-            name = f"{model} {bits[0]} x {bits[1]}"
+            name = f"{_option(network)} {bits[0]} x {bits[1]}"
             if name not in kept.found:
                 if steps is None:
-                    micro_batch, steps = _steps(arguments, config, layers, network)
+                    micro_batch, steps = _steps(arguments, config, layers, trained)
                 steps.together([bits])
                 taken = {**steps.busy(bits), "cycles": steps.tally(bits).total_cycles}
                 kept.add(name, {**taken, "micro_batch": micro_batch})
                 milliseconds = taken["cycles"] / config.clock_mhz / 1e3
                 note(arguments, f"{name} bits: a step takes {milliseconds:.1f} ms")
+            micro_batch = kept.found[name]["micro_batch"]
             for part, cycles in kept.found[name].items():
                 whole[part] += count * cycles
-            micro_batch = kept.found[name]["micro_batch"]
-        gbitops = run_gbitops(layers, plan, PAPER_ITERATIONS, PAPER_BATCH * PAPER_ITERATIONS)
+        gbitops = run_gbitops(layers, plan, PAPER_ITERATIONS)
         hours = {part: cycles / (config.clock_mhz * 1e6) / 3600 for part, cycles in whole.items()}
-        other = static.get(((fw[1], fw[1]), bw))
+        other = static.get((fw[-1], bw)) if len(fw) > 1 else None
         row = Row(
-            model,
+            _option(network),
             fw,
-            bw,
+            bw[0],
             arguments.memory,
             config.clock_mhz,
             micro_batch,
@@ -174,10 +164,10 @@ def _rows(arguments: argparse.Namespace, config: ArrayConfig, model: str, kept: 
             **{name: hours.get(part, 0.0) for part, name in BUSY.items()},
             saving=1 - hours["cycles"] / other.hours if other else None,
             saving_bits=1 - gbitops / other.gbitops if other else None,
-            published_hours=PUBLISHED.get((model, (fw, bw))),
+            published_hours=HOURS.get((network, fw, bw)),
         )
-        if fw[0] == fw[1]:
-            static[(fw, bw)] = row
+        if len(fw) == 1:
+            static[fw[0], bw] = row
         yield row
 
 
@@ -205,7 +195,7 @@ def _render(arguments: argparse.Namespace, config: ArrayConfig, rows: list[Row])
         shown.append(
             (
                 row.model,
-                precision(row.fw, row.bw),
+                precision((row.fw[0], row.fw[-1]), row.bw),
                 f"{row.hours:.2f}",
                 *(f"{getattr(row, name):.2f}" for name in ("hours_array", "hours_memory", "hours_vector")),
                 "" if row.saving is None else change(-row.saving),
@@ -220,6 +210,6 @@ def _render(arguments: argparse.Namespace, config: ArrayConfig, rows: list[Row])
         f"micro-batches of {' or '.join(map(str, sizes))}, with batch norm by micro-batch; whole steps, "
         "update and codes of weights included, without the host's turn, which the order of micro-batches "
         "hides. Hours of array, memory and lanes are those in which each is busy; they overlap. Last column: "
-        "hours that CPT's authors measured on the same chip."
+        "hours that CPT's authors measured on a ZC706."
     )
     return f"{align(shown)}\n\n{paragraph(assumed)}"

@@ -1,4 +1,4 @@
-"""Bit operations as both papers print them, in 1e9 bit operations.
+"""Bit operations as both papers print them, in 1e9 bit operations, and hours that CPT's authors measured.
 
 Sources: CPT, ICLR 2021, Tables 2, 3 and 5; LDP, tinyML Research Symposium 2022, Tables 3, 4 and 6.
 """
@@ -93,3 +93,18 @@ ROWS: tuple[Published, ...] = (
     Published("LDP 6", "Transformer", "SBM", (8,), (8,), 9.87e05),
     Published("LDP 6", "Transformer", "LDP", (4, 8), (8,), 7.31e05),
 )
+HOURS: dict[tuple[str, tuple[int, ...], tuple[int, ...]], float] = {
+    ("ResNet-74", (8,), (8,)): 44.6,
+    ("ResNet-74", (3, 8), (8,)): 35.04,
+    ("ResNet-74", (6,), (6,)): 33.2,
+    ("ResNet-74", (3, 6), (6,)): 27.5,
+    ("ResNet-164", (8,), (8,)): 101.9,
+    ("ResNet-164", (3, 8), (8,)): 80.5,
+    ("ResNet-164", (6,), (6,)): 76.7,
+    ("ResNet-164", (3, 6), (6,)): 63.5,
+    ("MobileNetV2", (8,), (8,)): 26.2,
+    ("MobileNetV2", (4, 8), (8,)): 21.6,
+    ("MobileNetV2", (6,), (6,)): 18.4,
+    ("MobileNetV2", (4, 6), (6,)): 15.7,
+}
+"""Of training on a ZC706, by network, ``fw`` and ``bw`` of a row; CPT, Table 2."""

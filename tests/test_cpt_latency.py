@@ -8,6 +8,10 @@ import pytest
 
 from cpt import latency_paper
 from cpt.main import main
+from cpt.model.architecture import Conv
+from cpt.model.bitops import PAPER_ITERATIONS, run_gbitops
+from cpt.model.published import ROWS
+from cpt.model.reproduce import paper_plan
 
 QUICK = ["latency", "--model", "resnet8", "--batch", "4", "--micro-batch", "4", "--json"]
 
@@ -64,20 +68,19 @@ def test_what_there_is_not_is_refused(options, message, capsys) -> None:
 
 
 @pytest.fixture
-def small_paper(monkeypatch):
-    """A paper of one small network."""
-    runs = ((8, 8), 8), ((7, 8), 8)
-    monkeypatch.setattr(latency_paper, "RUNS", {"resnet8": runs})
-    monkeypatch.setattr(latency_paper, "PUBLISHED", {("resnet8", runs[0]): 44.6})
+def small_paper(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A paper of one small network and few images."""
+    hours = {("ResNet-8", (8,), (8,)): 44.6, ("ResNet-8", (7, 8), (8,)): 40.1}
+    monkeypatch.setattr(latency_paper, "HOURS", hours)
+    monkeypatch.setattr(latency_paper, "NETWORKS", ("ResNet-8",))
     monkeypatch.setattr(latency_paper, "PAPER_BATCH", 4)
-    monkeypatch.setattr(latency_paper, "PAPER_ITERATIONS", 640)
 
 
 def test_the_papers_runs_go_on_where_they_were_stopped(small_paper, tmp_path, monkeypatch, capsys) -> None:
     words = ["latency", "--paper", "--out", str(tmp_path), "--micro-batch", "4", "--quiet", "--json"]
     together, seen = latency_paper.WholeSteps.together, []
 
-    def stopped(steps, precisions):
+    def stopped(steps, precisions) -> None:
         if seen:
             raise KeyboardInterrupt
         seen.extend(precisions)
@@ -85,35 +88,66 @@ def test_the_papers_runs_go_on_where_they_were_stopped(small_paper, tmp_path, mo
 
     monkeypatch.setattr(latency_paper.WholeSteps, "together", stopped)
     assert main(words) != 0
-    assert len(json.loads((tmp_path / latency_paper.STEPS).read_text())["steps"]) == 1
-    monkeypatch.setattr(latency_paper.WholeSteps, "together", lambda *_: seen.append(_[1][0]))
+    (held,) = tmp_path.glob("*.json")
+    assert list(json.loads(held.read_text())) == ["resnet8 8 x 8"]
+    monkeypatch.setattr(
+        latency_paper.WholeSteps, "together", lambda steps, precisions: seen.extend(precisions)
+    )
     capsys.readouterr()
     assert main(words) == 0
     assert seen == [(8, 8), (7, 8)]
-    rows = json.loads(capsys.readouterr().out)["rows"]
-    static, cyclic = rows
-    assert [(row["fw"], row["bw"]) for row in rows] == [([8, 8], 8), ([7, 8], 8)]
-    assert (static["published_hours"], cyclic["published_hours"]) == (44.6, None)
+    static, cyclic = json.loads(capsys.readouterr().out)["rows"]
+    assert [(row["fw"], row["bw"], row["published_hours"]) for row in (static, cyclic)] == [
+        ([8], 8, 44.6),
+        ([7, 8], 8, 40.1),
+    ]
     assert cyclic["saving"] == pytest.approx(1 - cyclic["hours"] / static["hours"])
     assert 0 < cyclic["saving"] < cyclic["saving_bits"] < 0.2
-    for row in rows:
-        parts = [row[f"hours_{part}"] for part in ("array", "memory", "vector", "channel")]
-        assert all(0 < part < row["hours"] for part in parts)
-    assert main([*words[:-1]]) == 0
+    assert static["hours"] > max(static[f"hours_{part}"] for part in ("array", "memory", "vector", "channel"))
+    assert main([word for word in words if word != "--json"]) == 0
     table = capsys.readouterr().out
     assert all(len(line) <= 80 for line in table.splitlines())
     assert "44.6" in table
+    assert "200 MHz, memory ps-ddr" in " ".join(table.split())
 
 
-def test_what_is_kept_is_of_this_software_and_machine_alone(small_paper, tmp_path, capsys) -> None:
-    (tmp_path / latency_paper.STEPS).write_text(
-        json.dumps({"key": "another", "steps": {"resnet8 8 x 8": {}}})
-    )
-    words = ["latency", "--paper", "--out", str(tmp_path), "--micro-batch", "4", "--quiet", "--json"]
-    assert main(words) == 0
-    assert all(row["hours"] > 0 for row in json.loads(capsys.readouterr().out)["rows"])
+def test_a_run_on_another_memory_leaves_what_is_kept(small_paper, tmp_path, capsys) -> None:
+    words = [
+        "latency",
+        "--paper",
+        "resnet8",
+        "--out",
+        str(tmp_path),
+        "--micro-batch",
+        "4",
+        "--quiet",
+        "--json",
+    ]
+    found = {}
+    for memory in ("ps-ddr", "pl-ddr"):
+        assert main([*words, "--memory", memory]) == 0
+        found[memory] = json.loads(capsys.readouterr().out)["rows"][0]["hours"]
+    assert found["pl-ddr"] < found["ps-ddr"]
+    first, second = tmp_path.glob("*.json")
+    assert list(json.loads(first.read_text())) == list(json.loads(second.read_text()))
+    for path in (first, second):
+        path.write_text("spoilt")
+    assert main(words) == 2
+    assert "is no list of steps" in capsys.readouterr().err
+    assert first.read_text() == "spoilt"
 
 
-def test_another_network_than_the_papers_is_refused(capsys) -> None:
-    assert main(["latency", "--paper", "--models", "resnet14"]) == 2
-    assert "model is 'resnet14'; allowed: resnet20, resnet38" in capsys.readouterr().err
+def test_a_network_that_is_not_the_papers_is_refused(capsys) -> None:
+    assert main(["latency", "--paper", "resnet14"]) == 2
+    assert "network is 'resnet14'; allowed: resnet20, resnet38" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("network", latency_paper.NETWORKS)
+def test_networks_are_those_of_the_published_counts(network) -> None:
+    layers, trained = latency_paper.described(network)
+    assert len(trained.layers) == sum(isinstance(item, Conv) for item in layers)
+    counted = {(row.model, row.fw, row.bw): row.gbitops for row in ROWS if row.table == "CPT 2"}
+    for fw, bw in latency_paper.precisions(network):
+        if (network, fw, bw) in counted:
+            found = run_gbitops(layers, paper_plan(fw, bw), PAPER_ITERATIONS)
+            assert found == pytest.approx(counted[network, fw, bw], rel=0.02)

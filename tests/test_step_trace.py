@@ -103,18 +103,19 @@ def test_a_log_changes_nothing_else(programs: Programs) -> None:
 
 
 def test_waits_name_no_engine_for_itself_and_work_lies_within_its_instruction(programs: Programs) -> None:
-    found = times(programs, (8, 8)).run(programs.lists["forward"].words, logged=True)
     whats = set()
-    for track in of_model(found):
-        assert track.name not in track.sums()
-        for span in track.spans:
-            whats.add(span.what)
-            if span.what == BUSY and track.name != PROGRAM:
-                moment = found.moments[span.number]
-                assert moment.taken < span.begin
-                # FETCH takes rows of its source that no output needs, once its last slot is complete.
-                assert span.end <= moment.ended or track.name == "FETCH", (track.name, span)
-    assert {"EXEC", "FETCH", "DRAIN", "FLOAT", "memory", "packers", PROGRAM} <= whats
+    for name in ("forward", "backward"):
+        found = times(programs, (8, 8)).run(programs.lists[name].words, logged=True)
+        for track in of_model(found):
+            assert track.name not in track.sums()
+            for span in track.spans:
+                whats.add(span.what)
+                if span.what == BUSY and track.name != PROGRAM:
+                    moment = found.moments[span.number]
+                    assert moment.taken < span.begin
+                    # FETCH takes rows of its source that no output needs, once its last slot is complete.
+                    assert span.end <= moment.ended or track.name == "FETCH", (track.name, span)
+    assert {"EXEC", "FETCH", "LOAD", "DRAIN", "FLOAT", "memory", "packers", PROGRAM} <= whats
 
 
 def copy(n: int, **fields: int) -> bytes:

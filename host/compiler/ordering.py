@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from cpt.host.compiler.builder import Region
 from cpt.host.compiler.lifetimes import VIRTUAL, Held, Recorder
 from cpt.host.compiler.regions import NAMED
+from cpt.host.compiler.vectors import MEMORIES
 from cpt.hw.contract.floats import FIELD, Space
 from cpt.hw.contract.step import ENGINES, Code, Engine
 
 _OF_PRODUCTS = (Engine.LOAD, Engine.FETCH, Engine.EXEC, Engine.DRAIN)
 FOLLOW_CYCLES, APART_CYCLES = 22, 15
 """About as long as a FLOAT's results take, for the one behind it if it reads them, and if it does not."""
-STATISTICS = "statistics"
 
 
 def ordered(recorder: Recorder) -> Recorder:
@@ -91,7 +91,7 @@ class _Floats:
                 writers[piece] = number
             for piece in read - written:
                 readers[piece].append(number)
-            each.waits = any(region.memory == STATISTICS for region in item.reads)
+            each.waits = any(region.memory == MEMORIES[Space.STATISTICS] for region in item.reads)
             for other in each.before:
                 self.floats[other].behind.add(number)
                 each.waits |= self.floats[other].waits

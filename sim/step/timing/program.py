@@ -23,6 +23,7 @@ LIST_CYCLES = 36
 ASKED_CYCLES = 6
 """From a push to the burst at its master that there is room for since: `AHEAD` instructions on."""
 AHEAD = 2
+"""Instructions between the one that leaves the reader's queue and the one that is pushed."""
 READ_CYCLES = PUSH_CYCLES + 2 - (FETCH_INSTRUCTIONS - 1) * INSTRUCTION_BEATS
 """From a burst's last beat at its master to the push of its first instruction, which came before."""
 
