@@ -23,6 +23,11 @@ MEMORY_PIECE = 1 << 16
 """Addresses of a piece of each memory, by which accesses are found."""
 
 
+def piece_size(memory: str) -> int:
+    """Addresses of a piece of ``memory``."""
+    return PIECES.get(memory, MEMORY_PIECE)
+
+
 @dataclass(frozen=True)
 class Region:
     """A piece of one memory: ``memory`` names it, ``start`` to ``stop`` are its own addresses."""
@@ -36,7 +41,7 @@ class Region:
     @property
     def pieces(self) -> list[tuple[str, int]]:
         """The pieces of its memory that it touches."""
-        size = PIECES.get(self.memory, MEMORY_PIECE)
+        size = piece_size(self.memory)
         first, behind = self.start // size, -(-self.stop // size)
         if behind == first + 1:
             return [(self.memory, first)]
@@ -48,6 +53,8 @@ class Region:
 
 
 class _Access(NamedTuple):
+    """Of one piece of a memory: what of it, by whom, and the mark behind which that is done."""
+
     start: int
     stop: int
     engine: Engine
@@ -157,12 +164,14 @@ class Builder:
             for region in regions:
                 mark = before + region.units if region.units else self.marks[engine]
                 self._before[engine, mark] = clock
-                self._access(_Access(region.start, region.stop, engine, mark, written), region.pieces)
+                self._access(region, engine, mark, written)
 
-    def _access(self, access: _Access, pieces: list[tuple[str, int]]) -> None:
+    def _access(self, region: Region, engine: Engine, mark: int, written: bool) -> None:
         """One more; those that it stands for are forgotten."""
-        start, stop, engine, _, written = access
-        for piece in pieces:
+        size = piece_size(region.memory)
+        for piece in region.pieces:
+            start = max(region.start, piece[1] * size)
+            stop = min(region.stop, (piece[1] + 1) * size)
             kept = [
                 item
                 for item in self._accesses.get(piece, ())
@@ -170,5 +179,5 @@ class Builder:
                 or item.stop > stop
                 or not (written or (item.engine is engine and not item.writes))
             ]
-            kept.append(access)
+            kept.append(_Access(start, stop, engine, mark, written))
             self._accesses[piece] = kept

