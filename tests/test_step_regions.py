@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from cpt.host.compiler.builder import Region
-from cpt.host.compiler.lifetimes import Recorder
+from cpt.host.compiler.lifetimes import Names, Recorder
 from cpt.host.compiler.regions import Channels
 from cpt.host.compiler.vectors import coefficient, statistic
+from cpt.host.compiler.weaving import joined
 from cpt.hw.contract import ContractError, preset
 from cpt.hw.contract.floats import Coefficient, Statistic
 from cpt.hw.contract.step import Code, decode
@@ -78,10 +79,9 @@ def test_statistics_that_are_read_late_are_nobody_elses_meanwhile() -> None:
 
 
 def test_lists_that_become_one_keep_their_own_regions() -> None:
-    lists = [Recorder(preset("tiny"), 0, 512) for _ in range(2)]
+    names = Names()
+    lists = [Recorder(preset("tiny"), 0, 512, names) for _ in range(2)]
     for recorder in lists:
         for _ in range(2):
             drained(recorder, recorder.region(16))
-    both, others = lists[0].beside(lists[1])
-    both.held += [*lists[0].held, *others]
-    assert channels(both) == [0, 16, 32, 48]
+    assert channels(joined(*lists, before=False)) == [0, 16, 32, 48]

@@ -6,7 +6,7 @@ import pytest
 from step_networks import network, widening
 
 from cpt.host.compiler.builder import Region
-from cpt.host.compiler.lifetimes import Recorder
+from cpt.host.compiler.lifetimes import Names, Recorder
 from cpt.host.compiler.network import (
     BACKWARD,
     EVALUATE,
@@ -31,9 +31,9 @@ TINY = preset("tiny")
 EXEC = {"slot_b": 1, "tiles": 8, "a_tiles": 1, "ksteps": 4}
 
 
-def products(count: int, *, writes: int) -> Recorder:
+def products(names: Names, count: int, *, writes: int) -> Recorder:
     """So many products of 2,048 cycles; the one with number ``writes`` writes where `stores` do."""
-    recorder = Recorder(TINY, 0, 512)
+    recorder = Recorder(TINY, 0, 512, names)
     v = Vectors(recorder)
     for place in range(count):
         v.copy(number(1.0), count=8)
@@ -41,9 +41,9 @@ def products(count: int, *, writes: int) -> Recorder:
     return recorder
 
 
-def stores(count: int) -> Recorder:
+def stores(names: Names, count: int) -> Recorder:
     """So many FLOATs and STOREs of what they make, to the same memory."""
-    recorder = Recorder(TINY, 0, 512)
+    recorder = Recorder(TINY, 0, 512, names, "once")
     v = Vectors(recorder)
     for _ in range(count):
         made = v.copy(number(1.0), count=8)
@@ -61,33 +61,35 @@ def order(recorder: Recorder) -> list[str]:
 
 @pytest.mark.parametrize(("writes", "before"), [(-1, True), (0, True), (3, True), (-1, False), (5, False)])
 def test_both_keep_their_order_and_what_meets_comes_in_order(writes: int, before: bool) -> None:
-    main, once = products(6, writes=writes), stores(12)
-    found = woven(main, once, "once", before=before)
+    names = Names()
+    main, once = products(names, 6, writes=writes), stores(names, 12)
+    found = woven(main, once, before=before)
     for part, recorder in (("", main), ("once", once)):
         kept = [(item.code, len(item.touched)) for item in found.held if item.part == part]
         assert kept == [(item.code, len(item.touched)) for item in recorder.held]
-    names = order(found)
+    stand = order(found)
     if writes >= 0:
-        meets = [place for place, name in enumerate(names) if name == "exec"][writes]
-        others = names[:meets] if before else names[meets:]
+        meets = [place for place, name in enumerate(stand) if name == "exec"][writes]
+        others = stand[:meets] if before else stand[meets:]
         assert others.count("STORE") == 12, "all of the list that comes first as a whole"
     found.program()
 
 
 def test_what_nothing_keeps_is_spread_over_the_products() -> None:
-    names = order(woven(products(6, writes=-1), stores(12), "once", before=True))
-    runs = "".join("." if name == "exec" else "s" * (name == "STORE") for name in names).split(".")
+    names = Names()
+    found = order(woven(products(names, 6, writes=-1), stores(names, 12), before=True))
+    runs = "".join("." if name == "exec" else "s" * (name == "STORE") for name in found).split(".")
     assert runs == ["", *["ss"] * 6]
 
 
 def test_a_vector_that_lives_on_keeps_its_words_from_the_other_list() -> None:
-    main = Recorder(TINY, 0, 512)
+    main = Recorder(TINY, 0, 512, Names())
     v = Vectors(main)
     long = v.copy(number(1.0), count=8)
     for _ in range(6):
         main.add(Code.EXEC, **EXEC)
     v.add(long, long)
-    found = woven(main, stores(12), "once", before=True).program()
+    found = woven(main, stores(main.names, 12), before=True).program()
     places = {"": [], "once": []}
     for word, part in zip(found.decoded(), found.parts, strict=True):
         if word.code is Code.FLOAT:

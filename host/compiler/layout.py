@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 
 from cpt.host.compiler.choice import WIDEST, Product, Way, of_product
+from cpt.host.compiler.lifetimes import Names
 from cpt.host.compiler.memory import BATCH, IN_WORDS, STATIC, Memory, Piece, whole_pairs
 from cpt.host.compiler.parts import OF_BACKWARD, OF_FORWARD, Division, Part, Scratch
 from cpt.host.compiler.plan import (
@@ -53,7 +54,7 @@ class Layout:
         self.config, self.network, self.images, self.widest = config, network, images, widest
         self.group = config.group_channels
         self.dw = Subsets(config, widest)
-        self.memory = Memory()
+        self.memory, self.names = Memory(), Names()
         self.unit_words = 0
         """Local words for the units of codes."""
         names = network.parameters

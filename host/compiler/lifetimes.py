@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import bisect
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from cpt.host.compiler.builder import Builder, Region
 from cpt.host.compiler.memory import PAIR
-from cpt.host.compiler.regions import NAMED, Channels, channel_of, number_of, placed, renumbered
+from cpt.host.compiler.regions import NAMED, Channels, channel_of, number_of, placed
 from cpt.hw.contract import ArrayConfig, ContractError
 from cpt.hw.contract.step import WORD_BYTES, Code, Word, decode
 
 VIRTUAL = 1 << 40
 """Addresses from here on are vectors that have no place yet."""
+_STEP = 1 << 20
+"""From one vector's words to the next one's."""
 LARGE = 1024
 """Words from which on a vector is placed from the end of the room, where small ones do not split it."""
 
@@ -50,24 +52,6 @@ class Held:
         """What it reads and writes, but for vectors and regions, and whether it writes it."""
         for regions, written in ((self.reads, False), (self.writes, True)):
             yield from ((region, written) for region in regions if region.start < VIRTUAL)
-
-    def renumbered(self, first: int, address: int, regions: int) -> Held:
-        """With vectors that have ``first`` others before them, up to ``address``, and so many ``regions``."""
-        beyond = address - VIRTUAL
-
-        def moved(value: int) -> int:
-            if value >= NAMED:
-                return renumbered(value, regions)
-            return value + beyond * (value >= VIRTUAL)
-
-        return replace(
-            self,
-            reads=[_at(item, moved(item.start)) for item in self.reads],
-            writes=[_at(item, moved(item.start)) for item in self.writes],
-            fields={name: moved(value) for name, value in self.fields.items()},
-            touched=frozenset(number + first for number in self.touched),
-            channels=frozenset((memory, number + regions) for memory, number in self.channels),
-        )
 
 
 def _at(region: Region, start: int) -> Region:
@@ -146,6 +130,16 @@ class _Room:
 
 
 @dataclass
+class Names:
+    """Vectors and regions by number: lists that share them can become one."""
+
+    words: list[int] = field(default_factory=list)
+    """How many every vector has."""
+    channels: list[int] = field(default_factory=list)
+    """How many every region has."""
+
+
+@dataclass
 class Recorder:
     """Takes instructions as a `Builder` does and hands them on with places for their vectors and regions.
 
@@ -156,25 +150,21 @@ class Recorder:
     config: ArrayConfig
     first: int
     stop: int
+    names: Names = field(default_factory=Names)
+    part: str = ""
+    """What its instructions are called in a list that is woven of several."""
     held: list[Held] = field(default_factory=list)
     """Instructions so far."""
-    _starts: list[int] = field(default_factory=list)
-    _counts: list[int] = field(default_factory=list)
-    _channels: list[int] = field(default_factory=list)
-    """How many every region has."""
 
     def name(self, count: int) -> int:
         """Address of a new vector of ``count`` words, rounded up to the lanes of the float engine."""
-        count = _whole(count, self.config.float_lanes)
-        start = self._end
-        self._starts.append(start)
-        self._counts.append(count)
-        return start
+        self.names.words.append(_whole(count, self.config.float_lanes))
+        return _start(len(self.names.words) - 1)
 
     def region(self, count: int) -> int:
         """First of ``count`` channels of a new region."""
-        self._channels.append(count)
-        return channel_of(len(self._channels) - 1)
+        self.names.channels.append(count)
+        return channel_of(len(self.names.channels) - 1)
 
     def add(
         self, code: Code, reads: Iterable[Region] = (), writes: Iterable[Region] = (), **fields: int
@@ -183,9 +173,9 @@ class Recorder:
         reads, writes = list(reads), list(writes)
         regions = [item for item in (*reads, *writes) if item.start >= VIRTUAL]
         named = {*fields.values(), *(item.start for item in regions)}
-        vectors = frozenset(self.vector(value) for value in named if VIRTUAL <= value < NAMED)
+        vectors = frozenset(vector_of(value) for value in named if VIRTUAL <= value < NAMED)
         channels = frozenset((item.memory, number_of(item.start)) for item in regions if item.start >= NAMED)
-        self.held.append(Held(code, reads, writes, fields, vectors, channels))
+        self.held.append(Held(code, reads, writes, fields, vectors, channels, self.part))
 
     @property
     def count(self) -> int:
@@ -200,91 +190,83 @@ class Recorder:
             for item in held.writes
         )
 
-    def beside(self, other: Recorder) -> tuple[Recorder, list[Held]]:
-        """A list that has the vectors of both and no instruction yet; the other's instructions in it."""
-        before = len(self._starts), self._end, len(self._channels)
-        moved = [item.renumbered(*before) for item in other.held]
-        starts = [start + self._end - VIRTUAL for start in other._starts]
-        both = replace(
-            self,
-            held=[],
-            _starts=[*self._starts, *starts],
-            _counts=[*self._counts, *other._counts],
-            _channels=[*self._channels, *other._channels],
-        )
-        return both, moved
+    def require_room(self) -> None:
+        """Raises `ContractError` where more words live at once than there are, wherever they lie."""
+        lives, size, live = _Lives(self), self.stop - self.first, 0
+        for place, item in enumerate(self.held):
+            for number in lives.begin(place):
+                count = 0 if number in lives.over else self.names.words[number]
+                if live + count > size:
+                    raise _no_room(count, live, size)
+                live += count
+            live -= sum(self.names.words[number] for number in lives.end(place, item))
 
     def program(self) -> Listing:
         """All instructions; raises `ContractError` where vectors or regions do not fit."""
+        lives = _Lives(self)
         ways = [(vectors, regions) for regions in (False, True) for vectors in (False, True)]
         for way in ways:
             try:
-                return self._placed(*way)
+                return self._built(*_Places(self, lives, *way).found())
             except ContractError as error:
                 failed = error
         raise failed
 
-    @property
-    def _end(self) -> int:
-        """Of all vectors' addresses."""
-        return self._starts[-1] + self._counts[-1] if self._starts else VIRTUAL
-
-    def _placed(self, tight: bool, tight_regions: bool) -> Listing:
-        """All instructions, with vectors and regions where they wait for few others, or ``tight``."""
-        last = {number: place for place, item in enumerate(self.held) for number in item.touched}
-        wanted = {each: place for place, item in enumerate(self.held) for each in item.channels}
-        memories = defaultdict(list)
-        for memory, number in wanted:
-            memories[number].append(memory)
-        lanes = self.config.float_lanes
-        room, channels = (
-            _Room(_whole(self.first, lanes), self.stop // lanes * lanes, tight),
-            Channels(self.config.channels, tight_regions),
-        )
-        places: dict[int, int] = {}
-        firsts: dict[int, int] = {}
+    def _built(self, vectors: dict[int, int], regions: dict[int, int]) -> Listing:
+        """All instructions, with the places of their vectors and regions."""
         builder = Builder(self.config)
 
         def real(value: int) -> int:
-            if value >= NAMED:
-                return placed(value, firsts[number_of(value)])
             if value < VIRTUAL:
                 return value
-            number = self.vector(value)
-            return places[number] + value - self._starts[number]
+            if value >= NAMED:
+                return placed(value, regions[number_of(value)])
+            return vectors[vector_of(value)] + value % _STEP
 
-        for place, item in enumerate(self.held):
-            over = set()
-            for number in sorted(number for number in item.touched if number not in places):
-                count = self._counts[number]
-                ended = self._overwritten(item, number, last, place) if tight else None
-                if ended is not None:
-                    over.add(ended)
-                found = room.take(count) if ended is None else places[ended]
-                if found is None:
-                    size = self.stop - self.first
-                    raise ContractError(
-                        f"a vector needs {count} words of local memory beside {size - room.free} of others; "
-                        f"allowed: {size} in all, fewer images or channels"
-                    )
-                places[number] = found
-            for number in sorted({number for _, number in item.channels if number not in firsts}):
-                firsts[number] = channels.take(number, self._channels[number], memories[number])
+        for item in self.held:
             fields = {name: real(value) for name, value in item.fields.items()}
             reads, writes = (
                 [_at(each, real(each.start)) for each in all] for all in (item.reads, item.writes)
             )
             builder.part = item.part
             builder.add(item.code, reads, writes, **fields)
-            for number in item.touched:
-                if last[number] == place and number not in over:
-                    room.give(places[number], self._counts[number])
-            for memory, number in item.channels:
-                if wanted[memory, number] == place:
-                    channels.give(number, memory)
         return Listing(builder.program, tuple(builder.parts))
 
-    def _overwritten(self, item: Held, number: int, last: dict[int, int], place: int) -> int | None:
+
+class _Lives:
+    """Where vectors and regions of a list are named first and last."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        held, words = recorder.held, recorder.names.words
+        first = {number: place for place, item in reversed(list(enumerate(held))) for number in item.touched}
+        self._last = {number: place for place, item in enumerate(held) for number in item.touched}
+        self._begin: dict[int, list[int]] = defaultdict(list)
+        for number in sorted(first):
+            self._begin[first[number]].append(number)
+        self.wanted = {each: place for place, item in enumerate(held) for each in item.channels}
+        """Last instruction that names a region, by memory and number."""
+        self.over: dict[int, int] = {}
+        """Vectors that may take the words of an operand that they are the last to see, and that operand."""
+        for place, numbers in self._begin.items():
+            for number in numbers:
+                ended = self._overwritten(held[place], number, place, words)
+                if ended is not None:
+                    self.over[number] = ended
+        self._taken = set(self.over.values())
+
+    def begin(self, place: int) -> list[int]:
+        """Vectors that an instruction is the first to name."""
+        return self._begin.get(place, [])
+
+    def end(self, place: int, item: Held, *, tight: bool = True) -> list[int]:
+        """Vectors whose words are free behind an instruction; ``tight``: others have taken some of them."""
+        return [
+            number
+            for number in item.touched
+            if self._last[number] == place and not (tight and number in self._taken)
+        ]
+
+    def _overwritten(self, item: Held, number: int, place: int, words: Sequence[int]) -> int | None:
         """An operand of a FLOAT at ``place`` that nothing wants any more and that it walks as its result,
         vector ``number``: that may take its words."""
         fields = item.fields
@@ -293,15 +275,69 @@ class Recorder:
         walks = defaultdict(set)
         for name in "abc":
             if VIRTUAL <= fields[name] < NAMED:
-                walks[self.vector(fields[name])].add((fields[name], fields[f"{name}_moves"]))
-        if fields["to"] != self._starts[number]:
+                walks[vector_of(fields[name])].add((fields[name], fields[f"{name}_moves"]))
+        if fields["to"] != _start(number):
             return None
         for other, walk in walks.items():
-            alike = self._counts[other] == self._counts[number] and walk == {(self._starts[other], 1)}
-            if alike and other != number and last[other] == place:
+            alike = words[other] == words[number] and walk == {(_start(other), 1)}
+            if alike and other != number and self._last[other] == place:
                 return other
         return None
 
-    def vector(self, address: int) -> int:
-        """Number of the vector that has an address."""
-        return bisect.bisect(self._starts, address) - 1
+
+class _Places:
+    """Places for vectors and regions, where they wait for few others, or ``tight``."""
+
+    def __init__(self, recorder: Recorder, lives: _Lives, tight: bool, tight_regions: bool) -> None:
+        lanes = recorder.config.float_lanes
+        self.recorder, self.lives, self.tight = recorder, lives, tight
+        self.size = recorder.stop - recorder.first
+        self._room = _Room(_whole(recorder.first, lanes), recorder.stop // lanes * lanes, tight)
+        self._channels = Channels(recorder.config.channels, tight_regions)
+        self._vectors: dict[int, int] = {}
+        self._regions: dict[int, int] = {}
+        self._memories = defaultdict(list)
+        for memory, number in lives.wanted:
+            self._memories[number].append(memory)
+
+    def found(self) -> tuple[dict[int, int], dict[int, int]]:
+        """First word of each vector and first channel of each region; raises `ContractError`."""
+        words, lives = self.recorder.names.words, self.lives
+        for place, item in enumerate(self.recorder.held):
+            for number in lives.begin(place):
+                self._vectors[number] = self._word(number, words[number])
+            for number in sorted({number for _, number in item.channels if number not in self._regions}):
+                count = self.recorder.names.channels[number]
+                self._regions[number] = self._channels.take(number, count, self._memories[number])
+            for number in lives.end(place, item, tight=self.tight):
+                self._room.give(self._vectors[number], words[number])
+            for memory, number in item.channels:
+                if lives.wanted[memory, number] == place:
+                    self._channels.give(number, memory)
+        return self._vectors, self._regions
+
+    def _word(self, number: int, count: int) -> int:
+        ended = self.lives.over.get(number) if self.tight else None
+        if ended is not None:
+            return self._vectors[ended]
+        found = self._room.take(count)
+        if found is None:
+            raise _no_room(count, self.size - self._room.free, self.size)
+        return found
+
+
+def _start(number: int) -> int:
+    """Address of vector ``number``."""
+    return VIRTUAL + number * _STEP
+
+
+def vector_of(address: int) -> int:
+    """Number of the vector that has an address."""
+    return (address - VIRTUAL) // _STEP
+
+
+def _no_room(count: int, others: int, size: int) -> ContractError:
+    return ContractError(
+        f"a vector needs {count} words of local memory beside {others} of others; "
+        f"allowed: {size} in all, fewer images or channels"
+    )

@@ -37,8 +37,8 @@ EARLY_SHARE = 2 / 3
 backward pass, whose last layers want theirs first."""
 
 
-_Once = tuple[Recorder, str, bool]
-"""A list that is woven into another, what its part is called, and whether it is meant to come before."""
+_Once = tuple[Recorder, bool]
+"""A list that is woven into another, and whether it is meant to come before."""
 
 
 @dataclass(frozen=True)
@@ -105,13 +105,17 @@ def _lists(
 ) -> dict[str, Listing]:
     """The lists of ``names``."""
     rate = float(running_rate(micro_batches))
-    step = Work(layout, rate, layout.forward)
+    forward = _orders(Forward(layout, rate, training=True).emit())
+    first = _orders(Backward(layout, rate, first=True).emit())
+    backward = first if micro_batches == 1 else _orders(Backward(layout, rate, first=False).emit())
+    evaluate = _orders(Forward(layout, rate, training=False).emit())
+    step = Work(layout, rate, layout.forward, part=UPDATE)
     update(layout, step.moves, step.v, momentum, decay)
 
     def prepared(plans: Iterable[ConvPlan], *, forward: bool) -> _Once:
-        work = Work(layout, rate, layout.forward)
+        work = Work(layout, rate, layout.forward, part=PREPARE)
         prepare(layout, plans, work.moves, work.v, forward=forward)
-        return work.recorder, PREPARE, True
+        return work.recorder, True
 
     backwards = list(reversed(layout.plans[1:]))
     early = _first_share(backwards)
@@ -119,12 +123,8 @@ def _lists(
     error_codes = prepared(backwards, forward=False)
     early_codes = prepared(backwards[:early], forward=False)
     late_codes = prepared(backwards[early:], forward=False)
-    forward = Forward(layout, rate, training=True).emit()
-    first = Backward(layout, rate, first=True).emit()
-    backward = first if micro_batches == 1 else Backward(layout, rate, first=False).emit()
-    evaluate = Forward(layout, rate, training=False).emit()
-    lists: dict[str, tuple[Recorder, list[_Once]]] = {
-        PREPARE: (codes[0], []),
+    lists: dict[str, tuple[list[Recorder], list[_Once]]] = {
+        PREPARE: (_orders(codes[0]), []),
         EVALUATE: (evaluate, []),
         FIRST_FORWARD: (forward, [codes]),
         SECOND_FORWARD: (forward, [early_codes]),
@@ -132,7 +132,7 @@ def _lists(
         FORWARD: (forward, []),
         FIRST_BACKWARD: (first, [late_codes]),
         BACKWARD: (backward, []),
-        LAST_BACKWARD: (backward, [(step.recorder, UPDATE, False)]),
+        LAST_BACKWARD: (backward, [(step.recorder, False)]),
     }
     return {name: _listing(*lists[name]) for name in lists if name in names}
 
@@ -143,13 +143,30 @@ def _first_share(plans: Sequence[ConvPlan]) -> int:
     return sum(end <= EARLY_SHARE * ends[-1] for end in ends) if ends else 0
 
 
-def _listing(main: Recorder, onces: list[_Once]) -> Listing:
-    """``main`` with others in it, in an order that takes less time; as it is, or one list behind the other,
-    where vectors have no room then."""
-    for whole, of_two in itertools.product((ordered(main), main), (woven, joined)):
+def _orders(main: Recorder) -> list[Recorder]:
+    """``main`` in an order that takes less time, and as it is: those whose vectors may have room.
+
+    Raises `ContractError` where neither's have, whatever stands beside them.
+    """
+    found = []
+    for whole in (ordered(main), main):
+        try:
+            whole.require_room()
+            found.append(whole)
+        except ContractError as error:
+            failed = error
+    if not found:
+        raise failed
+    return found
+
+
+def _listing(orders: list[Recorder], onces: list[_Once]) -> Listing:
+    """A list in the first of its ``orders`` with others in it, or one behind the other, in which vectors have
+    room."""
+    for whole, of_two in itertools.product(orders, (woven, joined) if onces else (joined,)):
         found = whole
-        for once, part, before in onces:
-            found = of_two(found, once, part, before=before)
+        for once, before in onces:
+            found = of_two(found, once, before=before)
         try:
             return found.program()
         except ContractError as error:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from cpt.host.compiler.builder import Region
-from cpt.host.compiler.lifetimes import VIRTUAL, Held, Recorder
+from cpt.host.compiler.lifetimes import VIRTUAL, Held, Recorder, vector_of
 from cpt.host.compiler.regions import NAMED
 from cpt.host.compiler.vectors import MEMORIES
 from cpt.hw.contract.floats import FIELD, Space
@@ -26,9 +26,9 @@ def ordered(recorder: Recorder) -> Recorder:
         if item.code is Code.FLOAT:
             floats.append(item)
             continue
-        held += [*_Floats(recorder, floats).ordered(), item]
+        held += [*_Floats(recorder.config.float_lanes, floats).ordered(), item]
         floats = []
-    return replace(recorder, held=[*held, *_Floats(recorder, floats).ordered()])
+    return replace(recorder, held=[*held, *_Floats(recorder.config.float_lanes, floats).ordered()])
 
 
 def weights_ahead(held: Sequence[Held]) -> list[Held]:
@@ -67,9 +67,8 @@ class _Float:
 class _Floats:
     """FLOATs in a row: they run in order, and each waits for the one before it, longer if it reads of it."""
 
-    def __init__(self, recorder: Recorder, items: list[Held]) -> None:
-        self.lanes = recorder.config.float_lanes
-        self.floats = [_Float(item, _cycles(item, self.lanes)) for item in items]
+    def __init__(self, lanes: int, items: list[Held]) -> None:
+        self.floats = [_Float(item, _cycles(item, lanes)) for item in items]
         readers: dict[object, list[int]] = defaultdict(list)
         writers: dict[object, int] = {}
         of_regions: list[int] = []
@@ -80,9 +79,7 @@ class _Floats:
                 others = (n for n in of_regions if self.floats[n].item.channels.isdisjoint(item.channels))
                 each.before.update(others)
                 of_regions.append(number)
-            read, written = (
-                {_piece(recorder, region) for region in all} for all in (item.reads, item.writes)
-            )
+            read, written = ({_piece(region) for region in all} for all in (item.reads, item.writes))
             for piece in read | written:
                 if piece in writers:
                     each.before.add(writers[piece])
@@ -121,12 +118,12 @@ class _Floats:
         return each.waits, wait - each.height, number
 
 
-def _piece(recorder: Recorder, region: Region) -> object:
+def _piece(region: Region) -> object:
     """What it may share with other regions: a vector, or a field of a region of channels."""
     if region.start >= NAMED:
         return region.memory, region.start // FIELD
     if region.start >= VIRTUAL:
-        return recorder.vector(region.start)
+        return vector_of(region.start)
     return region.memory
 
 

@@ -27,11 +27,6 @@ def number_of(address: int) -> int:
     return (address - NAMED) // _STEP
 
 
-def renumbered(address: int, before: int) -> int:
-    """An address where ``before`` regions come before its own."""
-    return address + before * _STEP
-
-
 def placed(address: int, first: int) -> int:
     """An address where its region's first channel is ``first``."""
     return first + (address - NAMED) % _STEP

@@ -26,15 +26,14 @@ LOCAL_BYTES = 4
 """Of a word of local memory."""
 
 
-def woven(main: Recorder, once: Recorder, part: str, *, before: bool) -> Recorder:
+def woven(main: Recorder, once: Recorder, *, before: bool) -> Recorder:
     """``main`` with all of ``once`` in it, which is as if it came ``before`` (else behind) it as a whole.
 
     Both keep their own order. Where one reads what the other writes, or both write the same, the first of
     both comes first. Else ``once`` is spread over ``main`` as the array has work there, so that it seldom
-    keeps an engine from what the array waits for. Its instructions are marked as those of ``part``.
+    keeps an engine from what the array waits for.
     """
-    found, others = main.beside(once)
-    others = [replace(item, part=part) for item in others]
+    found, others = _empty(main, once), once.held
     needs = _needs(main.held, others)
     costs = [START_CYCLES + _cycles(main.config, item) for item in others]
     array = [_array_cycles(main.config, item) for item in main.held]
@@ -64,12 +63,17 @@ def woven(main: Recorder, once: Recorder, part: str, *, before: bool) -> Recorde
     return found
 
 
-def joined(main: Recorder, once: Recorder, part: str, *, before: bool) -> Recorder:
+def joined(main: Recorder, once: Recorder, *, before: bool) -> Recorder:
     """As `woven`, but one list behind the other."""
-    found, others = main.beside(once)
-    others = [replace(item, part=part) for item in others]
-    found.held += [*others, *main.held] if before else [*main.held, *others]
+    found, lists = _empty(main, once), (once, main) if before else (main, once)
+    found.held += [item for each in lists for item in each.held]
     return found
+
+
+def _empty(main: Recorder, once: Recorder) -> Recorder:
+    """A list for instructions of both, which share their names."""
+    assert main.names is once.names
+    return replace(main, held=[])
 
 
 @dataclass

@@ -29,9 +29,11 @@ SMALL = 256
 class Work:
     """One list of instructions under way, for one layout of a network."""
 
-    def __init__(self, layout: Layout, rate: float, scratch: Scratch, most_turn: int = MOST_TURN) -> None:
+    def __init__(
+        self, layout: Layout, rate: float, scratch: Scratch, most_turn: int = MOST_TURN, part: str = ""
+    ) -> None:
         self.layout, self.rate, self.scratch = layout, rate, scratch
-        self.recorder = Recorder(layout.config, layout.unit_words, LOCAL_ROOM)
+        self.recorder = Recorder(layout.config, layout.unit_words, LOCAL_ROOM, layout.names, part)
         self.v = Vectors(self.recorder)
         self.moves = Moves(layout, self.recorder, self.v, scratch)
         self.products = Products(layout, self.recorder)
