@@ -159,8 +159,9 @@ def test_a_blocks_end(joins):
     assert bench.coefficients(Coefficient.TOTAL_SHIFT, 1).tolist() == [shift]
 
 
+@pytest.mark.parametrize("in_pieces", [False, True])
 @pytest.mark.parametrize("seed", range(4))
-def test_the_coefficients_of_errors(seed):
+def test_the_coefficients_of_errors(seed, in_pieces):
     y, d, unit, gamma, beta = drawn(seed)
     forward, errors = forward_statistics(y), error_statistics(d, y)
     norm, _, _ = golden.batch_norm(forward, unit, gamma, beta)
@@ -169,22 +170,28 @@ def test_the_coefficients_of_errors(seed):
     bench = Bench()
     bench.count(errors)
     v, channels = bench.vectors, len(unit)
-    kept = emitted.Norm(*(bench.put(value) for value in (norm.unit, norm.mean, norm.inverse)), *[None] * 2)
     bench.count(forward, CHANNEL + 32)
-    held = emitted.forward_statistics(CHANNEL + 32, channels, len(y))
-    found = emitted.error_coefficients(
-        v,
-        CHANNEL,
-        kept,
-        held,
-        emitted.error_statistics(CHANNEL, channels),
-        bench.put(error_unit),
-        bench.put(gamma),
-        ERROR_SLOT,
-    )
+
+    def terms(some):
+        kept = emitted.Norm(
+            *(bench.put(value[some]) for value in (norm.unit, norm.mean, norm.inverse)), *[None] * 2
+        )
+        count = some.stop - some.start
+        held = emitted.forward_statistics(CHANNEL + 32 + some.start, count, len(y))
+        found = emitted.error_statistics(CHANNEL + some.start, count)
+        return emitted.error_terms(v, kept, held, found, bench.put(error_unit[some]), bench.put(gamma[some]))
+
+    pieces = [slice(0, channels // 2), slice(channels // 2, channels)] if in_pieces else [slice(0, channels)]
+    found = [terms(some) for some in pieces]
+    unit_of_codes = emitted.error_unit(v, found, ERROR_SLOT)
+    inverse = v.reciprocal(unit_of_codes)
+    for some, each in zip(pieces, found, strict=True):
+        emitted.error_coefficients(v, CHANNEL + some.start, each, inverse)
     bench.run()
-    for vector, wanted in zip(found, (expected.unit, expected.d_gamma, expected.d_beta), strict=True):
-        np.testing.assert_array_equal(bench.floats(vector), np.atleast_1d(wanted))
+    np.testing.assert_array_equal(bench.floats(unit_of_codes), np.atleast_1d(expected.unit))
+    for name in ("d_gamma", "d_beta"):
+        values = np.concatenate([bench.floats(getattr(each, name)) for each in found])
+        np.testing.assert_array_equal(values, getattr(expected, name))
     affine = expected.coefficients
     np.testing.assert_array_equal(bench.coefficients(Coefficient.MULTIPLIER, channels), affine.multiplier)
     np.testing.assert_array_equal(bench.coefficients(Coefficient.SECOND, channels), affine.second)

@@ -17,7 +17,7 @@ from cpt.host.compiler.moves import Tensor
 from cpt.host.compiler.ordering import weights_ahead
 from cpt.host.compiler.plan import ERROR_SLOT, MASK_BITS, MASK_SLOT, RECORD, BlockPlan, Codes, ConvPlan
 from cpt.host.compiler.vectors import LANE_BITS, ZERO, Rows, Vector, coefficient, integer, number, of_slot
-from cpt.host.compiler.work import Work
+from cpt.host.compiler.work import Work, pieces
 from cpt.hw.contract.floats import Coefficient, Op, SlotConstant, Space
 from cpt.hw.contract.passes import Apply, Drain
 from cpt.model.golden.fabric.float_unit import fraction
@@ -26,6 +26,11 @@ D, Y, G, OTHER_Y = range(4)
 """Places of scratch: the gradient inside a block, and the mask at its end; y; the gradient of the residual
 stream, and what joins it, which its successor takes the place of; y of the convolution before, where all of
 them have a bank."""
+
+CHANNELS_AT_ONCE = 512
+"""At most, whose errors' coefficients are worked out: so that their vectors have room."""
+Record = dict[str, Vector]
+"""What the forward pass kept of some channels."""
 
 MASK_SHIFT = LANE_BITS + 1 - MASK_BITS
 """Of a drain that leaves a mask's bits as they are: 17 - b."""
@@ -65,56 +70,80 @@ class Backward(Work):
     def _classifier_gradient(self, last: BlockPlan) -> Gradient:
         """`step._Backward.run` up to the last block: gradient of the residual stream behind it."""
         layout, v, end = self.layout, self.v, last.main[-1]
-        inputs, images = end.conv.out_channels, layout.images
-        features = self.moves.load(layout.features)
-        each = v.new(images * inputs)
-        rows = Rows(each, 1, inputs)
-        v.rows(Op.COPY, rows, Rows(ZERO), n=inputs, reps=images)
-        for first, classes in self._classes():
-            self._class_gradients(first, classes, features, each)
+        count, images = end.conv.out_channels, layout.images
+        all_classes, all_inputs = self._classifier_pieces()
+        unit, each, together = v.new(count), None, range(images)
+        for inputs in all_inputs:
+            some = self._features_gradient(all_classes, inputs, unit)
+            if len(all_inputs) > 1:  # in the place of the features
+                self.moves.store_columns(some, layout.features, inputs, images)
+            else:
+                each = some
+        y, mask, g = self._end(last), self._mask(last), Tensor(G)
+        region = self._region(count)
+        for some_images in [together] if each else self._feature_pieces():
+            held = each or self.moves.load(
+                layout.features.words(some_images.start * count, len(some_images) * count)
+            )
+            self.lanes.apply(
+                Apply.UNPOOL,
+                end.output,
+                count,
+                region,
+                y,
+                second=mask,
+                out=g,
+                local=held,
+                counts=True,
+                only=some_images,
+            )
+        return self._gradient(g, unit, region, count, y)
+
+    def _features_gradient(self, all_classes: list[range], inputs: range, unit: Vector) -> Vector:
+        """The gradient of some features of all images, 16-bit integers; their units go among those of all."""
+        layout, v, end = self.layout, self.v, self.layout.blocks[-1].main[-1]
+        count, images = len(inputs), layout.images
+        features = self.moves.load_columns(layout.features, inputs, images)
+        each = v.new(images * count)
+        rows = Rows(each, 1, count)
+        v.rows(Op.COPY, rows, Rows(ZERO), n=count, reps=images)
+        for classes in all_classes:
+            self._class_gradients(classes, inputs, features, each)
         pixels = end.conv.out_height * end.conv.out_width
-        v.rows(Op.MULTIPLY, rows, rows, Rows(number(float(fraction(pixels)))), n=inputs, reps=images)
-        largest = v.copy(ZERO, count=inputs)
-        v.rows(Op.LARGEST, Rows(largest, 1, 0), Rows(largest, 1, 0), rows, n=inputs, reps=images)
+        v.rows(Op.MULTIPLY, rows, rows, Rows(number(float(fraction(pixels)))), n=count, reps=images)
+        largest = v.copy(ZERO, count=count)
+        v.rows(Op.LARGEST, Rows(largest, 1, 0), Rows(largest, 1, 0), rows, n=count, reps=images)
         exponent = v.int_maximum(v.power(largest), integer(-100))
         down = v.int_subtract(ZERO, exponent)
-        v.rows(Op.TO_FIXED, rows, rows, Rows(down, 1, 0), n=inputs, reps=images, constant=16)
-        unit = v.scale(v.copy(number(1.0), count=inputs), exponent)
-        y, mask, g = self._end(last), self._mask(last), Tensor(G)
-        region = self._region(inputs)
-        self.lanes.apply(
-            Apply.UNPOOL, end.output, inputs, region, y, second=mask, out=g, local=each, counts=True
-        )
-        return self._gradient(g, unit, region, inputs, y)
+        v.rows(Op.TO_FIXED, rows, rows, Rows(down, 1, 0), n=count, reps=images, constant=16)
+        v.scale(v.copy(number(1.0), count=count), exponent, to=unit.at(inputs.start, count))
+        return each
 
-    def _class_gradients(self, first: int, classes: int, features: Vector, each: Vector) -> None:
-        """Some classes' weight and bias gradients, and their share of ``each`` image's inputs."""
+    def _class_gradients(self, classes: range, inputs: range, features: Vector, each: Vector) -> None:
+        """Some classes' weight and bias gradients for some inputs, and their share of ``each`` image's
+        inputs."""
         layout, v, images = self.layout, self.v, self.layout.images
-        inputs = features.count // images
-        weight_piece = layout.parameter("classifier.weight").words(first * inputs, classes * inputs)
-        bias_piece = layout.parameter("classifier.bias").words(first, classes)
-        all_classes = layout.parameter("classifier.bias").size // 4
-        weight = self.moves.load(weight_piece)
-        gradient = v.new(images * classes)
-        whole = Piece(GRADIENT, 4 * first, 4 * (images * all_classes - first))
-        if classes == all_classes:
-            self.moves.load(whole, gradient)
-        else:
-            self.moves.load_runs(whole, gradient, words=classes, runs=images, stride=all_classes)
-        for k in range(classes):  # the weights' words are free behind it
-            row, to = weight.at(k * inputs, inputs), Rows(each, 1, inputs)
-            column = gradient.at(k, images * classes - k)
-            v.rows(Op.MULTIPLY_ADD, to, Rows(column, 0, classes), Rows(row, 1, 0), to, n=inputs, reps=images)
-        d_weight, d_bias = v.new(classes * inputs), v.copy(ZERO, count=classes)
-        v.rows(Op.COPY, Rows(d_weight, 1, inputs), Rows(ZERO), n=inputs, reps=classes)
+        count, width, all_inputs = len(classes), len(inputs), self._features_count()
+        weights = layout.parameter("classifier.weight").words(classes.start * all_inputs, count * all_inputs)
+        biases = layout.parameter("classifier.bias").words(classes.start, count)
+        weight = self.moves.load_columns(weights, inputs, count)
+        whole = Piece(GRADIENT, 0, images * layout.parameter("classifier.bias").size)
+        gradient = self.moves.load_columns(whole, classes, images)
+        for k in range(count):  # the weights' words are free behind it
+            row, to = weight.at(k * width, width), Rows(each, 1, width)
+            column = gradient.at(k, images * count - k)
+            v.rows(Op.MULTIPLY_ADD, to, Rows(column, 0, count), Rows(row, 1, 0), to, n=width, reps=images)
+        d_weight, d_bias = v.new(count * width), v.copy(ZERO, count=count)
+        v.rows(Op.COPY, Rows(d_weight, 1, width), Rows(ZERO), n=width, reps=count)
         for image in range(images):
-            of_image = gradient.at(image * classes, classes)
-            rows = Rows(d_weight, 1, inputs)
-            x = features.at(image * inputs, inputs)
-            v.rows(Op.MULTIPLY_ADD, rows, Rows(of_image, 0, 1), Rows(x, 1, 0), rows, n=inputs, reps=classes)
+            of_image = gradient.at(image * count, count)
+            rows = Rows(d_weight, 1, width)
+            x = features.at(image * width, width)
+            v.rows(Op.MULTIPLY_ADD, rows, Rows(of_image, 0, 1), Rows(x, 1, 0), rows, n=width, reps=count)
             v.add(d_bias, of_image, to=d_bias)
-        self.gradients.accumulate(d_weight, layout.beside(layout.gradients, weight_piece))
-        self.gradients.accumulate(d_bias, layout.beside(layout.gradients, bias_piece))
+        self.gradients.accumulate(d_weight, layout.beside(layout.gradients, weights), inputs, count)
+        if not inputs.start:
+            self.gradients.accumulate(d_bias, layout.beside(layout.gradients, biases))
 
     def _gradient(self, tensor: Tensor, unit: Vector, channel: int, count: int, y: Tensor) -> Gradient:
         """A gradient whose statistics lie from ``channel`` on."""
@@ -201,33 +230,45 @@ class Backward(Work):
             product()
         return behind
 
-    def _load_record(self, plan: ConvPlan, names: tuple[str, ...]) -> dict[str, Vector]:
+    def _load_record(self, plan: ConvPlan, names: tuple[str, ...], channels: range) -> dict[str, Vector]:
         count = plan.conv.out_channels
-        return {name: self.moves.load(plan.record.words(RECORD.index(name) * count, count)) for name in names}
+        pieces = {name: plan.record.words(RECORD.index(name) * count, count) for name in names}
+        return {name: self.moves.load_columns(piece, channels, 1) for name, piece in pieces.items()}
 
-    def _error_record(self, plan: ConvPlan) -> dict[str, Vector]:
-        """What error codes of a convolution want from memory: little, and so ahead of y."""
+    def _error_record(self, plan: ConvPlan) -> Record | None:
+        """What error codes of a convolution want from memory: little, and so ahead of y.
+
+        Of many channels None: theirs comes piece by piece.
+        """
+        pieces = self._channel_pieces(plan)
+        return self._record_of(plan, pieces[0]) if len(pieces) == 1 else None
+
+    def _record_of(self, plan: ConvPlan, channels: range) -> Record:
+        """Of some channels."""
         names = ("unit", "mean", "inverse", "total", "above", "lowest", "highest")
-        return {**self._load_record(plan, names), "gamma": self.moves.load(plan.gamma)}
+        record = self._load_record(plan, names, channels)
+        return {**record, "gamma": self.moves.load_columns(plan.gamma, channels, 1)}
 
-    def _error_codes(self, plan: ConvPlan, gradient: Gradient, record: dict[str, Vector]) -> Vector:
+    def _channel_pieces(self, plan: ConvPlan) -> list[range]:
+        """Channels whose errors' coefficients are worked out at once, about as many each time."""
+        count, group = plan.conv.out_channels, self.layout.group
+        times = -(-count // CHANNELS_AT_ONCE)
+        return pieces(count, -(-count // times // group) * group)
+
+    def _error_codes(self, plan: ConvPlan, gradient: Gradient, record: Record | None) -> Vector:
         """B2: error codes of a convolution and their unit; y is in scratch already, where it has room."""
         v, count = self.v, plan.conv.out_channels
-        first = self._region(count)
-        total = coefficient(Coefficient.ADDEND, first, count)  # wide enough, and free until the last step
-        v.join(record["total"], record["above"], to=total)
-        pixels = self.layout.images * plan.conv.out_height * plan.conv.out_width
-        forward = floats.Forward(pixels, total, total, record["lowest"], record["highest"])
-        norm = floats.Norm(record["unit"], record["mean"], record["inverse"], ZERO, ZERO)
-        errors = floats.error_statistics(gradient.channel, count)
-        self._clear(first, count)
-        unit = Vector(Space.LOCAL, plan.errors.unit, 1)
-        _, d_gamma, d_beta = floats.error_coefficients(
-            v, first, norm, forward, errors, gradient.unit, record["gamma"], ERROR_SLOT, to=unit
-        )
-        layout = self.layout
-        self.gradients.accumulate(d_gamma, layout.beside(layout.gradients, plan.gamma))
-        self.gradients.accumulate(d_beta, layout.beside(layout.gradients, plan.beta))
+        first, terms = self._region(count), list[floats.ErrorTerms]()
+        unit, all_channels = Vector(Space.LOCAL, plan.errors.unit, 1), self._channel_pieces(plan)
+        for channels in all_channels:
+            if terms:
+                self._accumulate_norm(plan, all_channels[len(terms) - 1], terms[-1])
+            kept = record or self._record_of(plan, channels)
+            terms.append(self._error_terms(plan, gradient, kept, first, channels))
+        inverse = v.reciprocal(floats.error_unit(v, terms, ERROR_SLOT, to=unit))
+        for channels, each in zip(all_channels, terms, strict=True):
+            floats.error_coefficients(v, first + channels.start, each, inverse)
+        self._accumulate_norm(plan, all_channels[-1], terms[-1])
         self.lanes.apply(
             Apply.ERROR,
             plan.output,
@@ -239,6 +280,28 @@ class Backward(Work):
             layer=plan.layer.index,
         )
         return unit
+
+    def _error_terms(
+        self, plan: ConvPlan, gradient: Gradient, record: Record, first: int, channels: range
+    ) -> floats.ErrorTerms:
+        """What coefficients of some channels' errors are made of; ``first``: channel from which they are."""
+        v, at, count = self.v, first + channels.start, len(channels)
+        total = coefficient(Coefficient.ADDEND, at, count)  # wide enough, and free until the last step
+        v.join(record["total"], record["above"], to=total)
+        pixels = self.layout.images * plan.conv.out_height * plan.conv.out_width
+        forward = floats.Forward(pixels, total, total, record["lowest"], record["highest"])
+        norm = floats.Norm(record["unit"], record["mean"], record["inverse"], ZERO, ZERO)
+        errors = floats.error_statistics(gradient.channel + channels.start, count)
+        if channels.stop == plan.conv.out_channels:
+            self._clear(first, channels.stop)
+        unit = gradient.unit.at(channels.start, count)
+        return floats.error_terms(v, norm, forward, errors, unit, record["gamma"])
+
+    def _accumulate_norm(self, plan: ConvPlan, channels: range, terms: floats.ErrorTerms) -> None:
+        """Some channels' d gamma and d beta onto the gradient in memory."""
+        layout = self.layout
+        for values, parameter in ((terms.d_gamma, plan.gamma), (terms.d_beta, plan.beta)):
+            self.gradients.accumulate(values, layout.beside(layout.gradients, parameter), channels)
 
     def _wanted(self, y: Tensor | None, plan: ConvPlan) -> list[Region]:
         """Words of scratch in which y of a convolution waits, if it was made early."""
@@ -273,7 +336,7 @@ class Backward(Work):
             again = partial(self.lanes.again, plan.slot, product, plan.source, count, first, D, y=y)
             out = Tensor(D, make=again, needs=(y,))
         scale, shift = self._dx_shift(plan, count, first)
-        record = self._load_record(previous, ("multiplier", "low", "high", "shift"))
+        record = self._load_record(previous, ("multiplier", "low", "high", "shift"), range(count))
         v.copy(record["multiplier"], to=coefficient(Coefficient.MULTIPLIER, first, count))
         v.join(record["low"], record["high"], to=coefficient(Coefficient.ADDEND, first, count))
         v.copy(record["shift"], to=coefficient(Coefficient.TOTAL_SHIFT, first, count))

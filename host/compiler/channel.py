@@ -6,6 +6,7 @@ runs both.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,6 +75,21 @@ class Errors:
     with_y: Vector
     lowest: Vector
     highest: Vector
+
+
+@dataclass(frozen=True)
+class ErrorTerms:
+    """Of some channels, what is known before the unit of all channels' error codes."""
+
+    a: Vector
+    """Factors of d and of y, real."""
+    b: Vector
+    d_mean: Vector
+    mean: Vector
+    largest: Vector
+    """What no error's magnitude exceeds: one number."""
+    d_gamma: Vector
+    d_beta: Vector
 
 
 def forward_statistics(channel: int, channels: int, count: int) -> Forward:
@@ -303,18 +319,10 @@ def largest_magnitude(v: Vectors, lowest: Vector, highest: Vector) -> Vector:
     return v.int_maximum(highest, v.int_subtract(ZERO, lowest))
 
 
-def error_coefficients(
-    v: Vectors,
-    channel: int,
-    norm: Norm,
-    forward: Forward,
-    errors: Errors,
-    unit: Vector,
-    gamma: Vector,
-    slot: int,
-    to: Vector | None = None,
-) -> tuple[Vector, Vector, Vector]:
-    """Coefficients of ERROR; the unit of its codes, d gamma and d beta. ``slot``: of the error codes."""
+def error_terms(
+    v: Vectors, norm: Norm, forward: Forward, errors: Errors, unit: Vector, gamma: Vector
+) -> ErrorTerms:
+    """What the coefficients of ERROR of some channels are made of, and their d gamma and d beta."""
     share = number(float(fraction(forward.count)))
     joint = v.cross(errors.with_y, forward.total, errors.total, forward.count)
     spread = v.multiply(norm.unit, norm.inverse)
@@ -328,19 +336,29 @@ def error_coefficients(
     of_d, of_y = _ends(v, a, d_mean, errors), _ends(v, b, norm.mean, forward)
     high = v.add(v.maximum(*of_d), v.maximum(*of_y))
     low = v.add(v.minimum(*of_d), v.minimum(*of_y))
-    largest = v.highest(v.larger(high, low))
-    least = _least(v, golden.FINEST_ERROR, golden.ERROR_FLOOR, a, b)
-    code_unit = v.maximum(v.multiply(largest, of_slot(slot, SlotConstant.LARGEST_SHARE)), least, to=to)
-    inverse = v.reciprocal(code_unit)
-    a, b = v.multiply(a, inverse), v.multiply(b, inverse)
+    return ErrorTerms(a, b, d_mean, norm.mean, v.highest(v.larger(high, low)), d_gamma, d_beta)
+
+
+def error_unit(v: Vectors, terms: Sequence[ErrorTerms], slot: int, to: Vector | None = None) -> Vector:
+    """Unit of the codes of errors of all channels; ``slot``: of those codes."""
+    largest, *others = (each.largest for each in terms)
+    for other in others:
+        largest = v.maximum(largest, other)
+    factors = [factor for each in terms for factor in (each.a, each.b)]
+    least = _least(v, golden.FINEST_ERROR, golden.ERROR_FLOOR, *factors)
+    return v.maximum(v.multiply(largest, of_slot(slot, SlotConstant.LARGEST_SHARE)), least, to=to)
+
+
+def error_coefficients(v: Vectors, channel: int, terms: ErrorTerms, inverse: Vector) -> None:
+    """Coefficients of ERROR of some channels; ``inverse``: of the codes' unit."""
+    a, b = v.multiply(terms.a, inverse), v.multiply(terms.b, inverse)
     shift = v.int_maximum(channel_shift(v, a, b), integer(LEAST_NOISE_SHIFT))
     channels = a.count
     v.copy(shift, to=coefficient(Coefficient.TOTAL_SHIFT, channel, channels))
     held = multiplier(v, Coefficient.MULTIPLIER, channel, a, shift)
-    offset = v.subtract(ZERO, v.multiply(held, d_mean))
+    offset = v.subtract(ZERO, v.multiply(held, terms.d_mean))
     held = multiplier(v, Coefficient.SECOND, channel, b, shift)
-    addend(v, channel, less_mean(v, offset, held, norm.mean), shift, CENTRED)
-    return code_unit, d_gamma, d_beta
+    addend(v, channel, less_mean(v, offset, held, terms.mean), shift, CENTRED)
 
 
 def block_error_coefficients(

@@ -299,38 +299,59 @@ class Forward(Work):
             self.moves.spill(y, *shape, behind=behind)
 
     def _classify(self, stream: Stream) -> None:
-        """Pooling and the classifier: `classifier.features`, `classifier.logits`, some classes at a time."""
-        layout, v = self.layout, self.v
+        """Pooling and the classifier: `classifier.features`, `classifier.logits`.
+
+        Some classes and some inputs at a time.
+        """
+        layout, v, images = self.layout, self.v, self.layout.images
+        all_classes, all_inputs = self._classifier_pieces()
+        matrix = layout.parameter("classifier.weight")
+        features = None
+        if len(all_inputs) == 1:
+            features = self._features(stream, range(images))
+        else:
+            for some in self._feature_pieces():
+                self._features(stream, some)
+        for classes in all_classes:
+            count, logits = len(classes), v.new(images * len(classes))
+            for inputs in all_inputs:
+                rows = matrix.words(classes.start * self._features_count(), count * self._features_count())
+                weight = self.moves.load_columns(rows, inputs, count)
+                if not inputs.start:
+                    bias = self.moves.load(layout.parameter("classifier.bias").words(classes.start, count))
+                    v.rows(Op.COPY, Rows(logits, 1, count), Rows(bias, 1, 0), n=count, reps=images)
+                some_features = features or self.moves.load_columns(layout.features, inputs, images)
+                self._add_inputs(logits, some_features, weight)
+            whole = Piece(LOGITS, 0, 4 * images * all_classes[-1].stop)
+            self.moves.store_columns(logits, whole, classes, images)
+
+    def _features(self, stream: Stream, some: range) -> Vector:
+        """Features of ``some`` images; those of all wait in memory for the backward pass."""
+        layout, v, inputs = self.layout, self.v, self._features_count()
         end = layout.blocks[-1].main[-1]
-        inputs, images = end.conv.out_channels, layout.images
         pixels = end.conv.out_height * end.conv.out_width
-        features = v.new(images * inputs)
-        self.lanes.apply(Apply.POOL, end.output, inputs, 0, stream.tensor, local=features)
+        features = v.new(len(some) * inputs)
+        self.lanes.apply(Apply.POOL, end.output, inputs, 0, stream.tensor, local=features, only=some)
         share = v.scale(v.copy(number(float(fraction(pixels)))), stream.exponent)
         rows = Rows(features, 1, inputs)
-        v.rows(Op.FROM_INTEGER, rows, rows, Rows(integer(1)), n=inputs, reps=images)
-        v.rows(Op.MULTIPLY, rows, rows, Rows(share), n=inputs, reps=images)
-        if self.training:
-            self.moves.store(features, layout.features)
-        all_classes = layout.parameter("classifier.bias").size // 4
-        for first, classes in self._classes():
-            weight = self.moves.load(
-                layout.parameter("classifier.weight").words(first * inputs, classes * inputs)
-            )
-            bias = self.moves.load(layout.parameter("classifier.bias").words(first, classes))
-            logits = v.new(images * classes)
-            v.rows(Op.COPY, Rows(logits, 1, classes), Rows(bias, 1, 0), n=classes, reps=images)
-            # Chains of all images and classes, an input after the other: their terms do not meet.
-            by_input = v.new(classes * inputs)
-            for k in range(classes):
-                to, row = Rows(by_input.at(k, 1), 0, classes), Rows(weight.at(k * inputs, inputs), 0, 1)
-                v.rows(Op.COPY, to, row, n=1, reps=inputs)
-            for j in range(inputs):
-                x, w = features.at(j, 1), by_input.at(j * classes, classes)
-                to = Rows(logits, 1, classes)
-                v.rows(Op.MULTIPLY_ADD, to, Rows(x, 0, inputs), Rows(w, 1, 0), to, n=classes, reps=images)
-            whole = Piece(LOGITS, 4 * first, 4 * (images * all_classes - first))
-            if classes == all_classes:
-                self.moves.store(logits, whole)
-            else:
-                self.moves.store_runs(logits, whole, words=classes, runs=images, stride=all_classes)
+        v.rows(Op.FROM_INTEGER, rows, rows, Rows(integer(1)), n=inputs, reps=len(some))
+        v.rows(Op.MULTIPLY, rows, rows, Rows(share), n=inputs, reps=len(some))
+        if self.training or len(some) < layout.images:
+            self.moves.store(features, layout.features.words(some.start * inputs, features.count))
+        return features
+
+    def _add_inputs(self, logits: Vector, features: Vector, weight: Vector) -> None:
+        """Add what some inputs give to ``logits``.
+
+        Chains of all images and classes, an input after the other: their terms do not meet.
+        """
+        v, images = self.v, self.layout.images
+        classes, inputs = logits.count // images, features.count // images
+        by_input = v.new(classes * inputs)
+        for k in range(classes):
+            to, row = Rows(by_input.at(k, 1), 0, classes), Rows(weight.at(k * inputs, inputs), 0, 1)
+            v.rows(Op.COPY, to, row, n=1, reps=inputs)
+        for j in range(inputs):
+            x, w = features.at(j, 1), by_input.at(j * classes, classes)
+            to = Rows(logits, 1, classes)
+            v.rows(Op.MULTIPLY_ADD, to, Rows(x, 0, inputs), Rows(w, 1, 0), to, n=classes, reps=images)

@@ -173,18 +173,20 @@ class WeightGradients:
         else:
             self.v.rows(Op.MULTIPLY_ADD, total, values, Rows(scale), total, n=n, reps=reps)
 
-    def accumulate(self, values: Vector, piece: Piece) -> None:
-        """Add to a gradient in memory: `update.accumulate`; the first micro-batch's are in their place."""
+    def accumulate(self, values: Vector, piece: Piece, columns: range | None = None, rows: int = 1) -> None:
+        """Add to a gradient in memory, or to ``columns`` of its ``rows``: `update.accumulate`; the first
+        micro-batch's are in their place."""
         count = values.count
-        held = self._new(count) if self.first else self.moves.load(piece)
+        columns = columns or range(count)
+        held = self._new(count) if self.first else self.moves.load_columns(piece, columns, rows)
         step = _divisor(count, self.layout.config.float_lanes)
-        rows = Rows(held, 1, step)
+        total = Rows(held, 1, step)
         added = Rows(values, 1, step)
         if self.first:
-            self.v.rows(Op.COPY, rows, added, n=step, reps=count // step)
+            self.v.rows(Op.COPY, total, added, n=step, reps=count // step)
         else:
-            self.v.rows(Op.ADD, rows, rows, added, n=step, reps=count // step)
-        self.moves.store(held, piece)
+            self.v.rows(Op.ADD, total, total, added, n=step, reps=count // step)
+        self.moves.store_columns(held, piece, columns, rows)
 
     def _new(self, count: int) -> Vector:
         """A vector of ``count`` words; the one behind odd ones, which goes to memory with them, is 0."""

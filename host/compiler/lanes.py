@@ -206,11 +206,12 @@ class Lanes:
         layer: int = 0,
         counts: bool = False,
         images: bool = False,
+        only: range | None = None,
     ) -> None:
         """Words of scratch through the lanes: to codes, to scratch, or counted; in parts if need be.
 
         ``local``: numbers of each image, by channel; parts have all channels then. ``images``: y are bytes
-        of images.
+        of images. ``only``: of these images alone.
         """
         layout = self.layout
         group = layout.group
@@ -218,6 +219,8 @@ class Lanes:
             parts = self.moves.bands(picture, channels)
         else:
             parts = [(part, picture) for part in layout.parts(self.moves.scratch, picture, channels)]
+            if only:
+                parts = [(part.of(only), picture) for part, _ in parts if part.meets(only)]
             if not counts:  # in any order: first what is in scratch
                 operands = [item for item in (y, second) if item]
                 parts.sort(
@@ -253,7 +256,8 @@ class Lanes:
                 writes += _by_turns(used, turns)
                 fields["out"] = used.start // IN_WORDS
             if local:
-                some = local.at(part.image * channels, part.images * channels)
+                before = part.image - (only.start if only else 0)
+                some = local.at(before * channels, part.images * channels)
                 region = Region(LOCAL, some.address, some.address + some.count)
                 (reads if kind is Apply.UNPOOL else writes).append(region)
                 if out:

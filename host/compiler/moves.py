@@ -69,6 +69,24 @@ class Moves:
         """The other way round."""
         self._runs(Code.STORE, piece, vector, words, runs, stride)
 
+    def load_columns(self, piece: Piece, columns: range, rows: int, to: Vector | None = None) -> Vector:
+        """Columns of a matrix of so many ``rows`` to local memory, row by row."""
+        to = to or self.v.new(rows * len(columns))
+        self._columns(Code.BRING, piece, to, columns, rows)
+        return to
+
+    def store_columns(self, vector: Vector, piece: Piece, columns: range, rows: int) -> None:
+        """The other way round."""
+        self._columns(Code.STORE, piece, vector, columns, rows)
+
+    def _columns(self, code: Code, piece: Piece, vector: Vector, columns: range, rows: int) -> None:
+        length = piece.size // 4 // rows
+        if len(columns) == length:
+            self._local(code, piece, vector)
+        else:
+            some = piece.words(columns.start, rows * length - columns.start)
+            self._runs(code, some, vector, len(columns), rows, length)
+
     def _runs(self, code: Code, piece: Piece, vector: Vector, words: int, runs: int, stride: int) -> None:
         part = piece.words(0, stride * (runs - 1) + words)
         local = Region(LOCAL, vector.address, vector.address + words * runs)

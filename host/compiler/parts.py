@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cpt.host.compiler.builder import Region
 from cpt.host.compiler.memory import IN_WORDS
@@ -34,6 +34,15 @@ class Part:
     def first(self) -> bool:
         """Whether statistics of its channels begin with it."""
         return not self.image and not self.tile
+
+    def meets(self, images: range) -> bool:
+        """Whether some of ``images`` are in it."""
+        return self.image < images.stop and images.start < self.image + self.images
+
+    def of(self, images: range) -> Part:
+        """Those of ``images`` that are in it."""
+        first, behind = max(self.image, images.start), min(self.image + self.images, images.stop)
+        return replace(self, image=first, images=behind - first)
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
 from functools import partial
 
 from cpt.host.compiler.builder import LOCAL_ROOM, Region
 from cpt.host.compiler.lanes import MOST_TURN, Lanes
 from cpt.host.compiler.layout import Layout
 from cpt.host.compiler.lifetimes import Recorder
-from cpt.host.compiler.memory import PAIR, Piece
+from cpt.host.compiler.memory import IN_WORDS, PAIR, Piece
 from cpt.host.compiler.moves import Moves, Tensor
 from cpt.host.compiler.parts import Scratch
 from cpt.host.compiler.plan import IMAGE_SLOT, Codes, ConvPlan
@@ -22,8 +22,6 @@ from cpt.model.golden.fabric.apply import LEAST_NOISE_SHIFT
 
 CHUNK = 4608
 """Local words that pieces of parameters may take at once."""
-SMALL = 256
-"""Local words left for what is small: numbers of an image's classes."""
 
 
 class Work:
@@ -73,19 +71,39 @@ class Work:
         """Channels in whole groups."""
         return self.layout.groups(channels) * self.layout.group
 
-    def _classes(self) -> Iterator[tuple[int, int]]:
-        """Classes whose weights local memory holds at once: the first and how many."""
-        inputs = self.layout.blocks[-1].main[-1].conv.out_channels
-        classes = self.layout.parameter("classifier.bias").size // 4
-        beside = self.layout.unit_words + 2 * self.layout.images * inputs  # features and their gradient
-        room = min(CHUNK, LOCAL_ROOM - beside - SMALL)
-        most = max(PAIR, room // (3 * max(inputs, self.layout.images)) // PAIR * PAIR)
+    def _classifier_pieces(self) -> tuple[list[range], list[range]]:
+        """Classes and inputs that the classifier takes at once.
+
+        Of each input local memory holds numbers of all images twice (features and their gradient) and of all
+        classes three times (weights, their gradient and what it comes onto).
+        """
+        layout, images, inputs = self.layout, self.layout.images, self._features_count()
+        classes = layout.parameter("classifier.bias").size // 4
+        least = min(inputs, layout.group)
+        most = self._classifier_room() // 2 // (3 * least + images) // PAIR * PAIR
         if most < classes and classes % PAIR:
             raise ContractError(
                 f"classifier has {classes} outputs; allowed: up to {most}, or an even number beyond"
             )
-        for first in range(0, classes, most):
-            yield first, min(most, classes - first)
+        most = min(most, classes)
+        together = (self._classifier_room() - most * images) // (2 * images + 3 * most)
+        if together < inputs:
+            together = max(together // layout.group, 1) * layout.group
+        return pieces(classes, most), pieces(inputs, together)
+
+    def _feature_pieces(self) -> list[range]:
+        """Images whose features local memory holds at once; their words of scratch have short addresses."""
+        inputs, end = self._features_count(), self.layout.blocks[-1].main[-1]
+        step = IN_WORDS // math.gcd(IN_WORDS, end.output.tiles * self._held(inputs))
+        most = max(self._classifier_room() // 2 // inputs // step, 1) * step
+        return pieces(self.layout.images, most)
+
+    def _features_count(self) -> int:
+        return self.layout.blocks[-1].main[-1].conv.out_channels
+
+    def _classifier_room(self) -> int:
+        """Local words for what the classifier takes at once: half, as the next come meanwhile."""
+        return (LOCAL_ROOM - self.layout.unit_words) // 2
 
     def _clear(self, first: int, count: int) -> None:
         """Coefficients of the channels that a last group lacks: all that they make is 0."""
@@ -128,3 +146,8 @@ class Work:
         zero, scale, sums = (record.at(part * count, count) for part in range(3))
         v.copy(zero, to=coefficient(Coefficient.ZERO, first, count))
         return scale, sums
+
+
+def pieces(count: int, most: int) -> list[range]:
+    """``count`` numbers in order, at most so many at once."""
+    return [range(first, min(first + most, count)) for first in range(0, count, most)]

@@ -29,7 +29,9 @@ def program(channels: int, *, forward: bool) -> list[Word]:
     else:
         norm = channel.Norm(*held)
         errors = channel.error_statistics(channels, channels)
-        channel.error_coefficients(v, 0, norm, statistics, errors, held[0], held[1], 0)
+        terms = channel.error_terms(v, norm, statistics, errors, held[0], held[1])
+        inverse = v.reciprocal(channel.error_unit(v, [terms], 0))
+        channel.error_coefficients(v, 0, terms, inverse)
     return recorder.program().decoded()
 
 
