@@ -24,6 +24,7 @@ from cpt.host.compiler.lifetimes import Recorder
 from cpt.host.compiler.network import EVALUATE, LAST_BACKWARD, OF_FEW, ONLY_FORWARD, PREPARE, compiled
 from cpt.host.compiler.parts import Scratch
 from cpt.host.compiler.vectors import Vectors, number
+from cpt.host.compiler.work import Work
 from cpt.hw.contract import ContractError, preset
 from cpt.hw.contract.floats import LOCAL_WORDS, Space
 from cpt.hw.contract.passes import Apply, Bring, Drain, Store, noise_place
@@ -371,6 +372,31 @@ def test_resnet_20_compiles_for_the_zc706_with_sixteen_images():
     assert all(1000 < size < 20_000 for size in sizes.values()), sizes
     for few in (False, True):
         assert sum(size for name, size in sizes.items() if name.endswith(OF_FEW) is few) < 60_000
+
+
+@pytest.mark.parametrize(
+    ("room", "words", "classes", "inputs", "images"),
+    [(80, 4 * 2048, 2, 8, 2), (80, FEW_WORDS, 2, 8, 2), (400, 4 * 2048, 1, 2, 1)],
+)
+def test_classifier_and_errors_in_pieces_leave_the_same_bits(
+    monkeypatch, room, words, classes, inputs, images
+):
+    monkeypatch.setattr(Work, "_classifier_room", lambda _: room)
+    monkeypatch.setattr("cpt.host.compiler.backward.CHANNELS_AT_ONCE", 12)
+    monkeypatch.setattr("step_networks.CLASSES", 4)
+    trainer = same_weights(
+        "tiny",
+        inverted(8, 32),
+        (4, 8),
+        batch=6,
+        micro_batch=3,
+        scratch_words=words,
+        size=8,
+        wrap=lambda machine: Interleaving(machine, 2),
+    )
+    work = Work(trainer.layout, 0.1, trainer.layout.forward)
+    found = [*work._classifier_pieces(), work._feature_pieces()]
+    assert [len(each) for each in found] == [classes, inputs, images]
 
 
 def test_convolutions_of_a_block_may_be_many():
