@@ -305,13 +305,12 @@ class Forward(Work):
         """
         layout, v, images = self.layout, self.v, self.layout.images
         all_classes, all_inputs = self._classifier_pieces()
-        matrix = layout.parameter("classifier.weight")
-        features = None
-        if len(all_inputs) == 1:
-            features = self._features(stream, range(images))
-        else:
-            for some in self._feature_pieces():
-                self._features(stream, some)
+        matrix, at_once = layout.parameter("classifier.weight"), len(all_inputs) == 1
+        for some in [range(images)] if at_once else self._feature_pieces():
+            features = self._features(stream, some)
+            if self.training or not at_once:
+                place = layout.features.words(some.start * self._features_count(), features.count)
+                self.moves.store(features, place)
         for classes in all_classes:
             count, logits = len(classes), v.new(images * len(classes))
             for inputs in all_inputs:
@@ -320,13 +319,14 @@ class Forward(Work):
                 if not inputs.start:
                     bias = self.moves.load(layout.parameter("classifier.bias").words(classes.start, count))
                     v.rows(Op.COPY, Rows(logits, 1, count), Rows(bias, 1, 0), n=count, reps=images)
-                some_features = features or self.moves.load_columns(layout.features, inputs, images)
-                self._add_inputs(logits, some_features, weight)
+                if not at_once:
+                    features = self.moves.load_columns(layout.features, inputs, images)
+                self._add_inputs(logits, features, weight)
             whole = Piece(LOGITS, 0, 4 * images * all_classes[-1].stop)
             self.moves.store_columns(logits, whole, classes, images)
 
     def _features(self, stream: Stream, some: range) -> Vector:
-        """Features of ``some`` images; those of all wait in memory for the backward pass."""
+        """Features of ``some`` images."""
         layout, v, inputs = self.layout, self.v, self._features_count()
         end = layout.blocks[-1].main[-1]
         pixels = end.conv.out_height * end.conv.out_width
@@ -336,8 +336,6 @@ class Forward(Work):
         rows = Rows(features, 1, inputs)
         v.rows(Op.FROM_INTEGER, rows, rows, Rows(integer(1)), n=inputs, reps=len(some))
         v.rows(Op.MULTIPLY, rows, rows, Rows(share), n=inputs, reps=len(some))
-        if self.training or len(some) < layout.images:
-            self.moves.store(features, layout.features.words(some.start * inputs, features.count))
         return features
 
     def _add_inputs(self, logits: Vector, features: Vector, weight: Vector) -> None:
