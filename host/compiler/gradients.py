@@ -60,11 +60,10 @@ class WeightGradients:
         taken = [region for shape in shapes for region in self.layout.division(self.scratch, *shape).taken]
         return self.scratch.gaps(taken, self.layout.dw.sum_words(plan, subset))
 
-    def _place(self, plan: ConvPlan, subset: Subset, end: ConvPlan) -> Sums:
-        """Of sums beside those gradients, and beside the last ones if that can be."""
-        gaps = self._gaps(plan, subset, end)
+    def _place(self, gaps: Sequence[Sums]) -> Sums | None:
+        """The first of some places for sums, if it can be one beside the last ones."""
         free = [each for each in gaps if not self._last or not each.region.meets(self._last.region)]
-        return (free or gaps)[0]
+        return next(iter([*free, *gaps]), None)
 
     def _claimed(self, region: Region) -> None:
         """Somebody wants words of scratch, where sums may wait."""
@@ -90,16 +89,14 @@ class WeightGradients:
             live.append(self.moves.used(g, picture, channels, self.moves.all_of(channels)))
         beside = self.beside(plan, end)
         for subset in layout.subsets[plan.layer.index]:
-            if beside:
-                sums = self._place(plan, subset, end)
-            else:
+            words = layout.dw.sum_words(plan, subset)
+            gaps = self._gaps(plan, subset, end) if beside else self.scratch.gaps(live, words)
+            sums = self._place(gaps) or self.scratch.first_sums(words)
+            if self._last and self._last.region.meets(sums.region):
                 self.finish()
-                sums = self.scratch.sums(layout.dw.sum_words(plan, subset), live)
             covered = any(sums.region.meets(region) for region in live)
             if covered:
                 self.moves.words(Code.STORE, sums.region, layout.covered)
-            if self._last and self._last.region.meets(sums.region):
-                self.finish()
             self.products.gradient(plan, inputs, subset, sums)
             self.finish()  # the array works meanwhile
             self._waiting, self._last = partial(self._sums, plan, subset, scale, sums, covered), sums

@@ -157,11 +157,9 @@ class Scratch:
             at = max(at, region.stop)
         return sorted(found, key=lambda each: -each.word)
 
-    def sums(self, words: int, live: Sequence[Region]) -> Sums:
-        """Words for sums while tensors at ``live`` are all that is wanted, as far from the first place as can
-        be, which is wanted next; where they leave no room, the first ones.
-        """
-        return next(iter(self.gaps(live, words)), _sums(0, words))
+    def first_sums(self, words: int) -> Sums:
+        """The first words for sums, whatever else is there."""
+        return _sums(0, words)
 
     def bands(self, picture: Picture, images: int, groups: int) -> Iterator[tuple[Part, Picture]]:
         """Images as bytes, and the rows of each part as a picture: bands where an image has no room.
