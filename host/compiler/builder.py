@@ -170,14 +170,12 @@ class Builder:
         """One more; those that it stands for are forgotten."""
         size = piece_size(region.memory)
         for piece in region.pieces:
-            start = max(region.start, piece[1] * size)
-            stop = min(region.stop, (piece[1] + 1) * size)
+            low = piece[1] * size
+            start, stop = max(region.start, low), min(region.stop, low + size)
             kept = [
                 item
                 for item in self._accesses.get(piece, ())
-                if item.start < start
-                or item.stop > stop
-                or not (written or (item.engine is engine and not item.writes))
+                if item[0] < start or item[1] > stop or not (written or (item[2] is engine and not item[4]))
             ]
             kept.append(_Access(start, stop, engine, mark, written))
             self._accesses[piece] = kept

@@ -145,11 +145,14 @@ class WeightGradients:
                 self.moves.load_runs(memory, held, **shape)
             floats = v.new(part * held_row)
             half = 2 * (sums.word + (tile * group + start) * slot.columns)
-            for at_channel in range(0, width, group):
-                lanes = min(group, width - at_channel)
-                walk = Rows(Vector(Space.SUMS, half + at_channel // group, lanes), 1, 1 if alone else 2)
-                to = Rows(floats.at(at_channel, lanes), 1, width)
-                v.rows(Op.FROM_INTEGER, to, walk, Rows(integer(1)), n=lanes, reps=floats.count // width)
+            # Both halves of a column touch here too: of one group, or of two whole ones.
+            touch = alone or width == 2 * group
+            length = min(group, width) if touch else width
+            for at_channel in range(0, length, group):
+                lanes = min(group, length - at_channel)
+                walk = Rows(Vector(Space.SUMS, half + at_channel // group, lanes), 1, 1 if touch else 2)
+                to = Rows(floats.at(at_channel, lanes), 1, length)
+                v.rows(Op.FROM_INTEGER, to, walk, Rows(integer(1)), n=lanes, reps=floats.count // length)
             step = _divisor(part * row, layout.config.float_lanes) if held_row == row else row
             total, values = Rows(held, 1, step), Rows(floats, 1, step * held_row // row)
             self._onto(total, values, scale, step, part * row // step)

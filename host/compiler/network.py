@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cpt.host.compiler.backward import Backward
 from cpt.host.compiler.choice import FEW, WIDEST, Way
 from cpt.host.compiler.forward import Forward
 from cpt.host.compiler.layout import Layout
-from cpt.host.compiler.lifetimes import Listing, Recorder
+from cpt.host.compiler.lifetimes import Listing, Names, Recorder
 from cpt.host.compiler.memory import BATCH
 from cpt.host.compiler.ordering import ordered
 from cpt.host.compiler.plan import ConvPlan
@@ -85,56 +85,70 @@ def compiled(
 
     Raises `ContractError` for a network, or a micro-batch, that the machine does not take.
     """
+    shared = Names()
     wide, few = (
-        Layout(config, network, images, scratch_words, way, widest, usual)
+        Layout(config, network, images, scratch_words, way, widest, usual, shared)
         for usual in (widest, min(FEW, widest))
     )
-    names = set(itertools.chain(*of_step(micro_batches)))
-    lists = _lists(wide, {PREPARE, EVALUATE, *names}, micro_batches, momentum, decay)
+    assert few.static_bytes == wide.static_bytes  # where all lies that a step does once
+    names, rate = set(itertools.chain(*of_step(micro_batches))), float(running_rate(micro_batches))
+    mains = _mains(wide, rate, {EVALUATE, *names})
+    codes, onces = _onces(wide, rate, names, momentum, decay)
+    lists = {PREPARE: _listing(_orders(codes), []), **_listings(mains, onces)}
     if few.made_again != wide.made_again:
         # y that is made again takes local memory; without it the lists for any width do for few bits too.
         with contextlib.suppress(ContractError):
-            others = _lists(few, names, micro_batches, momentum, decay)
+            others = _listings(_mains(few, rate, names), onces)
             lists |= {f"{name}{OF_FEW}": listing for name, listing in others.items()}
     wide.memory.sizes[BATCH] = max(layout.memory.sizes[BATCH] for layout in (wide, few))
     return Programs(lists, wide)
 
 
-def _lists(
-    layout: Layout, names: Collection[str], micro_batches: int, momentum: float, decay: float
-) -> dict[str, Listing]:
-    """The lists of ``names``."""
-    rate = float(running_rate(micro_batches))
+def _mains(layout: Layout, rate: float, names: Collection[str]) -> dict[str, list[Recorder]]:
+    """The passes that the lists of ``names`` are of, each in its `_orders`."""
     forward = _orders(Forward(layout, rate, training=True).emit())
+    found = dict.fromkeys((FIRST_FORWARD, SECOND_FORWARD, ONLY_FORWARD, FORWARD), forward)
     first = _orders(Backward(layout, rate, first=True).emit())
-    backward = first if micro_batches == 1 else _orders(Backward(layout, rate, first=False).emit())
-    evaluate = _orders(Forward(layout, rate, training=False).emit())
-    step = Work(layout, rate, layout.forward, part=UPDATE)
-    update(layout, step.moves, step.v, momentum, decay)
+    found |= dict.fromkeys((FIRST_BACKWARD, LAST_BACKWARD), first)
+    if FIRST_BACKWARD in names:
+        later = _orders(Backward(layout, rate, first=False).emit())
+        found |= dict.fromkeys((BACKWARD, LAST_BACKWARD), later)
+    if EVALUATE in names:
+        found[EVALUATE] = _orders(Forward(layout, rate, training=False).emit())
+    return {name: found[name] for name in names}
 
-    def prepared(plans: Iterable[ConvPlan], *, forward: bool) -> _Once:
+
+def _onces(
+    layout: Layout, rate: float, names: Collection[str], momentum: float, decay: float
+) -> tuple[Recorder, dict[str, list[_Once]]]:
+    """Codes of all weights for forward products; what is woven into the lists of ``names``."""
+
+    def prepared(plans: Iterable[ConvPlan], *, forward: bool) -> Recorder:
         work = Work(layout, rate, layout.forward, part=PREPARE)
         prepare(layout, plans, work.moves, work.v, forward=forward)
-        return work.recorder, True
+        return work.recorder
+
+    def updated() -> Recorder:
+        work = Work(layout, rate, layout.forward, part=UPDATE)
+        update(layout, work.moves, work.v, momentum, decay)
+        return work.recorder
 
     backwards = list(reversed(layout.plans[1:]))
     early = _first_share(backwards)
     codes = prepared(layout.plans, forward=True)
-    error_codes = prepared(backwards, forward=False)
-    early_codes = prepared(backwards[:early], forward=False)
-    late_codes = prepared(backwards[early:], forward=False)
-    lists: dict[str, tuple[list[Recorder], list[_Once]]] = {
-        PREPARE: (_orders(codes[0]), []),
-        EVALUATE: (evaluate, []),
-        FIRST_FORWARD: (forward, [codes]),
-        SECOND_FORWARD: (forward, [early_codes]),
-        ONLY_FORWARD: (forward, [codes, error_codes]),
-        FORWARD: (forward, []),
-        FIRST_BACKWARD: (first, [late_codes]),
-        BACKWARD: (backward, []),
-        LAST_BACKWARD: (backward, [(step.recorder, False)]),
+    woven_into: dict[str, Callable[[], list[_Once]]] = {
+        FIRST_FORWARD: lambda: [(codes, True)],
+        SECOND_FORWARD: lambda: [(prepared(backwards[:early], forward=False), True)],
+        ONLY_FORWARD: lambda: [(codes, True), (prepared(backwards, forward=False), True)],
+        FIRST_BACKWARD: lambda: [(prepared(backwards[early:], forward=False), True)],
+        LAST_BACKWARD: lambda: [(updated(), False)],
     }
-    return {name: _listing(*lists[name]) for name in lists if name in names}
+    return codes, {name: make() for name, make in woven_into.items() if name in names}
+
+
+def _listings(mains: Mapping[str, list[Recorder]], onces: Mapping[str, list[_Once]]) -> dict[str, Listing]:
+    """The lists of passes, with what is woven into them."""
+    return {name: _listing(orders, onces.get(name, [])) for name, orders in mains.items()}
 
 
 def _first_share(plans: Sequence[ConvPlan]) -> int:
