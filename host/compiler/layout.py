@@ -35,8 +35,10 @@ SUMS_SHARE = 3
 
 class Layout:
     """Places of everything that a network needs, for micro-batches of ``images`` and codes of at most
-    ``widest`` bits; ``usual``: bits by which it is chosen where y comes from again, if fewer; ``names``: those
-    of another layout, with whose lists its own can become one.
+    ``widest`` bits.
+
+    ``usual``: bits by which it is chosen where y comes from again, if fewer; ``names``: those of another
+    layout, with whose lists its own can become one.
 
     Parameters, gradients and velocities are three arrays of the same order, so that the update walks them
     from end to end. Raises `ContractError` for a network that the machine does not take.
