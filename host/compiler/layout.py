@@ -37,8 +37,8 @@ class Layout:
     """Places of everything that a network needs, for micro-batches of ``images`` and codes of at most
     ``widest`` bits.
 
-    ``usual``: bits by which it is chosen where y comes from again, if fewer; ``names``: those of another
-    layout, with whose lists its own can become one.
+    ``usual``: bits by which it is chosen where y comes from again, if fewer; ``shared``: names of
+    another layout, with whose lists its own can become one.
 
     Parameters, gradients and velocities are three arrays of the same order, so that the update walks them
     from end to end. Raises `ContractError` for a network that the machine does not take.
@@ -53,12 +53,12 @@ class Layout:
         way: Way | None = None,
         widest: int = WIDEST,
         usual: int | None = None,
-        names: Names | None = None,
+        shared: Names | None = None,
     ) -> None:
         self.config, self.network, self.images, self.widest = config, network, images, widest
         self.group = config.group_channels
         self.dw = Subsets(config, widest)
-        self.memory, self.names = Memory(), names or Names()
+        self.memory, self.names = Memory(), shared or Names()
         self.unit_words = 0
         """Local words for the units of codes."""
         names = network.parameters
