@@ -39,7 +39,8 @@ def applies(bench: Bench, picture: Picture, images: int) -> None:
     errors = {"channel": LAST_CHANNEL - 2 * group, "lacking": 1}
     bench.apply(Apply.ERROR, picture, 2 * group, images, y=C, second=D // BANK, offset=3 * size, **errors)
     bench.apply(Apply.IMAGE, picture, group, images, y=D, offset=5 * size, **one)
-    bench.apply(Apply.BLOCK, picture, group, images, y=A, second=B // BANK, out=C // BANK, **one)
+    mask = {"offset": 6 * size, "planes": 1}
+    bench.apply(Apply.BLOCK, picture, group, images, y=A, second=B // BANK, out=C // BANK, **one, **mask)
     bench.apply(Apply.COUNT, picture, group, images, y=C, second=D // BANK, channel=group)
     bench.apply(Apply.COUNT, picture, group, images, y=D, second=D // BANK, channel=2 * group)
     bench.apply(Apply.POOL, picture, group, images, y=C, out=41, lacking=1)
@@ -84,6 +85,7 @@ def test_applies_follow_drains_tile_by_tile() -> None:
     bench.apply(Apply.INNER, picture, 8, 2, y=A, **follow)
     bench.drain(Drain.FORWARD, picture, 8, 2, out=A, channel=8, wait0_engine=int(Engine.BRING), wait0_first=2)
     last = {"wait0_engine": int(Engine.DRAIN), "wait0_first": 14, "wait0_step": 2}
+    last["offset"] = 2 * bench.layout(picture, 8).image_stride
     bench.apply(Apply.BLOCK, picture, 8, 2, y=A, second=B // BANK, out=C // BANK, channel=16, **last)
     bench.run(0.1, moved=[1, 2])
 

@@ -214,3 +214,35 @@ def test_four_groups_go_in_a_word_a_cycle_and_beats_come_out_one_a_cycle_at_each
         assert all(group == list(range(group[0], group[0] + beats_out)) for group in groups)
         gaps = [after[0] - before[-1] - 1 for before, after in itertools.pairwise(groups)]
         assert max(gaps[1:]) <= max(3, PORTS * config.group_channels - beats_out + 3)
+
+
+@pytest.mark.parametrize("name", ["tiny", "middle", "zc706"])
+def test_no_tile_is_done_sooner_than_the_lanes_count_on(name: str) -> None:
+    """By a bus that answers with the last beat of a plane, as none does."""
+    config = preset(name)
+    layout = CodesLayout(Picture(config, 1, config.cols), config.group_channels, max_bits=1)
+    words = words_of(layout, codes(np.random.default_rng(1), (1, 1, config.cols, layout.channels), 1), 1, 0)
+    packers = Packers(config)
+    cycles: dict[str, int] = {}
+
+    async def put(ctx: Any) -> None:
+        await stream_put(ctx, packers.words, words, random.Random(1), 0.0)
+
+    async def watch(ctx: Any) -> None:
+        ctx.set(packers.runs_0.ready, 1)
+        ctx.set(packers.beats_0.ready, 1)
+        run, beats, left = packers.runs_0, packers.beats_0, 0
+        for cycle in range(200):
+            ctx.set(packers.answered_0, int(left == 1 and ctx.get(beats.valid)))
+            took = ctx.get(packers.words.valid & packers.words.ready)
+            left = ctx.get(run.payload.beats) if ctx.get(run.valid) else left - ctx.get(beats.valid)
+            done = ctx.get(packers.done)
+            await ctx.tick()
+            if took:
+                cycles["word"] = cycle
+            if done:
+                cycles["done"] = cycle
+                return
+
+    simulate(packers, put, watch)
+    assert cycles["done"] - cycles["word"] >= Packers.least_cycles

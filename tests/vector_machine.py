@@ -330,12 +330,13 @@ class Bench:
                 if len(words) == group:
                     codes = np.array([list(word.codes) for word in words]).T
                     at, size = words[0].address, columns * group // 8
+                    bits = words[0].bits
                     assert {(word.address, word.bits, word.last) for word in words} == {
-                        (at, self.bits, words[0].last)
+                        (at, bits, words[0].last)
                     }
-                    for plane in range(self.bits):
-                        bits = (codes >> plane & 1).astype(np.uint8).ravel()
-                        memory[at + plane * size :][:size] = np.packbits(bits, bitorder="little")
+                    for plane in range(bits):
+                        ones = (codes >> plane & 1).astype(np.uint8).ravel()
+                        memory[at + plane * size :][:size] = np.packbits(ones, bitorder="little")
                     if words[0].last:
                         due.append(max(cycle + 12, due[-1] + 1 if due else 0))
                     words = []

@@ -65,9 +65,8 @@ class Forward(Work):
         """The list."""
         self._images()
         stream: Stream | None = None
-        following = [*self.layout.blocks[1:], None]
-        for block, after in zip(self.layout.blocks, following, strict=True):
-            stream = self._block(block, stream, after)
+        for block in self.layout.blocks:
+            stream = self._block(block, stream)
         assert stream
         self._classify(stream)
         if self.training:
@@ -112,7 +111,7 @@ class Forward(Work):
         held = self.moves.load(piece)
         return self.v.multiply(held.at(0, 1), self.v.reciprocal(held.at(1, 1)))
 
-    def _block(self, block: BlockPlan, stream: Stream | None, after: BlockPlan | None) -> Stream:
+    def _block(self, block: BlockPlan, stream: Stream | None) -> Stream:
         v, linear = self.v, block.block.linear
         middle = MIDDLE if linear else 0
         side: floats.Side | None = None
@@ -155,7 +154,17 @@ class Forward(Work):
             )
             # Whatever lies there counts 0 times, and in another bank than y, which would be read twice.
             joins = target if self.moves.whole(target, end.output, count) else y
-        self.lanes.apply(Apply.BLOCK, end.output, count, first, y, second=joins, out=target, counts=True)
+        self.lanes.apply(
+            Apply.BLOCK,
+            end.output,
+            count,
+            first,
+            y,
+            second=joins,
+            out=target,
+            codes=block.mask,
+            counts=True,
+        )
         largest, below = statistic(Statistic.HIGHEST, first, count), None
         of_stream = v.copy(largest)
         if linear:
@@ -169,10 +178,6 @@ class Forward(Work):
             self._later.append(partial(self._observe, end.range, real))
         else:
             real = expected
-        # Behind the codes, which the next product waits for; but not where that takes the stream's place.
-        late = after is not None and not after.shortcut
-        if self.training and not late:
-            self._mask(block, target)
         if block.output:
             unit_of = floats.linear_unit if linear else floats.stream_unit
             unit = unit_of(v, real, block.output.slot, to=self._unit(block.output))
@@ -184,18 +189,7 @@ class Forward(Work):
             self.lanes.apply(kind, end.output, count, first, target, codes=block.output)
         self._catch_up()
         self._spill(end, y, block.output)
-        if self.training and late:
-            self._mask(block, target)
         return Stream(target, exponent, of_stream, below, middle)
-
-    def _mask(self, block: BlockPlan, stream: Tensor) -> None:
-        """Where a block's end is above 0, a bit each: ``min(x', 1)``."""
-        v, count = self.v, block.main[-1].conv.out_channels
-        first = self._region(1)  # CODE has the coefficients of one channel
-        for field, value in ((Coefficient.MULTIPLIER, integer(1)), (Coefficient.TOTAL_SHIFT, ZERO)):
-            v.copy(value, to=coefficient(field, first, 1))
-        v.copy(ZERO, to=coefficient(Coefficient.ADDEND, first, 1))
-        self.lanes.apply(Apply.CODE, block.main[-1].output, count, first, stream, codes=block.mask)
 
     def _highest_integer(self, values: Vector) -> Vector:
         v = self.v

@@ -74,6 +74,8 @@ class Kind:
     """Results go to scratch."""
     codes: bool = False
     """Results go to memory."""
+    masks: bool = False
+    """... but of each, a bit, whether it is above 0."""
     counts: bool = False
     """Total, lowest and highest are counted."""
     highest_alone: bool = False
@@ -135,6 +137,8 @@ APPLIES: dict[Apply, Kind] = {
         reads_y=True,
         reads_other=True,
         writes=True,
+        codes=True,
+        masks=True,
         counts=True,
         highest_alone=True,
     ),

@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from cpt.hw.bus.wide_queue import WideQueue
 from cpt.hw.channel.ports import local_read, local_write
 from cpt.hw.contract import ArrayConfig
+from cpt.hw.contract.config import MAX_BITS
 from cpt.hw.contract.floats import Coefficient, Statistic
 from cpt.hw.contract.machine import MACHINE
 from cpt.hw.contract.step import KEYS, MARK_BITS
@@ -22,6 +23,7 @@ from cpt.hw.vector.hash import HASH_BITS
 from cpt.hw.vector.kinds import SETTINGS, Decode
 from cpt.hw.vector.lane import OPERAND_BITS
 from cpt.hw.vector.noise import Noise
+from cpt.hw.vector.packers import Packers
 from cpt.hw.vector.pool import Pool
 from cpt.hw.vector.ports import (
     EARLY_CYCLES,
@@ -42,6 +44,8 @@ SETTLING_CYCLES = Decode.latency_cycles + 4
 """From the end of an instruction to settings that are another's, and what stands behind its last slot."""
 CODE_PUSHES = 8
 """Copies of what puts codes into their queue: as wide as it is, memory in LUTs has 200 enables."""
+_MASK_LANES = 16
+"""Lanes that share a copy of whether their codes are masks."""
 SIGN_BITS = 4
 """Bits of a sum that share a copy of its sign."""
 HELD_BITS = 32
@@ -71,6 +75,8 @@ class Lanes(wiring.Component):
         """... to what it adds to statistics."""
         self.end_cycles = self.counted_cycles + Statistics.again_cycles - Statistics.numbers_cycles + 2
         """... to its unit in the mark."""
+        if self.end_cycles > self.result_cycles + WideQueue.latency_cycles + Packers.least_cycles:
+            raise ValueError("codes may be in memory before what is counted with them")
         super().__init__(
             {
                 "drains": In(stream.Signature(COMMAND)),
@@ -316,11 +322,18 @@ class Lanes(wiring.Component):
         connect(m, queue.o, flipped(self.codes))
         group = self.config.group_channels
         comes = self.word(cycle - 1) & self.settings(cycle - 1).codes
+        masks, *of_lanes = copies(
+            m, self.settings(cycle - 1).masks, 1 + -(-self.config.cols // _MASK_LANES), "masks"
+        )
+        for lane in range(self.config.cols):
+            number = row.result[lane]
+            # What has a mask is not below 0.
+            above = Mux(of_lanes[lane // _MASK_LANES], number[:-1].any(), number[0])
+            m.d.comb += queue.payload.codes[lane].eq(Cat(above, number[1:MAX_BITS]))
         m.d.comb += [
             queue.push.eq(Cat(copies(m, comes, CODE_PUSHES, "codes_come", reset_less=False))),
-            queue.payload.codes.eq(row.result.as_value()),
             queue.payload.address.eq(self.at("address", cycle)),
-            queue.payload.bits.eq(apply.bits),
+            queue.payload.bits.eq(Mux(masks, 1, apply.bits)),
             queue.payload.first.eq(self.at("first", cycle)),
             queue.payload.last.eq(self.at("last", cycle)),
         ]

@@ -23,6 +23,9 @@ class Packers(wiring.Component):
     A word a cycle while a group is free; each port a beat a cycle, as of `Packer`.
     """
 
+    least_cycles = 12
+    """From a tile's last word to its `done`, however soon the bus answers."""
+
     def __init__(self, config: ArrayConfig):
         self.config = config
         super().__init__(

@@ -9,9 +9,10 @@ from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.passes import Apply, Bring, Store, units
 from cpt.hw.contract.step import Code, Word
 from cpt.hw.contract.tiles import Picture
+from cpt.hw.vector.kinds import APPLIES
 from cpt.sim.step.state import Slot
 
-CODES = (Apply.INNER, Apply.CODE, Apply.IMAGE, Apply.ERROR)
+CODES = tuple(kind for kind, item in APPLIES.items() if item.codes)
 """Kinds of APPLY that write codes to memory."""
 
 
@@ -56,5 +57,7 @@ class Costs:
         return Cost()
 
     def bits(self, word: Word) -> int:
-        """Of the codes that an instruction names."""
+        """Of the codes that an instruction reads or writes."""
+        if word.code is Code.APPLY and APPLIES[Apply(word.kind)].masks:
+            return 1
         return self.slots[word.slot].bits

@@ -22,7 +22,7 @@ from cpt.hw.vector.packer import HALVES, Packer
 from cpt.hw.vector.packers import PORTS
 from cpt.hw.vector.row import PARTS, Row
 from cpt.hw.vector.walk import IN_WORDS_LOG2, OPERANDS, Places
-from cpt.sim.step.costs import Costs
+from cpt.sim.step.costs import CODES, Costs
 from cpt.sim.step.timing.ports import Writer
 from cpt.sim.step.timing.run import PACKERS, Moment, Process, Run, known, later
 
@@ -185,8 +185,6 @@ def shared(run: Run, moment: Moment, pieces: Iterable[tuple[int, int]], cycle: i
         cycle = end
 
 
-CODES = (Apply.INNER, Apply.CODE, Apply.IMAGE, Apply.ERROR)
-"""Kinds that write codes to memory."""
 FILL_CYCLES, FLUSH_CYCLES = 6, 5
 """Of a number from local memory, or to it."""
 PACKED_CYCLES = 5
@@ -231,7 +229,7 @@ class Packed:
             item = yield from known(self.groups, number)
             before = (yield from known(self.taken, number - 1)) if number else 0
             self.taken.append(max(item.out, halves[0] + group, before + group))
-            bits = self.costs.slots[item.moment.word.slot].bits
+            bits = self.costs.bits(item.moment.word)
             begin = max(self.taken[number] + PACKED_CYCLES, free)
             reads = -(-bits // self.packer.planes) * self.packer.planes * self.packer.steps
             beats = self.beats(bits)
