@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 from hw_streams import simulate
-from vector_words import COEFFICIENTS, DRAINS, LaneWord, drawn, gradient_parts, settings_of
+from vector_words import COEFFICIENTS, DRAINS, LaneWord, drawn, gradient_parts, kind_of, settings_of
 
 from cpt.hw.contract import ArrayConfig, preset
 from cpt.hw.contract.passes import Apply, Drain
@@ -28,6 +28,7 @@ def run(config: ArrayConfig, words: list[LaneWord]) -> None:
         (row.inside_cycles, ("inside",)),
     ]
     compared = 0
+    masks: set[int] = set()
 
     def value(word: LaneWord, name: str) -> Any:
         if name == "settings":
@@ -51,6 +52,10 @@ def run(config: ArrayConfig, words: list[LaneWord]) -> None:
                 # Codes of 16 bits without sign are the same bits.
                 wanted = [number - (number >> 15 << 16) if number > 0 else number for number in word.result]
                 assert list(ctx.get(row.result)) == wanted, (cycle, word)
+                if kind_of(word.kind).masks:
+                    mask = sum((number > 0) << lane for lane, number in enumerate(wanted))
+                    assert ctx.get(row.above) == mask, (cycle, word)
+                    masks.add(mask)
             if 0 <= cycle - row.joint_cycles < len(words):
                 word = words[cycle - row.joint_cycles]
                 if word.joint is not None:
@@ -60,6 +65,7 @@ def run(config: ArrayConfig, words: list[LaneWord]) -> None:
 
     simulate(row, bench)
     assert compared or all(word.joint is None for word in words)
+    assert len(masks) > 1 or not any(kind_of(word.kind).masks for word in words)
 
 
 def saturating(lanes: int, sign: int) -> LaneWord:

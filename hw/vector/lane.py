@@ -17,6 +17,7 @@ LIMIT_BITS = 18
 """Of the bounds of a result, signed, of which no highest is negative: 16 bits without sign and a carry."""
 NOISE_BITS = 8
 """Fraction bits of a sum that noise, or the half that rounds, is added to."""
+_LUT_PINS = 6
 LEFT_BITS = 4
 """Of what a product is shifted up by, less 1: 17 - b fraction bits of weights."""
 
@@ -87,8 +88,8 @@ class Lane(wiring.Component):
 
     Members and the cycle in which each is wanted, counted from ``product``: ``product``, ``sums``: 0;
     ``control``: `CONTROL_CYCLES`; ``y``, ``other``, ``mask``: `operand_cycles`; ``noise``: `noise_cycles`;
-    ``inside``: `inside_cycles`. ``result``: after `latency_cycles`; ``joint``: after `joint_cycles`, the
-    result times y, or itself with ``square``.
+    ``inside``: `inside_cycles`. ``result``: after `latency_cycles`, with ``above``: it is above 0, if its
+    bounds let none below; ``joint``: after `joint_cycles`, the result times y, or itself with ``square``.
     """
 
     operand_cycles = 8
@@ -109,6 +110,7 @@ class Lane(wiring.Component):
                 "noise": In(NOISE_BITS),
                 "inside": In(1),
                 "result": Out(signed(NUMBER_BITS)),
+                "above": Out(1),
                 "joint": Out(signed(2 * NUMBER_BITS)),
             }
         )
@@ -260,11 +262,16 @@ class Lane(wiring.Component):
         inside = self._later(m, self.inside, 1, "inside")
         over, under, keep = (Signal(name=name, reset_less=True) for name in ("over", "under", "keep"))
         number = Signal(NUMBER_BITS, reset_less=True)
+        ones = Signal(-(-NUMBER_BITS // _LUT_PINS), reset_less=True)
+        """There are some among so many bits each."""
         through = Mux(mask == Mask.SUM, above, Mux(mask == Mask.OPERAND, set_there, 1))
         m.d.sync += [
             over.eq(value > highest),
             under.eq(value < lowest),
             number.eq(value),
+            ones.eq(
+                Cat(value[:NUMBER_BITS][n : n + _LUT_PINS].any() for n in range(0, NUMBER_BITS, _LUT_PINS))
+            ),
             keep.eq(inside & through),
         ]
         high, low = (
@@ -272,7 +279,10 @@ class Lane(wiring.Component):
             for limit, name in ((highest, "highest"), (lowest, "lowest"))
         )
         clipped = Mux(over, high, Mux(under, low, number))
-        m.d.sync += self.result.eq(clipped & keep.replicate(NUMBER_BITS))
+        m.d.sync += [
+            self.result.eq(clipped & keep.replicate(NUMBER_BITS)),
+            self.above.eq((over | (ones.any() & ~under)) & keep),
+        ]
         square = self._held(m, "square")[0]
         y = self._later(m, self.y, self.latency_cycles - self.operand_cycles, "y")
         one, two = (Signal(signed(NUMBER_BITS), name=name, reset_less=True) for name in ("one", "two"))

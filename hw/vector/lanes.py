@@ -327,9 +327,8 @@ class Lanes(wiring.Component):
         )
         for lane in range(self.config.cols):
             number = row.result[lane]
-            # What has a mask is not below 0.
-            above = Mux(of_lanes[lane // _MASK_LANES], number[:-1].any(), number[0])
-            m.d.comb += queue.payload.codes[lane].eq(Cat(above, number[1:MAX_BITS]))
+            low = Mux(of_lanes[lane // _MASK_LANES], row.above[lane], number[0])
+            m.d.comb += queue.payload.codes[lane].eq(Cat(low, number[1:MAX_BITS]))
         m.d.comb += [
             queue.push.eq(Cat(copies(m, comes, CODE_PUSHES, "codes_come", reset_less=False))),
             queue.payload.address.eq(self.at("address", cycle)),

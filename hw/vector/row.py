@@ -37,8 +37,8 @@ class Row(wiring.Component):
 
     Members and the cycle in which each is wanted: ``settings``, ``coefficients``, ``part`` (of a GRADIENT's
     numbers): 0; ``product``, ``sums``: `product_cycles`; ``y``, ``other``, ``mask``: `operand_cycles`;
-    ``pooled``: `pooled_cycles`; ``noise``: `noise_cycles`; ``inside``: `inside_cycles`; ``result``: after
-    `latency_cycles`, ``joint`` after `joint_cycles`.
+    ``pooled``: `pooled_cycles`; ``noise``: `noise_cycles`; ``inside``: `inside_cycles`; ``result``,
+    ``above``: after `latency_cycles`, ``joint`` after `joint_cycles`.
     """
 
     product_cycles = 1
@@ -71,6 +71,7 @@ class Row(wiring.Component):
                 "noise": In(data.ArrayLayout(NOISE_BITS, config.cols)),
                 "inside": In(config.cols),
                 "result": Out(word),
+                "above": Out(config.cols),
                 "joint": Out(data.ArrayLayout(signed(2 * NUMBER_BITS), config.cols)),
             }
         )
@@ -103,6 +104,7 @@ class Row(wiring.Component):
                 lane.noise.eq(self.noise[n]),
                 lane.inside.eq(self.inside[n]),
                 self.result[n].eq(lane.result),
+                self.above[n].eq(lane.above),
                 self.joint[n].eq(lane.joint),
             ]
         return m
