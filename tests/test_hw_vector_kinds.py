@@ -9,7 +9,7 @@ from hw_streams import simulate
 from vector_words import settings_of
 
 from cpt.hw.contract.config import MAX_BITS
-from cpt.hw.contract.passes import Apply, Drain
+from cpt.hw.contract.passes import CODES, MASKS, Apply, Drain
 from cpt.hw.vector.kinds import APPLIES, DRAINS, SETTINGS, Decode
 
 
@@ -36,6 +36,11 @@ def test_an_instruction_is_decoded_by_its_kind_and_bits(kinds: Any) -> None:
             await ctx.tick()
 
     simulate(block, bench)
+
+
+def test_kinds_write_codes_as_the_contract_says() -> None:
+    assert [kind for kind in Apply if APPLIES[kind].codes] == sorted(CODES)
+    assert [kind for kind in Apply if APPLIES[kind].masks] == sorted(MASKS)
 
 
 def test_a_kind_that_is_none_does_nothing() -> None:

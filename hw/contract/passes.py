@@ -63,10 +63,14 @@ class Store(enum.IntEnum):
     PACK = 2
 
 
+MASKS: tuple[Apply, ...] = (Apply.BLOCK,)
+"""Kinds whose codes are masks, a bit for each number: whether it is above 0."""
+CODES: tuple[Apply, ...] = (Apply.INNER, Apply.CODE, Apply.IMAGE, Apply.ERROR, *MASKS)
+"""Kinds that write codes to memory."""
 SLOT_KINDS: dict[Code, tuple[enum.IntEnum, ...] | None] = {
     **dict.fromkeys((Code.LOAD_A, Code.LOAD_E, Code.FETCH, Code.FETCH_X, Code.EXEC, Code.EXEC_DW)),
     Code.DRAIN: tuple(kind for kind in Drain if kind is not Drain.GRADIENT),
-    Code.APPLY: (Apply.INNER, Apply.CODE, Apply.IMAGE, Apply.ERROR),
+    Code.APPLY: tuple(kind for kind in CODES if kind not in MASKS),
     Code.STORE: (Store.PACK,),
 }
 """Instructions that use the slot they name, and their kinds that do; None: all."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from cpt.hw.contract.floats import Op
-from cpt.hw.contract.passes import Apply, Bring, Drain, Store
+from cpt.hw.contract.passes import CODES, Apply, Bring, Drain, Store
 from cpt.hw.contract.step import Code, Word
-from cpt.sim.step.costs import CODES, Costs
+from cpt.sim.step.costs import Costs
 
 KINDS = {Code.DRAIN: Drain, Code.APPLY: Apply, Code.BRING: Bring, Code.STORE: Store}
 PRODUCTS = (Code.EXEC, Code.EXEC_DW)

@@ -6,14 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cpt.hw.contract import ArrayConfig
-from cpt.hw.contract.passes import Apply, Bring, Store, units
+from cpt.hw.contract.passes import CODES, MASKS, Apply, Bring, Store, units
 from cpt.hw.contract.step import Code, Word
 from cpt.hw.contract.tiles import Picture
-from cpt.hw.vector.kinds import APPLIES
 from cpt.sim.step.state import Slot
-
-CODES = tuple(kind for kind, item in APPLIES.items() if item.codes)
-"""Kinds of APPLY that write codes to memory."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +54,6 @@ class Costs:
 
     def bits(self, word: Word) -> int:
         """Of the codes that an instruction reads or writes."""
-        if word.code is Code.APPLY and APPLIES[Apply(word.kind)].masks:
+        if word.code is Code.APPLY and Apply(word.kind) in MASKS:
             return 1
         return self.slots[word.slot].bits

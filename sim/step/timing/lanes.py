@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cpt.hw.contract.machine import MACHINE
-from cpt.hw.contract.passes import IMAGE_BITS, Apply, Drain
+from cpt.hw.contract.passes import CODES, IMAGE_BITS, Apply, Drain
 from cpt.hw.contract.step import FORMATS, SCRATCH_BANKS, Code, Engine, Word
 from cpt.hw.contract.tiles import STREAM_BYTES
 from cpt.hw.control.guard import Guard
@@ -22,7 +22,7 @@ from cpt.hw.vector.packer import HALVES, Packer
 from cpt.hw.vector.packers import PORTS
 from cpt.hw.vector.row import PARTS, Row
 from cpt.hw.vector.walk import IN_WORDS_LOG2, OPERANDS, Places
-from cpt.sim.step.costs import CODES, Costs
+from cpt.sim.step.costs import Costs
 from cpt.sim.step.timing.ports import Writer
 from cpt.sim.step.timing.run import PACKERS, Moment, Process, Run, known, later
 
