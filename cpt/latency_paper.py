@@ -10,18 +10,16 @@ import json
 from collections import Counter as Multiset
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 
-import cpt
 from cpt.host.config import MICRO_BATCH, TrainConfig
 from cpt.hw.contract import ArrayConfig, ContractError, preset
 from cpt.hw.contract.config import STEP
+from cpt.kept import Kept, software_key
 from cpt.model.architecture import cifar_resnet, mobilenet_v2
 from cpt.model.architecture.layers import Layer
 from cpt.model.bitops import PAPER_BATCH, PAPER_ITERATIONS, run_gbitops
-from cpt.model.files import check_writable, write_atomically
 from cpt.model.golden.fabric.network import Network
 from cpt.model.published import HOURS
 from cpt.model.reproduce import paper_plan
@@ -29,7 +27,6 @@ from cpt.model.units import change, precision
 from cpt.progress import note
 from cpt.sim.memory import memory_model
 from cpt.sim.step.by_layer import ARRAY, CHANNEL, MEMORY, VECTOR
-from cpt.sim.verilator import sources_key
 from cpt.step_costs import WholeSteps
 from cpt.table import align, paragraph
 
@@ -64,27 +61,6 @@ class Row:
     published_hours: float | None
 
 
-class Kept:
-    """What steps take, in a file for each ``key``: of a machine, a memory and this software."""
-
-    def __init__(self, folder: Path, key: str) -> None:
-        self.path = folder / f"steps-{key}.json"
-        check_writable(self.path)
-        self.found: dict[str, dict[str, int]] = {}
-        if self.path.exists():
-            try:
-                self.found = dict(json.loads(self.path.read_text()))
-            except (OSError, TypeError, ValueError) as error:
-                raise ContractError(
-                    f"{self.path} is no list of steps ({error}); allowed: delete it"
-                ) from None
-
-    def add(self, name: str, cycles: dict[str, int]) -> None:
-        """One more, written at once."""
-        self.found[name] = cycles
-        write_atomically(self.path, json.dumps(self.found).encode())
-
-
 def precisions(network: str) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
     """``fw`` and ``bw`` of a network's static and cyclic runs, a static one first."""
     name = network if any(key[0] == network for key in HOURS) else _OF_RESNETS
@@ -108,10 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
     for name in arguments.paper:
         if name not in names:
             raise ContractError(f"network is {name!r}; allowed: {', '.join(names)}")
-    root = Path(cpt.__file__).parent
-    sources = [path for part in ("hw", "host", "sim", "model") for path in (root / part).rglob("*.py")]
-    key = sources_key(sources, config.as_dict(), arguments.memory, arguments.micro_batch)
-    kept = Kept(arguments.out, key)
+    kept = Kept(arguments.out, software_key(config.as_dict(), arguments.memory, arguments.micro_batch))
     rows: list[Row] = []
     for name in arguments.paper or names:
         rows += _rows(arguments, config, names[name], kept)

@@ -20,6 +20,7 @@ COMMANDS = {
     "compare": "cycles of every list of a training step: compiled RTL beside the model",
     "latency": "simulated hours of a full CIFAR training run, with cyclic and static precision",
     "roofline": "what each pass of each layer does, against what array and memory could do",
+    "explore": "arrays of other shapes: what they take of a part, how long a step takes",
     "trace": "timeline of a step's lists: what each engine did in every cycle, what it waited for",
     "fabric": "train on the golden functions of a step, seed by seed beside torch",
     "results": "train every method on the bundled data over many seeds, write docs/results.md",

@@ -130,7 +130,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_network(arguments)
     asked = [_bits(text) for text in arguments.bits]
     if arguments.figure:
-        _check_figure(arguments.figure)
+        check_figure(arguments.figure)
     config = preset(arguments.preset, STEP)
     model = memory_model(arguments.memory, config.clock_mhz)
     steps, micro_batch = _steps(arguments, config, model, asked)
@@ -151,7 +151,8 @@ def _bits(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def _check_figure(path: Path) -> None:
+def check_figure(path: Path) -> None:
+    """Raise `ContractError` for a name of no format, `OSError` where it cannot be written."""
     from cpt.model.figures.canvas import FORMATS
 
     if path.suffix.removeprefix(".").lower() not in FORMATS:
@@ -202,7 +203,7 @@ def _result(
         "memory_model": arguments.memory,
         "memory_gbytes_per_s": memory_bytes(model) * config.clock_mhz / 1e3,
         "dsp_design": {
-            "part": _part(board),
+            "part": part_name(board),
             "dsps": dsps,
             "multiplications_a_dsp": OF_A_DSP,
             "gops": rate,
@@ -263,7 +264,7 @@ def _of_point(point: Point) -> dict[str, Any]:
     }
 
 
-def _part(board: Board) -> str:
+def part_name(board: Board) -> str:
     """``XC7Z045``."""
     return board.part.upper().partition("-")[0][:7]
 
@@ -317,7 +318,7 @@ def _words(steps: Sequence[Step]) -> str:
 
 def _low(steps: Sequence[Step]) -> Iterator[str]:
     """How many passes are far below their roofs, and what they wait for."""
-    rows = [(f"below {percent(LOW)}", "passes", "of cycles", *BOUNDS)]
+    rows: list[tuple[str, ...]] = [(f"below {percent(LOW)}", "passes", "of cycles", *BOUNDS)]
     for step in steps:
         low = [point for point in step.of(EVERY) if point.of_roof < LOW]
         spent = sum(point.spent for point in step.of(EVERY))
@@ -351,7 +352,7 @@ def _layers(steps: Sequence[Step]) -> Iterator[tuple[str, ...]]:
 
 def _against(found: dict[str, Any]) -> list[tuple[str, ...]]:
     """A step beside what array and DSPs would take that never wait."""
-    rows = [("bits", "step, simulated", "array at its peak", "DSPs at theirs")]
+    rows: list[tuple[str, ...]] = [("bits", "step, simulated", "array at its peak", "DSPs at theirs")]
     for step in found["steps"]:
         rows.append(
             (
@@ -394,7 +395,8 @@ def _draw(
         }
         panels.append(Panel(f"{step.fw} x {step.bw} bits", peaks, by_pass))
     design = found["dsp_design"]
-    other = (f"{design['dsps']} DSPs, {OF_A_DSP} multiplications each, never waiting", design["gops"])
+    assumed = f"{OF_A_DSP} multiplications of 8 bits each at {config.clock_mhz:g} MHz, never waiting"
+    other = f"{design['dsps']} DSP48E1, {assumed}", design["gops"]
     machine = f"{config.name} array at {config.clock_mhz:g} MHz, memory {arguments.memory}"
     title = f"{arguments.model}, {machine}; simulated"
     save(draw_roofline(panels, found["memory_gbytes_per_s"], other, title), arguments.figure)

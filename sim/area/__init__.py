@@ -1,0 +1,1 @@
+"""What arrays of any shape take of a part, by a model."""
