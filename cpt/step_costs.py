@@ -12,12 +12,12 @@ from cpt.host.metrics import Tally
 from cpt.hw.contract import ArrayConfig
 from cpt.model.architecture.layers import Layer
 from cpt.model.bitops import counted_macs
-from cpt.model.golden.fabric.codes import image_bits
 from cpt.model.golden.fabric.network import Network
 from cpt.model.units import percent
 from cpt.sim.memory import MemoryModel
-from cpt.sim.step.by_layer import ALL, ARRAY, D_W, D_X
+from cpt.sim.step.by_layer import ALL, ARRAY
 from cpt.sim.step.forecast import Forecast
+from cpt.sim.step.roofline import operand_bits
 from cpt.table import align
 
 
@@ -112,7 +112,5 @@ class WholeSteps:
         """Binary multiply-accumulates of a pass of a step."""
         if which == ALL:
             return 0
-        fw, bw = bits
-        of_input = image_bits(fw) if layer == next(iter(self._convolutions)) else fw
-        pairs = {D_X: fw * bw, D_W: of_input * bw}.get(which, fw * of_input)
-        return self._convolutions[layer].macs * self._batch * pairs
+        one, other = operand_bits(which, *bits, first=layer == next(iter(self._convolutions)))
+        return self._convolutions[layer].macs * self._batch * one * other

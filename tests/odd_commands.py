@@ -27,6 +27,7 @@ SKIPPED = {"results"}
 ENDLESS = {
     **{name: ["--steps", "1"] for name in ("train", "range-test", "fabric")},
     "bench": ["--rounds", "1"],
+    "explore": ["--group", "4", "--scratch", "4096", "--float-lanes", "2"],
 }
 """Options that end what was not refused soon."""
 ODD = (
