@@ -233,6 +233,7 @@ def _of_pass(which: str, found: list[Point]) -> dict[str, Any]:
         "pass": which,
         "points": len(found),
         "cycles": sum(point.cycles for point in found),
+        "array_works": mean(found, lambda point: point.array_works),
         "of_peak": mean(found, lambda point: point.of_peak),
         "of_roof": mean(found, lambda point: point.of_roof),
         "lowest_of_roof": lowest.of_roof,
@@ -256,6 +257,7 @@ def _of_point(point: Point) -> dict[str, Any]:
         "gops": point.gops,
         "roof_gops": point.roof.gops(point.intensity),
         "peak_gops": point.roof.array_gops,
+        "array_works": point.array_works,
         "of_peak": point.of_peak,
         "of_roof": point.of_roof,
         "array_filled": point.filled,
@@ -284,7 +286,7 @@ def _render(
     return "\n\n".join([*texts, align(_against(found)).rstrip(), paragraph(_dsp_words(config, found))])
 
 
-_HEAD = ("bits", "pass", "ms", "of peak", "of roof", "lowest", "layer", "bound by")
+_HEAD = ("bits", "pass", "ms", "works", "of peak", "of roof", "lowest", "layer", "bound by")
 _LAYER_HEAD = ("layer", "pass", "bits", "ops per byte", "GOPS", "roof", "of roof", "why not more")
 
 
@@ -297,6 +299,7 @@ def _rows(found: dict[str, Any]) -> Iterator[tuple[str, ...]]:
                 bits,
                 row["pass"],
                 f"{row['cycles'] / found['clock_mhz'] / 1e3:.2f}",
+                percent(row["array_works"]),
                 percent(row["of_peak"]),
                 percent(row["of_roof"]),
                 percent(row["lowest_of_roof"]),
@@ -308,10 +311,10 @@ def _rows(found: dict[str, Any]) -> Iterator[tuple[str, ...]]:
 def _words(steps: Sequence[Step]) -> str:
     rest = ", ".join(f"{percent(step.rest / step.cycles)} at {step.fw} x {step.bw}" for step in steps)
     return (
-        "Shares are means over layers, weighted by cycles: of the array's peak at the bits of both operands, "
-        "and of the roof, which is that peak, or what memory allows by the bytes of the pass if that is "
-        "less; lowest: of the layer farthest below its roof. `y again`: a forward product made once more in "
-        "the backward pass, work of the array that training as such does not "
+        "Shares are means over layers, weighted by cycles: those in which the array works; of the array's "
+        "peak at the bits of both operands; of the roof, which is that peak, or what memory allows by the "
+        "bytes of the pass if that is less. Lowest: of the layer farthest below its roof. `y again`: a "
+        "forward product made once more in the backward pass, work that training as such does not "
         f"need. What is of no layer (update, codes of weights, ends of lists) takes further cycles: {rest}."
     )
 

@@ -18,7 +18,7 @@ from cpt.sim.area.model import GROWTH, AreaModel, Point, bram36, dsp, points, pr
 from cpt.sim.synth.resources import Resources
 
 ZC706, Z7020, TINY = (preset(name, STEP) for name in ("zc706", "z7020", "tiny"))
-SMALL = ["--part", "xc7z020", "--model", "resnet8", "--size", "8", "--batch", "4", "--quiet"]
+SMALL = ["--part", "xc7z020", "--model", "resnet8", "--width", "4", "--size", "8", "--batch", "4", "--quiet"]
 ONE = [*SMALL, "--group", "4", "--scratch", "4096", "--float-lanes", "2"]
 
 
@@ -159,7 +159,7 @@ def test_a_network_that_does_not_train_says_why(capsys) -> None:
     assert main([*words, "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)["candidates"]
     assert found["status"] == "refused"
-    assert "strips" in found["reason"]
+    assert found["reason"] == "stem.conv: width is 32; allowed with 8 columns: at most 8"
     assert main([*words, "--figure", "none.svg"]) == 0
     assert "no candidate has room and trains" in capsys.readouterr().out
 

@@ -20,7 +20,7 @@ from cpt.sim.step.roofline import Roof, array_gops, dsp_gops, mean, memory_bytes
 
 ZC706, TINY = preset("zc706", STEP), preset("tiny", STEP)
 PS_DDR = memory_model("ps-ddr", 200.0)
-QUICK = ["--model", "resnet8", "--size", "8", "--preset", "tiny", "--batch", "4", "--quiet"]
+QUICK = ["--model", "resnet8", "--width", "4", "--size", "8", "--preset", "tiny", "--batch", "4", "--quiet"]
 STEM = Conv("stem", 3, 16, 3, 1, 1, 8, 8)
 LAYER = Conv("layer", 16, 16, 3, 1, 1, 8, 8)
 """64 pixels, 9 taps, 16 x 16 channels: 147,456 multiply-accumulates, on zc706 two cycles at 1 x 1 bit."""
@@ -83,9 +83,9 @@ def test_a_pass_that_only_multiplies_is_at_the_arrays_peak() -> None:
 
 
 def test_a_pass_in_twice_the_cycles_has_half_of_both() -> None:
-    (point,) = found(part("layer", D_X, 960, 16, array=960))
+    (point,) = found(part("layer", D_X, 960, 16, array=960, DRAM=1))
     assert point.of_peak == point.of_roof == point.filled == pytest.approx(0.5)
-    assert point.reason == "array works 100%, 50% of its products are the layer's"
+    assert point.reason == "array 100%, DRAM 0%; 50% of the array's products are the layer's"
 
 
 def test_a_pass_that_moves_all_the_time_is_at_its_roof_not_at_its_peak() -> None:
@@ -122,7 +122,7 @@ def test_means_are_weighted_by_cycles() -> None:
 
 
 def test_points_add_up_to_the_step() -> None:
-    network = described("resnet8", 8)
+    network = described("resnet8", 8, 4)
     plan = TrainConfig(fw=(3, 8), bw=8, batch_size=4)
     forecast, size = step_forecast(TINY, PS_DDR, network, plan)
     assert size == 4

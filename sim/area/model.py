@@ -25,6 +25,8 @@ HALF = 0.5
 """Of a RAMB36E1: a RAMB18E1."""
 _WIDTHS = {512: (72, 36), 1024: (36, 18), 2048: (18, 9), 4096: (9, 4), 8192: (4, 2), 16384: (2, 1)}
 """Bits of a RAMB36E1 and of a RAMB18E1 by words (UG473, tables 1-11 and 1-12)."""
+_PLANES_IN_LUTS = 64
+"""Words of the buffer of planes that synthesis puts into LUTs, at most."""
 _LANES_BRAM36 = (13.0, 20.5)
 """Coefficients, statistics and noise: of 1,024 channels, of more."""
 Growth = Callable[[ArrayConfig], tuple[float, ...]]
@@ -145,13 +147,15 @@ def bram36(block: str, config: ArrayConfig) -> float:
         "lanes": _LANES_BRAM36[config.channels > 1024],
         "local": 32,
         "bring": 1,
-        "store": _of_memory(8 * BEAT_BYTES, _plane_words(config)) if _plane_words(config) >= 1024 else 0,
+        "store": _of_memory(8 * BEAT_BYTES, _plane_words(config))
+        if _plane_words(config) > _PLANES_IN_LUTS
+        else 0,
     }
     return float(found.get(block, 0))
 
 
 def _plane_words(config: ArrayConfig) -> int:
-    """Of the buffer in which STORE makes planes of a K step: in LUTs, where they are few."""
+    """Of the buffer in which STORE makes planes of a K step."""
     return MAX_BITS << (config.group_bytes("a") // BEAT_BYTES - 1).bit_length()
 
 

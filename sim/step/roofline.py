@@ -22,6 +22,8 @@ OPERATIONS = 2
 """Of a multiply-accumulate."""
 OF_A_DSP = 2
 """Multiplications of 8 x 8 bits that a DSP48E1 is assumed to do in a cycle, where they share an operand."""
+FULL = 0.9
+"""Share of the array's products that is not worth a word."""
 
 
 def operand_bits(which: str, fw: int, bw: int, *, first: bool) -> tuple[int, int]:
@@ -95,6 +97,11 @@ class Point:
         return self.operations * self.clock_mhz / 1e3 / max(self.spent, 1)
 
     @property
+    def array_works(self) -> float:
+        """Share of its cycles in which the array does products, its own or those between zeros."""
+        return self.busy.get(ARRAY, 0) / max(self.spent, 1)
+
+    @property
     def of_peak(self) -> float:
         """Share of what the array could do at these bits."""
         return self.gops / self.roof.array_gops
@@ -112,17 +119,14 @@ class Point:
 
     @property
     def reason(self) -> str:
-        """Why it is not at its roof, in words."""
-        if self.bound == ARRAY:
-            return f"array works {self._share(ARRAY)}, {self.filled:.0%} of its products are the layer's"
+        """Why it is not at its roof, in words: what works in most of its cycles, and how much in vain."""
+        shares = {name: min(1.0, cycles / max(self.spent, 1)) for name, cycles in self.busy.items()}
+        most = ", ".join(f"{name} {share:.0%}" for name, share in Counter(shares).most_common(2))
         if self.bound == CONTROL:
-            shares = ", ".join(f"{name} {self._share(name)}" for name, _ in Counter(self.busy).most_common(2))
-            return f"engines wait for each other: {shares}"
-        return f"{self.bound} works {self._share(self.bound)}"
-
-    def _share(self, name: str) -> str:
-        # lanes and the float engine may work before the pass begins, too
-        return f"{min(1, self.busy.get(name, 0) / max(self.spent, 1)):.0%}"
+            return f"engines wait for each other: {most}"
+        if self.bound == ARRAY and self.filled < FULL:
+            return f"{most}; {self.filled:.0%} of the array's products are the layer's"
+        return most
 
 
 def points(
