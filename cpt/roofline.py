@@ -287,7 +287,7 @@ def _render(
 
 
 _HEAD = ("bits", "pass", "ms", "works", "of peak", "of roof", "lowest", "layer", "bound by")
-_LAYER_HEAD = ("layer", "pass", "bits", "ops per byte", "GOPS", "roof", "of roof", "why not more")
+_LAYER_HEAD = ("layer and pass", "bits", "ops per byte", "GOPS", "roof", "of roof", "why not more")
 
 
 def _rows(found: dict[str, Any]) -> Iterator[tuple[str, ...]]:
@@ -342,8 +342,7 @@ def _layers(steps: Sequence[Step]) -> Iterator[tuple[str, ...]]:
     for step in steps:
         for point in step.of(EVERY):
             yield (
-                point.layer.removesuffix(CONV),
-                point.which,
+                f"{point.layer.removesuffix(CONV)} {point.which}",
                 f"{point.bits[0]}x{point.bits[1]}",
                 f"{point.intensity:.0f}",
                 f"{point.gops:.0f}",

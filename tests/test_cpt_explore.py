@@ -172,6 +172,7 @@ def test_a_network_that_does_not_train_says_why(capsys) -> None:
         (["--scratch", "0"], "scratch is 0; allowed: a power of two"),
         (["--scratch", "5000"], "scratch_words is 5000; allowed"),
         (["--float-lanes", "3"], "float_lanes is 3; allowed: 2, 4"),
+        (["--b-depth", "256"], "b-depth is 256; allowed: at least 512, in block RAMs"),
         (["--a-depth", "100"], "a_depth_words is 100; allowed: powers of two"),
         (["--most", "0"], "most is 0; allowed: 1..100"),
         (["--model", "vgg"], "model is 'vgg'; allowed"),

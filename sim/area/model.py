@@ -15,12 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from cpt.hw.contract import ArrayConfig
-from cpt.hw.contract.config import BEAT_BYTES, MAX_BITS, TAPS
+from cpt.hw.contract.config import BEAT_BYTES, MAX_BITS, TAPS, require
 from cpt.hw.contract.step import SCRATCH_BANKS
 from cpt.sim.synth.resources import Resources
 
 FILE = Path(__file__).with_name("points.json")
 FIELDS = ("luts", "flip_flops")
+LEAST_DEPTH = 512
+"""Words of windows in block RAMs; synthesis puts fewer into LUTs."""
 HALF = 0.5
 """Of a RAMB36E1: a RAMB18E1."""
 _WIDTHS = {512: (72, 36), 1024: (36, 18), 2048: (18, 9), 4096: (9, 4), 8192: (4, 2), 16384: (2, 1)}
@@ -111,7 +113,9 @@ class AreaModel:
         }
 
     def block(self, name: str, config: ArrayConfig) -> Resources:
-        """What one block takes."""
+        """What one block takes; raises `ContractError` for an array that the points say nothing of."""
+        depth = config.b_depth_words
+        require(depth >= LEAST_DEPTH, f"b-depth is {depth}; allowed: at least {LEAST_DEPTH}, in block RAMs")
         growth = np.array(GROWTH[name](config))
         luts, flip_flops = (max(0, round(float(growth @ factors))) for factors in self._factors[name])
         return Resources(luts, flip_flops, bram36(name, config), dsp(name, config))
