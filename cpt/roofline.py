@@ -397,8 +397,7 @@ def _draw(
         }
         panels.append(Panel(f"{step.fw} x {step.bw} bits", peaks, by_pass))
     design = found["dsp_design"]
-    assumed = f"{OF_A_DSP} multiplications of 8 bits each at {config.clock_mhz:g} MHz, never waiting"
-    other = f"{design['dsps']} DSP48E1, {assumed}", design["gops"]
+    other = f"{design['dsps']} DSPs, {OF_A_DSP} products of 8 bits each, never waiting", design["gops"]
     machine = f"{config.name} array at {config.clock_mhz:g} MHz, memory {arguments.memory}"
     title = f"{arguments.model}, {machine}; simulated"
     save(draw_roofline(panels, found["memory_gbytes_per_s"], other, title), arguments.figure)
