@@ -20,7 +20,7 @@ from cpt.hw.contract import PRESETS, ArrayConfig, ContractError, preset
 from cpt.hw.contract.board import BOARDS, Board
 from cpt.hw.contract.config import LEAST_GROUP, STEP, TAPS, require
 from cpt.kept import Kept, software_key
-from cpt.model.bitops import PAPER_ITERATIONS
+from cpt.model.bitops import PAPER_ITERATIONS, pass_bitops
 from cpt.model.golden.fabric.network import Network
 from cpt.model.reproduce import PAPER_CYCLES
 from cpt.model.units import percent, precision
@@ -214,7 +214,7 @@ def _time(arguments: argparse.Namespace, board: Board, found: Sequence[Candidate
             continue
         candidate.micro_batch = taken["micro_batch"]
         bounds = [taken["cycles"][str(bits)] / board.clock_mhz / 1e3 for bits in plan.fw]
-        mean = sum(weight * between(plan.fw, bounds, bits) for bits, weight in weights.items())
+        mean = sum(weight * between(plan.fw, plan.bw, bounds, bits) for bits, weight in weights.items())
         candidate.milliseconds = (*bounds, mean)
         candidate.hours = mean * PAPER_ITERATIONS / 3.6e6
 
@@ -226,10 +226,10 @@ def _weights(plan: TrainConfig) -> dict[int, float]:
     return {bits: count / plan.steps for bits, count in counts.items()}
 
 
-def between(fw: tuple[int, int], bounds: Sequence[float], bits: int) -> float:
-    """What a step takes at ``bits``, on a straight line between the two bounds."""
-    low, high = fw
-    share = (bits - low) / (high - low) if high > low else 0.0
+def between(fw: tuple[int, int], bw: int, bounds: Sequence[float], bits: int) -> float:
+    """What a step takes at ``bits``, between the two bounds as its bit operations are."""
+    low, here, high = (pass_bitops(1, width, bw).total for width in (fw[0], bits, fw[1]))
+    share = (here - low) / (high - low) if high > low else 0.0
     return bounds[0] + share * (bounds[1] - bounds[0])
 
 
@@ -394,9 +394,10 @@ def _assumed(arguments: argparse.Namespace) -> str:
     return (
         "Times are simulated (docs/fabric.md) with the clock as given, which no shape was shown to reach; "
         f"mean and hours are those of {PAPER_ITERATIONS:,} steps in {PAPER_CYCLES} cycles of precision, with "
-        f"a straight line between {low} and {high} bits. Area is a model fitted to blocks that Yosys has "
-        f"made, before placement: of LUTs it is within {percent(luts)} of {', '.join(fitted)}, and within "
-        f"{percent(apart)} of one of them that it was not fitted to; block RAMs and DSPs are counted."
+        f"steps between {low} and {high} bits taken to grow as bit operations do. Area is a model fitted to "
+        f"blocks that Yosys has made, before placement: of LUTs it is within {percent(luts)} of "
+        f"{', '.join(fitted)}, and within {percent(apart)} of one of them that it was not fitted to; block "
+        "RAMs and DSPs are counted."
     )
 
 

@@ -113,9 +113,10 @@ def test_the_front_is_what_no_other_beats() -> None:
     assert untimed.status == explore.OVER
 
 
-def test_between_the_bounds_lies_a_line() -> None:
-    assert [between((3, 8), (10.0, 20.0), bits) for bits in (3, 4, 8)] == [10, 12, 20]
-    assert between((8, 8), (20.0, 20.0), 8) == 20
+def test_between_the_bounds_time_grows_as_bit_operations_do() -> None:
+    # fw^2 + 2 fw bw: 57, 80 and 192
+    assert [between((3, 8), 8, (10.0, 145.0), bits) for bits in (3, 4, 8)] == pytest.approx([10, 33, 145])
+    assert between((8, 8), 8, (20.0, 20.0), 8) == 20
 
 
 def test_the_commands_json_and_what_it_keeps(capsys, tmp_path, monkeypatch) -> None:
