@@ -6,7 +6,7 @@ from odd_commands import draw, judge, left, prepare
 
 from cpt.main import main
 
-SEED, DRAWN = 7, 120
+SEED, DRAWN = 7, 140
 QUICK = ("bits", "bitops", "report", "completion", "package", "landscape")
 """Commands that end in a second where they are not refused."""
 
