@@ -29,11 +29,13 @@ TAKEN = ("luts", "flip_flops", "bram36", "dsp")
 def wanted() -> list[tuple[ArrayConfig, tuple[str, ...]]]:
     """Arrays, and blocks of each; windows of middle lie in LUTs, those of a deeper one in block RAMs."""
     zc706, z7020, middle = (preset(name, STEP) for name in ("zc706", "z7020", "middle"))
+    deep = replace(middle, name="middle-deep", a_depth_words=512, b_depth_words=1024)
     varying = (*(block for block in GROWTH if block in VARYING), "exec")
     return [
         (zc706, tuple(GROWTH)),
         (z7020, varying),
-        (replace(middle, name="middle-deep", a_depth_words=512, b_depth_words=1024), varying),
+        (deep, varying),
+        (replace(deep, name="middle-scratch", scratch_words=16384), ("scratch",)),
         (replace(z7020, name="z7020-float-4", float_lanes=4), ("local", "float")),
     ]
 

@@ -25,8 +25,8 @@ LEAST_DEPTH = 512
 """Words of windows in block RAMs; synthesis puts fewer into LUTs."""
 HALF = 0.5
 """Of a RAMB36E1: a RAMB18E1."""
-_WIDTHS = {512: (72, 36), 1024: (36, 18), 2048: (18, 9), 4096: (9, 4), 8192: (4, 2), 16384: (2, 1)}
-"""Bits of a RAMB36E1 and of a RAMB18E1 by words (UG473, tables 1-11 and 1-12)."""
+_WIDTHS = {512: (72, 36), 1024: (36, 18), 2048: (18, 9), 4096: (9, 0), 8192: (4, 0), 16384: (2, 0)}
+"""Bits of a RAMB36E1, and of a RAMB18E1 where synthesis takes one, by words (UG473, tables 1-11, 1-12)."""
 _PLANES_IN_LUTS = 64
 """Words of the buffer of planes that synthesis puts into LUTs, at most."""
 _LANES_BRAM36 = (13.0, 20.5)
