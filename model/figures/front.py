@@ -48,7 +48,8 @@ def draw_front(marks: Sequence[Mark], title: str) -> Figure:
             )
     axes.set(xlabel="of what the part has, the scarcest", ylabel="step, mean of a run (ms)")
     axes.xaxis.set_major_formatter(PercentFormatter())
-    axes.set_ylim(bottom=0)
+    axes.set_xlim(0, 100)
+    axes.set_ylim(0, 1.1 * max((item.milliseconds for item in marks), default=1.0))
     axes.set_title(title, loc="left", fontsize="medium")
     if marks:
         add_legend(figure)
