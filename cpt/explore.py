@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cpt.host.config import TrainConfig
+from cpt.host.config import MICRO_BATCH, TrainConfig, settled
 from cpt.hw.contract import PRESETS, ArrayConfig, ContractError, preset
 from cpt.hw.contract.board import BOARDS, Board
 from cpt.hw.contract.config import LEAST_GROUP, STEP, TAPS, require
@@ -51,7 +51,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``cpt explore``."""
     parts = ", ".join(part_name(board) for board in BOARDS.values())
     parser.add_argument("--part", default="xc7z045", metavar="NAME", help=f"{parts} (default: xc7z045)")
-    add_network(parser, preset_too=False)
+    add_network(parser)
+    parser.add_argument(
+        "--micro-batch",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="images of a micro-batch, of several numbers the fastest for each array (default: "
+        f"{MICRO_BATCH}, or as many as fit)",
+    )
     parser.add_argument(
         "--fw",
         type=int,
@@ -188,35 +196,50 @@ def _shares(area: Resources, board: Board) -> dict[str, float]:
 
 def _time(arguments: argparse.Namespace, board: Board, found: Sequence[Candidate]) -> None:
     """How long steps take on each candidate that has room."""
-    plan = TrainConfig(
-        fw=(arguments.fw[0], arguments.fw[1]),
-        bw=arguments.bw,
-        batch_size=arguments.batch,
-        micro_batch=arguments.micro_batch or 0,
-        steps=PAPER_ITERATIONS,
-        cycles=PAPER_CYCLES,
-    )
-    weights = _weights(plan)
+    plans = [
+        TrainConfig(
+            fw=(arguments.fw[0], arguments.fw[1]),
+            bw=arguments.bw,
+            batch_size=arguments.batch,
+            micro_batch=size,
+            steps=PAPER_ITERATIONS,
+            cycles=PAPER_CYCLES,
+        )
+        for size in arguments.micro_batch or [0]
+    ]
+    for plan in plans:
+        settled(plan)
+    weights = _weights(plans[0])
     network = described(arguments.model, arguments.size, arguments.width)
     kept = Kept(arguments.out, software_key(arguments.memory, board.clock_mhz))
     has_room = [candidate for candidate in found if candidate.status != OVER]
     note(
         arguments, paragraph(f"{len(has_room)} of {len(found)} candidates have room; a minute or so for each")
     )
-    for candidate in has_room:
-        name = " ".join(map(str, (_label(candidate.config), *_steps_of(arguments))))
+    for candidate, plan in itertools.product(has_room, plans):
+        decides = arguments.batch, plan.micro_batch, *plan.fw, plan.bw
+        of_network = arguments.model, arguments.size, arguments.width
+        name = " ".join(map(str, (_label(candidate.config), *of_network, *decides)))
         if name not in kept.found:
             kept.add(name, _steps(arguments, candidate.config, network, plan))
             note(arguments, _progress(candidate, kept.found[name]))
-        taken = kept.found[name]
-        if REFUSED in taken:
+        _take(candidate, kept.found[name], plan, weights)
+
+
+def _take(candidate: Candidate, taken: dict[str, Any], plan: TrainConfig, weights: dict[int, float]) -> None:
+    """Note what steps take, if they are the fastest of the candidate so far, or why there are none."""
+    if REFUSED in taken:
+        if not candidate.milliseconds:
             candidate.status, candidate.reason = REFUSED, taken[REFUSED]
-            continue
-        candidate.micro_batch = taken["micro_batch"]
-        bounds = [taken["cycles"][str(bits)] / board.clock_mhz / 1e3 for bits in plan.fw]
-        mean = sum(weight * between(plan.fw, plan.bw, bounds, bits) for bits, weight in weights.items())
+        return
+    clock_mhz = candidate.config.clock_mhz
+    bounds = [taken["cycles"][str(bits)] / clock_mhz / 1e3 for bits in plan.fw]
+    mean = sum(weight * between(plan.fw, plan.bw, bounds, bits) for bits, weight in weights.items())
+    if not candidate.milliseconds or mean < candidate.milliseconds[-1]:
         candidate.milliseconds = (*bounds, mean)
         candidate.hours = mean * PAPER_ITERATIONS / 3.6e6
+        candidate.micro_batch = taken["micro_batch"]
+        candidate.status, candidate.reason = DOMINATED, ""
 
 
 def _weights(plan: TrainConfig) -> dict[int, float]:
@@ -238,12 +261,6 @@ def _label(config: ArrayConfig) -> str:
         f"{config.group_channels} {config.scratch_words} {config.float_lanes} "
         f"{config.a_depth_words} {config.b_depth_words}"
     )
-
-
-def _steps_of(arguments: argparse.Namespace) -> tuple[object, ...]:
-    """What decides steps beside the array."""
-    of_network = arguments.model, arguments.size, arguments.width
-    return *of_network, arguments.batch, arguments.micro_batch, *arguments.fw, arguments.bw
 
 
 def _steps(
@@ -319,19 +336,8 @@ def _of_candidate(candidate: Candidate) -> dict[str, Any]:
 def _render(arguments: argparse.Namespace, board: Board, found: Sequence[Candidate]) -> str:
     """A table, and what it stands on."""
     low, high = arguments.fw
-    head = (
-        "array",
-        "scratch",
-        "float",
-        "LUT",
-        "BRAM36",
-        "DSP",
-        f"ms at {low}",
-        f"at {high}",
-        "mean",
-        "hours",
-        "",
-    )
+    times = f"ms at {low}", f"at {high}", "mean", "hours"
+    head = ("array", "scratch", "float", "images", "LUT", "BRAM36", "DSP", *times, "")
     shown = [
         candidate
         for candidate in sorted(found, key=_order)
@@ -366,6 +372,7 @@ def _row(candidate: Candidate) -> tuple[str, ...]:
         candidate.shape.replace(" ", ""),
         f"{config.scratch_words}",
         f"{config.float_lanes}",
+        f"{candidate.micro_batch or ''}",
         f"{area.luts:,}",
         f"{area.bram36:g}",
         f"{area.dsp}",

@@ -44,7 +44,16 @@ LARGEST_IMAGE = 1024
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``cpt roofline``."""
+    parser.add_argument(
+        "--preset", default="zc706", metavar="NAME", help=f"array: {', '.join(PRESETS)} (default: zc706)"
+    )
     add_network(parser)
+    parser.add_argument(
+        "--micro-batch",
+        type=int,
+        metavar="N",
+        help=f"images of a micro-batch (default: {MICRO_BATCH}, or as many as fit)",
+    )
     parser.add_argument(
         "--bits",
         nargs="+",
@@ -57,18 +66,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="the result as one line")
 
 
-def add_network(parser: argparse.ArgumentParser, preset_too: bool = True) -> None:
-    """Options that say which network is trained in what steps, on what."""
+def add_network(parser: argparse.ArgumentParser) -> None:
+    """Options that say which network is trained in what steps, with which memory."""
     parser.add_argument(
         "--model",
         default="resnet20",
         metavar="NETWORK",
         help=f"resnetD with D = 6n+2, or {MOBILENET} (default: resnet20)",
     )
-    if preset_too:
-        parser.add_argument(
-            "--preset", default="zc706", metavar="NAME", help=f"array: {', '.join(PRESETS)} (default: zc706)"
-        )
     parser.add_argument(
         "--memory", default="ps-ddr", metavar="NAME", help=f"{', '.join(MEMORY_MODELS)} (default: ps-ddr)"
     )
@@ -80,12 +85,6 @@ def add_network(parser: argparse.ArgumentParser, preset_too: bool = True) -> Non
         parser.add_argument(
             f"--{name}", type=int, default=value, metavar="N", help=f"{text} (default: {value})"
         )
-    parser.add_argument(
-        "--micro-batch",
-        type=int,
-        metavar="N",
-        help=f"images of a micro-batch (default: {MICRO_BATCH}, or as many as fit)",
-    )
 
 
 def check_network(arguments: argparse.Namespace) -> None:

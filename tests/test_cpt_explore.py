@@ -10,6 +10,7 @@ import pytest
 
 from cpt import explore
 from cpt.explore import Candidate, between, dominates, mark
+from cpt.host.config import TrainConfig
 from cpt.hw.contract import PRESETS, preset
 from cpt.hw.contract.config import STEP
 from cpt.main import main
@@ -119,6 +120,26 @@ def test_between_the_bounds_time_grows_as_bit_operations_do() -> None:
     assert between((8, 8), 8, (20.0, 20.0), 8) == 20
 
 
+def test_of_several_micro_batches_the_fastest_counts() -> None:
+    candidate = Candidate(TINY, Resources(1), 0.1)
+    plan = TrainConfig(fw=(3, 8), bw=8, batch_size=16)
+    weights = {3: 0.25, 8: 0.75}
+
+    def take(**taken) -> None:
+        explore._take(candidate, taken, plan, weights)
+
+    take(refused="no")
+    assert (candidate.status, candidate.reason, candidate.milliseconds) == ("refused", "no", ())
+    take(micro_batch=8, cycles={"3": 200_000, "8": 1_000_000})
+    assert (candidate.micro_batch, candidate.milliseconds) == (8, (1.0, 5.0, 4.0))
+    assert candidate.hours == pytest.approx(4e-3 * 64_000 / 3600)
+    take(micro_batch=16, cycles={"3": 300_000, "8": 1_000_000})
+    take(refused="no")
+    assert (candidate.micro_batch, candidate.status) == (8, "dominated")
+    take(micro_batch=4, cycles={"3": 100_000, "8": 1_000_000})
+    assert (candidate.micro_batch, candidate.milliseconds) == (4, (0.5, 5.0, 3.875))
+
+
 def test_the_commands_json_and_what_it_keeps(capsys, tmp_path, monkeypatch) -> None:
     picture = tmp_path / "front.svg"
     words = ["explore", *SMALL, "--group", "4", "16", "--scratch", "4096", "8192", "--float-lanes", "2"]
@@ -178,6 +199,7 @@ def test_a_network_that_does_not_train_says_why(capsys) -> None:
         (["--most", "0"], "most is 0; allowed: 1..100"),
         (["--model", "vgg"], "model is 'vgg'; allowed"),
         (["--fw", "8", "3"], "fw is"),
+        (["--micro-batch", "2", "3"], "micro-batch is 3; allowed: a divisor of batch-size (4)"),
         (["--size", "0"], "size is 0; allowed: 1..1,024"),
         (["--scratch", *map(str, range(1, 1200))], "candidates are 1,199; allowed: at most 1,000"),
         (["--figure", "x.gif"], "figure is 'x.gif'; allowed"),
