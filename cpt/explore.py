@@ -337,7 +337,7 @@ def _render(arguments: argparse.Namespace, board: Board, found: Sequence[Candida
     """A table, and what it stands on."""
     low, high = arguments.fw
     times = f"ms at {low}", f"at {high}", "mean", "hours"
-    head = ("array", "scratch", "float", "images", "LUT", "BRAM36", "DSP", *times, "")
+    head = ("array", "scratch/ lanes/ images", "LUT", "BRAM36", "DSP", *times)
     shown = [
         candidate
         for candidate in sorted(found, key=_order)
@@ -346,7 +346,7 @@ def _render(arguments: argparse.Namespace, board: Board, found: Sequence[Candida
     counts = Counter(candidate.status for candidate in found)
     table = align([head, *map(_row, shown)]).rstrip() if shown else "no candidate has room and trains"
     words = (
-        f"{len(found)} candidates: {counts[FRONT]} on the front, {counts[DOMINATED]} behind it, "
+        f"Of {len(found)} combinations {counts[FRONT]} on the front, {counts[DOMINATED]} behind it, "
         f"{counts[OVER]} take more than {arguments.most} % of something, {counts[REFUSED]} do not train "
         "the network."
     )
@@ -367,18 +367,16 @@ def _order(candidate: Candidate) -> tuple[bool, tuple[float, ...]]:
 def _row(candidate: Candidate) -> tuple[str, ...]:
     config, area = candidate.config, candidate.area
     times = [f"{value:.1f}" for value in candidate.milliseconds] or ["", "", ""]
-    notes = [candidate.preset, candidate.status if candidate.status != FRONT else ""]
+    shape = candidate.shape.replace(" ", "")
+    status = "" if candidate.status == FRONT else candidate.status
     return (
-        candidate.shape.replace(" ", ""),
-        f"{config.scratch_words}",
-        f"{config.float_lanes}",
-        f"{candidate.micro_batch or ''}",
+        " ".join(text for text in (shape, candidate.preset, status) if text),
+        f"{config.scratch_words}/{config.float_lanes}/{candidate.micro_batch or ''}".rstrip("/"),
         f"{area.luts:,}",
         f"{area.bram36:g}",
         f"{area.dsp}",
         *times,
         f"{candidate.hours:.2f}" if candidate.hours else "",
-        " ".join(text for text in notes if text),
     )
 
 
@@ -399,7 +397,8 @@ def _assumed(arguments: argparse.Namespace) -> str:
     apart = max(abs(error["luts_left_out"]) for error in fitted.values())
     low, high = arguments.fw
     return (
-        "Times are simulated (docs/fabric.md) with the clock as given, which no shape was shown to reach; "
+        "Scratch in words, lanes of the float engine, images of a micro-batch. Times are simulated "
+        "(docs/fabric.md) with the clock as given, which no shape was shown to reach; "
         f"mean and hours are those of {PAPER_ITERATIONS:,} steps in {PAPER_CYCLES} cycles of precision, with "
         f"steps between {low} and {high} bits taken to grow as bit operations do. Area is a model fitted to "
         f"blocks that Yosys has made, before placement: of LUTs it is within {percent(luts)} of "

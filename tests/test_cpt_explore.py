@@ -172,7 +172,7 @@ def test_the_commands_json_and_what_it_keeps(capsys, tmp_path, monkeypatch) -> N
     assert all(len(line) <= 80 for line in shown.splitlines())
     said = " ".join(shown.split())
     assert "resnet8 on XC7Z020 at 100 MHz, memory ps-ddr" in said
-    assert "4 candidates:" in said
+    assert "Of 4 combinations" in said
     assert "2 take more than 85 % of something" in said
 
 
