@@ -1,6 +1,6 @@
 """Synthesise what the model of area is fitted to: ``python -m cpt.sim.area``.
 
-Presets block by block, and single blocks of arrays that differ from them in a few numbers: about an hour of
+Presets block by block, and single blocks of arrays that differ from them in a few numbers: an hour or more of
 a processor; blocks that have not changed are taken again.
 """
 
