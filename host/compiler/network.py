@@ -91,8 +91,9 @@ def compiled(
         for usual in (widest, min(FEW, widest))
     )
     assert few.static_bytes == wide.static_bytes  # where all lies that a step does once
-    names, rate = set(itertools.chain(*of_step(micro_batches))), float(running_rate(micro_batches))
-    mains = _mains(wide, rate, {EVALUATE, *names})
+    names = list(dict.fromkeys(itertools.chain(*of_step(micro_batches))))
+    rate = float(running_rate(micro_batches))
+    mains = _mains(wide, rate, [EVALUATE, *names])
     codes, onces = _onces(wide, rate, names, momentum, decay)
     lists = {PREPARE: _listing(_orders(codes), []), **_listings(mains, onces)}
     if few.made_again != wide.made_again:
