@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
 from cpt.hw.contract import ContractError
+from cpt.model.files import check_writable
 
 USER_ERROR = 2
 LONGEST = 1_000_000
@@ -37,6 +39,15 @@ def check_range(name: str, value: int, least: int, most: int) -> None:
     """Raise `ContractError` unless ``value`` is ``least``..``most``."""
     if not least <= value <= most:
         raise ContractError(f"{name} is {value}; allowed: {least:,}..{most:,}")
+
+
+def check_figure(path: Path) -> None:
+    """Raise `ContractError` for a name of no format, `OSError` where it cannot be written."""
+    from cpt.model.figures.canvas import FORMATS
+
+    if path.suffix.removeprefix(".").lower() not in FORMATS:
+        raise ContractError(f"figure is {str(path)!r}; allowed: a name that ends in .{', .'.join(FORMATS)}")
+    check_writable(path)
 
 
 class OneLineParser(argparse.ArgumentParser):

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from cpt.command_line import check_figure
 from cpt.host.config import MICRO_BATCH, TrainConfig, settled
 from cpt.hw.contract import PRESETS, ArrayConfig, ContractError, preset
 from cpt.hw.contract.board import BOARDS, Board
@@ -24,9 +25,8 @@ from cpt.model.bitops import PAPER_ITERATIONS, pass_bitops
 from cpt.model.golden.fabric.network import Network
 from cpt.model.reproduce import PAPER_CYCLES
 from cpt.model.units import percent, precision
-from cpt.networks import described, step_forecast
+from cpt.networks import add_network, check_network, described, step_forecast
 from cpt.progress import note
-from cpt.roofline import add_network, check_figure, check_network, part_name
 from cpt.sim.area.model import AreaModel, points, preset_errors
 from cpt.sim.memory import memory_model
 from cpt.sim.synth.resources import Resources
@@ -49,7 +49,7 @@ MOST_CANDIDATES = 1000
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``cpt explore``."""
-    parts = ", ".join(part_name(board) for board in BOARDS.values())
+    parts = ", ".join(board.chip for board in BOARDS.values())
     parser.add_argument("--part", default="xc7z045", metavar="NAME", help=f"{parts} (default: xc7z045)")
     add_network(parser)
     parser.add_argument(
@@ -142,7 +142,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _board(name: str) -> Board:
-    known = {part_name(board).lower(): board for board in BOARDS.values()}
+    known = {board.chip.lower(): board for board in BOARDS.values()}
     if name.lower() not in known:
         raise ContractError(f"part is {name!r}; allowed: {', '.join(known)}")
     return known[name.lower()]
@@ -301,7 +301,7 @@ def dominates(one: Sequence[float], other: Sequence[float]) -> bool:
 def _result(arguments: argparse.Namespace, board: Board, found: Sequence[Candidate]) -> dict[str, Any]:
     """All as JSON has it."""
     return {
-        "part": part_name(board),
+        "part": board.chip,
         "model": arguments.model,
         "size": arguments.size,
         "batch": arguments.batch,
@@ -351,7 +351,7 @@ def _render(arguments: argparse.Namespace, board: Board, found: Sequence[Candida
         "the network."
     )
     where = (
-        f"{arguments.model} on {part_name(board)} at {board.clock_mhz:g} MHz, memory {arguments.memory}: "
+        f"{arguments.model} on {board.chip} at {board.clock_mhz:g} MHz, memory {arguments.memory}: "
         f"steps of {arguments.batch} images of {arguments.size} x {arguments.size}, "
         f"{precision(arguments.fw, arguments.bw)}"
     )
@@ -423,7 +423,7 @@ def _draw(arguments: argparse.Namespace, board: Board, found: Sequence[Candidate
         if candidate.milliseconds
     ]
     title = (
-        f"{arguments.model} on {part_name(board)} at {board.clock_mhz:g} MHz, memory {arguments.memory}\n"
+        f"{arguments.model} on {board.chip} at {board.clock_mhz:g} MHz, memory {arguments.memory}\n"
         f"{precision(arguments.fw, arguments.bw)}, {arguments.batch} images; simulated, area by a model"
     )
     save(draw_front(marks, title), arguments.figure)

@@ -1,20 +1,54 @@
-"""Networks by name, and what whole steps of them take: for commands that look at steps without training."""
+"""Networks by name, their options, and whole steps of them: for commands that look at steps alone."""
 
 from __future__ import annotations
 
+import argparse
+
 import numpy as np
 
+from cpt.command_line import check_range
 from cpt.host.config import MICRO_BATCH, TrainConfig, resnet_depth, settled
 from cpt.hw.contract import ArrayConfig, ContractError
 from cpt.model.architecture import Conv, cifar_resnet, mobilenet_v2
+from cpt.model.bitops import PAPER_BATCH
 from cpt.model.golden.fabric.network import Network
-from cpt.sim.memory import MemoryModel
+from cpt.model.run_config import LARGEST
+from cpt.sim.memory import MEMORY_MODELS, MemoryModel
 from cpt.sim.step.forecast import Forecast
 
 MOBILENET = "mobilenetv2"
+LARGEST_IMAGE = 1024
 CLASSES, CHANNELS = 10, 3
 SMALLER = (8, 4, 2, 1)
 """Micro-batches that are tried where the usual one does not fit."""
+
+
+def add_network(parser: argparse.ArgumentParser) -> None:
+    """Options that say which network is trained in what steps, with which memory."""
+    parser.add_argument(
+        "--model",
+        default="resnet20",
+        metavar="NETWORK",
+        help=f"resnetD with D = 6n+2, or {MOBILENET} (default: resnet20)",
+    )
+    parser.add_argument(
+        "--memory", default="ps-ddr", metavar="NAME", help=f"{', '.join(MEMORY_MODELS)} (default: ps-ddr)"
+    )
+    for name, value, text in (
+        ("size", 32, "pixels of an image's side"),
+        ("width", 16, "channels of a ResNet's first stage"),
+        ("batch", PAPER_BATCH, "images of a step"),
+    ):
+        parser.add_argument(
+            f"--{name}", type=int, default=value, metavar="N", help=f"{text} (default: {value})"
+        )
+
+
+def check_network(arguments: argparse.Namespace) -> None:
+    """Raise `ContractError` for numbers of `add_network` that nothing takes."""
+    check_range("size", arguments.size, 1, LARGEST_IMAGE)
+    check_range("width", arguments.width, 1, LARGEST["width"])
+    check_range("batch", arguments.batch, 1, LARGEST["batch_size"])
 
 
 def described(name: str, size: int, width: int = 16) -> Network:

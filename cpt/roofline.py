@@ -14,18 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cpt.command_line import check_range
+from cpt.command_line import check_figure
 from cpt.host.config import MICRO_BATCH, TrainConfig
 from cpt.hw.contract import PRESETS, ArrayConfig, ContractError, preset
-from cpt.hw.contract.board import Board
 from cpt.hw.contract.config import STEP
-from cpt.model.bitops import PAPER_BATCH
-from cpt.model.files import check_writable
-from cpt.model.run_config import LARGEST
 from cpt.model.units import percent
-from cpt.networks import MOBILENET, convolutions, described, step_forecast
+from cpt.networks import add_network, check_network, convolutions, described, step_forecast
 from cpt.progress import note
-from cpt.sim.memory import MEMORY_MODELS, MemoryModel, memory_model
+from cpt.sim.memory import MemoryModel, memory_model
 from cpt.sim.step.by_layer import AGAIN, ALL, ARRAY, CHANNEL, CONTROL, D_W, D_X, FORWARD, MEMORY, VECTOR
 from cpt.sim.step.roofline import OF_A_DSP, Point, dsp_gops, mean, memory_bytes, points
 from cpt.sim.synth.report import board_of
@@ -39,7 +35,6 @@ BOUNDS = (ARRAY, MEMORY, VECTOR, CHANNEL, CONTROL)
 MOST_BITS = 8
 CONV = ".conv"
 """What names of layers end in, and tables leave out."""
-LARGEST_IMAGE = 1024
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,34 +59,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--layers", action="store_true", help="a row per layer and pass, with its reason")
     parser.add_argument("--figure", type=Path, metavar="FILE", help="draw it (needs matplotlib)")
     parser.add_argument("--json", action="store_true", help="the result as one line")
-
-
-def add_network(parser: argparse.ArgumentParser) -> None:
-    """Options that say which network is trained in what steps, with which memory."""
-    parser.add_argument(
-        "--model",
-        default="resnet20",
-        metavar="NETWORK",
-        help=f"resnetD with D = 6n+2, or {MOBILENET} (default: resnet20)",
-    )
-    parser.add_argument(
-        "--memory", default="ps-ddr", metavar="NAME", help=f"{', '.join(MEMORY_MODELS)} (default: ps-ddr)"
-    )
-    for name, value, text in (
-        ("size", 32, "pixels of an image's side"),
-        ("width", 16, "channels of a ResNet's first stage"),
-        ("batch", PAPER_BATCH, "images of a step"),
-    ):
-        parser.add_argument(
-            f"--{name}", type=int, default=value, metavar="N", help=f"{text} (default: {value})"
-        )
-
-
-def check_network(arguments: argparse.Namespace) -> None:
-    """Raise `ContractError` for numbers of `add_network` that nothing takes."""
-    check_range("size", arguments.size, 1, LARGEST_IMAGE)
-    check_range("width", arguments.width, 1, LARGEST["width"])
-    check_range("batch", arguments.batch, 1, LARGEST["batch_size"])
 
 
 @dataclass(frozen=True)
@@ -150,15 +117,6 @@ def _bits(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def check_figure(path: Path) -> None:
-    """Raise `ContractError` for a name of no format, `OSError` where it cannot be written."""
-    from cpt.model.figures.canvas import FORMATS
-
-    if path.suffix.removeprefix(".").lower() not in FORMATS:
-        raise ContractError(f"figure is {str(path)!r}; allowed: a name that ends in .{', .'.join(FORMATS)}")
-    check_writable(path)
-
-
 def _steps(
     arguments: argparse.Namespace, config: ArrayConfig, model: MemoryModel, asked: Sequence[tuple[int, int]]
 ) -> tuple[list[Step], int]:
@@ -202,7 +160,7 @@ def _result(
         "memory_model": arguments.memory,
         "memory_gbytes_per_s": memory_bytes(model) * config.clock_mhz / 1e3,
         "dsp_design": {
-            "part": part_name(board),
+            "part": board.chip,
             "dsps": dsps,
             "multiplications_a_dsp": OF_A_DSP,
             "gops": rate,
@@ -263,11 +221,6 @@ def _of_point(point: Point) -> dict[str, Any]:
         "bound": point.bound,
         "reason": point.reason,
     }
-
-
-def part_name(board: Board) -> str:
-    """``XC7Z045``."""
-    return board.part.upper().partition("-")[0][:7]
 
 
 def _render(

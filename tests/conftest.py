@@ -125,6 +125,7 @@ LONG = (
     "test_model_quantize",
     "test_contract_hash",
     "test_step_parts",
+    "test_step_local_memory",
     "test_sim_faults",
     "test_sim_mutate",
     "test_sim_formal",

@@ -20,17 +20,16 @@ from step_networks import (
 
 from cpt.host.compiler.builder import Region
 from cpt.host.compiler.choice import Product, Way, of_product
-from cpt.host.compiler.lifetimes import Recorder, _Places
+from cpt.host.compiler.lifetimes import Recorder
 from cpt.host.compiler.network import EVALUATE, LAST_BACKWARD, OF_FEW, ONLY_FORWARD, PREPARE, compiled
 from cpt.host.compiler.parts import Scratch
 from cpt.host.compiler.vectors import Vectors, number
-from cpt.host.compiler.work import Work
 from cpt.hw.contract import ContractError, preset
 from cpt.hw.contract.floats import LOCAL_WORDS, Space
 from cpt.hw.contract.passes import Apply, Bring, Drain, Store, noise_place
 from cpt.hw.contract.step import WORD_BYTES, Code, decode
 from cpt.hw.contract.tiles import Picture
-from cpt.model.architecture import cifar_resnet, mobilenet_v2
+from cpt.model.architecture import cifar_resnet
 from cpt.model.golden.fabric.hash import noise_bytes
 from cpt.model.golden.fabric.network import Block, Network
 from cpt.sim.step.interleaving import Interleaving
@@ -373,58 +372,6 @@ def test_resnet_20_compiles_for_the_zc706_with_sixteen_images():
     assert all(1000 < size < 20_000 for size in sizes.values()), sizes
     for few in (False, True):
         assert sum(size for name, size in sizes.items() if name.endswith(OF_FEW) is few) < 60_000
-
-
-def mobile(classes: int) -> Network:
-    """MobileNetV2 for CIFAR."""
-    return Network.mobilenet(
-        mobilenet_v2(classes), np.full(3, 0.05, np.float32), np.full(3, -0.7, np.float32)
-    )
-
-
-@pytest.mark.slow
-def test_whole_mobilenet_compiles_for_the_zc706_with_sixteen_images():
-    programs = compiled(preset("zc706"), mobile(10), images=16, micro_batches=1, scratch_words=4 * 4096)
-    sizes = {name: len(listing.words) // WORD_BYTES for name, listing in programs.lists.items()}
-    step = {ONLY_FORWARD, LAST_BACKWARD}
-    assert sizes.keys() == {PREPARE, EVALUATE, *step, *(f"{name}{OF_FEW}" for name in step)}
-    assert all(5_000 < size < 150_000 for size in sizes.values()), sizes
-
-
-def test_vectors_that_never_have_room_are_refused_before_any_has_a_place(monkeypatch):
-    """In one line, and without trying orders and places."""
-    monkeypatch.setattr(_Places, "found", None)
-    monkeypatch.setattr("cpt.host.compiler.work.LOCAL_ROOM", 6000)
-    with pytest.raises(
-        ContractError,
-        match=r"^a vector needs \d+ words of local memory beside \d+ of .*; allowed: \d+ in all",
-    ):
-        compiled(preset("zc706"), mobile(10), images=16, micro_batches=8, scratch_words=4 * 4096)
-
-
-@pytest.mark.parametrize(
-    ("room", "words", "classes", "inputs", "images"),
-    [(80, 4 * 2048, 2, 8, 2), (80, FEW_WORDS, 2, 8, 2), (400, 4 * 2048, 1, 2, 1)],
-)
-def test_classifier_and_errors_in_pieces_leave_the_same_bits(
-    monkeypatch, room, words, classes, inputs, images
-):
-    monkeypatch.setattr(Work, "_classifier_room", lambda _: room)
-    monkeypatch.setattr("cpt.host.compiler.backward.CHANNELS_AT_ONCE", 12)
-    monkeypatch.setattr("step_networks.CLASSES", 4)
-    trainer = same_weights(
-        "tiny",
-        inverted(8, 32),
-        (4, 8),
-        batch=6,
-        micro_batch=3,
-        scratch_words=words,
-        size=8,
-        wrap=lambda machine: Interleaving(machine, 2),
-    )
-    work = Work(trainer.layout, 0.1, trainer.layout.forward)
-    found = [*work._classifier_pieces(), work._feature_pieces()]
-    assert [len(each) for each in found] == [classes, inputs, images]
 
 
 def test_convolutions_of_a_block_may_be_many():

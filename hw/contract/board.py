@@ -47,6 +47,11 @@ class Board:
     processor: tuple[tuple[str, str], ...]
     """Properties of processing_system7 that describe the board, in the order they are set."""
 
+    @property
+    def chip(self) -> str:
+        """``XC7Z045``."""
+        return f"XC{self.device.upper()}"
+
     def __post_init__(self) -> None:
         preset(self.preset, STEP)  # refuses names that do not exist
         self.clock_divisors(self.clock_mhz)
