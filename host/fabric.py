@@ -17,8 +17,9 @@ import numpy as np
 from cpt.host.compiler.choice import WIDEST, Way
 from cpt.host.compiler.memory import BASES, BATCH, GRADIENT, IMAGES, LOGITS, STATIC, Piece
 from cpt.host.compiler.network import EVALUATE, PREPARE, compiled, of_step
-from cpt.host.compiler.plan import ERROR_SLOT, IMAGE_SLOT, MASK_BITS, MASK_SLOT
+from cpt.host.compiler.plan import ERROR_SLOT, IMAGE_SLOT, MASK_SLOT
 from cpt.hw.contract import ArrayConfig, ContractError
+from cpt.hw.contract.passes import MASK_BITS
 from cpt.hw.contract.step import WORD_BYTES, Code, encode
 from cpt.model.golden.fabric.codes import image_bits
 from cpt.model.golden.fabric.network import Network

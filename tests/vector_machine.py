@@ -16,7 +16,7 @@ from hw_streams import Simulation, stream_put, stream_rules
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.floats import FIELD, Coefficient, Statistic
 from cpt.hw.contract.machine import MACHINE
-from cpt.hw.contract.passes import Apply, Drain, geometry
+from cpt.hw.contract.passes import CODES, MASK_BITS, MASKS, Apply, Drain, geometry
 from cpt.hw.contract.step import MARK_BITS, SCRATCH_BANKS, Code, Engine, Word, decode, encode
 from cpt.hw.contract.tiles import CodesLayout, Picture
 from cpt.hw.layouts import result_rows
@@ -104,6 +104,8 @@ class Bench:
         self.golden = StepLanes(self.state, self.products)
         self.drains: list[bytes] = []
         self.applies: list[bytes] = []
+        self.code_bits: list[int] = []
+        """Planes of each group of codes, in order."""
         self.results: list[Numbers] = []
         """Result tiles: rows, then sums."""
 
@@ -160,6 +162,9 @@ class Bench:
         } | values
         word = encode(Code.APPLY, kind=int(kind), slot=SLOT, **fields)
         self.applies.append(word)
+        if kind in CODES:
+            groups = images * picture.tiles * fields["groups"]
+            self.code_bits += [MASK_BITS if kind in MASKS else self.bits] * groups
         self.golden.apply(decode(word))
 
     def layout(self, picture: Picture, channels: int) -> CodesLayout:
@@ -318,6 +323,7 @@ class Bench:
         async def packer(ctx: Any) -> None:
             words: list[Any] = []
             due: deque[int] = deque()
+            bits_of_groups = deque(self.code_bits)
             cycle = 0
             while True:
                 ctx.set(lanes.codes.ready, rng.random() >= stall)
@@ -330,7 +336,7 @@ class Bench:
                 if len(words) == group:
                     codes = np.array([list(word.codes) for word in words]).T
                     at, size = words[0].address, columns * group // 8
-                    bits = words[0].bits
+                    bits = bits_of_groups.popleft()
                     assert {(word.address, word.bits, word.last) for word in words} == {
                         (at, bits, words[0].last)
                     }

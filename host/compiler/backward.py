@@ -15,11 +15,11 @@ from cpt.host.compiler.lifetimes import Recorder
 from cpt.host.compiler.memory import GRADIENT, Piece
 from cpt.host.compiler.moves import Tensor
 from cpt.host.compiler.ordering import weights_ahead
-from cpt.host.compiler.plan import ERROR_SLOT, MASK_BITS, MASK_SLOT, RECORD, BlockPlan, Codes, ConvPlan
+from cpt.host.compiler.plan import ERROR_SLOT, MASK_SLOT, RECORD, BlockPlan, Codes, ConvPlan
 from cpt.host.compiler.vectors import LANE_BITS, ZERO, Rows, Vector, coefficient, integer, number, of_slot
 from cpt.host.compiler.work import Work, pieces
 from cpt.hw.contract.floats import Coefficient, Op, SlotConstant, Space
-from cpt.hw.contract.passes import Apply, Drain
+from cpt.hw.contract.passes import MASK_BITS, Apply, Drain
 from cpt.model.golden.fabric.float_unit import fraction
 
 D, Y, G, OTHER_Y = range(4)

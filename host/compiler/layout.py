@@ -13,7 +13,6 @@ from cpt.host.compiler.parts import OF_BACKWARD, OF_FORWARD, Division, Part, Scr
 from cpt.host.compiler.plan import (
     ERROR_SLOT,
     IMAGE_SLOT,
-    MASK_BITS,
     MASK_SLOT,
     RECORD,
     BlockPlan,
@@ -24,6 +23,7 @@ from cpt.host.compiler.plan import (
 from cpt.host.compiler.subsets import Subsets
 from cpt.hw.contract import ArrayConfig, ContractError
 from cpt.hw.contract.config import MAX_BITS, MOST_GROUPS, TAPS
+from cpt.hw.contract.passes import MASK_BITS
 from cpt.hw.contract.step import SCRATCH_BANKS, SUM_WORDS
 from cpt.hw.contract.tiles import CodesLayout, Picture, PixelLayout, WindowLayout
 from cpt.model.architecture import Conv

@@ -11,7 +11,6 @@ from cpt.model.golden.fabric.network import Block, Layer
 
 MASK_SLOT, IMAGE_SLOT, ERROR_SLOT = 253, 254, 255
 """Precision slots of masks, images and errors; the others are the layers'."""
-MASK_BITS = 1
 RECORD = (
     "unit",
     "mean",

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 
 from cpt.host.compiler.choice import WIDEST
 from cpt.host.compiler.lifetimes import Held, Recorder
-from cpt.host.compiler.plan import MASK_BITS, MASK_SLOT
+from cpt.host.compiler.plan import MASK_SLOT
 from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import BEAT_BYTES, TAPS
 from cpt.hw.contract.order import tile_cycles
-from cpt.hw.contract.passes import Store, gradient_tiles
+from cpt.hw.contract.passes import MASK_BITS, Store, gradient_tiles
 from cpt.hw.contract.step import Code
 
 START_CYCLES = 20

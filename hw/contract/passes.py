@@ -64,7 +64,8 @@ class Store(enum.IntEnum):
 
 
 MASKS: tuple[Apply, ...] = (Apply.BLOCK,)
-"""Kinds whose codes are masks, a bit for each number: whether it is above 0."""
+"""Kinds whose codes are masks: of each number whether it is above 0, whatever their slot."""
+MASK_BITS = 1
 CODES: tuple[Apply, ...] = (Apply.INNER, Apply.CODE, Apply.IMAGE, Apply.ERROR, *MASKS)
 """Kinds that write codes to memory."""
 SLOT_KINDS: dict[Code, tuple[enum.IntEnum, ...] | None] = {

@@ -18,6 +18,7 @@ LIMIT_BITS = 18
 NOISE_BITS = 8
 """Fraction bits of a sum that noise, or the half that rounds, is added to."""
 _LUT_PINS = 6
+"""Bits of a number that one LUT looks at."""
 LEFT_BITS = 4
 """Of what a product is shifted up by, less 1: 17 - b fraction bits of weights."""
 

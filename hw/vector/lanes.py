@@ -12,6 +12,7 @@ from cpt.hw.contract import ArrayConfig
 from cpt.hw.contract.config import MAX_BITS
 from cpt.hw.contract.floats import Coefficient, Statistic
 from cpt.hw.contract.machine import MACHINE
+from cpt.hw.contract.passes import MASK_BITS
 from cpt.hw.contract.step import KEYS, MARK_BITS
 from cpt.hw.layouts import result_row, result_rows
 from cpt.hw.matrix.copies import copies, one_less
@@ -332,7 +333,7 @@ class Lanes(wiring.Component):
         m.d.comb += [
             queue.push.eq(Cat(copies(m, comes, CODE_PUSHES, "codes_come", reset_less=False))),
             queue.payload.address.eq(self.at("address", cycle)),
-            queue.payload.bits.eq(Mux(masks, 1, apply.bits)),
+            queue.payload.bits.eq(Mux(masks, MASK_BITS, apply.bits)),
             queue.payload.first.eq(self.at("first", cycle)),
             queue.payload.last.eq(self.at("last", cycle)),
         ]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cpt.hw.contract import ArrayConfig
-from cpt.hw.contract.passes import CODES, MASKS, Apply, Bring, Store, units
+from cpt.hw.contract.passes import CODES, MASK_BITS, MASKS, Apply, Bring, Store, units
 from cpt.hw.contract.step import Code, Word
 from cpt.hw.contract.tiles import Picture
 from cpt.sim.step.state import Slot
@@ -54,6 +54,6 @@ class Costs:
 
     def bits(self, word: Word) -> int:
         """Of the codes that an instruction reads or writes."""
-        if word.code is Code.APPLY and Apply(word.kind) in MASKS:
-            return 1
+        if word.code is Code.APPLY and word.kind in MASKS:
+            return MASK_BITS
         return self.slots[word.slot].bits

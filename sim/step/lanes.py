@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cpt.hw.contract.floats import Coefficient, Statistic
-from cpt.hw.contract.passes import IMAGE_BITS, Apply, Drain
+from cpt.hw.contract.passes import IMAGE_BITS, MASK_BITS, MASKS, Apply, Drain
 from cpt.hw.contract.step import SUM_PARTS, SUM_WORDS, Word
 from cpt.hw.contract.tiles import CodesLayout, Picture
 from cpt.model.golden.fabric import apply as applies
@@ -119,14 +119,14 @@ class Lanes:
         bits = state.slots[word.slot].bits
         if kind is Apply.INNER:
             codes = applies.inner_apply(y, self._affine(word.channel, channels), bits)
-            self._codes(word, image, picture, codes, bits)
+            self._codes(word, image, picture, codes)
         elif kind is Apply.CODE:
             one = self._affine(word.channel, channels)
             codes = applies.code_apply(y, int(one.multiplier[0]), int(one.shift[0]), bits)
-            self._codes(word, image, picture, codes, bits)
+            self._codes(word, image, picture, codes)
         elif kind is Apply.IMAGE:
             codes = applies.image_apply(y, self._affine(word.channel, channels), bits)
-            self._codes(word, image, picture, codes, bits)
+            self._codes(word, image, picture, codes)
         elif kind is Apply.COUNT:
             second = words(word.second * IN_WORDS)
             found = drains.error_statistics(y.reshape(-1, channels), second.reshape(-1, channels))
@@ -137,13 +137,13 @@ class Lanes:
             none = np.zeros(channels, np.int64)
             self._count(word, clear, none, none, none, highest)
             write_words(state.scratch, word.out * IN_WORDS + skipped, picture, out)
-            self._codes(word, image, picture, (out > 0).astype(np.int64), 1)
+            self._codes(word, image, picture, (out > 0).astype(np.int64))
         elif kind is Apply.ERROR:
             second = words(word.second * IN_WORDS)
             coefficients = self._affine(word.channel, channels, second=True)
             noise = self._noise(word, image, picture, channels)
             codes = applies.error_apply(y, second, coefficients, noise, bits)
-            self._codes(word, image, picture, codes, bits)
+            self._codes(word, image, picture, codes)
         elif kind is Apply.POOL:
             at = word.out + image * word.channels
             state.local[at : at + word.channels] = pool_sums(y)[0, : word.channels]
@@ -165,13 +165,14 @@ class Lanes:
         drawn = noise_bytes(key, shape, number + image)[..., first : first + channels]
         return np.pad(drawn, ((0, 0), (0, 0), (0, 0), (0, channels - drawn.shape[-1])))
 
-    def _codes(self, word: Word, image: int, picture: Picture, codes: np.ndarray, bits: int) -> None:
-        """An image's codes of so many ``bits`` to memory."""
+    def _codes(self, word: Word, image: int, picture: Picture, codes: np.ndarray) -> None:
+        """An image's codes to memory."""
         state = self.state
         layout = CodesLayout(picture, codes.shape[-1], word.planes)
         groups = -(-word.channels // state.group)
         address = state.address(word) + image * picture.tiles * groups * layout.group_stride
         memory = state.writable(address, codes_bytes(layout, len(codes), groups))
+        bits = MASK_BITS if word.kind in MASKS else state.slots[word.slot].bits
         write_codes(memory, 0, layout, codes, bits, groups)
 
     # ------------------------------------------------------------------------------------------ shared
