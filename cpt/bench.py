@@ -1,26 +1,39 @@
-"""Measure quantised training in torch: ``step``, a training step of a CIFAR ResNet beside float32."""
+"""Measure quantised training in torch: ``step``, a training step beside the same in float32; ``health``, what
+measuring its numeric health costs (on a CPU)."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import re
 
 from cpt.command_line import LONGEST, check_range
 from cpt.hw.contract import ContractError
-from cpt.model.benchmark import StepTimes, benchmark_step
+from cpt.model.benchmark import MODELS, StepRow, benchmark_health, benchmark_step
 from cpt.model.run_config import LARGEST
+from cpt.model.units import percent
 from cpt.table import align, paragraph
 from cpt.torch_device import add_device_options, chosen_device
 
-WHAT = ("step",)
+WHAT = ("step", "health")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``cpt bench``."""
     parser.add_argument("what", metavar="WHAT", help=", ".join(WHAT))
-    parser.add_argument("--model", default="resnet20", metavar="RESNET", help="resnetD with D = 6n+2")
-    parser.add_argument("--batch", type=int, default=64, metavar="N", help="images per step (default: 64)")
+    parser.add_argument(
+        "--model",
+        nargs="+",
+        default=MODELS,
+        metavar="NETWORK",
+        help=f"resnetD with D = 6n+2, or one of the others (default: {' '.join(MODELS)})",
+    )
+    parser.add_argument(
+        "--batch",
+        type=int,
+        default=0,
+        metavar="N",
+        help="samples of a step (default: each network's own)",
+    )
     parser.add_argument(
         "--rounds", type=int, default=10, metavar="N", help="repeats, kinds of steps in turn (default: 10)"
     )
@@ -33,12 +46,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure and print."""
     if arguments.what not in WHAT:
         raise ContractError(f"what is {arguments.what!r}; allowed: {', '.join(WHAT)}")
-    check_range("batch", arguments.batch, 1, LARGEST["batch_size"])
+    check_range("batch", arguments.batch, 0, LARGEST["batch_size"])
     check_range("rounds", arguments.rounds, 1, LONGEST)
     device = chosen_device(arguments)
+    if arguments.what == "health":
+        return _health(arguments)
     try:
-        times = benchmark_step(
-            _depth(arguments.model),
+        rows = benchmark_step(
+            arguments.model,
             arguments.batch,
             arguments.rounds,
             device.type,
@@ -47,29 +62,54 @@ def run(arguments: argparse.Namespace) -> int:
         )
     except ValueError as error:
         raise ContractError(str(error)) from None
-    print(json.dumps(times.as_dict()) if arguments.json else _render(times))
+    if arguments.json:
+        settings = {
+            "device": device.type,
+            "threads": arguments.threads,
+            "compiled": arguments.compile,
+            "rounds": arguments.rounds,
+        }
+        print(json.dumps({**settings, "rows": [row.as_dict() for row in rows]}))
+    else:
+        print(_render(rows, arguments, device.type))
     return 0
 
 
-def _depth(name: str) -> int:
-    depth = name.removeprefix("resnet")
-    if not re.fullmatch(r"[0-9]{1,4}", depth) or depth == name:
-        raise ContractError(f"model is {name!r}; allowed: resnetD with D = 6n+2")
-    return int(depth)
+def _health(arguments: argparse.Namespace) -> int:
+    """``cpt bench health``."""
+    try:
+        rows = benchmark_health(arguments.model, arguments.batch, arguments.rounds, threads=arguments.threads)
+    except ValueError as error:
+        raise ContractError(str(error)) from None
+    if arguments.json:
+        print(json.dumps({"rounds": arguments.rounds, "rows": [row.as_dict() for row in rows]}))
+        return 0
+    cells = [("model", "batch", "a measured step, times another", "every", "share of all steps' time")]
+    cells += [
+        (row.model, str(row.batch), f"{row.ratio:.2f}", f"{row.every} steps", percent(row.share))
+        for row in rows
+    ]
+    print(align(cells))
+    return 0
 
 
-def _render(times: StepTimes) -> str:
-    rows = [("training step", "median", "ratio to float32")]
-    rows.append(("float32", _ms(times.float_s), "1.00"))
-    rows.append(("FW8, nearest", _ms(times.nearest_s), f"{times.nearest_ratio:.2f}"))
-    rows.append(("FW8/BW8, stochastic gradients", _ms(times.stochastic_s), f"{times.stochastic_ratio:.2f}"))
-    threads = f", {times.threads} thread{'s' * (times.threads > 1)}" if times.device == "cpu" else ""
+def _render(rows: list[StepRow], arguments: argparse.Namespace, device: str) -> str:
+    cells = [("model", "batch", "rounding", "processor", "wall", "memory", "times float32")]
+    cells += [
+        (
+            row.model,
+            str(row.batch),
+            row.rounding,
+            f"{1e3 * row.cpu_s:.1f} ms",
+            f"{1e3 * row.wall_s:.1f} ms",
+            f"{row.peak_bytes / 1e6:.1f} MB",
+            f"{row.ratio_cpu:.2f}  {row.ratio_wall:.2f}  {row.ratio_peak:.2f}",
+        )
+        for row in rows
+    ]
+    threads = f", {arguments.threads} thread{'s' * (arguments.threads > 1)}" if device == "cpu" else ""
     title = (
-        f"resnet{times.depth}, {times.batch} images of 32x32, channels-last, {times.device}{threads}"
-        f"{', compiled' * times.compiled}, {times.rounds} round{'s' * (times.rounds > 1)}"
+        f"a training step at FW8 and, stochastic, BW8; {device}{threads}{', compiled' * arguments.compile}, "
+        f"{arguments.rounds} round{'s' * (arguments.rounds > 1)}; memory: most beside weights"
     )
-    return f"{paragraph(title)}\n\n{align(rows)}"
-
-
-def _ms(seconds: float) -> str:
-    return f"{1e3 * seconds:.1f} ms"
+    return f"{paragraph(title)}\n\n{align(cells)}"

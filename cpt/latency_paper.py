@@ -14,8 +14,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from cpt.host.config import MICRO_BATCH, TrainConfig
-from cpt.hw.contract import ArrayConfig, ContractError, preset
-from cpt.hw.contract.config import STEP
+from cpt.hw.contract import ArrayConfig, ContractError
 from cpt.kept import Kept, software_key
 from cpt.model.architecture import cifar_resnet, mobilenet_v2
 from cpt.model.architecture.layers import Layer
@@ -77,9 +76,8 @@ def described(network: str) -> tuple[tuple[Layer, ...], Network]:
     return tuple(resnet.layers), Network.residual(resnet, *numbers)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace, config: ArrayConfig) -> int:
     """Print the rows of all networks, or of those that were asked for."""
-    config = preset(arguments.preset, STEP)
     names = {_option(network): network for network in NETWORKS}
     for name in arguments.paper:
         if name not in names:

@@ -64,6 +64,7 @@ TRAINING = (
     ),
     Option("bw", int, "bits of gradients", "BITS"),
     Option("cycles", int, "precision cycles in the run", "N"),
+    Option("shape", str, "of the cycles: cosine (CPT's), or one of docs/schedules.md", "NAME"),
     Option("per", str, f"what moves the precision: {' or '.join(UNITS)}", "WHAT"),
     Option("eval_bits", int, "forward bits of evaluation; 0: the upper bound", "BITS"),
     Option("epochs", int, "length of the run", "N"),

@@ -4,143 +4,38 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import functools
+import dataclasses
 import json
 import math
 import os
 import statistics
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from cpt.data import DIGITS
+from cpt.experiments import Row, Section, sections
 from cpt.hw.contract import ContractError
 from cpt.model.files import check_writable, write_atomically
-from cpt.model.run_folder import CHECKPOINT, locked
+from cpt.model.run_folder import CHECKPOINT, SUMMARY, FolderError, locked
+from cpt.model.units import metric
 from cpt.results_page import interval, page
-
-if TYPE_CHECKING:
-    from cpt.model.training import Task, TorchConfig
+from cpt.results_runs import Job, Result, Runs
 
 NICENESS = 19
-MAIN_ROWS = ("static", "CPT")
 RUNS = Path("runs/results")
 PAGE = Path("docs/results.md")
-
-
-@dataclass(frozen=True)
-class Row:
-    """One method with its settings, over so many seeds; ``base``: the row it is compared with."""
-
-    name: str
-    seeds: int
-    settings: dict[str, Any] = field(default_factory=dict)
-    base: str = "static"
-
-
-@dataclass(frozen=True)
-class Section:
-    """One task and its methods."""
-
-    name: str
-    title: str
-    data: str
-    settings: dict[str, Any]
-    rows: tuple[Row, ...]
-
-
-_STATIC = {"method": "static"}
-
-
-def _rows_of_methods(
-    main_seeds: int, seeds: int, ldp_lr: float = 2.0, **pfq: tuple[int, ...]
-) -> tuple[Row, ...]:
-    """Every method; static and CPT over ``main_seeds`` seeds. ``pfq``: its stages."""
-    return (
-        Row("static", main_seeds, _STATIC),
-        Row("CPT", main_seeds),
-        Row("FP32", seeds, {"method": "fp32"}),
-        Row("PFQ", seeds, {"method": "pfq", **pfq}),
-        Row("LDP", seeds, {"method": "ldp", "ldp_lr": ldp_lr}),
-        Row("static, cyclic learning rate", seeds, {**_STATIC, "lr_schedule": "cyclic"}),
-        *_rows_of_quantisers(seeds),
-    )
-
-
-def _rows_of_quantisers(seeds: int) -> Iterator[Row]:
-    """Static and CPT with every quantiser but CPT's own that the papers' tables have."""
-    from cpt.model.quantisers import DEFAULT, quantiser_kind, quantiser_names
-    from cpt.model.training import TorchConfig
-    from cpt.torch_train import OF_OPTIMISER
-
-    for name in quantiser_names(lambda kind: kind.title and kind.name != DEFAULT):
-        kind = quantiser_kind(name)
-        settings: dict[str, Any] = {"quantiser": name}
-        if kind.optimiser_kind:
-            settings |= {field: getattr(TorchConfig(), field) for field in OF_OPTIMISER}
-            settings["optimiser"] = kind.optimiser_kind
-        yield Row(f"{kind.title} static", seeds, _STATIC | settings)
-        yield Row(f"{kind.title} CPT", seeds, settings, f"{kind.title} static")
-
-
-@functools.cache
-def sections() -> tuple[Section, ...]:
-    """All tasks of the page."""
-    return (
-        Section(
-            "images",
-            "Images: handwritten digits, ResNet-8",
-            DIGITS,
-            {"model": "resnet8", "width": 16, "epochs": 18, "fw": (3, 8)},
-            _rows_of_methods(10, 10),
-        ),
-        Section(
-            "language",
-            "Language: Python's help topics by character, two-layer Transformer",
-            "python-text",
-            {
-                "model": "transformer2",
-                "width": 64,
-                "epochs": 6,
-                "fw": (4, 8),
-                "cycles": 8,
-                "per": "iteration",
-                "optimiser": "adamw",
-                "lr": 3e-3,
-                "weight_decay": 0.01,
-                "clip": 1.0,
-            },
-            _rows_of_methods(5, 3, pfq_fw=(4, 5, 6, 8)),
-        ),
-        Section(
-            "super-resolution",
-            "Super-resolution by 4: photographs, PAN with 2 blocks",
-            "photographs",
-            {
-                "model": "pan2",
-                "width": 16,
-                "epochs": 12,
-                "batch_size": 16,
-                "fw": (8, 16),
-                "bw": (16, 16),
-                "cycles": 8,
-                "per": "iteration",
-                "optimiser": "adam",
-                "lr": 4e-3,
-                "weight_decay": 0.0,
-            },
-            # At 16 bits the loss hardly depends on the step size: gradients of the bits are a millionth.
-            _rows_of_methods(5, 3, ldp_lr=1e6, pfq_fw=(8, 10, 12, 16), pfq_bw=(16, 16, 16, 16)),
-        ),
-    )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--out", type=Path, default=RUNS, metavar="DIR", help=f"runs (default: {RUNS})")
-    parser.add_argument("--page", type=Path, default=PAGE, metavar="FILE", help=f"page (default: {PAGE})")
+    parser.add_argument(
+        "--page",
+        type=Path,
+        default=PAGE,
+        metavar="FILE",
+        help=f"page; beside it, as .json, the results of all runs, which count as finished (default: {PAGE})",
+    )
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads (default: 1)")
     parser.add_argument(
         "--render-only", action="store_true", help="train nothing: write the page from the runs there are"
@@ -149,21 +44,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train what is missing, then write the page. Interrupted runs are resumed."""
+    """Train what is missing, then write the page; goes on where it was stopped; several share the work."""
     if arguments.threads < 1:
         raise ContractError(f"threads is {arguments.threads}; allowed: at least 1")
     check_writable(arguments.page)
-    for section in sections():  # before hours of training, not after
-        _rows(section, arguments.out)
+    record = arguments.page.with_suffix(".json")
+    check_writable(record)
+    runs = Runs(sections(), arguments.out, record)
+    for _ in runs.pending():  # a run of other settings is refused before hours of training, not after
+        pass
     if not arguments.render_only:
         with contextlib.redirect_stdout(sys.stderr):
-            _train_all(arguments.out, arguments.threads)
-    tables = [(section, _rows(section, arguments.out)) for section in sections()]
+            _train_all(runs, arguments.threads)
+    tables = [(section, _rows(runs, section)) for section in runs.sections]
     if not any(rows for _, rows in tables):
         raise ContractError(
             f"{arguments.out} holds no finished run for the page; allowed: --out with runs, or no "
             "--render-only (hours)"
         )
+    runs.write_record()
     text = page((section.title, section.data, rows) for section, rows in tables)
     write_atomically(arguments.page, text.encode())
     if arguments.json:
@@ -173,128 +72,81 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _train_all(out: Path, threads: int) -> None:
-    """Every run that has no result yet."""
+def _train_all(runs: Runs, threads: int) -> None:
+    """Every run that has no result yet, but for those that another process has in hand."""
     import torch
 
     os.nice(NICENESS - os.nice(0))
     torch.set_num_threads(threads)
-    tasks: dict[str, Task] = {}
-    for section, row, seed in _order():
-        folder = out / section.name / f"{_slug(row.name)}-{seed}"
-        if (folder / "summary.json").is_file():
-            continue
-        config = _config(section, row, seed)
-        if section.name not in tasks:
-            tasks[section.name] = _task(section, config)
-        print(f"{section.name}: {row.name}, seed {seed}", flush=True)
-        _train(row.name, config, tasks[section.name], folder)
+    trained = True
+    while trained:
+        trained = False
+        for job in runs.pending():
+            with contextlib.suppress(FolderError):
+                _train(runs, job)
+                trained = True
 
 
-def _order() -> Iterator[tuple[Section, Row, int]]:
-    """All runs: CPT and static first, seed by seed, so that an early stop leaves comparable rows."""
-    for first in (True, False):
-        for seed in range(max(row.seeds for section in sections() for row in section.rows)):
-            for section in sections():
-                for row in section.rows:
-                    if seed < row.seeds and (row.name in MAIN_ROWS) == first:
-                        yield section, row, seed
-
-
-def _train(name: str, config: TorchConfig, task: Task, folder: Path) -> None:
+def _train(runs: Runs, job: Job) -> None:
     from cpt.model import checkpoint
     from cpt.model.training import TorchRun, TorchTrainer
 
-    try:
-        with locked(folder):
-            training = TorchRun(name, TorchTrainer(config, task), folder)
+    config, folder = runs.config(job), runs.folder(job)
+    assert config is not None
+    with locked(folder):
+        if (folder / SUMMARY).is_file():  # by another process, meanwhile
+            return
+        print(f"{job.entry}, seed {job.seed}", flush=True)
+        try:
+            training = TorchRun(job.row.name, TorchTrainer(config, runs.task_of(job)), folder)
             if checkpoint.exists(folder / CHECKPOINT):
                 training.resume()
             else:
                 training.start()
             training.train()
-    except ValueError as error:
-        raise ContractError(str(error)) from None
+        except ValueError as error:
+            raise ContractError(str(error)) from None
 
 
-def _config(section: Section, row: Row, seed: int) -> TorchConfig:
-    from cpt.model.training import TorchConfig
-
-    return TorchConfig(**{**section.settings, **row.settings, "seed": seed})
-
-
-def _task(section: Section, config: TorchConfig) -> Task:
-    from cpt.data import load_dataset
-    from cpt.model.data import ImageArrays, ImageSet
-    from cpt.model.training import Classification, open_task
-
-    if section.data != DIGITS:
-        return open_task(section.data, None, config)
-    data = load_dataset(section.data)
-    train, test = (ImageArrays(part.pixels, part.labels) for part in (data.train, data.test))
-    return Classification(ImageSet(data.name, train, test, data.classes))
-
-
-def _rows(section: Section, out: Path) -> list[dict[str, Any]]:
+def _rows(runs: Runs, section: Section) -> list[dict[str, Any]]:
     """What the finished runs of a section came to; differences are those of equal seeds."""
-    found = {row.name: _finished(section, row, out) for row in section.rows}
-    rows = []
-    for row in section.rows:
-        runs = found[row.name]
-        if not runs:
-            continue
-        first = next(iter(runs.values()))
-        metric = first["metric"]
-        values = [run[metric] for run in runs.values()]
-        base = found[row.base]
-        gains = [runs[seed][metric] - base[seed][metric] for seed in runs if seed in base]
-        work, reference = (
-            statistics.mean(run["gbitops"] for run in group.values()) if group else math.nan
-            for group in (runs, base)
-        )
-        rows.append(
-            {
-                "row": row.name,
-                "base": row.base,
-                "config": _config(section, row, 0).as_dict(),
-                "dataset_sha256": first["dataset_sha256"],
-                "seeds": len(runs),
-                "planned": row.seeds,
-                "metric": metric,
-                "mean": statistics.mean(values),
-                "deviation": statistics.stdev(values) if len(values) > 1 else None,
-                "eval_bits": first["eval_bits"],
-                "gbitops": work,
-                "saving": 1 - work / reference,
-                "gain": interval(gains) if row.name != row.base else None,
-            }
-        )
-    return rows
+    found = {row.name: runs.finished(section, row) for row in section.rows}
+    return [_row(runs, section, row, found) for row in section.rows if found[row.name]]
 
 
-def _finished(section: Section, row: Row, out: Path) -> dict[int, dict[str, Any]]:
-    """Summaries by seed; those of other settings are refused."""
-    from cpt.model.json_files import read_object
+def _row(runs: Runs, section: Section, row: Row, found: dict[str, dict[int, Result]]) -> dict[str, Any]:
+    results, base = found[row.name], found[row.base]
+    values = [result.value for result in results.values()]
+    gains = [results[seed].value - base[seed].value for seed in results if seed in base]
+    work, reference = (
+        statistics.mean(result.gbitops for result in group.values()) if group else math.nan
+        for group in (results, base)
+    )
+    task, baseline = runs.task(section), runs.baseline(section)
+    config = runs.config(Job(section, row, 0))
+    assert config is not None
+    return {
+        "row": row.name,
+        "base": row.base,
+        "table": row.table,
+        "config": config.as_dict(),
+        "dataset_sha256": runs.data_sha256(section),
+        "seeds": len(results),
+        "planned": row.seeds,
+        "metric": task.metric,
+        "mean": statistics.mean(values),
+        "deviation": statistics.stdev(values) if len(values) > 1 else None,
+        "eval_bits": next(iter(results.values())).eval_bits,
+        "gbitops": work,
+        "saving": 1 - work / reference,
+        "gain": interval(gains) if row.name != row.base else None,
+        "baseline": dataclasses.asdict(baseline),
+        "beats_baseline": _beats(task.metric, values, baseline.value),
+    }
 
-    found = {}
-    for seed in range(row.seeds):
-        path = out / section.name / f"{_slug(row.name)}-{seed}" / "summary.json"
-        if path.is_file():
-            try:
-                summary = read_object(path)
-            except ValueError as error:
-                raise ContractError(str(error)) from None
-            config = summary.get("config")
-            wanted = _config(section, row, seed)
-            stated = wanted.quantisation().plug.stated
-            same = all(summary.get(name) == value for name, value in stated.items())
-            if not isinstance(config, dict) or wanted.difference(config) or not same:
-                raise ContractError(
-                    f"{path} has other settings than this version; allowed: delete its folder"
-                )
-            found[seed] = summary
-    return found
 
-
-def _slug(name: str) -> str:
-    return "-".join(name.lower().replace(",", "").split())
+def _beats(name: str, values: list[float], baseline: float) -> bool:
+    """Whether the mean is better than the baseline: by its interval, or as it stands if it has none."""
+    gains = [value - baseline for value in values]
+    _, low, high = interval(gains) or (gains[0],) * 3
+    return low > 0 if metric(name).more_is_better else high < 0

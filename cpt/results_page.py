@@ -8,19 +8,22 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from cpt.model.units import gbitops, metric, percent, precision
+from cpt.results_reading import reading
 
 CONFIDENCE = 0.95
 INTRODUCTION = """\
 # Results on the bundled data
 
-Written by `make results`, which trains what is missing and resumes what was interrupted. Training in torch on
-one CPU thread; within a section every method has the same epochs and batches and, unless its line says
-otherwise, the same optimiser; seeds count from 0. Mean ± standard deviation over seeds of the last epoch's
-test figure, evaluated at the stated bits.
-Difference and saving are to the static row, those of CPT with another quantiser to static training with the
-same one; seed by seed, with the 95 % interval of the mean difference (Student's t). GBitOPs: quantised
-layers at their bits, the others at the mean of those; FP32 counts as 32 bits. The data sets are small: the
-figures compare methods on them, and say little about CIFAR or ImageNet."""
+Written by `make results`, which trains what is missing and resumes what was interrupted; results.json
+beside it has the figure of each run. Training in torch on one CPU thread; seeds count from 0. Mean ±
+standard deviation over seeds of the last epoch's test figure, evaluated at the stated bits. Difference and
+saving are to the row named, seed by seed, with the 95 % interval of the mean difference (Student's t).
+GBitOPs: quantised layers at their bits, the others at the mean of those; FP32 counts as 32 bits. Learning
+rates: the best of three on a fifth of the training data held back, for each method apart; rows of fewer
+bits and other lengths have the rate of the method they vary. Rows marked † are no better than the baseline
+under their table, which looks at labels or inputs alone: nothing can be read from them.
+
+The data sets are small: the figures compare methods on them, and say little about CIFAR or ImageNet."""
 
 
 def interval(gains: Sequence[float]) -> tuple[float, float, float] | None:
@@ -37,30 +40,49 @@ def interval(gains: Sequence[float]) -> tuple[float, float, float] | None:
 
 def page(tables: Iterable[tuple[str, str, list[dict[str, Any]]]]) -> str:
     """Markdown; ``tables``: title, name of the data and rows of each section."""
-    lines = [INTRODUCTION]
+    tables = list(tables)
+    lines = [INTRODUCTION, *_found(tables)]
     for title, data, rows in tables:
         lines += ["", f"## {title}", ""]
         if not rows:
             lines.append("No run has finished.")
             continue
-        shown = metric(rows[0]["metric"])
-        heading = f"test {shown.name}" + (f", {shown.unit}" if shown.unit else "")
-        lines += [
-            _cells("method", "precision", "seeds", heading, "at", "difference", "GBitOPs", "saved"),
-            "|---|---|---|---|---|---|---|---|",
-            *(_line(row, shown.factor, shown.digits) for row in rows),
-            "",
-            f"Data `{data}`, sha256 `{rows[0]['dataset_sha256'][:16]}`. "
-            + _settings(rows[0]["config"])
-            + ".",
-            "",
-            *(
-                f"- {row['row']}{_own_settings(row['config'], rows[0]['config'])}: {_conclusion(row)}"
-                for row in rows
-                if row["row"] != row["base"]
-            ),
-        ]
+        shown, baseline = metric(rows[0]["metric"]), rows[0]["baseline"]
+        lines.append(
+            f"Data `{data}`, sha256 `{rows[0]['dataset_sha256'][:16]}`. {_settings(rows[0]['config'])}. "
+            f"Baseline: {baseline['name']}, {shown.text(baseline['value'])}."
+        )
+        for table in dict.fromkeys(row["table"] for row in rows):
+            lines += ["", *_table([row for row in rows if row["table"] == table], rows[0]["config"])]
     return "\n".join(lines) + "\n"
+
+
+def _found(tables: Iterable[tuple[str, str, list[dict[str, Any]]]]) -> list[str]:
+    """The answers first."""
+    lines = []
+    for title, _, rows in tables:
+        if sentences := reading(rows):
+            lines += ["", f"**{title}**", "", *(f"- {sentence}" for sentence in sentences)]
+    return ["", "## What was found", *lines] if lines else []
+
+
+def _table(rows: list[dict[str, Any]], first: dict[str, Any]) -> list[str]:
+    """Rows that stand together, and what they say; ``first``: settings of the section's first row."""
+    shown = metric(rows[0]["metric"])
+    heading = f"test {shown.name}" + (f", {shown.unit}" if shown.unit else "")
+    return [
+        f"### {rows[0]['table']}",
+        "",
+        _cells("method", "precision", "seeds", heading, "at", "difference", "to", "GBitOPs", "saved"),
+        "|---|---|---|---|---|---|---|---|---|",
+        *(_line(row, shown.factor, shown.digits) for row in rows),
+        "",
+        *(
+            f"- {row['row']}{_own_settings(row['config'], first)}: {_conclusion(row)}"
+            for row in rows
+            if row["row"] != row["base"]
+        ),
+    ]
 
 
 def _line(row: dict[str, Any], factor: float, digits: int) -> str:
@@ -76,10 +98,12 @@ def _line(row: dict[str, Any], factor: float, digits: int) -> str:
     if row["gain"]:
         mean, low_end, high_end = (factor * value for value in row["gain"])
         gain = f"{mean:+.{digits}f} ({low_end:+.{digits}f} .. {high_end:+.{digits}f})"
-    saved = "" if row["row"] == row["base"] or row["saving"] < -1 else percent(row["saving"])
+    saved = "" if row["row"] == row["base"] or row["saving"] < -1 else percent(round(row["saving"], 3) + 0.0)
     seeds = f"{row['seeds']}" if row["seeds"] == row["planned"] else f"{row['seeds']} of {row['planned']}"
     value = f"{factor * row['mean']:.{digits}f}{spread}"
-    return _cells(row["row"], at, seeds, value, bits, gain, gbitops(row["gbitops"]), saved)
+    name = row["row"] + ("" if row["beats_baseline"] else " †")
+    to = "" if row["row"] == row["base"] else row["base"]
+    return _cells(name, at, seeds, value, bits, gain, to, gbitops(row["gbitops"]), saved)
 
 
 def _cells(*cells: str) -> str:
@@ -97,6 +121,8 @@ def _conclusion(row: dict[str, Any]) -> str:
     elif abs(saving) < 5e-4:
         work = "as many bit operations"
     base = row["base"]
+    if not row["beats_baseline"]:
+        return f"{work}; no better than the baseline."
     if row["gain"] is None:
         return f"{work}; too few seeds for a comparison."
     mean, low, high = (factor * value for value in row["gain"])
@@ -108,11 +134,18 @@ def _conclusion(row: dict[str, Any]) -> str:
 
 def _own_settings(config: dict[str, Any], first: dict[str, Any]) -> str:
     """How a row is trained where that differs from the first row."""
+    parts = []
+    if config["steps"] != first["steps"]:
+        parts.append(f"{config['steps']:,} steps")
+    if any(config[name] != first[name] for name in ("optimiser", "weight_decay")):
+        parts.append(_optimiser(config))
+    elif config["lr"] != first["lr"]:
+        parts.append(f"learning rate {config['lr']:g}")
+    if config["micro_batch"] != first["micro_batch"]:
+        parts.append(f"micro-batches of {config['micro_batch']}")
     if config["method"] == "ldp":
-        return f" (learning rate of the bits {config['ldp_lr']:g})"
-    names = ("optimiser", "lr", "weight_decay")
-    same = all(config[name] == first[name] for name in names)
-    return "" if same else f" ({_optimiser(config)})"
+        parts.append(f"of the bits {config['ldp_lr']:g}")
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _optimiser(config: dict[str, Any]) -> str:

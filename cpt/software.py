@@ -89,6 +89,12 @@ PARTS = (
     _package("sklearn", "digits and photographs as data", "scikit-learn"),
     _package("amaranth", "Verilog: rtl, bitstream, compare"),
     Part(
+        "C compiler",
+        lambda: next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None),
+        "quantisers in one pass over memory (torch's passes take longer)",
+        "install gcc or clang",
+    ),
+    Part(
         "C++ compiler",
         _compiler,
         "compiled RTL (--device rtl, compare)",

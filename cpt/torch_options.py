@@ -9,14 +9,22 @@ from cpt import public_flags
 from cpt.options import Option
 
 TORCH = (
-    Option("method", str, "cpt, static, fp32, ldp, pfq, progressive or random", "NAME"),
+    Option(
+        "method",
+        str,
+        "cpt, static, fp32, progressive, random, reversed, shuffled, window; "
+        "ldp, pfq, muppet, adapt, fast, snip",
+        "NAME",
+    ),
     Option("quantiser", str, "one of docs/training.md, or FILE.py:CLASS of yours", "NAME"),
     Option("quantiser_options", str, "of the quantiser, where they are not its defaults", "NAME=VALUE", "+"),
     Option("micro_batch", int, "images of each micro-batch of a step; 0: all at once", "N"),
-    Option("shape", str, "of a cycle: cosine, triangular or cosine_anneal", "NAME"),
     Option("delay", int, "epochs or steps at the lowest precision before the cycles", "N"),
+    Option("window_start", int, "method window: epochs or steps before those of few bits", "N"),
+    Option("window_length", int, "method window: epochs or steps of few bits", "N"),
     Option("every", int, "method random: epochs or steps between changes", "N"),
-    Option("ldp_target", float, "cost that ldp aims at, as a share of the static one", "SHARE"),
+    Option("look_every", int, "methods that adapt: steps from one look to the next", "N"),
+    Option("ldp_target", float, "cost that ldp and snip aim at, as a share of the static one", "SHARE"),
     Option("ldp_alpha", float, "weight of ldp's cost against the task", "X"),
     Option("ldp_lr", float, "learning rate of ldp's precisions", "RATE"),
     Option("pfq_fw", int, "stages of method pfq, in place of --fw", "BITS", "+"),
@@ -43,6 +51,7 @@ MACHINE = (
     "threads",
     "compile",
     "save_every",
+    "health",
     "cyclic_bw",
     "network",
     "dx_weights",
@@ -63,6 +72,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--threads", type=int, metavar="N", help="threads that compute on a CPU (default: 1)")
     group.add_argument(
         "--compile", action="store_const", const=True, help="run steps through torch.compile (for GPUs)"
+    )
+    group.add_argument(
+        "--health", type=int, metavar="N", help="measure what quantisation loses, every N steps (50 or so)"
     )
     group.add_argument("--save-every", type=int, metavar="N", help="steps between checkpoints inside epochs")
     public_flags.add_arguments(parser.add_argument_group("flags of the public CPT code (docs/training.md)"))

@@ -68,10 +68,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.check_rtl:
         raise ContractError(f"--check-rtl is given for device {arguments.device!r}; allowed: fast")
-    for name, least in (("threads", 1), ("workers", 0), ("save_every", 0)):
+    for name, least in (("threads", 1), ("workers", 0), ("save_every", 0), ("health", 0)):
         value = getattr(arguments, name)
         if value is not None and value < least:
             raise ContractError(f"{name.replace('_', '-')} is {value}; allowed: at least {least}")
+    if arguments.health and arguments.compile:
+        raise ContractError(f"health is {arguments.health} with compile; allowed: one of them")
     torch.set_num_threads(arguments.threads or 1)
     try:
         processes = join(arguments.device)
@@ -293,7 +295,9 @@ def _one(
     from cpt.model.training.trainer import StepReport
 
     try:
-        trainer = TorchTrainer(config, task, processes, arguments.workers or 0, bool(arguments.compile))
+        trainer = TorchTrainer(
+            config, task, processes, arguments.workers or 0, bool(arguments.compile), arguments.health or 0
+        )
         training = TorchRun(name, trainer, folder, arguments.save_every or 0)
         run_folder.begin(training, arguments, beside)
     except ValueError as error:

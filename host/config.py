@@ -11,8 +11,9 @@ from cpt.host.learning_rate import learning_rate
 from cpt.hw.contract import ContractError
 from cpt.hw.contract.config import MAX_BITS, require
 from cpt.model.architecture.resnet import DEEPEST
+from cpt.model.cyclic import cyclic
 from cpt.model.run_config import RunConfig
-from cpt.model.schedule import CyclicCosine, Plan, Static
+from cpt.model.schedule import Plan, Static
 
 MICRO_BATCH = 16
 """Images of a micro-batch unless told otherwise; fewer where they do not divide the batch."""
@@ -53,6 +54,8 @@ class TrainConfig(RunConfig):
     """Bits of gradients."""
     cycles: int = 3
     """Precision cycles in the run (at most one per step of the schedule)."""
+    shape: str = "cosine"
+    """Of the cycles: one of `cpt.model.cyclic.SHAPES`; ``cosine`` is CPT's."""
     per: str = "epoch"
     """What moves the precision: each ``epoch`` or each ``iteration``."""
     eval_bits: int = 0
@@ -90,11 +93,9 @@ class TrainConfig(RunConfig):
 
     def plan(self, steps_per_epoch: int) -> Plan:
         """The precision plan, over epochs or steps (`per_epoch`)."""
-        lo, hi = self.fw
         length = self.plan_length(steps_per_epoch)
-        if lo == hi:
-            return Plan(Static(hi), Static(self.bw))
-        return Plan(CyclicCosine(lo, hi, length, min(self.cycles, length)), Static(self.bw))
+        fw = cyclic(self.shape, self.fw, min(self.cycles, length), length)
+        return Plan(fw, Static(self.bw))
 
     def replace(self, **changes: Any) -> TrainConfig:
         """The same but for ``changes``."""

@@ -155,6 +155,8 @@ class FabricTrainer:
         layout, network = self.layout, self.network
         for name, value in network.parameters.items():
             self._write(layout.parameter(name), value)
+        for piece, value in layout.ranges():
+            self._write(piece, value)
         for name, value in network.buffers.items():
             self._write(layout.buffers[name], value)
         self._write(layout.velocities, np.zeros(layout.velocities.size, np.uint8))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cpt.model.config import QuantConfig
+    from cpt.model.health import NumericHealth
     from cpt.model.layer_precisions import calibration, precision, precisions, set_precision
     from cpt.model.layer_summary import summary
     from cpt.model.ldp import LearnedPrecision
@@ -19,7 +20,14 @@ if TYPE_CHECKING:
     from cpt.model.pfq import ProgressiveFractional
     from cpt.model.quantisers.base import Quantiser
     from cpt.model.quantisers.registry import register_quantiser
-    from cpt.model.quantize import dequantize_, float_layers, layer_configs, quantize_, register
+    from cpt.model.quantize import (
+        dequantize_,
+        float_layers,
+        follow_weights_,
+        layer_configs,
+        quantize_,
+        register,
+    )
     from cpt.model.range_test import RangeTest
     from cpt.model.schedulers import (
         CyclicPrecision,
@@ -34,6 +42,7 @@ __all__ = [
     "CyclicPrecision",
     "LearnedPrecision",
     "MicroBatches",
+    "NumericHealth",
     "PrecisionScheduler",
     "ProgressiveFractional",
     "ProgressivePrecision",
@@ -45,6 +54,7 @@ __all__ = [
     "calibration",
     "dequantize_",
     "float_layers",
+    "follow_weights_",
     "layer_configs",
     "precision",
     "precisions",
@@ -57,7 +67,7 @@ __all__ = [
 ]
 _HOMES = (
     *("config", "quantisers.base", "quantisers.registry", "quantize", "layer_precisions", "micro_batch"),
-    *("layer_summary", "schedulers", "ldp", "pfq", "range_test"),
+    *("layer_summary", "schedulers", "ldp", "pfq", "range_test", "health"),
 )
 """Modules that define these names; each is looked at in turn when a name is first asked for."""
 

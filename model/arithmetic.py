@@ -22,6 +22,9 @@ _EXP_TERMS = tuple(np.float32(1 / math.factorial(n)) for n in range(7, -1, -1))
 _LOG_TERMS = tuple(np.float32(2 / n) for n in (11, 9, 7, 5, 3, 1))
 _COS_TERMS = tuple((-1) ** n / math.factorial(2 * n) for n in range(9, -1, -1))
 _SIN_TERMS = tuple((-1) ** n / math.factorial(2 * n + 1) for n in range(8, -1, -1))
+_DECAY_TERMS = tuple(1 / math.factorial(n) for n in range(13, -1, -1))
+_LN2_UPPER, _LN2_LOWER = float.fromhex("0x1.62e42feep-1"), float.fromhex("0x1.a39ef35793c76p-33")
+"""ln 2 in two float64 parts: the first has 32 bits."""
 _HALF_PI_LOW = 6.123233995736766e-17
 """What pi/2 has beyond its float64."""
 
@@ -108,6 +111,15 @@ def cosine(angle: float) -> float:
         return rest * _series(rest * rest, _SIN_TERMS)
     rest = (math.pi - angle) + 2 * _HALF_PI_LOW
     return -_series(rest * rest, _COS_TERMS)
+
+
+def decay(x: float) -> float:
+    """exp(-x) of 0..700 in float64, within 2 units of the last place: power series up to half of ln 2."""
+    if not 0 <= x <= 700:
+        raise ValueError(f"x is {x}; allowed: 0..700")
+    exponent = round(x / (_LN2_UPPER + _LN2_LOWER))
+    rest = (exponent * _LN2_UPPER - x) + exponent * _LN2_LOWER
+    return math.ldexp(_series(rest, _DECAY_TERMS), -exponent)
 
 
 def _polynomial(x: np.ndarray, terms: tuple[np.float32, ...]) -> np.ndarray:

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from cpt.model.functional import Noise, Range, fake_quantise, levels, scale_of
+from cpt.model.functional import Noise, Range, coded, fake_quantise, levels, scale_of
+from cpt.model.kept import Coded, wanted
 
 if TYPE_CHECKING:
     from cpt.model.quantisers import Batch, Quantiser
@@ -34,7 +35,12 @@ class StraightThrough(Function):
         floor: float,
         inside: bool,
     ) -> Tensor:
-        out = fake_quantise(x, bits, Range(lo, hi), floor=floor, inside=inside)
+        made = wanted()
+        if made is None or soft_bits is not None or lo.numel() > 1:
+            out = fake_quantise(x, bits, Range(lo, hi), floor=floor, inside=inside)
+        else:
+            out, byte_codes, grid = coded(x, bits, Range(lo, hi), floor, inside)
+            made.append((out, Coded(byte_codes, grid)))
         if soft_bits is not None:
             ctx.save_for_backward(x, out, bits, lo, hi)
             ctx.floor = floor
@@ -88,8 +94,11 @@ class QuantiseGradient(Function):
         return ctx.quantiser.gradient(grad, bits, noise, ctx.batch), None, None, None, None, None
 
 
-class Conv2dTwoWeights(Function):
-    """Convolution with ``weight`` in forward and ``weight_dx`` in dX; dW is that of ``weight``."""
+class ConvTwoWeights(Function):
+    """Convolution with ``weight`` in forward and ``weight_dx`` in dX; dW is that of ``weight``.
+
+    Transposed if ``output_padding`` is given.
+    """
 
     @staticmethod
     def forward(
@@ -97,25 +106,24 @@ class Conv2dTwoWeights(Function):
         x: Tensor,
         weight: Tensor,
         weight_dx: Tensor,
-        stride: tuple[int, int],
-        padding: tuple[int, int],
-        dilation: tuple[int, int],
+        stride: tuple[int, ...],
+        padding: tuple[int, ...],
+        dilation: tuple[int, ...],
         groups: int,
+        output_padding: tuple[int, ...] | None,
     ) -> Tensor:
         ctx.save_for_backward(x, weight_dx)
-        ctx.args = stride, padding, dilation, groups
-        return torch.nn.functional.conv2d(x, weight, None, stride, padding, dilation, groups)
+        transposed = output_padding is not None
+        ctx.args = stride, padding, dilation, transposed, output_padding or (0,) * len(stride), groups
+        return torch.ops.aten.convolution(x, weight, None, *ctx.args)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, weight_dx = ctx.saved_tensors
-        stride, padding, dilation, groups = ctx.args
         needed = [ctx.needs_input_grad[0], ctx.needs_input_grad[1], False]
-        dx, dw, _ = torch.ops.aten.convolution_backward(
-            grads[0], x, weight_dx, None, stride, padding, dilation, False, (0, 0), groups, needed
-        )
-        return dx, dw, None, None, None, None, None
+        dx, dw, _ = torch.ops.aten.convolution_backward(grads[0], x, weight_dx, None, *ctx.args, needed)
+        return dx, dw, *[None] * 6
 
 
 class LinearTwoWeights(Function):

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cpt.model.golden import SAFE_FLOOR
 from cpt.model.golden.fabric.hash import error_key
+from cpt.model.native import Kernels, kernels_for
 from cpt.model.noise import FRACTION_BITS, GOLDEN, MASK, MULTIPLIERS, SHIFTS, add_uniform
 from cpt.model.noise import noise_key as python_noise_key
 from cpt.model.noise import uniform as numpy_uniform
@@ -23,6 +24,21 @@ class Range(NamedTuple):
 
     lo: Tensor
     hi: Tensor
+
+
+class Grid(NamedTuple):
+    """What codes stand for: ``code*scale + lo``, both operations rounded to float32."""
+
+    scale: Tensor
+    lo: Tensor
+
+    def values(self, codes: Tensor) -> Tensor:
+        """The real values of ``codes``, given as float32 or as bytes."""
+        if codes.dtype is not torch.uint8:
+            return codes * self.scale + self.lo
+        if native := kernels_for(codes):
+            return native.values(codes, self.lo.item(), self.scale.item())
+        return codes.to(torch.float32).mul_(self.scale).add_(self.lo)
 
 
 class Noise(NamedTuple):
@@ -91,7 +107,34 @@ def fake_quantise(
     inside: bool = False,
 ) -> Tensor:
     """The real values of `codes`: a new tensor like ``x``."""
+    if native := kernels_for(x):
+        done = _in_one_pass(native, x, bits, found, noise, floor)
+        if done is not None:
+            return done
     return codes(x, bits, found, noise, floor, inside).mul_(scale_of(found, bits, floor)).add_(found.lo)
+
+
+def coded(
+    x: Tensor, bits: Tensor, found: Range, floor: float = SAFE_FLOOR, inside: bool = False
+) -> tuple[Tensor, Tensor, Grid]:
+    """`fake_quantise` to nearest with one range and at most 8 bits; the codes, uint8; and their grid."""
+    scale = scale_of(found, bits, floor)
+    if native := kernels_for(x):
+        lo, hi, top = found.lo.item(), found.hi.item(), (1 << int(bits)) - 1
+        return *native.coded(x, lo, hi, top, floor), Grid(scale, found.lo)
+    q = codes(x, bits, found, None, floor, inside)
+    kept = q.to(torch.uint8)
+    return q.mul_(scale).add_(found.lo), kept, Grid(scale, found.lo)
+
+
+def _in_one_pass(
+    native: Kernels, x: Tensor, bits: Tensor, found: Range, noise: Noise | None, floor: float
+) -> Tensor | None:
+    """`fake_quantise` by compiled code; None where it is not made for the range or the order of the noise."""
+    if found.lo.numel() > 1 or (noise is not None and not _in_order(x, noise).is_contiguous()):
+        return None
+    lo, hi, top = found.lo.item(), found.hi.item(), (1 << int(bits)) - 1
+    return native.fake_quantise(x, lo, hi, top, floor, noise and (int(noise.key), noise.offset))
 
 
 def uniform(key: Tensor | int, count: int, device: torch.device | str = "cpu", offset: int = 0) -> Tensor:
@@ -118,11 +161,16 @@ def noise_like(x: Tensor, noise: Noise) -> Tensor:
 
 def add_noise_(x: Tensor, noise: Noise) -> None:
     """Add `noise_like` in place; on the CPU block by block, without a tensor of noise in between."""
-    order = x.movedim(1, -1) if _is_image(x, noise) else x
+    order = _in_order(x, noise)
     if x.device.type == "cpu" and order.is_contiguous() and not torch.compiler.is_compiling():
         add_uniform(order.view(-1).numpy(), int(noise.key) % 2**32, noise.offset)
     else:
         x.add_(noise_like(x, noise))
+
+
+def _in_order(x: Tensor, noise: Noise) -> Tensor:
+    """``x`` with its axes in the order in which elements are numbered."""
+    return x.movedim(1, -1) if _is_image(x, noise) else x
 
 
 def _is_image(x: Tensor, noise: Noise) -> bool:

@@ -10,14 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from cpt.model.bitops import PassBitops, pass_bitops
 from cpt.model.layer_precisions import precision, precisions
-from cpt.model.layers.lstm import weight_names
-from cpt.model.quantize import QUANTISABLE
+from cpt.model.layers.recurrent import weight_names
+from cpt.model.quantize import known_elsewhere
 from cpt.model.schedule import FULL_PRECISION
-
-_COUNTED: tuple[type[nn.Module], ...] = (*QUANTISABLE, _BatchNorm)
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ class ModelSummary:
 def summary(model: nn.Module, *example: Tensor) -> ModelSummary:
     """Count the work of a forward pass on ``example``, batch first; the model stays as it was.
 
-    Quantised or not, every `Conv2d`, `Linear`, `LSTM`, `MultiheadAttention` and batch norm counts. A
+    Quantised or not, every layer that `quantize_` knows and batch norm counts. A
     quantised layer of several products has a row for each, named as in `precisions`. Attention products have
     no weights and are not quantised; they do not count, as in the papers.
     """
@@ -116,10 +115,18 @@ def summary(model: nn.Module, *example: Tensor) -> ModelSummary:
 
     items = precisions(model)
     bits = {name: item.get_bits() for name, item in items.items()}
+    counted: tuple[type[nn.Module], ...] = (
+        _ConvNd,
+        nn.Linear,
+        nn.RNNBase,
+        nn.MultiheadAttention,
+        _BatchNorm,
+        *known_elsewhere(),
+    )
     handles = [
         module.register_forward_hook(count(name), with_kwargs=True)
         for name, module in model.named_modules()
-        if isinstance(module, _COUNTED)
+        if isinstance(module, counted)
     ]
     training = {module: module.training for module in model.modules()}
     try:
@@ -137,20 +144,24 @@ def summary(model: nn.Module, *example: Tensor) -> ModelSummary:
     return ModelSummary(tuple(rows), elements // batch)
 
 
-def _products(module: nn.Module, inputs: Any, options: Any, output: Any) -> dict[str, int]:
+def _products(module: Any, inputs: Any, options: Any, output: Any) -> dict[str, int]:
     """Multiply-accumulates of each product of one call, as `LayerPrecision`s of a layer are named."""
-    if isinstance(module, nn.Conv2d):
+    if isinstance(module, _ConvTransposeNd):
+        x = inputs[0] if inputs else options["input"]
+        return {"": x.numel() * module.weight[0].numel()}
+    if isinstance(module, _ConvNd):
         return {"": output.numel() * module.weight[0].numel()}
     if isinstance(module, nn.Linear):
         return {"": output.numel() * module.in_features}
-    if isinstance(module, nn.LSTM):
+    if isinstance(module, nn.RNNBase):
         x = inputs[0] if inputs else options["input"]
         positions = x.numel() // x.shape[-1]
         return {
             name.removeprefix("weight_"): positions * getattr(module, name).numel()
             for name in weight_names(module)
         }
-    assert isinstance(module, nn.MultiheadAttention)
+    if not isinstance(module, nn.MultiheadAttention):  # of `known_elsewhere`, with weights (in, out)
+        return {"": output.numel() * module.weight.shape[0]}
     named = dict(zip(("query", "key", "value"), inputs, strict=False)) | options
     streams = {"q": named["query"], "k": named["key"], "v": named["value"], "out": output[0]}
     return {part: x.numel() * module.embed_dim for part, x in streams.items()}

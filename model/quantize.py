@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
 from torch import nn
+from torch.nn.modules.lazy import LazyModuleMixin
 
 from cpt.model.config import QuantConfig
 from cpt.model.filters import Filter, answer, taken
 from cpt.model.layer_precisions import next_number, precisions
 from cpt.model.layers import (
     LayerPrecision,
-    QuantConv2d,
+    QuantGRU,
     Quantised,
     QuantLinear,
     QuantLSTM,
     QuantMultiheadAttention,
+    QuantRNN,
 )
 from cpt.model.layers.adopt import plain_type
+from cpt.model.layers.conv import CONVOLUTIONS
+from cpt.model.layers.followed import follow, leave
 from cpt.model.layers.quantised import CONFIG
+from cpt.model.layers.subclass import BASES, quantised_subclass
 
 Configs = Mapping[str, QuantConfig | None]
 """Configurations by name or pattern (``layer1.*``) of a module; None: left in float.
@@ -33,12 +39,14 @@ Builder = Callable[[Any, QuantConfig, int], nn.Module]
 """(float layer, configuration, number of its first `LayerPrecision`) to the quantised layer."""
 
 QUANTISABLE: dict[type[nn.Module], Builder] = {
-    nn.Conv2d: QuantConv2d.from_float,
+    **{kind.of: kind.from_float for kind in CONVOLUTIONS},
     nn.Linear: QuantLinear.from_float,
+    nn.RNN: QuantRNN.from_float,
+    nn.GRU: QuantGRU.from_float,
     nn.LSTM: QuantLSTM.from_float,
     nn.MultiheadAttention: QuantMultiheadAttention.from_float,
 }
-"""Exact types that `quantize_` replaces, and by what; `register` adds to it."""
+"""Types that `quantize_` replaces, and by what; `register` adds to it. For subclasses: `builder_of`."""
 
 
 def register(kind: type[nn.Module], builder: Builder) -> None:
@@ -53,6 +61,34 @@ def register(kind: type[nn.Module], builder: Builder) -> None:
     QUANTISABLE[kind] = builder
 
 
+def builder_of(module: nn.Module) -> Builder | None:
+    """What makes a quantised layer of ``module``; None if nothing does.
+
+    A subclass of a linear layer or of a convolution keeps its own forward, whose product is quantised.
+    """
+    kind = plain_type(module)
+    if kind in QUANTISABLE:
+        return QUANTISABLE[kind]
+    if _made_of(module) or isinstance(module, (Quantised, LazyModuleMixin)):
+        return None
+    return quantised_subclass(kind).from_float if isinstance(module, BASES) else None
+
+
+def _made_of(module: nn.Module) -> bool:
+    """Whether ``module`` is a quantised layer already."""
+    return any(isinstance(child, LayerPrecision) for child in module.children())
+
+
+def known_elsewhere() -> tuple[type[nn.Module], ...]:
+    """Layers of other libraries that `QUANTISABLE` has once these are loaded: no model has them before."""
+    if "transformers.pytorch_utils" not in sys.modules:
+        return ()
+    from cpt.model.layers.hugging_face import Conv1D, QuantConv1D
+
+    QUANTISABLE.setdefault(Conv1D, QuantConv1D.from_float)
+    return (Conv1D,)
+
+
 def default_filter(model: nn.Module) -> Filter:
     """Everything but the layers that ``model.full_precision_layers`` (names) keeps out, if it has any."""
     kept: frozenset[str] = getattr(model, "full_precision_layers", frozenset())
@@ -65,7 +101,7 @@ def quantize_(
     filter_fn: Filter | None = None,
     strict: bool = False,
 ) -> nn.Module:
-    """Replace the model's `Conv2d`, `Linear`, `LSTM` and `MultiheadAttention` by quantised ones, in place.
+    """Replace the model's layers of the types in `QUANTISABLE` by quantised ones, in place.
 
     New layers hold all that those replaced held, parameters, hooks and buffers, so optimisers stay valid.
     They are numbered in the order of ``named_modules``, on from those quantised before. Other modules that
@@ -78,7 +114,8 @@ def quantize_(
     ``strict``: raise if anything that the filter takes stays in float32 (see `float_layers`).
     Raises `ValueError` if nothing is left to quantise; the model is then as it was.
     """
-    able = {name: module for name, module in model.named_modules() if plain_type(module) in QUANTISABLE}
+    known_elsewhere()
+    able = _able(model)
     if not able:
         kinds = ", ".join(kind.__name__ for kind in QUANTISABLE)
         raise ValueError(f"model has 0 layers to quantise; allowed: at least 1 of {kinds}")
@@ -110,18 +147,33 @@ def quantize_(
     return model
 
 
+def _able(model: nn.Module) -> dict[str, nn.Module]:
+    """Modules that can be quantised, by name, but for parts of those that are quantised as a whole."""
+    found: dict[str, nn.Module] = {}
+    whole: list[str] = []
+    for name, module in model.named_modules():
+        if any(name.startswith(f"{outer}." if outer else "") for outer in whole):
+            continue
+        if builder_of(module) is not None:
+            found[name] = module
+        if builder_of(module) is not None or _made_of(module):
+            whole.append(name)
+    return found
+
+
 def _assigned(model: nn.Module, config: QuantConfig | Configs) -> dict[str, QuantConfig]:
     """The configuration of every module that has one, by name."""
     modules = dict(model.named_modules())
     if isinstance(config, QuantConfig):
         return dict.fromkeys(modules, config)
-    kinds = set(QUANTISABLE)
+    kinds: set[type[nn.Module]] = set()
     for key, value in config.items():
         if isinstance(value, QuantConfig):
             kinds |= set(value.plug.replacements())
         elif value is not None:
             raise ValueError(f"config of {key!r} is {value!r}; allowed: a QuantConfig, or None for float")
-    names = [name for name, module in modules.items() if plain_type(module) in kinds]
+    able = _able(model)
+    names = [name for name, module in modules.items() if name in able or plain_type(module) in kinds]
     for key in config:
         if key not in names and not any(fnmatchcase(name, key) for name in names):
             raise ValueError(
@@ -149,7 +201,9 @@ def _layers(
     for name in chosen:
         module = able[name]
         try:
-            new[module] = QUANTISABLE[plain_type(module)](module, assigned[name], number)
+            builder = builder_of(module)
+            assert builder is not None
+            new[module] = builder(module, assigned[name], number)
         except ValueError as error:
             raise ValueError(f"{error} (layer {name!r})") from None
         number += len(precisions(new[module]))
@@ -162,7 +216,7 @@ def _others(model: nn.Module, assigned: Mapping[str, QuantConfig]) -> dict[nn.Mo
     for name, config in assigned.items():
         module = model.get_submodule(name)
         replace = config.plug.replacements().get(plain_type(module))
-        if replace is None or isinstance(module, Quantised) or plain_type(module) in QUANTISABLE:
+        if replace is None or isinstance(module, Quantised) or builder_of(module) is not None:
             continue
         try:
             new[module] = replace(module, config)
@@ -215,29 +269,54 @@ def dequantize_(model: nn.Module) -> nn.Module:
         back = getattr(module, "to_float", None)
         if back is not None:
             new[module] = back()
-        elif any(isinstance(child, LayerPrecision) for child in module.children()):
+        elif _made_of(module):
             raise ValueError(
                 f"layer {name!r} is a {type(module).__name__} without to_float; allowed: with it"
             )
     model = replace_(model, new)
     for module in model.modules():
+        leave(module)
         if isinstance(module, nn.TransformerEncoderLayer):
             kinds = {nn.functional.relu: 1, nn.functional.gelu: 2}
             module.activation_relu_or_gelu = kinds.get(module.activation, 0)
     return model
 
 
+def follow_weights_(model: nn.Module, filter_fn: Filter) -> nn.Module:
+    """Let modules that use weights past their layers use them as the layers would, in place.
+
+    Inside the forward of the modules that ``filter_fn`` takes, ``F.linear(x, layer.weight, layer.bias)`` and
+    ``F.conv1d`` to ``F.conv3d`` give what ``layer(x)`` would for quantised layers inside them. For models
+    that call these functions themselves, as windowed attention does; products made by ``@`` are not seen.
+    Returns ``model``. Raises `ValueError` if no module is taken that has quantised layers.
+    """
+    inside = {
+        name: module
+        for name, module in model.named_modules()
+        if not _made_of(module) and any(_made_of(part) for part in module.modules())
+    }
+    chosen = taken(filter_fn, inside)
+    if not chosen:
+        raise ValueError(
+            f"filter_fn takes 0 of {len(inside)} modules with quantised layers inside; allowed: at least 1"
+        )
+    for name in chosen:
+        follow(inside[name])
+    return model
+
+
 def float_layers(model: nn.Module) -> dict[str, str]:
-    """What computes with its weights in float32, by name, and why: ``{"stem": "Conv1d (weight): ..."}``.
+    """What computes with its weights in float32, by name, and why: ``{"gate": "GRU (weight_ih_l0): ..."}``.
 
     A weight is a parameter with at least two axes longer than 1; embeddings and norms do not count. A layer
     that a model bypasses (``F.linear(x, layer.weight)``) is quantised but never runs: schedulers refuse it at
     their first step.
     """
+    known_elsewhere()
     found = {}
     for name, module in model.named_modules():
         weights = _weights(module)
-        if weights and not any(isinstance(child, LayerPrecision) for child in module.children()):
+        if weights and not _made_of(module):
             found[name] = f"{plain_type(module).__name__} ({', '.join(weights)}): {_reason(module)}"
     return _without_parts(model, found)
 
@@ -266,7 +345,7 @@ _WEIGHTS_APART = (
 
 
 def _reason(module: nn.Module) -> str:
-    if plain_type(module) in QUANTISABLE:
+    if builder_of(module) is not None:
         return "left out"
     base = next((kind for kind in type(module).__mro__ if kind in QUANTISABLE), None)
     if base is not None:

@@ -8,3 +8,5 @@ OPTIONS = ("dx_weights", "flagged_errors", "floor")
 """Options of quantisers that were fields beside the quantiser's name, whether it had them or not."""
 DX_WEIGHTS = "input_channel"
 """Of runs without options that do not say."""
+SHAPES = {"triangular": "up_down"}
+"""Cyclic schedules that have another name now."""

@@ -9,8 +9,9 @@ from typing import Any
 from cpt.model.architecture import cifar_resnet, imagenet_resnet, mobilenet_v2
 from cpt.model.architecture.layers import Layer
 from cpt.model.bitops import PAPER_ITERATIONS, run_gbitops, saving
+from cpt.model.cyclic import Repeated
 from cpt.model.published import ROWS, STATIC, Published
-from cpt.model.schedule import Curve, CyclicCosine, Plan, Static
+from cpt.model.schedule import Curve, Plan, Static
 
 PAPER_CYCLES = 32
 
@@ -63,7 +64,7 @@ def paper_plan(fw: tuple[int, ...], bw: tuple[int, ...]) -> Plan:
     def curve(bits: tuple[int, ...]) -> Curve:
         if len(bits) == 1:
             return Static(bits[0])
-        return CyclicCosine(bits[0], bits[1], PAPER_ITERATIONS, PAPER_CYCLES)
+        return Repeated(bits[0], bits[1], PAPER_ITERATIONS, PAPER_CYCLES)
 
     return Plan(curve(fw), curve(bw))
 

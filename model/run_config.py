@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from cpt.model.cyclic import check_shape
 from cpt.model.schedule import UNITS, check_bits
 
 LARGEST = {
@@ -30,6 +31,7 @@ class RunConfig:
     fw: tuple[int, int]
     width: int
     cycles: int
+    shape: str
     per: str
     eval_bits: int
     epochs: int
@@ -46,6 +48,10 @@ class RunConfig:
         if self.eval_bits:
             self.check_bits("eval-bits", self.eval_bits)
         self._one_of(per=UNITS)
+        try:
+            check_shape(self.shape)
+        except ValueError as error:
+            raise self.error(str(error)) from None
         self._at_least(1, "width", "cycles", "epochs", "batch_size")
         self._at_least(0, "steps", "max_shift")
         for name, most in LARGEST.items():

@@ -12,6 +12,7 @@ from pathlib import Path
 from cpt.model import checkpoint
 
 METRICS, CHECKPOINT, SUMMARY = "metrics.jsonl", "checkpoint.npz", "summary.json"
+HEALTH = "health.jsonl"
 LOCK = ".lock"
 _WITHOUT_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 """What file systems say that cannot lock."""
@@ -42,6 +43,7 @@ def clear(folder: Path) -> None:
         checkpoint.damaged(path),
         folder / METRICS,
         folder / SUMMARY,
+        folder / HEALTH,
     ):
         old.unlink(missing_ok=True)
 

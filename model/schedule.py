@@ -4,18 +4,16 @@ A *curve* gives the bits of one tensor class at step ``t`` of a run of ``total_s
 an iteration, whichever the caller counts. Every bounded curve ends the run at its highest precision, so that
 the last weights are those of the stated width. Bits 0 stand for full precision.
 
-Source: CPT (ICLR 2021) Eq. 1 and Appendix C; docs/numerics.md.
+Source: CPT (ICLR 2021) Appendix C; docs/numerics.md. Those that cycle: `cpt.model.cyclic`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, Protocol
 
-from cpt.model.arithmetic import cosine
 from cpt.model.noise import mix
 
 MAX_BITS = 16
@@ -85,7 +83,7 @@ class Static:
 
 
 @dataclass(frozen=True)
-class _Bounded:
+class Bounded:
     """Between two bounds over a run of known length."""
 
     lo: int
@@ -110,69 +108,37 @@ class _Bounded:
             raise ValueError(f"step is {step}; allowed: at least 0")
         if step >= self.total_steps - 1:
             return self.hi
-        return round(self.lo + (self.hi - self.lo) * self.height(step))
+        return round(self.value(step))
 
-    def height(self, step: int) -> float:
-        """Where between the bounds ``step`` is: 0 at ``lo``, 1 at ``hi``."""
+    def value(self, step: int) -> float:
+        """Bits at ``step``, not rounded."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class _Cyclic(_Bounded):
-    """Repeats ``cycles`` times; where they do not divide the run, some are a step longer than others."""
+class Progressive(Bounded):
+    """Straight up once, from ``lo`` at the first step to ``hi`` at the last."""
 
-    cycles: int
+    def value(self, step: int) -> float:
+        return self.lo + (self.hi - self.lo) * (step / max(1, self.total_steps - 1))
+
+
+@dataclass(frozen=True)
+class Window(Bounded):
+    """``lo`` in ``length`` steps from ``first`` on, ``hi`` before and after (critical periods)."""
+
+    first: int
+    length: int
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        hold_ints(self, cycles=self.cycles)
-        if not 1 <= self.cycles <= self.total_steps:
-            raise ValueError(f"cycles is {self.cycles}; allowed: 1..total_steps ({self.total_steps})")
+        hold_ints(self, first=self.first, length=self.length)
+        if self.first < 0 or self.length < 0 or self.first + self.length > self.total_steps:
+            window = f"{self.length} from {self.first}"
+            raise ValueError(f"window is {window}; allowed: inside of total_steps ({self.total_steps})")
 
-    def height(self, step: int) -> float:
-        index = ((step + 1) * self.cycles - 1) // self.total_steps
-        start = index * self.total_steps // self.cycles
-        end = (index + 1) * self.total_steps // self.cycles
-        return self.shape((step - start) / (end - start))
-
-    def shape(self, phase: float) -> float:
-        """Height at ``phase`` (0 to 1, excluding 1) of a cycle."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True)
-class CyclicCosine(_Cyclic):
-    """CPT's schedule: up along half a cosine, then back to ``lo`` at once.
-
-    ``rint(lo + (hi - lo)/2 * (1 - cos(pi * (t mod T)/T)))``, T = total_steps / cycles.
-    """
-
-    def shape(self, phase: float) -> float:
-        return (1 - cosine(math.pi * phase)) / 2
-
-
-@dataclass(frozen=True)
-class Triangular(_Cyclic):
-    """Straight up in the first half of each cycle, straight down in the second."""
-
-    def shape(self, phase: float) -> float:
-        return 1 - abs(2 * phase - 1)
-
-
-@dataclass(frozen=True)
-class CosineAnnealing(_Cyclic):
-    """Down along half a cosine from ``hi``, then back up at once (warm restarts)."""
-
-    def shape(self, phase: float) -> float:
-        return (1 + cosine(math.pi * phase)) / 2
-
-
-@dataclass(frozen=True)
-class Progressive(_Bounded):
-    """Straight up once, from ``lo`` at the first step to ``hi`` at the last."""
-
-    def height(self, step: int) -> float:
-        return step / max(1, self.total_steps - 1)
+    def value(self, step: int) -> float:
+        return self.lo if self.first <= step < self.first + self.length else self.hi
 
 
 @dataclass(frozen=True)
@@ -217,27 +183,8 @@ class Delayed:
         return self.before if step < self.start else self.curve.bits(step - self.start)
 
 
-SHAPES = {"cosine": CyclicCosine, "triangular": Triangular, "cosine_anneal": CosineAnnealing}
-
-
-def cyclic(shape: str, bits: int | tuple[int, int], cycles: int, total_steps: int, start: int = 0) -> Curve:
-    """``cycles`` cycles of a shape between two bounds from ``start`` on, the lower bound before it.
-
-    Equal bounds, or one width, make it static. Raises `ValueError` naming what does not fit.
-    """
-    if shape not in SHAPES:
-        raise ValueError(f"shape is {shape!r}; allowed: {', '.join(SHAPES)}")
-    if start and not 0 < start < total_steps:
-        raise ValueError(f"start is {start}; allowed: 0..{total_steps - 1}, below the length of the run")
-    lo, hi = bits_pair(bits)
-    if lo == hi:
-        return Static(hi)
-    curve = SHAPES[shape](lo, hi, total_steps - start, cycles)
-    return Delayed(lo, start, curve) if start else curve
-
-
 @dataclass(frozen=True)
-class RandomEvery(_Bounded):
+class RandomEvery(Bounded):
     """A new random width every ``every`` steps, all equally likely (LDP Table 2); a function of ``seed``."""
 
     every: int
@@ -254,6 +201,37 @@ class RandomEvery(_Bounded):
             return self.hi
         draw = mix(mix(self.seed) + step // self.every + 1)
         return self.lo + draw * (self.hi - self.lo + 1) // 2**32
+
+
+@dataclass(frozen=True)
+class Reordered:
+    """The bits of ``curve`` at ``total_steps`` steps in another order: backwards, or shuffled by ``seed``.
+
+    As many steps at each precision as the curve has, and its last step last: a control that tells what the
+    order does.
+    """
+
+    curve: Curve
+    total_steps: int
+    seed: int | None = None
+    """None: backwards."""
+
+    def __post_init__(self) -> None:
+        hold_ints(self, total_steps=self.total_steps)
+        order = list(range(self.total_steps - 2, -1, -1))
+        if self.seed is not None:
+            hold_ints(self, seed=self.seed)
+            key = mix(self.seed)
+            order.sort(key=lambda step: mix(key + step + 1))
+        object.__setattr__(self, "_order", order)
+
+    @property
+    def highest(self) -> int:
+        return self.curve.highest
+
+    def bits(self, step: int) -> int:
+        order: list[int] = vars(self)["_order"]
+        return self.curve.bits(order[step] if step < len(order) else step)
 
 
 @dataclass(frozen=True)

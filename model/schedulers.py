@@ -8,10 +8,11 @@ from typing import Any
 
 from torch import nn
 
+from cpt.model.cyclic import cyclic
 from cpt.model.filters import Filter
 from cpt.model.layer_precisions import number_apart, precisions, selected
 from cpt.model.layers import LayerPrecision
-from cpt.model.schedule import UNITS, Curve, Plan, Progressive, RandomEvery, Stages, Static, Stepper, cyclic
+from cpt.model.schedule import UNITS, Curve, Plan, Progressive, RandomEvery, Stages, Static, Stepper
 
 
 class PrecisionScheduler:
@@ -79,17 +80,17 @@ def check_run(layers: Sequence[LayerPrecision]) -> None:
     idle = [layer.name for layer in layers if not layer.has_run]
     if 0 < len(idle) < len(layers):
         raise ValueError(
-            f"quantised but never run: {', '.join(idle)} (is the weight used without its layer?); "
-            "allowed: layers that run, others left out by filter_fn"
+            f"quantised but never run: {', '.join(idle)} (is the weight used without its layer? "
+            "cpt.model.follow_weights_); allowed: layers that run, others left out by filter_fn"
         )
 
 
 class CyclicPrecision(PrecisionScheduler):
     """CPT: ``bits`` = (lowest, highest) of weights and activations, ``cycles`` times over ``total_steps``.
 
-    ``shape``: ``cosine`` (the default), ``triangular`` or ``cosine_anneal``. ``bw``: bits of gradients, or
-    (lowest, highest) for cyclic gradients (CPT Table 8). ``start``: step at which the cycles begin, the
-    lowest precision before it (CPT Table 7).
+    ``shape``: a name of `cpt.model.cyclic.SHAPES`, ``cosine`` (the default) for CPT's. ``bw``: bits of
+    gradients, or (lowest, highest) for cyclic gradients (CPT Table 8). ``start``: step at which the cycles
+    begin, the lowest precision before it (CPT Table 7).
     """
 
     def __init__(

@@ -145,6 +145,8 @@ _IDEAL_LATENCY_CYCLES = 4
 _PRESETS = {
     # 3.2 GB/s is what the PS DDR3 sustains for all masters; an HP port's read queue holds eight bursts of 16.
     "ps-ddr": _Preset(200.0, 120.0, 3200, 8),
+    # The same, as a board that gives less has it.
+    "ps-ddr-low": _Preset(200.0, 120.0, 2600, 8),
     # The ZC706's SODIMM behind a mig_7series at 200 MHz: about 9.6 of 12.8 GB/s usable.
     "pl-ddr": _Preset(150.0, 80.0, 9600, 8),
 }
@@ -156,7 +158,7 @@ def memory_model(name: str, clock_mhz: float) -> MemoryModel:
     """The preset ``name`` in cycles of a clock of ``clock_mhz``.
 
     ``ideal``: one beat per channel and cycle, latency of 4 cycles. ``ps-ddr``: 3.2 GB/s in all, 200 ns to the
-    first beat. ``pl-ddr``: 9.6 GB/s. Raises `ContractError` for an unknown name.
+    first beat; ``ps-ddr-low``: 2.6 GB/s. ``pl-ddr``: 9.6 GB/s. Raises `ContractError` for an unknown name.
     """
     if name == "ideal":
         return MemoryModel(name, _IDEAL_LATENCY_CYCLES, _IDEAL_LATENCY_CYCLES, CHANNELS, 1, 16)

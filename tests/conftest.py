@@ -73,6 +73,7 @@ SLOW = {
     "test_hw_channel_adder",
     "test_hw_channel_engine",
     "test_hw_channel_memories",
+    "test_hw_channel_programs",
     "test_hw_channel_units",
     "test_hw_move_engine",
     "test_hw_move_pack",

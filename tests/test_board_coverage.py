@@ -103,6 +103,8 @@ NOT_ON_THE_RTL = [
 """Errors of files and handoffs, XRT's caches, a gap between buffers: tests without a machine run these."""
 
 
+@pytest.mark.full
+@pytest.mark.timeout(1800)  # every line of the runtime is traced, on compiled RTL
 def test_every_line_of_the_board_path_is_executed_on_the_rtl():
     tests = [str(Path(__file__).parent / name) for name in TESTS]
     done = subprocess.run(
@@ -110,7 +112,7 @@ def test_every_line_of_the_board_path_is_executed_on_the_rtl():
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=500,
+        timeout=1700,
     )
     rtl, everything = json.loads(done.stdout.splitlines()[-1])
     assert rtl == [0, NOT_ON_THE_RTL], done.stdout

@@ -73,7 +73,7 @@ def test_a_board_trains_to_the_weights_of_the_model(board, tmp_path, capsys):
 @pytest.mark.parametrize("board", ["fast", "rtl"], indirect=True)
 def test_what_a_person_waits_for_is_printed_first(board, tmp_path, capsys):
     """The whole step by the wall clock, the accelerator's part, that part simulated: each with its saving."""
-    assert _train(board, tmp_path, "--compare", "--json") == 0
+    assert _train(board, tmp_path, "--compare", "--json", "--steps", "2") == 0
     captured = capsys.readouterr()
     summary = json.loads(captured.out)
     for run in (summary, summary["static"]):
@@ -191,7 +191,7 @@ def test_a_wrong_reference_ends_the_run_with_the_clock_it_found(board, tmp_path,
 
 def test_ctrl_c_frees_everything_and_keeps_the_last_checkpoint(board, tmp_path, capsys, monkeypatch):
     """Pressed while a program of the second epoch runs; the command then goes on where it was."""
-    epochs = ["--steps", "0", "--epochs", "2", "--no-compare", "--no-check-rtl"]
+    epochs = ["--steps", "0", "--epochs", "2", "--batch-size", "16", "--no-compare", "--no-check-rtl"]
     real, pressed, tag = StepBackend.read_register, [], register("DONE_TAG").offset
     checkpoint = tmp_path / "small-resnet8-cpt-board" / CHECKPOINT
 

@@ -34,7 +34,7 @@ def test_every_list_of_a_step_is_within_two_percent(capsys: pytest.CaptureFixtur
     [
         (("--preset", "huge"), "preset is 'huge'; allowed: zc706, z7020, middle, tiny"),
         (("--micro-batch", "3"), "micro-batch is 3; allowed: a divisor of batch-size (4)"),
-        (("--memory", "sram"), "memory model is 'sram'; allowed: ideal, ps-ddr, pl-ddr"),
+        (("--memory", "sram"), "memory model is 'sram'; allowed: ideal, ps-ddr, ps-ddr-low, pl-ddr"),
     ],
 )
 def test_what_there_is_not_is_refused(

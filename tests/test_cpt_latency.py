@@ -35,6 +35,16 @@ def test_a_cyclic_run_is_shorter_than_a_static_one(capsys) -> None:
     assert found["saving"]["gbitops"] == pytest.approx(1 - cyclic["gbitops"] / static["gbitops"])
 
 
+def test_a_schedule_of_more_steps_at_few_bits_takes_less_time(capsys) -> None:
+    hours = []
+    for shape in ("exponential", "cosine", "rex"):
+        assert main([*QUICK, "--fw", "3", "8", "--iterations", "320", "--shape", shape]) == 0
+        hours.append(json.loads(capsys.readouterr().out)["runs"][0]["simulated_hours"])
+    assert hours == sorted(hours, reverse=True)
+    assert main([*QUICK, "--shape", "x"]) == 2
+    assert "shape is 'x'; allowed: cosine, " in capsys.readouterr().err
+
+
 def test_a_step_is_told_by_layer_and_pass(capsys) -> None:
     assert main([*QUICK, "--fw", "3", "8", "--bw", "6", "--layers"]) == 0
     rows = json.loads(capsys.readouterr().out)["layers"]
@@ -135,6 +145,17 @@ def test_a_run_on_another_memory_leaves_what_is_kept(small_paper, tmp_path, caps
     assert main(words) == 2
     assert "is no list of steps" in capsys.readouterr().err
     assert first.read_text() == "spoilt"
+
+
+def test_hours_follow_the_clock_and_the_memory(capsys) -> None:
+    found = {}
+    for words in ("", "--clock-mhz 150", "--memory ps-ddr-low", "--memory pl-ddr"):
+        assert main([*QUICK, "--fw", "8", "--json", *words.split()]) == 0
+        (found[words],) = [run["simulated_hours"] for run in json.loads(capsys.readouterr().out)["runs"]]
+    assert found["--memory pl-ddr"] < found[""] < found["--memory ps-ddr-low"]
+    assert found[""] < found["--clock-mhz 150"] < found[""] * 200 / 150
+    assert main([*QUICK, "--clock-mhz", "0"]) == 2
+    assert "clock-mhz is 0.0; allowed: 1..1,000" in capsys.readouterr().err
 
 
 def test_a_network_that_is_not_the_papers_is_refused(capsys) -> None:

@@ -19,7 +19,8 @@ SHOWN = [
         ["bits", *words]
         for words in (
             [],
-            ["--shape", "triangular"],
+            ["--shape", "up_down"],
+            ["--shape", "rex_horizontal"],
             ["--shape", "cosine_anneal"],
             ["--shape", "progressive"],
             ["--shape", "random", "--every", "4"],
@@ -75,6 +76,7 @@ WRONG = [
     ["report", "nothing"],
     ["report", "--format", "gif"],
     ["landscape", "nothing"],
+    ["export", "nothing"],
     ["bench", "walk"],
     ["bench", "step", "--device", "tpu"],
     ["bitstream", "--board", "none"],

@@ -189,7 +189,7 @@ def test_the_plainest_lists_are_drawn_unless_others_are_asked_for(
         (["--size", "3"], "size is 3; allowed: 4..256"),
         (["--fw", "17"], "fw is 17 bits; allowed: 1..16"),
         (["--batch", "3"], "micro-batch is 2; allowed: a divisor of batch-size (3)"),
-        (["--memory", "sram"], "memory model is 'sram'; allowed: ideal, ps-ddr, pl-ddr"),
+        (["--memory", "sram"], "memory model is 'sram'; allowed: ideal, ps-ddr, ps-ddr-low, pl-ddr"),
     ],
 )
 def test_what_there_is_not_is_refused(

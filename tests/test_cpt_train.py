@@ -65,7 +65,7 @@ WRONG = [
     (["--fw", "8", "3"], "fw is 8 3; allowed: the lower bound first, at most the upper one"),
     (["--fw", "3", "5", "8"], "fw is 3 5 8; allowed: one or two bit-widths"),
     (["--bw", "17"], "bw is 17 bits; allowed: 1..16"),
-    (["--memory", "sram"], "memory model is 'sram'; allowed: ideal, ps-ddr, pl-ddr"),
+    (["--memory", "sram"], "memory model is 'sram'; allowed: ideal, ps-ddr, ps-ddr-low, pl-ddr"),
     (["--device", "gpu"], "device is 'gpu'; allowed: fast, rtl, board"),
     (["--method", "ldp"], "--method is given for device 'fast'; allowed: cpu, cuda"),
     (["--device", "rtl", "--compile"], "--compile is given for device 'rtl'; allowed: cpu, cuda"),

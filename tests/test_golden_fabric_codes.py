@@ -76,7 +76,7 @@ def test_an_all_zero_row_is_code_0_with_the_smallest_step():
 
 @pytest.mark.parametrize("bits", range(1, 17))
 def test_no_weight_is_half_a_step_above_the_largest_code(bits):
-    """So the machine leaves that limit out: `cpt.host.compiler.update`."""
+    """So the machine leaves that limit out: `cpt.host.compiler.prepare`."""
     rng = np.random.default_rng(bits)
     scales = np.float32(2.0) ** rng.integers(-100, 100, (20_000, 1)).astype(np.float32)
     rows = (rng.standard_normal((20_000, 4)).astype(np.float32) + rng.integers(-3, 4, (20_000, 1))) * scales

@@ -83,6 +83,12 @@ def test_a_run_counted_in_steps_moves_its_precision_per_step():
     assert [report.fw for report in reports] == [3, 3, 5, 6, 8]
 
 
+def test_the_machine_takes_other_schedules_too():
+    with made(dataclasses.replace(CONFIG, steps=6, shape="linear_triangular", cycles=2)) as trainer:
+        reports = trainer.train_epoch() + trainer.train_epoch()
+    assert [report.fw for report in reports] == [8, 6, 5, 3, 5, 8]
+
+
 def test_evaluation_leaves_the_training_alone():
     with made() as plain, made() as observed:
         plain.train_epoch()

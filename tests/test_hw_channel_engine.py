@@ -1,117 +1,29 @@
 """The float engine leaves in every memory what `sim.step.floats` leaves there."""
 
-import copy
-from dataclasses import replace
-
 import numpy as np
 import pytest
-from channel_numbers import drawn_floats
 from float_engine_bench import FloatBench
+from float_words import (
+    CONSTANTS,
+    FLOATS_AT,
+    FREE,
+    INTEGERS_AT,
+    LANES,
+    SAMPLES,
+    SHIFTS_AT,
+    C,
+    L,
+    S,
+    drawn_state,
+    same_as_the_model,
+    sample,
+    word,
+)
 
-from cpt.host.fabric import FabricTrainer
-from cpt.hw.contract import preset
 from cpt.hw.contract.config import FLOAT_LANES
-from cpt.hw.contract.floats import FIELD, Op, Space
-from cpt.hw.contract.step import Code, Engine, decode, encode
-from cpt.model.architecture import cifar_resnet
-from cpt.model.golden.fabric.network import Network
-from cpt.sim.step.float_cycles import Queue, float_cycles
-from cpt.sim.step.floats import Floats
-from cpt.sim.step.machine import StepMachine
-from cpt.sim.step.state import State
-
-FLOATS_AT, INTEGERS_AT, SHIFTS_AT, FREE = 0, 2048, 4096, 8192
-"""Where local memory has floats, integers, small integers, and nothing."""
-LANES = preset("tiny").float_lanes
-
-
-def drawn_state(seed, lanes=LANES, words=1024):
-    rng = np.random.default_rng(seed)
-    state = State(replace(preset("tiny"), float_lanes=lanes), 64, words)
-    floats = drawn_floats(rng, INTEGERS_AT - FLOATS_AT, 20)
-    state.local[FLOATS_AT:INTEGERS_AT] = floats.view(np.int32)
-    state.local[INTEGERS_AT:SHIFTS_AT] = rng.integers(-(1 << 15), 1 << 15, SHIFTS_AT - INTEGERS_AT)
-    state.local[SHIFTS_AT:FREE] = rng.integers(9, 20, FREE - SHIFTS_AT)
-    state.statistics[:] = rng.integers(-(1 << 33), 1 << 33, len(state.statistics))
-    state.coefficients[:] = rng.integers(-(1 << 17), 1 << 17, len(state.coefficients))
-    state.scratch[:] = rng.integers(-(1 << 15), 1 << 15, state.scratch.shape)
-    state.scratch[512:768] >>= 12
-    for slot in state.slots:
-        slot.bits = int(rng.integers(2, 9))
-    return state
-
-
-def word(op, to, a, b=(Space.CONSTANT, 0), c=(Space.CONSTANT, 0), *, n=1, reps=1, constant=0, **more):
-    """An operand is (space, address, moves, stride)."""
-    values = {"op": op, "n": n, "reps": reps, "constant": constant, **more}
-    for name, operand in (("to", to), ("a", a), ("b", b), ("c", c)):
-        space, address, moves, stride = (*operand, 0, 0)[:4]
-        values |= {
-            f"{name}_space": space,
-            name: address,
-            f"{name}_moves": moves,
-            f"{name}_stride": stride,
-        }
-    return encode(Code.FLOAT, **values)
-
-
-def same_as_the_model(words, seed=0, stall=0.0, state=None):
-    state = state or drawn_state(seed)
-    expected = copy.deepcopy(state)
-    model = Floats(expected)
-    for item in words:
-        model.run(decode(item))
-    bench = FloatBench(state, seed, stall)
-    marks = bench.run_together(words)
-    queue, expected_marks = Queue(state.config.float_lanes), []
-    for item in words:
-        _, mark = queue.run(decode(item), queue.ready)
-        expected_marks.append(mark)
-    assert stall or marks == expected_marks
-    bench.cycles = np.diff([0, *marks]).tolist()
-    for memory in ("local", "statistics", "coefficients"):
-        found, wanted = getattr(state, memory), getattr(expected, memory)
-        wrong = np.flatnonzero(found != wanted)
-        assert not wrong.size, (memory, wrong[:8], found[wrong[:8]], wanted[wrong[:8]])
-    return bench
-
-
-L, S, C = Space.LOCAL, Space.STATISTICS, Space.COEFFICIENTS
-SAMPLES = {
-    Op.ADD: [((L, 3, 1), (L, 100, 1), (L, 200, 0)), ((L, 3, 1), (L, 101, 1), (L, 50, 1))],
-    Op.SUBTRACT: [((L, 2, 1), (L, 100, 1), (L, 60, 1))],
-    Op.MULTIPLY: [((L, 2, 1), (L, 100, 1), (Space.SLOT, 8 * 5 + 3))],
-    Op.MULTIPLY_ADD: [((L, 2, 1), (L, 100, 1), (L, 60, 1), (L, 500, 1))],
-    Op.MAXIMUM: [((L, 2, 1), (L, 100, 1), (L, 61, 1))],
-    Op.MINIMUM: [((L, 2, 1), (L, 100, 1), (Space.SLOT, 8 * 7 + 2))],
-    Op.LARGEST: [((L, 2, 1), (L, 100, 1), (L, 61, 1))],
-    Op.RECIPROCAL: [((L, 2, 1), (L, 100, 1))],
-    Op.SCALE: [((L, 2, 1), (L, 100, 1), (L, SHIFTS_AT, 1))],
-    Op.EXPONENT: [((L, 2, 1), (L, 100, 1))],
-    Op.POWER: [((L, 2, 1), (L, 100, 1))],
-    Op.FROM_INTEGER: [
-        ((L, 2, 1), (S, 100, 1), (Space.SLOT, 8 * 5 + 4)),
-        ((L, 2, 1), (C, FIELD + 188, 1), (L, INTEGERS_AT, 1)),
-    ],
-    Op.TO_FIXED: [((C, 2 * FIELD + 76, 1), (L, 100, 1), (L, SHIFTS_AT, 1))],
-    Op.CROSS: [
-        ((L, 2, 1), (S, FIELD, 1), (S, 0, 1), (S, 2 * FIELD + 76, 1)),
-        ((L, 2, 1), (S, FIELD, 1), (C, FIELD + 188, 1), (L, INTEGERS_AT, 1)),
-    ],
-    Op.INT_ADD: [((L, 2, 1), (L, INTEGERS_AT, 1), (S, 3, 1))],
-    Op.INT_SUBTRACT: [((L, 2, 1), (Space.CONSTANT, 0), (S, 3, 1))],
-    Op.INT_MAXIMUM: [((L, 2, 1), (S, 5, 1), (L, INTEGERS_AT, 1))],
-    Op.INT_MINIMUM: [((C, 2, 1), (S, FIELD + 1, 1), (C, FIELD + 188, 1))],
-    Op.SUM_MAGNITUDES: [((L, 2, 1), (L, SHIFTS_AT, 1), (L, INTEGERS_AT, 1), (L, SHIFTS_AT + 9, 0))],
-    Op.DRAIN_SHIFT: [((C, 600, 1), (L, INTEGERS_AT, 1), (Space.SLOT, 8 * 9 + 4))],
-    Op.COPY: [((C, 600, 1), (L, INTEGERS_AT, 1)), ((L, 9, 1), (S, 33, 1))],
-    Op.JOIN: [((C, 4 * FIELD + 2, 1), (L, FLOATS_AT, 1), (L, SHIFTS_AT, 1))],
-}
-CONSTANTS = {Op.TO_FIXED: 1 << 8 | 18, Op.CROSS: 4096, Op.COPY: 5, Op.SUM_MAGNITUDES: 5}
-
-
-def sample(op, operands, n, reps=1):
-    return word(op, *operands, n=n, reps=reps, constant=CONSTANTS.get(op, 0))
+from cpt.hw.contract.floats import Op, Space
+from cpt.hw.contract.step import Engine, decode
+from cpt.sim.step.float_cycles import float_cycles
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.4])
@@ -157,6 +69,24 @@ def test_magnitudes_add_up_in_a_resting_destination():
         ),
     ]
     same_as_the_model(words, 3)
+
+
+def test_a_code_is_a_difference_times_a_factor_rounded():
+    state, n = drawn_state(12), 480
+    state.local[:n] = np.random.default_rng(12).normal(0, 0.1, n).astype("<f4").view("<i4")
+    state.local[1000:1002] = np.float32([-0.31, 7 / 0.64]).view("<i4")
+    low, factor, at = (L, 1000, 0), (L, 1001, 0), FREE + 512
+    words = [
+        word(Op.QUANTISE, (L, FREE, 1), (L, 0, 1), low, factor, n=n, constant=1 << 8 | 26),  # no centre
+        word(Op.SUBTRACT, (L, at, 1), (L, 0, 1), low, n=n),
+        word(Op.MULTIPLY, (L, at, 1), (L, at, 1), factor, n=n),
+        word(Op.TO_FIXED, (L, at, 1), (L, at, 1), (L, 1002, 0), n=n, constant=26),
+    ]
+    state.local[1002] = 0
+    bench = same_as_the_model(words, 12, state=state)
+    assert (state.local[FREE:][:n] == state.local[at:][:n]).all()
+    assert np.ptp(state.local[FREE:][:n]) > 5
+    assert bench.cycles[0] < sum(bench.cycles[1:]) / 2
 
 
 def test_products_add_up_one_by_one_where_they_must():
@@ -298,92 +228,6 @@ def test_a_short_operation_behind_another_has_its_own_results_alone(op):
     same_as_the_model(words, state=state)
 
 
-REGIONS = {
-    "float": [(L, FLOATS_AT, 1500), (Space.CONSTANT, 0, 1), (Space.SLOT, 0, 0)],
-    "integer": [(L, INTEGERS_AT, 1500), (S, 0, 1500), (C, 0, 2000), (Space.SLOT, 0, 0)],
-    "short": [(L, SHIFTS_AT, 1500), (Space.SLOT, 0, 0)],
-    "word": [(L, INTEGERS_AT, 1500)],
-}
-SHAPES = {
-    **dict.fromkeys(
-        (Op.ADD, Op.SUBTRACT, Op.MULTIPLY, Op.MAXIMUM, Op.MINIMUM, Op.LARGEST), ("float", "float")
-    ),
-    Op.MULTIPLY_ADD: ("float", "float", "float"),
-    **dict.fromkeys((Op.RECIPROCAL, Op.EXPONENT, Op.POWER), ("float",)),
-    **dict.fromkeys((Op.SCALE, Op.TO_FIXED), ("float", "short")),
-    Op.FROM_INTEGER: ("integer", "short"),
-    Op.CROSS: ("integer", "integer", "integer"),
-    **dict.fromkeys((Op.INT_ADD, Op.INT_SUBTRACT), ("integer", "integer")),
-    **dict.fromkeys((Op.INT_MAXIMUM, Op.INT_MINIMUM), ("word", "word")),
-    Op.SUM_MAGNITUDES: ("short", "word", "word"),
-    Op.DRAIN_SHIFT: ("word", "short"),
-    Op.COPY: ("integer",),
-    Op.JOIN: ("word", "short"),
-}
-MAKES = {op for op in SHAPES if op <= Op.RECIPROCAL_ROOT or op in (Op.SCALE, Op.FROM_INTEGER, Op.CROSS)}
-"""Operations whose results are floats."""
-
-
-def drawn_word(rng, step=1, most=7):
-    """An instruction whose operands and destination lie apart, walk together, or meet.
-
-    ``step``: what most addresses and strides are multiples of; ``most``: elements of a repetition, less one.
-    """
-    op = list(SHAPES)[rng.integers(len(SHAPES))]
-    n, reps = int(rng.integers(1, most)), int(rng.choice([1, 1, 2, 4]))
-    off = step if rng.random() < 0.9 else 1
-
-    def stride(*choices):
-        return int(rng.choice([value + -value % off for value in choices]))
-
-    operands = []
-    for kind in SHAPES[op]:
-        space, start, size = REGIONS[kind][rng.integers(len(REGIONS[kind]))]
-        address = start + off * int(rng.integers(0, size)) // off if size else int(rng.integers(32)) * 8 + 2
-        address -= address % off if size else 0
-        operands.append((space, address, int(rng.random() < 0.8), stride(0, 1, n, n + 3)))
-    to = (L, FREE + off * int(rng.integers(0, 4000 // off)), int(rng.random() < 0.7), stride(0, 1, n))
-    own = "float" if op in MAKES else "word"
-    like = [
-        operand for kind, operand in zip(SHAPES[op], operands, strict=True) if kind == own and operand[0] is L
-    ]
-    if like and rng.random() < 0.6:
-        to = like[rng.integers(len(like))]
-        if rng.random() < 0.4:
-            to = (L, to[1] + off * int(rng.integers(0, 4)), *to[2:])
-    return word(op, to, *operands, n=n, reps=reps, constant=CONSTANTS.get(op, 1))
-
-
-def drawn_program(state, rng, count, *shape):
-    model, words = Floats(copy.deepcopy(state)), []
-    while len(words) < count:
-        item, before = drawn_word(rng, *shape), copy.deepcopy(model.state)
-        if float_cycles(decode(item), state.config.float_lanes) > 400:
-            continue
-        try:
-            model.run(decode(item))
-        except ArithmeticError:  # a float became infinite
-            model.state = before
-            continue
-        words.append(item)
-    return words
-
-
-@pytest.mark.parametrize("seed", range(2))
-def test_programs_drawn_at_random(seed):
-    state = drawn_state(seed)
-    words = drawn_program(state, np.random.default_rng(100 + seed), 30)
-    same_as_the_model(words, seed, 0.3 * seed, state)
-
-
-@pytest.mark.parametrize("lanes", FLOAT_LANES)
-@pytest.mark.parametrize("seed", range(2))
-def test_elements_of_all_lanes_at_once(seed, lanes):
-    state = drawn_state(seed, lanes)
-    words = drawn_program(state, np.random.default_rng(200 + seed), 24, lanes, 41)
-    same_as_the_model(words, seed, 0.3 * seed, state)
-
-
 @pytest.mark.parametrize("lanes", FLOAT_LANES)
 def test_vectors_that_touch_the_lanes_take_a_cycle_for_all_of_them(lanes):
     count, to = 160, (L, FREE, 1)
@@ -407,42 +251,3 @@ def test_repetitions_follow_each_other_where_they_are_long_enough(columns, waits
     ]
     bench = same_as_the_model(words, 8)
     assert (max(bench.cycles) > 5 * columns // LANES + 80) == waits
-
-
-def test_instructions_of_a_compiled_step():
-    """Every kind of FLOAT that a network's programs hold, each on the memories that it met there."""
-    arch = cifar_resnet(8, classes=3, image_size=8, image_channels=1, width=4)
-    net = Network.residual(arch, np.full(1, 0.05, np.float32), np.full(1, -0.7, np.float32), 1)
-    machine = StepMachine(preset("tiny"), memory=1 << 21, scratch_words=4 * 2048)
-    settings = {"batch_size": 2, "micro_batch": 2, "scratch_words": 4 * 2048, "seed": 5}
-    trainer = FabricTrainer(machine, preset("tiny"), net, **settings)
-    seen, run = {}, machine.floats.run
-
-    def noted(item):
-        kind = tuple(
-            value if name == "op" or "space" in name or "moves" in name else value > 1
-            for name, value in sorted(item.values.items())
-            if not name.startswith("wait") and name not in ("to", "a", "b", "c", "constant")
-        )
-        if kind not in seen and item.n * item.reps <= 150:
-            seen[kind] = (item, copy.deepcopy(machine.state))
-            run(item)
-            seen[kind] += (copy.deepcopy(machine.state),)
-        else:
-            run(item)
-
-    machine.floats.run = noted
-    machine._handlers[Code.FLOAT] = noted
-    rng = np.random.default_rng(3)
-    trainer.train_step(rng.integers(0, 40, (2, 8, 8, 1)).astype(np.uint8), np.array([0, 2]), (3, 8), 0.1)
-    assert len(seen) > 40
-    words = [
-        encode(Code.FLOAT, **{name: value for name, value in item.values.items() if name[:4] != "wait"})
-        for item, _, _ in seen.values()
-    ]
-    bench = FloatBench(machine.state)
-    bench.run(words, states=[before for _, before, _ in seen.values()])
-    assert bench.cycles == [float_cycles(decode(item), LANES) for item in words]
-    for item, before, after in seen.values():
-        for memory in ("local", "statistics", "coefficients"):
-            assert np.array_equal(getattr(before, memory), getattr(after, memory)), item

@@ -6,8 +6,8 @@ import numpy as np
 from amaranth import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
+from float_words import C, L, word
 from hw_streams import simulate
-from test_hw_channel_engine import C, L, word
 
 from cpt.hw.channel.engine import FloatEngine
 from cpt.hw.channel.local import LocalMemory

@@ -22,6 +22,10 @@ RULES = {
     "cpt.hw.contract": set(),
     "cpt.hw": {"amaranth"},
     "cpt.model": {"numpy", "torch", "skimage", "sklearn", "scipy", "PIL", "matplotlib"},
+    # what only works beside a package of its own, an extra
+    "cpt.model.callbacks.lightning": {"torch", "lightning", "cpt.model"},
+    "cpt.model.callbacks.hugging_face": {"torch", "transformers", "cpt.model"},
+    "cpt.model.layers.hugging_face": {"torch", "transformers", "cpt.model"},
     "cpt.host": {"numpy", "pynq", "pynqmetadata", "tqdm", "cpt.hw.contract", "cpt.model"},
     "cpt.sim": None,
     "cpt": None,

@@ -4,7 +4,8 @@ import pytest
 
 from cpt.model.architecture import cifar_resnet, imagenet_resnet, mobilenet_v2
 from cpt.model.bitops import PassBitops, counted_macs, pass_bitops, run_bitops, run_gbitops, saving
-from cpt.model.schedule import CyclicCosine, Plan, Static
+from cpt.model.cyclic import Repeated
+from cpt.model.schedule import Plan, Static
 
 STATIC_8 = Plan(Static(8), Static(8))
 
@@ -31,13 +32,13 @@ def test_static_runs_cost_what_the_paper_prints(layers, published):
     [(3, 8, 8, 36.7), (3, 6, 6, 30.0), (4, 8, 8, 30.1), (4, 6, 6, 20.7), (5, 8, 8, 23.2), (5, 6, 8, 10.2)],
 )
 def test_cyclic_precision_per_iteration_saves_what_the_formula_gives(lo, hi, bw, percent):
-    plan = Plan(CyclicCosine(lo, hi, 64_000, 32), Static(bw))
+    plan = Plan(Repeated(lo, hi, 64_000, 32), Static(bw))
     found = saving(plan, Plan(Static(hi), Static(bw)), 64_000)
     assert 100 * found == pytest.approx(percent, abs=0.05)
 
 
 def test_short_cycles_per_epoch_save_more():
-    found = saving(Plan(CyclicCosine(3, 8, 160, 32), Static(8)), STATIC_8, 160)
+    found = saving(Plan(Repeated(3, 8, 160, 32), Static(8)), STATIC_8, 160)
     assert 100 * found == pytest.approx(43.4, abs=0.05)
 
 
@@ -47,7 +48,7 @@ def test_passes_count_apart_and_full_precision_counts_as_32_bits():
 
 
 def test_the_passes_of_a_run_add_up():
-    layers, plan = cifar_resnet(8).layers, Plan(CyclicCosine(3, 8, 10, 2), Static(6))
+    layers, plan = cifar_resnet(8).layers, Plan(Repeated(3, 8, 10, 2), Static(6))
     found = run_bitops(layers, plan, 10, samples=5)
     each = [plan.bits(step)[0] for step in range(10)]
     macs = counted_macs(layers) * 5 / 10

@@ -20,7 +20,7 @@ def test_bits_prints_the_published_schedule(capsys):
     assert set(result["bw"]) == {8}
     assert result["evaluation_bits"] == 8
     assert result["saving"] == pytest.approx(0.434, abs=5e-4)
-    text = output(capsys, "bits", "--shape", "triangular", "--start", "20")
+    text = output(capsys, "bits", "--shape", "up_down", "--start", "20")
     assert "saved against the upper bound throughout" in text
 
 
@@ -59,7 +59,7 @@ def test_every_reproducible_row_of_both_papers_is_reproduced(capsys):
     [
         (("bits", "--fw", "8", "3"), "cpt bits: lo is 8; allowed: at most hi (3)\n"),
         (("bits", "--fw", "0", "3"), "cpt bits: lo is 0; allowed: 1..16\n"),
-        (("bits", "--shape", "x"), "cpt bits: shape is 'x'; allowed: cosine, triangular, cosine_anneal, "),
+        (("bits", "--shape", "x"), "cpt bits: shape is 'x'; allowed: cosine, linear, exponential, rex, "),
         (("bits", "--total", "4"), "cpt bits: cycles is 32; allowed: 1..total_steps (4)\n"),
         (("bitops", "vgg"), "cpt bitops: model is 'vgg'; allowed: mobilenetv2, resnetN with N = 18, 34, 50 "),
         (("bitops", "resnet7"), "cpt bitops: depth is 7; allowed: 6n + 2"),

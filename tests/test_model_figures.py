@@ -55,7 +55,7 @@ def write_runs(root):
 def test_runs_of_other_schedules_are_no_repetitions(tmp_path):
     for name, settings in (
         ("a", {}),
-        ("b", {"shape": "triangular"}),
+        ("b", {"shape": "up_down"}),
         ("c", {"delay": 2}),
         ("d", {"per": "iteration"}),
         ("e", {"method": "static"}),
@@ -65,7 +65,7 @@ def test_runs_of_other_schedules_are_no_repetitions(tmp_path):
         write_run(tmp_path / name, **settings)
     assert [(label, len(group)) for label, group in repeats(find_histories([tmp_path])).items()] == [
         ("CPT FW(3,8)/BW8", 2),
-        ("CPT FW(3,8)/BW8 triangular", 1),
+        ("CPT FW(3,8)/BW8 up down", 1),
         ("CPT FW(3,8)/BW8 from 2 on", 1),
         ("CPT FW(3,8)/BW8 per iteration", 1),
         ("FW8/BW8", 1),

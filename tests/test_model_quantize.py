@@ -43,8 +43,12 @@ def test_imagenet_network_also_keeps_stem_and_shortcuts():
     assert net.full_precision_layers == kept
 
 
-class Scaled(nn.Conv2d):
-    """A subclass, as standardised convolutions are."""
+class OneMore(nn.Conv2d):
+    """A subclass that a user registers."""
+
+
+class Bilinear(nn.Bilinear):
+    """A subclass of what is not known."""
 
 
 class Functional(nn.Module):
@@ -64,11 +68,10 @@ def test_what_stays_float_is_reported_by_name_and_reason():
             "done": nn.Linear(3, 3),
             "attention": nn.MultiheadAttention(4, 2),
             "left": nn.Linear(3, 3),
-            "sub": Scaled(1, 2, 3),
-            "up": nn.ConvTranspose2d(2, 2, 3),
-            "gru": nn.GRU(2, 2),
+            "cell": nn.GRUCell(2, 2),
+            "up": Bilinear(2, 2, 3),
             "own": Functional(),
-            "normed": nn.utils.parametrizations.weight_norm(nn.Conv1d(2, 2, 3)),
+            "normed": nn.utils.parametrizations.weight_norm(nn.Bilinear(2, 2, 3)),
             "words": nn.Embedding(5, 3),
             "norm": nn.LayerNorm((3, 3)),
             "lazy": nn.LazyLinear(3),
@@ -76,23 +79,22 @@ def test_what_stays_float_is_reported_by_name_and_reason():
     )
     quantize_(net, filter_fn=lambda module, name: name != "left")
     found = float_layers(net)
-    assert list(found) == ["left", "sub", "up", "gru", "own", "normed", "lazy"]
+    assert list(found) == ["left", "cell", "up", "own", "normed", "lazy"]
     assert found["left"] == "Linear (weight): left out"
-    assert found["sub"].startswith("Scaled (weight): a subclass of Conv2d; allowed: ")
     assert found["own"].startswith("Functional (table): no type that is known")
-    assert found["normed"].startswith("Conv1d (weight): no type")
-    assert found["gru"].startswith("GRU (weight_ih_l0, weight_hh_l0): ")
+    assert found["normed"].startswith("Bilinear (weight): no type")
+    assert found["cell"].startswith("GRUCell (weight_ih, weight_hh): ")
 
 
 def test_strict_refuses_what_would_stay_float_and_changes_nothing():
     def make():
         return nn.Sequential(
-            nn.Linear(3, 3), nn.MultiheadAttention(4, 2), Scaled(1, 2, 3), nn.Embedding(3, 3)
+            nn.Linear(3, 3), nn.MultiheadAttention(4, 2), nn.GRUCell(3, 3), nn.Embedding(3, 3)
         )
 
     net = make()
     with pytest.raises(
-        ValueError, match=r"^strict, and 1 would stay float: 2 is a Scaled \(weight\): a subclass"
+        ValueError, match=r"^strict, and 1 would stay float: 2 is a GRUCell \(weight_ih, weight_hh\): no"
     ):
         quantize_(net, strict=True)
     assert type(net[0]) is nn.Linear
@@ -110,12 +112,12 @@ def test_users_register_layers_of_their_own(monkeypatch):
             return self.layer(self.layer(x))
 
     monkeypatch.setattr("cpt.model.quantize.QUANTISABLE", dict(QUANTISABLE))
-    register(Scaled, QuantConv2d.from_float)
+    register(OneMore, QuantConv2d.from_float)
     register(
-        nn.ConvTranspose2d,
+        nn.Bilinear,
         lambda module, config, layer: Twice(QuantLinear.from_float(nn.Linear(2, 2), config, layer)),
     )
-    net = quantize_(nn.Sequential(Scaled(1, 2, 3), nn.ConvTranspose2d(2, 2, 3), nn.Linear(2, 2)), strict=True)
+    net = quantize_(nn.Sequential(OneMore(1, 2, 3), nn.Bilinear(2, 2, 3), nn.Linear(2, 2)), strict=True)
     assert [item.layer for item in precisions(net).values()] == [0, 1, 2]
     assert type(net[1]) is Twice
     with pytest.raises(ValueError, match=r"^kind is 'x'; allowed: a class derived from torch\.nn\.Module"):

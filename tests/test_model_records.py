@@ -54,6 +54,13 @@ def test_its_settings_are_told_from_others(record):
     assert SMALL.difference({**SMALL.as_dict(), "dx_weights": "input_channel"}) is None
 
 
+def test_a_schedule_that_has_another_name_now_is_known():
+    recorded = {**SMALL.as_dict(), "shape": "triangular"}
+    config = TorchConfig.from_dict(recorded)
+    assert config == replace(SMALL, shape="up_down")
+    assert config.difference(recorded) is None
+
+
 def test_options_that_its_quantiser_does_not_have_said_nothing(record):
     _, _, recorded = record
     config = TorchConfig.from_dict({**recorded, "quantiser": "dorefa"})

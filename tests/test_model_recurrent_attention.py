@@ -1,4 +1,4 @@
-"""LSTM and attention: float layers at full precision, quantised ones that train."""
+"""Recurrent layers and attention: float layers at full precision, quantised ones that train."""
 
 import pytest
 import torch
@@ -9,10 +9,23 @@ from cpt.model.config import QuantConfig
 from cpt.model.layer_precisions import precision, precisions, set_precision
 from cpt.model.layer_summary import summary
 from cpt.model.ldp import LearnedPrecision
-from cpt.model.quantize import quantize_
+from cpt.model.quantize import dequantize_, quantize_
 
 torch.set_num_threads(1)
 FULL = QuantConfig(fw=0, bw=0)
+
+
+def learns(model, x, target):
+    """In 25 steps the error falls by a fifth."""
+    optimiser = torch.optim.Adam(model.parameters(), 0.02)
+    losses = []
+    for _ in range(25):
+        optimiser.zero_grad()
+        loss = (model(x)[0] - target).square().mean()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.8 * losses[0]
 
 
 @pytest.mark.parametrize(
@@ -43,6 +56,44 @@ def test_lstm_at_full_precision_is_torchs(settings):
         assert torch.allclose(a, b, atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", [nn.GRU, nn.RNN])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"num_layers": 2, "batch_first": True}, {"num_layers": 2, "bidirectional": True}, {"bias": False}],
+    ids=str,
+)
+def test_other_recurrent_layers_at_full_precision_are_torchs(kind, settings):
+    torch.manual_seed(0)
+    recurrent = kind(5, 6, **settings)
+    x = torch.randn(4, 3, 5)
+    layer = quantize_(recurrent, FULL)
+    same(layer(x), recurrent(x))
+    _, h = recurrent(x)
+    same(layer(x, h), recurrent(x, h))
+    same(layer(x[:, 0], h[:, 0]), recurrent(x[:, 0], h[:, 0]))
+
+
+def test_the_plain_recurrent_layer_has_its_own_nonlinearity():
+    recurrent = nn.RNN(3, 4, nonlinearity="relu")
+    x = torch.randn(5, 2, 3)
+    same(quantize_(recurrent, FULL)(x), recurrent(x))
+
+
+@pytest.mark.parametrize("kind", [nn.GRU, nn.RNN])
+def test_they_learn_at_low_precision_and_go_back(kind):
+    torch.manual_seed(0)
+    model = nn.Sequential(kind(3, 8, num_layers=2))
+    quantize_(model, QuantConfig(fw=4, bw=6))
+    assert [item.layer for item in precisions(model).values()] == [0, 1, 2, 3]
+    x = torch.randn(6, 4, 3)
+    learns(model, x, torch.tanh(torch.randn(6, 4, 8)))
+    with precision(model, fw=0, bw=0):
+        want = model.eval()(x)
+    back = dequantize_(model)
+    assert type(back[0]) is kind
+    same(back(x), want)
+
+
 def test_lstm_has_a_precision_per_product_and_learns_at_low_precision():
     torch.manual_seed(0)
     model = nn.Sequential(nn.LSTM(3, 8, num_layers=2))
@@ -50,25 +101,19 @@ def test_lstm_has_a_precision_per_product_and_learns_at_low_precision():
     names = [f"0.precision_{kind}_l{index}" for index in (0, 1) for kind in ("ih", "hh")]
     assert list(precisions(model)) == names
     assert [item.layer for item in precisions(model).values()] == [0, 1, 2, 3]
-    x, target = torch.randn(6, 4, 3), torch.tanh(torch.randn(6, 4, 8))
-    optimiser = torch.optim.Adam(model.parameters(), 0.02)
-    losses = []
-    for _ in range(25):
-        optimiser.zero_grad()
-        loss = (model(x)[0] - target).square().mean()
-        loss.backward()
-        optimiser.step()
-        losses.append(loss.item())
-    assert losses[-1] < 0.8 * losses[0]
+    x = torch.randn(6, 4, 3)
+    learns(model, x, torch.tanh(torch.randn(6, 4, 8)))
 
 
-def test_work_of_layers_with_several_products_is_counted_per_product():
-    model = nn.Sequential(nn.LSTM(3, 8, num_layers=2, batch_first=True))
+@pytest.mark.parametrize(("kind", "gates"), [(nn.LSTM, 4), (nn.GRU, 3), (nn.RNN, 1)])
+def test_work_of_layers_with_several_products_is_counted_per_product(kind, gates):
+    model = nn.Sequential(kind(3, 8, num_layers=2, batch_first=True))
     quantize_(model, QuantConfig(fw=4, bw=6))
     set_precision(model, fw=3, filter_fn=lambda product, name: name.endswith("hh_l1"))
     counted = summary(model, torch.randn(5, 6, 3))
     assert [layer.name for layer in counted.layers] == list(precisions(model))
-    assert [layer.macs for layer in counted.layers] == [6 * 32 * 3, 6 * 32 * 8, 6 * 32 * 8, 6 * 32 * 8]
+    own = 8 * gates
+    assert [layer.macs for layer in counted.layers] == [6 * own * 3, 6 * own * 8, 6 * own * 8, 6 * own * 8]
     assert [layer.fw for layer in counted.layers] == [4, 4, 4, 3]
     LearnedPrecision(model, (3, 8), {layer.name: layer.macs for layer in counted.layers})
 

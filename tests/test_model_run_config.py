@@ -17,6 +17,12 @@ def test_both_kinds_of_run_have_the_same_defaults():
 
 
 @pytest.mark.parametrize("kind", [TrainConfig, TorchConfig])
+def test_an_unknown_shape_is_refused_in_one_line(kind):
+    with pytest.raises(kind.error, match=r"^shape is 'triangular' \(which is up_down now\); allowed: "):
+        kind(shape="triangular")
+
+
+@pytest.mark.parametrize("kind", [TrainConfig, TorchConfig])
 def test_a_record_lists_its_fields_in_the_order_they_are_declared(kind):
     assert list(kind().as_dict()) == [field.name for field in dataclasses.fields(kind)]
 

@@ -65,7 +65,7 @@ def test_other_schedules_reach_their_end():
         (ProgressivePrecision(model(), (3, 8), 6), (8, 8)),
         (ProgressivePrecision(model(), (3, 4, 6, 8), 8, bw=(6, 6, 8, 8), linear=False), (8, 8)),
         (RandomPrecision(model(), (3, 8), every=2, total_steps=8), (8, 8)),
-        (CyclicPrecision(model(), (3, 8), 2, 8, shape="triangular"), (8, 8)),
+        (CyclicPrecision(model(), (3, 8), 2, 8, shape="up_down"), (8, 8)),
         (CyclicPrecision(model(), (3, 8), 2, 8, shape="cosine_anneal"), (8, 8)),
     ):
         for _ in range(7):
@@ -117,7 +117,7 @@ def test_blocks_get_bits_by_hand_and_the_longest_prefix_wins():
             lambda: CyclicPrecision(model(), (3, 8), 1, 4, unit="day"),
             "unit is 'day'; allowed: epoch, iteration",
         ),
-        (lambda: CyclicPrecision(model(), (3, 8), 1, 4, shape="x"), "shape is 'x'; allowed: cosine, triang"),
+        (lambda: CyclicPrecision(model(), (3, 8), 1, 4, shape="x"), "shape is 'x'; allowed: cosine, linear"),
         (lambda: CyclicPrecision(model(), (3, 8), 1, 4, start=4), r"start is 4; allowed: 0\.\.3, below the"),
         (lambda: CyclicPrecision(nn.Linear(2, 2), (3, 8), 1, 4), "model has 0 quantised layers to set; al"),
     ],

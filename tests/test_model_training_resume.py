@@ -13,8 +13,10 @@ import pytest
 from torch_runs import LANGUAGE, LSTM, PICTURES, SMALL, images, language, pictures
 
 from cpt.model import checkpoint
+from cpt.model.adaptive import RULES
 from cpt.model.checkpoint import CheckpointError
 from cpt.model.run import CHECKPOINT, METRICS, SUMMARY
+from cpt.model.run_folder import HEALTH
 from cpt.model.training import TorchRun, TorchTrainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -23,7 +25,12 @@ CASES = {
     "momentum and averaging": (replace(SMALL, swa_start=0.3), lambda: images(pad=1, flip=True)),
     "pfq": (replace(SMALL, method="pfq", epochs=7, pfq_eps=10.0), lambda: images(16)),
     "ldp": (replace(SMALL, method="ldp", ldp_lr=5.0), images),
+    **{name: (replace(SMALL, method=name, fw=(2, 8), look_every=2), images) for name in RULES},
     "random precision": (replace(SMALL, method="random", steps=8, every=2), images),
+    "shuffled precision": (
+        replace(SMALL, method="shuffled", shape="rex_vertical", steps=8, cycles=2),
+        images,
+    ),
     "wageubn": (replace(SMALL, quantiser="wageubn"), images),
     "adam, shared weights": (LANGUAGE, language),
     "carried state, dropout": (LSTM, lambda: language(carries=True)),
@@ -198,3 +205,25 @@ def test_leftovers_of_a_killed_writer_are_cleared(saved):
     (saved / f".{CHECKPOINT}.ab3_x9yz").write_bytes(b"half")
     resume(saved)
     assert not list(saved.glob(".*"))
+
+
+def test_health_goes_on_where_it_was(tmp_path):
+    whole = TorchRun("run", TorchTrainer(SMALL, images(), health=2), tmp_path / "whole")
+    whole.start()
+    whole.train()
+    folder = tmp_path / "again"
+    run = TorchRun("run", TorchTrainer(SMALL, images(), health=2), folder, save_every=1)
+    run.start()
+
+    def stop(report):
+        if report.step == 7:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        run.train(stop)
+    run = TorchRun("run", TorchTrainer(SMALL, images(), health=2), folder)
+    run.resume()
+    run.train()
+    lines = (folder / HEALTH).read_text()
+    assert lines == (tmp_path / "whole" / HEALTH).read_text()
+    assert len({line.partition(",")[0] for line in lines.splitlines()}) == whole.trainer.step // 2

@@ -53,6 +53,7 @@ def _counted(backend: Backend, gemm: Gemm, widths: Widths) -> dict[Counter, int]
 def test_random_products_take_as_many_cycles_as_on_the_rtl(memory: str) -> None:
     config = preset("tiny")
     model = memory_model(memory, config.clock_mhz)
+    exact = model.slots_den == 1
     rng = np.random.default_rng(11)
     for case in range(CASES):
         a, b = (Precision(int(rng.integers(1, 17)), bool(rng.integers(2))) for _ in "ab")
@@ -61,7 +62,9 @@ def test_random_products_take_as_many_cycles_as_on_the_rtl(memory: str) -> None:
         counted, predicted = (_counted(backend, gemm, (a, b)) for backend in (rtl, fast))
         rtl.close()
         about = f"case {case}, {memory}: {gemm.m}x{gemm.n}x{gemm.k} at {a} {b}"
-        assert {c: counted[c] for c in COUNTERS} == {c: predicted[c] for c in COUNTERS}, about
+        same = COUNTERS if exact else EXACT_COUNTERS
+        assert {c: counted[c] for c in same} == {c: predicted[c] for c in same}, about
+        assert counted[Counter.TOTAL] == pytest.approx(predicted[Counter.TOTAL], rel=0.005), about
 
 
 WHOLE_BLOCKS = {

@@ -31,7 +31,7 @@ def test_no_model_exceeds_a_beat_per_channel_and_cycle() -> None:
 
 
 def test_an_unknown_model_is_refused_with_the_known_names() -> None:
-    with pytest.raises(ContractError, match="ideal, ps-ddr, pl-ddr"):
+    with pytest.raises(ContractError, match="ideal, ps-ddr, ps-ddr-low, pl-ddr"):
         memory_model("sram", 200.0)
 
 

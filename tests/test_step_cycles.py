@@ -15,9 +15,9 @@ pytestmark = pytest.mark.timeout(1800)
 """Seconds: the first test may have to wait for the RTL that another file builds."""
 
 
-@pytest.fixture(scope="module", params=[(4, 8), (16, 32)], ids=["narrow", "wide"])
+@pytest.fixture(scope="module", params=[(4, 8), (16, 64)], ids=["narrow", "wide"])
 def step(request: pytest.FixtureRequest) -> list[Compared]:
-    """Lists of a network of few channels, and of one whose weights keep the float engine busy."""
+    """Lists of a network of few channels, and of one whose weights keep the float engine and PACK busy."""
     case = Case(*request.param, 2, 1, (3, 8), before=0, steps=1, stall=0.0, seed=4)
     return compared(preset("tiny", "step"), "ps-ddr", case)
 

@@ -37,6 +37,7 @@ def test_steps_leave_the_golden_trainers_weights(case: Case) -> None:
     assert run(case, TINY) > 0
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("blocks", "size", "images", "bits"),
     [(widening(8, 16, 20), 20, 1, (2, 3)), (wide(8, 40), 40, 2, (5, 4))],

@@ -104,7 +104,7 @@ def test_lists_whose_vectors_have_no_room_at_once_follow_each_other(monkeypatch:
     net = network(widening(4, 8))
     sizes = {"images": 2, "micro_batches": 2, "scratch_words": 1 << 13}
     wide = compiled(TINY, net, **sizes).lists
-    monkeypatch.setattr("cpt.host.compiler.work.LOCAL_ROOM", 1764)
+    monkeypatch.setattr("cpt.host.compiler.work.LOCAL_ROOM", 3400)
     narrow = compiled(TINY, net, **sizes).lists
     parts = "".join(part[:1] or "." for part in narrow[LAST_BACKWARD].parts)
     assert set(parts.rstrip("u")) == {"."}

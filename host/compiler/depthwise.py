@@ -11,14 +11,11 @@ from cpt.host.compiler.layout import Layout
 from cpt.host.compiler.moves import Moves
 from cpt.host.compiler.parts import Sums
 from cpt.host.compiler.plan import ConvPlan, Subset
-from cpt.host.compiler.vectors import ZERO, Rows, Vector, Vectors, integer, number, of_slot
+from cpt.host.compiler.vectors import CODE_BITS, ZERO, Rows, Vector, Vectors, integer, number, of_slot
 from cpt.hw.contract.config import TAPS
 from cpt.hw.contract.floats import Op, SlotConstant, Space
 from cpt.hw.contract.passes import gradient_tiles
 from cpt.model.golden.fabric.codes import WEIGHT_FLOOR
-
-FLOAT_BITS = 26
-"""Width that codes are cut at: none is wider."""
 
 
 def codes_and_planes(layout: Layout, moves: Moves, v: Vectors, plan: ConvPlan) -> None:
@@ -44,9 +41,9 @@ def _codes(v: Vectors, slot: int, held: Vector, rows: int) -> tuple[Vector, tupl
     step = v.maximum(width, number(float(WEIGHT_FLOOR)))
     inverse = v.reciprocal(step)
     nothing = v.copy(ZERO)
-    below = v.emit(Op.TO_FIXED, v.multiply(low, inverse), nothing, constant=FLOAT_BITS)
+    below = v.emit(Op.TO_FIXED, v.multiply(low, inverse), nothing, constant=CODE_BITS)
     low = v.multiply(v.from_integer(below), step)
-    zero = v.to_fixed(v.multiply(low, inverse), of_slot(slot, SlotConstant.FRACTION_BITS), FLOAT_BITS)
+    zero = v.to_fixed(v.multiply(low, inverse), of_slot(slot, SlotConstant.FRACTION_BITS), CODE_BITS)
     for op, by in (
         (Op.SUBTRACT, Rows(low, 0, 1)),
         (Op.MULTIPLY, Rows(inverse, 0, 1)),
@@ -54,7 +51,7 @@ def _codes(v: Vectors, slot: int, held: Vector, rows: int) -> tuple[Vector, tupl
         (Op.MINIMUM, Rows(of_slot(slot, SlotConstant.TOP))),
     ):
         v.rows(op, words, words, by, n=TAPS, reps=rows)
-    v.rows(Op.TO_FIXED, words, words, Rows(nothing), n=TAPS, reps=rows, constant=FLOAT_BITS)
+    v.rows(Op.TO_FIXED, words, words, Rows(nothing), n=TAPS, reps=rows, constant=CODE_BITS)
     sums = v.copy(ZERO, count=rows)
     each = Rows(sums, 0, 1)
     v.rows(Op.SUM_MAGNITUDES, each, words, Rows(zero, 0, 1), each, n=TAPS, reps=rows, constant=slot)

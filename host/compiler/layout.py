@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -259,6 +260,16 @@ class Layout:
         """Words of a parameter."""
         return self.parameters.words(self.offsets[name], self.network.parameters[name].size)
 
+    def ranges(self) -> Iterator[tuple[Piece, np.ndarray]]:
+        """Lowest and highest weights of all rows as the update leaves them, for where they lie."""
+        for plan in self.plans:
+            weights = self.network.parameters[f"{plan.layer.convolution}.weight"]
+            outputs, inputs = (0, 1, 2), (1, 2, 3)
+            """All axes of an input channel, and of an output channel."""
+            ways = [(plan.ranges, inputs), (plan.error_ranges, outputs)][: 2 if plan.layer.index else 1]
+            for piece, axes in [] if plan.layer.depthwise else ways:
+                yield piece, np.concatenate([weights.min(axes, initial=0), weights.max(axes, initial=0)])
+
     def beside(self, array: Piece, piece: Piece) -> Piece:
         """The words of ``array`` (gradients, velocities) that belong to a parameter's ``piece``."""
         return Piece(STATIC, array.offset + piece.offset - self.parameters.offset, piece.size)
@@ -362,6 +373,8 @@ class Layout:
             take(STATIC, inputs * self.tile_bytes(self.weight_ksteps(conv, conv.out_channels))),
             take(STATIC, 12 * conv.out_channels),
             take(STATIC, 12 * conv.in_channels),
+            take(STATIC, 8 * conv.out_channels),
+            take(STATIC, 8 * conv.in_channels),
             take(BATCH, 4 * len(RECORD) * conv.out_channels),
             self._codes(output, conv.out_channels, ERROR_SLOT),
         )

@@ -18,7 +18,8 @@ from cpt.host.compiler.lifetimes import Listing, Names, Recorder
 from cpt.host.compiler.memory import BATCH
 from cpt.host.compiler.ordering import ordered
 from cpt.host.compiler.plan import ConvPlan
-from cpt.host.compiler.update import prepare, update
+from cpt.host.compiler.prepare import prepare
+from cpt.host.compiler.update import update
 from cpt.host.compiler.weaving import joined, woven
 from cpt.host.compiler.work import Work
 from cpt.hw.contract import ArrayConfig, ContractError

@@ -80,6 +80,9 @@ class ConvPlan:
     codes_of: Piece
     """zero, scale, sums of the forward product's rows; then of dX's."""
     error_codes_of: Piece
+    ranges: Piece
+    """Lowest and highest weight of each of the forward product's rows, 0 among them; then of dX's."""
+    error_ranges: Piece
     record: Piece
     errors: Codes
 

@@ -1,188 +1,141 @@
-"""Once a step: momentum update of all parameters, then codes and planes of all weights for both products."""
+"""Once a step: the momentum update of all parameters, and between what the weights of rows then lie."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from cpt.host.compiler import depthwise
 from cpt.host.compiler.layout import Layout
+from cpt.host.compiler.memory import PAIR, Piece
 from cpt.host.compiler.moves import Moves
 from cpt.host.compiler.plan import ConvPlan
-from cpt.host.compiler.vectors import ZERO, Rows, Vector, Vectors, number, of_slot
-from cpt.hw.contract.config import TAPS
-from cpt.hw.contract.floats import Op, SlotConstant
-from cpt.model.golden.fabric.codes import WEIGHT_FLOOR
+from cpt.host.compiler.vectors import ZERO, Rows, Vector, Vectors, number
+from cpt.hw.contract.floats import Op
 
-CHUNK = 2304
-"""Local words that parameters take at once: twice as many have room, so that the next ones come meanwhile."""
-UPDATED = 510
+UPDATED = 576
 """Parameters that are updated at once."""
-MOST = 2040
-"""Elements of an instruction, and repetitions: whole steps of the float engine."""
-TOGETHER = 512
-"""Elements from which on repetitions that go on from each other need not wait."""
-FLOAT_BITS = 26
-"""Width that codes are cut at: none is wider."""
+RANGED = 64
+"""Rows whose ranges local memory holds at once, about."""
 
 
 def update(layout: Layout, moves: Moves, v: Vectors, momentum: float, decay: float) -> None:
-    """``v = momentum*v + (G + decay*w)``, ``w -= rate*v``: `update.momentum_update`.
+    """``v = momentum*v + (G + decay*w)``, ``w -= rate*v``: `update.momentum_update`; then ranges of weights.
 
     The learning rate is the first of the host's numbers. From the end on, as gradients become whole.
     """
-    rate = moves.load(layout.numbers.words(0, 1))
-    size = UPDATED
-    for start in reversed(range(0, layout.parameter_words, size)):
-        count = min(size, layout.parameter_words - start)
-        arrays = (layout.parameters, layout.velocities, layout.gradients)
-        places = [moves.load(array.words(start, count)) for array in arrays]
+    arrays = (layout.parameters, layout.velocities, layout.gradients)
+    lanes = layout.config.float_lanes
+    downhill = v.subtract(ZERO, moves.load(layout.numbers.words(0, 1)))
+    for some in _all(layout, moves, v):
+        size = -(-some.count // lanes) * lanes
+        held = v.new(len(arrays) * size)
+        places = [held.at(place * size, some.count) for place in range(len(arrays))]
+        for array, place in zip(arrays, places, strict=True):
+            moves.load(array.words(some.start, some.count), place)
         weight, velocity, gradient = places
         v.multiply_add(weight, number(decay), gradient, to=gradient)
         v.multiply_add(velocity, number(momentum), gradient, to=velocity)
-        v.multiply(velocity, rate, to=gradient)
-        v.subtract(weight, gradient, to=weight)
+        v.multiply_add(velocity, downhill, weight, to=weight)
         for array, place in zip(arrays[:2], places, strict=False):
-            moves.store(place, array.words(start, count))
+            moves.store(place, array.words(some.start, some.count))
+        if some.part:
+            some.part.of.take(some.part, weight)
 
 
-def prepare(layout: Layout, plans: Iterable[ConvPlan], moves: Moves, v: Vectors, *, forward: bool) -> None:
-    """Codes and planes of weights: `step.prepare`; for ``forward`` products, else for those of dX.
+@dataclass(frozen=True)
+class _Some:
+    """Parameters that are updated at once: from word ``start`` on; weights of which convolution."""
 
-    Depth-wise layers have the same codes for both.
-    """
-    for plan in plans:
+    start: int
+    count: int
+    part: _Part | None = None
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Of a convolution's weights ``rows`` rows from ``first`` on, of each ``length`` words from ``at`` on."""
+
+    of: _Ranges
+    first: int
+    rows: int
+    at: int
+    length: int
+
+
+def _all(layout: Layout, moves: Moves, v: Vectors) -> Iterator[_Some]:
+    """All parameters, from the end on."""
+
+    def between(start: int, stop: int) -> Iterator[_Some]:
+        for first in reversed(range(start, stop, UPDATED)):
+            yield _Some(first, min(UPDATED, stop - first))
+
+    end = layout.parameter_words
+    for plan in sorted(layout.plans, key=lambda plan: -plan.weight.offset):
         if not plan.layer.depthwise:
-            rows = _Rows(layout, moves, v, plan, forward=forward)
-            for tile in range(layout.groups(rows.count)):
-                rows.tile(tile)
-        elif forward:
-            depthwise.codes_and_planes(layout, moves, v, plan)
+            ranges, start = _Ranges(moves, v, plan), (plan.weight.offset - layout.parameters.offset) // 4
+            yield from between(start + plan.weight.size // 4, end)
+            for part in ranges.parts():
+                yield _Some(start + part.first * ranges.row + part.at, part.rows * part.length, part)
+            end = start
+    yield from between(0, end)
 
 
-class _Rows:
-    """Codes and planes of a product's rows, a tile of them at a time, some K steps of it at a time.
+class _Ranges:
+    """The lowest and the highest weight of each product's rows, from parts of them in order.
 
-    Forward, by output channel: in local memory a row's words touch, channel by channel in each tap. dX, by
-    input channel: words of the same place in all rows touch, as they come from memory.
+    Forward a row is an output channel. dX's are input channels: words that touch, so lowest and highest words
+    of all parts are found side by side, then those of a channel.
     """
 
-    def __init__(self, layout: Layout, moves: Moves, v: Vectors, plan: ConvPlan, *, forward: bool) -> None:
-        self.layout, self.moves, self.v, self.plan, self.forward = layout, moves, v, plan, forward
-        conv = plan.conv
-        self.taps = conv.kernel**2
-        self.count, self.channels = (
-            (conv.out_channels, conv.in_channels) if forward else (conv.in_channels, conv.out_channels)
-        )
-        self.record, self.planes = (
-            (plan.codes_of, plan.planes) if forward else (plan.error_codes_of, plan.error_planes)
-        )
-        self.ksteps = layout.ksteps(conv.kernel, layout.groups(self.channels))
-        self.step_channels = layout.group * (TAPS // self.taps)
-        """Channels of a K step."""
-        most = min(CHUNK // (min(layout.group, self.count) * self.taps), MOST // self.taps)
-        self.together = max(most // self.step_channels, 1)
-        """K steps that local memory holds of a tile."""
+    def __init__(self, moves: Moves, v: Vectors, plan: ConvPlan) -> None:
+        self.moves, self.v, self.plan = moves, v, plan
+        self.count, self.inner = plan.conv.out_channels, plan.conv.in_channels
+        self.row = self.inner * plan.conv.kernel**2
+        self.rows, self.size = max(UPDATED // self.row, 1), self.row
+        """Rows of a part, and words of each: all, or whole taps, or some of one."""
+        if self.row % PAIR:  # an image's channels
+            self.rows = max(self.rows - self.rows % PAIR, PAIR)
+        elif self.row > UPDATED:
+            self.size = UPDATED // min(self.inner, UPDATED) * min(self.inner, UPDATED)
+        self.together = max(RANGED // (PAIR * self.rows), 1) * PAIR * self.rows
+        self._of_rows: list[tuple[Op, Vector]] = []
+        self._of_columns: list[tuple[Op, Vector]] = []
 
-    def tile(self, tile: int) -> None:
-        """Ranges of all words of a tile's rows first, then codes, K steps by K steps.
+    def parts(self) -> Iterator[_Part]:
+        """All, none beyond the end of a tap that it begins in."""
+        whole = self.inner if self.size < self.inner else self.row
+        for first in range(0, self.count, self.rows):
+            for tap in range(0, self.row, whole):
+                for at in range(0, whole, self.size):
+                    rows, length = min(self.rows, self.count - first), min(self.size, whole - at)
+                    yield _Part(self, first, rows, tap + at, length)
 
-        None is more than the largest code: the highest weight is at most three roundings above it, less than
-        a half at any width.
-        """
-        v, slot, first = self.v, self.plan.slot, tile * self.layout.group
-        rows = min(self.layout.group, self.count - first)
-        steps = range(0, self.ksteps, self.together)
-        again = self._again(rows)
-        lows, highs = (v.copy(ZERO, count=rows * again) for _ in range(2))
-        for kstep in steps:
-            held, length = self._load(first, rows, kstep)
-            words, n, reps = self._words(held, rows, length, again)
-            for op, extremes in ((Op.MINIMUM, lows), (Op.MAXIMUM, highs)):
-                v.rows(op, self._each(extremes), self._each(extremes), words, n=n, reps=reps)
-        low, high = self._folded(Op.MINIMUM, lows, rows), self._folded(Op.MAXIMUM, highs, rows)
-        width = v.multiply(v.subtract(high, low), of_slot(slot, SlotConstant.TOP_SHARE))
-        step = v.maximum(width, number(float(WEIGHT_FLOOR)))
-        inverse = v.reciprocal(step)
-        bits = of_slot(slot, SlotConstant.FRACTION_BITS)
-        zero = v.to_fixed(v.multiply(low, inverse), bits, FLOAT_BITS)
-        sums, zeros = v.copy(ZERO, count=rows * again), zero
-        if again > 1:
-            zeros = v.new(rows * again)
-            v.rows(Op.COPY, Rows(zeros, 1, rows), Rows(zero, 1, 0), n=rows, reps=again)
-        for kstep in steps:
-            if len(steps) > 1:
-                held, length = self._load(first, rows, kstep)
-            words, n, reps = self._words(held, rows, length)
-            v.rows(Op.SUBTRACT, words, words, self._each(low), n=n, reps=reps)
-            v.rows(Op.MULTIPLY, words, words, self._each(inverse), n=n, reps=reps)
-            v.rows(Op.TO_FIXED, words, words, Rows(v.copy(ZERO)), n=n, reps=reps, constant=FLOAT_BITS)
-            each = self._each(sums)
-            words, n, reps = self._words(held, rows, length, again)
-            v.rows(Op.SUM_MAGNITUDES, each, words, self._each(zeros), each, n=n, reps=reps, constant=slot)
-            self._pack(held, tile, rows, kstep, length // self.taps)
-        sums = self._folded(Op.INT_ADD, sums, rows)
-        for number_, vector in enumerate((zero, step, sums)):
-            self.moves.store(vector, self.record.words(number_ * self.count + first, rows))
+    def take(self, part: _Part, words: Vector) -> None:
+        """Emit what finds the extremes of a part's ``words``, and what stores those that are found."""
+        begun = part.first % self.together
+        if not part.first and not part.at and self.plan.layer.index:
+            self._of_columns = self._extremes(max(words.count // self.inner, 1) * self.inner)
+        if not begun and not part.at:
+            self._of_rows = self._extremes(min(self.together, self.count - part.first))
+        for op, extremes in self._of_rows:
+            to = Rows(extremes.at(begun, part.rows), 0, 1)
+            self.v.rows(op, to, to, Rows(words, 1, part.length), n=part.length, reps=part.rows)
+        for op, extremes in self._of_columns:
+            some = extremes.at(part.at % self.inner, words.count)
+            self.v.emit(op, some, words, to=some)
+        if part.at + part.length < self.row:
+            return
+        rows = begun + part.rows
+        if rows == self.together or part.first + part.rows == self.count:
+            self._store(self.plan.ranges, self.count, part.first - begun, self._of_rows)
+        if part.first + part.rows == self.count:
+            found = [(op, self.v.folded(op, extremes, self.inner)) for op, extremes in self._of_columns]
+            self._store(self.plan.error_ranges, self.inner, 0, found)
 
-    def _load(self, first: int, rows: int, kstep: int) -> tuple[Vector, int]:
-        """Floats of some K steps of rows, and how many a row has of them."""
-        start, channels = kstep * self.step_channels, self._channels(kstep)
-        held = self.v.new(rows * self.taps * channels)
-        if self.forward:
-            at = first * self.taps * self.channels + start
-            if channels == self.channels:
-                self.moves.load(self.plan.weight.words(at, held.count), held)
-                return held, self.taps * channels
-            shape = {"words": channels, "runs": rows * self.taps, "stride": self.channels}
-        else:
-            at = start * self.taps * self.count + first
-            shape = {"words": rows, "runs": channels * self.taps, "stride": self.count}
-        self.moves.load_runs(self.plan.weight.words(at, 1), held, **shape)
-        return held, self.taps * channels
+    def _extremes(self, count: int) -> list[tuple[Op, Vector]]:
+        """For the lowest and the highest of so many."""
+        return [(op, self.v.copy(ZERO, count=count)) for op in (Op.MINIMUM, Op.MAXIMUM)]
 
-    def _channels(self, kstep: int) -> int:
-        """Channels of the K steps that are in local memory from ``kstep`` on."""
-        return min(self.together * self.step_channels, self.channels - kstep * self.step_channels)
-
-    def _again(self, rows: int) -> int:
-        """How often all rows' numbers stand side by side while they grow, so that none waits for itself."""
-        if self.forward:
-            return 1
-        lengths = [self.taps * self._channels(kstep) for kstep in range(0, self.ksteps, self.together)]
-        most = max(TOGETHER // rows, 1)
-        return math.gcd(1 << most.bit_length() - 1, *lengths)
-
-    def _words(self, held: Vector, rows: int, length: int, again: int = 1) -> tuple[Rows, int, int]:
-        """All words of ``held``, elements of an instruction, repetitions."""
-        n, reps = (length, rows) if self.forward else (rows * again, length // again)
-        return Rows(held, 1, n), n, reps
-
-    def _folded(self, op: Op, numbers: Vector, rows: int) -> Vector:
-        """A number of every row from those that stand side by side."""
-        while numbers.count > rows:
-            half = numbers.count // 2
-            numbers = self.v.emit(op, numbers.at(0, half), numbers.at(half, half), to=numbers.at(0, half))
-        return numbers
-
-    def _each(self, vector: Vector) -> Rows:
-        """A number of every row."""
-        return Rows(vector, 0, 1) if self.forward else Rows(vector, 1, 0)
-
-    def _pack(self, held: Vector, tile: int, rows: int, kstep: int, channels: int) -> None:
-        """Codes of some K steps as planes."""
-        taps, forward = self.taps, self.forward
-        self.moves.pack(
-            held,
-            self.planes,
-            tile,
-            self.plan.slot,
-            rows=rows,
-            channels=channels,
-            kstep=kstep,
-            ksteps=min(self.together, self.ksteps - kstep),
-            all_ksteps=self.ksteps,
-            row_stride=taps * channels if forward else 1,
-            tap_stride=(channels if forward else rows) if taps > 1 else 0,
-            channel_stride=1 if forward else -taps * rows,
-        )
+    def _store(self, piece: Piece, count: int, first: int, extremes: Sequence[tuple[Op, Vector]]) -> None:
+        for place, (_, found) in enumerate(extremes):
+            self.moves.store(found, piece.words(place * count + first, found.count))

@@ -19,8 +19,8 @@ LOCAL = "local"
 MEMORIES = {Space.LOCAL: LOCAL, Space.STATISTICS: "statistics", Space.COEFFICIENTS: "coefficients"}
 """Names of the regions of FLOAT's operands."""
 SLOT_NUMBERS = 8
-MULTIPLIER_BITS, ADDEND_BITS, LANE_BITS = 18, 47, 16
-"""Widths that `Vectors.to_fixed` cuts at."""
+MULTIPLIER_BITS, ADDEND_BITS, LANE_BITS, CODE_BITS = 18, 47, 16, 26
+"""Widths that `Vectors.to_fixed` cuts at; no code of a weight is as wide as the last."""
 _MOST = struct.unpack("<f", struct.pack("<I", 0x7F7F_FFFF))[0]
 """The largest float32."""
 CENTRED = 1 << 8
@@ -162,6 +162,15 @@ class Vectors:
         sources = tuple(item.vector for item in (a, b, c) if item)
         held = _number(op, sources, constant)
         self.builder.add(Code.FLOAT, reads, written, constant=held & 0xFFFF_FFFF, **fields)
+
+    def folded(self, op: Op, numbers: Vector, count: int) -> Vector:
+        """Of ``numbers`` that stand side by side for ``count`` rows, by turns, one of every row."""
+        held = numbers.count // count
+        while held > 1:
+            some = held // 2 * count
+            self.emit(op, numbers.at(0, some), numbers.at(held * count - some, some), to=numbers.at(0, some))
+            held -= held // 2
+        return numbers.at(0, count)
 
     # ---------------------------------------------------------------------------------- float32
 

@@ -29,8 +29,8 @@ assert _SUM_BITS == 28
 class Adder(wiring.Component):
     """``fl(a + b)`` or ``fl(a - b)``, to nearest, halves to even: `float_unit.add`, `float_unit.subtract`.
 
-    Members: ``valid``, ``a``, ``b`` (float32), ``subtract``, ``used``: the result is 0 else; ``done``,
-    ``result``, ``overflow``: the result is infinite.
+    Members: ``valid``, ``a``, ``b`` (float32), ``subtract``; ``done``, ``result``, ``overflow``: the result
+    is infinite.
     A sum a cycle, `latency_cycles` later.
     """
 
@@ -43,7 +43,6 @@ class Adder(wiring.Component):
                 "a": In(FLOAT),
                 "b": In(FLOAT),
                 "subtract": In(1),
-                "used": In(1, init=1),
                 "done": Out(1),
                 "result": Out(FLOAT),
                 "overflow": Out(1),
@@ -140,7 +139,7 @@ class Adder(wiring.Component):
         for skip, part in parts(skips, _SUM_BITS):
             m.d.sync += moved[part].eq((far << (skip << 2))[part])
         m.d.sync += [normal.eq(moved << zeros), power.eq(top - places)]
-        zero = ~normal[-1] | ~self.used
+        zero = ~normal[-1]
 
         # 10: rounded.
         rounded = Signal(MANTISSA_BITS + 1, reset_less=True)

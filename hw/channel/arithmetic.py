@@ -47,10 +47,12 @@ def latency_cycles(op: Op, lanes: int) -> int:
     if op in _LONG:
         steps = CROSS_STEPS - 1 if op is Op.CROSS else 0
         return Multiplier.exact_cycles + steps + Rounder.latency_cycles + 1
+    if op is Op.QUANTISE:
+        return 3 + Adder.latency_cycles + Multiplier.latency_cycles + Fixed.latency_cycles + 1
     if op is Op.MULTIPLY:
         return Multiplier.latency_cycles + 1
     if op is Op.TO_FIXED:
-        return Fixed.latency_cycles + 1
+        return 1 + Fixed.latency_cycles + 1
     if op in _ROOTS:
         return Roots.latency_cycles + 1
     if op in _EXPONENTS:
@@ -66,10 +68,10 @@ class Flags:
         self._is: dict[Op, Signal] = {}
 
     def among(self, *ops: Op) -> Signal:
-        """Whether the instruction is one of ``ops``; of more than two a cycle later, by registers of each."""
+        """Whether the instruction is one of ``ops``; of several a cycle later, by registers of each."""
         name = "is_" + "_".join(op.name.lower() for op in ops)[:40]
         found = Signal(name=name, reset_less=True, attrs=KEEP)
-        several = len(ops) > 2
+        several = len(ops) > 1
         self._m.d.sync += found.eq(Cat(self._one(op) if several else self._op == op for op in ops).any())
         return found
 
@@ -79,15 +81,12 @@ class Flags:
             self._m.d.sync += self._is[op].eq(self._op == op)
         return self._is[op]
 
-    def chosen(self, kinds, shape) -> Signal:
-        """What ``kinds`` has for the operation."""
+    def chosen(self, kinds, shape, *, early: bool = False) -> Signal:
+        """What ``kinds`` has for the operation, else 0; a cycle later than a flag of one unless ``early``."""
         found = Signal(shape, reset_less=True, attrs=KEEP)
-        with self._m.Switch(self._op):
-            for op, kind in kinds.items():
-                with self._m.Case(op):
-                    self._m.d.sync += found.eq(kind)
-            with self._m.Default():
-                self._m.d.sync += found.eq(0)
+        for n, bit in enumerate(found):
+            ops = [op for op, kind in kinds.items() if int(kind) >> n & 1]
+            self._m.d.sync += bit.eq(Cat(self._op == op if early else self._one(op) for op in ops).any())
         return found
 
 
@@ -124,54 +123,67 @@ class Lane(wiring.Component):
         m.submodules.fixed = fixed = Fixed()
         m.submodules.exponents = exponents = ExponentUnit()
         a, b, c = self.a[:FLOAT_BITS], self.b[:FLOAT_BITS], self.c[:FLOAT_BITS]
-        chained = flags.among(Op.MULTIPLY_ADD)
+        chained, quantises = flags.among(Op.MULTIPLY_ADD), flags.among(Op.QUANTISE)
         chains_a, chains_b = (twins(m, chained, FLOAT_BITS, f"chains_{name}") for name in "ab")
+        factors_a, factors_b, rounds_a, rounds_b = (
+            twins(m, quantises, FLOAT_BITS, name, uses)
+            for name, uses in (("factors_a", 2), ("factors_b", 3), ("rounds_a", 1), ("rounds_b", 1))
+        )
         longs = _LONG if self.whole else tuple(op for op in _LONG if op is not Op.CROSS)
         kinds = {op: Products.CROSS if op is Op.CROSS else Products.INTEGER for op in longs}
         m.d.comb += [
-            multiplier.valid.eq(self.valid & flags.among(Op.MULTIPLY, Op.MULTIPLY_ADD, *longs)),
             multiplier.kind.eq(flags.chosen(kinds, Products if self.whole else range(Products.CROSS))),
-            multiplier.a.eq(self.a),
-            multiplier.b.eq(self.b),
             multiplier.c.eq(self.c if self.whole else 0),
             multiplier.constant.eq(self.constant if self.whole else 0),
             rounder.valid.eq(multiplier.exact_done),
             rounder.value.eq(multiplier.exact),
-            fixed.valid.eq(self.valid & flags.among(Op.TO_FIXED)),
-            fixed.a.eq(a),
-            fixed.b.eq(self.b),
             fixed.width.eq(self.constant),
-            fixed.centred.eq(self.constant[CENTRED_BIT]),
+            fixed.centred.eq(self.constant[CENTRED_BIT] & ~quantises),
             exponents.valid.eq(self.valid & flags.among(*_EXPONENTS)),
             exponents.kind.eq(flags.chosen(_EXPONENTS, Exponents)),
             exponents.a.eq(a),
             exponents.b.eq(self.b),
         ]
         # A register for what the adder adds: elements, or a product and what is added to it.
-        adds = Mux(chained, multiplier.done, self.valid & flags.among(Op.ADD, Op.SUBTRACT))
+        adds = Mux(chained, multiplier.done, self.valid & flags.among(Op.ADD, Op.SUBTRACT, Op.QUANTISE))
         addend = late(m, c, Multiplier.latency_cycles, "addend")
         added = chosen(m, chains_a, multiplier.result.as_value(), a, FLOAT_BITS)
         m.d.comb += [
             adder.valid.eq(late(m, adds, 1, "adds", reset_less=False)),
             adder.a.eq(late(m, added, 1, "added")),
             adder.b.eq(late(m, chosen(m, chains_b, addend, b, FLOAT_BITS), 1, "added_to")),
-            adder.subtract.eq(flags.among(Op.SUBTRACT)),
+            adder.subtract.eq(flags.among(Op.SUBTRACT, Op.QUANTISE)),
+        ]
+        # A difference that is multiplied, and its product that is rounded.
+        difference = late(m, adder.result.as_value(), 1, "difference")
+        factor = late(m, addend, Adder.latency_cycles + 2 - Multiplier.latency_cycles, "factor")
+        multiplies = self.valid & flags.among(Op.MULTIPLY, Op.MULTIPLY_ADD, *longs)
+        differs = late(m, adder.done & quantises, 1, "differs", reset_less=False)
+        rounds = Mux(quantises, multiplier.done, self.valid & flags.among(Op.TO_FIXED))
+        product = multiplier.result.as_value()
+        m.d.comb += [
+            multiplier.valid.eq(multiplies | differs),
+            multiplier.a.eq(Cat(chosen(m, factors_a, difference, a, FLOAT_BITS), self.a[FLOAT_BITS:])),
+            multiplier.b.eq(Cat(chosen(m, factors_b, factor, b, FLOAT_BITS), self.b[FLOAT_BITS:])),
+            fixed.valid.eq(late(m, rounds, 1, "rounds", reset_less=False)),
+            fixed.a.eq(late(m, chosen(m, rounds_a, product, a, FLOAT_BITS), 1, "rounded")),
+            fixed.b.eq(late(m, chosen(m, rounds_b, 0, self.b[:FLOAT_BITS], FLOAT_BITS), 1, "rounded_by")),
         ]
 
         # The result of a unit that is not used is 0; a product may be on its way to the adder.
         m.d.comb += [
-            adder.used.eq(flags.among(*_SUMS)),
             rounder.used.eq(flags.among(*(op for op in longs if op is not Op.DRAIN_SHIFT))),
             rounder.shift_used.eq(flags.among(Op.DRAIN_SHIFT)),
-            fixed.used.eq(flags.among(Op.TO_FIXED)),
+            fixed.used.eq(flags.among(Op.TO_FIXED, Op.QUANTISE)),
             exponents.used.eq(flags.among(*_EXPONENTS)),
         ]
         floats = [adder, multiplier, exponents]
-        is_product = flags.among(Op.MULTIPLY)
-        products = twins(m, is_product, FLOAT_BITS, "products")
-        product = chosen(m, products, multiplier.result.as_value(), 0, FLOAT_BITS)
-        found = adder.result.as_value() | rounder.result.as_value() | rounder.shift | product
-        done = adder.done | rounder.done | (multiplier.done & is_product) | fixed.done | exponents.done
+        found, done = rounder.result.as_value() | rounder.shift, rounder.done | fixed.done | exponents.done
+        for name, unit, ops in (("sums", adder, _SUMS), ("products", multiplier, (Op.MULTIPLY,))):
+            mine = flags.among(*ops)
+            flags_of = twins(m, mine, FLOAT_BITS, name)
+            found = found | chosen(m, flags_of, unit.result.as_value(), 0, FLOAT_BITS)
+            done = done | (unit.done & mine)
         if self.whole:
             m.submodules.roots = roots = Roots(ROOT_UNITS)
             is_root = flags.among(*_ROOTS)
@@ -246,7 +258,7 @@ class Arithmetic(wiring.Component):
             extreme.floats.eq(flags.among(Op.MAXIMUM, Op.MINIMUM, Op.LARGEST)),
             extreme.least.eq(flags.among(Op.MINIMUM, Op.INT_MINIMUM)),
             extreme.magnitude.eq(flags.among(Op.LARGEST)),
-            integer.kind.eq(flags.chosen(_INTEGERS, Integers)),
+            integer.kind.eq(flags.chosen(_INTEGERS, Integers, early=True)),
             integer.shift.eq(
                 Mux(flags.among(Op.SUM_MAGNITUDES), self.fraction_bits, self.constant[:SHIFT_BITS])
             ),

@@ -203,11 +203,11 @@ class Multiplier(wiring.Component):
         """The float32 of a product of mantissas: 47 or 48 bits."""
         exponent = Signal(EXPONENT, reset_less=True)
         negative = Signal(reset_less=True)
-        zero = Signal(reset_less=True)
+        zeros = Signal(2, reset_less=True)
         m.d.sync += [
             exponent.eq(a.exponent + b.exponent),
             negative.eq(a.negative ^ b.negative),
-            zero.eq((a.exponent == 0) | (b.exponent == 0)),
+            zeros.eq(Cat(a.exponent == 0, b.exponent == 0)),
         ]
         # 6: its first bit, and whether what follows 25 of them is 0.
         normal = Signal(MANTISSA_BITS + 1, reset_less=True)
@@ -228,7 +228,7 @@ class Multiplier(wiring.Component):
             late(m, negative, 6, "negative"),
             late(m, power, 1, "power"),
             rounded,
-            late(m, zero, 6, "zero"),
+            late(m, late(m, zeros.any(), 1, "zero_first"), 5, "zero"),
         )
         valid = self.valid & (self.kind == Products.FLOAT)
         done = late(m, valid, self.latency_cycles, "float_done", reset_less=False)

@@ -11,20 +11,12 @@ from cpt.hw.channel.ports import WORD_BITS
 from cpt.hw.channel.slot_numbers import SLOT_NUMBERS, WEIGHT_FRACTION, SlotNumbers
 from cpt.hw.channel.steps import SOURCES
 from cpt.hw.channel.walk import LOOP, OPERAND
-from cpt.hw.contract.floats import Op, Space
+from cpt.hw.contract.floats import FLOAT_OPERANDS, Space
 from cpt.hw.contract.step import Code
 from cpt.hw.matrix.copies import KEEP, MOST_LOADS, copies
 from cpt.hw.program.gate import Gate
 from cpt.hw.program.layouts import COMMAND, MARKS, WAITS, fields, slot_read, waits
 
-FLOATS = {
-    **dict.fromkeys(
-        (Op.ADD, Op.SUBTRACT, Op.MULTIPLY, Op.MULTIPLY_ADD, Op.MAXIMUM, Op.MINIMUM, Op.LARGEST), "abc"
-    ),
-    **dict.fromkeys((Op.RECIPROCAL, Op.RECIPROCAL_ROOT), "abc"),
-    **dict.fromkeys((Op.SCALE, Op.EXPONENT, Op.POWER, Op.TO_FIXED), "a"),
-}
-"""Operands that are float32, by operation."""
 _LOOKUPS = (*SOURCES, "constant")
 """What a slot is looked up for, a cycle each."""
 PREPARED = data.StructLayout(
@@ -142,8 +134,8 @@ class Preparation(wiring.Component):
         """Whether operand a is a float; whether the others are."""
         m.d.sync += of_op.eq(
             Cat(
-                Cat(word.op == op for op in FLOATS).any(),
-                Cat(word.op == op for op, names in FLOATS.items() if "b" in names).any(),
+                Cat(word.op == op for op in FLOAT_OPERANDS).any(),
+                Cat(word.op == op for op, names in FLOAT_OPERANDS.items() if "b" in names).any(),
             )
         )
         addr = Signal.like(numbers.addr, reset_less=True)

@@ -114,15 +114,16 @@ class Writer(wiring.Component):
         occupied = Signal()
         alike = Signal(reset_less=True)
         words = [Signal(WORD_BITS, name=f"held_{n}", reset_less=True) for n in range(2 * self.lanes)]
+        ways = walk.addr[row_bits:] << (row_bits - 1), walk.addr[1:]
         m.d.comb += [
-            pair.eq(Mux(spreads, walk.addr[row_bits:] << (row_bits - 1), walk.addr[1:])),
+            pair.eq(Mux(spreads, *ways)),
             self.local.next.eq(occupied & ~(takes & alike)),
         ]
         with m.If(comes & in_local):
             m.d.sync += newest.eq(pair)
         joined = held_en & (occupied & alike).replicate(len(held_en))
         m.d.sync += [
-            alike.eq(pair == newest),
+            alike.eq(Mux(spreads, *(way == newest for way in ways))),
             held.eq(newest),
             occupied.eq(takes),
             held_en.eq((mine | joined) & takes.replicate(len(held_en))),

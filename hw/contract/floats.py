@@ -79,6 +79,7 @@ class Op(enum.IntEnum):
     DRAIN_SHIFT = 20
     COPY = 21
     JOIN = 22
+    QUANTISE = 23
 
 
 OP_DOCS: dict[Op, str] = {
@@ -105,4 +106,13 @@ OP_DOCS: dict[Op, str] = {
     Op.DRAIN_SHIFT: "smallest h with ``a * b <= 32767 * 2^h``, 0 .. 32",
     Op.COPY: "a shifted right by the constant; to local memory its lower 32 bits",
     Op.JOIN: "``a + b * 2^32``, a taken without sign",
+    Op.QUANTISE: "``rint(fl(fl(a - b) * c))``, in the bits of the constant's lower byte",
 }
+FLOAT_OPERANDS: dict[Op, str] = {
+    **dict.fromkeys(
+        (Op.ADD, Op.SUBTRACT, Op.MULTIPLY, Op.MULTIPLY_ADD, Op.MAXIMUM, Op.MINIMUM, Op.LARGEST), "abc"
+    ),
+    **dict.fromkeys((Op.RECIPROCAL, Op.RECIPROCAL_ROOT, Op.QUANTISE), "abc"),
+    **dict.fromkeys((Op.SCALE, Op.EXPONENT, Op.POWER, Op.TO_FIXED), "a"),
+}
+"""Operands that are float32, by operation; the others are integers."""

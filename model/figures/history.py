@@ -133,6 +133,7 @@ class History:
         """What distinguishes the cycles from cosines per epoch over the whole run."""
         config = self.config
         shape, start = config.get("shape", "cosine"), config.get("delay", 0)
+        shape = recorded.SHAPES.get(shape, shape)
         return [
             *([] if shape == "cosine" else [shape.replace("_", " ")]),
             *([] if config.get("per", "epoch") == "epoch" else ["per iteration"]),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cpt.model.adaptive import RULES
+from cpt.model.cyclic import cyclic
 from cpt.model.figures.history import History
-from cpt.model.schedule import CyclicCosine, Plan, Static
+from cpt.model.schedule import Plan, Static
 from cpt.model.training import TorchConfig
 from cpt.model.training.methods import make_plan
 
-LEARNED = ("ldp", "pfq")
+LEARNED = ("ldp", "pfq", *RULES)
 """Methods whose bits are known only from what was recorded."""
 
 
@@ -28,6 +30,6 @@ def _plan(run: History, length: int) -> Plan:
     config = run.config
     if "method" in config:
         return make_plan(TorchConfig.from_dict(config), length)
-    low, high = config["fw"]
-    curve = Static(high) if low == high else CyclicCosine(low, high, length, min(config["cycles"], length))
+    shape = config.get("shape", "cosine")
+    curve = cyclic(shape, tuple(config["fw"]), min(config["cycles"], length), length)
     return Plan(curve, Static(config["bw"]))

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from cpt.model.figures.canvas import save
 from cpt.model.figures.cost import draw_cost
+from cpt.model.figures.health import draw_health, most_lost
 from cpt.model.figures.history import History, by_label, left_out, repeats
 from cpt.model.figures.latency import draw_latency
 from cpt.model.figures.layers import draw_layer_curves, draw_layer_map
@@ -20,6 +21,9 @@ from cpt.model.figures.schedule import draw_schedule
 from cpt.model.figures.spread import draw_spread
 from cpt.model.figures.sweep import draw_sweep
 from cpt.model.files import write_atomically
+from cpt.model.health import read_rows
+from cpt.model.json_files import read_text
+from cpt.model.run_folder import HEALTH
 from cpt.model.units import gbitops, metric
 
 INDEX = "report.md"
@@ -87,6 +91,12 @@ def _figures(runs: Sequence[History]) -> Iterator[tuple[str, str, Figure]]:
                 draw_layer_curves(bits, name),
             )
             yield f"map {label}", f"Map of layers and epochs, {name} (LDP Fig. 5)", draw_layer_map(bits, name)
+    for run in runs:
+        if (run.folder / HEALTH).is_file():
+            measured = read_rows(read_text(run.folder / HEALTH).splitlines())
+            for layer in most_lost(measured):
+                caption = f"What {layer} of {run.folder.name} loses to its grid, the most of all layers"
+                yield f"health {run.folder.name}", caption, draw_health(measured, layer)
     if runs[0].on_accelerator:
         ones = [group[0] for group in by_label(runs).values()]
         yield "latency", "Precision and simulated time of every epoch", draw_latency(ones)

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from cpt.model.config import QuantConfig
 from cpt.model.estimators import LinearTwoWeights
+from cpt.model.kept import as_codes
 from cpt.model.layers.adopt import adopt
 from cpt.model.layers.mixed import without_autocast
 from cpt.model.layers.precision import LayerPrecision, without_precision
@@ -22,7 +23,8 @@ def project(
     """`quantised_linear` with weights that are quantised already."""
     x = precision.activation(x)
     w, w_dx = weights
-    y = nn.functional.linear(x, w) if w_dx is None else LinearTwoWeights.apply(x, w, w_dx)
+    with as_codes(x):
+        y = nn.functional.linear(x, w) if w_dx is None else LinearTwoWeights.apply(x, w, w_dx)
     bias = precision.bias(bias)
     return precision.gradient(y if bias is None else y + bias.to(y.dtype))
 

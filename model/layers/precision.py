@@ -8,7 +8,7 @@ import warnings
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.distributed as dist
@@ -17,11 +17,29 @@ from torch import Tensor, nn
 from cpt.model.config import QuantConfig
 from cpt.model.estimators import QuantiseGradient
 from cpt.model.functional import Range, noise_key
+from cpt.model.kept import MOST_BITS, codes_wanted, mark, others
 from cpt.model.layers.adopt import Layer, adopt
 from cpt.model.layers.quantised import Quantised
 from cpt.model.noise import GOLDEN, mix
 from cpt.model.ranges import MOMENTUM, share_of_part
 from cpt.model.schedule import FULL_PRECISION, check_bits
+
+
+class Observer(Protocol):
+    """Sees tensors beside what they are quantised to (`cpt.model.health.NumericHealth`)."""
+
+    @property
+    def active(self) -> bool:
+        """Whether it looks now."""
+
+    def __call__(
+        self, layer: LayerPrecision, tensor: str, bits: Tensor, x: Tensor, quantised: Tensor
+    ) -> None:
+        """``x``, a ``tensor`` of the kind so called, was quantised."""
+
+    def healthy(self, layer: str, tensor: str) -> str:
+        """When the tensor was last seen to be finite, and its figures, in words."""
+
 
 _HALF = (torch.float16, torch.bfloat16)
 """Types too coarse to compute codes in."""
@@ -61,12 +79,16 @@ class LayerPrecision(Quantised):
         self.soft_bits: LearnedBits | None = None
         # Full precision is a branch in Python: quantised layers never wait for the value of their bits.
         self._full_fw = self._full_bw = True
+        self._in_byte = False
+        """Whether codes of activations have at most 8 bits, and products may keep these."""
         self.calibrating = False
         """In evaluation too, ranges are those of the batch and move the running average."""
         self.micro_batches = 1
         """Forwards of a training step, each with a range of its own (`cpt.model.micro_batch`)."""
         self.has_run = False
         """Whether the layer has seen an input."""
+        self.observer: Observer | None = None
+        """Told of what is quantised in training."""
         self._calls = self._again = 0
         self._holder: weakref.ref[object] | None = None
         self._source: weakref.ref[LayerPrecision] | None = None
@@ -123,7 +145,13 @@ class LayerPrecision(Quantised):
             )
         bits, soft = self._forward_bits()
         found, inside = self._range_of(x) if self.quantiser.has_range else (None, self.training)
-        return self.quantiser.activation(x, bits, found, inside, soft)
+        if not (self._in_byte and torch.is_grad_enabled()) or torch.compiler.is_compiling() or others():
+            y = self.quantiser.activation(x, bits, found, inside, soft)
+        else:
+            with codes_wanted() as made:
+                y = mark(self.quantiser.activation(x, bits, found, inside, soft), made)
+        self._observe("activation", bits, x, y)
+        return y
 
     def weights(self, w: Tensor, groups: int = 1) -> tuple[Tensor, Tensor | None]:
         """(weights of forward and dW, those of dX or None if they are the same)."""
@@ -133,7 +161,9 @@ class LayerPrecision(Quantised):
         bits, soft = self._forward_bits()
         depthwise = 1 < groups == len(w)
         forward = self.quantiser.depthwise_weight if depthwise else self.quantiser.weight
-        return forward(w, bits, soft), self.quantiser.weight_dx(w, bits, groups)
+        quantised = forward(w, bits, soft)
+        self._observe("weight", bits, w, quantised)
+        return quantised, self.quantiser.weight_dx(w, bits, groups)
 
     def bias(self, b: Tensor | None) -> Tensor | None:
         """The bias: quantised with one range if the configuration says so."""
@@ -151,7 +181,31 @@ class LayerPrecision(Quantised):
             step, part = step // self.micro_batches, step % self.micro_batches
         stochastic = self.quantiser.stochastic
         key = noise_key(self._seed(), step, self.layer, part) if stochastic else None
-        return QuantiseGradient.apply(y, self.bw_bits, key, channels_first, self.quantiser, self.batch)
+        out: Tensor = QuantiseGradient.apply(y, self.bw_bits, key, channels_first, self.quantiser, self.batch)
+        if self._observed() and out.requires_grad:
+            self._observe_gradient(y, out)
+        return out
+
+    def _observed(self) -> bool:
+        if torch.compiler.is_compiling():
+            return False
+        return self.observer is not None and self.observer.active and self.training
+
+    def _observe(self, tensor: str, bits: Tensor, x: Tensor, quantised: Tensor) -> None:
+        if self._observed() and not _recomputing():
+            assert self.observer is not None
+            self.observer(self, tensor, bits, x, quantised)
+
+    def _healthy(self) -> str:
+        return f" ({self.observer.healthy(self.name, 'activation')})" if self.observer else ""
+
+    def _observe_gradient(self, y: Tensor, out: Tensor) -> None:
+        """Show the observer the gradient of ``out`` beside that of ``y``, which it is quantised to."""
+        observer, bits = self.observer, self.bw_bits.clone()
+        assert observer is not None
+        given: list[Tensor] = []
+        out.register_hook(given.append)
+        y.register_hook(lambda quantised: observer(self, "gradient", bits, given.pop(), quantised))
 
     def _count(self) -> Tensor:
         """The number of this training forward; counts it, unless checkpointing computes it again."""
@@ -206,7 +260,7 @@ class LayerPrecision(Quantised):
             if not (math.isfinite(found.lo.item()) and math.isfinite(found.hi.item())):
                 raise NonFiniteInput(
                     f"input of layer {self.name} ranges from {found.lo.item()} to {found.hi.item()}; "
-                    "allowed: finite numbers"
+                    f"allowed: finite numbers{self._healthy()}"
                 )
             self.range.copy_(self._moved(new))
         else:
@@ -222,7 +276,7 @@ class LayerPrecision(Quantised):
     def _write(self, fw: int | None, bw: int | None) -> None:
         if fw is not None:
             self.fw_bits.fill_(fw)
-            self._full_fw = fw == FULL_PRECISION
+            self._full_fw, self._in_byte = fw == FULL_PRECISION, FULL_PRECISION < fw <= MOST_BITS
         if bw is not None:
             self.bw_bits.fill_(bw)
             self._full_bw = bw == FULL_PRECISION
@@ -269,13 +323,13 @@ class LayerPrecision(Quantised):
         new = type(self).__new__(type(self))
         memo[id(self)] = new
         self._follow()
-        vars(new).update(copy.deepcopy(vars(self), memo))
+        vars(new).update(copy.deepcopy(vars(self) | {"observer": None}, memo))
         new._source, new._holder, new._written = weakref.ref(self), None, new._versions()
         return new
 
     def __getstate__(self) -> dict[str, Any]:
         self._follow()
-        return vars(self) | {"_source": None, "_holder": None}
+        return vars(self) | {"_source": None, "_holder": None, "observer": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from cpt.model.architecture.layers import conv_norm
 from cpt.model.architecture.mobilenet import HEAD_CHANNELS, INVERTED_RESIDUALS, STEM_CHANNELS
+from cpt.model.networks.relu import relu_
 from cpt.model.networks.residual import ConvNorm
 
 
@@ -32,7 +32,7 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, O, OH, OW)."""
-        y = self.project(torch.relu_(self.depthwise(torch.relu_(self.expand(x)))))
+        y = self.project(relu_(self.depthwise(relu_(self.expand(x)))))
         if self.stride > 1:
             return y
         return y.add_(x if self.shortcut is None else self.shortcut(x))
@@ -58,5 +58,5 @@ class MobileNetV2(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (N, C, H, W) -> logits (N, classes)."""
-        x = self.blocks(torch.relu_(self.stem(x)))
-        return self.classifier(torch.relu_(self.head(x)).mean((2, 3)))
+        x = self.blocks(relu_(self.stem(x)))
+        return self.classifier(relu_(self.head(x)).mean((2, 3)))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor, nn
 
 from cpt.model import architecture
 from cpt.model.architecture import Block, Conv, Norm, ResNet
+from cpt.model.networks.relu import relu_
 
 
 class ConvNorm(nn.Module):
@@ -51,8 +51,8 @@ class ResidualBlock(nn.Module):
         for index in range(self.depth):
             y = self.get_submodule(str(index))(y)
             if index < self.depth - 1:
-                y = torch.relu_(y)
-        return torch.relu_(y.add_(x if self.shortcut is None else self.shortcut(x)))
+                y = relu_(y)
+        return relu_(y.add_(x if self.shortcut is None else self.shortcut(x)))
 
 
 class ResidualNetwork(nn.Module):
@@ -71,7 +71,7 @@ class ResidualNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (N, C, H, W) -> logits (N, classes)."""
-        x = torch.relu_(self.stem(x))
+        x = relu_(self.stem(x))
         if self.pool is not None:
             x = self.pool(x)
         for block in self.blocks:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from cpt.model.functional import Noise, Range, tensor_range
+from cpt.model.functional import Grid, Noise, Range, tensor_range
 
 if TYPE_CHECKING:
     from cpt.model.config import QuantConfig
@@ -141,6 +141,20 @@ class Quantiser(ABC):
 
         ``noise``: this tensor's, if `stochastic`.
         """
+
+    def weight_codes(self, w: Tensor, bits: Tensor) -> tuple[Tensor, Grid] | None:
+        """Codes 0 .. 2**bits - 1 of ``w`` as float32 and their grid, whose values are those of `weight`.
+
+        For export; None where there is no such grid.
+        """
+        return None
+
+    def activation_grid(self, bits: Tensor, found: Range | None) -> Grid | None:
+        """The grid of `activation` with the range ``found``: codes are ``round(clip((x - lo)/scale))``.
+
+        For export; None where there is no such grid.
+        """
+        return None
 
     def replacements(self) -> Mapping[type[nn.Module], Replace]:
         """Exact types of modules, other than layers, that are replaced too, and by what."""

@@ -9,7 +9,16 @@ import torch
 from torch import Tensor
 
 from cpt.model.estimators import StraightThrough
-from cpt.model.functional import Noise, Range, fake_quantise, slice_range, tensor_range
+from cpt.model.functional import (
+    Grid,
+    Noise,
+    Range,
+    codes,
+    fake_quantise,
+    scale_of,
+    slice_range,
+    tensor_range,
+)
 from cpt.model.golden import SAFE_FLOOR
 from cpt.model.quantisers.base import Batch, Quantiser
 from cpt.model.quantisers.registry import register_quantiser
@@ -53,7 +62,7 @@ class Sbm(MinMax):
             raise ValueError(f"floor is {self.floor}; allowed: above 0")
 
     def weight(self, w: Tensor, bits: Tensor, soft_bits: Tensor | None = None) -> Tensor:
-        lo, hi = slice_range(w.detach(), (0,)) if w.dim() > 1 else tensor_range(w.detach())
+        lo, hi = self._weight_range(w.detach())
         return StraightThrough.apply(w, bits, lo, hi, soft_bits, self.floor, True)
 
     def weight_dx(self, w: Tensor, bits: Tensor, groups: int) -> Tensor | None:
@@ -71,3 +80,17 @@ class Sbm(MinMax):
 
     def gradient(self, grad: Tensor, bits: Tensor, noise: Noise | None, batch: Batch) -> Tensor:
         return fake_quantise(grad, bits, batch.range(grad), noise, self.floor)
+
+    def weight_codes(self, w: Tensor, bits: Tensor) -> tuple[Tensor, Grid] | None:
+        found = self._weight_range(w.detach())
+        q = codes(w.detach(), bits, found, floor=self.floor, inside=True)
+        return q, Grid(scale_of(found, bits, self.floor), found.lo)
+
+    def activation_grid(self, bits: Tensor, found: Range | None) -> Grid | None:
+        assert found is not None
+        return Grid(scale_of(found, bits, self.floor), found.lo)
+
+    @staticmethod
+    def _weight_range(w: Tensor) -> Range:
+        """A range for each output channel; one for a vector, as biases are."""
+        return slice_range(w, (0,)) if w.dim() > 1 else tensor_range(w)

@@ -9,15 +9,27 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cpt.model import recorded
+from cpt.model.adaptive import RULES
 from cpt.model.config import QuantConfig
 from cpt.model.micro_batch import micro_batches
 from cpt.model.pfq import BW_STAGES, FW_STAGES
 from cpt.model.quantisers import DEFAULT, make_quantiser, with_options
 from cpt.model.run_config import RunConfig
-from cpt.model.schedule import SHAPES
 from cpt.model.training.learning_rate import LearningRate
 
-METHODS = ("cpt", "static", "fp32", "ldp", "pfq", "progressive", "random")
+METHODS = (
+    "cpt",
+    "static",
+    "fp32",
+    "ldp",
+    "pfq",
+    "progressive",
+    "random",
+    "reversed",
+    "shuffled",
+    "window",
+    *RULES,
+)
 OPTIMISERS = ("sgd", "adam", "adamw")
 AMP = ("off", "bf16")
 
@@ -47,11 +59,16 @@ class TorchConfig(RunConfig):
     """Epochs or iterations (as ``per`` says) at the lowest precision before the cycles begin."""
     every: int = 1
     """Method ``random``: epochs or iterations between changes."""
+    window_start: int = 0
+    """Method ``window``: epochs or iterations at the upper bound before those at the lower one."""
+    window_length: int = 0
     eval_bits: int = 0
     """Forward bits of evaluation; 0 stands for the upper bound, or the learned bits of ``ldp``."""
     ldp_target: float = 0.6
     ldp_alpha: float = 1.0
     ldp_lr: float = 0.1
+    look_every: int = 20
+    """Methods of `cpt.model.adaptive.RULES`: steps from one look at the training to the next."""
     pfq_fw: tuple[int, ...] = FW_STAGES
     """Stages of method ``pfq``, in place of ``fw``."""
     pfq_bw: tuple[int, ...] = BW_STAGES
@@ -92,18 +109,18 @@ class TorchConfig(RunConfig):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        self._one_of(method=METHODS, shape=SHAPES, optimiser=OPTIMISERS, amp=AMP)
+        self._one_of(method=METHODS, optimiser=OPTIMISERS, amp=AMP)
         super().__post_init__()
         self._bounds("bw")
-        self._at_least(1, "every", "lr_cycles", "sequence")
-        self._at_least(0, "delay", "warmup_steps", "lr_drop_epochs")
+        self._at_least(1, "every", "look_every", "lr_cycles", "sequence")
+        self._at_least(0, "delay", "warmup_steps", "lr_drop_epochs", "window_start", "window_length")
         self._at_most(swa_start=1.0, clip=math.inf, dropout=1.0)
         self._at_most(lr_drop_ratio=1.0, warmup_lr=100.0)
         if any(step < 0 for step in self.lr_drops):
             raise ValueError(f"lr-drops is {' '.join(map(str, self.lr_drops))}; allowed: steps from 0")
         self._at_most(ldp_target=1.0, ldp_alpha=math.inf, ldp_lr=math.inf, pfq_eps=math.inf)
-        if self.method == "ldp":
-            self._require("fw", self.fw[0] < self.fw[1], "two different bounds for ldp")
+        if self.learns_bits:
+            self._require("fw", self.fw[0] < self.fw[1], f"two different bounds for {self.method}")
         plug = self.quantisation().plug
         object.__setattr__(self, "quantiser_options", plug.not_defaults(plug.options()))
         own = plug.optimiser_kind
@@ -119,16 +136,21 @@ class TorchConfig(RunConfig):
         )
 
     @property
+    def learns_bits(self) -> bool:
+        """Whether bits per layer come out of the training."""
+        return self.method == "ldp" or self.method in RULES
+
+    @property
     def micro_batches(self) -> int:
         """Micro-batches of a step."""
         return micro_batches(self.batch_size, self.micro_batch)
 
     @property
     def evaluation_bits(self) -> int | None:
-        """Forward bits of evaluation; 0 for full precision, None for the bits that ``ldp`` has learned."""
+        """Forward bits of evaluation; 0 for full precision, None for the bits that training has found."""
         if self.method == "fp32":
             return 0
-        if self.method == "ldp" and not self.eval_bits:
+        if self.learns_bits and not self.eval_bits:
             return None
         return self.eval_bits or self.highest[0]
 
@@ -140,7 +162,7 @@ class TorchConfig(RunConfig):
         return self.fw[1], self.bw[1]
 
     def difference(self, other: Mapping[str, Any]) -> str | None:
-        record = with_options(other)
+        record = _as_today(other)
         if record.get("quantiser", recorded.QUANTISER) == self.quantiser:
             options = record.get("quantiser_options", {})
             record["quantiser_options"] = self.quantisation().plug.not_defaults(options)
@@ -154,7 +176,7 @@ class TorchConfig(RunConfig):
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TorchConfig:
         """What `as_dict` gave, in this version or before; raises `ValueError` naming a field that is none."""
-        values = with_options(values)
+        values = _as_today(values)
         names = {field.name for field in dataclasses.fields(cls)}
         if odd := sorted(set(values) - names):
             raise ValueError(f"config has {odd[0]!r}; allowed: fields of this version")
@@ -162,3 +184,11 @@ class TorchConfig(RunConfig):
             name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
         }
         return cls(**given)
+
+
+def _as_today(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A recorded configuration as this version writes it."""
+    values = with_options(record)
+    if "shape" in values:
+        values["shape"] = recorded.SHAPES.get(values["shape"], values["shape"])
+    return values

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from cpt.model.adaptive import RULES, AdaptivePrecision
+from cpt.model.cyclic import cyclic
 from cpt.model.layer_precisions import precisions
 from cpt.model.ldp import LearnedPrecision
 from cpt.model.pfq import ProgressiveFractional
-from cpt.model.schedule import Curve, Plan, Progressive, RandomEvery, Static, cyclic
+from cpt.model.schedule import Curve, Plan, Progressive, RandomEvery, Reordered, Static, Window
 from cpt.model.schedulers import PrecisionScheduler
 from cpt.model.training.config import TorchConfig
 
@@ -45,6 +47,17 @@ class Method:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Return to a position."""
+
+    def arrays(self) -> dict[str, Tensor]:
+        """Tensors that belong to the position."""
+        return {}
+
+    def load_arrays(self, arrays: Mapping[str, Tensor]) -> None:
+        """Take over what `arrays` gave."""
+
+    def history(self) -> list[list[int]] | None:
+        """Bits of all layers at several times of the run, where each layer has its own."""
+        return None
 
 
 class Scheduled(Method):
@@ -126,11 +139,46 @@ class Learned(Method):
     def weights(self, model: nn.Module) -> list[nn.Parameter]:
         return self.learned.weights()
 
+    def history(self) -> list[list[int]]:
+        return self.learned.history
+
     def state_dict(self) -> dict[str, Any]:
         return self.learned.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.learned.load_state_dict(state)
+
+
+class Adaptive(Method):
+    """Bits by a rule of `cpt.model.adaptive`."""
+
+    def __init__(self, model: nn.Module, config: TorchConfig, macs: Mapping[str, int], steps: int) -> None:
+        super().__init__(model)
+        lo, hi = config.fw
+        options = {"target": config.ldp_target, "bw": config.bw[1]} if config.method == "snip" else {}
+        rule = RULES[config.method](lo, hi, config.look_every, **options)
+        self.adaptive = AdaptivePrecision(model, rule, macs, steps, config.bw[1])
+
+    def bits(self) -> dict[str, tuple[int, int]]:
+        return {name: item.get_bits() for name, item in self.adaptive.layers.items()}
+
+    def after_backward(self) -> None:
+        self.adaptive.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.adaptive.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.adaptive.load_state_dict(state)
+
+    def arrays(self) -> dict[str, Tensor]:
+        return self.adaptive.rule.arrays()
+
+    def load_arrays(self, arrays: Mapping[str, Tensor]) -> None:
+        self.adaptive.rule.load_arrays(arrays)
+
+    def history(self) -> list[list[int]]:
+        return self.adaptive.history
 
 
 def make_method(
@@ -142,6 +190,8 @@ def make_method(
     """
     if config.method == "ldp":
         return Learned(model, config, macs)
+    if config.method in RULES:
+        return Adaptive(model, config, macs, config.total_steps(steps_per_epoch))
     if config.method == "pfq":
         return Fractional(model, config)
     return Scheduled(model, config, steps_per_epoch)
@@ -159,9 +209,13 @@ def make_plan(config: TorchConfig, length: int) -> Plan:
         return Plan(Progressive(lo, hi, length), back)
     if config.method == "random":
         return Plan(RandomEvery(lo, hi, length, config.every, config.seed), Static(bw_hi))
+    if config.method == "window":
+        return Plan(Window(lo, hi, length, config.window_start, config.window_length), Static(bw_hi))
     if config.delay >= length:
         raise ValueError(f"delay is {config.delay}; allowed: below the length of the run ({length})")
     cycles = min(config.cycles, length - config.delay)
-    return Plan(
-        *(cyclic(config.shape, bits, cycles, length, config.delay) for bits in (config.fw, config.bw))
-    )
+    curves = [cyclic(config.shape, bits, cycles, length, config.delay) for bits in (config.fw, config.bw)]
+    if config.method in ("reversed", "shuffled"):
+        seed = config.seed if config.method == "shuffled" else None
+        curves = [Reordered(curve, length, seed) for curve in curves]
+    return Plan(*curves)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from cpt.model.files import write_atomically
 from cpt.model.run import Run
-from cpt.model.training.methods import Learned
+from cpt.model.run_folder import HEALTH
 from cpt.model.training.state import weights_sha256
 from cpt.model.training.trainer import StepReport, TorchTrainer
 
@@ -61,10 +63,17 @@ class TorchRun(Run[TorchTrainer]):
             assert last is not None
             row = self._row(last, means)
             self.end_epoch(row)
+            self._write_health()
             on_epoch(row)
         summary = self.summary()
         self.end(summary)
         return summary
+
+    def _write_health(self) -> None:
+        """What was measured so far, a line for each tensor and step."""
+        if self.writes and self.trainer.health:
+            lines = (json.dumps(row.as_dict()) + "\n" for row in self.trainer.health.rows)
+            write_atomically(self.folder / HEALTH, "".join(lines).encode())
 
     def summary(self) -> dict[str, Any]:
         """Result of the run so far."""
@@ -83,11 +92,11 @@ class TorchRun(Run[TorchTrainer]):
         if trainer.average.count:
             averaged = trainer.evaluate_average()
             result["swa"] = {**averaged, "averaged": trainer.average.count}
-        if isinstance(trainer.method, Learned):
+        if (history := trainer.method.history()) is not None:
             result["layer_bits"] = {name: fw for name, (fw, _) in trainer.method.bits().items()}
             # JSON objects are written sorted: the history's columns need names of their own.
-            result["layers"] = list(trainer.method.learned.layers)
-            result["bits_history"] = trainer.method.learned.history
+            result["layers"] = trainer.method.layers
+            result["bits_history"] = history
         return result
 
     def _row(self, last: StepReport, means: Mapping[str, float]) -> dict[str, Any]:

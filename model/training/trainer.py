@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from cpt.model.data.order import DROPOUT_STREAM
 from cpt.model.guard import check_step
+from cpt.model.health import NumericHealth
 from cpt.model.layer_precisions import precision
 from cpt.model.layers import NonFiniteInput
 from cpt.model.micro_batch import set_micro_batches
@@ -57,6 +58,7 @@ class TorchTrainer:
         workers: threads that load data ahead.
         compiled: training steps run through ``torch.compile``, which fuses the quantisers' passes over
             memory; sums then differ in their last bits.
+        health: steps from one whose numeric health is measured to the next; 0: none is.
 
     Raises `ValueError` in one line for a batch or a network that does not fit the task.
     """
@@ -68,6 +70,7 @@ class TorchTrainer:
         processes: Processes | None = None,
         workers: int = 0,
         compiled: bool = False,
+        health: int = 0,
     ) -> None:
         self.config, self.task, self.workers = config, task, workers
         self.processes = processes or Processes(torch.device("cpu"))
@@ -104,6 +107,7 @@ class TorchTrainer:
         self.method = make_method(config, self.model, self.work.macs, self.steps_per_epoch)
         self.weights = self.method.weights(self.model)
         self.optimiser = _optimiser(config, self.model, self.weights)
+        self.health = NumericHealth(self.model, health) if health else None
         self.average = WeightAverage()
         self.carried: tuple[Tensor, ...] | None = None
         self.step = 0
@@ -184,6 +188,8 @@ class TorchTrainer:
         self.sums.update({**found, "steps": 1, "fw": fw})
         self.step += 1
         self.method.after_step()
+        if self.health:
+            self.health.step()
         return StepReport(self.step - 1, epoch, fw, bw, rate, loss)
 
     @torch.no_grad()
@@ -226,6 +232,7 @@ class TorchTrainer:
             **state.named("optimiser", state.optimiser_arrays(self.optimiser)),
             **state.named("average", {k: state.to_array(v) for k, v in self.average.mean.items()}),
             **state.named("carried", {k: state.to_array(v) for k, v in carried.items()}),
+            **state.named("method", {k: state.to_array(v) for k, v in self.method.arrays().items()}),
         }
         counters = {
             "step": self.step,
@@ -233,6 +240,7 @@ class TorchTrainer:
             "work": self.work.done,
             "averaged": self.average.count,
             "method": self.method.state_dict(),
+            **({"health": self.health.state_dict()} if self.health else {}),
         }
         return arrays, counters
 
@@ -248,7 +256,12 @@ class TorchTrainer:
         carried = state.under("carried", arrays)
         self.carried = tuple(self._own_state(carried[key]) for key in sorted(carried)) or None
         self.method.load_state_dict(counters["method"])
+        kept = state.under("method", arrays)
+        device = self.processes.device
+        self.method.load_arrays({k: torch.from_numpy(v.copy()).to(device) for k, v in kept.items()})
         self.step = int(counters["step"])
+        if self.health:
+            self.health.load_state_dict(counters.get("health", {"step": self.step, "rows": []}))
         self.work.done = int(counters["work"])
         self.sums = Counter(counters["sums"])
 

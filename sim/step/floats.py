@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cpt.hw.contract import ContractError
-from cpt.hw.contract.floats import OP_DOCS, Op, SlotConstant, Space
+from cpt.hw.contract.floats import FLOAT_OPERANDS, OP_DOCS, Op, SlotConstant, Space
 from cpt.hw.contract.step import SUM_PARTS, SUM_WORDS, Word
 from cpt.model.golden.fabric import float_unit as fl
 from cpt.model.golden.fabric.channel import power_of_two
@@ -23,6 +23,7 @@ SLOT_NUMBERS = 8
 """Addresses that a slot's constants take."""
 FIXED_SPACES = (Space.CONSTANT, Space.SLOT)
 _MASK = 0xFFFF_FFFF
+_NO_SHIFT = np.zeros(1, np.int64)
 
 
 @dataclass(frozen=True)
@@ -103,13 +104,8 @@ FUNCTIONS: dict[Op, _Function] = {
     Op.DRAIN_SHIFT: lambda a, b, c, k, f: drain_shift(a * b, 1),
     Op.COPY: lambda a, b, c, k, f: a >> k,
     Op.JOIN: lambda a, b, c, k, f: (a & _MASK) + (b << 32),
+    Op.QUANTISE: lambda a, b, c, k, f: _to_fixed(fl.multiply(fl.subtract(a, b), c), _NO_SHIFT, k & 0xFF),
 }
-FLOATS: dict[Op, str] = {
-    **dict.fromkeys((Op.ADD, Op.SUBTRACT, Op.MULTIPLY, Op.MULTIPLY_ADD, Op.MAXIMUM, Op.MINIMUM), "abc"),
-    **dict.fromkeys((Op.LARGEST, Op.RECIPROCAL, Op.RECIPROCAL_ROOT), "abc"),
-    **dict.fromkeys((Op.SCALE, Op.EXPONENT, Op.POWER, Op.TO_FIXED), "a"),
-}
-"""Operands that are float32; the others are integers."""
 CHAINS: dict[Op, tuple[str, np.ufunc]] = {
     **dict.fromkeys((Op.MAXIMUM, Op.LARGEST, Op.INT_MAXIMUM), ("a", np.maximum)),
     **dict.fromkeys((Op.MINIMUM, Op.INT_MINIMUM), ("a", np.minimum)),
@@ -129,7 +125,7 @@ class Floats:
         """One instruction, as if its elements came one by one, a repetition after the other."""
         op, to = Op(word.op), operand(word, "to")
         sources = {name: operand(word, name) for name in "abc"}
-        floats = FLOATS.get(op, "")
+        floats = FLOAT_OPERANDS.get(op, "")
         fraction_bits = FRACTION_BITS - self.state.slots[word.constant & 0xFF].bits
         constant = word.constant - (word.constant >> 31 << 32)
         places = to.places(word.n, word.reps)
@@ -186,7 +182,7 @@ class Floats:
         axis = 0 if to.moves else 1
         if not to.moves and not to.stride and word.reps > 1:
             return False
-        floats = FLOATS.get(op, "")
+        floats = FLOAT_OPERANDS.get(op, "")
         a, b, c = (
             self._read(source, name in floats, source.places(word.n, word.reps), constant)
             for name, source in sources.items()

@@ -32,8 +32,10 @@ BEATS_CYCLES = 9
 waits a cycle more."""
 ANSWER_CYCLES = 4
 """From an answer at the engine to the mark."""
-CODES_CYCLES = 83
+CODES_CYCLES = 61
 """Of a K step of PACK, beside a cycle for each code: what begins and ends it."""
+PACK_CYCLES = 19
+"""Of the first one more."""
 
 
 def bring(run: Run, costs: Costs, master: Master, stream: tuple[Master, Master]) -> Process:
@@ -96,6 +98,7 @@ def store(run: Run, costs: Costs, writer: Writer) -> Process:
             bits = costs.bits(word)
             for step in range(-(-word.runs // run.config.rows) * word.ksteps):
                 at = end + TAPS * run.config.group_channels * run.config.rows + CODES_CYCLES
+                at += PACK_CYCLES * (not step)
                 run.spent(moment, end, at + bits * beats)
                 for _ in range(bits):
                     yield at + Guard.latency_cycles

@@ -1,0 +1,1 @@
+"""Precision schedules in others' training loops, each module an extra of its own."""
