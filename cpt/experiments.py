@@ -102,7 +102,10 @@ def _quantisers(seeds: int) -> Iterator[Row]:
 
 def _accelerator(seeds: int) -> Iterator[Row]:
     """Codes, noise and micro-batches of the accelerator."""
-    settings = {"quantiser": "fabric", "micro_batch": MICRO_BATCH}
+    from cpt.model.quantisers import quantiser_names
+
+    (name,) = quantiser_names(lambda kind: kind.keyed_by_micro_batch)
+    settings = {"quantiser": name, "micro_batch": MICRO_BATCH}
     static = "static, the accelerator's codes"
     yield Row(static, seeds, _STATIC | settings)
     yield Row("CPT, the accelerator's codes", seeds, settings, static)

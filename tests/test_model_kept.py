@@ -168,11 +168,22 @@ def test_relu_has_torchs_values_and_gradients(native, monkeypatch):
         assert torch.equal(relu_(x.clone()).nan_to_num(7), torch.relu(x).nan_to_num(7))
 
 
-def test_relu_takes_a_gradient_in_another_order_of_memory():
-    x = torch.randn(2, 3, 4, 5).contiguous(memory_format=torch.channels_last).requires_grad_()
-    gradient = torch.randn(2, 3, 4, 5)
-    relu_(x * 1).backward(gradient)
-    assert torch.equal(x.grad, gradient * (x > 0))
+@pytest.mark.parametrize("of_input", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("of_gradient", [torch.contiguous_format, torch.channels_last])
+def test_relu_gives_gradients_of_one_order_of_memory_with_and_without_a_compiler(
+    of_input, of_gradient, monkeypatch
+):
+    """Sums behind it depend on that order."""
+    x = torch.randn(2, 3, 4, 5).contiguous(memory_format=of_input).requires_grad_()
+    gradient, found = torch.randn(2, 3, 4, 5).contiguous(memory_format=of_gradient), []
+    for native in (True, False):
+        if not native:
+            monkeypatch.setattr("cpt.model.networks.relu.kernels_for", lambda x: None)
+        before = x * 1
+        before.register_hook(found.append)
+        relu_(before).backward(gradient)
+        assert torch.equal(found[-1], gradient * (x > 0))
+    assert found[0].stride() == found[1].stride()
 
 
 def test_relu_keeps_a_byte_a_number():

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from cpt.model import functional, native
 from cpt.model.functional import Noise, Range, fake_quantise, tensor_range
 from cpt.model.native import kernels, kernels_for
 
+TESTS = Path(__file__).parent
 pytestmark = pytest.mark.skipif(
     kernels() is None, reason="no C compiler, or turned off by CPT_NATIVE: torch's passes are used"
 )
@@ -110,10 +112,14 @@ def test_ranges_of_slices_and_noise_in_another_order_are_torchs():
 
 
 def python(code, **environment):
-    """What a new process prints."""
+    """What a new process prints, which finds the modules of these tests."""
     done = subprocess.run(
-        [sys.executable, "-c", code], env=os.environ | environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": str(TESTS)} | environment,
+        capture_output=True,
+        text=True,
     )
+    assert done.returncode == 0, done.stderr
     return done.stdout.split()
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch_runs import LANGUAGE, LSTM, PICTURES, SMALL, images, language, pictures
 
+from cpt.model.adaptive import RULES
 from cpt.model.data import DataError
 from cpt.model.layer_precisions import precisions
 from cpt.model.training import TorchConfig, TorchRun, TorchTrainer, TrainingDiverged, open_task
@@ -58,9 +59,10 @@ def test_every_method_trains_on_every_task(kind, method, tmp_path):
     assert summary == json.loads((tmp_path / "summary.json").read_text())
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert rows == run.rows
-    expected = {"fp32": 0, "ldp": "learned", "pfq": 8}.get(method, config.fw[1])
+    by_layer = method == "ldp" or method in RULES
+    expected = {"fp32": 0, "pfq": 8}.get(method, "learned" if by_layer else config.fw[1])
     assert summary["eval_bits"] == rows[-1]["eval_bits"] == expected
-    assert ("layer_bits" in summary) == (method == "ldp")
+    assert ("layer_bits" in summary) == by_layer
 
 
 @pytest.mark.parametrize("model", ["mobilenetv2", "resnet14", "resnet18", "resnet50", "vit", "deit-tiny"])

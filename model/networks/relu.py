@@ -29,7 +29,10 @@ class _Relu(Function):
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         (grad,), (passes,) = grads, ctx.saved_tensors
         native = kernels_for(grad) if grad.stride() == passes.stride() else None
-        return native.relu_backward(grad, passes) if native else grad.masked_fill(passes == 0, 0)
+        if native:
+            return native.relu_backward(grad, passes)
+        # Not masked_fill, whose result is in C order: sums behind it would differ with the order of memory.
+        return torch.where(passes.view(torch.bool), grad, 0.0)
 
 
 def relu_(x: Tensor) -> Tensor:
