@@ -18,8 +18,8 @@ from cpt.hw.contract import ContractError
 from cpt.model.files import check_writable, write_atomically
 from cpt.model.run_folder import CHECKPOINT, SUMMARY, locked
 from cpt.model.units import metric
+from cpt.paired import interval
 from cpt.progress import note
-from cpt.results_page import interval
 from cpt.table import align, paragraph
 from cpt.torch_device import add_device_options, chosen_device
 from cpt.torch_tasks import add_task_options

@@ -69,18 +69,18 @@ class Section:
         return next(row for row in self.rows if row.name == name)
 
 
-_STATIC = {"method": "static"}
-_RATES = (1 / 3, 1.0, 3.0)
+STATIC = {"method": "static"}
+RATES = (1 / 3, 1.0, 3.0)
 
 
 def _methods(main_seeds: int, seeds: int, ldp_lr: float = 2.0, **pfq: tuple[int, ...]) -> Iterator[Row]:
     """Every method; static and CPT over ``main_seeds`` seeds. ``pfq``: its stages."""
-    yield Row("static", main_seeds, _STATIC)
+    yield Row("static", main_seeds, STATIC)
     yield Row("CPT", main_seeds)
     yield Row("FP32", seeds, {"method": "fp32"})
     yield Row("PFQ", seeds, {"method": "pfq", **pfq})
     yield Row("LDP", seeds, {"method": "ldp", "ldp_lr": ldp_lr})
-    yield Row("static, cyclic learning rate", seeds, {**_STATIC, "lr_schedule": "cyclic"})
+    yield Row("static, cyclic learning rate", seeds, {**STATIC, "lr_schedule": "cyclic"})
     yield from _quantisers(seeds)
 
 
@@ -96,7 +96,7 @@ def _quantisers(seeds: int) -> Iterator[Row]:
         if kind.optimiser_kind:
             settings |= {field: getattr(TorchConfig(), field) for field in OF_OPTIMISER}
             settings["optimiser"] = kind.optimiser_kind
-        yield Row(f"{kind.title} static", seeds, _STATIC | settings)
+        yield Row(f"{kind.title} static", seeds, STATIC | settings)
         yield Row(f"{kind.title} CPT", seeds, settings, f"{kind.title} static")
 
 
@@ -107,19 +107,19 @@ def _accelerator(seeds: int) -> Iterator[Row]:
     (name,) = quantiser_names(lambda kind: kind.keyed_by_micro_batch)
     settings = {"quantiser": name, "micro_batch": MICRO_BATCH}
     static = "static, the accelerator's codes"
-    yield Row(static, seeds, _STATIC | settings)
+    yield Row(static, seeds, STATIC | settings)
     yield Row("CPT, the accelerator's codes", seeds, settings, static)
 
 
 def _budget(seeds: int) -> Iterator[Row]:
     """What the bit operations that CPT saves are worth: static training with as many, CPT with static's."""
-    yield Row("static, CPT's bit operations", seeds, _STATIC, "CPT", BUDGET, "CPT", "static")
+    yield Row("static, CPT's bit operations", seeds, STATIC, "CPT", BUDGET, "CPT", "static")
     yield Row("CPT, static's bit operations", seeds, {}, "static", BUDGET, "static", "CPT")
 
 
 def _controls(seeds: int, *bits: int) -> Iterator[Row]:
     for count in bits:
-        settings = {**_STATIC, "fw": (count, count)}
+        settings = {**STATIC, "fw": (count, count)}
         yield Row(f"static at {count} bits", seeds, settings, "CPT", CONTROLS, rate_of="static")
     yield Row("CPT reversed", seeds, {"method": "reversed"}, "CPT", CONTROLS, rate_of="CPT")
     yield Row("CPT shuffled", seeds, {"method": "shuffled"}, "CPT", CONTROLS, rate_of="CPT")
@@ -129,10 +129,10 @@ def _lengths(seeds: int, *epochs: int) -> Iterator[Row]:
     for count in epochs:
         of, settings = f"{count} epoch{'s' * (count > 1)}", {"epochs": count}
         static, cyclic = f"static, {of}", f"CPT, {of}"
-        yield Row(static, seeds, _STATIC | settings, static, LENGTHS, rate_of="static")
+        yield Row(static, seeds, STATIC | settings, static, LENGTHS, rate_of="static")
         yield Row(cyclic, seeds, settings, static, LENGTHS, rate_of="CPT")
         name = f"static, CPT's bit operations of {of}"
-        yield Row(name, seeds, _STATIC | settings, cyclic, LENGTHS, cyclic, "static")
+        yield Row(name, seeds, STATIC | settings, cyclic, LENGTHS, cyclic, "static")
 
 
 @functools.cache
@@ -151,7 +151,7 @@ def sections() -> tuple[Section, ...]:
                 *_controls(5, 6, 5, 4),
                 *_lengths(5, 6, 36),
             ),
-            _RATES,
+            RATES,
             rate_seeds=2,
         ),
         Section(
@@ -160,10 +160,10 @@ def sections() -> tuple[Section, ...]:
             DIGITS,
             {"model": "resnet8", "width": 16, "epochs": 40, "fw": (3, 8), "per": "iteration"},
             (
-                Row("static", 20, _STATIC),
+                Row("static", 20, STATIC),
                 Row("CPT", 20),
                 Row("FP32", 20, {"method": "fp32"}),
-                Row("static at 4 bits", 20, {**_STATIC, "fw": (4, 4)}),
+                Row("static at 4 bits", 20, {**STATIC, "fw": (4, 4)}),
             ),
             labels=200,
         ),
@@ -189,7 +189,7 @@ def sections() -> tuple[Section, ...]:
                 *_controls(3, 6, 5, 4),
                 *_lengths(3, 1, 6),
             ),
-            _RATES,
+            RATES,
         ),
         Section(
             "super-resolution",
@@ -214,6 +214,6 @@ def sections() -> tuple[Section, ...]:
                 *_budget(3),
                 *_controls(3, 12, 8),
             ),
-            _RATES,
+            RATES,
         ),
     )

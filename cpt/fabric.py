@@ -22,8 +22,8 @@ from cpt.hw.contract.config import STEP
 from cpt.model.architecture import cifar_resnet
 from cpt.model.golden.fabric.network import Network
 from cpt.options import TRAINING, add_options, train_config
+from cpt.paired import interval
 from cpt.progress import note
-from cpt.results_page import interval
 from cpt.trainers import golden_trainer
 
 BESIDE = {

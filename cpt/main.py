@@ -23,7 +23,7 @@ COMMANDS = {
     "explore": "arrays of other shapes: what they take of a part, how long a step takes",
     "trace": "timeline of a step's lists: what each engine did in every cycle, what it waited for",
     "fabric": "train on the golden functions of a step, seed by seed beside torch",
-    "results": "train every method on the bundled data over many seeds, write docs/results.md",
+    "results": "train every method, or schedule, on the bundled data over many seeds, write docs/results.md",
     "bits": "show a precision schedule and what it saves",
     "doctor": "check software and accelerator: who answers, whether it trains correctly",
     "bitstream": "build a board's bitstream with Vivado, or check it without",

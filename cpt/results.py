@@ -1,40 +1,46 @@
-"""Train every method on the bundled real data over many seeds, and write docs/results.md."""
+"""Train methods, or schedules, on the bundled real data over many seeds, and write a page of results."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import json
-import math
 import os
-import statistics
 import sys
 from pathlib import Path
 from typing import Any
 
-from cpt.experiments import Row, Section, sections
+from cpt import results_reading, schedule_reading
+from cpt.experiments import sections
 from cpt.hw.contract import ContractError
 from cpt.model.files import check_writable, write_atomically
 from cpt.model.run_folder import CHECKPOINT, SUMMARY, FolderError, locked
-from cpt.model.units import metric
-from cpt.results_page import interval, page
-from cpt.results_runs import Job, Result, Runs
+from cpt.results_page import Table, Texts, page
+from cpt.results_rows import section_rows
+from cpt.results_runs import Job, Runs
+from cpt.schedule_experiments import schedule_sections
+from cpt.schedule_picture import add_times, draw
 
 NICENESS = 19
 RUNS = Path("runs/results")
 PAGE = Path("docs/results.md")
+SCHEDULES_PAGE = Path("docs/pareto.md")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
+    parser.add_argument(
+        "--schedules",
+        action="store_true",
+        help="schedules and adaptive rules against bit operations and simulated time, in place of methods",
+    )
     parser.add_argument("--out", type=Path, default=RUNS, metavar="DIR", help=f"runs (default: {RUNS})")
     parser.add_argument(
         "--page",
         type=Path,
-        default=PAGE,
         metavar="FILE",
-        help=f"page; beside it, as .json, the results of all runs, which count as finished (default: {PAGE})",
+        help="page; beside it, as .json, the results of all runs, which count as finished (default: "
+        f"{PAGE}; {SCHEDULES_PAGE})",
     )
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads (default: 1)")
     parser.add_argument(
@@ -47,29 +53,48 @@ def run(arguments: argparse.Namespace) -> int:
     """Train what is missing, then write the page; goes on where it was stopped; several share the work."""
     if arguments.threads < 1:
         raise ContractError(f"threads is {arguments.threads}; allowed: at least 1")
-    check_writable(arguments.page)
-    record = arguments.page.with_suffix(".json")
-    check_writable(record)
-    runs = Runs(sections(), arguments.out, record)
+    where: Path = arguments.page or (SCHEDULES_PAGE if arguments.schedules else PAGE)
+    record = where.with_suffix(".json")
+    for path in (where, record):
+        check_writable(path)
+    runs = Runs(schedule_sections() if arguments.schedules else sections(), arguments.out, record)
     for _ in runs.pending():  # a run of other settings is refused before hours of training, not after
         pass
     if not arguments.render_only:
         with contextlib.redirect_stdout(sys.stderr):
             _train_all(runs, arguments.threads)
-    tables = [(section, _rows(runs, section)) for section in runs.sections]
-    if not any(rows for _, rows in tables):
+    found = {section.name: section_rows(runs, section) for section in runs.sections}
+    if not any(found.values()):
         raise ContractError(
             f"{arguments.out} holds no finished run for the page; allowed: --out with runs, or no "
             "--render-only (hours)"
         )
     runs.write_record()
-    text = page((section.title, section.data, rows) for section, rows in tables)
-    write_atomically(arguments.page, text.encode())
+    _write(runs, found, where, schedules=arguments.schedules)
     if arguments.json:
-        print(json.dumps([{"section": section.name, **row} for section, rows in tables for row in rows]))
+        print(json.dumps([{"section": name, **row} for name, rows in found.items() for row in rows]))
     else:
-        print(f"written: {arguments.page}")
+        print(f"written: {where}")
     return 0
+
+
+def _write(runs: Runs, found: dict[str, list[dict[str, Any]]], where: Path, *, schedules: bool) -> None:
+    """The page, and the pictures it shows."""
+    texts = Texts(results_reading.INTRODUCTION, results_reading.reading)
+    pictures = {}
+    if schedules:
+        texts = Texts(schedule_reading.INTRODUCTION, schedule_reading.reading)
+        for section in runs.sections:
+            if rows := found[section.name]:
+                add_times(runs.task(section), rows)
+                pictures[section.name] = draw(
+                    rows, section.title, where.with_name(f"{section.name}.svg")
+                ).name
+    tables = [
+        Table(section.title, section.data, found[section.name], pictures.get(section.name, ""))
+        for section in runs.sections
+    ]
+    write_atomically(where, page(tables, texts).encode())
 
 
 def _train_all(runs: Runs, threads: int) -> None:
@@ -106,47 +131,3 @@ def _train(runs: Runs, job: Job) -> None:
             training.train()
         except ValueError as error:
             raise ContractError(str(error)) from None
-
-
-def _rows(runs: Runs, section: Section) -> list[dict[str, Any]]:
-    """What the finished runs of a section came to; differences are those of equal seeds."""
-    found = {row.name: runs.finished(section, row) for row in section.rows}
-    return [_row(runs, section, row, found) for row in section.rows if found[row.name]]
-
-
-def _row(runs: Runs, section: Section, row: Row, found: dict[str, dict[int, Result]]) -> dict[str, Any]:
-    results, base = found[row.name], found[row.base]
-    values = [result.value for result in results.values()]
-    gains = [results[seed].value - base[seed].value for seed in results if seed in base]
-    work, reference = (
-        statistics.mean(result.gbitops for result in group.values()) if group else math.nan
-        for group in (results, base)
-    )
-    task, baseline = runs.task(section), runs.baseline(section)
-    config = runs.config(Job(section, row, 0))
-    assert config is not None
-    return {
-        "row": row.name,
-        "base": row.base,
-        "table": row.table,
-        "config": config.as_dict(),
-        "dataset_sha256": runs.data_sha256(section),
-        "seeds": len(results),
-        "planned": row.seeds,
-        "metric": task.metric,
-        "mean": statistics.mean(values),
-        "deviation": statistics.stdev(values) if len(values) > 1 else None,
-        "eval_bits": next(iter(results.values())).eval_bits,
-        "gbitops": work,
-        "saving": 1 - work / reference,
-        "gain": interval(gains) if row.name != row.base else None,
-        "baseline": dataclasses.asdict(baseline),
-        "beats_baseline": _beats(task.metric, values, baseline.value),
-    }
-
-
-def _beats(name: str, values: list[float], baseline: float) -> bool:
-    """Whether the mean is better than the baseline: by its interval, or as it stands if it has none."""
-    gains = [value - baseline for value in values]
-    _, low, high = interval(gains) or (gains[0],) * 3
-    return low > 0 if metric(name).more_is_better else high < 0

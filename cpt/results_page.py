@@ -1,68 +1,80 @@
-"""The page docs/results.md: tables and conclusions from the rows of `cpt.results`."""
+"""A page of results: tables and conclusions from the rows of `cpt.results_rows`."""
 
 from __future__ import annotations
 
-import math
-import statistics
-from collections.abc import Iterable, Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from cpt.model.units import gbitops, metric, percent, precision
-from cpt.results_reading import reading
+from cpt.model.units import duration, gbitops, metric, percent, precision
+from cpt.paired import NO_DIFFERENCE, outcome
 
-CONFIDENCE = 0.95
-INTRODUCTION = """\
-# Results on the bundled data
-
-Written by `make results`, which trains what is missing and resumes what was interrupted; results.json
-beside it has the figure of each run. Training in torch on one CPU thread; seeds count from 0. Mean ±
-standard deviation over seeds of the last epoch's test figure, evaluated at the stated bits. Difference and
-saving are to the row named, seed by seed, with the 95 % interval of the mean difference (Student's t).
-GBitOPs: quantised layers at their bits, the others at the mean of those; FP32 counts as 32 bits. Learning
-rates: the best of three on a fifth of the training data held back, for each method apart; rows of fewer
-bits and other lengths have the rate of the method they vary. Rows marked † are no better than the baseline
-under their table, which looks at labels or inputs alone: nothing can be read from them.
-
+WIDTH = 110
+Reading = Callable[[Sequence[dict[str, Any]]], list[str]]
+FIGURES = """\
+Training in torch on one CPU thread; seeds count from 0. Mean ± standard deviation over seeds of the last
+epoch's test figure, evaluated at the stated bits. Difference and saving are to the row named, seed by seed,
+with the 95 % interval of the mean difference (Student's t). GBitOPs: quantised layers at their bits, the
+others at the mean of those; FP32 counts as 32 bits. Rows marked † are no better than the baseline under
+their table, which looks at labels or inputs alone: nothing can be read from them."""
+"""How the figures of every page come about."""
+SMALL = """\
 The data sets are small: the figures compare methods on them, and say little about CIFAR or ImageNet."""
 
 
-def interval(gains: Sequence[float]) -> tuple[float, float, float] | None:
-    """Mean of paired differences and the ends of its 95 % interval (Student's t); None for under 2 pairs."""
-    if len(gains) < 2:
-        return None
-    from scipy.stats import t
+@dataclass(frozen=True)
+class Table:
+    """A section of the page; ``picture``: file beside the page, if there is one."""
 
-    mean = statistics.mean(gains)
-    half = float(t.ppf(0.5 + CONFIDENCE / 2, len(gains) - 1))
-    half *= statistics.stdev(gains) / math.sqrt(len(gains))
-    return mean, mean - half, mean + half
+    title: str
+    data: str
+    rows: list[dict[str, Any]]
+    picture: str = ""
 
 
-def page(tables: Iterable[tuple[str, str, list[dict[str, Any]]]]) -> str:
-    """Markdown; ``tables``: title, name of the data and rows of each section."""
+@dataclass(frozen=True)
+class Texts:
+    """What a page says beside its tables."""
+
+    introduction: str
+    reading: Reading
+    """Sentences about the rows of a section."""
+
+
+def page(tables: Iterable[Table], texts: Texts) -> str:
+    """Markdown of all sections."""
     tables = list(tables)
-    lines = [INTRODUCTION, *_found(tables)]
-    for title, data, rows in tables:
-        lines += ["", f"## {title}", ""]
+    lines = [_wrapped(texts.introduction), *_found(tables, texts.reading)]
+    for table in tables:
+        rows = table.rows
+        lines += ["", f"## {table.title}", ""]
         if not rows:
             lines.append("No run has finished.")
             continue
         shown, baseline = metric(rows[0]["metric"]), rows[0]["baseline"]
         lines.append(
-            f"Data `{data}`, sha256 `{rows[0]['dataset_sha256'][:16]}`. {_settings(rows[0]['config'])}. "
-            f"Baseline: {baseline['name']}, {shown.text(baseline['value'])}."
+            f"Data `{table.data}`, sha256 `{rows[0]['dataset_sha256'][:16]}`. "
+            f"{_settings(rows[0]['config'])}. Baseline: {baseline['name']}, {shown.text(baseline['value'])}."
         )
-        for table in dict.fromkeys(row["table"] for row in rows):
-            lines += ["", *_table([row for row in rows if row["table"] == table], rows[0]["config"])]
+        if table.picture:
+            lines += ["", f"![{table.title}]({table.picture})"]
+        for name in dict.fromkeys(row["table"] for row in rows):
+            lines += ["", *_table([row for row in rows if row["table"] == name], rows[0]["config"])]
     return "\n".join(lines) + "\n"
 
 
-def _found(tables: Iterable[tuple[str, str, list[dict[str, Any]]]]) -> list[str]:
+def _wrapped(text: str) -> str:
+    """Paragraphs in lines of at most `WIDTH` characters."""
+    return "\n\n".join(textwrap.fill(paragraph, WIDTH) for paragraph in text.split("\n\n"))
+
+
+def _found(tables: Iterable[Table], reading: Reading) -> list[str]:
     """The answers first."""
     lines = []
-    for title, _, rows in tables:
-        if sentences := reading(rows):
-            lines += ["", f"**{title}**", "", *(f"- {sentence}" for sentence in sentences)]
+    for table in tables:
+        if sentences := reading(table.rows):
+            lines += ["", f"**{table.title}**", "", *(f"- {sentence}" for sentence in sentences)]
     return ["", "## What was found", *lines] if lines else []
 
 
@@ -70,12 +82,15 @@ def _table(rows: list[dict[str, Any]], first: dict[str, Any]) -> list[str]:
     """Rows that stand together, and what they say; ``first``: settings of the section's first row."""
     shown = metric(rows[0]["metric"])
     heading = f"test {shown.name}" + (f", {shown.unit}" if shown.unit else "")
+    cells = ["method", "precision", "seeds", heading, "at", "difference", "to", "GBitOPs", "saved"]
+    if timed := any(row.get("simulated_s") for row in rows):
+        cells.append("simulated")
     return [
         f"### {rows[0]['table']}",
         "",
-        _cells("method", "precision", "seeds", heading, "at", "difference", "to", "GBitOPs", "saved"),
-        "|---|---|---|---|---|---|---|---|---|",
-        *(_line(row, shown.factor, shown.digits) for row in rows),
+        _cells(*cells),
+        f"|{'---|' * len(cells)}",
+        *(_line(row, shown.factor, shown.digits, timed=timed) for row in rows),
         "",
         *(
             f"- {row['row']}{_own_settings(row['config'], first)}: {_conclusion(row)}"
@@ -85,7 +100,7 @@ def _table(rows: list[dict[str, Any]], first: dict[str, Any]) -> list[str]:
     ]
 
 
-def _line(row: dict[str, Any], factor: float, digits: int) -> str:
+def _line(row: dict[str, Any], factor: float, digits: int, *, timed: bool) -> str:
     config = row["config"]
     low, high = config["fw"]
     cyclic = low < high and config["method"] not in ("static", "fp32")
@@ -98,12 +113,16 @@ def _line(row: dict[str, Any], factor: float, digits: int) -> str:
     if row["gain"]:
         mean, low_end, high_end = (factor * value for value in row["gain"])
         gain = f"{mean:+.{digits}f} ({low_end:+.{digits}f} .. {high_end:+.{digits}f})"
-    saved = "" if row["row"] == row["base"] or row["saving"] < -1 else percent(round(row["saving"], 3) + 0.0)
+    saving = row["saving"]
+    told = saving is not None and saving >= -1 and row["row"] != row["base"]
+    saved = percent(round(saving, 3) + 0.0) if told else ""
     seeds = f"{row['seeds']}" if row["seeds"] == row["planned"] else f"{row['seeds']} of {row['planned']}"
     value = f"{factor * row['mean']:.{digits}f}{spread}"
     name = row["row"] + ("" if row["beats_baseline"] else " †")
     to = "" if row["row"] == row["base"] else row["base"]
-    return _cells(name, at, seeds, value, bits, gain, to, gbitops(row["gbitops"]), saved)
+    seconds = row.get("simulated_s")
+    time = [duration(seconds) if seconds else ""] if timed else []
+    return _cells(name, at, seeds, value, bits, gain, to, gbitops(row["gbitops"]), saved, *time)
 
 
 def _cells(*cells: str) -> str:
@@ -113,23 +132,23 @@ def _cells(*cells: str) -> str:
 def _conclusion(row: dict[str, Any]) -> str:
     """What the figures say about one row."""
     shown = metric(row["metric"])
-    factor, digits, more_is_better = shown.factor, shown.digits, shown.more_is_better
-    saving = row["saving"]
+    saving, base = row["saving"], row["base"]
+    if saving is None:
+        return f"{base} is not finished."
     work = f"{percent(abs(saving))} {'fewer' if saving >= 0 else 'more'} bit operations"
     if saving < -1:
         work = f"{1 - saving:.1f} times the bit operations"
     elif abs(saving) < 5e-4:
         work = "as many bit operations"
-    base = row["base"]
     if not row["beats_baseline"]:
         return f"{work}; no better than the baseline."
     if row["gain"] is None:
         return f"{work}; too few seeds for a comparison."
-    mean, low, high = (factor * value for value in row["gain"])
-    if low <= 0 <= high:
-        return f"{work}; no difference to {base} shown ({mean:+.{digits}f}, interval holds 0)."
-    better = (mean > 0) == more_is_better
-    return f"{work}; {'better' if better else 'worse'} than {base} by {abs(mean):.{digits}f}."
+    found = outcome(row["gain"], more_is_better=shown.more_is_better)
+    mean = shown.factor * row["gain"][0]
+    if found == NO_DIFFERENCE:
+        return f"{work}; no difference to {base} shown ({mean:+.{shown.digits}f}, interval holds 0)."
+    return f"{work}; {found} than {base} by {abs(mean):.{shown.digits}f}."
 
 
 def _own_settings(config: dict[str, Any], first: dict[str, Any]) -> str:

@@ -7,7 +7,18 @@ from typing import Any
 
 from cpt.experiments import CONTROLS, LENGTHS
 from cpt.model.units import metric, percent
+from cpt.paired import outcome
+from cpt.results_page import FIGURES, SMALL
 
+INTRODUCTION = f"""\
+# Results on the bundled data
+
+Written by `make results`, which trains what is missing and resumes what was interrupted; results.json
+beside it has the figure of each run. {FIGURES} Learning
+rates: the best of three on a fifth of the training data held back, for each method apart; rows of fewer
+bits and other lengths have the rate of the method they vary.
+
+{SMALL}"""
 Row = dict[str, Any]
 _NEAR = 0.1
 """Difference in bit operations up to which two rows have about as many."""
@@ -23,16 +34,13 @@ def verdict(row: Row) -> str | None:
     if row["gain"] is None or not row["beats_baseline"]:
         return None
     shown = metric(row["metric"])
-    mean, low, high = (shown.factor * value for value in row["gain"])
-    ends = f"{low:+.{shown.digits}f} .. {high:+.{shown.digits}f}"
-    if low <= 0 <= high:
-        return f"no difference shown ({mean:+.{shown.digits}f}, {ends})"
-    word = "better" if (mean > 0) == shown.more_is_better else "worse"
-    return f"{word} ({mean:+.{shown.digits}f}, {ends})"
+    mean, low, high = (f"{shown.factor * value:+.{shown.digits}f}" for value in row["gain"])
+    return f"{outcome(row['gain'], more_is_better=shown.more_is_better)} ({mean}, {low} .. {high})"
 
 
 def _sentences(rows: dict[str, Row]) -> Iterator[str | None]:
-    saved = f", with {percent(rows['CPT']['saving'])} fewer bit operations" if "CPT" in rows else ""
+    saving = rows["CPT"]["saving"] if "CPT" in rows else None
+    saved = f", with {percent(saving)} fewer bit operations" if saving is not None else ""
     yield _one(rows.get("CPT"), f"CPT against static training of as many steps{saved}")
     yield _one(
         rows.get("static, CPT's bit operations"),
@@ -41,7 +49,8 @@ def _sentences(rows: dict[str, Row]) -> Iterator[str | None]:
     near = [
         row
         for row in rows.values()
-        if row["table"] == CONTROLS and row["config"]["method"] == "static" and abs(row["saving"]) <= _NEAR
+        if row["table"] == CONTROLS and row["config"]["method"] == "static" and row["gain"]
+        if abs(row["saving"]) <= _NEAR
     ]
     for row in near:
         more = f"{percent(abs(row['saving']))} {'fewer' if row['saving'] >= 0 else 'more'} bit operations"

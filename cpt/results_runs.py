@@ -110,15 +110,16 @@ class Runs:
         return baseline(self.task(section))
 
     def config(self, job: Job) -> TorchConfig | None:
-        """Settings of a run; None while the learning rate is not known."""
+        """Settings of a run; None while the learning rate, or another row's work, is not known."""
         rate = job.rate or self.rate(job.section, job.row)
         if rate is None:
             return None
         settings = {**_settings(job.section, job.row), "lr": rate, "seed": job.seed}
         if job.row.work_of:
-            if job.entry not in self._known_steps:
-                self._known_steps[job.entry] = self._steps(job.section, job.row)
-            settings["steps"] = self._known_steps[job.entry]
+            steps = self._steps(job)
+            if steps is None:
+                return None
+            settings["steps"] = steps
         return _config(settings)
 
     def rate(self, section: Section, row: Row) -> float | None:
@@ -189,14 +190,32 @@ class Runs:
         rates = [float(f"{usual * factor:.2g}") for factor in section.rates]
         return [Job(section, row, seed, rate) for rate in rates for seed in range(section.rate_seeds)]
 
-    def _steps(self, section: Section, row: Row) -> int:
-        """Steps in which the row's bits spend the bit operations of another row."""
-        wanted, _ = self._work(section, section.row(row.work_of), 0)
-        steps = 0
-        for _ in range(2):  # a plan by steps has not quite the mean of one by epochs
-            work, length = self._work(section, row, steps)
-            steps = max(round(length * wanted / work), 1)
-        return steps
+    def _steps(self, job: Job) -> int | None:
+        """Steps in which the row's bits spend the bit operations of another row; None: not known yet."""
+        if job.entry not in self._known_steps:
+            section, row = job.section, job.row
+            wanted = self._spent(section, section.row(row.work_of))
+            if wanted is None:
+                return None
+            steps = 0
+            for _ in range(2):  # a plan by steps has not quite the mean of one by epochs
+                work, length = self._work(section, row, steps)
+                steps = max(round(length * wanted / work), 1)
+            self._known_steps[job.entry] = steps
+        return self._known_steps[job.entry]
+
+    def _spent(self, section: Section, row: Row) -> float | None:
+        """As `_work`; of a row whose bits training finds, the mean of its finished runs, once all are."""
+        config = _config(_settings(section, row))
+        if config.planned:
+            return self._work(section, row, 0)[0]
+        found = self.finished(section, row)
+        static = section.rows[0]
+        reference = self.finished(section, static)
+        if len(found) < row.seeds or not reference:
+            return None
+        share = statistics.mean(result.gbitops for result in found.values()) / reference[0].gbitops
+        return share * self._work(section, static, 0)[0]
 
     def _work(self, section: Section, row: Row, steps: int) -> tuple[float, int]:
         """(bit operations per multiply-accumulate of a sample, steps) of a run."""

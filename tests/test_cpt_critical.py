@@ -8,7 +8,7 @@ import torch
 
 from cpt.critical import FIGURE, TABLE, _windows
 from cpt.main import main
-from cpt.results_page import interval
+from cpt.paired import interval
 
 WORDS = ("critical", "--width", "4", "--epochs", "4", "--batch-size", "64", "--fw", "1", "8", "--quiet")
 

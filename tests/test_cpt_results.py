@@ -9,13 +9,16 @@ import pytest
 import torch
 from scipy import stats
 
-from cpt import results
+from cpt import results, results_rows
 from cpt.experiments import BUDGET, CONTROLS, LENGTHS, Row, Section
 from cpt.main import main
 from cpt.model.quantisers import Sbm
 from cpt.model.run_folder import locked
 from cpt.model.training import TorchConfig
-from cpt.results_page import interval, page
+from cpt.paired import interval
+from cpt.results_page import Table, Texts
+from cpt.results_page import page as whole_page
+from cpt.results_reading import INTRODUCTION, reading
 from cpt.results_runs import Runs
 
 TINY = Section(
@@ -223,6 +226,10 @@ def test_intervals_are_students_of_paired_differences():
     assert interval([0.1]) is None
 
 
+def page(tables):
+    return whole_page(tables, Texts(INTRODUCTION, reading))
+
+
 def row(metric, gain, saving, beats=True):
     config = TorchConfig(**TINY.settings).as_dict()
     return {
@@ -245,12 +252,12 @@ def row(metric, gain, saving, beats=True):
     ],
 )
 def test_conclusions_say_what_the_interval_says(metric, gain, words):
-    text = page([("Title", "digits", [row(metric, gain, 0.25)])])
+    text = page([Table("Title", "digits", [row(metric, gain, 0.25)])])
     assert f"- CPT: 25.0 % fewer bit operations; {words}." in text
 
 
 def test_what_is_no_better_than_the_baseline_is_marked_and_compared_with_nothing():
-    text = page([("Title", "digits", [row("accuracy", (0.02, 0.01, 0.03), 0.25, beats=False)])])
+    text = page([Table("Title", "digits", [row("accuracy", (0.02, 0.01, 0.03), 0.25, beats=False)])])
     assert "| CPT † |" in text
     assert "- CPT: 25.0 % fewer bit operations; no better than the baseline." in text
     assert "Baseline: always the most frequent class, 10.00 %." in text
@@ -271,7 +278,7 @@ def test_the_answers_come_first_and_follow_the_intervals():
         other("CPT reversed", CONTROLS, None, method="reversed"),
         other("CPT, 6 epochs", LENGTHS, (0.05, -0.1, 0.2), 0.25, epochs=6),
     ]
-    text = page([("Title", "python-text", rows)])
+    text = page([Table("Title", "python-text", rows)])
     answers = text[text.index("## What was found") : text.index("## Title")].strip().splitlines()[4:]
     assert answers == [
         "- CPT against static training of as many steps, with 25.0 % fewer bit operations: worse "
@@ -290,8 +297,8 @@ def test_the_answers_come_first_and_follow_the_intervals():
     ("values", "better"), [([0.2, 0.21, 0.19], True), ([0.11, 0.09], False), ([0.2], True), ([0.1], False)]
 )
 def test_a_row_beats_the_baseline_by_its_interval(values, better):
-    assert results._beats("accuracy", values, 0.1) is better
-    assert results._beats("perplexity", [-value for value in values], -0.1) is better
+    assert results_rows._beats("accuracy", values, 0.1) is better
+    assert results_rows._beats("perplexity", [-value for value in values], -0.1) is better
 
 
 @pytest.mark.parametrize(
@@ -299,5 +306,5 @@ def test_a_row_beats_the_baseline_by_its_interval(values, better):
     [(-0.5, "50.0 % more"), (-3.0, "4.0 times the"), (0.0, "as many"), (0.25, "25.0 % fewer")],
 )
 def test_work_is_said_in_the_words_that_suit_its_size(saving, words):
-    text = page([("Title", "digits", [row("accuracy", (0.0, -1.0, 1.0), saving)])])
+    text = page([Table("Title", "digits", [row("accuracy", (0.0, -1.0, 1.0), saving)])])
     assert f"- CPT: {words} bit operations;" in text

@@ -141,6 +141,11 @@ class TorchConfig(RunConfig):
         return self.method == "ldp" or self.method in RULES
 
     @property
+    def planned(self) -> bool:
+        """Whether bits follow a plan that is known beforehand."""
+        return not self.learns_bits and self.method != "pfq"
+
+    @property
     def micro_batches(self) -> int:
         """Micro-batches of a step."""
         return micro_batches(self.batch_size, self.micro_batch)
