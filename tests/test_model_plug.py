@@ -20,8 +20,9 @@ EXCEPT = {
 }
 COMMON = ("base", "registry", "rehearsal")
 """Modules beside the plugs, which know none of them."""
-WORD = "fabric"
-"""A quantiser's name that is also a word of hardware: it counts as a whole string or identifier."""
+WORDS = {"fabric": ("fabric", "Fabric"), "uniform": ("Uniform",)}
+"""Quantisers' names that are also words of hardware or statistics, and what counts of each: whole identifiers
+and, with the name, whole strings."""
 OURS = [
     name for name in quantiser_names() if quantiser_kind(name).__module__.startswith("cpt.model.quantisers")
 ]
@@ -39,7 +40,8 @@ def source_files():
 def named(source):
     """Lines of ``source``, comments and documentation included, that name a quantiser."""
     kinds = [quantiser_kind(name) for name in OURS]
-    words = {word for kind in kinds for word in (kind.name, kind.__name__) if word.lower() != WORD}
+    words = {word for kind in kinds for word in (kind.name, kind.__name__) if word.lower() not in WORDS}
+    whole = {word for found in WORDS.values() for word in found}
     found = {
         number
         for number, line in enumerate(source.splitlines(), 1)
@@ -47,12 +49,13 @@ def named(source):
     }
     for node in ast.walk(ast.parse(source)):
         said = [
-            *([node.value] if isinstance(node, ast.Constant) else []),
             *([node.id] if isinstance(node, ast.Name) else []),
             *([node.attr] if isinstance(node, ast.Attribute) else []),
             *([node.name] if isinstance(node, ast.alias) else []),
         ]
-        if any(name in (WORD, WORD.capitalize()) for name in said):
+        if any(name in whole for name in said):
+            found.add(node.lineno)
+        if isinstance(node, ast.Constant) and node.value in WORDS:
             found.add(node.lineno)
         module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
         if module.startswith("cpt.model.quantisers.") and module.split(".")[3] not in COMMON:
@@ -80,6 +83,8 @@ def test_every_exception_is_one():
         "import cpt.model.quantisers as q; q.Fabric()",
         "from cpt.model.quantisers import Fabric",
         "from cpt.model.quantisers.sbm import MinMax",
+        "from cpt.model.quantisers import Uniform",
+        'if config.quantiser == "uniform": pass',
         "x = 1  # as Wageubn does",
         'HELP = "sbm, dorefa or another"',
     ],
@@ -90,6 +95,7 @@ def test_the_search_finds_what_it_is_for(line):
 
 def test_a_word_that_is_no_quantiser_is_not_found():
     assert named('"""The fabric\'s clock."""\nfrom cpt.host.fabric import FabricTrainer\n') == []
+    assert named("from cpt.model.functional import uniform\nx = rng.uniform(0, 1)\n") == []
 
 
 def test_the_default_is_the_one_of_records():

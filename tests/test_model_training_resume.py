@@ -32,6 +32,10 @@ CASES = {
         images,
     ),
     "wageubn": (replace(SMALL, quantiser="wageubn"), images),
+    "ranges of channels": (
+        replace(SMALL, quantiser="uniform", quantiser_options={"activations": "channel"}),
+        images,
+    ),
     "adam, shared weights": (LANGUAGE, language),
     "carried state, dropout": (LSTM, lambda: language(carries=True)),
     "pictures": (PICTURES, pictures),

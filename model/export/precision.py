@@ -30,10 +30,10 @@ class ExportedPrecision(LayerPrecision):
             new._find_grid()
         return new
 
-    def activation(self, x: Tensor) -> Tensor:
+    def activation(self, x: Tensor, channels_first: bool = False) -> Tensor:
         """The layer's input as in evaluation."""
         if self.recording or not self.bits:
-            return super().activation(x)
+            return super().activation(x, channels_first)
         y: Tensor = self.get_submodule("input")(x)
         return y
 
@@ -61,7 +61,7 @@ class ExportedPrecision(LayerPrecision):
     def _find_grid(self) -> None:
         found = None
         if self.quantiser.has_range:
-            if not self.range[2]:
+            if not self.range[2].any():
                 raise ValueError(
                     f"layer {self.name} has no range of its input; allowed: a model that has trained, or run "
                     "under calibration(model)"

@@ -89,7 +89,7 @@ class _Plain(_Convolution):
     @without_autocast
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, ...) -> (N, O, ...), or one sample without N."""
-        x, padding = self.precision.activation(self._batched(input)), self.padding
+        x, padding = self.precision.activation(self._batched(input), channels_first=True), self.padding
         if isinstance(padding, str) or self.padding_mode != "zeros":
             mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
             x = functional.pad(x, self._reversed_padding_repeated_twice, mode)
@@ -105,7 +105,7 @@ class _Transposed(_Convolution, _ConvTransposeNd):
     @without_autocast
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         """(N, C, ...) -> (N, O, ...), or one sample without N."""
-        x = self.precision.activation(self._batched(input))
+        x = self.precision.activation(self._batched(input), channels_first=True)
         sizes: Any = self.stride, self.padding, self.kernel_size, len(self.kernel_size), self.dilation
         beyond = self._output_padding(x, output_size, *sizes)
         w, w_dx = self.precision.weights(_turned(self.weight, self.groups), self.groups)

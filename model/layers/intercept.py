@@ -66,7 +66,7 @@ def _convolution(product: Product, axes: int) -> Product:
         batched = input if input.dim() == axes + 2 else input.unsqueeze(0)
         stride, dilation = _each(stride, axes), _each(dilation, axes)
         with torch.autocast(input.device.type, enabled=False):
-            x = precision.activation(batched.float())
+            x = precision.activation(batched.float(), channels_first=True)
             if isinstance(padding, str):
                 x, padding = _padded(x, weight, padding, dilation), 0
             sizes = stride, _each(padding, axes), dilation, groups

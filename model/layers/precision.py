@@ -53,8 +53,9 @@ class LayerPrecision(Quantised):
     """Quantises the tensors of one layer.
 
     Buffers: ``fw_bits``, ``bw_bits`` (int32, 0 is full precision), ``range`` (lo, hi and weight of
-    `cpt.model.ranges.RunningRange`), ``noise_step`` (int64, training forwards so far). All are in the state
-    dict, so a checkpoint replays. ``layer``: number of the layer in its model, which keys its noise.
+    `cpt.model.ranges.RunningRange`; each a row where channels have ranges of their own), ``noise_step``
+    (int64, training forwards so far). All are in the state dict, so a checkpoint replays. ``layer``: number
+    of the layer in its model, which keys its noise.
 
     A deep copy has bits of its own, but where others write over its buffers, as torch's `AveragedModel` does
     with averages, it takes the bits of the layer it was copied from, until `set_bits` or a state dict gives
@@ -133,8 +134,13 @@ class LayerPrecision(Quantised):
         """Whether nothing is quantised."""
         return self._full_fw and self._full_bw
 
-    def activation(self, x: Tensor) -> Tensor:
-        """The layer's input, quantised; in training its range moves the running average."""
+    def activation(self, x: Tensor, channels_first: bool = False) -> Tensor:
+        """The layer's input, quantised; in training its range moves the running average.
+
+        ``channels_first``: channels are axis 1, not the last one.
+        """
+        if channels_first and self.quantiser.channels_last:
+            return self.activation(x.movedim(1, -1)).movedim(-1, 1)
         self.has_run = True
         self._follow()
         if self._full_fw:
@@ -239,7 +245,7 @@ class LayerPrecision(Quantised):
     def _range_of(self, x: Tensor) -> tuple[Range, bool]:
         """The range to quantise with, and whether it is that of ``x`` itself."""
         moves = self.training or self.calibrating
-        if not moves and not torch.compiler.is_compiling() and not self.range[2]:
+        if not moves and not torch.compiler.is_compiling() and not self.range[2].any():
             warnings.warn(
                 "evaluation before training: quantised layers take the range of this first batch "
                 "(cpt.calibration(model) takes that of several)",
@@ -256,10 +262,13 @@ class LayerPrecision(Quantised):
     def _move(self, found: Range) -> None:
         """Move the running average, which keeps its value where the range is not finite."""
         new = torch.stack((found.lo, found.hi, torch.ones_like(found.lo)))
+        if new.shape != self.range.shape:  # the first range: how many channels there are is known now
+            self.range = torch.zeros_like(new)
         if found.lo.device.type == "cpu" and not torch.compiler.is_compiling():
-            if not (math.isfinite(found.lo.item()) and math.isfinite(found.hi.item())):
+            lo, hi = found.lo.min().item(), found.hi.max().item()
+            if not (math.isfinite(lo) and math.isfinite(hi)):
                 raise NonFiniteInput(
-                    f"input of layer {self.name} ranges from {found.lo.item()} to {found.hi.item()}; "
+                    f"input of layer {self.name} ranges from {lo} to {hi}; "
                     f"allowed: finite numbers{self._healthy()}"
                 )
             self.range.copy_(self._moved(new))
@@ -308,6 +317,9 @@ class LayerPrecision(Quantised):
         if self._holder is not None and self._holder() is not None:
             for name in ("fw_bits", "bw_bits"):
                 state_dict[prefix + name] = getattr(self, name).clone()
+        saved = state_dict.get(f"{prefix}range")
+        if saved is not None and saved.dim() == 2:  # a range for each channel
+            self.range = self.range.new_zeros(saved.shape)
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
         self._source = None
         if not self.fw_bits.is_meta:

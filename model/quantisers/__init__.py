@@ -12,6 +12,7 @@ from cpt.model.quantisers.registry import (
     with_options,
 )
 from cpt.model.quantisers.sbm import Sbm
+from cpt.model.quantisers.uniform import Uniform
 from cpt.model.quantisers.wageubn import Wageubn
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Fabric",
     "Quantiser",
     "Sbm",
+    "Uniform",
     "Wageubn",
     "make_quantiser",
     "parsed_options",

@@ -101,6 +101,8 @@ class Quantiser(ABC):
     """Lowest precision with a meaning."""
     has_range: ClassVar[bool] = False
     """Activations need a range: the batch's in training, a running average in evaluation."""
+    channels_last: ClassVar[bool] = False
+    """Activations come with their channels as the last axis, in convolutions too."""
     stochastic: ClassVar[bool] = True
     """`gradient` gets noise."""
     keyed_by_micro_batch: ClassVar[bool] = False
@@ -125,7 +127,10 @@ class Quantiser(ABC):
         return None
 
     def range_of(self, x: Tensor, batch: Batch) -> Range:
-        """What `activation` finds as its range in training, and a running average of in evaluation."""
+        """What `activation` finds as its range in training, and a running average of in evaluation.
+
+        One number each, or one for each channel, (C,).
+        """
         return batch.range(x)
 
     @abstractmethod

@@ -57,7 +57,8 @@ class OwnQuantiser(OwnFile):
                 least = config.plug.least_bits
                 precision = LayerPrecision(dataclasses.replace(config, fw=max(4, least), bw=max(4, least)), 0)
                 weight, weight_dx = precision.weights(layer.weight)
-                y = precision.gradient(precision.activation(x), channels_first=x.dim() == 4)
+                image = x.dim() == 4
+                y = precision.gradient(precision.activation(x, image), channels_first=image)
                 for what, got, like in (
                     ("weights", weight, layer.weight),
                     ("weights of dX", layer.weight if weight_dx is None else weight_dx, layer.weight),

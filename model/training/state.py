@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cpt.model.layers import LayerPrecision
+
 
 def to_array(x: Tensor) -> np.ndarray:
     """A copy on the host."""
@@ -49,8 +51,13 @@ def load_model(model: nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
     if set(own) != set(arrays):
         odd = sorted(set(own) ^ set(arrays))
         raise ValueError(f"training state differs in {', '.join(odd[:3])}; allowed: that of the same model")
+    of_channels = {  # as many as the layer's first input had
+        f"{name}.range"
+        for name, module in model.named_modules()
+        if isinstance(module, LayerPrecision) and module.quantiser.channels_last
+    }
     for name, value in own.items():
-        if tuple(value.shape) != arrays[name].shape:
+        if name not in of_channels and tuple(value.shape) != arrays[name].shape:
             raise ValueError(f"training state: {name} is {arrays[name].shape}; allowed: {tuple(value.shape)}")
     model.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in arrays.items()})
 
