@@ -1,5 +1,6 @@
-"""Measure quantised training in torch: ``step``, a training step beside the same in float32; ``health``, what
-measuring its numeric health costs (on a CPU)."""
+"""Measure quantised training in torch: ``step``, a training step beside the same in float32; ``products``, a
+linear layer's, with products of int8 codes among them, beside bfloat16; ``health``, what measuring its
+numeric health costs (on a CPU)."""
 
 from __future__ import annotations
 
@@ -8,13 +9,13 @@ import json
 
 from cpt.command_line import LONGEST, check_range
 from cpt.hw.contract import ContractError
-from cpt.model.benchmark import MODELS, StepRow, benchmark_health, benchmark_step
+from cpt.model.benchmark import LAYERS, MODELS, StepRow, benchmark_health, benchmark_products, benchmark_step
 from cpt.model.run_config import LARGEST
 from cpt.model.units import percent
 from cpt.table import align, paragraph
 from cpt.torch_device import add_device_options, chosen_device
 
-WHAT = ("step", "health")
+WHAT = ("step", "products", "health")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,11 +29,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"resnetD with D = 6n+2, or one of the others (default: {' '.join(MODELS)})",
     )
     parser.add_argument(
+        "--layers",
+        nargs="+",
+        default=LAYERS,
+        metavar="INxOUT",
+        help=f"products: inputs and outputs of linear layers (default: {' '.join(LAYERS)})",
+    )
+    parser.add_argument(
         "--batch",
         type=int,
         default=0,
         metavar="N",
-        help="samples of a step (default: each network's own)",
+        help="samples of a step (default: each network's own; rows of a layer: 1024)",
     )
     parser.add_argument(
         "--rounds", type=int, default=10, metavar="N", help="repeats, kinds of steps in turn (default: 10)"
@@ -51,9 +59,11 @@ def run(arguments: argparse.Namespace) -> int:
     device = chosen_device(arguments)
     if arguments.what == "health":
         return _health(arguments)
+    products = arguments.what == "products"
+    measure = benchmark_products if products else benchmark_step
     try:
-        rows = benchmark_step(
-            arguments.model,
+        rows = measure(
+            arguments.layers if products else arguments.model,
             arguments.batch,
             arguments.rounds,
             device.type,
@@ -94,7 +104,8 @@ def _health(arguments: argparse.Namespace) -> int:
 
 
 def _render(rows: list[StepRow], arguments: argparse.Namespace, device: str) -> str:
-    cells = [("model", "batch", "rounding", "processor", "wall", "memory", "times float32")]
+    first = rows[0].rounding
+    cells = [("model", "batch", "rounding", "processor", "wall", "memory", f"times {first}")]
     cells += [
         (
             row.model,
@@ -109,7 +120,7 @@ def _render(rows: list[StepRow], arguments: argparse.Namespace, device: str) -> 
     ]
     threads = f", {arguments.threads} thread{'s' * (arguments.threads > 1)}" if device == "cpu" else ""
     title = (
-        f"a training step at FW8 and, stochastic, BW8; {device}{threads}{', compiled' * arguments.compile}, "
+        f"a training step at 8 bits; {device}{threads}{', compiled' * arguments.compile}, "
         f"{arguments.rounds} round{'s' * (arguments.rounds > 1)}; memory: most beside weights"
     )
     return f"{paragraph(title)}\n\n{align(cells)}"

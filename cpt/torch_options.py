@@ -18,6 +18,7 @@ TORCH = (
     ),
     Option("quantiser", str, "one of docs/training.md, or FILE.py:CLASS of yours", "NAME"),
     Option("quantiser_options", str, "of the quantiser, where they are not its defaults", "NAME=VALUE", "+"),
+    Option("products", str, "of linear layers: float32, or int8 for products of codes", "NAME"),
     Option("micro_batch", int, "images of each micro-batch of a step; 0: all at once", "N"),
     Option("delay", int, "epochs or steps at the lowest precision before the cycles", "N"),
     Option("window_start", int, "method window: epochs or steps before those of few bits", "N"),

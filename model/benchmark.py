@@ -6,7 +6,7 @@ import re
 import statistics
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,12 +20,23 @@ from cpt.model.health import NumericHealth
 from cpt.model.networks import LstmLM, MobileNetV2, cifar_resnet, deit_tiny
 from cpt.model.quantize import quantize_
 
-ROUNDINGS: dict[str, QuantConfig | None] = {
+Kinds = Mapping[str, QuantConfig | None]
+"""Kinds of steps by name; None: nothing is quantised."""
+ROUNDINGS: Kinds = {
     "float32": None,
     "nearest": QuantConfig(bw=0),
     "stochastic": QuantConfig(),
 }
 """The steps compared: float32; weights and activations quantised; gradients too, stochastically."""
+PRODUCTS: Kinds = {
+    "bfloat16": None,
+    "float32": None,
+    "emulated": QuantConfig(),
+    "int8": QuantConfig(products="int8"),
+}
+"""Steps of a linear layer: under autocast, in float32, and at 8 bits with products of floats and of codes."""
+LAYERS = ("1024x4096", "4096x1024")
+"""Inputs and outputs of the linear layers of a Transformer's feed-forward block."""
 _WARM_UP = 2
 """Rounds that are not counted."""
 
@@ -34,8 +45,8 @@ _WARM_UP = 2
 class StepRow:
     """A kind of training step of a network; medians over all rounds.
 
-    Ratios are to float32: medians of the rounds' ratios, since steps of a round follow each other, so that
-    what slows one slows all.
+    Ratios are to the first kind: medians of the rounds' ratios, since steps of a round follow each other, so
+    that what slows one slows all.
     """
 
     model: str
@@ -85,17 +96,47 @@ def benchmark_step(
 
     ``batch``: 0 for each network's own. Raises `ValueError` naming a setting that cannot be.
     """
+    work = {name: workload(name) for name in models}
+    return _rows(work, batch, rounds, device, threads, compiled, ROUNDINGS)
+
+
+def benchmark_products(
+    layers: Sequence[str] = LAYERS,
+    batch: int = 0,
+    rounds: int = 10,
+    device: str = "cpu",
+    threads: int = 1,
+    compiled: bool = False,
+) -> list[StepRow]:
+    """A row for every kind of product of every linear layer, ``INxOUT``, against bfloat16; else as above."""
+    work = {}
+    for name in layers:
+        match = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})", name)
+        if not match:
+            raise ValueError(f"layer is {name!r}; allowed: INxOUT, such as {LAYERS[0]}")
+        work[name] = _linear(int(match[1]), int(match[2]))
+    return _rows(work, batch, rounds, device, threads, compiled, PRODUCTS)
+
+
+def _rows(
+    work: Mapping[str, Workload],
+    batch: int,
+    rounds: int,
+    device: str,
+    threads: int,
+    compiled: bool,
+    kinds: Kinds,
+) -> list[StepRow]:
     for name, value, least in (("batch", batch, 0), ("rounds", rounds, 1), ("threads", threads, 1)):
         if value < least:
             raise ValueError(f"{name} is {value}; allowed: at least {least}")
-    work = {name: workload(name) for name in models}
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         return [
             row
             for name, item in work.items()
-            for row in _measure(name, item, batch or item.batch, rounds, device, compiled)
+            for row in _measure(name, item, batch or item.batch, rounds, device, compiled, kinds)
         ]
     finally:
         torch.set_num_threads(before)
@@ -145,13 +186,16 @@ def benchmark_health(
 
 
 def _measure(
-    name: str, work: Workload, batch: int, rounds: int, device: str, compiled: bool
+    name: str, work: Workload, batch: int, rounds: int, device: str, compiled: bool, kinds: Kinds
 ) -> list[StepRow]:
-    steps = [_Step(work, batch, device, config, compiled) for config in ROUNDINGS.values()]
+    steps = [
+        _Step(work, batch, device, config, compiled, half=kind == "bfloat16")
+        for kind, config in kinds.items()
+    ]
     peaks = [step.peak_bytes() for step in steps]
     taken = [[step.seconds() for step in steps] for _ in range(_WARM_UP + rounds)][_WARM_UP:]
     rows = []
-    for kind, rounding in enumerate(ROUNDINGS):
+    for kind, rounding in enumerate(kinds):
         (cpu, wall), (ratio_cpu, ratio_wall) = _medians(taken, kind), _ratios(taken, kind)
         peak = peaks[kind]
         rows.append(StepRow(name, batch, rounding, cpu, wall, peak, ratio_cpu, ratio_wall, peak / peaks[0]))
@@ -173,10 +217,16 @@ def _ratios(rounds: Rounds, kind: int) -> list[float]:
 
 
 class _Step:
-    """A training step of a new network; ``config`` None: in float32."""
+    """A training step of a new network; ``config`` None: in float32, or ``half``: in bfloat16 by autocast."""
 
     def __init__(
-        self, work: Workload, batch: int, device: str, config: QuantConfig | None, compiled: bool
+        self,
+        work: Workload,
+        batch: int,
+        device: str,
+        config: QuantConfig | None,
+        compiled: bool,
+        half: bool = False,
     ) -> None:
         torch.manual_seed(0)
         net, x, self._loss = work.make(batch)
@@ -189,11 +239,13 @@ class _Step:
         self._optimiser = torch.optim.SGD(net.parameters(), 0.01, momentum=0.9)
         self.net = net
         self._run: nn.Module = torch.compile(net) if compiled else net  # type: ignore[assignment]
-        self._x, self._device = x.to(device), device
+        self._x, self._device, self._half = x.to(device), device, half
 
     def __call__(self) -> None:
         self._optimiser.zero_grad()
-        self._loss(self._run, self._x).backward()
+        with torch.autocast(self._device, torch.bfloat16, enabled=self._half):
+            loss = self._loss(self._run, self._x)
+        loss.backward()
         self._optimiser.step()
 
     def seconds(self, behind: Callable[[], object] = lambda: None) -> tuple[float, float]:
@@ -258,6 +310,16 @@ def _images(
 ) -> tuple[nn.Module, Tensor, Callable[[nn.Module, Tensor], Tensor]]:
     target = torch.arange(batch) % 10
     return net, torch.randn(batch, 3, side, side), lambda run, x: _loss(run(x), target)
+
+
+def _linear(inputs: int, outputs: int) -> Workload:
+    """Of a layer inside a network: its input wants a gradient too."""
+
+    def loss(run: nn.Module, x: Tensor) -> Tensor:
+        y: Tensor = run(x.detach().requires_grad_())
+        return y.float().square().mean()
+
+    return Workload(1024, lambda batch: (nn.Linear(inputs, outputs), torch.randn(batch, inputs), loss))
 
 
 def _tokens(

@@ -11,6 +11,8 @@ from typing import Any
 from cpt.model.quantisers import DEFAULT, Quantiser, make_quantiser, with_options
 from cpt.model.schedule import check_bits, hold_ints
 
+PRODUCTS = ("float32", "int8")
+
 
 @dataclass(frozen=True)
 class QuantConfig:
@@ -26,6 +28,8 @@ class QuantConfig:
     """Seed of the stochastic rounding."""
     quantise_bias: bool = False
     """Quantise biases like weights, one range for the vector."""
+    products: str = "float32"
+    """Of linear layers: sums of ``float32`` values, or of ``int8`` codes, where all bits are 1 to 8."""
 
     def __post_init__(self) -> None:
         if isinstance(self.quantiser, str):
@@ -38,6 +42,13 @@ class QuantConfig:
             )
         for name in ("fw", "bw"):
             hold_ints(self, **{name: check_bits(name, getattr(self, name), full_precision=True)})
+        if self.products not in PRODUCTS:
+            raise ValueError(f"products is {self.products!r}; allowed: {', '.join(PRODUCTS)}")
+        if self.products == "int8" and not self.plug.integers:
+            raise ValueError(
+                f"products is 'int8' with quantiser {self.plug}; allowed: one whose scales can be taken out "
+                "of all sums, as the default's"
+            )
         if not (isinstance(self.seed, Integral) and 0 <= self.seed < 2**32):
             raise ValueError(f"seed is {self.seed}; allowed: 0..{2**32 - 1}")
         hold_ints(self, seed=self.seed)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cpt.main import main
-from cpt.model.benchmark import MODELS, ROUNDINGS, _medians, _Memory, _ratios, _Step, workload
+from cpt.model.benchmark import MODELS, PRODUCTS, ROUNDINGS, _medians, _Memory, _ratios, _Step, workload
 
 
 def test_bench_step_prints_rows_of_ratios_and_its_settings(capsys):
@@ -22,6 +22,19 @@ def test_bench_step_prints_rows_of_ratios_and_its_settings(capsys):
         assert (row["ratio_cpu"] == row["ratio_wall"] == row["ratio_peak"] == 1) == (kind == "float32")
     assert main(words) == 0
     assert "stochastic" in capsys.readouterr().out
+
+
+def test_bench_products_compares_with_bfloat16(capsys):
+    words = ("bench", "products", "--layers", "8x16", "--batch", "4", "--rounds", "2")
+    assert main((*words, "--json")) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [row["rounding"] for row in rows] == list(PRODUCTS)
+    assert rows[0]["ratio_wall"] == 1
+    assert min(row["ratio_wall"] for row in rows) > 0
+    assert main(words) == 0
+    assert "times bfloat16" in capsys.readouterr().out
+    assert main(("bench", "products", "--layers", "8by8")) == 2
+    assert "layer is '8by8'; allowed: INxOUT" in capsys.readouterr().err
 
 
 def test_bench_health_prints_what_a_measured_step_takes(capsys):
@@ -66,7 +79,7 @@ def test_ratios_are_medians_of_rounds_so_that_a_slow_round_does_not_count():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("epoch",), "cpt bench: what is 'epoch'; allowed: step, health\n"),
+        (("epoch",), "cpt bench: what is 'epoch'; allowed: step, products, health\n"),
         (
             ("step", "--model", "vgg"),
             "cpt bench: model is 'vgg'; allowed: resnetD with D = 6n+2, ",

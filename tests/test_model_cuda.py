@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cpt.model import QuantConfig, quantize_
+from cpt.model import QuantConfig, integer, quantize_
 from cpt.model.fabric_grid import error_codes, input_codes, symmetric, weight_codes
 from cpt.model.fabric_grid import noise_like as bytes_like
 from cpt.model.functional import Noise, codes, noise_like, slice_range, tensor_range, uniform
+from cpt.model.integer import Codes, int_mm, product
 from cpt.model.networks import cifar_resnet
 from cpt.model.quantisers import quantiser_names
 
@@ -78,6 +79,36 @@ def test_codes_of_the_fabric_are_equal(bits: int) -> None:
         for x in (pixels, pixels.relu()):
             same(input_codes, x, width, symmetric(tensor_range(x)))
         same(error_codes, pixels, width, pixels.abs().max(), Noise(77 + seed, True))
+
+
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (17, 24, 40), (100, 65, 33), (512, 1024, 256)])
+def test_products_of_codes_are_equal(sizes: tuple[int, int, int]) -> None:
+    rows, terms, columns = sizes
+    generator = torch.Generator().manual_seed(rows)
+    a, b = (
+        torch.randint(-128, 128, (count, terms), generator=generator, dtype=torch.int8)
+        for count in (rows, columns)
+    )
+    same(int_mm, a, b)
+
+
+@pytest.mark.parametrize("bits", [1, 4, 8])
+def test_a_linear_layer_in_integers_has_the_processors_codes(bits: int, monkeypatch: Any) -> None:
+    found: list[list[Tensor]] = []
+
+    def kept(a: Codes, b: Codes) -> Tensor:
+        found[-1] += [a.codes.cpu(), b.codes.cpu()]
+        return product(a, b)
+
+    monkeypatch.setattr(integer, "product", kept)
+    for device in ("cpu", "cuda"):
+        torch.manual_seed(0)
+        net = quantize_(nn.Sequential(nn.Linear(40, 24)), QuantConfig(fw=bits, bw=bits, products="int8"))
+        found.append([])
+        x = random((3, 7, 40), 1).to(device).requires_grad_()
+        net.to(device)(x).backward(random((3, 7, 24), 2).to(device))
+    assert len(found[0]) == 6
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
 
 
 @pytest.mark.parametrize("name", quantiser_names())

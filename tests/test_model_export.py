@@ -209,6 +209,19 @@ def test_outputs_with_sums_of_float32_are_close(name, bits, tmp_path):
     assert close(run_file(tmp_path / "net.onnx", test), expected)
 
 
+def test_a_network_with_products_of_codes_is_exported_as_any_other(tmp_path):
+    torch.manual_seed(0)
+    x, paths = torch.randn(4, 6), []
+    float_net = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.ReLU(), torch.nn.Linear(5, 3))
+    for kind in ("float32", "int8"):
+        net = trained(copy.deepcopy(float_net), x, QuantConfig(fw=5, products=kind))
+        paths.append(tmp_path / f"{kind}.onnx")
+        to_onnx(net, x, paths[-1], 5)
+        assert close(run_file(paths[-1], x), evaluated(net, x, 5))
+    one, other = (constants(path) for path in paths)
+    assert set(one) == set(other)
+
+
 def test_double_sums_do_not_depend_on_the_memory_format():
     net, _, test = network("resnet8")
     with DoubleSums():

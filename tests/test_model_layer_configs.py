@@ -114,7 +114,7 @@ def test_a_configuration_is_a_dictionary_and_back():
     for wrong, message in (
         (
             {"bits": 3},
-            "config has 'bits'; allowed: bw, fw, quantise_bias, quantiser, seed, quantiser_options",
+            "config has 'bits'; allowed: bw, fw, products, quantise_bias, quantiser, seed, quantiser_options",
         ),
         (
             {"quantiser_options": {"flag": 1}},

@@ -37,6 +37,7 @@ CASES = {
         images,
     ),
     "adam, shared weights": (LANGUAGE, language),
+    "products of int8 codes": (replace(LANGUAGE, products="int8"), language),
     "carried state, dropout": (LSTM, lambda: language(carries=True)),
     "pictures": (PICTURES, pictures),
     "micro-batches": (replace(SMALL, micro_batch=4), lambda: images(pad=1, flip=True)),

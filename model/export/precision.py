@@ -30,6 +30,11 @@ class ExportedPrecision(LayerPrecision):
             new._find_grid()
         return new
 
+    @property
+    def in_integers(self) -> bool:
+        """A file's products are of values: the runtime makes of them what it likes."""
+        return False
+
     def activation(self, x: Tensor, channels_first: bool = False) -> Tensor:
         """The layer's input as in evaluation."""
         if self.recording or not self.bits:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from cpt.model.config import QuantConfig
 from cpt.model.estimators import LinearTwoWeights
+from cpt.model.integer import integer_linear
 from cpt.model.kept import as_codes
 from cpt.model.layers.adopt import adopt
 from cpt.model.layers.mixed import without_autocast
@@ -14,6 +15,8 @@ from cpt.model.layers.precision import LayerPrecision, without_precision
 
 def quantised_linear(precision: LayerPrecision, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """``x`` (..., in) times ``weight`` (out, in), all of it at the layer's precision: (..., out)."""
+    if precision.in_integers:
+        return integer_linear(precision, x, weight, bias)
     return project(precision, x, precision.weights(weight), bias)
 
 

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from cpt.model.config import QuantConfig
 from cpt.model.estimators import QuantiseGradient
-from cpt.model.functional import Range, noise_key
+from cpt.model.functional import Grid, Noise, Range, levels, noise_key
+from cpt.model.integer import Codes
 from cpt.model.kept import MOST_BITS, codes_wanted, mark, others
 from cpt.model.layers.adopt import Layer, adopt
 from cpt.model.layers.quantised import Quantised
@@ -80,8 +81,8 @@ class LayerPrecision(Quantised):
         self.soft_bits: LearnedBits | None = None
         # Full precision is a branch in Python: quantised layers never wait for the value of their bits.
         self._full_fw = self._full_bw = True
-        self._in_byte = False
-        """Whether codes of activations have at most 8 bits, and products may keep these."""
+        self._in_byte = self._gradient_in_byte = False
+        """Whether codes of activations, and of gradients, have at most 8 bits."""
         self.calibrating = False
         """In evaluation too, ranges are those of the batch and move the running average."""
         self.micro_batches = 1
@@ -134,6 +135,13 @@ class LayerPrecision(Quantised):
         """Whether nothing is quantised."""
         return self._full_fw and self._full_bw
 
+    @property
+    def in_integers(self) -> bool:
+        """Whether a linear layer's products are of int8 codes."""
+        self._follow()
+        in_bytes = self._in_byte and self._gradient_in_byte and self.soft_bits is None
+        return in_bytes and self.config.products == "int8"
+
     def activation(self, x: Tensor, channels_first: bool = False) -> Tensor:
         """The layer's input, quantised; in training its range moves the running average.
 
@@ -145,12 +153,8 @@ class LayerPrecision(Quantised):
         self._follow()
         if self._full_fw:
             return x
-        if x.dtype in _HALF:
-            raise ValueError(
-                f"input is {x.dtype}; allowed: torch.float32 (mixed precision by torch.autocast)"
-            )
         bits, soft = self._forward_bits()
-        found, inside = self._range_of(x) if self.quantiser.has_range else (None, self.training)
+        found, inside = self._found(x)
         if not (self._in_byte and torch.is_grad_enabled()) or torch.compiler.is_compiling() or others():
             y = self.quantiser.activation(x, bits, found, inside, soft)
         else:
@@ -158,6 +162,45 @@ class LayerPrecision(Quantised):
                 y = mark(self.quantiser.activation(x, bits, found, inside, soft), made)
         self._observe("activation", bits, x, y)
         return y
+
+    @torch.no_grad()
+    def input_codes(self, x: Tensor) -> Codes:
+        """`activation` as codes, (rows, in), where the layer is `in_integers`."""
+        self.has_run = True
+        grid = self.quantiser.activation_grid(self.fw_bits, self._found(x)[0])
+        assert grid is not None
+        codes = x.sub(grid.lo).div_(grid.scale).clamp_(0).clamp_max_(levels(self.fw_bits)).round_()
+        if self._observed():
+            self._observe("activation", self.fw_bits, x, grid.values(codes))
+        return Codes.of(codes.reshape(-1, x.shape[-1]), grid, self.fw_bits)
+
+    @torch.no_grad()
+    def weight_codes(self, w: Tensor, *, for_dx: bool) -> tuple[Codes, Codes | None]:
+        """Codes of the forward pass, (out, in), and, if wanted, those of dX, (in, out)."""
+        found = self.quantiser.weight_codes(w, self.fw_bits)
+        assert found is not None
+        if self._observed():
+            self._observe("weight", self.fw_bits, w, found[1].values(found[0]))
+        turned = self.quantiser.weight_codes(w.t(), self.fw_bits) if for_dx else None
+        return Codes.of(*found, self.fw_bits), turned and Codes.of(*turned, self.fw_bits)
+
+    def gradient_codes(self, grad: Tensor, bits: Tensor, key: Tensor | int | None) -> tuple[Tensor, Grid]:
+        """Codes of the output's gradient, with the noise of ``key``."""
+        noise = None if key is None else self.batch.numbered(Noise(key, channels_first=False), grad)
+        found = self.quantiser.gradient_codes(grad, bits, noise, self.batch)
+        assert found is not None
+        if self._observed():
+            assert self.observer is not None
+            self.observer(self, "gradient", bits, grad, found[1].values(found[0]))
+        return found
+
+    def _found(self, x: Tensor) -> tuple[Range | None, bool]:
+        """The range of the input, if there is one, and whether it is that of ``x`` itself."""
+        if x.dtype in _HALF:
+            raise ValueError(
+                f"input is {x.dtype}; allowed: torch.float32 (mixed precision by torch.autocast)"
+            )
+        return self._range_of(x) if self.quantiser.has_range else (None, self.training)
 
     def weights(self, w: Tensor, groups: int = 1) -> tuple[Tensor, Tensor | None]:
         """(weights of forward and dW, those of dX or None if they are the same)."""
@@ -182,15 +225,18 @@ class LayerPrecision(Quantised):
         """The layer's output; its gradient will be quantised. Counts a training step."""
         if self._full_bw:
             return y
-        step, part = self._count(), None
-        if self.quantiser.keyed_by_micro_batch:
-            step, part = step // self.micro_batches, step % self.micro_batches
-        stochastic = self.quantiser.stochastic
-        key = noise_key(self._seed(), step, self.layer, part) if stochastic else None
+        key = self.next_key()
         out: Tensor = QuantiseGradient.apply(y, self.bw_bits, key, channels_first, self.quantiser, self.batch)
         if self._observed() and out.requires_grad:
             self._observe_gradient(y, out)
         return out
+
+    def next_key(self) -> Tensor | int | None:
+        """Key of the gradient's noise in this forward; None without noise. Counts a training step."""
+        step, part = self._count(), None
+        if self.quantiser.keyed_by_micro_batch:
+            step, part = step // self.micro_batches, step % self.micro_batches
+        return noise_key(self._seed(), step, self.layer, part) if self.quantiser.stochastic else None
 
     def _observed(self) -> bool:
         if torch.compiler.is_compiling():
@@ -288,7 +334,7 @@ class LayerPrecision(Quantised):
             self._full_fw, self._in_byte = fw == FULL_PRECISION, FULL_PRECISION < fw <= MOST_BITS
         if bw is not None:
             self.bw_bits.fill_(bw)
-            self._full_bw = bw == FULL_PRECISION
+            self._full_bw, self._gradient_in_byte = bw == FULL_PRECISION, FULL_PRECISION < bw <= MOST_BITS
         self._written = self._versions()
 
     def _versions(self) -> tuple[int, int]:

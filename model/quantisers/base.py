@@ -111,6 +111,9 @@ class Quantiser(ABC):
     """A gradient reaches ``soft_bits``."""
     stated: ClassVar[Mapping[str, str]] = {}
     """What a run records of its code, and its resumption compares, such as the hash of a user's file."""
+    integers: ClassVar[bool] = False
+    """Linear layers may have products of integers: `activation_grid` and `gradient_codes` have one scale for
+    a tensor, and weights of dX are `weight_codes` of the transposed matrix."""
     optimiser_kind: ClassVar[str] = ""
     """What ``cpt train --optimiser`` calls the optimiser that `optimiser` is a form of."""
 
@@ -158,6 +161,15 @@ class Quantiser(ABC):
         """The grid of `activation` with the range ``found``: codes are ``round(clip((x - lo)/scale))``.
 
         For export; None where there is no such grid.
+        """
+        return None
+
+    def gradient_codes(
+        self, grad: Tensor, bits: Tensor, noise: Noise | None, batch: Batch
+    ) -> tuple[Tensor, Grid] | None:
+        """Codes 0 .. 2**bits - 1 of a gradient as float32, and their grid; their values are `gradient`'s.
+
+        None where there is no such grid.
         """
         return None
 

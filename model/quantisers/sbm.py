@@ -81,6 +81,17 @@ class Sbm(MinMax):
     def gradient(self, grad: Tensor, bits: Tensor, noise: Noise | None, batch: Batch) -> Tensor:
         return fake_quantise(grad, bits, batch.range(grad), noise, self.floor)
 
+    @property
+    def integers(self) -> bool:  # type: ignore[override]
+        """Whether the scales of dX's weights can be taken out of its sums."""
+        return self.dx_weights == "input_channel"
+
+    def gradient_codes(
+        self, grad: Tensor, bits: Tensor, noise: Noise | None, batch: Batch
+    ) -> tuple[Tensor, Grid] | None:
+        found = batch.range(grad)
+        return codes(grad, bits, found, noise, self.floor), Grid(scale_of(found, bits, self.floor), found.lo)
+
     def weight_codes(self, w: Tensor, bits: Tensor) -> tuple[Tensor, Grid] | None:
         found = self._weight_range(w.detach())
         q = codes(w.detach(), bits, found, floor=self.floor, inside=True)

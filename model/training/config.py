@@ -52,6 +52,8 @@ class TorchConfig(RunConfig):
     quantiser: str = DEFAULT
     quantiser_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """Those that are not its defaults."""
+    products: str = "float32"
+    """Of linear layers: one of `cpt.model.config.PRODUCTS`."""
     cycles: int = 3
     per: str = "epoch"
     shape: str = "cosine"
@@ -132,7 +134,11 @@ class TorchConfig(RunConfig):
     def quantisation(self) -> QuantConfig:
         """How layers are quantised."""
         return QuantConfig(
-            make_quantiser(self.quantiser, self.quantiser_options), self.fw[1], self.bw[1], self.seed
+            make_quantiser(self.quantiser, self.quantiser_options),
+            self.fw[1],
+            self.bw[1],
+            self.seed,
+            products=self.products,
         )
 
     @property
