@@ -11,13 +11,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cpt.model.adaptive.ldp import LearnedPrecision
+    from cpt.model.adaptive.pfq import ProgressiveFractional
     from cpt.model.config import QuantConfig
     from cpt.model.health import NumericHealth
     from cpt.model.layer_precisions import calibration, precision, precisions, set_precision
     from cpt.model.layer_summary import summary
-    from cpt.model.ldp import LearnedPrecision
     from cpt.model.micro_batch import MicroBatches
-    from cpt.model.pfq import ProgressiveFractional
     from cpt.model.quantisers.base import Quantiser
     from cpt.model.quantisers.registry import register_quantiser
     from cpt.model.quantize import (
@@ -67,7 +67,7 @@ __all__ = [
 ]
 _HOMES = (
     *("config", "quantisers.base", "quantisers.registry", "quantize", "layer_precisions", "micro_batch"),
-    *("layer_summary", "schedulers", "ldp", "pfq", "range_test", "health"),
+    *("layer_summary", "schedulers", "adaptive.ldp", "adaptive.pfq", "range_test", "health"),
 )
 """Modules that define these names; each is looked at in turn when a name is first asked for."""
 

@@ -4,10 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from cpt.model.adaptive import AdaptivePrecision, Ldp, LearnedPrecision, Pfq, ProgressiveFractional
 from cpt.model.config import QuantConfig
 from cpt.model.layer_precisions import precision, precisions
-from cpt.model.ldp import LearnedPrecision
-from cpt.model.pfq import ProgressiveFractional
 from cpt.model.quantize import quantize_
 from cpt.model.range_test import RangeTest
 
@@ -143,14 +142,31 @@ def test_pfq_advances_when_five_losses_lie_close_together():
     flat = [schedule.step(1.2) for _ in range(4)]
     assert flat == [(3, 6)] * 3 + [(4, 6)]
     assert {item.get_bits() for item in precisions(net).values()} == {(4, 6)}
-    assert schedule.eps == pytest.approx(0.015)
+    assert schedule.rule.eps == pytest.approx(0.015)
     for loss in [1.0 + 0.04 * i for i in range(5)]:
         schedule.step(loss)
     assert schedule.get_last_bits() == (4, 6)
     for _ in range(20):
         schedule.step(0.9)
     assert schedule.get_last_bits() == (8, 8)
-    assert schedule.eps == pytest.approx(0.0045)
+    assert schedule.rule.eps == pytest.approx(0.0045)
+
+
+def test_both_are_rules_behind_the_one_interface():
+    net = model()
+    by_loss = AdaptivePrecision(net, Pfq((3, 5), (6, 8), window=2))
+    assert [by_loss.step(1.0), by_loss.step(1.0), by_loss.step(1.0)] == [False, True, False]
+    assert {item.get_bits() for item in precisions(net).values()} == {(5, 8)}
+    assert by_loss.history == [[3, 3], [3, 3], [5, 5], [5, 5]]
+    with pytest.raises(ValueError, match="loss is None; allowed: the mean training loss"):
+        by_loss.step()
+    net = model()
+    learned = AdaptivePrecision(net, Ldp(3, 8, alpha=4.0, lr=20.0), MACS)
+    assert learned.bits() == {"0": 8, "2": 8}
+    for _ in range(5):
+        net(torch.randn(8, 6)).square().sum().backward()
+        learned.step()
+    assert min(learned.bits().values()) < 8
 
 
 def test_pfq_resumes():

@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from cpt.model import networks
+from cpt.model.adaptive.ldp import LearnedPrecision
+from cpt.model.adaptive.pfq import ProgressiveFractional
 from cpt.model.config import QuantConfig
 from cpt.model.layer_precisions import precisions
 from cpt.model.layer_summary import summary
-from cpt.model.ldp import LearnedPrecision
-from cpt.model.pfq import ProgressiveFractional
 from cpt.model.quantize import quantize_
 from cpt.model.schedulers import CyclicPrecision, RandomPrecision, StaticPrecision
 

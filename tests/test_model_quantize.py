@@ -9,11 +9,11 @@ from torch import nn
 
 import cpt
 from cpt.model import networks
+from cpt.model.adaptive.ldp import LearnedPrecision
 from cpt.model.config import QuantConfig
 from cpt.model.layer_precisions import precision, precisions, set_precision
 from cpt.model.layer_summary import summary
 from cpt.model.layers import LayerPrecision, QuantConv2d, QuantLinear
-from cpt.model.ldp import LearnedPrecision
 from cpt.model.quantize import QUANTISABLE, dequantize_, float_layers, quantize_, register
 
 torch.set_num_threads(1)

@@ -5,10 +5,10 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_sequence
 
+from cpt.model.adaptive.ldp import LearnedPrecision
 from cpt.model.config import QuantConfig
 from cpt.model.layer_precisions import precision, precisions, set_precision
 from cpt.model.layer_summary import summary
-from cpt.model.ldp import LearnedPrecision
 from cpt.model.quantize import dequantize_, quantize_
 
 torch.set_num_threads(1)

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
+from cpt.model.adaptive.ldp import LearnedPrecision
+from cpt.model.adaptive.pfq import ProgressiveFractional
 from cpt.model.config import QuantConfig
 from cpt.model.layer_precisions import precision, precisions, set_precision
-from cpt.model.ldp import LearnedPrecision
-from cpt.model.pfq import ProgressiveFractional
 from cpt.model.quantize import quantize_
 from cpt.model.range_test import RangeTest
 from cpt.model.schedulers import (

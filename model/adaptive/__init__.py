@@ -2,12 +2,14 @@
 
 from cpt.model.adaptive.adapt import AdaPT
 from cpt.model.adaptive.fast import Fast
+from cpt.model.adaptive.ldp import Ldp, LearnedPrecision
 from cpt.model.adaptive.muppet import Muppet
+from cpt.model.adaptive.pfq import Pfq, ProgressiveFractional
 from cpt.model.adaptive.rule import AdaptivePrecision, LayerStatistics, Rule, StepStatistics
 from cpt.model.adaptive.snip import Snip
 
 RULES: dict[str, type[Rule]] = {"muppet": Muppet, "adapt": AdaPT, "fast": Fast, "snip": Snip}
-"""By the name of ``cpt train --method``."""
+"""Those that look at steps and keep nothing in the layers, by the name of ``cpt train --method``."""
 
 __all__ = [
     "RULES",
@@ -15,7 +17,11 @@ __all__ = [
     "AdaptivePrecision",
     "Fast",
     "LayerStatistics",
+    "Ldp",
+    "LearnedPrecision",
     "Muppet",
+    "Pfq",
+    "ProgressiveFractional",
     "Rule",
     "Snip",
     "StepStatistics",

@@ -15,8 +15,10 @@ from cpt.model.layers import LayerPrecision
 from cpt.model.schedule import check_bits
 from cpt.model.schedulers import check_run
 
-Bits = Mapping[str, int]
-"""Of weights and activations, by layer."""
+Width = int | tuple[int, int]
+"""Bits of weights and activations, or (these, bits of gradients)."""
+Bits = Mapping[str, Width]
+"""By layer."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,9 @@ class StepStatistics:
     steps: int
     """Of the run."""
     layers: Mapping[str, LayerStatistics]
-    """In the order of the network; layers whose weight is not to be had are left out."""
+    """In the order of the network; layers whose weight or gradient is not to be had are left out."""
+    loss: float | None = None
+    """What `AdaptivePrecision.step` was given."""
 
 
 class Rule(ABC):
@@ -62,18 +66,31 @@ class Rule(ABC):
 
     source: ClassVar[str] = ""
     """The paper."""
+    apart: ClassVar[bool] = True
+    """Equal bounds are refused."""
+    learns: ClassVar[bool] = False
+    """Bits are learned in the layers, which `attach` has prepared: `observe` moves them and says none."""
 
     def __init__(self, lo: int, hi: int, interval: int = 20) -> None:
         lo, hi = check_bits("lo", lo), check_bits("hi", hi)
-        if lo >= hi:
+        if self.apart and lo >= hi:
             raise ValueError(f"lo is {lo}; allowed: below hi ({hi})")
         if interval < 1:
             raise ValueError(f"interval is {interval}; allowed: at least 1")
         self.lo, self.hi, self.interval = lo, hi, interval
+        self.names: tuple[str, ...] = ()
+        """Of the layers."""
 
     @abstractmethod
-    def begin(self) -> int:
+    def begin(self) -> Width:
         """Bits of every layer at the start."""
+
+    def attach(self, layers: Mapping[str, LayerPrecision], macs: Mapping[str, int], bw: int) -> None:
+        """Take hold of the layers that the rule is for, which have their bits of the start.
+
+        Raises `ValueError` for those that it cannot be for.
+        """
+        self.names = tuple(layers)
 
     @abstractmethod
     def observe(self, statistics: StepStatistics) -> Bits:
@@ -105,37 +122,44 @@ class AdaptivePrecision:
     """Sets a quantised model's bits by a rule; call `step` after ``backward``, before gradients are cleared.
 
     ``macs``: multiply-accumulates of each layer by name, as `summary` counts them. ``steps``: of the run.
-    ``bw``: bits of gradients.
+    Both may be left out for a rule that does not look at them. ``bw``: bits of gradients, but for a rule that
+    says these too.
     """
 
     def __init__(
-        self, model: nn.Module, rule: Rule, macs: Mapping[str, int], steps: int, bw: int = 8
+        self,
+        model: nn.Module,
+        rule: Rule,
+        macs: Mapping[str, int] | None = None,
+        steps: int = 0,
+        bw: int = 8,
     ) -> None:
         number_apart(model)
-        self.model, self.rule, self.macs, self.steps = model, rule, macs, steps
+        self.model, self.rule, self.macs, self.steps = model, rule, macs or {}, steps
         self.layers = precisions(model)
         self.last_step = 0
         self.history: list[list[int]] = []
         """Bits of all layers at each look, the start first."""
         self._checked = False
         for item in self.layers.values():
-            item.set_bits(rule.begin(), bw)
+            _moved(item, rule.begin(), bw)
             item.hold(self)
-        self._record()
+        rule.attach(self.layers, self.macs, bw)
+        if not rule.learns:
+            self._record()
 
-    def step(self) -> bool:
-        """Whether bits changed behind this training step."""
+    def step(self, loss: float | None = None) -> bool:
+        """Whether bits changed behind this training step; ``loss``: for a rule that looks at losses."""
         step, self.last_step = self.last_step, self.last_step + 1
         if not self._checked:
             check_run(list(self.layers.values()))
             self._checked = True
         if (step + 1) % self.rule.interval:
             return False
-        found = self.rule.observe(StepStatistics(step, self.steps, self._statistics()))
-        changed = {name: bits for name, bits in found.items() if self.layers[name].get_bits()[0] != bits}
-        for name, bits in changed.items():
-            self.layers[name].set_bits(fw=bits)
-        self._record()
+        found = self.rule.observe(StepStatistics(step, self.steps, self._statistics(), loss))
+        changed = [name for name, bits in found.items() if _moved(self.layers[name], bits)]
+        if not self.rule.learns:  # to read learned bits is to wait for a GPU
+            self._record()
         return bool(changed)
 
     def bits(self) -> dict[str, int]:
@@ -161,8 +185,15 @@ class AdaptivePrecision:
         for name, item in self.layers.items():
             pair = weight_of(self.model, name)
             if pair is not None:
-                found[name] = LayerStatistics(*pair, self.macs[name], item)
+                found[name] = LayerStatistics(*pair, self.macs.get(name, 0), item)
         return found
+
+
+def _moved(item: LayerPrecision, bits: Width, bw: int | None = None) -> bool:
+    """Set the layer's bits; whether they were others before."""
+    before = item.get_bits()
+    item.set_bits(*((bits, bw) if isinstance(bits, int) else bits))
+    return item.get_bits() != before
 
 
 def weight_of(model: nn.Module, name: str) -> tuple[Tensor, Tensor] | None:

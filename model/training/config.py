@@ -10,9 +10,9 @@ from typing import Any
 
 from cpt.model import recorded
 from cpt.model.adaptive import RULES
+from cpt.model.adaptive.pfq import BW_STAGES, FW_STAGES
 from cpt.model.config import QuantConfig
 from cpt.model.micro_batch import micro_batches
-from cpt.model.pfq import BW_STAGES, FW_STAGES
 from cpt.model.quantisers import DEFAULT, make_quantiser, with_options
 from cpt.model.run_config import RunConfig
 from cpt.model.training.learning_rate import LearningRate

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from cpt.model.adaptive import RULES, AdaptivePrecision
+from cpt.model.adaptive.ldp import LearnedPrecision
+from cpt.model.adaptive.pfq import ProgressiveFractional
 from cpt.model.cyclic import cyclic
 from cpt.model.layer_precisions import precisions
-from cpt.model.ldp import LearnedPrecision
-from cpt.model.pfq import ProgressiveFractional
 from cpt.model.schedule import Curve, Plan, Progressive, RandomEvery, Reordered, Static, Window
 from cpt.model.schedulers import PrecisionScheduler
 from cpt.model.training.config import TorchConfig
