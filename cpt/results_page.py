@@ -108,7 +108,7 @@ def _line(row: dict[str, Any], factor: float, digits: int, *, timed: bool) -> st
     stages = f"FW {' '.join(map(str, config['pfq_fw']))}, BW {' '.join(map(str, config['pfq_bw']))}"
     at = {"fp32": "FP32", "pfq": stages}.get(config["method"], at)
     spread = "" if row["deviation"] is None else f" ± {factor * row['deviation']:.{digits}f}"
-    bits = {0: "FP32", "learned": "learned bits"}.get(row["eval_bits"], f"FW{row['eval_bits']}")
+    bits = {0: "FP32", "learned": "by layer"}.get(row["eval_bits"], f"FW{row['eval_bits']}")
     gain = ""
     if row["gain"]:
         mean, low_end, high_end = (factor * value for value in row["gain"])

@@ -54,4 +54,4 @@ def _group(rows: list[dict[str, Any]], table: str, *, timed: bool) -> Group:
             }
         )
     points = {name: row["against_first"] for name, row in chosen.items()}
-    return Group(JOINED.get(table, table), points, costs, table in JOINED)
+    return Group(JOINED.get(table, table), points, costs, table in JOINED, cut=table == BUDGET)

@@ -49,6 +49,7 @@ def _sentences(rows: Sequence[Row]) -> Iterator[str]:
         rows,
     )
     yield _front(rows)
+    yield _times(rows)
 
 
 def _name(row: Row) -> str:
@@ -88,6 +89,23 @@ def _front(rows: Sequence[Row]) -> str:
     front.sort(key=lambda row: -row["gbitops"])
     names = ", ".join(_short(row) for row in front)
     return f"By means alone, nothing else has as few bit operations and is as good as: {names}."
+
+
+def _times(rows: Sequence[Row]) -> str:
+    """What is saved of bit operations, and of time."""
+    chosen = [row for row in rows if row["table"] == SCHEDULES and row.get("simulated_s")]
+    if not chosen:
+        return ""
+    static = rows[0]["simulated_s"]
+    saved = [
+        [1 - value / first for value in values]
+        for values, first in (
+            ([row["gbitops"] for row in chosen], rows[0]["gbitops"]),
+            ([row["simulated_s"] for row in chosen], static),
+        )
+    ]
+    bits, time = (f"{percent(min(found))} to {percent(max(found))}" for found in saved)
+    return f"The schedules save {bits} of bit operations, and {time} of simulated time on this network."
 
 
 def _short(row: Row) -> str:

@@ -96,6 +96,7 @@ def test_the_page_has_its_picture_tables_and_answers(written):
     for heading in ("Equal steps", SCHEDULES, ADAPTIVE, CONSTANT, BUDGET):
         assert f"### {heading}\n" in text
     assert "- Schedules against static training of as many steps: " in text
+    assert "- The schedules save " in text
     assert "nan" not in text
     assert max(map(len, text[: text.index("## What was found")].splitlines())) <= 110
 
@@ -157,3 +158,7 @@ def test_marks_of_equal_cost_stand_side_by_side_with_their_whiskers():
     assert above.lines[1].get_xdata().tolist() == [25.0, 50.0, 100.0]
     assert len(below.containers) == 1
     assert "accuracy, difference (points)" in above.get_ylabel()
+    assert above.get_ylim() == pytest.approx((-1.4, 3.4))
+    far = Group("far", {"d": (-5.0, -6.0, -4.0)}, [{"d": 0.5}, {}], joined=True, cut=True)
+    cut = draw_pareto([far, group], ["bits", "time"], metric("accuracy"), "title")
+    assert cut.axes[0].get_ylim() == pytest.approx((-1.4, 3.4))

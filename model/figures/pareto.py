@@ -13,6 +13,8 @@ from cpt.model.figures.canvas import add_legend, colour, marker, new_figure
 from cpt.model.units import Metric
 
 _PANEL_INCHES = 3.4
+_ROOM = 0.1
+"""Share of the y axis beside the intervals."""
 _APART = 1.2
 """Percent of the x axis between marks that would lie on each other."""
 
@@ -27,6 +29,8 @@ class Group:
     costs: Sequence[Mapping[str, float]]
     """Share of the cost, by name, for each panel."""
     joined: bool = False
+    cut: bool = False
+    """Parts that are far from all other groups are left out of the picture."""
 
 
 def draw_pareto(groups: Sequence[Group], costs: Sequence[str], shown: Metric, title: str) -> Figure:
@@ -47,12 +51,21 @@ def draw_pareto(groups: Sequence[Group], costs: Sequence[str], shown: Metric, ti
                 series += 1
             else:
                 series = _apart(axes, group, number, series, shown, taken)
+        axes.set_ylim(*_limits(groups, shown))
         axes.set(xlabel=cost, ylabel=f"{shown.name}, difference{unit};\n{better} is better")
         axes.xaxis.set_major_formatter(PercentFormatter())
         axes.xaxis.set_tick_params(labelbottom=True)
     panes[0].set_title(title, loc="left", fontsize="medium")
     add_legend(figure)
     return figure
+
+
+def _limits(groups: Sequence[Group], shown: Metric) -> tuple[float, float]:
+    """Ends of the y axis, with room around all intervals that are not to be cut."""
+    ends = [end for group in groups if not group.cut for point in group.points.values() for end in point]
+    low, high = (shown.factor * end for end in (min(ends, default=0.0), max(ends, default=0.0)))
+    room = _ROOM * (high - low) or 1.0
+    return min(low, 0.0) - room, max(high, 0.0) + room
 
 
 def _joined(axes: Axes, group: Group, number: int, series: int, shown: Metric) -> None:
