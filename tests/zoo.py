@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import importlib
 import io
 import sys
@@ -31,6 +32,7 @@ from cpt.model import (
 )
 
 PAGE = Path(__file__).parent.parent / "docs" / "zoo.md"
+DECLARED = torch.library.Library("torchvision", "FRAGMENT")
 BATCH, CLASSES, WORDS, LENGTH = 2, 10, 64, 8
 BITS, CYCLES, STEPS = (3, 8), 1, 2
 
@@ -46,6 +48,8 @@ class Entry:
     """Ends of names of layers whose weights the model multiplies by without calling them."""
     followed: tuple[str, ...] = ()
     """Ends of names of modules that call torch's functions with their layers' weights."""
+    idle: int = 0
+    """Quantised weights that the loss does not depend on."""
 
     def quantised(self) -> nn.Module:
         """A new one with all its layers quantised but those bypassed."""
@@ -59,14 +63,33 @@ def _images(size: int) -> Callable[[], Tensor]:
 
 def _torchvision(name: str, size: int = 64, followed: tuple[str, ...] = (), **options: Any) -> Entry:
     def make() -> nn.Module:
-        models = importlib.import_module("torchvision.models")
+        models = _models_of_torchvision()
         return models.get_model(name, weights=None, num_classes=CLASSES, **options)
 
     return Entry("torchvision", make, _images(size), followed=followed)
 
 
+@functools.cache
+def _models_of_torchvision() -> Any:
+    """`torchvision.models`, also beside a torch for other devices, where its own operations do not load.
+
+    No architecture here uses these, but importing it asks for two of them by name.
+    """
+    try:
+        return importlib.import_module("torchvision.models")
+    except RuntimeError as error:
+        if "torchvision::nms" not in str(error):
+            raise
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        del sys.modules[name]
+    for name in ("nms", "qnms"):
+        DECLARED.define(f"{name}(Tensor boxes, Tensor scores, float threshold) -> Tensor")
+    return importlib.import_module("torchvision.models")
+
+
 def _timm(name: str, size: int = 64, **options: Any) -> Entry:
     def make() -> nn.Module:
+        _models_of_torchvision()  # which timm imports
         return importlib.import_module("timm").create_model(name, num_classes=CLASSES, **options)
 
     return Entry("timm", make, _images(size))
@@ -219,14 +242,17 @@ def try_one(entry: Entry) -> Tried:
         schedule.step()
     moved = [name for name, item in model.named_parameters() if not torch.equal(item, before[name])]
     assert moved, "no parameter moves"
-    _stays_the_same(model, entry, inputs)
-    quantised = {
-        id(item)
-        for module in model.modules()
+    weights = {
+        f"{name}.{part}": item
+        for name, module in model.named_modules()
         if any(child in precisions(module).values() for child in module.children())
-        for item in module.parameters()
+        for part, item in module.named_parameters()
         if item.dim() > 1
     }
+    idle = [name for name, item in weights.items() if item.grad is None or not item.grad.any()]
+    assert len(idle) <= entry.idle, f"no gradient reaches {', '.join(idle)}"
+    _stays_the_same(model, entry, inputs)
+    quantised = {id(item) for item in weights.values()}
     sizes = {id(item): item.numel() for item in model.parameters()}
     reasons = Counter(why.partition(";")[0] for why in kept.values())
     return Tried(len(precisions(model)), sum(sizes[item] for item in quantised) / total, reasons)
