@@ -39,7 +39,7 @@ TORCH = (
     Option("warmup_lr", float, "constant rate of the warm-up; 0: rises in a straight line", "RATE"),
     Option("warmup_steps", int, "steps in which the learning rate rises", "N"),
     Option("clip", float, "largest norm of the gradients; 0: any", "NORM"),
-    Option("dropout", float, "of language models", "SHARE"),
+    Option("dropout", float, "of language models and graph networks", "SHARE"),
     Option("sequence", int, "tokens of a training sequence", "N"),
     Option("swa_start", float, "share of the run after which weights are averaged; 0: never", "SHARE"),
     Option("amp", str, "mixed precision: off or bf16", "NAME"),

@@ -53,6 +53,16 @@ TASK_DEFAULTS: dict[str, dict[str, Any]] = {
         "epochs": 12,
         "cycles": 4,
     },
+    "NodeClassification": {
+        "model": "gcn2",
+        "batch_size": 1,
+        "optimiser": "adam",
+        "lr": 0.01,
+        "weight_decay": 5e-4,
+        "epochs": 20,
+        "cycles": 8,
+        "per": "iteration",
+    },
 }
 """What an option is, by kind of task, where it is not given and differs from `TorchConfig`'s default."""
 LSTM_DEFAULTS = {"optimiser": "adam", "lr": 2e-3, "weight_decay": 0.0}
@@ -143,14 +153,19 @@ def _train_in(
 
 def make_config(arguments: argparse.Namespace) -> TorchConfig:
     """The configuration that the options describe; raises `ValueError` in one line."""
-    from cpt.model.training import Classification, LanguageModel, SuperResolution
-    from cpt.model.training.catalog import IMAGES, LANGUAGE, PICTURES
+    from cpt.model.training import Classification, LanguageModel, NodeClassification, SuperResolution
+    from cpt.model.training.catalog import GRAPHS, IMAGES, LANGUAGE, PICTURES
     from cpt.model.training.config import TorchConfig
     from cpt.model.training.own_network import OwnNetwork
     from cpt.model.training.own_quantiser import OwnQuantiser
 
     settle(arguments)
-    kinds = {LanguageModel: LANGUAGE, SuperResolution: PICTURES, Classification: IMAGES}
+    kinds = {
+        LanguageModel: LANGUAGE,
+        SuperResolution: PICTURES,
+        NodeClassification: GRAPHS,
+        Classification: IMAGES,
+    }
     kind = next((kind for kind, names in kinds.items() if arguments.data in names), Classification)
     if arguments.network and (arguments.model or kind is not Classification):
         odd = "--model" if arguments.model else f"data {arguments.data!r}"

@@ -1,7 +1,9 @@
 """Data sets in their published file formats, as numpy arrays; no torch, no download, no trusted pickles."""
 
+from cpt.model.data.arxiv import load_arxiv
 from cpt.model.data.cifar import load_cifar
 from cpt.model.data.folders import load_class_folders
+from cpt.model.data.graph import Graph, load_communities
 from cpt.model.data.imagenet import ImageFolder
 from cpt.model.data.images import ImageArrays, ImageSet
 from cpt.model.data.order import shuffled
@@ -12,13 +14,16 @@ from cpt.model.data.text import TokenSet, load_penn_treebank, load_python_text, 
 
 __all__ = [
     "DataError",
+    "Graph",
     "ImageArrays",
     "ImageFolder",
     "ImageSet",
     "PictureSet",
     "TokenSet",
+    "load_arxiv",
     "load_cifar",
     "load_class_folders",
+    "load_communities",
     "load_div2k",
     "load_penn_treebank",
     "load_photographs",

@@ -3,6 +3,7 @@
 A network's ``full_precision_layers`` names the layers that stay unquantised (docs/numerics.md).
 """
 
+from cpt.model.networks.graph import Aggregation, GraphNetwork
 from cpt.model.networks.lstm import LstmLM
 from cpt.model.networks.mobilenet import MobileNetV2
 from cpt.model.networks.pan import PixelAttentionNetwork
@@ -10,6 +11,8 @@ from cpt.model.networks.residual import ResidualNetwork, cifar_resnet, imagenet_
 from cpt.model.networks.transformer import TransformerLM, VisionTransformer, deit_tiny
 
 __all__ = [
+    "Aggregation",
+    "GraphNetwork",
     "LstmLM",
     "MobileNetV2",
     "PixelAttentionNetwork",

@@ -9,7 +9,9 @@ from cpt.model.data import (
     DataError,
     ImageFolder,
     PictureSet,
+    load_arxiv,
     load_cifar,
+    load_communities,
     load_div2k,
     load_penn_treebank,
     load_photographs,
@@ -18,14 +20,21 @@ from cpt.model.data import (
     load_wikitext103,
 )
 from cpt.model.training.config import TorchConfig
-from cpt.model.training.tasks import Classification, LanguageModel, SuperResolution, Task
+from cpt.model.training.tasks import (
+    Classification,
+    LanguageModel,
+    NodeClassification,
+    SuperResolution,
+    Task,
+)
 
-BUNDLED = ("python-text", "photographs")
+BUNDLED = ("python-text", "photographs", "communities")
 """Data that need no folder."""
 IMAGES = ("cifar10", "cifar100", "svhn", "imagenet")
 LANGUAGE = ("wikitext103", "ptb", "python-text")
 PICTURES = ("div2k", "df2k", "photographs")
-NAMES = (*IMAGES, *LANGUAGE, *PICTURES)
+GRAPHS = ("communities", "ogbn-arxiv")
+NAMES = (*IMAGES, *LANGUAGE, *PICTURES, *GRAPHS)
 
 
 def open_task(name: str, root: Path | None, config: TorchConfig, scale: int = 4) -> Task:
@@ -42,6 +51,8 @@ def open_task(name: str, root: Path | None, config: TorchConfig, scale: int = 4)
         root = Path()
     if name in PICTURES:
         return SuperResolution(_pictures(name, root, scale))
+    if name in GRAPHS:
+        return NodeClassification(load_communities() if name == "communities" else load_arxiv(root))
     if name in LANGUAGE:
         tokens = {
             "wikitext103": lambda: load_wikitext103(root),

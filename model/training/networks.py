@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 
+import torch
 from torch import nn
 
 from cpt.model.architecture.resnet import DEEPEST, IMAGENET_DEPTHS
 from cpt.model.networks import (
+    Aggregation,
+    GraphNetwork,
     LstmLM,
     MobileNetV2,
     PixelAttentionNetwork,
@@ -18,7 +21,13 @@ from cpt.model.networks import (
     imagenet_resnet,
 )
 from cpt.model.training.config import TorchConfig
-from cpt.model.training.tasks import Classification, LanguageModel, SuperResolution, Task
+from cpt.model.training.tasks import (
+    Classification,
+    LanguageModel,
+    NodeClassification,
+    SuperResolution,
+    Task,
+)
 
 LARGE_SIDE = 64
 """Images from this side on get ImageNet's ResNets where a depth exists in both families."""
@@ -42,11 +51,27 @@ def build_network(config: TorchConfig, task: Task) -> nn.Module:
         raise ValueError(
             f"model is {config.model!r}; allowed for {task.name}: transformer, lstm, or either with its depth"
         )
+    if isinstance(task, NodeClassification):
+        return _graph_network(config, task)
     assert isinstance(task, SuperResolution)
     match = re.fullmatch(r"pan(\d{0,3})", config.model)
     if not match:
         raise ValueError(f"model is {config.model!r}; allowed for {task.name}: pan, panB with B blocks")
     return PixelAttentionNetwork(task.pictures.scale, config.width, blocks=int(match[1] or 16))
+
+
+def _graph_network(config: TorchConfig, task: NodeClassification) -> nn.Module:
+    match = re.fullmatch(r"gcn(\d{0,3})", config.model)
+    depth = int(match[1] or 2) if match else 0
+    if depth < 2:
+        raise ValueError(
+            f"model is {config.model!r}; allowed for {task.name}: gcn, gcnN with N layers, at least 2"
+        )
+    graph = task.graph
+    aggregation = Aggregation(*map(torch.from_numpy, graph.neighbours()))
+    return GraphNetwork(
+        aggregation, graph.features.shape[1], graph.classes, config.width, depth, config.dropout
+    )
 
 
 def _classifier(config: TorchConfig, task: Classification) -> nn.Module:

@@ -10,7 +10,14 @@ import torch
 from torch import Tensor
 
 from cpt.model.range_test import RangeTest, RangeTestResult
-from cpt.model.training import Classification, LanguageModel, Task, TorchConfig, TorchTrainer
+from cpt.model.training import (
+    Classification,
+    LanguageModel,
+    NodeClassification,
+    Task,
+    TorchConfig,
+    TorchTrainer,
+)
 from cpt.model.training.distributed import Processes
 
 
@@ -51,9 +58,13 @@ def guessing(task: Task) -> float:
     """Accuracy of guessing, 1 / classes; raises `ValueError` for a task without an accuracy."""
     if isinstance(task, Classification):
         return 1 / task.images.classes
+    if isinstance(task, NodeClassification):
+        return 1 / task.graph.classes
     if isinstance(task, LanguageModel):
         return 1 / len(task.tokens.vocabulary)
-    raise ValueError(f"data is {task.name!r}; allowed: images or text, which have a training accuracy")
+    raise ValueError(
+        f"data is {task.name!r}; allowed: images, text or graphs, which have a training accuracy"
+    )
 
 
 def _batches(trainer: TorchTrainer) -> Iterator[tuple[Tensor, Tensor]]:

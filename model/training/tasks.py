@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cpt.model.data import ImageFolder, ImageSet, PictureSet, TokenSet, shuffled
+from cpt.model.data import Graph, ImageFolder, ImageSet, PictureSet, TokenSet, shuffled
 from cpt.model.training.own_network import OwnNetwork
 
 Arrays = tuple[np.ndarray, np.ndarray]
@@ -244,6 +244,72 @@ class LanguageModel(Task):
         places = index[:, None] * self.sequence + np.arange(self.sequence + 1)
         found = stream[places]
         return found[:, :-1], found[:, 1:]
+
+
+PASSES = 10
+"""Steps of an epoch on a graph."""
+
+
+class NodeClassification(Task):
+    """Nodes of one graph to classes; accuracy. A sample is the whole graph, and so is a batch.
+
+    Targets are labels, `LEFT_OUT` for nodes that do not count.
+    """
+
+    metric = "accuracy"
+    LEFT_OUT = -1
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph, self.name = graph, graph.name
+
+    @property
+    def train_count(self) -> int:
+        return PASSES
+
+    def steps_per_epoch(self, batch: int) -> int:
+        if batch != 1:
+            raise ValueError(f"batch-size is {batch}; allowed for {self.name}: 1, the whole graph")
+        return PASSES
+
+    def train_batch(self, index: np.ndarray, seed: int, epoch: int) -> Arrays:
+        return self._arrays(self.graph.train)
+
+    def test_steps(self, batch: int) -> int:
+        return 1
+
+    def test_batch(self, number: int, batch: int) -> Arrays:
+        return self._arrays(self.graph.test)
+
+    def outcome(self, model: nn.Module, inputs: Tensor, targets: Tensor, carried: Any = None) -> Outcome:
+        logits = model(inputs).flatten(0, 1).float()
+        wanted = targets.flatten()
+        loss = nn.functional.cross_entropy(logits, wanted, reduction="sum", ignore_index=self.LEFT_OUT)
+        hits = (logits.detach().argmax(1) == wanted).sum()
+        return Outcome({"loss": loss, "hits": hits, "count": (wanted != self.LEFT_OUT).sum()})
+
+    def metrics(self, sums: Mapping[str, float]) -> dict[str, float]:
+        return {"loss": sums["loss"] / sums["count"], "accuracy": sums["hits"] / sums["count"]}
+
+    def example(self) -> Tensor:
+        return torch.zeros(1, *self.graph.features.shape)
+
+    def split(self) -> str:
+        graph = self.graph
+        _, numbers = graph.neighbours()
+        nodes, features = graph.features.shape
+        return (
+            f"{len(graph.train)} training and {len(graph.test)} test nodes of {nodes}, "
+            f"{(len(numbers) - nodes) // 2} edges, {features} features, {graph.classes} classes"
+        )
+
+    def sha256(self) -> str:
+        return self.graph.sha256()
+
+    def _arrays(self, nodes: np.ndarray) -> Arrays:
+        """Features of all nodes, and the labels of these: (1, N, F), (1, N)."""
+        targets = np.full_like(self.graph.labels, self.LEFT_OUT)
+        targets[nodes] = self.graph.labels[nodes]
+        return self.graph.features[None], targets[None]
 
 
 class SuperResolution(Task):

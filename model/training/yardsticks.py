@@ -11,7 +11,14 @@ import torch
 from torch import nn
 
 from cpt.model.data import ImageArrays, ImageSet, shuffled
-from cpt.model.training.tasks import Classification, LanguageModel, SuperResolution, Task, psnr
+from cpt.model.training.tasks import (
+    Classification,
+    LanguageModel,
+    NodeClassification,
+    SuperResolution,
+    Task,
+    psnr,
+)
 
 HELD_BACK = 0.2
 SPLIT_SEED = 0
@@ -60,6 +67,16 @@ def _(task: LanguageModel) -> Baseline:
 
 
 @baseline.register
+def _(task: NodeClassification) -> Baseline:
+    graph = task.graph
+    x = np.concatenate((graph.features, np.ones_like(graph.features[:, :1])), 1).astype(np.float64)
+    wanted = np.eye(graph.classes)[graph.labels[graph.train]]
+    weights, *_ = np.linalg.lstsq(x[graph.train], wanted, rcond=None)
+    hits = (x[graph.test] @ weights).argmax(1) == graph.labels[graph.test]
+    return Baseline("least squares of the features alone", float(hits.mean()))
+
+
+@baseline.register
 def _(task: SuperResolution) -> Baseline:
     pictures, found = task.pictures, []
     for number in range(len(pictures.test)):
@@ -89,6 +106,15 @@ def _(task: LanguageModel, share: float = HELD_BACK) -> Task:
     cut = len(stream) - _cut(len(stream), share)
     tokens = replace(task.tokens, train=stream[:cut], test=stream[cut:])
     return LanguageModel(tokens, task.sequence, task.carries)
+
+
+@held_back.register
+def _(task: NodeClassification, share: float = HELD_BACK) -> Task:
+    nodes = task.graph.train
+    order = shuffled(len(nodes), SPLIT_SEED, 0)
+    cut = _cut(len(order), share)
+    train, test = (nodes[np.sort(part)] for part in (order[cut:], order[:cut]))
+    return NodeClassification(replace(task.graph, train=train, test=test))
 
 
 @held_back.register
