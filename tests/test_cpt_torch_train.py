@@ -252,6 +252,8 @@ def test_every_kind_of_data_has_its_own_defaults():
     assert (config.model, config.fw, config.bw) == ("pan4", (8, 16), (16, 16))
     config, _ = parsed("--data", "python-text", "--quantiser", "wageubn")
     assert (config.model, config.optimiser, config.lr) == ("transformer2", "sgd", 0.1)
+    config, _ = parsed("--data", "communities")
+    assert (config.model, config.batch_size, config.per, config.fw) == ("gcn2", 1, "iteration", (3, 8))
     assert parsed("--fw", "8")[0].method == "static"
     config, _ = parsed("--method", "pfq", "--pfq-fw", "2", "4", "--pfq-bw", "6", "8")
     assert (config.pfq_fw, config.highest) == ((2, 4), (4, 8))
@@ -294,6 +296,13 @@ WRONG = [
     (["--arch", "vgg"], "arch is 'vgg'; allowed: cifar10_resnet_N"),
     (["--micro-batch", "12"], "micro-batch is 12; allowed: a divisor of the batch of 16"),
     (["--batch-size", "5000"], "batch-size is 5000; allowed: 1..1438"),
+    (["--data", "communities"], "batch-size is 16; allowed for communities: 1, the whole graph"),
+    (
+        ["--data", "communities", "--batch-size", "1", "--model", "resnet8"],
+        "model is 'resnet8'; allowed for communities: gcn, ",
+    ),
+    (["--model", "gcn2"], "model is 'gcn2'; allowed: resnetD"),
+    (["--data", "ogbn-arxiv"], "data is 'ogbn-arxiv' without --data-dir; allowed: the folder of its files"),
     (["--steps", "0", "--swa_start", "4"], "swa_start is 4.0 steps; allowed: together with --iters"),
     (["--ldp-alpha", "-1"], "ldp-alpha is -1.0; allowed: a number of at least 0"),
     (["--ldp-lr", "inf"], "argument --ldp-lr: value is inf; allowed: finite numbers"),
@@ -311,6 +320,15 @@ WRONG = [
 @pytest.mark.parametrize(("options", "message"), WRONG, ids=[" ".join(options) for options, _ in WRONG])
 def test_wrong_input_gives_one_line_and_status_2(refusal, options, message):
     assert message in refusal(train, options)
+
+
+def test_a_graph_trains_and_resumes_by_its_name(tmp_path, capsys):
+    words = ["--data", "communities", "--batch-size", "1", "--no-compare", "--json", "--model", "gcn2"]
+    assert train(*words, out=tmp_path) == 0
+    assert train(*words, "--resume", out=tmp_path) == 0
+    first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert first == second == summary_of(tmp_path, "communities-gcn2-cpt-cpu")
+    assert first["metric"] == "accuracy"
 
 
 def test_an_image_damaged_in_the_middle_of_a_run_is_named_in_one_line(tmp_path, capsys):

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from cpt.model import QuantConfig, integer, quantize_
+from cpt.model.data import load_communities
 from cpt.model.fabric_grid import error_codes, input_codes, symmetric, weight_codes
 from cpt.model.fabric_grid import noise_like as bytes_like
 from cpt.model.functional import Noise, codes, noise_like, slice_range, tensor_range, uniform
 from cpt.model.integer import Codes, int_mm, product
-from cpt.model.networks import cifar_resnet
+from cpt.model.networks import Aggregation, cifar_resnet
 from cpt.model.quantisers import quantiser_names
 
 pytestmark = [
@@ -109,6 +110,20 @@ def test_a_linear_layer_in_integers_has_the_processors_codes(bits: int, monkeypa
         net.to(device)(x).backward(random((3, 7, 24), 2).to(device))
     assert len(found[0]) == 6
     assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
+
+
+def test_sums_over_the_neighbours_of_a_graph_are_equal() -> None:
+    layer = Aggregation(*map(torch.from_numpy, load_communities().neighbours()))
+    x, weights = (random((1, 4000, 33), seed).requires_grad_() for seed in (1, 2))
+
+    def both(layer: nn.Module, x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        y = layer(x)
+        return y.detach(), torch.autograd.grad((y * weights).sum(), x)[0]
+
+    here = both(layer, x, weights)
+    there = both(layer.cuda(), *moved((x, weights)))
+    for one, other in zip(here, there, strict=True):
+        assert torch.equal(one, other.cpu())
 
 
 @pytest.mark.parametrize("name", quantiser_names())

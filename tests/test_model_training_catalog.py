@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy.io import savemat
-from torch_runs import LANGUAGE, LSTM, PICTURES, SMALL
+from test_model_data_graph import write as write_arxiv
+from torch_runs import GRAPH, LANGUAGE, LSTM, PICTURES, SMALL
 
 from cpt.model.training import TorchTrainer, open_task
 from cpt.model.training.catalog import BUNDLED, NAMES
@@ -82,6 +83,8 @@ WRITERS = {
     "div2k": (write_div2k, PICTURES),
     "df2k": (write_df2k, PICTURES),
     "photographs": (lambda root: None, PICTURES),
+    "communities": (lambda root: None, GRAPH),
+    "ogbn-arxiv": (write_arxiv, GRAPH),
 }
 
 

@@ -72,6 +72,10 @@ def test_range_test_writes_curve_and_figure(capsys, tmp_path):
         (("--window", "200"), "cpt range-test: window is 200; allowed: 1..steps (100)\n"),
         (("--model", "vgg"), "cpt range-test: model is 'vgg'; allowed: "),
         (("--data", "photographs", "--model", "pan1"), "cpt range-test: data is 'photographs"),
+        (
+            ("--data", "communities", "--model", "vit"),
+            "cpt range-test: model is 'vit'; allowed for communities",
+        ),
         (("--threads", "0"), "cpt range-test: threads is 0; allowed: at least 1\n"),
     ],
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from torch_runs import LANGUAGE, LSTM, PICTURES, SMALL, images, language, pictures
+from torch_runs import GRAPH, LANGUAGE, LSTM, PICTURES, SMALL, graph, images, language, pictures
 
 from cpt.model import checkpoint
 from cpt.model.adaptive import RULES
@@ -40,6 +40,7 @@ CASES = {
     "products of int8 codes": (replace(LANGUAGE, products="int8"), language),
     "carried state, dropout": (LSTM, lambda: language(carries=True)),
     "pictures": (PICTURES, pictures),
+    "graph, dropout": (replace(GRAPH, dropout=0.5, per="iteration"), graph),
     "micro-batches": (replace(SMALL, micro_batch=4), lambda: images(pad=1, flip=True)),
     "micro-batches, carried state": (replace(LSTM, micro_batch=2), lambda: language(carries=True)),
 }

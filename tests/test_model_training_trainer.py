@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from torch_runs import LANGUAGE, LSTM, PICTURES, SMALL, images, language, pictures
+from torch_runs import GRAPH, LANGUAGE, LSTM, PICTURES, SMALL, graph, images, language, pictures
 
 from cpt.model.adaptive import RULES
 from cpt.model.data import DataError
@@ -27,6 +27,7 @@ TASKS = {
     "transformer": (LANGUAGE, language),
     "lstm": (LSTM, lambda: language(carries=True)),
     "pictures": (PICTURES, pictures),
+    "graph": (GRAPH, graph),
 }
 
 

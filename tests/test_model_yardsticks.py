@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch_runs import images, language, pictures
+from torch_runs import graph, images, language, pictures
 
 from cpt.model.training.tasks import Task
 from cpt.model.training.yardsticks import baseline, held_back
@@ -40,6 +40,16 @@ def test_interpolated_pictures_are_what_an_untrained_network_adds_nothing_to():
     assert baseline(task).value == pytest.approx(task.metrics(sums)["psnr_db"])
 
 
+def test_a_graphs_features_by_the_normal_equations():
+    found = graph().graph
+    x = np.hstack([found.features, np.ones((len(found.features), 1))]).astype(np.float64)
+    own = x[found.train]
+    side = 2.0 * found.labels[found.train] - 1
+    weights = np.linalg.solve(own.T @ own, own.T @ side)
+    hits = (x[found.test] @ weights > 0) == found.labels[found.test]
+    assert baseline(graph()).value == hits.mean()
+
+
 @pytest.mark.parametrize("make", [images, language, pictures])
 def test_the_test_part_is_of_the_training_part_and_trained_on_by_none(make):
     task = make()
@@ -57,6 +67,14 @@ def test_images_held_back_are_the_others():
     both = np.concatenate([part.train.pixels, part.test.pixels])
     assert len(part.test) == round(0.25 * len(whole))
     assert sorted(map(bytes, both)) == sorted(map(bytes, whole))
+
+
+def test_nodes_held_back_are_training_nodes():
+    task = graph()
+    whole, part = task.graph, held_back(task, 0.25).graph
+    assert len(part.test) == round(0.25 * len(whole.train))
+    np.testing.assert_array_equal(np.sort(np.concatenate([part.train, part.test])), whole.train)
+    assert part.sha256() == held_back(task, 0.25).sha256() != whole.sha256()
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -1.0])

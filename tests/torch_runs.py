@@ -4,9 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from cpt.model.data import ImageArrays, ImageSet, TokenSet
+from cpt.model.data import ImageArrays, ImageSet, TokenSet, load_communities
 from cpt.model.data.pictures import Held, Picture, PictureSet
-from cpt.model.training import Classification, LanguageModel, SuperResolution, TorchConfig
+from cpt.model.training import (
+    Classification,
+    LanguageModel,
+    NodeClassification,
+    SuperResolution,
+    TorchConfig,
+)
 
 SMALL = TorchConfig(model="resnet8", width=4, epochs=2, cycles=2, batch_size=8, lr=0.05)
 
@@ -40,8 +46,14 @@ def pictures(seed=0):
     return SuperResolution(PictureSet("noise", found[:3], found[3:], 2, patch=8, repeats=4))
 
 
+def graph():
+    """Two communities of some forty nodes together."""
+    return NodeClassification(load_communities(nodes=40, features=6, degree=6, train=20))
+
+
 LANGUAGE = replace(SMALL, model="transformer1", width=8, lr=0.01, optimiser="adam", sequence=6)
 LSTM = replace(LANGUAGE, model="lstm", dropout=0.2)
 PICTURES = replace(
     SMALL, model="pan1", width=8, fw=(8, 16), bw=(16, 16), optimiser="adam", lr=0.003, batch_size=4
 )
+GRAPH = replace(SMALL, model="gcn2", width=8, optimiser="adam", lr=0.01, batch_size=1)
