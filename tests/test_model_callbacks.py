@@ -9,7 +9,15 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from cpt.model import CyclicPrecision, QuantConfig, StaticPrecision, precisions, quantize_
+from cpt.model import (
+    CyclicPrecision,
+    QuantConfig,
+    StaticPrecision,
+    dequantize_,
+    precision,
+    precisions,
+    quantize_,
+)
 from cpt.model.callbacks.following import Following
 from cpt.model.schedule import Plan, Static
 from cpt.model.schedulers import PrecisionScheduler
@@ -287,3 +295,56 @@ class TestHuggingFace:
         assert 0 < len(later.training) < len(seen.training)
         same(model, again)
         assert whole.scheduler.last_step == resumed.scheduler.last_step
+
+    def test_a_pretrained_language_model_is_fine_tuned_from_a_folder_in_two_cycles(self, tmp_path) -> None:
+        """Better than the same steps from first weights; saved again it loads as any other."""
+        from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
+
+        from cpt.model.callbacks.hugging_face import PrecisionCallback
+
+        def phrases(step: int) -> list[dict[str, torch.Tensor]]:
+            """Tokens that go up by ``step`` of 16."""
+            rows = (torch.arange(64)[:, None] + step * torch.arange(16)) % 16
+            return [{"input_ids": row, "labels": row} for row in rows]
+
+        def trainer(model: nn.Module, step: int, epochs: int, rate: float, *callbacks) -> Trainer:
+            arguments = TrainingArguments(
+                str(tmp_path / "out"),
+                num_train_epochs=epochs,
+                per_device_train_batch_size=16,
+                learning_rate=rate,
+                report_to=[],
+                disable_tqdm=True,
+                use_cpu=True,
+                save_strategy="no",
+                seed=1,
+            )
+            rows = phrases(step)
+            return Trainer(model, arguments, train_dataset=rows, eval_dataset=rows, callbacks=list(callbacks))
+
+        torch.manual_seed(0)
+        sizes = {"vocab_size": 16, "n_positions": 16, "n_embd": 32, "n_layer": 2, "n_head": 2}
+        new = GPT2LMHeadModel(GPT2Config(**sizes, bos_token_id=0, eos_token_id=0))
+        new.save_pretrained(tmp_path / "new")
+        trainer(new, 1, 20, 1e-2).train()
+        new.save_pretrained(tmp_path / "pretrained")
+
+        losses = []
+        for name in ("new", "pretrained"):
+            model = AutoModelForCausalLM.from_pretrained(tmp_path / name, local_files_only=True)
+            quantize_(model, {"lm_head": None, "*": QuantConfig(seed=5)})
+            assert len(precisions(model)) == 8
+            assert model.lm_head.weight is model.transformer.wte.weight
+            seen = Seen(model)
+            callback = PrecisionCallback(functools.partial(cyclic, "iteration"), "iteration")
+            tuning = trainer(model, 3, 6, 3e-3, callback)
+            tuning.train()
+            bits = [fw for fw, _ in seen.training]
+            assert bits[:12] == bits[12:] == sorted(bits[:12])
+            assert (bits[0], bits[11]) == (3, 8)
+            with precision(model, fw=8):
+                losses.append(tuning.evaluate()["eval_loss"])
+        assert losses[1] < losses[0]
+        dequantize_(model).save_pretrained(tmp_path / "tuned")
+        again = AutoModelForCausalLM.from_pretrained(tmp_path / "tuned", local_files_only=True)
+        same(model, again)

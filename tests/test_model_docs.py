@@ -18,7 +18,7 @@ def test_the_blocks_of_the_library_page_run_in_order(monkeypatch):
     monkeypatch.setattr(registry, "_KINDS", dict(registry._KINDS))
     registry._KINDS.pop("power-of-two", None)  # other tests have it from the same page
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / "library.md").read_text(), re.DOTALL)
-    assert len(blocks) == 8
+    assert len(blocks) == 9
     names: dict[str, object] = {}
     trainers = all(importlib.util.find_spec(name) for name in ("lightning", "transformers"))
     for block in blocks:
