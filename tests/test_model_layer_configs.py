@@ -22,7 +22,7 @@ torch.set_num_threads(1)
     [
         ({"fw": 17}, r"fw is 17; allowed: 1\.\.16, or 0"),
         ({"bw": -1}, r"bw is -1; allowed: 1\.\.16, or 0"),
-        ({"quantiser": "x"}, "quantiser is 'x'; allowed: dorefa, fabric, "),
+        ({"quantiser": "x"}, "quantiser is 'x'; allowed: cyclebnn, dorefa, fabric, "),
         ({"quantiser": Sbm}, "quantiser is <class .*>; allowed: a name, or an object of a class under"),
         ({"seed": -1}, "seed is -1; allowed"),
     ],

@@ -32,6 +32,7 @@ CASES = {
         images,
     ),
     "wageubn": (replace(SMALL, quantiser="wageubn"), images),
+    "binary products": (replace(SMALL, quantiser="cyclebnn", fw=(2, 6), bw=(6, 6)), images),
     "ranges of channels": (
         replace(SMALL, quantiser="uniform", quantiser_options={"activations": "channel"}),
         images,

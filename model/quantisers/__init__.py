@@ -1,6 +1,7 @@
 """The quantisers: how weights, activations and gradients become few bits."""
 
 from cpt.model.quantisers.base import Batch, Quantiser
+from cpt.model.quantisers.cyclebnn import CycleBnn
 from cpt.model.quantisers.dorefa import DoReFa
 from cpt.model.quantisers.fabric import Fabric
 from cpt.model.quantisers.registry import (
@@ -18,6 +19,7 @@ from cpt.model.quantisers.wageubn import Wageubn
 __all__ = [
     "DEFAULT",
     "Batch",
+    "CycleBnn",
     "DoReFa",
     "Fabric",
     "Quantiser",
