@@ -96,6 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
         processes.close()
     if arguments.json and processes.leads:
         print(json.dumps(summary, sort_keys=True))
+    processes.succeed()
     return 0
 
 

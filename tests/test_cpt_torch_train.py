@@ -262,7 +262,7 @@ def test_every_kind_of_data_has_its_own_defaults():
 WRONG = [
     (["--method", "magic"], "method is 'magic'; allowed: cpt, static"),
     (["--method", "pfq", "--fw", "3", "6"], "fw is 3 6 with method pfq; allowed: --pfq-fw"),
-    (["--quantiser", "lsq"], "quantiser is 'lsq'; allowed: dorefa, fabric, "),
+    (["--quantiser", "lsq"], "quantiser is 'lsq'; allowed: cyclebnn, dorefa, "),
     (["--quantiser-options", "dx_weights=x"], "dx_weights is 'x'; allowed: input_channel, forward"),
     (["--dx-weights", "x"], "dx_weights is 'x'; allowed: input_channel, forward"),
     (["--quantiser-options", "floor"], "option of the quantiser is 'floor'; allowed: NAME=VALUE"),

@@ -110,7 +110,7 @@ def test_what_is_wrong_with_the_file_is_one_line_that_names_it(file, tmp_path, c
 @pytest.mark.parametrize(
     ("spelled", "options", "reason"),
     [
-        ("mine.py", (), "quantiser is 'mine.py'; allowed: dorefa, fabric"),
+        ("mine.py", (), "quantiser is 'mine.py'; allowed: cyclebnn, dorefa, "),
         ("mine.txt:PowerOfTwo", (), "quantiser is 'mine.txt:PowerOfTwo'; allowed: FILE.py:class"),
         ("gone.py:PowerOfTwo", (), "gone.py cannot be read"),
         (

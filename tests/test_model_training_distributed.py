@@ -192,3 +192,17 @@ def test_a_quantiser_in_a_file_trains_a_resnet_under_torchrun_as_alone(tmp_path)
     apart = sum(np.square(ours[name] - theirs[name]).sum() for name in names)
     # Codes at a rounding edge differ with the order of sums; one of the four steps moves weights by 2e-3.
     assert np.sqrt(apart / sum(np.square(theirs[name]).sum() for name in names)) < 5e-4
+
+
+@pytest.mark.parametrize(("world", "printed"), [(1, "done\nlast\n"), (2, "done\n")])
+def test_one_of_several_processes_ends_at_once_when_it_is_done(world, printed):
+    """What was to run as Python ends does not, and what was printed arrives."""
+    code = f"""
+import atexit, torch
+from cpt.model.training.distributed import Processes
+atexit.register(print, "last")
+print("done")
+Processes(torch.device("cpu"), 0, {world}).succeed()
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200)
+    assert (run.returncode, run.stdout) == (0, printed), run.stderr

@@ -315,7 +315,7 @@ WRONG = [
         "optimiser is 'adam'; allowed: sgd with quantiser wageubn",
     ),
     ({"method": "pfq", "pfq_fw": (3, 8)}, "stages are 2 of fw and 4 of bw"),
-    ({"quantiser": "lsq"}, "quantiser is 'lsq'; allowed: dorefa, fabric, "),
+    ({"quantiser": "lsq"}, "quantiser is 'lsq'; allowed: cyclebnn, dorefa, "),
 ]
 
 

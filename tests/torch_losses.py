@@ -88,6 +88,7 @@ def main(out):
     }
     (Path(out) / f"{processes.rank}.json").write_text(json.dumps(result))
     processes.close()
+    processes.succeed()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,9 @@ those of one process up to the order of float32 sums.
 
 from __future__ import annotations
 
+import atexit
 import os
+import sys
 from typing import Any
 
 import numpy as np
@@ -89,6 +91,21 @@ class Processes:
         """Leave the group of processes."""
         if self.world > 1:
             dist.destroy_process_group()
+
+    def succeed(self) -> None:
+        """What this process was started for is done: when Python ends, so does the process, at once.
+
+        In torch 2.13 one of several processes aborts in C++ destructors now and then ("terminate called
+        without an active exception", one run in 24 on a busy machine), and torchrun then ends the others.
+        """
+        if self.world > 1:
+            atexit.register(_end)
+
+
+def _end() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(0)
 
 
 def join(device: str) -> Processes:
