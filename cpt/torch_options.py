@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--compile", action="store_const", const=True, help="run steps through torch.compile (for GPUs)"
     )
     group.add_argument(
-        "--health", type=int, metavar="N", help="measure what quantisation loses, every N steps (50 or so)"
+        "--health", type=int, metavar="N", help="measure what quantisation loses, every N steps (100 or so)"
     )
     group.add_argument("--save-every", type=int, metavar="N", help="steps between checkpoints inside epochs")
     public_flags.add_arguments(parser.add_argument_group("flags of the public CPT code (docs/training.md)"))

@@ -160,7 +160,7 @@ class HealthRow:
 
 
 def benchmark_health(
-    models: Sequence[str], batch: int = 0, rounds: int = 10, every: int = 50, threads: int = 1
+    models: Sequence[str], batch: int = 0, rounds: int = 10, every: int = 100, threads: int = 1
 ) -> list[HealthRow]:
     """A row for each model, on a CPU, kinds taking turns; raises `ValueError` as `benchmark_step` does."""
     work = {name: workload(name) for name in models}

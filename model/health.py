@@ -81,7 +81,7 @@ class NumericHealth:
     `close` ends it.
     """
 
-    def __init__(self, model: nn.Module, every: int = 50, filter_fn: Filter | None = None) -> None:
+    def __init__(self, model: nn.Module, every: int = 100, filter_fn: Filter | None = None) -> None:
         if every < 1:
             raise ValueError(f"every is {every}; allowed: at least 1")
         self._layers = [layer for layer in selected(model, filter_fn) if isinstance(layer, LayerPrecision)]

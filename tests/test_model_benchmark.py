@@ -44,7 +44,7 @@ def test_bench_health_prints_what_a_measured_step_takes(capsys):
     assert row["ratio"] > 1
     assert row["share"] == pytest.approx((row["ratio"] - 1) / row["every"])
     assert main(words) == 0
-    assert "50 steps" in capsys.readouterr().out
+    assert "100 steps" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", MODELS)
